@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"casepress/dispatcher"
+	"casepress/handlers"
+	"casepress/tasks"
+)
+
+// version is set by the linker for a release.
+var version = "dev"
+
+// command is one of casepress's commands, ready to run.
+type command interface {
+	Run(ctx context.Context, stdout, stderr io.Writer) error
+}
+
+// cli is the command line. Every flag has an environment twin: CASEPRESS_ and
+// the flag's name in capitals, dashes as underscores.
+type cli struct {
+	Serve   Serve            `cmd:"" default:"withargs" help:"Serve the API and the page (the default command)."`
+	Health  Health           `cmd:"" help:"Ask a running casepress whether it is ready; exit 1 if not."`
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+// Serve holds the settings of the service.
+type Serve struct {
+	HTTPAddr  string `name:"http-addr" default:"127.0.0.1:8080" help:"Address of the API and the page."`
+	AdminAddr string `default:"127.0.0.1:8081" help:"Address of /metrics, /debug/pprof and health checks. Keep it private."`
+	DataDir   string `default:"./data" help:"Folder for everything that must survive: log, rows, images, PDFs."`
+
+	Workers      int           `default:"${workers}" help:"Reports that are worked on at once."`
+	TaskTimeout  time.Duration `default:"2m" help:"An attempt at a report that takes longer is ended and tried again."`
+	MaxAttempts  int           `default:"8" help:"Attempts before a report is failed. A retry call starts the count anew."`
+	Backoff      time.Duration `default:"1s" help:"Pause before the second attempt; doubles with each further one, less up to half at random."`
+	MaxBackoff   time.Duration `default:"5m" help:"Longest pause between two attempts."`
+	DrainTimeout time.Duration `default:"20s" help:"How long running reports may take to finish after the signal to stop. A second signal ends at once."`
+
+	ImageMemory Size `default:"256MiB" help:"Memory for images in work. One that needs more runs alone."`
+	ImageSide   int  `default:"1600" help:"Longest side of a compressed image, in pixels."`
+	JPEGQuality int  `name:"jpeg-quality" default:"80" help:"Quality of compressed images, 1 to 100."`
+
+	Limits Limits `embed:""`
+
+	LogLevel  slog.Level `default:"info" help:"Lowest level that is logged: debug, info, warn, error."`
+	LogFormat string     `default:"text" enum:"text,json" help:"Format of the log on standard error: text or json."`
+}
+
+func (c *Serve) validate() error {
+	switch {
+	case c.Workers < 1 || c.Workers > dispatcher.MaxWorkers:
+		return fmt.Errorf("--workers is %d: it must be 1 to %d", c.Workers, dispatcher.MaxWorkers)
+	case c.MaxAttempts < 1:
+		return fmt.Errorf("--max-attempts is %d: it must be at least 1", c.MaxAttempts)
+	case c.ImageSide < 100:
+		return fmt.Errorf("--image-side is %d: it must be at least 100 pixels", c.ImageSide)
+	case c.JPEGQuality < 1 || c.JPEGQuality > 100:
+		return fmt.Errorf("--jpeg-quality is %d: it must be 1 to 100", c.JPEGQuality)
+	}
+	return nil
+}
+
+func (c *Serve) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// Size is a number of bytes; its text is a number with an optional unit of B,
+// KiB, MiB, GiB or TiB.
+type Size int64
+
+var units = []struct {
+	suffix string
+	bytes  int64
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}}
+
+// UnmarshalText reads "200MiB", "1024".
+func (s *Size) UnmarshalText(text []byte) error {
+	for _, u := range units {
+		number, ok := strings.CutSuffix(string(text), u.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+		if err != nil || n < 0 || n > (1<<62)/u.bytes {
+			break
+		}
+		*s = Size(n * u.bytes)
+		return nil
+	}
+	return fmt.Errorf("%q is not a size: write it as 512MiB, with B, KiB, MiB, GiB or TiB", text)
+}
+
+// parse reads the command line. A nil command without an error means that help
+// or the version was printed and all is done.
+func parse(args []string, stdout, stderr io.Writer) (command, error) {
+	var c cli
+	done := false
+	parser, err := kong.New(&c,
+		kong.Name("casepress"),
+		kong.Description("Takes case reports with images, keeps them safe, makes PDFs of them."),
+		kong.DefaultEnvars("CASEPRESS"),
+		kong.Vars{"version": version, "workers": strconv.Itoa(runtime.NumCPU())},
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { done = true }),
+	)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := parser.Parse(args)
+	switch {
+	case done:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return parsed.Selected().Target.Addr().Interface().(command), nil
+}
+
+// Health asks a running casepress whether it is ready.
+type Health struct {
+	URL     string        `name:"url" default:"http://127.0.0.1:8080/readyz" help:"What to ask."`
+	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
+}
+
+// Run prints the answer and returns an error unless it is 200.
+func (h *Health) Run(ctx context.Context, stdout, _ io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(stdout, io.LimitReader(answer.Body, 64<<10)); err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return errors.New(answer.Status)
+	}
+	return nil
+}
+
+func (c *Serve) dispatcherConfig(log *slog.Logger) dispatcher.Config {
+	return dispatcher.Config{
+		Workers: c.Workers, TaskTimeout: c.TaskTimeout, MaxAttempts: c.MaxAttempts,
+		Backoff: c.Backoff, MaxBackoff: c.MaxBackoff, Logger: log,
+	}
+}
+
+var _ = handlers.Config{}
+var _ = tasks.Options{}

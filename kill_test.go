@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+// ledger is what the clients know: every receipt they were given.
+type ledger struct {
+	mu       sync.Mutex
+	receipts map[string]promise
+	handedIn map[string]bool // ids of the clients' own, whatever became of them
+}
+
+// promise is a receipt and the request that earned it.
+type promise struct {
+	accepted
+	contentType string
+	body        []byte
+}
+
+func (l *ledger) keep(p promise) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.receipts[p.ID] = p
+}
+
+func (l *ledger) offer(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.handedIn[id] = true
+}
+
+func (l *ledger) any() (promise, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.receipts { // map order is random enough
+		return p, true
+	}
+	return promise{}, false
+}
+
+// TestKill loads the real binary and kills it with SIGKILL at random moments,
+// start-up included, CASEPRESS_KILL_ROUNDS times (6 by default, 50 in CI). Every
+// 202 ever answered must end completed or failed, with its PDF, once.
+func TestKill(t *testing.T) {
+	rounds := 6
+	if n, err := strconv.Atoi(os.Getenv("CASEPRESS_KILL_ROUNDS")); err == nil {
+		rounds = n
+	}
+	data := t.TempDir()
+	book := &ledger{receipts: map[string]promise{}, handedIn: map[string]bool{}}
+	for range rounds {
+		killedRound(t, data, book)
+	}
+	require.NotEmpty(t, book.receipts, "nothing was accepted in %d rounds", rounds)
+	t.Logf("%d rounds, %d receipts", rounds, len(book.receipts))
+
+	s := start(t, data)
+	for id, p := range book.receipts {
+		checkKept(t, s, p, s.final(t, id))
+	}
+	checkList(t, s, book)
+	checkReplays(t, s, book)
+	checkNoTempFiles(t, data)
+}
+
+func killedRound(t *testing.T, data string, book *ledger) {
+	s, listening := launch(t, data)
+	died := time.After(time.Duration(rand.N(700)) * time.Millisecond)
+	select {
+	case <-listening:
+	case <-died: // in the middle of starting
+		s.kill()
+		return
+	case <-s.ended:
+		t.Fatalf("casepress did not start: %s", s.logs)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	for range 6 {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				if err := handIn(ctx, t, s.url, book); err != nil {
+					return // the connection broke: the server is dead
+				}
+			}
+		})
+	}
+	<-died
+	s.kill()
+	cancel()
+	clients.Wait()
+	require.NotContains(t, s.logs.String(), "panic", "%s", s.logs)
+}
+
+// handIn is one thing a client may do.
+func handIn(ctx context.Context, t *testing.T, base string, book *ledger) error {
+	patient := fmt.Sprintf("P%03d", rand.N(20))
+	fields := url.Values{"patientId": {patient}, "notes": {"发热三天, fever for 3 days"}}
+	switch rand.N(4) {
+	case 0: // an image first, then a report that names it, as the articles do
+		id := "IMG-" + uuid.NewString()
+		code, _, answer, err := send(ctx, http.MethodPut, base+"/images/"+id+"?patientId="+patient, "image/jpeg", newPicture(t))
+		if err != nil {
+			return err
+		}
+		if code != http.StatusCreated {
+			return fmt.Errorf("put image: %d %s", code, answer)
+		}
+		fields.Set("imageId", id)
+		return submit(ctx, base, book, "application/x-www-form-urlencoded", []byte(fields.Encode()))
+	case 1: // the same once more: the answer must be the same receipt
+		if p, ok := book.any(); ok {
+			return submit(ctx, base, book, p.contentType, p.body)
+		}
+		return nil
+	case 2: // an id of the client's own
+		id := uuid.NewString()
+		fields.Set("reportId", id)
+		book.offer(id)
+	}
+	var images [][]byte
+	for range 1 + rand.N(3) {
+		images = append(images, newPicture(t))
+	}
+	contentType, body := multipartForm(t, fields, images...)
+	return submit(ctx, base, book, contentType, body)
+}
+
+func submit(ctx context.Context, base string, book *ledger, contentType string, body []byte) error {
+	code, _, answer, err := send(ctx, http.MethodPost, base+"/upload-case-report", contentType, body)
+	if err != nil {
+		return err
+	}
+	var a accepted
+	if code != http.StatusAccepted {
+		return fmt.Errorf("upload: %d %s", code, answer)
+	}
+	if err := json.Unmarshal(answer, &a); err != nil {
+		return err
+	}
+	book.keep(promise{accepted: a, contentType: contentType, body: body})
+	return nil
+}
+
+func checkKept(t *testing.T, s *service, p promise, st status) {
+	t.Helper()
+	switch st.Status {
+	case "completed":
+		require.NotNil(t, st.Report, p.ID)
+		code, header, pdf := s.get(t, st.Report.URL)
+		require.Equal(t, http.StatusOK, code)
+		require.Equal(t, "application/pdf", header.Get("Content-Type"))
+		require.True(t, bytes.HasPrefix(pdf, []byte("%PDF-")), p.ID)
+		require.Len(t, pdf, st.Report.Bytes)
+		require.Equal(t, 1+len(p.Images), st.Report.Pages, "%s: a cover and a page an image", p.ID)
+		require.Empty(t, st.Problems, p.ID)
+	case "failed":
+		require.NotEmpty(t, st.Error, p.ID)
+	}
+}
+
+// checkList reads every page of the list: each receipt once, nothing nobody sent.
+func checkList(t *testing.T, s *service, book *ledger) {
+	t.Helper()
+	seen := map[string]bool{}
+	for next := "/case-reports?limit=100"; next != ""; {
+		code, _, body := s.get(t, next)
+		require.Equal(t, http.StatusOK, code, "%s", body)
+		var page struct {
+			Items []status
+			Next  string
+		}
+		require.NoError(t, json.Unmarshal(body, &page))
+		for _, st := range page.Items {
+			require.False(t, seen[st.ID], "%s is listed twice", st.ID)
+			seen[st.ID] = true
+		}
+		next = page.Next
+	}
+	for id := range book.receipts {
+		require.True(t, seen[id], "%s was accepted and is not listed", id)
+	}
+}
+
+// checkReplays hands in every report with an id of its own again.
+func checkReplays(t *testing.T, s *service, book *ledger) {
+	t.Helper()
+	for id := range book.handedIn {
+		p, ok := book.receipts[id]
+		if !ok {
+			continue
+		}
+		code, header, answer, err := send(t.Context(), http.MethodPost, s.url+"/upload-case-report", p.contentType, p.body)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusAccepted, code, "%s", answer)
+		require.Equal(t, "true", header.Get("Idempotency-Replayed"))
+		var a accepted
+		require.NoError(t, json.Unmarshal(answer, &a))
+		require.Equal(t, p.accepted, a, "the receipt has changed")
+	}
+}
+
+func checkNoTempFiles(t *testing.T, data string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(data, path)
+			require.NotContains(t, strings.ToLower(rel), "tmp", "left over")
+		}
+		return err
+	}))
+}

@@ -1,0 +1,201 @@
+// Command casepress takes case reports with images over HTTP, answers as soon as
+// they are on stable storage, and renders each one to a PDF afterwards. One
+// process, one data folder, no other service. See README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"casepress/blob"
+	"casepress/broker"
+	"casepress/disk"
+	"casepress/dispatcher"
+	"casepress/handlers"
+	"casepress/store"
+	"casepress/tasks"
+	"casepress/tasks/picture"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "casepress:", err)
+		os.Exit(1)
+	}
+}
+
+// run is main without the process: it returns when the command has ended, for
+// serve after ctx has ended and everything accepted is settled or given back.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	cmd, err := parse(args, stdout, stderr)
+	if err != nil || cmd == nil {
+		return err
+	}
+	return cmd.Run(ctx, stdout, stderr)
+}
+
+// Run serves until ctx ends, then drains.
+func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
+	if err := c.validate(); err != nil {
+		return err
+	}
+	log := c.logger(stderr)
+	c.limitMemory()
+	hurry, release := secondSignal()
+	defer release()
+
+	// The data folder belongs to one process at a time.
+	unlock, err := lockDir(c.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+
+	// What stays: bytes, log, rows.
+	blobs, err := blob.Open(filepath.Join(c.DataDir, "blobs"), disk.OS)
+	if err != nil {
+		return fmt.Errorf("open blobs: %w", err)
+	}
+	defer func() { err = errors.Join(err, blobs.Close()) }()
+	brk, err := broker.Open(filepath.Join(c.DataDir, "topics"), broker.Options{Logger: log})
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	defer func() { err = errors.Join(err, brk.Close()) }()
+	rows, err := store.Open(ctx, filepath.Join(c.DataDir, "casepress.db"))
+	if err != nil {
+		return fmt.Errorf("open rows: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+
+	// What moves: work.
+	budget := picture.NewBudget(int64(c.ImageMemory))
+	process := func(ctx context.Context, row store.Row, progress func(done, total int)) (tasks.Result, error) {
+		return tasks.ImageProcessingTask{
+			Report: row.CaseReport, SHA256: row.SHA256, Sequence: row.Sequence, ReceivedAt: row.ReceivedAt,
+			Blobs: blobs, Budget: budget, Options: c.imageOptions(),
+		}.Run(ctx, progress)
+	}
+	work, err := dispatcher.Start(ctx, c.dispatcherConfig(log), brk, rows, process)
+	if err != nil {
+		return fmt.Errorf("start dispatcher: %w", err)
+	}
+	defer func() { err = errors.Join(err, c.drain(hurry, work, log)) }()
+
+	// What lets work in.
+	api := handlers.New(c.handlersConfig(), work, rows, blobs, log)
+	return serveAll(ctx, hurry, log,
+		listener{"http", c.HTTPAddr, api.Server()},
+		listener{"admin", c.AdminAddr, api.AdminServer()},
+	)
+}
+
+// listener is one address to serve.
+type listener struct {
+	name, addr string
+	server     *http.Server
+}
+
+// serveAll binds every address before it serves any, serves until ctx ends or a
+// server fails, then shuts down: requests in flight may finish unless hurry ends.
+func serveAll(ctx, hurry context.Context, log *slog.Logger, listeners ...listener) error {
+	bound := make([]net.Listener, len(listeners))
+	for i, l := range listeners {
+		ln, err := net.Listen("tcp", l.addr)
+		if err != nil {
+			for _, b := range bound[:i] {
+				err = errors.Join(err, b.Close())
+			}
+			return fmt.Errorf("listen for %s: %w", l.name, err)
+		}
+		bound[i] = ln
+	}
+	failed := make(chan error, len(listeners))
+	for i, l := range listeners {
+		log.Info("listening", "for", l.name, "addr", bound[i].Addr().String())
+		go func() { failed <- l.server.Serve(bound[i]) }()
+	}
+	var err error
+	running := len(listeners)
+	select {
+	case <-ctx.Done():
+		log.Info("shutting down: a second signal ends at once")
+	case err = <-failed:
+		running--
+	}
+	shutdown, cancel := context.WithTimeout(hurry, shutdownTimeout)
+	defer cancel()
+	for _, l := range listeners {
+		if e := l.server.Shutdown(shutdown); e != nil {
+			err = errors.Join(err, fmt.Errorf("shut down %s: %w", l.name, e), l.server.Close())
+		}
+	}
+	for range running {
+		if e := <-failed; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// shutdownTimeout is how long requests in flight may take to finish.
+const shutdownTimeout = 10 * time.Second
+
+// drain lets running tasks finish within the drain timeout, or until hurry ends.
+// What is interrupted runs again at the next start.
+func (c *Serve) drain(hurry context.Context, d *dispatcher.Dispatcher, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(hurry, c.DrainTimeout)
+	defer cancel()
+	start := time.Now()
+	err := d.Close(ctx)
+	log.Info("drained", "took", time.Since(start).Round(time.Millisecond).String())
+	return err
+}
+
+// secondSignal returns a context that ends with the second signal to stop.
+func secondSignal() (ctx context.Context, release func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for range 2 {
+			select {
+			case <-signals:
+			case <-ctx.Done():
+				return
+			}
+		}
+		cancel()
+	})
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel()
+		watch.Wait()
+	}
+}
+
+// limitMemory keeps the garbage collector ahead of large images unless the
+// operator has set GOMEMLIMIT.
+func (c *Serve) limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(c.ImageMemory) + baseMemory)
+	}
+}
+
+// baseMemory is what the service needs beside images in work.
+const baseMemory = 128 << 20
