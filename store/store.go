@@ -1,0 +1,157 @@
+// Package store keeps the rows that people ask about: where each case report
+// stands, what came of it, and which images a patient has. It never keeps bytes
+// of images or documents, and it never decides what is accepted: the log does,
+// and the rows of accepted work can be made again from it.
+//
+// The rows lie in one SQLite database. All writes go through one goroutine with
+// one connection, which puts the writes of everybody who waits into one
+// transaction; reads have connections of their own and never wait for a write.
+// The SQL keeps to what PostgreSQL understands too.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+)
+
+// What callers branch on.
+var (
+	// ErrNotFound says that there is no such row.
+	ErrNotFound = errors.New("store: not found")
+	// ErrFinal refuses a claim on a report that is completed or failed.
+	ErrFinal = errors.New("store: report is completed or failed")
+	// ErrStale refuses a change by an attempt that no longer holds the report:
+	// another attempt has begun, or this one has been finished or given back.
+	ErrStale = errors.New("store: attempt no longer holds the report")
+	// ErrBadCursor refuses a cursor that [Store.CaseReports] did not make.
+	ErrBadCursor = errors.New("store: bad cursor")
+	// ErrNewerSchema refuses a database that a later version of the program wrote.
+	ErrNewerSchema = errors.New("store: database is of a newer version than this program")
+	// ErrClosed refuses a write after Close.
+	ErrClosed = errors.New("store: closed")
+)
+
+// Store is an open database. Its methods may be called by many goroutines at
+// once. A context given to a method that writes ends the wait, not the write:
+// the outcome is then unknown.
+type Store struct {
+	writer   *writer
+	reads    *sql.DB
+	queries  *statements // on reads
+	claims   claims
+	watchers watchers
+	close    func() error
+}
+
+// Open opens the database file at path, makes it if it is not there, and brings
+// its schema up to date. One process at a time may have it open for writing.
+func Open(ctx context.Context, path string) (*Store, error) {
+	s, err := open(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, path string) (*Store, error) {
+	if err := createPrivate(path); err != nil {
+		return nil, err
+	}
+	writes, err := sql.Open("sqlite", dsn(path, "cache_size(-16000)"))
+	if err != nil {
+		return nil, err
+	}
+	writes.SetMaxOpenConns(1)
+	if err := migrate(ctx, writes); err != nil {
+		return nil, errors.Join(err, writes.Close())
+	}
+	reads, err := sql.Open("sqlite", dsn(path, "query_only(1)"))
+	if err != nil {
+		return nil, errors.Join(err, writes.Close())
+	}
+	n := max(4, 2*runtime.GOMAXPROCS(0))
+	reads.SetMaxOpenConns(n)
+	reads.SetMaxIdleConns(n)
+	s := &Store{reads: reads, queries: newStatements(reads)}
+	if s.writer, err = startWriter(ctx, writes, s.watchers.signal); err != nil {
+		return nil, errors.Join(err, reads.Close(), writes.Close())
+	}
+	s.close = sync.OnceValue(s.shut)
+	return s, nil
+}
+
+// dsn names the database and how each connection to it behaves. synchronous is
+// FULL because a result must survive a power cut once its delivery is acked.
+func dsn(path, pragma string) string {
+	q := url.Values{
+		"_pragma": {
+			"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)",
+			"foreign_keys(1)", "journal_size_limit(67108864)", pragma,
+		},
+		"_txlock": {"immediate"},
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+// createPrivate makes the file readable by its owner only, which SQLite keeps up
+// for the files it puts beside it, and its folder entry durable.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// Ping reports whether the database can be read and, if the last write failed,
+// whether one can be made by now.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	if err := s.reads.QueryRowContext(ctx, "SELECT 1 FROM schema_migrations LIMIT 1").Scan(&one); err != nil {
+		return fmt.Errorf("ping: read: %w", err)
+	}
+	if !s.writer.failing.Load() {
+		return nil
+	}
+	err := s.write(ctx, func(c *change) error {
+		_, err := c.exec("UPDATE schema_migrations SET name = name")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ping: write: %w", err)
+	}
+	return nil
+}
+
+// Close may be called more than once. It finishes the writes that wait, closes the channels of all watchers and
+// the database.
+func (s *Store) Close() error {
+	if err := s.close(); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) shut() error {
+	s.writer.stop()
+	s.watchers.close()
+	// The writer goes last: the last connection folds the write-ahead log into
+	// the database, which a read connection may not.
+	return errors.Join(s.queries.close(), s.reads.Close(), s.writer.close())
+}
