@@ -4,10 +4,11 @@ package static
 
 import "embed"
 
-// Files holds index.html, app.js, style.css and favicon.svg at its root. The
-// page links them relative to itself, so it works under any path prefix. Its
+// Files holds index.html at its root and beside it everything the page loads:
+// style.css, favicon.svg and the JavaScript modules, of which app.js is the
+// first. The page links them relative to itself and needs no build step. Its
 // Content-Security-Policy can be "default-src 'self'; img-src 'self' blob: data:":
 // there is no inline script or style.
 //
-//go:embed index.html app.js style.css favicon.svg
+//go:embed index.html style.css favicon.svg *.js
 var Files embed.FS

@@ -1,0 +1,52 @@
+// Small helpers for building the page. Everything shown goes in as text, never
+// as markup.
+
+const svg = 'http://www.w3.org/2000/svg';
+
+/** The element with this id. */
+export const $ = (id) => document.getElementById(id);
+
+/** A new element with properties and children. */
+export function h(tag, properties = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+/** One of the icons drawn in index.html. */
+export function icon(name) {
+  const node = document.createElementNS(svg, 'svg');
+  const use = document.createElementNS(svg, 'use');
+  node.setAttribute('class', 'icon');
+  node.setAttribute('aria-hidden', 'true');
+  use.setAttribute('href', `#i-${name}`);
+  node.append(use);
+  return node;
+}
+
+/** Shows text in a node and hides the node when there is none. */
+export function fill(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+  node.hidden = !text;
+}
+
+/** Tells people who cannot see the page what has changed. */
+export function announce(text) {
+  const live = $('live');
+  if (text && live.textContent !== text) live.textContent = text;
+}
+
+/** Copies text, also where the clipboard interface is missing (plain http). */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = h('textarea', { value: text, className: 'hidden', readOnly: true });
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand('copy');
+    area.remove();
+    return done;
+  }
+}

@@ -1,0 +1,77 @@
+// Asks the server how a stored report stands, and keeps asking until it is final.
+
+import { language } from './i18n.js';
+
+const leastPause = 700;     // between two answers, should the server not hold the request
+const longestPause = 30_000;
+
+/**
+ * Follows the report with this id. tell is called with {report} after each
+ * change, {lost: true} while the server does not answer, and {unknown: true} if
+ * it does not have the report. Returns a function that stops it.
+ */
+export function follow(id, tell) {
+  const control = new AbortController();
+  run(id, tell, control.signal);
+  return () => control.abort();
+}
+
+/** Asks once whether the server has a report: true, false, or null if it cannot be asked. */
+export async function isStored(id) {
+  try {
+    const response = await fetch(path(id), { cache: 'no-store' });
+    const body = response.ok ? await response.json() : null;
+    if (body?.id === id) return true;
+    return response.status === 404 ? false : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Lets a failed report run again. Rejects if the server did not agree. */
+export async function retry(id) {
+  const response = await fetch(`${path(id)}/retry`, { method: 'POST', headers: { 'Accept-Language': language } });
+  // 409: it is not failed any more, somebody else was quicker.
+  if (!response.ok && response.status !== 409) throw new Error(`retry answered ${response.status}`);
+}
+
+/** Where the API keeps a report. */
+export const path = (id) => `case-reports/${encodeURIComponent(id)}`;
+
+async function run(id, tell, signal) {
+  let tag = null, pause = leastPause;
+  while (!signal.aborted) {
+    try {
+      const response = await ask(id, tag, signal);
+      if (response.status === 404) return tell({ unknown: true });
+      if (response.status !== 304) {
+        if (!response.ok) throw new Error(`status ${response.status}`);
+        const report = await response.json();
+        tag = response.headers.get('ETag');
+        tell({ report });
+        if (report.status === 'completed' || report.status === 'failed') return undefined;
+      } else tell({});
+      pause = leastPause;
+    } catch {
+      if (signal.aborted) return undefined;
+      tell({ lost: true });
+      pause = Math.min(pause * 2, longestPause);
+    }
+    await sleep(pause, signal);
+  }
+  return undefined;
+}
+
+// The first question is answered at once; later ones when something has changed.
+function ask(id, tag, signal) {
+  const headers = { Accept: 'application/json', 'Accept-Language': language };
+  if (tag) headers['If-None-Match'] = tag;
+  return fetch(path(id) + (tag ? '?wait=20s' : ''), { headers, signal, cache: 'no-store' });
+}
+
+function sleep(ms, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
+  });
+}

@@ -1,0 +1,142 @@
+// The fields of the form: what they default to, what is wrong with them, and
+// what is sent.
+
+import { $, fill } from './dom.js';
+import { t, number, onLanguage } from './i18n.js';
+import { photos, clear, onPhotos } from './photos.js';
+
+const notesLimit = 4000;
+const fieldNames = ['patientId', 'visitId', 'capturedAt', 'images', 'notes'];
+let errors = {};            // field -> function that gives the text in the current language
+let timeTouched = false;
+
+/** Empties the form. */
+export function empty() {
+  $('form').reset();
+  timeTouched = false;
+  setErrors({});
+  clear();
+  setNow();
+  count();
+}
+
+/** The fields as they are sent; empty ones are left out by the sender. */
+export function values() {
+  return {
+    patientId: $('patientId').value.trim(),
+    visitId: $('visitId').value.trim(),
+    capturedAt: withZone($('capturedAt').value),
+    notes: $('notes').value,
+  };
+}
+
+/** Checks what can be checked here; marks what is wrong and goes to the first. */
+export function check() {
+  const found = {};
+  const { patientId, visitId, notes } = values();
+  const id = /^[A-Za-z0-9._-]{1,64}$/;
+  if (!patientId) found.patientId = () => t('needPatient');
+  else if (!id.test(patientId)) found.patientId = () => t('badId');
+  if (visitId && !id.test(visitId)) found.visitId = () => t('badId');
+  if ($('capturedAt').validity.badInput) found.capturedAt = () => t('badTime');
+  if (!photos.length) found.images = () => t('needPhotos');
+  const over = length(notes) - notesLimit;
+  if (over > 0) found.notes = () => t('longNotes', { over: number(over) });
+  setErrors(found);
+  return goToFirst();
+}
+
+/** Puts the server's errors at their fields, and goes to the first of them. */
+export function refuse(list) {
+  const found = {};
+  for (const { field, detail } of list) {
+    const name = fieldNames.find((n) => String(field ?? '').replace(/^[/#]+/, '').startsWith(n));
+    if (!name) continue;
+    const before = found[name]?.();
+    found[name] = () => (before ? `${before} ${detail}` : detail);
+  }
+  setErrors(found);
+  return goToFirst();
+}
+
+/** Marks one field as wrong. */
+export function refuseField(name, text) {
+  setErrors({ [name]: text });
+  return goToFirst();
+}
+
+function setErrors(found) {
+  errors = found;
+  renderErrors();
+}
+
+function renderErrors() {
+  for (const name of fieldNames) {
+    const text = errors[name]?.() ?? '';
+    const field = $(name);
+    if (text) field.setAttribute('aria-invalid', 'true');
+    else field.removeAttribute('aria-invalid');
+    field.closest('.cell').classList.toggle('wrong', Boolean(text));
+    fill($(`${name}-error`), text);
+  }
+}
+
+// True if nothing was wrong.
+function goToFirst() {
+  const first = fieldNames.find((name) => errors[name]);
+  if (first) $(first).focus();
+  return !first;
+}
+
+function clearError(name) {
+  if (!errors[name]) return;
+  delete errors[name];
+  renderErrors();
+}
+
+/** Characters as the server counts them: code points. */
+function length(text) {
+  return [...text].length;
+}
+
+function count() {
+  const used = length($('notes').value);
+  $('count').textContent = t('count', { used: number(used), limit: number(notesLimit) });
+  $('count').classList.toggle('over', used > notesLimit);
+}
+
+function setNow() {
+  if (timeTouched) return;
+  const now = new Date();
+  now.setMinutes(now.getMinutes() - now.getTimezoneOffset());
+  $('capturedAt').value = now.toISOString().slice(0, 16);
+  zone();
+}
+
+// RFC 3339 with the offset this device has at that date, summer time included.
+function withZone(local) {
+  if (!local) return '';
+  return (local.length === 16 ? `${local}:00` : local) + offset(new Date(local));
+}
+
+function offset(date) {
+  const minutes = -date.getTimezoneOffset();
+  const two = (n) => String(Math.floor(Math.abs(n))).padStart(2, '0');
+  return `${minutes < 0 ? '-' : '+'}${two(minutes / 60)}:${two(minutes % 60)}`;
+}
+
+function zone() {
+  const local = $('capturedAt').value;
+  $('zone').textContent = `UTC${offset(local ? new Date(local) : new Date())}`;
+}
+
+for (const name of fieldNames) $(name).addEventListener('input', () => clearError(name));
+$('notes').addEventListener('input', count);
+$('capturedAt').addEventListener('input', () => { timeTouched = true; zone(); });
+onPhotos(() => {
+  if (!photos.length) return;
+  if (photos.length === 1) setNow();
+  clearError('images');
+});
+setNow();
+onLanguage(() => { count(); renderErrors(); });

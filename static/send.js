@@ -1,0 +1,133 @@
+// Sends one report until the server has confirmed that it is stored, or has
+// refused it. It never takes anything for stored but a 202 that repeats the
+// report's own id with a receipt: Wi-Fi sign-in pages answer 200 to everything.
+
+import { language } from './i18n.js';
+
+const stallAfter = 90_000;  // without a byte sent or an answer: ms
+const firstPause = 2_000;
+const longestPause = 60_000;
+
+/**
+ * Starts sending. report is {id, fields: {name: value}, files}. tell is called
+ * with {phase: 'sending', loaded, total}, {phase: 'confirming'},
+ * {phase: 'waiting', why, until, problem}, and at the end with {phase: 'stored',
+ * answer} or {phase: 'refused', status, problem}. The id is the same on every
+ * try, so that a lost answer never makes a second report.
+ */
+export function send(report, tell) {
+  let tries = 0, request = null, timer = 0, ended = false, patient = false;
+
+  function attempt() {
+    clearTimeout(timer);
+    request = post(report, tell, settle);
+  }
+
+  function settle(result) {
+    request = null;
+    if (ended) return;
+    if (result.phase !== 'waiting') {
+      stop();
+      tell(result);
+      return;
+    }
+    const pause = Math.max(backoff(tries++), result.retryAfter ?? 0);
+    patient = result.retryAfter !== null;
+    timer = setTimeout(attempt, pause);
+    tell({ ...result, until: Date.now() + pause });
+  }
+
+  function online() {
+    if (!request && !patient) attempt();
+  }
+
+  function stop() {
+    ended = true;
+    clearTimeout(timer);
+    removeEventListener('online', online);
+    request?.abort();
+  }
+
+  addEventListener('online', online);
+  attempt();
+  return { stop, now: () => { if (!request && !ended) attempt(); } };
+}
+
+function backoff(tries) {
+  const pause = Math.min(firstPause * 2 ** tries, longestPause);
+  return pause * (0.75 + Math.random() / 2);
+}
+
+function post(report, tell, settle) {
+  const xhr = new XMLHttpRequest();
+  let stalled = 0;
+  const alive = () => {
+    clearTimeout(stalled);
+    stalled = setTimeout(() => xhr.abort(), stallAfter);
+  };
+  xhr.open('POST', 'upload-case-report');
+  xhr.setRequestHeader('Accept', 'application/json, application/problem+json');
+  xhr.setRequestHeader('Accept-Language', language);
+  xhr.upload.onprogress = (e) => {
+    alive();
+    tell(e.loaded < e.total ? { phase: 'sending', loaded: e.loaded, total: e.total } : { phase: 'confirming' });
+  };
+  xhr.upload.onload = () => tell({ phase: 'confirming' });
+  xhr.onload = () => settle(outcome(xhr, report.id));
+  xhr.onerror = xhr.onabort = () => settle(unreached());
+  xhr.onloadend = () => clearTimeout(stalled);
+  alive();
+  tell({ phase: 'sending', loaded: 0, total: 0 });
+  xhr.send(body(report));
+  return xhr;
+}
+
+// The id goes first, so that the server knows it whatever else is wrong.
+function body({ id, fields, files }) {
+  const form = new FormData();
+  form.append('reportId', id);
+  for (const [name, value] of Object.entries(fields)) if (value) form.append(name, value);
+  for (const file of files) form.append('images', file, file.name);
+  return form;
+}
+
+function unreached() {
+  return { phase: 'waiting', why: navigator.onLine ? 'network' : 'offline', problem: null, retryAfter: null };
+}
+
+function outcome(xhr, id) {
+  const answer = parse(xhr);
+  if (xhr.status === 202 && answer?.id === id && answer.receipt) return { phase: 'stored', answer };
+  const problem = answer?.code || answer?.title ? answer : null;
+  if (worthAnotherTry(xhr.status, problem)) {
+    return { phase: 'waiting', why: reason(xhr.status), problem, retryAfter: retryAfter(xhr) };
+  }
+  return { phase: 'refused', status: xhr.status, problem };
+}
+
+function parse(xhr) {
+  try {
+    return JSON.parse(xhr.responseText);
+  } catch {
+    return null;
+  }
+}
+
+function worthAnotherTry(status, problem) {
+  if (typeof problem?.retryable === 'boolean') return problem.retryable;
+  return status < 400 || status >= 500 || status === 408 || status === 425 || status === 429;
+}
+
+function reason(status) {
+  if (status < 400) return 'strange';
+  if (status === 507) return 'full';
+  return status === 503 || status === 429 ? 'busy' : 'server';
+}
+
+// Milliseconds, from seconds or from a date; null when the server names none.
+function retryAfter(xhr) {
+  const value = xhr.getResponseHeader('Retry-After');
+  if (!value) return null;
+  const ms = /^\d+$/.test(value) ? value * 1000 : Date.parse(value) - Date.now();
+  return Number.isNaN(ms) ? null : Math.max(ms, 0);
+}

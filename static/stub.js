@@ -1,0 +1,241 @@
+// The stub at the side of the sheet: where the report is, its receipt and what
+// became of it. It only shows the state it is given; others change the state.
+
+import { $, fill, announce, copy } from './dom.js';
+import { t, size, number, percent, time, onLanguage } from './i18n.js';
+
+const blank = {
+  phase: 'draft',   // draft, sending, confirming, waiting, refused, stored
+  count: 0, bytes: 0,
+  loaded: 0, total: 0,
+  why: '', until: 0,
+  status: 0, problem: null,
+  id: '', receipt: null,
+  checked: null,    // null, 'checking', 'same', 'unreadable', or the number of a photo that differs
+  report: null,     // the server's latest answer about the report
+  lost: false, unknown: false,
+};
+
+let state = { ...blank };
+let ticking = 0;
+
+/** The state shown now. */
+export const shown = () => state;
+
+/** Changes part of what is shown. */
+export function show(change) {
+  state = { ...state, ...change };
+  render();
+}
+
+/** Starts again from an empty stub with this much known. */
+export function reset(known = {}) {
+  state = { ...blank };
+  show(known);
+}
+
+function render() {
+  clearTimeout(ticking);
+  renderDevice();
+  renderStored();
+  renderReceipt();
+  renderWork();
+  renderPdf();
+  renderTitle();
+  $('another').hidden = state.phase !== 'stored';
+  if (state.phase === 'waiting') ticking = setTimeout(render, 500);
+}
+
+function step(node, mark, now) {
+  node.dataset.mark = mark;
+  if (now) node.setAttribute('aria-current', 'step');
+  else node.removeAttribute('aria-current');
+}
+
+function renderDevice() {
+  const { phase, count, bytes, checked } = state;
+  const draft = phase === 'draft' || phase === 'refused';
+  step($('stepDevice'), draft ? 'now' : 'done', draft);
+  const kept = phase === 'stored' && checked === 'same' ? t('deviceKept') : '';
+  const some = count ? t('deviceSome', { n: count, size: size(bytes) }) : t('deviceNone');
+  $('deviceText').textContent = phase === 'stored' ? kept : some;
+  $('deviceText').hidden = !$('deviceText').textContent;
+  $('send').hidden = !draft;
+  $('stepDevice').hidden = phase === 'stored' && !count;
+}
+
+function renderStored() {
+  const { phase } = state;
+  const marks = { draft: 'next', sending: 'now', confirming: 'now', waiting: 'held', refused: 'bad', stored: 'done' };
+  step($('stepStored'), marks[phase], ['sending', 'confirming', 'waiting'].includes(phase));
+  const [text, detail] = storedWords();
+  if (text !== $('storedText').textContent && phase !== 'sending') announce(text);
+  fill($('storedText'), text);
+  fill($('storedDetail'), detail);
+  renderProgress();
+  const conflict = phase === 'refused' && (state.status === 409 || Boolean(state.problem?.stored));
+  $('openStored').hidden = !conflict;
+  $('openStored').href = `#/${state.id}`;
+  $('sendAsNew').hidden = !conflict;
+  $('tryNow').hidden = phase !== 'waiting';
+  $('stop').hidden = !['sending', 'confirming', 'waiting'].includes(phase);
+  $('stop').textContent = t(phase === 'waiting' ? 'change' : 'stop');
+  $('sendActions').hidden = $('stop').hidden && !conflict;
+}
+
+function renderProgress() {
+  const { phase, loaded, total } = state;
+  const bar = $('progress');
+  bar.hidden = phase !== 'sending' && phase !== 'confirming';
+  bar.value = phase === 'confirming' ? 100 : total && (100 * loaded) / total;
+}
+
+// What the second step says: a sentence, and one of detail.
+function storedWords() {
+  const { phase, loaded, total } = state;
+  switch (phase) {
+    case 'sending':
+      return [t('sending', { percent: percent(total ? loaded / total : 0) }),
+        t('sendingDetail', { loaded: size(loaded), total: size(total || state.bytes) })];
+    case 'confirming': return [t('confirming'), t('confirmingDetail')];
+    case 'waiting': return waitingWords();
+    case 'refused': return refusedWords();
+    case 'stored': return [state.receipt ? t('stored') : '', ''];
+    default: return [t('notYet'), ''];
+  }
+}
+
+function waitingWords() {
+  const { why, until, problem } = state;
+  const words = {
+    offline: 'waitOffline', network: 'waitNetwork', busy: 'waitBusy', full: 'waitFull', strange: 'waitStrange', server: 'waitServer',
+  };
+  const seconds = Math.max(Math.ceil((until - Date.now()) / 1000), 0);
+  const detail = [
+    why === 'strange' ? t('waitStrangeDetail') : problem?.detail,
+    t('waitKept'),
+    why === 'offline' ? t('againOnline') : t('again', { seconds: number(seconds) }),
+  ];
+  return [t(words[why]), detail.filter(Boolean).join(' ')];
+}
+
+function refusedWords() {
+  const { status, problem } = state;
+  if (status === 409) return [t('conflict'), t('conflictDetail')];
+  const detail = problem?.detail ?? problem?.title ?? t(status === 413 ? 'tooLarge' : 'refusedStatus', { status });
+  if (problem?.stored) return [t('refusedStored'), detail];
+  if (problem?.errors?.length) return [t('refusedFields'), detail];
+  return [t('refused'), detail];
+}
+
+function renderReceipt() {
+  const { phase, id, receipt, report } = state;
+  $('receipt').hidden = phase !== 'stored';
+  if (phase !== 'stored') {
+    $('verified').hidden = true;
+    return;
+  }
+  $('receiptId').textContent = shorten(id);
+  $('receiptId').title = id;
+  $('receiptDigestRow').hidden = $('receiptSequenceRow').hidden = !receipt;
+  if (receipt) {
+    $('receiptDigest').textContent = shorten(receipt.sha256);
+    $('receiptDigest').title = receipt.sha256;
+    $('receiptSequence').textContent = String(receipt.sequence);
+  }
+  $('receiptTime').textContent = time(receipt?.receivedAt ?? report?.createdAt);
+  for (const [button, name] of [['copyId', 'copyId'], ['copyDigest', 'copyDigest']]) {
+    $(button).title = t(name);
+    $(button).setAttribute('aria-label', t(name));
+  }
+  renderChecked();
+}
+
+function renderChecked() {
+  const { checked } = state;
+  const words = { checking: 'checking', same: 'verified', unreadable: 'unchecked' };
+  const text = typeof checked === 'number' ? t('differs', { n: checked }) : t(words[checked] ?? '') ?? '';
+  const node = $('verified');
+  node.hidden = !text;
+  node.dataset.result = typeof checked === 'number' ? 'bad' : checked ?? '';
+  node.querySelector('use').setAttribute('href', checked === 'same' || checked === 'checking' ? '#i-check' : '#i-alert');
+  if (text !== node.lastElementChild.textContent && checked !== 'checking') announce(text);
+  node.lastElementChild.textContent = text;
+}
+
+function renderWork() {
+  const { phase, report, lost, unknown } = state;
+  const status = report?.status;
+  const problems = report?.problems?.length ?? 0;
+  const marks = { completed: problems ? 'held' : 'done', failed: 'bad', retrying: 'held' };
+  const mark = phase === 'stored' ? marks[status] ?? 'now' : 'next';
+  step($('stepWork'), unknown ? 'bad' : mark, mark === 'now');
+  const text = workWords();
+  if (text !== $('workText').textContent && status !== 'processing') announce(text);
+  fill($('workText'), text);
+  fill($('workDetail'), workDetail(lost));
+  const { done = 0, total = 0 } = report?.progress ?? {};
+  $('workProgress').hidden = status !== 'processing' || !total;
+  $('workProgress').max = total || 1;
+  $('workProgress').value = done;
+  $('retry').hidden = status !== 'failed';
+}
+
+function workWords() {
+  const { phase, report, unknown } = state;
+  if (phase !== 'stored') return t('later_');
+  if (unknown) return t('unknown');
+  if (!report) return t('loading');
+  const { done = 0, total = 0 } = report.progress ?? {};
+  const problems = report.problems?.length ?? 0;
+  switch (report.status) {
+    case 'processing': return total ? t('working', { done: number(done), total: number(total) }) : t('workingStart');
+    case 'retrying': return t('retrying', { attempts: number(report.attempts) });
+    case 'failed': return t('failed');
+    case 'completed':
+      return problems ? t('workProblems', { n: problems }) : t('workDone', { n: report.images?.length ?? 0 });
+    default: return t('waiting');
+  }
+}
+
+function workDetail(lost) {
+  if (state.phase !== 'stored') return '';
+  if (lost) return t(state.receipt || state.report ? 'lost' : 'askFailed');
+  return ['failed', 'retrying'].includes(state.report?.status) ? state.report.error ?? '' : '';
+}
+
+function renderPdf() {
+  const { phase, report } = state;
+  const ready = phase === 'stored' && report?.status === 'completed' && Boolean(report.report?.url);
+  step($('stepPdf'), ready ? 'done' : 'next', false);
+  const known = phase === 'stored' ? t('pdfWaiting') : t('later_');
+  fill($('pdfText'), ready ? t('pdfReady', { pages: report.report.pages, size: size(report.report.bytes) }) : known);
+  $('openPdf').hidden = !ready;
+  if (ready) $('openPdf').href = report.report.url;
+}
+
+// The title tells how it stands while the page is in the background.
+function renderTitle() {
+  const { phase, loaded, total, report } = state;
+  let word = '';
+  if (phase === 'sending') word = t('titleSending', { percent: percent(total ? loaded / total : 0) });
+  if (phase === 'stored' && report?.status === 'completed') word = t('titleReady');
+  if (phase === 'stored' && report?.status === 'failed') word = t('titleFailed');
+  document.title = word ? `${word} · casepress` : 'casepress';
+}
+
+/** The start and the end of a long id or digest. */
+export function shorten(text) {
+  return text.length > 20 ? `${text.slice(0, 8)}…${text.slice(-6)}` : text;
+}
+
+async function copyFrom(button, text) {
+  if (!(await copy(text))) return;
+  announce(t('copied'));
+  button.dataset.copied = t('copied');
+  setTimeout(() => delete button.dataset.copied, 1500);
+}
+
+$('copyId').addEventListener('click', (e) => copyFrom(e.currentTarget, state.id));
+$('copyDigest').addEventListener('click', (e) => copyFrom(e.currentTarget, state.receipt.sha256));
+onLanguage(render);
