@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/blob"
+	"casepress/broker"
+	"casepress/disk"
+	"casepress/dispatcher"
+	"casepress/handlers"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// BenchmarkAccept measures accepted submissions a second over HTTP on loopback,
+// the clients on the same cores: a form that names an image put before, so that
+// the record in the log is all that has to become durable. "forgetful" is the
+// same service on a log that never waits for the disk: what durability costs is
+// the ratio of the two. Workers stand still; rows are made meanwhile.
+func BenchmarkAccept(b *testing.B) {
+	for _, connections := range []int{1, 16, 64, 256} {
+		for _, log := range []struct {
+			name string
+			fs   disk.FS
+		}{{"durable", disk.OS}, {"forgetful", forgetfulFS{disk.OS}}} {
+			b.Run(fmt.Sprintf("connections=%d/%s", connections, log.name), func(b *testing.B) {
+				benchmarkAccept(b, log.fs, connections)
+			})
+		}
+	}
+}
+
+// forgetfulFS is a disk on which nothing is ever waited for.
+type forgetfulFS struct{ disk.FS }
+
+func (f forgetfulFS) SyncDir(string) error { return nil }
+
+func (f forgetfulFS) OpenFile(name string, flag int, perm fs.FileMode) (disk.File, error) {
+	file, err := f.FS.OpenFile(name, flag&^disk.Durable, perm)
+	if err != nil {
+		return nil, err
+	}
+	return forgetfulFile{file}, nil
+}
+
+type forgetfulFile struct{ disk.File }
+
+func (forgetfulFile) Sync() error { return nil }
+
+func benchmarkAccept(b *testing.B, fsys disk.FS, connections int) {
+	address := acceptService(b, fsys)
+	body := "patientId=P001&visitId=V02&imageId=IMG007"
+	request := fmt.Appendf(nil, "POST /upload-case-report HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+
+	var left atomic.Int64
+	var clients sync.WaitGroup
+	start := make(chan struct{})
+	for range connections {
+		conn, err := net.Dial("tcp", address)
+		require.NoError(b, err)
+		clients.Go(func() {
+			defer conn.Close()
+			answers := bufio.NewReader(conn)
+			<-start
+			for left.Add(-1) >= 0 {
+				if _, err := conn.Write(request); err != nil {
+					b.Error(err)
+					return
+				}
+				if err := readAccepted(answers); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	left.Store(int64(b.N))
+	b.ResetTimer()
+	close(start)
+	clients.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "accepted/s")
+}
+
+// readAccepted reads one answer as cheaply as can be: the clients share the
+// server's cores.
+func readAccepted(r *bufio.Reader) error {
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(line, []byte("HTTP/1.1 202")) {
+		return fmt.Errorf("answer %q", line)
+	}
+	length := 0
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) == 2 {
+			break
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if _, err := fmt.Sscan(string(value), &length); err != nil {
+				return err
+			}
+		}
+	}
+	if length == 0 {
+		return errors.New("an answer without a length")
+	}
+	_, err = r.Discard(length)
+	return err
+}
+
+// acceptService serves on a data folder of its own whose log is on fs, with
+// IMG007 in place.
+func acceptService(b *testing.B, fsys disk.FS) (address string) {
+	dir := b.TempDir()
+	blobs, err := blob.Open(filepath.Join(dir, "blobs"), disk.OS)
+	require.NoError(b, err)
+	brk, err := broker.Open(filepath.Join(dir, "topics"), broker.Options{FS: fsys})
+	require.NoError(b, err)
+	rows, err := store.Open(b.Context(), filepath.Join(dir, "casepress.db"))
+	require.NoError(b, err)
+	idle := func(ctx context.Context, _ store.Row, _ func(int, int)) (tasks.Result, error) {
+		<-ctx.Done()
+		return tasks.Result{}, ctx.Err()
+	}
+	work, err := dispatcher.Start(b.Context(), dispatcher.Config{MaxUnrecorded: 1 << 30, TaskTimeout: time.Hour}, brk, rows, idle)
+	require.NoError(b, err)
+	api := handlers.New(handlers.Config{DataDir: dir, MinFreeDisk: -1, MaxBacklogAge: -1}, work, rows, blobs, slog.New(slog.DiscardHandler))
+	server := httptest.NewServer(api)
+	b.Cleanup(func() {
+		server.Close()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		require.NoError(b, errors.Join(work.Close(ctx), rows.Close(), brk.Close(), blobs.Close()))
+	})
+	image, err := http.NewRequest(http.MethodPut, server.URL+"/images/IMG007?patientId=P001", bytes.NewReader(newPicture(b)))
+	require.NoError(b, err)
+	answer, err := http.DefaultClient.Do(image)
+	require.NoError(b, err)
+	_, err = io.Copy(io.Discard, answer.Body)
+	require.NoError(b, errors.Join(err, answer.Body.Close()))
+	require.Equal(b, http.StatusCreated, answer.StatusCode)
+	http.DefaultClient.CloseIdleConnections()
+	return strings.TrimPrefix(server.URL, "http://")
+}
