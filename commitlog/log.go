@@ -1,79 +1,156 @@
-// Package commitlog keeps records in the order they were appended and never says a record is appended
-// before it is on stable storage; it never changes a record and never looks into one.
 package commitlog
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
-
-	"casepress/disk"
 )
 
-// Options are the settings of a log. The zero value is good.
-type Options struct {
-	FS             disk.FS       // default disk.OS
-	SegmentBytes   int64         // size of a full-grown segment, default 64 MiB
-	MaxRecordBytes int           // largest payload, default 16 MiB
-	LazyDelay      time.Duration // longest time AppendLazy's records stay volatile, default 10 ms
+// Log is an append-only log in one folder, which belongs to one open Log at a time. All methods may be
+// called from any number of goroutines.
+//
+// Two locks, never held together except mu outside state: mu guards what producers and the committer
+// share and is held for a copy of the payloads; state guards what readers see and is held for a few
+// assignments.
+type Log struct {
+	dir  string
+	opts Options
+
+	mu       sync.Mutex
+	filling  *batch // what producers add to
+	spare    []byte // the other buffer
+	failed   error  // why no more is taken: ErrPoisoned or ErrClosed, wrapped
+	lazyDue  bool   // the oldest lazy record has waited long enough
+	closing  bool
+	lazy     *time.Timer
+	waiting  atomic.Int32  // producers that wait for the filling batch
+	wake     chan struct{} // tells the committer that there is something to do
+	finished chan struct{} // closed when the committer has ended
+
+	state    sync.RWMutex
+	segments []*segment    // never empty; the last is active
+	changed  chan struct{} // closed at the next growth or failure; nil while nobody waits
+	broken   error         // as failed, for those who wait
+	shut     bool          // closed: readers get no more
+	end      atomic.Uint64
+
+	active  activeFile // the committer's alone
+	keeper  *keeper
+	idle    idleReaders
+	dropMu  sync.Mutex
+	doomed  []*segment // dropped from segments, not yet from the folder
+	closeMu sync.Mutex
 }
 
-// Record is one payload with its place in the log.
-type Record struct {
-	Offset  uint64
-	Time    time.Time
-	Payload []byte
+// Start returns the offset of the oldest record that is kept, or End if none is.
+func (l *Log) Start() uint64 {
+	l.state.RLock()
+	defer l.state.RUnlock()
+	return l.segments[0].base
 }
 
-// SegmentInfo describes one segment.
-type SegmentInfo struct {
-	Base, End   uint64 // offsets [Base, End)
-	Bytes       int64
-	First, Last time.Time
-	Active      bool
+// End returns the offset that follows the last record on stable storage. It never goes back.
+func (l *Log) End() uint64 { return l.end.Load() }
+
+// Err returns nil while the log takes records, and once it is poisoned the error that every Append gets.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if errors.Is(l.failed, ErrPoisoned) {
+		return l.failed
+	}
+	return nil
 }
 
-var (
-	// ErrPoisoned says that an earlier write or sync failed.
-	ErrPoisoned = errors.New("commit log is poisoned by an earlier failure")
-	// ErrClosed says that the log was closed.
-	ErrClosed = errors.New("commit log is closed")
-	// ErrTooLarge says that a payload is larger than MaxRecordBytes.
-	ErrTooLarge = errors.New("record is too large")
-)
-
-// OutOfRangeError says that an offset lies below the log's start.
-type OutOfRangeError struct{ Offset, Start, End uint64 }
-
-func (e *OutOfRangeError) Error() string { return "offset out of range" }
-
-// CorruptionError names the place of damage.
-type CorruptionError struct {
-	File   string
-	Offset int64
-	Err    error
+// Wait returns nil as soon as End is greater than offset. It ends with the error of ctx, ErrClosed
+// or ErrPoisoned if that comes first.
+func (l *Log) Wait(ctx context.Context, offset uint64) error {
+	for {
+		changed, err := l.growth(offset)
+		if changed == nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
-func (e *CorruptionError) Error() string { return e.File + ": damaged: " + e.Err.Error() }
-func (e *CorruptionError) Unwrap() error { return e.Err }
-
-// Log is a commit log.
-type Log struct{}
-
-var errSkeleton = errors.New("commitlog: not built yet")
-
-func Open(dir string, o Options) (*Log, error) { return nil, errSkeleton }
-func (l *Log) Append(ctx context.Context, payloads ...[]byte) (first uint64, err error) {
-	return 0, errSkeleton
+// growth returns a channel that is closed when something changes, or nil when the wait for offset is over.
+func (l *Log) growth(offset uint64) (<-chan struct{}, error) {
+	l.state.Lock()
+	defer l.state.Unlock()
+	if l.end.Load() > offset {
+		return nil, nil
+	}
+	if l.broken != nil {
+		return nil, l.broken
+	}
+	if l.changed == nil {
+		l.changed = make(chan struct{})
+	}
+	return l.changed, nil
 }
-func (l *Log) AppendLazy(payloads ...[]byte) (first uint64, err error) { return 0, errSkeleton }
-func (l *Log) Read(offset uint64, maxBytes int) ([]Record, error)      { return nil, errSkeleton }
-func (l *Log) Wait(ctx context.Context, offset uint64) error           { return errSkeleton }
-func (l *Log) Start() uint64                                           { return 0 }
-func (l *Log) End() uint64                                             { return 0 }
-func (l *Log) OffsetAt(t time.Time) (uint64, error)                    { return 0, errSkeleton }
-func (l *Log) DropBefore(offset uint64) error                          { return errSkeleton }
-func (l *Log) Segments() []SegmentInfo                                 { return nil }
-func (l *Log) Verify(ctx context.Context) error                        { return errSkeleton }
-func (l *Log) Err() error                                              { return nil }
-func (l *Log) Close() error                                            { return nil }
+
+// announce wakes those who wait for growth; state is locked.
+func (l *Log) announce() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// Close commits what was appended, marks the log as closed in good order and ends all goroutines.
+// Later calls get ErrClosed, or ErrPoisoned if that came first. It returns the failure that poisoned the log, if one
+// did, and what hindered it from tidying up; whatever it returns, no acknowledged record is lost.
+func (l *Log) Close() error {
+	l.closeMu.Lock()
+	defer l.closeMu.Unlock()
+	l.mu.Lock()
+	again := l.closing
+	l.closing = true
+	l.mu.Unlock()
+	if again {
+		return nil
+	}
+	l.rouse()
+	<-l.finished
+	l.stop(ErrClosed)
+	l.state.Lock()
+	l.shut = true
+	l.state.Unlock()
+	return errors.Join(l.Err(), l.active.close(), l.keeper.close(), l.idle.close())
+}
+
+// stop refuses all further records with this error, unless another came first, and fails those that
+// wait in the filling batch.
+func (l *Log) stop(err error) {
+	l.mu.Lock()
+	if l.failed == nil {
+		l.failed = err
+	}
+	b := l.filling
+	l.filling = nil
+	l.lazy.Stop()
+	l.mu.Unlock()
+	if b != nil {
+		b.finish(err)
+	}
+	l.state.Lock()
+	if l.broken == nil {
+		l.broken = err
+	}
+	l.announce()
+	l.state.Unlock()
+}
+
+func (l *Log) poison(cause error) error {
+	err := fmt.Errorf("%w: %w", ErrPoisoned, cause)
+	l.stop(err)
+	return err
+}

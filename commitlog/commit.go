@@ -1,0 +1,178 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"casepress/disk"
+)
+
+const (
+	// gatherFor bounds the wait for producers that the last commit let go and that are about to come
+	// back. Without it the first one back would go to the disk alone and the others wait a whole commit.
+	gatherFor = 20 * time.Microsecond
+
+	// A buffer that a burst made large is let go after so many commits that needed little of it.
+	calmCommits = 256
+	calmBytes   = 512 << 10
+)
+
+// activeFile is the segment that the committer writes to.
+type activeFile struct {
+	seg    *segment
+	file   disk.File // opened with disk.Durable: a write that returns is on stable storage
+	sealed bool      // nothing was committed since the last seal, or since the segment began
+	last   int64     // time of the last batch
+	calm   int
+}
+
+// fits says whether a batch of n bytes and a seal fit into the zeroed part. An empty segment takes a
+// batch of any size, growing if it must.
+func (a *activeFile) fits(n int) bool {
+	return a.seg.end == a.seg.base || a.seg.size+int64(n)+batchBytes <= a.seg.capacity
+}
+
+func (a *activeFile) close() error {
+	if err := a.file.Close(); err != nil {
+		return fmt.Errorf("close segment: %w", err)
+	}
+	return nil
+}
+
+// commits is the committer: it ends when the log is closed or poisoned. One commit is in flight at a
+// time, so that a power cut can tear only the last batch.
+func (l *Log) commits() {
+	defer close(l.finished)
+	crowd := 0
+	for {
+		l.gather(crowd)
+		b, closing := l.take()
+		if b == nil && closing {
+			break
+		}
+		if b == nil {
+			crowd = 0
+			<-l.wake
+			continue
+		}
+		if err := l.commit(b); err != nil {
+			b.finish(l.poison(err))
+			return
+		}
+		crowd = b.waiters
+		b.finish(nil)
+		l.recycle(b)
+	}
+	if err := l.seal(); err != nil {
+		l.poison(err)
+	}
+}
+
+// gather waits a moment for as many producers as were in the last batch.
+func (l *Log) gather(crowd int) {
+	if crowd < 2 {
+		return
+	}
+	for start := time.Now(); int(l.waiting.Load()) < crowd && time.Since(start) < gatherFor; {
+		runtime.Gosched()
+	}
+}
+
+// take swaps the filling batch for an empty one if it has to be committed now.
+func (l *Log) take() (b *batch, closing bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b = l.filling
+	if b.count == 0 || b.waiters == 0 && !l.lazyDue && !l.closing {
+		l.lazyDue = false
+		return nil, l.closing
+	}
+	l.filling = newBatch(l.spare, b.end())
+	l.spare = nil
+	l.lazyDue = false
+	l.waiting.Store(0)
+	l.lazy.Stop()
+	b.depart()
+	return b, l.closing
+}
+
+// recycle keeps the buffer of a committed batch for the next but one.
+func (l *Log) recycle(b *batch) {
+	a := &l.active
+	if cap(b.buf) > calmBytes && len(b.buf) < cap(b.buf)/4 {
+		a.calm++
+	} else {
+		a.calm = 0
+	}
+	if a.calm > calmCommits {
+		return
+	}
+	l.mu.Lock()
+	l.spare = b.buf[:0]
+	l.mu.Unlock()
+}
+
+// commit makes a batch durable and lets readers see it.
+func (l *Log) commit(b *batch) error {
+	a := &l.active
+	if b.count > 0 && !a.fits(len(b.buf)) {
+		if err := l.roll(); err != nil {
+			return err
+		}
+	}
+	now := max(l.opts.Now().UnixMicro(), a.last)
+	finishBatch(b.buf, a.seg.salt, b.base, now, b.count)
+	if _, err := a.file.WriteAt(b.buf, a.seg.size); err != nil {
+		return fmt.Errorf("commit to %s: %w", filepath.Base(a.seg.path), err)
+	}
+	a.last, a.sealed = now, b.count == 0
+	l.publish(decodeBatchHeader(b.buf))
+	return nil
+}
+
+func (l *Log) publish(h batchHeader) {
+	seg := l.active.seg
+	l.state.Lock()
+	seg.add(h)
+	size := seg.size
+	l.end.Store(h.end())
+	l.announce()
+	l.state.Unlock()
+	if size > seg.capacity/4 {
+		l.keeper.prepareAhead(l.opts.nextCapacity(seg.capacity))
+	}
+}
+
+// seal writes an empty batch after the last records, so that the next Open can tell damage to them
+// from a commit that a power cut tore.
+func (l *Log) seal() error {
+	if l.active.sealed {
+		return nil
+	}
+	return l.commit(newBatch(nil, l.End()))
+}
+
+// roll goes on in the next segment. The entry of the new file is durable before anything is written
+// to it, and only then is the old one sealed: a sealed segment always has a successor.
+func (l *Log) roll() error {
+	a := &l.active
+	next, err := l.keeper.next(l.opts.nextCapacity(a.seg.capacity))
+	if err != nil {
+		return fmt.Errorf("roll to a new segment: %w", err)
+	}
+	seg := newSegment(l.dir, a.seg.end, next.header)
+	seg.last = a.seg.last
+	if err := next.install(l.opts.FS, seg.path); err != nil {
+		return fmt.Errorf("roll to a new segment: %w", errors.Join(err, next.file.Close()))
+	}
+	old := *a
+	a.seg, a.file, a.sealed = seg, next.file, true
+	l.state.Lock()
+	l.segments = append(l.segments, seg)
+	l.state.Unlock()
+	l.keeper.sealLater(old.seg, old.file)
+	return nil
+}

@@ -1,0 +1,87 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Open opens the log in a folder and creates both if they are not there. A commit that a power cut
+// tore is cut off; any other damage is a *CorruptionError, and then nothing in the folder was changed.
+// One Log at a time may have the folder open, which the caller sees to.
+func Open(dir string, o Options) (*Log, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := o.FS.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open commit log: %w", err)
+	}
+	l := &Log{dir: dir, opts: o, wake: make(chan struct{}, 1), finished: make(chan struct{})}
+	l.keeper = newKeeper(l)
+	if err := l.recover(); err != nil {
+		return nil, fmt.Errorf("open commit log: %w", errors.Join(err, l.abandon()))
+	}
+	l.start()
+	return l, nil
+}
+
+// start sets the goroutines going.
+func (l *Log) start() {
+	l.end.Store(l.active.seg.end)
+	l.filling = newBatch(nil, l.active.seg.end)
+	l.lazy = time.AfterFunc(time.Hour, l.lazyExpired)
+	l.lazy.Stop()
+	go l.commits()
+	go l.keeper.run()
+	l.keeper.rouse()
+}
+
+func (l *Log) lazyExpired() {
+	l.mu.Lock()
+	l.lazyDue = true
+	l.mu.Unlock()
+	l.rouse()
+}
+
+// abandon closes what a failed Open had opened.
+func (l *Log) abandon() error {
+	var err error
+	for _, u := range l.keeper.toSeal {
+		err = errors.Join(err, u.file.Close())
+	}
+	if l.active.file != nil {
+		err = errors.Join(err, l.active.close())
+	}
+	return err
+}
+
+// recover brings the folder's content into memory. It checks everything before it changes anything.
+func (l *Log) recover() error {
+	found, err := l.list()
+	if err != nil {
+		return err
+	}
+	if len(found.segments) == 0 {
+		return l.create()
+	}
+	var unsealed []*segment
+	for i, base := range found.segments[:len(found.segments)-1] {
+		s, indexed, err := l.checkSealed(base, found.segments[i+1])
+		if err != nil {
+			return err
+		}
+		if !indexed {
+			unsealed = append(unsealed, s)
+		}
+		l.segments = append(l.segments, s)
+	}
+	last, err := l.checkNewest(found.segments[len(found.segments)-1])
+	if err != nil {
+		return err
+	}
+	if err := l.verifyNewest(); err != nil {
+		return err
+	}
+	return l.repair(found, unsealed, last)
+}

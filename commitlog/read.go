@@ -1,0 +1,137 @@
+package commitlog
+
+import (
+	"errors"
+	"sort"
+	"sync"
+	"time"
+)
+
+// maxIdle bounds the readers kept for Read, and so their files and memory.
+const maxIdle = 4
+
+// Read returns records from offset on: at least one if offset is below End, nil if not, and no more
+// payload than maxBytes unless the first record alone is larger. Errors are those of Reader.Next.
+// Readers in sequence are recognised; who reads a lot may hold a Reader instead.
+func (l *Log) Read(offset uint64, maxBytes int) ([]Record, error) {
+	r := l.idle.take(offset)
+	if r == nil {
+		r = l.NewReader(offset)
+	}
+	r.Seek(offset)
+	records, err := r.Next(maxBytes)
+	if e := l.idle.put(r); err == nil {
+		err = e
+	}
+	return records, err
+}
+
+// idleReaders are kept between calls of Read.
+type idleReaders struct {
+	mu      sync.Mutex
+	readers []*Reader // the longest unused first
+	closed  bool
+}
+
+// take prefers the reader that stands at offset already.
+func (p *idleReaders) take(offset uint64) *Reader {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.readers) == 0 {
+		return nil
+	}
+	i := 0
+	for j, r := range p.readers {
+		if r.next == offset {
+			i = j
+		}
+	}
+	r := p.readers[i]
+	p.readers = append(p.readers[:i], p.readers[i+1:]...)
+	return r
+}
+
+func (p *idleReaders) put(r *Reader) error {
+	if cap(r.win.buf) > maxReadAhead {
+		r.body, r.seg, r.win.buf = nil, nil, nil // one huge batch must not be kept for ever
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.readers) == maxIdle {
+		return r.Close()
+	}
+	p.readers = append(p.readers, r)
+	return nil
+}
+
+func (p *idleReaders) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	var err error
+	for _, r := range p.readers {
+		err = errors.Join(err, r.Close())
+	}
+	p.readers = nil
+	return err
+}
+
+// holding returns the segment that holds an offset in [Start, End); state is locked.
+func (l *Log) holding(offset uint64) *segment {
+	i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].end > offset })
+	return l.segments[i]
+}
+
+// OffsetAt returns the offset of the first record stamped t or later, End if there is none.
+// The error is *CorruptionError, ErrClosed or a failure to read.
+func (l *Log) OffsetAt(t time.Time) (uint64, error) {
+	stamp := t.UnixMicro()
+	if time.UnixMicro(stamp).Before(t) {
+		stamp++
+	}
+	for {
+		v, err := l.viewTime(stamp)
+		if err != nil || v.seg == nil {
+			return v.end, err
+		}
+		offset, err := l.firstAt(v, stamp)
+		if err == nil || !l.gone(v.seg) {
+			return offset, err
+		}
+	}
+}
+
+// viewTime returns the view of the segment that holds the first record stamped t or later; none, and
+// the log's end, if there is no such record.
+func (l *Log) viewTime(t int64) (view, error) {
+	l.state.RLock()
+	defer l.state.RUnlock()
+	if l.shut {
+		return view{}, ErrClosed
+	}
+	for i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].last >= t }); i < len(l.segments); i++ {
+		if s := l.segments[i]; s.end > s.base {
+			return view{seg: s, end: s.end, size: s.size, pos: s.seekTime(t)}, nil
+		}
+	}
+	return view{end: l.end.Load()}, nil
+}
+
+func (l *Log) firstAt(v view, t int64) (uint64, error) {
+	f, err := l.openSegment(v.seg)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	w := window{file: f}
+	for pos := v.pos; ; {
+		h, _, err := w.batch(pos, v.size, v.seg.salt)
+		if err != nil {
+			return 0, l.damage(v.seg, pos, err)
+		}
+		if h.count > 0 && h.time >= t {
+			return h.base, nil
+		}
+		pos += h.size()
+	}
+}

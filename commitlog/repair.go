@@ -1,0 +1,76 @@
+package commitlog
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"casepress/disk"
+)
+
+// create makes the first segment.
+func (l *Log) create() error {
+	p, err := prepare(l.opts.FS, l.dir, l.opts.nextCapacity(0))
+	if err != nil {
+		return err
+	}
+	seg := newSegment(l.dir, 0, p.header)
+	l.segments = []*segment{seg}
+	l.active = activeFile{seg: seg, file: p.file, sealed: true}
+	return p.install(l.opts.FS, seg.path)
+}
+
+// repair makes durable and writable what the checks found sound.
+func (l *Log) repair(found folder, unsealed []*segment, last newest) error {
+	if n := len(l.segments); n > 0 && last.seg.end == last.seg.base {
+		last.seg.last = l.segments[n-1].last
+	}
+	l.segments = append(l.segments, last.seg)
+	if err := l.removeAll(append(found.temps, found.orphans...)); err != nil {
+		return err
+	}
+	// A process that was killed may have renamed a segment and not synced the folder.
+	if err := l.opts.FS.SyncDir(l.dir); err != nil {
+		return err
+	}
+	for _, s := range unsealed {
+		f, err := l.opts.FS.OpenFile(s.path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		l.keeper.toSeal = append(l.keeper.toSeal, unsealedFile{s, f})
+	}
+	f, err := l.opts.FS.OpenFile(last.seg.path, os.O_RDWR|disk.Durable, 0)
+	if err != nil {
+		return err
+	}
+	l.active = activeFile{seg: last.seg, file: f, sealed: last.sealed, last: last.seg.last}
+	if err := l.repairTail(last); err != nil {
+		return fmt.Errorf("repair %s: %w", filepath.Base(last.seg.path), err)
+	}
+	return nil
+}
+
+// repairTail writes the last batch once more. A killed process may have left it in the page cache
+// only, and after a failed sync the kernel may hold it there as if it were on the disk, so that no
+// sync would ever write it. Only then a seal follows, and zeros over what a torn commit left.
+func (l *Log) repairTail(last newest) error {
+	a := &l.active
+	if last.lastData > 0 {
+		b := make([]byte, last.seg.size-last.lastData)
+		if _, err := a.file.ReadAt(b, last.lastData); err != nil {
+			return err
+		}
+		if _, err := a.file.WriteAt(b, last.lastData); err != nil {
+			return err
+		}
+	}
+	for pos := last.seg.size; pos < last.garbage; {
+		n := min(last.garbage-pos, int64(len(zeros)))
+		if _, err := a.file.WriteAt(zeros[:n], pos); err != nil {
+			return err
+		}
+		pos += n
+	}
+	return l.seal()
+}
