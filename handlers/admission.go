@@ -1,0 +1,100 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"casepress/disk"
+	"casepress/dispatcher"
+)
+
+// admission decides whether new work may come in at all, before a byte of it is
+// written. What it measures is kept for a second, so that a burst does not pay
+// for it.
+type admission struct {
+	cfg     Config
+	free    cached[uint64]
+	backlog cached[dispatcher.Backlog]
+}
+
+func newAdmission(cfg Config, work *dispatcher.Dispatcher) *admission {
+	return &admission{
+		cfg:     cfg,
+		free:    cached[uint64]{load: func(context.Context) (uint64, error) { return disk.Free(cfg.DataDir) }},
+		backlog: cached[dispatcher.Backlog]{load: work.Backlog},
+	}
+}
+
+// admit refuses a request before its body is read.
+func (a *API) admit(c *gin.Context) {
+	if err := a.admission.check(c.Request.Context(), c.Request.ContentLength); err != nil {
+		a.fail(c, err)
+		c.Abort()
+	}
+}
+
+// check returns a fault if a body of size bytes, -1 if unknown, may not come in.
+func (m *admission) check(ctx context.Context, size int64) error {
+	if size > m.cfg.MaxBodyBytes {
+		return &fault{code: codeBodyTooLarge, args: []any{byteSize(m.cfg.MaxBodyBytes)}, extras: extras{Limit: m.cfg.MaxBodyBytes}}
+	}
+	if err := m.diskFloor(ctx, size); err != nil {
+		return err
+	}
+	if m.cfg.MaxBacklogAge < 0 {
+		return nil
+	}
+	backlog, err := m.backlog.get(ctx)
+	if err != nil {
+		return &fault{code: codeUnavailable, cause: err}
+	}
+	if backlog.OldestAge > m.cfg.MaxBacklogAge {
+		return refuse(codeBacklog, m.cfg.MaxBacklogAge)
+	}
+	return nil
+}
+
+// diskFloor returns a fault if less than the floor would be free after size more
+// bytes.
+func (m *admission) diskFloor(ctx context.Context, size int64) error {
+	if m.cfg.MinFreeDisk < 0 {
+		return nil
+	}
+	free, err := m.free.get(ctx)
+	if err != nil {
+		return fmt.Errorf("free disk: %w", err)
+	}
+	if floor := m.cfg.MinFreeDisk; free < uint64(floor+max(0, size)) {
+		return &fault{code: codeDiskFull, cause: fmt.Errorf("%d bytes free, floor %d, body %d", free, floor, size)}
+	}
+	return nil
+}
+
+// measureEvery is how long a measured value is used again.
+const measureEvery = time.Second
+
+// cached keeps what load returned, error included, for measureEvery. Callers
+// that come while it loads wait for that load.
+type cached[T any] struct {
+	load func(context.Context) (T, error)
+
+	mu    sync.Mutex // guards the rest
+	at    time.Time
+	value T
+	err   error
+}
+
+func (c *cached[T]) get(ctx context.Context) (T, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at.IsZero() || time.Since(c.at) >= measureEvery {
+		// The value is for everybody: the first client leaving must not spoil it.
+		c.value, c.err = c.load(context.WithoutCancel(ctx))
+		c.at = time.Now()
+	}
+	return c.value, c.err
+}

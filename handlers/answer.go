@@ -1,0 +1,68 @@
+package handlers
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// writeJSON answers with body as JSON. An error of the connection needs no
+// answer: there is nobody left to give it to.
+func writeJSON(c *gin.Context, status int, mediaType string, body any) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // our own types always marshal
+	}
+	c.Header("Content-Type", mediaType)
+	c.Status(status)
+	if c.Request.Method == http.MethodHead {
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	_, _ = c.Writer.Write(append(encoded, '\n'))
+}
+
+// stamp is a time as answers show it: UTC, always with microseconds.
+type stamp time.Time
+
+// at returns t for an answer: nil, and so null, if there is none.
+func at(t time.Time) *stamp {
+	if t.IsZero() {
+		return nil
+	}
+	return (*stamp)(&t)
+}
+
+// MarshalText writes RFC 3339.
+func (s stamp) MarshalText() ([]byte, error) {
+	return time.Time(s).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000000Z"), nil
+}
+
+// orNull returns nil, and so null, for "".
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// queryOf returns the query parameters, or a fault if one is unknown or repeated:
+// a misspelt filter must not quietly show everything.
+func queryOf(c *gin.Context, known ...string) (map[string]string, error) {
+	all := c.Request.URL.Query()
+	query := make(map[string]string, len(all))
+	for name, values := range all {
+		if !slices.Contains(known, name) {
+			return nil, invalid(printable(name), textUnknownParam, strings.Join(known, ", "))
+		}
+		if len(values) > 1 {
+			return nil, invalid(name, textRepeated)
+		}
+		query[name] = values[0]
+	}
+	return query, nil
+}

@@ -1,0 +1,62 @@
+package handlers
+
+import (
+	"cmp"
+	"time"
+)
+
+// Config holds the limits of the HTTP interface. The zero value of a field means
+// its default; where a negative value switches a limit off, the field says so.
+type Config struct {
+	// DataDir is the folder whose free space [Config.MinFreeDisk] guards.
+	// Default ".".
+	DataDir string
+	// MaxBodyBytes bounds the body of one upload. Default 200 MiB.
+	MaxBodyBytes int64
+	// MaxImages bounds the images of one case report, files and references
+	// together. Default 50.
+	MaxImages int
+	// MaxPixels bounds width times height of one image. Default 50 million.
+	MaxPixels int64
+	// MaxNotes bounds the characters of the notes. Default 4,000.
+	MaxNotes int
+
+	// StallTimeout ends a request whose client has neither sent nor taken a byte
+	// for so long. A slow client that keeps going is not affected. Default 30 s.
+	StallTimeout time.Duration
+	// UploadTimeout ends an upload that is still not complete after so long,
+	// however steadily it trickles. Default 30 minutes.
+	UploadTimeout time.Duration
+	// StoreTimeout bounds what is done with a request after its body is in; the
+	// client leaving does not shorten it. Default 30 s.
+	StoreTimeout time.Duration
+	// MaxWait bounds the wait of a long poll; a longer one asked for is cut to
+	// it. Default 60 s.
+	MaxWait time.Duration
+
+	// MinFreeDisk is the free space in bytes below which nothing new is taken in
+	// (507). Default 1 GiB; negative: no floor.
+	MinFreeDisk int64
+	// MaxBacklogAge is the age of the oldest waiting report above which nothing
+	// new is taken in (503). Default 24 hours, because the log on disk is the
+	// reservoir for a burst; negative: no limit.
+	MaxBacklogAge time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	c.DataDir = cmp.Or(c.DataDir, ".")
+	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 200<<20)
+	c.MaxImages = cmp.Or(c.MaxImages, 50)
+	c.MaxPixels = cmp.Or(c.MaxPixels, 50_000_000)
+	c.MaxNotes = cmp.Or(c.MaxNotes, 4000)
+	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)
+	c.UploadTimeout = cmp.Or(c.UploadTimeout, 30*time.Minute)
+	c.StoreTimeout = cmp.Or(c.StoreTimeout, 30*time.Second)
+	c.MaxWait = cmp.Or(c.MaxWait, 60*time.Second)
+	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, 1<<30)
+	c.MaxBacklogAge = cmp.Or(c.MaxBacklogAge, 24*time.Hour)
+	return c
+}
+
+// DefaultConfig returns the defaults, for a command line to show.
+func DefaultConfig() Config { return Config{}.withDefaults() }

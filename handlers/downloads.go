@@ -1,0 +1,150 @@
+package handlers
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"casepress/blob"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// reportPDF answers GET /case-reports/{id}/report.pdf.
+func (a *API) reportPDF(c *gin.Context) {
+	row, err := a.completedRow(c)
+	if err == nil {
+		err = a.serveBlob(c, row.Result.Report.SHA256, "application/pdf", row.ID+".pdf")
+	}
+	if err != nil {
+		a.fail(c, err)
+	}
+}
+
+// reportImage answers GET /case-reports/{id}/images/{n}: the image as the PDF
+// shows it, or its thumbnail. The original is not served.
+func (a *API) reportImage(c *gin.Context) {
+	thumb, err := thumbOf(c)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	row, err := a.completedRow(c)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	n, err := imageNumber(c.Param("n"), row)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	out, name := row.Result.Images[n-1].Full, row.ID+"-"+strconv.Itoa(n)
+	if thumb {
+		out, name = row.Result.Images[n-1].Thumb, name+"-thumb"
+	}
+	if out.SHA256 == "" {
+		a.fail(c, refuse(codeNoPicture, n))
+		return
+	}
+	if err := a.serveBlob(c, out.SHA256, "image/jpeg", name+".jpg"); err != nil {
+		a.fail(c, err)
+	}
+}
+
+func thumbOf(c *gin.Context) (bool, error) {
+	query, err := queryOf(c, "size")
+	if err != nil {
+		return false, err
+	}
+	switch query["size"] {
+	case "", "full":
+		return false, nil
+	case "thumb":
+		return true, nil
+	}
+	return false, invalid("size", textBadChoice, "full, thumb")
+}
+
+// imageNumber reads the 1-based position of an image in the report.
+func imageNumber(s string, row store.Row) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > len(row.Result.Images) {
+		return 0, refuse(codeNoImage, printable(s), len(row.Images))
+	}
+	return n, nil
+}
+
+// completedRow returns the row of a report whose results exist.
+func (a *API) completedRow(c *gin.Context) (store.Row, error) {
+	row, err := a.row(c.Request.Context(), c.Param("id"))
+	if err != nil {
+		return row, err
+	}
+	if row.Status == tasks.Completed {
+		return row, nil
+	}
+	if !row.Status.Final() {
+		setRetryAfter(c.Writer.Header(), untilNews(row))
+	}
+	return row, &fault{code: codeNotReady, args: []any{statusTexts[row.Status]}, extras: extras{ReportStatus: string(row.Status)}}
+}
+
+// serveBlob answers with a blob, see [serveContent].
+func (a *API) serveBlob(c *gin.Context, sha256, mediaType, name string) error {
+	b, err := a.blobs.Open(c.Request.Context(), blob.Key(sha256))
+	if err != nil {
+		return err
+	}
+	h := c.Writer.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Disposition", `inline; filename="`+name+`"`) // ids need no quoting
+	h.Set("Etag", contentTag(sha256))
+	h.Set("Cache-Control", "private, no-cache")
+	err = serveContent(c, b)
+	_ = b.Close() // it was only read: closing it cannot lose anything
+	return err
+}
+
+// serveContent answers with content, or the part or the "not modified" that the
+// request asks for. It returns a fault if the request asks for what cannot be;
+// the error is nil once an answer has begun.
+func serveContent(c *gin.Context, content io.ReadSeeker) error {
+	w := &refusals{ResponseWriter: c.Writer}
+	http.ServeContent(w, c.Request, "", time.Time{}, content)
+	switch w.refused {
+	case 0:
+		return nil
+	case http.StatusRequestedRangeNotSatisfiable:
+		return refuse(codeRange)
+	case http.StatusPreconditionFailed:
+		return refuse(codePrecondition)
+	}
+	return fmt.Errorf("serve content: status %d", w.refused)
+}
+
+// refusals holds back what [http.ServeContent] answers when it refuses, so that
+// a problem can be sent instead.
+type refusals struct {
+	http.ResponseWriter
+	refused int // the status, 0 if it did not refuse
+}
+
+func (w *refusals) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		w.refused = status
+		return
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *refusals) Write(p []byte) (int, error) {
+	if w.refused != 0 {
+		return len(p), nil
+	}
+	return w.ResponseWriter.Write(p)
+}

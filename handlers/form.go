@@ -1,0 +1,177 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"casepress/blob"
+	"casepress/tasks"
+)
+
+// The fields of an upload. Every other one is refused: in clinical data a
+// misspelt field must not vanish.
+var (
+	singleFields = []string{"patientId", "visitId", "notes", "capturedAt", "reportId"}
+	knownFields  = strings.Join(singleFields, ", ") + ", images, imageId"
+)
+
+// form is an upload as it came in: complete, with known fields only, each file
+// staged and an image; the values are not checked yet. See [form.report].
+type form struct {
+	values map[string]string // of singleFields
+	images []formImage       // in the order of the form
+}
+
+// formImage is a file that was sent or the id of an image put earlier.
+type formImage struct {
+	staged *blob.Staged // nil for an id
+	image  tasks.Image  // only ImageID for an id
+}
+
+// readForm reads the body of an upload to its end. On an error nothing stays
+// staged; otherwise the caller discards the form once done with it.
+func (a *API) readForm(r *http.Request) (*form, error) {
+	f := &form{values: map[string]string{}}
+	if err := a.readInto(f, r); err != nil {
+		return nil, errors.Join(err, f.discard())
+	}
+	return f, nil
+}
+
+func (a *API) readInto(f *form, r *http.Request) error {
+	const understood = "multipart/form-data, application/x-www-form-urlencoded"
+	header := r.Header.Get("Content-Type")
+	if header == "" && r.ContentLength == 0 {
+		return nil // an empty form: the checks say what is missing
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return refuse(codeUnsupportedType, "Content-Encoding "+e, "identity")
+	}
+	mediaType, params, err := mime.ParseMediaType(header)
+	if err != nil {
+		return refuse(codeUnsupportedType, fmt.Sprintf("Content-Type %q", header), understood)
+	}
+	switch mediaType {
+	case "multipart/form-data":
+		return a.readMultipart(f, r)
+	case "application/x-www-form-urlencoded":
+		if err := checkCharset("Content-Type", params); err != nil {
+			return err
+		}
+		return a.readURLEncoded(f, r.Body)
+	}
+	return refuse(codeUnsupportedType, "Content-Type "+mediaType, understood)
+}
+
+// readURLEncoded reads a form that names images but carries none. It is small,
+// so it is read whole.
+func (a *API) readURLEncoded(f *form, body io.Reader) error {
+	// A character is at most 4 bytes, and each of them %XX.
+	limit := 64<<10 + 12*int64(a.cfg.MaxNotes) + 256*int64(a.cfg.MaxImages)
+	limit = min(limit, a.cfg.MaxBodyBytes)
+	encoded, err := io.ReadAll(io.LimitReader(body, limit+1))
+	if err != nil {
+		return err
+	}
+	if int64(len(encoded)) > limit {
+		return &http.MaxBytesError{Limit: limit}
+	}
+	query, err := url.ParseQuery(string(encoded))
+	if err != nil {
+		return &fault{code: codeMalformedForm, args: []any{"application/x-www-form-urlencoded"}, cause: err}
+	}
+	for name, values := range query {
+		if name == "images" {
+			return invalid("images", textNeedsMultipart)
+		}
+		for _, value := range values {
+			if err := f.add(name, value, a.cfg.MaxImages); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// add takes in a field that is not a file.
+func (f *form) add(name, value string, maxImages int) error {
+	if name == "imageId" {
+		if len(f.images) == maxImages {
+			return tooManyImages(maxImages)
+		}
+		f.images = append(f.images, formImage{image: tasks.Image{ImageID: value}})
+		return nil
+	}
+	if !slices.Contains(singleFields, name) {
+		return invalid(printable(name), textUnknownField, knownFields)
+	}
+	if _, twice := f.values[name]; twice {
+		return invalid(name, textRepeated)
+	}
+	f.values[name] = value
+	return nil
+}
+
+func tooManyImages(limit int) error {
+	return &fault{code: codeTooManyImages, args: []any{limit}, extras: extras{Limit: int64(limit)}}
+}
+
+// discard removes what is staged and not committed.
+func (f *form) discard() error {
+	var errs []error
+	for _, img := range f.images {
+		if img.staged != nil {
+			errs = append(errs, img.staged.Discard())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// commitsAtOnce is how many files of one form are synced side by side: the disk
+// puts their syncs together.
+const commitsAtOnce = 8
+
+// commit makes every file durable. Those that were committed stay if another
+// fails: under their digest they are in nobody's way, and the next try needs
+// them.
+func (f *form) commit(ctx context.Context) error {
+	errs := make([]error, len(f.images))
+	slots := make(chan struct{}, commitsAtOnce)
+	var wg sync.WaitGroup
+	for i, img := range f.images {
+		if img.staged == nil {
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			errs[i] = img.staged.Commit(ctx)
+			<-slots
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// checkCharset returns a fault if params declare text in anything but UTF-8.
+func checkCharset(field string, params map[string]string) error {
+	switch charset := strings.ToLower(params["charset"]); charset {
+	case "", "utf-8", "utf8", "us-ascii":
+		return nil
+	default:
+		return invalid(field, textCharset, printable(charset))
+	}
+}
+
+// printable makes a client's word fit to be repeated in an answer.
+func printable(s string) string {
+	quoted := fmt.Sprintf("%.80q", s)
+	return quoted[1 : len(quoted)-1]
+}

@@ -1,0 +1,73 @@
+// Package handlers keeps the HTTP face of casepress: it lets work in, answers
+// questions about it and serves the page. It never answers 2xx to something that
+// is not on stable storage, never reads an upload into memory, and never writes
+// patient data to a log. openapi.yaml is the contract; the tests hold every
+// answer against it.
+//
+// Writes go to the dispatcher, reads to the rows and the blobs:
+//
+//	POST /upload-case-report ─> form ─> blob (staged) ─> checks ─> blob (committed) ─> Submit ─> 202
+//	GET  /case-reports/{id}  ─> rows ─> (none? wait for the recorder, look again) ─> 200 or 404
+package handlers
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/gin-gonic/gin"
+
+	"casepress/blob"
+	"casepress/dispatcher"
+	"casepress/store"
+)
+
+// API serves the HTTP interface. It is an [http.Handler]; use [New]. Its methods
+// are safe for concurrent use.
+type API struct {
+	cfg   Config
+	work  *dispatcher.Dispatcher
+	rows  *store.Store
+	blobs *blob.Store
+	log   *slog.Logger
+
+	engine    *gin.Engine
+	admission *admission
+	metrics   *metrics
+
+	draining  chan struct{} // closed by Drain
+	drainOnce sync.Once
+}
+
+// New returns the HTTP interface over the parts that do the work, none of which
+// it closes. A nil log discards.
+func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs *blob.Store, log *slog.Logger) *API {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	cfg = cfg.withDefaults()
+	a := &API{
+		cfg: cfg, work: work, rows: rows, blobs: blobs, log: log,
+		admission: newAdmission(cfg, work),
+		draining:  make(chan struct{}),
+	}
+	a.metrics = newMetrics(a)
+	a.engine = a.routes()
+	return a
+}
+
+// ServeHTTP answers one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.engine.ServeHTTP(w, r) }
+
+// Drain announces the end: /readyz answers 503 and waiting polls return what they
+// have. Requests are still served. Calling it again changes nothing.
+func (a *API) Drain() { a.drainOnce.Do(func() { close(a.draining) }) }
+
+func (a *API) isDraining() bool {
+	select {
+	case <-a.draining:
+		return true
+	default:
+		return false
+	}
+}

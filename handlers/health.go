@@ -1,0 +1,55 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+type health struct {
+	Status string `json:"status"`
+}
+
+// healthz says that the process is up and answers.
+func (a *API) healthz(c *gin.Context) {
+	c.Header("Cache-Control", "no-store")
+	writeJSON(c, http.StatusOK, "application/json", health{"ok"})
+}
+
+// readyz says whether work can be taken in, and if not, everything that is in
+// the way.
+func (a *API) readyz(c *gin.Context) {
+	if reasons := a.unready(c.Request.Context()); len(reasons) > 0 {
+		a.fail(c, &fault{code: codeUnready, fields: reasons})
+		return
+	}
+	c.Header("Cache-Control", "no-store")
+	writeJSON(c, http.StatusOK, "application/json", health{"ready"})
+}
+
+// pingTimeout bounds the look at the rows: a probe does not wait for ever.
+const pingTimeout = 2 * time.Second
+
+// unready returns what is in the way of taking in work, by part.
+func (a *API) unready(ctx context.Context) []fieldFault {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	var reasons []fieldFault
+	add := func(part string, err error) {
+		if err != nil {
+			reasons = append(reasons, fieldFault{field: part, detail: textReason, args: []any{err.Error()}})
+		}
+	}
+	if a.isDraining() {
+		reasons = append(reasons, fieldFault{field: "server", detail: textDraining})
+	}
+	add("dispatcher", a.work.Ready())
+	add("rows", a.rows.Ping(ctx))
+	add("blobs", a.blobs.Err())
+	if err := a.admission.diskFloor(ctx, 0); err != nil {
+		add("disk", asFault(err).cause)
+	}
+	return reasons
+}

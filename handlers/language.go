@@ -1,0 +1,86 @@
+package handlers
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/text/language"
+)
+
+// lang is a language that people get answers in.
+type lang int
+
+const (
+	english lang = iota
+	chinese
+)
+
+// tag is the language as Content-Language names it.
+func (l lang) tag() string { return [...]string{"en", "zh-CN"}[l] }
+
+var matcher = language.NewMatcher([]language.Tag{language.English, language.SimplifiedChinese})
+
+// acceptedLanguage picks the best of our languages for an Accept-Language
+// header; English if it names none of them or cannot be read.
+func acceptedLanguage(header string) lang {
+	if header == "" || len(header) > 512 {
+		return english
+	}
+	wanted, _, err := language.ParseAcceptLanguage(header)
+	if err != nil {
+		return english
+	}
+	_, i, _ := matcher.Match(wanted...)
+	return lang(i)
+}
+
+// text is one sentence in both languages, a format for fmt.
+type text struct{ en, zh string }
+
+func (t text) in(l lang, args ...any) string {
+	format := t.en
+	if l == chinese {
+		format = t.zh
+	}
+	if len(args) == 0 {
+		return format
+	}
+	local := make([]any, len(args))
+	for i, arg := range args {
+		if inner, ok := arg.(text); ok {
+			arg = inner.in(l)
+		}
+		local[i] = arg
+	}
+	return fmt.Sprintf(format, local...)
+}
+
+// sentences joins details that each are a sentence without its full stop.
+func sentences(l lang, details []string) string {
+	if l == chinese {
+		return strings.Join(details, "；") + "。"
+	}
+	return strings.Join(details, "; ") + "."
+}
+
+// grouped writes a number with its thousands apart, as both languages do.
+func grouped(n int64) string {
+	digits := fmt.Sprint(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// byteSize writes a limit the way it was set: 200 MiB, not 209715200.
+func byteSize(n int64) string {
+	for _, unit := range []struct {
+		size int64
+		name string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= unit.size && n%unit.size == 0 {
+			return fmt.Sprintf("%d %s", n/unit.size, unit.name)
+		}
+	}
+	return grouped(n) + " B"
+}

@@ -1,0 +1,100 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// page is one page of case reports, the newest first.
+type page struct {
+	Items []caseReport `json:"items"`
+	// Next is the cursor of the page that follows, null on the last one.
+	Next *string `json:"next"`
+}
+
+var statuses = []tasks.Status{tasks.Accepted, tasks.Processing, tasks.Retrying, tasks.Completed, tasks.Failed}
+
+// caseReports answers GET /case-reports.
+func (a *API) caseReports(c *gin.Context) {
+	filter, err := filterOf(c)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	ctx := c.Request.Context()
+	if err := a.work.CaughtUp(ctx); err != nil {
+		a.fail(c, err)
+		return
+	}
+	rows, next, err := a.rows.CaseReports(ctx, filter)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	p := page{Items: make([]caseReport, len(rows)), Next: orNull(next)}
+	for i, row := range rows {
+		p.Items[i] = show(row)
+		p.Items[i].Notes = nil // long, and a list is for finding
+	}
+	if next != "" {
+		c.Header("Link", "<"+nextURL(c.Request.URL, next)+`>; rel="next"`)
+	}
+	c.Header("Cache-Control", "private, no-cache")
+	writeJSON(c, http.StatusOK, "application/json", p)
+}
+
+// filterOf reads the query, or returns a fault that names all that is wrong.
+func filterOf(c *gin.Context) (store.Filter, error) {
+	query, err := queryOf(c, "patientId", "status", "limit", "cursor")
+	if err != nil {
+		return store.Filter{}, err
+	}
+	f := store.Filter{PatientID: query["patientId"], Status: query["status"], Cursor: query["cursor"], Limit: store.DefaultLimit}
+	var faults []fieldFault
+	if f.PatientID != "" {
+		if fault := checkID("patientId", f.PatientID); fault != nil {
+			faults = append(faults, *fault)
+		}
+	}
+	if f.Status != "" && !isStatus(f.Status) {
+		faults = append(faults, fieldFault{field: "status", detail: textBadChoice, args: []any{statusNames()}})
+	}
+	if limit := query["limit"]; limit != "" {
+		n, err := strconv.Atoi(limit)
+		if err != nil || n < 1 || n > store.MaxLimit {
+			faults = append(faults, fieldFault{field: "limit", detail: textBadLimit, args: []any{store.MaxLimit}})
+		}
+		f.Limit = n
+	}
+	if len(faults) > 0 {
+		return store.Filter{}, &fault{code: codeInvalidInput, fields: faults}
+	}
+	return f, nil
+}
+
+func isStatus(s string) bool {
+	_, ok := statusTexts[tasks.Status(s)]
+	return ok
+}
+
+func statusNames() string {
+	names := make([]string, len(statuses))
+	for i, s := range statuses {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ", ")
+}
+
+// nextURL is the same question for the page after.
+func nextURL(u *url.URL, cursor string) string {
+	query := u.Query()
+	query.Set("cursor", cursor)
+	return u.Path + "?" + query.Encode()
+}

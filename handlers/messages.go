@@ -1,0 +1,52 @@
+package handlers
+
+import "casepress/tasks"
+
+// What can be wrong with a field. The first argument is always the field.
+var (
+	textMissing        = text{"%s is missing", "缺少 %s"}
+	textMissingImages  = text{"at least one image is missing: send files as %s, or name images put earlier as imageId", "缺少图片：请以 %s 上传文件，或以 imageId 引用已上传的图片"}
+	textEmpty          = text{"%s is empty", "%s 为空"}
+	textRepeated       = text{"%s is given more than once", "%s 重复出现"}
+	textUnknownField   = text{"%s is not a known field; known are %s", "未知字段 %s，可用字段：%s"}
+	textUnknownParam   = text{"%s is not a known query parameter; known are %s", "未知查询参数 %s，可用参数：%s"}
+	textQueryString    = text{"%s: fields belong in the body, because addresses end up in logs", "%s：字段应放在请求体中，因为网址会被写入日志"}
+	textIDCharset      = text{"%s must be 1 to 64 of the characters A-Z a-z 0-9 . _ -", "%s 须为 1 至 64 个字符，只能使用 A-Z a-z 0-9 . _ -"}
+	textIDDots         = text{"%s must not be \".\" or \"..\"", "%s 不能是 “.” 或 “..”"}
+	textIDReserved     = text{"%s: an imageId that begins with \"sha256-\" must go on with the first 32 hex digits of the image's SHA-256", "%s：以 “sha256-” 开头的 imageId 后面必须是图片 SHA-256 的前 32 位十六进制数"}
+	textIDsDiffer      = text{"%s and the header Idempotency-Key are the same thing, but differ here", "%s 与请求头 Idempotency-Key 含义相同，但两者的值不一致"}
+	textNotUTF8        = text{"%s is not valid UTF-8", "%s 不是有效的 UTF-8"}
+	textCharset        = text{"%s is declared as %s; send UTF-8", "%s 声明的字符集为 %s，请使用 UTF-8"}
+	textEncoding       = text{"%s has Content-Transfer-Encoding %s; send it as it is", "%s 使用了 Content-Transfer-Encoding %s，请直接发送原始内容"}
+	textControl        = text{"%s contains the control character U+%04X; only line breaks and tabs are allowed", "%s 含有控制字符 U+%04X，只允许换行和制表符"}
+	textTooLong        = text{"%s is longer than %s characters", "%s 超过 %s 个字符"}
+	textNotTime        = text{"%s must be a time with a zone as in RFC 3339, like 2026-11-21T20:00:00+08:00", "%s 须为带时区的 RFC 3339 时间，例如 2026-11-21T20:00:00+08:00"}
+	textNeedsMultipart = text{"%s: files need multipart/form-data", "%s：上传文件须使用 multipart/form-data"}
+	textEmptyImage     = text{"%s is empty (0 bytes)", "%s 为空（0 字节）"}
+	textNotAnImage     = text{"%s is not an image of a known format (JPEG, PNG, GIF, HEIC, AVIF, WebP, TIFF, BMP), whatever its name says", "%s 不是可识别的图片格式（JPEG、PNG、GIF、HEIC、AVIF、WebP、TIFF、BMP），与文件名无关"}
+	textTooManyPixels  = text{"%s has %d x %d pixels; the limit is %s pixels", "%s 为 %d x %d 像素，超过了 %s 像素的上限"}
+	textUnknownImage   = text{"%s: this patient has no image %s; put it first with PUT /images/{imageId}", "%s：该患者没有图片 %s，请先用 PUT /images/{imageId} 上传"}
+	textBadDigest      = text{"%s must look like sha-256=:BASE64: (RFC 9530)", "%s 的格式须为 sha-256=:BASE64:（RFC 9530）"}
+	textBadCursor      = text{"%s is not one that an earlier page returned", "%s 不是先前页面返回的值"}
+	textBadLimit       = text{"%s must be a number from 1 to %d", "%s 须为 1 至 %d 之间的数字"}
+	textBadChoice      = text{"%s must be one of %s", "%s 只能是 %s 之一"}
+	textReason         = text{"%s: %s", "%s：%s"}
+	textDraining       = text{"%s: shutting down", "%s：正在关闭"}
+	textBadWait        = text{"%s must be a duration like 20s", "%s 须为时长，例如 20s"}
+)
+
+// What a success says.
+var (
+	textAccepted = text{"The case report is stored and will be processed. Ask statusUrl how it goes.", "病例报告已安全保存，即将处理。可通过 statusUrl 查询进度。"}
+	textReplayed = text{"This case report was stored before; nothing changed.", "该病例报告先前已保存，内容未变。"}
+	textRetrying = text{"The case report will be processed again.", "病例报告将重新处理。"}
+)
+
+// Statuses as people say them.
+var statusTexts = map[tasks.Status]text{
+	tasks.Accepted:   {"accepted", "已接收"},
+	tasks.Processing: {"processing", "处理中"},
+	tasks.Retrying:   {"retrying", "等待重试"},
+	tasks.Completed:  {"completed", "已完成"},
+	tasks.Failed:     {"failed", "处理失败"},
+}

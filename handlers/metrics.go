@@ -1,0 +1,135 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// metrics are the figures at /metrics. Labels have few values, never ids.
+type metrics struct {
+	registry *prometheus.Registry
+
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+	uploads  *prometheus.CounterVec
+}
+
+func newMetrics(a *API) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "casepress_http_requests_total", Help: "Requests answered, by method, route and status.",
+		}, []string{"method", "route", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "casepress_http_request_duration_seconds", Help: "Time from the header to the end of the answer, uploading included.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120},
+		}, []string{"method", "route"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "casepress_http_requests_in_flight", Help: "Requests that are being answered.",
+		}),
+		uploads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "casepress_uploads_total", Help: "Case reports and images handed in: accepted, replayed, or the code of the refusal.",
+		}, []string{"result"}),
+	}
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.uploads, &state{a: a},
+		collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Registry is where the figures at /metrics are registered; other parts may add
+// theirs.
+func (a *API) Registry() *prometheus.Registry { return a.metrics.registry }
+
+// request counts an answered request.
+func (m *metrics) request(c *gin.Context, took time.Duration) {
+	method := knownMethod(c.Request.Method)
+	m.requests.WithLabelValues(method, route(c), strconv.Itoa(c.Writer.Status())).Inc()
+	m.duration.WithLabelValues(method, route(c)).Observe(took.Seconds())
+	switch {
+	case !isUpload(c):
+	case c.GetString(keyCode) != "":
+		m.uploads.WithLabelValues(c.GetString(keyCode)).Inc()
+	case c.Writer.Header().Get("Idempotency-Replayed") != "" || c.Writer.Status() == http.StatusOK:
+		m.uploads.WithLabelValues("replayed").Inc()
+	default:
+		m.uploads.WithLabelValues("accepted").Inc()
+	}
+}
+
+func isUpload(c *gin.Context) bool {
+	return c.FullPath() == routeUpload || c.FullPath() == routeImage
+}
+
+// knownMethod keeps made-up methods from becoming labels.
+func knownMethod(method string) string {
+	if slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, method) {
+		return method
+	}
+	return "other"
+}
+
+// state collects how the service stands, at the moment it is asked.
+type state struct{ a *API }
+
+var (
+	descReports = prometheus.NewDesc("casepress_case_reports", "Case reports by status.", []string{"status"}, nil)
+	descWaiting = prometheus.NewDesc("casepress_backlog_reports", "Accepted reports that no worker has taken up.", nil, nil)
+	descAge     = prometheus.NewDesc("casepress_backlog_age_seconds", "How long the oldest waiting report has waited.", nil, nil)
+	descFree    = prometheus.NewDesc("casepress_disk_free_bytes", "Free space of the data folder.", nil, nil)
+	descReady   = prometheus.NewDesc("casepress_ready", "1 if /readyz answers 200, else 0.", nil, nil)
+)
+
+// Describe sends the descriptions of all figures.
+func (s *state) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descReports, descWaiting, descAge, descFree, descReady} {
+		ch <- d
+	}
+}
+
+// collectTimeout bounds the questions to the rows for one scrape.
+const collectTimeout = 5 * time.Second
+
+// Collect sends the present figures; one that cannot be had fails the scrape.
+func (s *state) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+	defer cancel()
+	s.collectReports(ctx, ch)
+	backlog, err := s.a.admission.backlog.get(ctx)
+	gauge(ch, descWaiting, float64(backlog.Waiting), err)
+	gauge(ch, descAge, backlog.OldestAge.Seconds(), err)
+	free, err := s.a.admission.free.get(ctx)
+	gauge(ch, descFree, float64(free), err)
+	ready := 0.0
+	if len(s.a.unready(ctx)) == 0 {
+		ready = 1
+	}
+	gauge(ch, descReady, ready, nil)
+}
+
+func (s *state) collectReports(ctx context.Context, ch chan<- prometheus.Metric) {
+	counts, err := s.a.rows.Counts(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(descReports, err)
+		return
+	}
+	for _, status := range statuses {
+		gauge(ch, descReports, float64(counts[status]), nil, string(status))
+	}
+}
+
+func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, value float64, err error, labels ...string) {
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(d, err)
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}

@@ -1,0 +1,86 @@
+package handlers
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"io/fs"
+	"path"
+
+	"github.com/gin-gonic/gin"
+
+	"casepress/static"
+)
+
+//go:embed openapi.yaml
+var openAPIText []byte
+
+func openAPI() file { return newFile("openapi.yaml", openAPIText) }
+
+// file is an embedded file, ready to be served.
+type file struct {
+	content   []byte
+	mediaType string
+	etag      string
+}
+
+// mediaTypes is here because what package mime knows depends on the machine.
+var mediaTypes = map[string]string{
+	".css": "text/css; charset=utf-8", ".html": "text/html; charset=utf-8", ".ico": "image/x-icon",
+	".js": "text/javascript; charset=utf-8", ".json": "application/json", ".png": "image/png",
+	".svg": "image/svg+xml", ".txt": "text/plain; charset=utf-8", ".webmanifest": "application/manifest+json",
+	".woff2": "font/woff2", ".yaml": "application/yaml",
+}
+
+func newFile(name string, content []byte) file {
+	mediaType, ok := mediaTypes[path.Ext(name)]
+	if !ok {
+		mediaType = "application/octet-stream"
+	}
+	sum := sha256.Sum256(content)
+	return file{content, mediaType, contentTag(hex.EncodeToString(sum[:]))}
+}
+
+// pageFiles returns the page's files by their address; index.html is "/".
+func pageFiles() map[string]file {
+	files := map[string]file{}
+	err := fs.WalkDir(static.Files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := static.Files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		address := "/" + name
+		if name == "index.html" {
+			address = "/"
+		}
+		files[address] = newFile(name, content)
+		return nil
+	})
+	if err != nil {
+		panic(err) // embedded files can always be read
+	}
+	return files
+}
+
+// pagePolicy lets the page load nothing but its own files and show the pictures
+// it was given, and keeps others from framing it.
+const pagePolicy = "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// serveFile serves an embedded file. Browsers ask every time, so that a new
+// release shows at once, and mostly hear 304.
+func (a *API) serveFile(f file) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		h := c.Writer.Header()
+		h.Set("Content-Type", f.mediaType)
+		h.Set("Etag", f.etag)
+		h.Set("Cache-Control", "no-cache")
+		h.Set("Content-Security-Policy", pagePolicy)
+		if err := serveContent(c, bytes.NewReader(f.content)); err != nil {
+			a.fail(c, err)
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package handlers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"casepress/blob"
+	"casepress/dispatcher"
+	"casepress/store"
+)
+
+// problem is an RFC 9457 answer.
+type problem struct {
+	Type     string       `json:"type"`
+	Title    string       `json:"title"`
+	Status   int          `json:"status"`
+	Detail   string       `json:"detail"`
+	Instance string       `json:"instance"`
+	Code     code         `json:"code"`
+	Errors   []fieldError `json:"errors,omitempty"`
+	// Stored is set only for requests that hand something in: whether casepress
+	// vouches that it is safe. A client keeps its copy unless it is true.
+	Stored    *bool `json:"stored,omitempty"`
+	Retryable bool  `json:"retryable"`
+	extras
+}
+
+// fieldError is what is wrong with one field.
+type fieldError struct {
+	Field  string `json:"field"`
+	Detail string `json:"detail"`
+}
+
+// extras are the members that only some problems have.
+type extras struct {
+	ReportID      string `json:"reportId,omitempty"`
+	ReportStatus  string `json:"reportStatus,omitempty"`
+	StoredSHA256  string `json:"storedSha256,omitempty"`
+	OfferedSHA256 string `json:"offeredSha256,omitempty"`
+	Limit         int64  `json:"limit,omitempty"`
+}
+
+// fault is why a request is refused or could not be served, in terms a client
+// can act on. Handlers return it as an error; [API.fail] renders it.
+type fault struct {
+	code   code
+	args   []any // of the code's detail
+	fields []fieldFault
+	extras extras
+	cause  error // for the log, never for the client
+}
+
+// fieldFault is a fault of one field. The first argument of its detail is the
+// field, as shown if that says more, like a file's name.
+type fieldFault struct {
+	field  string
+	detail text
+	args   []any
+	shown  string
+}
+
+func (f *fault) Error() string {
+	s := string(f.code)
+	for _, field := range f.fields {
+		s += " " + field.field
+	}
+	if f.cause != nil {
+		s += ": " + f.cause.Error()
+	}
+	return s
+}
+
+func (f *fault) Unwrap() error { return f.cause }
+
+func refuse(c code, args ...any) *fault { return &fault{code: c, args: args} }
+
+func invalid(field string, detail text, args ...any) *fault {
+	return &fault{code: codeInvalidInput, fields: []fieldFault{{field: field, detail: detail, args: args}}}
+}
+
+func (f fieldFault) render(l lang) fieldError {
+	name := cmp.Or(f.shown, f.field)
+	return fieldError{f.field, f.detail.in(l, append([]any{name}, f.args...)...)}
+}
+
+// asFault is the one table from errors of the other packages to faults.
+func asFault(err error) *fault {
+	if f, ok := errors.AsType[*fault](err); ok {
+		return f
+	}
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &fault{code: codeBodyTooLarge, args: []any{byteSize(e.Limit)}, extras: extras{Limit: e.Limit}, cause: err}
+	}
+	if e, ok := errors.AsType[*dispatcher.ConflictError](err); ok {
+		return &fault{code: codeReportConflict, args: []any{e.ID}, extras: extras{StoredSHA256: e.Stored, OfferedSHA256: e.Offered}}
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return &fault{code: codeNoReport, cause: err}
+	case errors.Is(err, store.ErrBadCursor):
+		return invalid("cursor", textBadCursor)
+	case errors.Is(err, dispatcher.ErrNotFailed):
+		return &fault{code: codeNotFailed, cause: err}
+	case errors.Is(err, dispatcher.ErrOverloaded):
+		return &fault{code: codeOverloaded, cause: err}
+	case errors.Is(err, dispatcher.ErrUnavailable), errors.Is(err, blob.ErrUntrusted), errors.Is(err, store.ErrClosed):
+		return &fault{code: codeUnavailable, cause: err}
+	case errors.Is(err, syscall.ENOSPC):
+		return &fault{code: codeDiskFull, cause: err}
+	case errors.Is(err, context.Canceled): // the client left: nobody reads this
+		return &fault{code: codeIncompleteBody, cause: err}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &fault{code: codeTimeout, cause: err}
+	}
+	return &fault{code: codeInternal, cause: err}
+}
+
+// fail answers with the problem that err stands for, in the client's language.
+// It is the only place that renders a problem.
+func (a *API) fail(c *gin.Context, err error) {
+	f := asFault(err)
+	kind := kinds[f.code]
+	l := acceptedLanguage(c.GetHeader("Accept-Language"))
+	p := problem{
+		Type:      "urn:casepress:problem:" + string(f.code),
+		Title:     kind.title.in(l),
+		Status:    kind.status,
+		Instance:  "urn:casepress:request:" + requestID(c),
+		Code:      f.code,
+		Retryable: kind.retryable,
+		extras:    f.extras,
+	}
+	var details []string
+	for _, field := range f.fields {
+		e := field.render(l)
+		p.Errors = append(p.Errors, e)
+		details = append(details, e.Detail)
+	}
+	p.Detail = kind.detail.in(l, f.args...)
+	if len(details) > 0 {
+		p.Detail = sentences(l, details)
+	}
+	if handsIn(c.Request.Method) {
+		p.Stored = new(bool)
+	}
+
+	h := c.Writer.Header()
+	for _, name := range []string{"Etag", "Last-Modified", "Cache-Control", "Content-Disposition", "Accept-Ranges", "Location"} {
+		h.Del(name) // they would describe what is not sent
+	}
+	if kind.retryAfter > 0 && h.Get("Retry-After") == "" {
+		setRetryAfter(h, kind.retryAfter)
+	}
+	if kind.closes {
+		h.Set("Connection", "close")
+	}
+	note(c, f.code, f.cause)
+	setLanguage(h, l)
+	writeJSON(c, kind.status, "application/problem+json", p)
+}
+
+// handsIn reports whether a request of this method may carry content whose fate
+// the client has to know.
+func handsIn(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut
+}
+
+func setRetryAfter(h http.Header, d time.Duration) {
+	h.Set("Retry-After", strconv.Itoa(max(1, int((d+time.Second-1)/time.Second))))
+}
+
+func setLanguage(h http.Header, l lang) {
+	h.Set("Content-Language", l.tag())
+	h.Add("Vary", "Accept-Language")
+}
+
+// noRoute answers for a path that means nothing here.
+func (a *API) noRoute(c *gin.Context) { a.fail(c, refuse(codeNoRoute, printable(c.Request.URL.Path))) }
+
+// noMethod answers for a path that means something for other methods; Gin has
+// set Allow.
+func (a *API) noMethod(c *gin.Context) {
+	a.fail(c, refuse(codeMethodNotAllowed, printable(c.Request.Method), c.Writer.Header().Get("Allow")))
+}
+
+// recovered answers for a handler that panicked, unless an answer has begun:
+// then the connection is cut so that the client cannot mistake it for whole.
+func (a *API) recovered(c *gin.Context, value any, stack []byte) {
+	a.log.LogAttrs(c.Request.Context(), slog.LevelError, "panic",
+		slog.String("requestId", requestID(c)), slog.String("route", c.FullPath()),
+		slog.String("panic", fmt.Sprint(value)), slog.String("stack", string(stack)))
+	if c.Writer.Written() {
+		panic(http.ErrAbortHandler)
+	}
+	a.fail(c, fmt.Errorf("panic: %v", value))
+}

@@ -1,0 +1,205 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// caseReport is a case report as answers show it. Pointers are null when unset.
+type caseReport struct {
+	ID            string          `json:"id"`
+	PatientID     string          `json:"patientId"`
+	VisitID       *string         `json:"visitId"`
+	Notes         *string         `json:"notes,omitempty"` // not in lists
+	CapturedAt    *string         `json:"capturedAt"`
+	Status        tasks.Status    `json:"status"`
+	Attempts      int             `json:"attempts"`
+	Progress      progress        `json:"progress"`
+	Images        []reportImage   `json:"images"`
+	Report        *document       `json:"report"`
+	Problems      []tasks.Problem `json:"problems"`
+	Receipt       receipt         `json:"receipt"`
+	CreatedAt     *stamp          `json:"createdAt"`
+	StartedAt     *stamp          `json:"startedAt"`
+	FinishedAt    *stamp          `json:"finishedAt"`
+	NextAttemptAt *stamp          `json:"nextAttemptAt"`
+	Error         *string         `json:"error"`
+}
+
+type progress struct {
+	Done  int `json:"done"`
+	Total int `json:"total"`
+}
+
+// reportImage is an image as it was handed in, and what was made of it.
+type reportImage struct {
+	N         int     `json:"n"`
+	ImageID   string  `json:"imageId"`
+	Name      *string `json:"name"`
+	MediaType string  `json:"mediaType"`
+	SHA256    string  `json:"sha256"`
+	Bytes     int64   `json:"bytes"`
+	URL       *string `json:"url"`
+	ThumbURL  *string `json:"thumbUrl"`
+	Width     int     `json:"width"`
+	Height    int     `json:"height"`
+}
+
+type document struct {
+	URL    string `json:"url"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+	Pages  int    `json:"pages"`
+}
+
+// show turns a row into its answer.
+func show(row store.Row) caseReport {
+	r := caseReport{
+		ID: row.ID, PatientID: row.PatientID, VisitID: orNull(row.VisitID), Notes: orNull(row.Notes), CapturedAt: orNull(row.CapturedAt),
+		Status: row.Status, Attempts: row.Attempts, Progress: progress{row.Done, row.Total},
+		Images: make([]reportImage, len(row.Images)), Problems: row.Result.Problems,
+		Receipt:   receipt{row.SHA256, row.Sequence, at(row.ReceivedAt)},
+		CreatedAt: at(row.CreatedAt), StartedAt: at(row.StartedAt), FinishedAt: at(row.FinishedAt), NextAttemptAt: at(row.NextAttempt),
+		Error: orNull(row.Error),
+	}
+	if r.Problems == nil {
+		r.Problems = []tasks.Problem{}
+	}
+	for i := range row.Images {
+		r.Images[i] = showImage(row, i)
+	}
+	if pdf := row.Result.Report; row.Status == tasks.Completed {
+		r.Report = &document{statusURL(row.ID) + "/report.pdf", pdf.Bytes, pdf.SHA256, pdf.Pages}
+	}
+	return r
+}
+
+func showImage(row store.Row, i int) reportImage {
+	img := row.Images[i]
+	shown := reportImage{
+		N: i + 1, ImageID: img.ImageID, Name: orNull(img.Name), MediaType: img.MediaType, SHA256: img.SHA256, Bytes: img.Bytes,
+	}
+	if i < len(row.Result.Images) && row.Result.Images[i].Full.SHA256 != "" {
+		url := statusURL(row.ID) + "/images/" + strconv.Itoa(i+1)
+		thumb := url + "?size=thumb"
+		shown.URL, shown.ThumbURL = &url, &thumb
+		shown.Width, shown.Height = row.Result.Images[i].Width, row.Result.Images[i].Height
+	}
+	return shown
+}
+
+// caseReport answers GET /case-reports/{id}, at once or after a wait.
+func (a *API) caseReport(c *gin.Context) {
+	wait, err := a.waitOf(c)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	known := c.GetHeader("If-None-Match")
+	enough := func(row store.Row) bool {
+		if known != "" {
+			return !etagMatches(known, versionTag(row))
+		}
+		return row.Status.Final()
+	}
+	row, err := a.rowAfter(c.Request.Context(), c.Param("id"), wait, enough)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	h := c.Writer.Header()
+	h.Set("Etag", versionTag(row))
+	h.Set("Cache-Control", "private, no-cache")
+	if !row.Status.Final() {
+		setRetryAfter(h, untilNews(row))
+	}
+	if known != "" && etagMatches(known, versionTag(row)) {
+		c.Status(http.StatusNotModified)
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	writeJSON(c, http.StatusOK, "application/json", show(row))
+}
+
+// untilNews is how soon it makes sense to ask again.
+func untilNews(row store.Row) time.Duration {
+	if row.Status == tasks.Retrying {
+		return min(max(time.Second, time.Until(row.NextAttempt)), time.Minute)
+	}
+	return time.Second
+}
+
+// rowAfter returns the row as soon as it is enough, or as it is when wait is
+// over, the client has left or the server is about to end.
+func (a *API) rowAfter(ctx context.Context, id string, wait time.Duration, enough func(store.Row) bool) (store.Row, error) {
+	if wait <= 0 {
+		return a.row(ctx, id)
+	}
+	changed, stop := a.rows.Watch(id) // before the row is read, so that no change is missed
+	defer stop()
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	for {
+		row, err := a.row(ctx, id)
+		if err != nil || enough(row) {
+			return row, err
+		}
+		select {
+		case _, open := <-changed:
+			if !open { // the rows are being closed
+				return row, nil
+			}
+		case <-over.C:
+			return row, nil
+		case <-a.draining:
+			return row, nil
+		case <-ctx.Done():
+			return row, nil
+		}
+	}
+}
+
+// row looks a report up, and again once the rows show everything accepted so
+// far, so that a client that holds a 202 never sees a 404.
+func (a *API) row(ctx context.Context, id string) (store.Row, error) {
+	if checkPathID("id", id) != nil {
+		return store.Row{}, refuse(codeNoReport) // no report can have this id
+	}
+	row, err := a.rows.CaseReport(ctx, id)
+	if !errors.Is(err, store.ErrNotFound) {
+		return row, err
+	}
+	if err := a.work.CaughtUp(ctx); err != nil {
+		return store.Row{}, err
+	}
+	return a.rows.CaseReport(ctx, id)
+}
+
+// waitOf reads ?wait=20s, cut to the longest wait allowed. A bare number means
+// seconds.
+func (a *API) waitOf(c *gin.Context) (time.Duration, error) {
+	query, err := queryOf(c, "wait")
+	if err != nil || query["wait"] == "" {
+		return 0, err
+	}
+	wait, err := time.ParseDuration(query["wait"])
+	if err != nil {
+		var seconds uint16
+		if n, e := strconv.ParseUint(query["wait"], 10, 16); e == nil {
+			seconds, err = uint16(n), nil
+		}
+		wait = time.Duration(seconds) * time.Second
+	}
+	if err != nil || wait < 0 {
+		return 0, invalid("wait", textBadWait)
+	}
+	return min(wait, a.cfg.MaxWait), nil
+}

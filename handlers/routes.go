@@ -1,0 +1,65 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Routes that take in work.
+const (
+	routeUpload = "/upload-case-report"
+	routeImage  = "/images/:imageId"
+)
+
+// newEngine returns an engine that observes, recovers and answers what no route
+// does.
+func (a *API) newEngine() *gin.Engine {
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	e.HandleMethodNotAllowed = true
+	e.RedirectTrailingSlash = false // a redirect of a POST would lose its body, and problem+json is promised
+	if err := e.SetTrustedProxies(nil); err != nil {
+		panic(err) // nil is always a valid list
+	}
+	e.NoRoute(a.noRoute)
+	e.NoMethod(a.noMethod)
+	e.Use(a.observe, a.recoverPanics, a.pace, a.sameOrigin)
+	return e
+}
+
+func (a *API) routes() *gin.Engine {
+	e := a.newEngine()
+	e.POST(routeUpload, a.admit, a.uploadCaseReport)
+	e.PUT(routeImage, a.admit, a.putImage)
+	get(e, "/case-reports", a.caseReports)
+	get(e, "/case-reports/:id", a.caseReport)
+	get(e, "/case-reports/:id/report.pdf", a.reportPDF)
+	get(e, "/case-reports/:id/images/:n", a.reportImage)
+	e.POST("/case-reports/:id/retry", a.retry)
+
+	get(e, "/healthz", a.healthz)
+	get(e, "/readyz", a.readyz)
+	get(e, "/openapi.yaml", a.serveFile(openAPI()))
+	for path, f := range pageFiles() {
+		get(e, path, a.serveFile(f))
+	}
+	return e
+}
+
+// get registers GET and HEAD.
+func get(e *gin.Engine, path string, h gin.HandlerFunc) {
+	e.GET(path, h)
+	e.HEAD(path, h)
+}
+
+// sameOrigin keeps pages of other sites from sending reports through a browser.
+// Requests that do not come from a browser pass.
+func (a *API) sameOrigin(c *gin.Context) {
+	if err := crossOrigin.Check(c.Request); err != nil {
+		a.fail(c, &fault{code: codeCrossOrigin, cause: err})
+		c.Abort()
+	}
+}
+
+var crossOrigin = http.NewCrossOriginProtection()

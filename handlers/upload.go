@@ -1,0 +1,162 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"casepress/dispatcher"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// accepted is the answer to an upload.
+type accepted struct {
+	ID        string          `json:"id"`
+	Status    tasks.Status    `json:"status"`
+	Message   string          `json:"message"`
+	StatusURL string          `json:"statusUrl"`
+	Receipt   receipt         `json:"receipt"`
+	Images    []acceptedImage `json:"images"`
+}
+
+// receipt proves what was stored, where in the log, and when.
+type receipt struct {
+	SHA256     string `json:"sha256"`
+	Sequence   uint64 `json:"sequence"`
+	ReceivedAt *stamp `json:"receivedAt"`
+}
+
+// acceptedImage lets a client compare what it meant to send with what is stored.
+type acceptedImage struct {
+	ImageID string `json:"imageId"`
+	SHA256  string `json:"sha256"`
+	Bytes   int64  `json:"bytes"`
+}
+
+// uploadCaseReport answers POST /upload-case-report.
+func (a *API) uploadCaseReport(c *gin.Context) {
+	got, err := a.accept(c.Request)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	status, message := tasks.Accepted, textAccepted
+	if got.Replayed {
+		c.Header("Idempotency-Replayed", "true")
+		status, message = a.presentStatus(c.Request.Context(), got.ID), textReplayed
+	}
+	url := statusURL(got.ID)
+	l := acceptedLanguage(c.GetHeader("Accept-Language"))
+	answer := accepted{
+		ID: got.ID, Status: status, Message: message.in(l), StatusURL: url,
+		Receipt: receipt{got.SHA256, got.Sequence, at(got.ReceivedAt)},
+		Images:  make([]acceptedImage, len(got.Report.Images)),
+	}
+	for i, img := range got.Report.Images {
+		answer.Images[i] = acceptedImage{img.ImageID, img.SHA256, img.Bytes}
+	}
+	c.Header("Location", url)
+	setLanguage(c.Writer.Header(), l)
+	writeJSON(c, http.StatusAccepted, "application/json", answer)
+}
+
+// accept reads the form, checks it, and stores it. On an error nothing of it is
+// kept beyond blobs that no row names.
+func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
+	if r.URL.RawQuery != "" {
+		return got, invalid("query", textQueryString)
+	}
+	f, err := a.readForm(r)
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, f.discard()) }()
+	report, err := f.report(r.Header, a.cfg.MaxNotes)
+	if err != nil {
+		return got, err
+	}
+
+	// All bytes are in: the client leaving now must not cut the storing short.
+	ctx, cancel := a.detached(r)
+	defer cancel()
+	if report.Images, err = a.resolve(ctx, report.PatientID, f.images); err != nil {
+		return got, err
+	}
+	if err := f.commit(ctx); err != nil {
+		return got, err
+	}
+	got, err = a.work.Submit(ctx, report)
+	return got, submitFault(err, report.ID)
+}
+
+// detached returns the request's context without its end, bounded anew.
+func (a *API) detached(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context()), a.cfg.StoreTimeout)
+}
+
+// submitFault adds the report's id to what is known of a failed Submit, so that
+// the client can repeat exactly this submission.
+func submitFault(err error, id string) error {
+	if err == nil {
+		return nil
+	}
+	f := asFault(err)
+	if id != "" && errors.Is(err, context.DeadlineExceeded) {
+		f = &fault{code: codeOutcomeUnknown, args: []any{id}, cause: err}
+	}
+	f.extras.ReportID = id
+	return f
+}
+
+// resolve returns the images of the form in its order, or a fault that names
+// every imageId the patient does not have.
+func (a *API) resolve(ctx context.Context, patientID string, from []formImage) ([]tasks.Image, error) {
+	images := make([]tasks.Image, len(from))
+	var unknown []fieldFault
+	for i, img := range from {
+		if img.staged != nil {
+			images[i] = img.image
+			continue
+		}
+		found, err := a.image(ctx, patientID, img.image.ImageID)
+		if errors.Is(err, store.ErrNotFound) {
+			unknown = append(unknown, fieldFault{field: "imageId", detail: textUnknownImage, args: []any{img.image.ImageID}})
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		images[i] = found
+	}
+	if len(unknown) > 0 {
+		return nil, &fault{code: codeInvalidInput, fields: unknown}
+	}
+	return images, nil
+}
+
+// image looks an image up, and again once the rows show everything accepted so
+// far: it may have been accepted a moment ago.
+func (a *API) image(ctx context.Context, patientID, imageID string) (tasks.Image, error) {
+	img, err := a.rows.Image(ctx, patientID, imageID)
+	if !errors.Is(err, store.ErrNotFound) {
+		return img, err
+	}
+	if err := a.work.CaughtUp(ctx); err != nil {
+		return tasks.Image{}, err
+	}
+	return a.rows.Image(ctx, patientID, imageID)
+}
+
+// presentStatus is how a report stands that was accepted before.
+func (a *API) presentStatus(ctx context.Context, id string) tasks.Status {
+	row, err := a.rows.CaseReport(ctx, id)
+	if err != nil {
+		return tasks.Accepted // its row comes in a moment; the receipt is what counts
+	}
+	return row.Status
+}
+
+func statusURL(id string) string { return "/case-reports/" + id }
