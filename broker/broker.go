@@ -1,0 +1,216 @@
+// Package broker keeps messages in topics and hands them to groups of consumers until they are acknowledged; it
+// never answers a publish before the message is on stable storage, never looks into a payload, and never
+// forgets a message that a group has not acknowledged or rejected.
+//
+// A topic is a commit log. Every group gets every message of its topic; the members of one group share them.
+// A delivery is held under a lock: Ack it, Release it (again later), Reject it (to the dead-letter topic) or
+// Renew the lock; when the lock lapses the message goes to another member. Deliveries are counted. Consumers
+// see a message at least once; after its acknowledgement is durable (Options.AckDelay) never again.
+//
+// On disk:
+//
+//	<dir>/<topic>/log/      the messages, a commitlog; format in message_codec.go
+//	<dir>/<topic>/groups/   what the groups did, a commitlog; format in event_codec.go
+//
+// Lock order: group.life, topic.creating, journal.mu, topic.mu, group.mu, dedup.mu.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"casepress/commitlog"
+)
+
+// Broker is an open data folder. All methods may be called from many goroutines.
+type Broker struct {
+	dir    string
+	opts   Options
+	clock  clock
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex // one change of topics at a time
+	closed atomic.Bool
+	topics atomic.Pointer[map[string]*topic] // replaced, never changed
+}
+
+// Open opens the folder, creating it if need be, and recovers every topic and group in it. It returns a
+// *commitlog.CorruptionError or a *DamageError when files were changed by something other than a crash.
+func Open(dir string, o Options) (*Broker, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := o.FS.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("open broker: %w", err)
+	}
+	b := &Broker{dir: dir, opts: o, clock: newClock()}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.topics.Store(&map[string]*topic{})
+	if err := b.openTopics(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open broker: %w", err), b.Close())
+	}
+	if o.RetainAge > 0 || o.RetainBytes > 0 {
+		b.wg.Go(b.retain)
+	}
+	return b, nil
+}
+
+func (b *Broker) openTopics() error {
+	entries, err := b.opts.FS.ReadDir(b.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || checkName(e.Name(), maxTopicFolder) != nil {
+			continue
+		}
+		if _, err := b.addTopic(e.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addTopic opens a topic's folder, creating it if need be.
+func (b *Broker) addTopic(name string) (*topic, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed.Load() {
+		return nil, ErrClosed
+	}
+	if t := (*b.topics.Load())[name]; t != nil {
+		return t, nil
+	}
+	t, err := openTopic(b, name, filepath.Join(b.dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("topic %s: %w", name, err)
+	}
+	topics := maps.Clone(*b.topics.Load())
+	topics[name] = t
+	b.topics.Store(&topics)
+	return t, nil
+}
+
+// Close gives every delivery back uncounted, makes what the groups did durable and closes the logs. Receive,
+// Publish and deliveries return ErrClosed from then on. A second Close does nothing.
+func (b *Broker) Close() error {
+	b.mu.Lock()
+	wasClosed := b.closed.Swap(true)
+	b.mu.Unlock()
+	if wasClosed {
+		return nil
+	}
+	b.cancel()
+	b.wg.Wait()
+	topics := b.sorted()
+	var errs []error
+	for _, t := range topics {
+		t.stopGroups()
+	}
+	for _, t := range topics {
+		errs = append(errs, t.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Err returns nil, or why the broker no longer does its whole job: the first log that a failed write or sync
+// has poisoned (errors.Is commitlog.ErrPoisoned) or group that cannot read on, with the topic's name. Only
+// reopening helps.
+func (b *Broker) Err() error {
+	for _, t := range b.sorted() {
+		if err := t.err(); err != nil {
+			return fmt.Errorf("topic %s: %w", t.name, err)
+		}
+	}
+	return nil
+}
+
+// CreateTopic returns when the topic is there and survives a power cut. It is idempotent. Names are 1-128 of
+// A-Z a-z 0-9 . _ - and not only dots.
+func (b *Broker) CreateTopic(ctx context.Context, name string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := checkName(name, maxName); err != nil {
+		return err
+	}
+	_, err := b.addTopic(name)
+	return err
+}
+
+// Topics returns the names of all topics, sorted.
+func (b *Broker) Topics() []string { return slices.Sorted(maps.Keys(*b.topics.Load())) }
+
+// End returns the offset that the topic's next message will get.
+func (b *Broker) End(topic string) (uint64, error) {
+	t, err := b.topic(topic)
+	if err != nil {
+		return 0, err
+	}
+	return t.log.End(), nil
+}
+
+// Flush returns when every Ack, Release, Reject and return of a delivery made before the call is durable.
+// Nobody needs to call it: it happens by itself within Options.AckDelay.
+func (b *Broker) Flush(ctx context.Context) error {
+	for _, t := range b.sorted() {
+		if err := t.journal.flush(ctx); err != nil {
+			return fmt.Errorf("topic %s: %w", t.name, err)
+		}
+	}
+	return nil
+}
+
+// Verify reads every byte of every log and returns the first *commitlog.CorruptionError. It runs beside
+// everything else.
+func (b *Broker) Verify(ctx context.Context) error {
+	for _, t := range b.sorted() {
+		for _, l := range []*commitlog.Log{t.log, t.journal.log} {
+			if err := l.Verify(ctx); err != nil {
+				return fmt.Errorf("verify topic %s: %w", t.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *Broker) topic(name string) (*topic, error) {
+	if b.closed.Load() {
+		return nil, ErrClosed
+	}
+	t := (*b.topics.Load())[name]
+	if t == nil {
+		return nil, fmt.Errorf("%w: %q", ErrNoTopic, name)
+	}
+	return t, nil
+}
+
+func (b *Broker) sorted() []*topic {
+	topics := *b.topics.Load()
+	list := make([]*topic, 0, len(topics))
+	for _, name := range slices.Sorted(maps.Keys(topics)) {
+		list = append(list, topics[name])
+	}
+	return list
+}
+
+// clock tells microseconds since 1970 that never jump: the machine's clock at Open plus what has passed since.
+// So setting the machine's clock neither lets all locks lapse nor keeps them.
+type clock struct{ opened time.Time }
+
+func newClock() clock { return clock{opened: time.Now()} }
+
+func (c clock) now() int64 { return c.opened.UnixMicro() + time.Since(c.opened).Microseconds() }
+
+func firstLock() uint64 { return rand.Uint64() }

@@ -1,0 +1,100 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const deadSuffix = ".dead"
+
+// Headers of a dead letter: where it came from and why. Its ID is made of topic, offset and group, so that a
+// crash between publishing and acknowledging does not bury a message twice within the deduplication window.
+const (
+	DeadTopic  = "dead-topic"
+	DeadOffset = "dead-offset"
+	DeadGroup  = "dead-group"
+	DeadReason = "dead-reason" // at most 1,000 bytes of it
+	DeadCount  = "dead-count"  // deliveries
+	DeadID     = "dead-id"     // the message's own ID, if it had one
+)
+
+const (
+	maxReason       = 1000
+	reasonExhausted = "delivered too often without an acknowledgement"
+)
+
+// DeadLetterTopic returns the name of a topic's dead-letter topic.
+func DeadLetterTopic(topic string) string { return topic + deadSuffix }
+
+// deadLetter publishes m to its dead-letter topic, creating that on demand.
+func (b *Broker) deadLetter(ctx context.Context, m Message, group, reason string, count int) error {
+	name := DeadLetterTopic(m.Topic)
+	if err := checkName(name, maxTopicFolder); err != nil {
+		return fmt.Errorf("dead letter: %w", err)
+	}
+	t, err := b.addTopic(name)
+	if err != nil {
+		return fmt.Errorf("dead letter: %w", err)
+	}
+	if len(reason) > maxReason {
+		reason = reason[:maxReason]
+	}
+	offset := strconv.FormatUint(m.Offset, 10)
+	dead := Message{ID: m.Topic + "/" + offset + "/" + group, Key: m.Key, Payload: m.Payload}
+	dead.Headers = append(slices.DeleteFunc(slices.Clone(m.Headers), isDeadHeader),
+		Header{DeadTopic, m.Topic}, Header{DeadOffset, offset}, Header{DeadGroup, group},
+		Header{DeadReason, strings.ToValidUTF8(reason, "")}, Header{DeadCount, strconv.Itoa(count)})
+	if m.ID != "" {
+		dead.Headers = append(dead.Headers, Header{DeadID, m.ID})
+	}
+	if _, err := t.publish(ctx, []Message{dead}); err != nil {
+		return fmt.Errorf("dead letter to %s: %w", name, err)
+	}
+	return nil
+}
+
+// isDeadHeader keeps the headers of a dead letter that died again from piling up.
+func isDeadHeader(h Header) bool {
+	switch h.Name {
+	case DeadTopic, DeadOffset, DeadGroup, DeadReason, DeadCount, DeadID:
+		return true
+	}
+	return false
+}
+
+// buryDead publishes the messages whose deliveries are used up. What cannot be published is tried again later.
+func (g *group) buryDead(ctx context.Context) {
+	for ctx.Err() == nil {
+		g.mu.Lock()
+		offset, count, ok := g.state.nextDead()
+		g.mu.Unlock()
+		if !ok {
+			return
+		}
+		err := g.buryOne(ctx, offset, int(count))
+		g.mu.Lock()
+		if err != nil {
+			g.state.deadLater(offset, g.now()+deadLetterDelay.Microseconds())
+		} else {
+			g.state.buried(offset)
+		}
+		g.changed()
+		g.mu.Unlock()
+		if err != nil && ctx.Err() == nil {
+			g.topic.broker.opts.Logger.Warn("dead letter is tried again", "topic", g.topic.name, "group", g.name,
+				"offset", offset, "after", time.Duration(deadLetterDelay), "error", err)
+		}
+	}
+}
+
+func (g *group) buryOne(ctx context.Context, offset uint64, count int) error {
+	m, err := g.topic.read(offset)
+	if err != nil {
+		return err
+	}
+	return g.topic.broker.deadLetter(ctx, m, g.name, reasonExhausted, count)
+}

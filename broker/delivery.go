@@ -1,0 +1,70 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+)
+
+// A Delivery is a message in the hands of one consumer, held until the lock lapses. End it with one of Ack,
+// Release and Reject. When the lock has lapsed and another member has the message they return ErrLockLost and
+// change nothing; while nobody has taken it they still work.
+type Delivery struct {
+	Message
+	Count int // deliveries to this group so far, this one included: 1 is the first
+
+	sub    *Subscription
+	lock   uint64
+	loaded bool
+}
+
+// Ack says that the message is done. It does not wait for the disk: it is durable within Options.AckDelay and
+// one sync, and a power cut before that costs a redelivery, never a loss. Acknowledging what is acknowledged
+// already is no error.
+func (d Delivery) Ack() error {
+	return d.sub.group.act(func(s *groupState, _ int64) error { return s.ack(d.Offset, d.lock) })
+}
+
+// Release gives the message up for after; then any member may get it. The delivery stays counted. As durable
+// as an Ack.
+func (d Delivery) Release(after time.Duration) error {
+	if after < 0 {
+		return fmt.Errorf("%w: release for %v", ErrInvalid, after)
+	}
+	return d.sub.group.act(func(s *groupState, now int64) error {
+		return s.release(d.Offset, d.lock, now, now+after.Microseconds())
+	})
+}
+
+// Renew holds the message for another LockTimeout from now on.
+func (d Delivery) Renew() error {
+	return d.sub.group.act(func(s *groupState, now int64) error {
+		return s.renew(d.Offset, d.lock, now+d.sub.lockTimeout)
+	})
+}
+
+// Reject publishes the message to the dead-letter topic, <topic>.dead, with the headers Dead…, and when that is
+// on stable storage acknowledges it. When publishing fails the message stays held.
+func (d Delivery) Reject(reason string) error {
+	g := d.sub.group
+	err := g.act(func(s *groupState, _ int64) error {
+		_, err := s.bury(d.Offset, d.lock)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	b := g.topic.broker
+	failed := b.deadLetter(b.ctx, d.Message, g.name, reason, d.Count)
+	err = g.act(func(s *groupState, _ int64) error {
+		if failed != nil {
+			s.unbury(d.Offset)
+			return nil
+		}
+		s.buried(d.Offset)
+		return nil
+	})
+	if failed != nil {
+		return failed
+	}
+	return err
+}

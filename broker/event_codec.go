@@ -1,0 +1,108 @@
+package broker
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// A group event in the topic's groups log. These values are part of the file format: do not change them, add a
+// version. Numbers are unsigned varints; each gap counts from the end of what the line before it covered,
+// the first from start.
+//
+//	+---------+------------+------+-------+------------------------+------------------------------------+
+//	| version | kind       | name | start | number of done ranges, | number of counts,                  |
+//	| 1 byte  | 1 byte     | text |       | each: gap, length      | each: gap, count, due (µs, 0 none) |
+//	+---------+------------+------+-------+------------------------+------------------------------------+
+const (
+	eventVersion = 1
+	eventChanges = 1 // says what changed since the event before
+	eventReset   = 2 // says everything
+)
+
+var (
+	errKind  = errors.New("unknown kind")
+	errRange = errors.New("number out of range")
+	errTail  = errors.New("bytes left over")
+)
+
+// appendEvent encodes e.
+func appendEvent(b []byte, e *groupEvent) []byte {
+	kind := byte(eventChanges)
+	if e.reset {
+		kind = eventReset
+	}
+	b = append(b, eventVersion, kind)
+	b = appendText(b, e.group)
+	b = binary.AppendUvarint(b, e.start)
+	b = binary.AppendUvarint(b, uint64(len(e.done)))
+	at := e.start
+	for _, d := range e.done {
+		b = binary.AppendUvarint(b, d.from-at)
+		b = binary.AppendUvarint(b, d.to-d.from)
+		at = d.to
+	}
+	b = binary.AppendUvarint(b, uint64(len(e.counts)))
+	at = e.start
+	for _, c := range e.counts {
+		b = binary.AppendUvarint(b, c.offset-at)
+		b = binary.AppendUvarint(b, uint64(c.count))
+		b = binary.AppendUvarint(b, uint64(c.due))
+		at = c.offset + 1
+	}
+	return b
+}
+
+// decodeEvent decodes what appendEvent made and accepts nothing that reaches further than maxSavedSpan.
+func decodeEvent(b []byte) (groupEvent, error) {
+	if len(b) < 2 {
+		return groupEvent{}, errShort
+	}
+	if b[0] != eventVersion {
+		return groupEvent{}, fmt.Errorf("%w %d", errVersion, b[0])
+	}
+	if b[1] != eventChanges && b[1] != eventReset {
+		return groupEvent{}, fmt.Errorf("%w %d", errKind, b[1])
+	}
+	r := reader{b: b[2:]}
+	e := groupEvent{reset: b[1] == eventReset, group: r.text(), start: r.number()}
+	if e.start > math.MaxInt64 {
+		return groupEvent{}, errRange
+	}
+	e.readDone(&r)
+	e.readCounts(&r)
+	switch {
+	case r.err != nil:
+		return groupEvent{}, r.err
+	case len(r.b) > 0:
+		return groupEvent{}, errTail
+	}
+	return e, nil
+}
+
+func (e *groupEvent) readDone(r *reader) {
+	at := e.start
+	for range r.count(2) {
+		gap, length := r.number(), r.number()
+		if gap > maxSavedSpan || length == 0 || length > maxSavedSpan || at+gap+length-e.start > maxSavedSpan {
+			r.reject(errRange)
+			return
+		}
+		e.done = append(e.done, offsetRange{at + gap, at + gap + length})
+		at += gap + length
+	}
+}
+
+func (e *groupEvent) readCounts(r *reader) {
+	at := e.start
+	for range r.count(3) {
+		gap, count, due := r.number(), r.number(), r.number()
+		if gap > maxSavedSpan || at+gap-e.start >= maxSavedSpan || count > math.MaxUint32 || due > math.MaxInt64 {
+			r.reject(errRange)
+			return
+		}
+		e.counts = append(e.counts, savedCount{offset: at + gap, count: uint32(count), due: int64(due)})
+		at += gap + 1
+	}
+}

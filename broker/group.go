@@ -1,0 +1,240 @@
+package broker
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A group is a groupState with its members. While it has members two goroutines work for it: the feeder reads
+// new messages ahead, the keeper does what time brings (lapsed locks, due messages, dead letters).
+type group struct {
+	topic *topic
+	name  string
+
+	life    sync.Mutex // one start or stop of the goroutines at a time
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	closed  bool
+	hungry  chan struct{} // tells the feeder that ahead has room
+	kick    chan struct{} // tells the keeper that something is due sooner, or dead
+
+	mu         sync.Mutex // guards all below
+	state      *groupState
+	members    []*Subscription
+	lastMember uint32
+	waiters    []*waiter // in the order they came
+	ahead      ahead
+	wakeAt     int64 // when the keeper looks by itself
+	failed     error // why nothing is handed out any more
+	oldestAt   uint64
+	oldestTime time.Time // of the message at oldestAt, for Group
+}
+
+// A waiter is a Receive that waits. It is in group.waiters until something is sent on ch or ch is closed.
+type waiter struct {
+	sub *Subscription
+	max int
+	ch  chan []Delivery // holds one, so that the sender never waits
+}
+
+const never = math.MaxInt64
+
+func newGroup(t *topic, name string, state *groupState) *group {
+	return &group{
+		topic: t, name: name, state: state, wakeAt: never,
+		hungry: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+	}
+}
+
+func (g *group) now() int64 { return g.topic.broker.clock.now() }
+
+// start lets the goroutines run for the first member. The caller holds life.
+func (g *group) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	g.cancel = cancel
+	g.running.Go(func() { g.feed(ctx) })
+	g.running.Go(func() { g.keep(ctx) })
+}
+
+// stop ends them with the last member. The caller holds life.
+func (g *group) stop() {
+	g.cancel()
+	g.running.Wait()
+	g.cancel = nil
+	g.mu.Lock()
+	g.ahead = ahead{}
+	g.mu.Unlock()
+}
+
+// close closes every member, for good.
+func (g *group) close() {
+	g.life.Lock()
+	defer g.life.Unlock()
+	g.closed = true
+	g.mu.Lock()
+	members := slices.Clone(g.members)
+	for _, s := range members {
+		g.leave(s)
+	}
+	g.mu.Unlock()
+	if len(members) > 0 {
+		g.stop()
+	}
+}
+
+// leave takes a member out: what it held goes back, its waiters go. The caller holds mu.
+func (g *group) leave(s *Subscription) {
+	s.closed = true
+	g.members = slices.DeleteFunc(g.members, func(m *Subscription) bool { return m == s })
+	g.waiters = slices.DeleteFunc(g.waiters, func(w *waiter) bool {
+		if w.sub == s {
+			close(w.ch)
+		}
+		return w.sub == s
+	})
+	g.state.giveBackAll(s.id)
+	g.changed()
+}
+
+// fail ends all deliveries of the group.
+func (g *group) fail(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.failed == nil {
+		g.failed = err
+	}
+	for _, w := range g.waiters {
+		close(w.ch)
+	}
+	g.waiters = nil
+}
+
+func (g *group) failure() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.failed
+}
+
+// act changes one delivery's fate.
+func (g *group) act(do func(s *groupState, now int64) error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.topic.journal.refusal(); err != nil {
+		return err
+	}
+	now := g.now()
+	g.state.expire(now)
+	if err := do(g.state, now); err != nil {
+		return err
+	}
+	g.changed()
+	return nil
+}
+
+// changed follows up every change of state. The caller holds mu.
+func (g *group) changed() {
+	if g.state.changed() {
+		g.topic.journal.touch()
+	}
+	if len(g.waiters) > 0 {
+		g.serve(g.now())
+	}
+	g.schedule()
+}
+
+// schedule makes sure that the keeper looks when something is due. The caller holds mu.
+func (g *group) schedule() {
+	due, ok := g.state.nextDue()
+	if ok && due < g.wakeAt || len(g.state.dead) > 0 {
+		g.wakeAt = min(g.wakeAt, due)
+		signal(g.kick)
+	}
+}
+
+// serve hands out what there is to those who wait, first come first served. The caller holds mu.
+func (g *group) serve(now int64) {
+	g.state.expire(now)
+	for i := 0; i < len(g.waiters) && g.plenty(); {
+		w := g.waiters[i]
+		ds := g.take(w.sub, w.max, now)
+		if len(ds) == 0 {
+			i++ // its window is full
+			continue
+		}
+		g.waiters = slices.Delete(g.waiters, i, i+1)
+		w.ch <- ds
+	}
+}
+
+// plenty says whether there may be something to hand out.
+func (g *group) plenty() bool {
+	return g.state.ready.len() > 0 || g.ahead.len() > 0 && g.state.room()
+}
+
+// take hands out up to max deliveries within the subscription's window. The caller holds mu and has let expire run.
+func (g *group) take(s *Subscription, max int, now int64) []Delivery {
+	n := min(max, s.window-g.state.held[s.id])
+	var ds []Delivery
+	for len(ds) < n && g.plenty() {
+		if d, ok := g.takeOne(s, now); ok {
+			ds = append(ds, d)
+		}
+	}
+	if len(ds) > 0 {
+		g.topic.journal.touch()
+		g.schedule()
+	}
+	return ds
+}
+
+// takeOne hands out one message, redeliveries first. It may find that the next new one is not due yet.
+func (g *group) takeOne(s *Subscription, now int64) (Delivery, bool) {
+	deadline := now + s.lockTimeout
+	if again, ok := g.state.acquireAgain(s.id, deadline); ok {
+		return Delivery{Message: Message{Offset: again.offset}, Count: int(again.count), sub: s, lock: again.lock}, true
+	}
+	m := g.ahead.pop()
+	if g.ahead.low() {
+		signal(g.hungry)
+	}
+	if !m.DeliverAt.IsZero() {
+		if due := m.DeliverAt.UnixMicro(); due > now {
+			g.state.delayNext(due)
+			g.topic.journal.touch()
+			g.schedule()
+			return Delivery{}, false
+		}
+	}
+	first := g.state.acquireNext(s.id, deadline)
+	return Delivery{Message: m, Count: int(first.count), sub: s, lock: first.lock, loaded: true}, true
+}
+
+func (g *group) takeChanges() (groupEvent, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.state.changed() {
+		return groupEvent{}, false
+	}
+	e := g.state.changes()
+	e.group = g.name
+	return e, true
+}
+
+func (g *group) takeEverything() (groupEvent, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.state.everything()
+	e.group = g.name
+	return e, true
+}
+
+// signal wakes the one goroutine that listens, now or when it comes to listen.
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,84 @@
+package broker
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// GroupInfo is where a group stands.
+type GroupInfo struct {
+	Topic, Group  string
+	Start         uint64    // every message below is acknowledged or buried
+	Next          uint64    // the first message never delivered
+	End           uint64    // of the topic: the offset of its next message
+	Lag           int       // messages not acknowledged, delivered ones included
+	InFlight      int       // delivered and held
+	Delayed       int       // released for later, or published for later, and not due
+	Members       int       // subscriptions
+	OldestUnacked time.Time // when the oldest of them was published, zero if there is none
+}
+
+// Group describes a group. It returns ErrNoGroup when nobody ever subscribed under that name.
+func (b *Broker) Group(topic, group string) (GroupInfo, error) {
+	t, err := b.topic(topic)
+	if err != nil {
+		return GroupInfo{}, err
+	}
+	g := t.group(group)
+	if g == nil {
+		return GroupInfo{}, fmt.Errorf("%w: %q of topic %s", ErrNoGroup, group, topic)
+	}
+	info := g.info()
+	if info.Start < info.End {
+		info.OldestUnacked, err = g.oldest(info.Start)
+	}
+	return info, err
+}
+
+// Groups returns the names of a topic's groups, sorted.
+func (b *Broker) Groups(topic string) ([]string, error) {
+	t, err := b.topic(topic)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Sorted(maps.Keys(t.groups)), nil
+}
+
+func (g *group) info() GroupInfo {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.state.expire(g.now())
+	g.schedule()
+	i := GroupInfo{
+		Topic: g.topic.name, Group: g.name, Start: g.state.start, Next: g.state.next, End: g.topic.log.End(),
+		Members: len(g.members),
+	}
+	i.Lag = int(i.End-i.Start) - g.state.acked
+	for _, n := range g.state.held {
+		i.InFlight += n
+	}
+	i.Delayed = g.state.timed.len() - i.InFlight
+	return i
+}
+
+// oldest returns the time of the message at start, which it reads once.
+func (g *group) oldest(start uint64) (time.Time, error) {
+	g.mu.Lock()
+	known, at := g.oldestAt, g.oldestTime
+	g.mu.Unlock()
+	if known == start && !at.IsZero() {
+		return at, nil
+	}
+	m, err := g.topic.read(start)
+	if err != nil {
+		return time.Time{}, err
+	}
+	g.mu.Lock()
+	g.oldestAt, g.oldestTime = start, m.Time
+	g.mu.Unlock()
+	return m.Time, nil
+}

@@ -1,0 +1,201 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"casepress/commitlog"
+)
+
+// A journal keeps what the groups of a topic did, in the topic's groups log. It does not keep single acts: each
+// flush writes what became of the messages that somebody touched since the flush before, so that a thousand
+// acks in order cost a few bytes. When the log has grown it begins anew with the whole state of each group.
+type journal struct {
+	topic *topic
+	log   *commitlog.Log
+
+	kick    chan struct{} // there is something to flush
+	touched atomic.Bool   // kick was sent since the last flush began
+	refused atomic.Pointer[error]
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+
+	mu    sync.Mutex // one flush at a time: a group's events reach the log in their order
+	last  pending
+	wrote bool
+	grown int64 // bytes since the last compaction
+	base  int64 // bytes that the last compaction took
+}
+
+// openJournal recovers the groups of a topic and starts the flusher.
+func openJournal(t *topic, dir string) (*journal, error) {
+	l, err := commitlog.Open(dir, commitlog.Options{
+		FS: t.broker.opts.FS, SegmentBytes: groupsSegment, MaxRecordBytes: groupsRecord,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open groups log: %w", err)
+	}
+	j := &journal{topic: t, log: l, kick: make(chan struct{}, 1)}
+	if err := j.replay(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	j.cancel = cancel
+	j.wg.Go(func() { j.run(ctx) })
+	return j, nil
+}
+
+// touch says that a group changed. It is durable within AckDelay and one sync.
+func (j *journal) touch() {
+	if j.touched.Load() || j.touched.Swap(true) {
+		return
+	}
+	select {
+	case j.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (j *journal) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-j.kick:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(j.topic.broker.opts.AckDelay):
+		}
+		if err := j.flush(ctx); err != nil {
+			return
+		}
+		if err := j.compact(ctx); err != nil {
+			return
+		}
+	}
+}
+
+// flush returns when everything that the groups did before the call is durable.
+func (j *journal) flush(ctx context.Context) error {
+	j.mu.Lock()
+	j.touched.Store(false)
+	err := j.write(j.topic.allGroups(), (*group).takeChanges)
+	last, wrote := j.last, j.wrote
+	j.mu.Unlock()
+	if err == nil && wrote {
+		err = last.Wait(ctx)
+	}
+	return j.judge(ctx, err)
+}
+
+// compact writes the whole state of every group and drops what came before, if the log has grown much since
+// it last did.
+func (j *journal) compact(ctx context.Context) error {
+	j.mu.Lock()
+	if j.grown < compactGrowth || j.grown < 4*j.base {
+		j.mu.Unlock()
+		return nil
+	}
+	j.grown = 0
+	from := j.last.First // of an earlier event; all that is needed comes after
+	err := j.write(j.topic.allGroups(), (*group).takeEverything)
+	j.base, j.grown = j.grown, 0
+	last := j.last
+	j.mu.Unlock()
+	if err == nil {
+		err = last.Wait(ctx)
+	}
+	if err = j.judge(ctx, err); err != nil {
+		return err
+	}
+	if err := j.log.DropBefore(from); err != nil {
+		j.topic.broker.opts.Logger.Warn("old group events are not removed yet", "topic", j.topic.name, "error", err)
+	}
+	return nil
+}
+
+// create makes a new group known and durable. It is known before it is durable, so that no compaction leaves it out.
+func (j *journal) create(g *group) error {
+	j.mu.Lock()
+	err := j.write([]*group{g}, (*group).takeEverything)
+	last := j.last
+	j.topic.mu.Lock()
+	j.topic.groups[g.name] = g
+	j.topic.mu.Unlock()
+	j.mu.Unlock()
+	if err == nil {
+		err = last.Wait(j.topic.broker.ctx)
+	}
+	return j.judge(j.topic.broker.ctx, err)
+}
+
+// write appends an event of each group that has one, without waiting for the disk. The caller holds mu.
+func (j *journal) write(groups []*group, take func(*group) (groupEvent, bool)) error {
+	for _, g := range groups {
+		e, ok := take(g)
+		if !ok {
+			continue
+		}
+		payload := appendEvent(nil, &e)
+		pending, err := enqueue(j.log, payload)
+		if err != nil {
+			return err
+		}
+		j.last, j.wrote = pending, true
+		j.grown += int64(len(payload))
+	}
+	return nil
+}
+
+// judge makes a failure of the log final: what the groups do can no longer be kept. That a caller stopped
+// waiting is none.
+func (j *journal) judge(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return err
+	}
+	err = fmt.Errorf("groups log: %w", err)
+	if j.refuse(err) {
+		j.topic.broker.opts.Logger.Error("groups cannot be kept", "topic", j.topic.name, "error", err)
+		for _, g := range j.topic.allGroups() {
+			g.fail(err)
+		}
+	}
+	return err
+}
+
+// refuse forbids all further changes, for that reason unless there is one already.
+func (j *journal) refuse(err error) bool { return j.refused.CompareAndSwap(nil, &err) }
+
+// refusal returns why no group may change any more, or nil.
+func (j *journal) refusal() error {
+	if err := j.refused.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// err returns the failure of the log, if it failed.
+func (j *journal) err() error {
+	if err := j.refusal(); err != nil && !errors.Is(err, ErrClosed) {
+		return err
+	}
+	return j.log.Err()
+}
+
+// close makes durable what the groups did and closes the log.
+func (j *journal) close() error {
+	healthy := j.refuse(ErrClosed)
+	j.cancel()
+	j.wg.Wait()
+	var err error
+	if healthy {
+		err = j.flush(context.Background())
+	}
+	return errors.Join(err, j.log.Close())
+}

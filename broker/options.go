@@ -1,0 +1,88 @@
+package broker
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"casepress/disk"
+)
+
+// Options are the settings of a broker. The zero value is good; it keeps messages for ever.
+type Options struct {
+	FS     disk.FS      // default disk.OS
+	Logger *slog.Logger // default: discards. Names topics and groups, never keys, headers or payloads
+
+	SegmentBytes    int64 // size of a full-grown segment of a topic, default 64 MiB; what retention removes at a time
+	MaxMessageBytes int   // largest payload, default 1 MiB
+
+	LockTimeout time.Duration // of subscriptions that do not say, default 30 s
+	AckDelay    time.Duration // an Ack, Release or delivery count is durable this long after, plus one sync; default 10 ms
+	MaxSpan     int           // offsets between a group's oldest unacknowledged and its newest delivered message, at most 4,194,304; default 131,072 (4 MiB a group)
+	ReadAhead   int           // bytes of messages that a group with members reads ahead, default 256 KiB
+
+	DedupWindow   time.Duration // a message ID is remembered this long, default 10 minutes; negative: not at all
+	DedupMessages int           // and no more IDs a topic than this, default 65,536
+
+	RetainAge     time.Duration // messages older than this may be removed; 0: no limit
+	RetainBytes   int64         // the oldest messages of a topic larger than this may be removed; 0: no limit
+	RetentionEach time.Duration // how often retention looks, default 1 minute
+}
+
+const (
+	maxName         = 128                         // letters of a topic's or group's name
+	maxTopicFolder  = maxName + 8*len(deadSuffix) // a dead-letter topic of dead-letter topics
+	groupsSegment   = 4 << 20                     // bytes of a segment of a groups log
+	groupsRecord    = 64 << 20                    // largest record of a groups log: a group at its largest
+	compactGrowth   = 1 << 20                     // a groups log is compacted when it grew by this and fourfold
+	defaultWindow   = 64                          // deliveries in flight of a subscription
+	defaultLock     = 30 * time.Second            //
+	deadLetterDelay = time.Second                 // until a dead letter that could not be published is tried again
+)
+
+func (o Options) withDefaults() (Options, error) {
+	if o.FS == nil {
+		o.FS = disk.OS
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	def(&o.SegmentBytes, 64<<20)
+	def(&o.MaxMessageBytes, 1<<20)
+	def(&o.LockTimeout, defaultLock)
+	def(&o.AckDelay, 10*time.Millisecond)
+	def(&o.MaxSpan, 1<<17)
+	def(&o.ReadAhead, 256<<10)
+	def(&o.DedupWindow, 10*time.Minute)
+	def(&o.DedupMessages, 1<<16)
+	def(&o.RetentionEach, time.Minute)
+	switch {
+	case o.MaxSpan < 1 || o.MaxSpan > maxSavedSpan:
+		return o, fmt.Errorf("%w: MaxSpan %d is not within 1 and %d", ErrInvalid, o.MaxSpan, maxSavedSpan)
+	case o.SegmentBytes < 0 || o.MaxMessageBytes < 0 || o.LockTimeout < 0 || o.AckDelay < 0 || o.ReadAhead < 0 ||
+		o.DedupMessages < 0 || o.RetainAge < 0 || o.RetainBytes < 0 || o.RetentionEach < 0:
+		return o, fmt.Errorf("%w: a setting is negative", ErrInvalid)
+	}
+	return o, nil
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// checkName keeps names to what is safe as a folder name and easy to type.
+func checkName(name string, limit int) error {
+	ok := len(name) >= 1 && len(name) <= limit && strings.Trim(name, ".") != ""
+	for i := range len(name) {
+		c := name[i]
+		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-')
+	}
+	if !ok {
+		return fmt.Errorf("%w: name %.150q is not 1-%d of A-Z a-z 0-9 . _ -", ErrInvalid, name, limit)
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Publish appends the messages in order and returns the first one's offset when all are on stable storage. A
+// message whose ID is within the deduplication window is not stored again: its offset is the first one's, also
+// when the first is still on its way to the disk. The others follow each other without gaps.
+//
+// ctx ends the wait, not the write: after its error the messages may be there or not; a caller that sent IDs
+// sends them again. An error that Is commitlog.ErrPoisoned lasts until the broker is reopened.
+func (b *Broker) Publish(ctx context.Context, topic string, msgs ...Message) (first uint64, err error) {
+	t, err := b.topic(topic)
+	if err != nil {
+		return 0, err
+	}
+	if len(msgs) == 0 {
+		return 0, fmt.Errorf("%w: no message to publish", ErrInvalid)
+	}
+	for i := range msgs {
+		if err := msgs[i].check(b.opts.MaxMessageBytes); err != nil {
+			return 0, err
+		}
+	}
+	first, err = t.publish(ctx, msgs)
+	if err != nil {
+		return 0, fmt.Errorf("publish to %s: %w", topic, err)
+	}
+	return first, nil
+}
+
+func (t *topic) publish(ctx context.Context, msgs []Message) (first uint64, err error) {
+	b := batches.Get().(*batch)
+	defer b.free()
+	for i := range msgs {
+		b.add(&msgs[i])
+	}
+	if t.dedup.window <= 0 || !hasID(msgs) {
+		return t.log.Append(ctx, b.payloads...)
+	}
+	sent, err := t.enqueueOnce(msgs, b)
+	if err != nil {
+		return 0, err
+	}
+	if sent.fresh {
+		if err := sent.pending.Wait(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if sent.dup {
+		if err := t.log.Wait(ctx, sent.lastDup); err != nil {
+			return 0, err
+		}
+	}
+	return sent.first, nil
+}
+
+// sent is a publish on its way to the disk.
+type sent struct {
+	first   uint64
+	fresh   bool // some messages are new: pending
+	pending pending
+	dup     bool // some are known: up to lastDup
+	lastDup uint64
+}
+
+// enqueueOnce appends those messages that are no duplicates, without waiting for the disk. The lock is held until
+// their offsets are known, so that a resend finds either nothing or the offset.
+func (t *topic) enqueueOnce(msgs []Message, b *batch) (s sent, err error) {
+	d := t.dedup
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := t.broker.clock.now()
+	d.forget(now)
+	fresh, firstKnown := b.payloads[:0], false
+	for i := range msgs {
+		offset, known := d.claim(msgs[i].ID)
+		switch {
+		case !known:
+			fresh, b.ids = append(fresh, b.payloads[i]), append(b.ids, msgs[i].ID)
+		case offset != unplaced: // else the same message twice in one batch
+			s.dup, s.lastDup = true, max(s.lastDup, offset)
+			if i == 0 {
+				s.first, firstKnown = offset, true
+			}
+		}
+	}
+	if len(fresh) == 0 {
+		return s, nil
+	}
+	if s.pending, err = enqueue(t.log, fresh...); err != nil {
+		d.unclaim(b.ids)
+		return s, err
+	}
+	s.fresh = true
+	if !firstKnown {
+		s.first = s.pending.First
+	}
+	for i, id := range b.ids {
+		d.remember(id, s.pending.First+uint64(i), now)
+	}
+	return s, nil
+}
+
+func hasID(msgs []Message) bool {
+	return slices.ContainsFunc(msgs, func(m Message) bool { return m.ID != "" })
+}
+
+// A batch is the encoded form of messages, used again and again: the log copies what it appends.
+type batch struct {
+	buf      []byte
+	payloads [][]byte
+	ids      []string
+}
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+const maxPooled = 256 << 10 // a larger buffer is left to the garbage collector
+
+func (b *batch) add(m *Message) {
+	from := len(b.buf)
+	b.buf = appendMessage(b.buf, m)
+	b.payloads = append(b.payloads, b.buf[from:len(b.buf):len(b.buf)])
+}
+
+func (b *batch) free() {
+	if cap(b.buf) > maxPooled {
+		return
+	}
+	clear(b.ids)
+	clear(b.payloads)
+	b.buf, b.payloads, b.ids = b.buf[:0], b.payloads[:0], b.ids[:0]
+	batches.Put(b)
+}

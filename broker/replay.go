@@ -1,0 +1,76 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	errBeyond  = errors.New("the group has delivered messages beyond the topic's end")
+	errDropped = errors.New("messages that the group has not acknowledged are gone")
+	errOrphan  = errors.New("events of the group without its beginning")
+)
+
+// replay reads the groups log from its start. Changes to a group that has not begun yet are from before a
+// compaction, whose first part was dropped: they are passed over, but its whole state must follow.
+func (j *journal) replay() error {
+	states := make(map[string]*groupState)
+	orphans := make(map[string]uint64)
+	for from := j.log.Start(); ; {
+		records, err := j.log.Read(from, 1<<20)
+		if err != nil {
+			return fmt.Errorf("read groups log: %w", err)
+		}
+		if len(records) == 0 {
+			break
+		}
+		for _, r := range records {
+			if err := j.replayEvent(states, orphans, r.Offset, r.Payload); err != nil {
+				return err
+			}
+			j.grown += int64(len(r.Payload))
+		}
+		from = records[len(records)-1].Offset + 1
+	}
+	for name, offset := range orphans {
+		return &DamageError{Topic: j.topic.name, Group: name, Offset: offset, Err: errOrphan}
+	}
+	return j.adopt(states)
+}
+
+func (j *journal) replayEvent(states map[string]*groupState, orphans map[string]uint64, offset uint64, payload []byte) error {
+	e, err := decodeEvent(payload)
+	if err != nil {
+		return &DamageError{Topic: j.topic.name, Offset: offset, Err: fmt.Errorf("groups log: %w", err)}
+	}
+	g := states[e.group]
+	switch {
+	case g == nil && !e.reset:
+		orphans[e.group] = offset
+		return nil
+	case g == nil:
+		g = newGroupState(e.start, j.topic.broker.opts.MaxSpan, firstLock())
+		states[e.group] = g
+		delete(orphans, e.group)
+	}
+	if err := g.apply(e); err != nil {
+		return &DamageError{Topic: j.topic.name, Group: e.group, Offset: offset, Err: err}
+	}
+	return nil
+}
+
+// adopt checks the recovered states against the topic's log and makes groups of them.
+func (j *journal) adopt(states map[string]*groupState) error {
+	t := j.topic
+	for name, state := range states {
+		if state.next > t.log.End() {
+			return &DamageError{Topic: t.name, Group: name, Offset: state.next, Err: errBeyond}
+		}
+		if state.start < t.log.Start() {
+			return &DamageError{Topic: t.name, Group: name, Offset: state.start, Err: errDropped}
+		}
+		state.resume()
+		t.groups[name] = newGroup(t, name, state)
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// retain removes old segments now and then until the broker is closed.
+func (b *Broker) retain() {
+	tick := time.NewTicker(b.opts.RetentionEach)
+	defer tick.Stop()
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, t := range b.sorted() {
+			if err := t.retain(b.ctx); err != nil && b.ctx.Err() == nil {
+				b.opts.Logger.Warn("retention", "topic", t.name, "error", err)
+			}
+		}
+	}
+}
+
+// retain removes the oldest segments that are too old or too many. It spares what any group has not durably
+// passed, and all of a topic without groups: somebody may still come to read it.
+func (t *topic) retain(ctx context.Context) error {
+	t.creating.Lock() // or a new group could start at what is being removed
+	defer t.creating.Unlock()
+	groups := t.allGroups()
+	if len(groups) == 0 {
+		return nil
+	}
+	passed := t.log.End()
+	for _, g := range groups {
+		passed = min(passed, g.info().Start)
+	}
+	before := t.expired(passed)
+	if before == 0 {
+		return nil
+	}
+	if err := t.journal.flush(ctx); err != nil { // what is passed is durable now
+		return err
+	}
+	if err := t.log.DropBefore(before); err != nil {
+		return fmt.Errorf("drop segments before %d: %w", before, err)
+	}
+	return nil
+}
+
+// expired returns the offset below which every segment is passed and beyond a limit, 0 if there is none.
+func (t *topic) expired(passed uint64) (before uint64) {
+	o := t.broker.opts
+	segments := t.log.Segments()
+	var size int64
+	for _, s := range segments {
+		size += s.Bytes
+	}
+	oldest := microTime(t.broker.clock.now()).Add(-o.RetainAge)
+	for _, s := range segments {
+		tooOld := o.RetainAge > 0 && s.Last.Before(oldest)
+		tooMany := o.RetainBytes > 0 && size > o.RetainBytes
+		if s.Active || s.End > passed || !tooOld && !tooMany {
+			break
+		}
+		before, size = s.End, size-s.Bytes
+	}
+	return before
+}

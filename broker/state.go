@@ -1,0 +1,220 @@
+package broker
+
+// A groupState is where one group stands in one topic. It is pure: no locks, no goroutines, no clock (every
+// call that needs the time is told it, in microseconds), no payloads. Kafka's share groups lend the words.
+//
+//	 acknowledged          some acknowledged, some not              never handed out
+//	----------------+----------------------------------------+--------------------------
+//	             start              slots                   next
+//
+//	                 acquireNext                      ack
+//	   (never) ---------------------> acquired ----------------> acknowledged
+//	      |                           |  ^   |                        ^
+//	      | delayNext      lock lapses|  |   | release                | ack, while nobody else has it
+//	      v                           v  |   v                        |
+//	   delayed --- due ---> available/lapsed <--- due --- delayed ----+
+//	                                  |
+//	                                  | delivery count used up (or Reject)
+//	                                  v
+//	                               burying ---- published to the dead-letter topic ---> acknowledged
+//
+// Its memory is bounded: at most maxSpan offsets lie between start and next, 32 bytes each. Beyond that no
+// new message is handed out until the oldest one is done; redeliveries go on.
+type groupState struct {
+	start, next   uint64
+	slots         []slot // ring over [start, next), a power of two long
+	maxSpan       uint64
+	maxDeliveries uint32 // 0: no limit
+	lastLock      uint64
+
+	timed offsetHeap // acquired by lock deadline, delayed by due time
+	ready offsetHeap // available and lapsed, by offset
+	dead  []uint64   // burying, and not yet taken by nextDead
+	held  map[uint32]int
+	acked int      // acknowledged offsets at or above start
+	dirty []uint64 // offsets changed since the last call of changes
+	moved bool     // start changed since then
+}
+
+type slotStatus uint8
+
+const (
+	available slotStatus = iota
+	acquired
+	lapsed  // available, but until somebody takes it the last holder may still act on it
+	delayed // available when due
+	burying // on its way to the dead-letter topic
+	acknowledged
+)
+
+type slot struct {
+	when   int64  // acquired: lock deadline; delayed: due; in microseconds
+	lock   uint64 // of the last holder; 0 when it gave the message up
+	count  uint32 // deliveries so far
+	holder uint32
+	pos    int32 // in the heap that status names
+	status slotStatus
+	dirty  bool
+}
+
+// A grant is one delivery: who holds lock may act on offset. count includes this delivery.
+type grant struct {
+	offset, lock uint64
+	count        uint32
+}
+
+const minSlots = 64
+
+// newGroupState starts a group at start. Locks count up from firstLock; a caller that wants the locks of two
+// runs to differ passes a random one.
+func newGroupState(start uint64, maxSpan int, firstLock uint64) *groupState {
+	g := &groupState{
+		start: start, next: start, maxSpan: uint64(maxSpan), lastLock: firstLock,
+		slots: make([]slot, minSlots), held: make(map[uint32]int),
+	}
+	moved := func(offset uint64, pos int) { g.at(offset).pos = int32(pos) }
+	g.ready = offsetHeap{less: func(a, b uint64) bool { return a < b }, moved: moved}
+	g.timed = offsetHeap{less: func(a, b uint64) bool { return g.at(a).when < g.at(b).when }, moved: moved}
+	return g
+}
+
+func (g *groupState) at(offset uint64) *slot { return &g.slots[offset&uint64(len(g.slots)-1)] }
+
+// room says whether the span leaves room for a message never handed out before.
+func (g *groupState) room() bool { return g.next-g.start < g.maxSpan }
+
+// setMaxDeliveries changes the limit; messages that wait for redelivery are judged by the new one.
+func (g *groupState) setMaxDeliveries(n int) {
+	g.maxDeliveries = uint32(n)
+	waiting := append([]uint64(nil), g.ready.offsets...)
+	for _, offset := range waiting {
+		if g.exhausted(g.at(offset)) {
+			g.ready.remove(int(g.at(offset).pos))
+			g.offer(offset, available)
+		}
+	}
+}
+
+func (g *groupState) exhausted(s *slot) bool {
+	return g.maxDeliveries > 0 && s.count >= g.maxDeliveries
+}
+
+// acquireNext hands out the first message never handed out. The caller has seen room() say yes.
+func (g *groupState) acquireNext(holder uint32, deadline int64) grant {
+	offset := g.extend()
+	return g.acquire(offset, holder, deadline)
+}
+
+// acquireAgain hands out the lowest available message, if there is one.
+func (g *groupState) acquireAgain(holder uint32, deadline int64) (grant, bool) {
+	if g.ready.len() == 0 {
+		return grant{}, false
+	}
+	return g.acquire(g.ready.pop(), holder, deadline), true
+}
+
+func (g *groupState) acquire(offset uint64, holder uint32, deadline int64) grant {
+	s := g.at(offset)
+	g.lastLock++
+	if g.lastLock == 0 { // 0 means nobody
+		g.lastLock++
+	}
+	s.lock, s.count = g.lastLock, s.count+1
+	g.hold(offset, s, holder, deadline)
+	g.mark(offset, s)
+	return grant{offset: offset, lock: s.lock, count: s.count}
+}
+
+func (g *groupState) hold(offset uint64, s *slot, holder uint32, deadline int64) {
+	s.status, s.holder, s.when = acquired, holder, deadline
+	g.held[holder]++
+	g.timed.push(offset)
+}
+
+// delayNext puts off the first message never handed out until due.
+func (g *groupState) delayNext(due int64) {
+	offset := g.extend()
+	s := g.at(offset)
+	s.status, s.when = delayed, due
+	g.timed.push(offset)
+	g.mark(offset, s)
+}
+
+// extend moves next up by one and returns the offset of the new, empty slot.
+func (g *groupState) extend() uint64 {
+	if g.next-g.start == uint64(len(g.slots)) {
+		g.resize(2 * len(g.slots))
+	}
+	offset := g.next
+	g.next++
+	*g.at(offset) = slot{pos: -1}
+	return offset
+}
+
+func (g *groupState) resize(n int) {
+	old := *g
+	g.slots = make([]slot, n)
+	for offset := g.start; offset < g.next; offset++ {
+		*g.at(offset) = *old.at(offset)
+	}
+}
+
+// expire does what is due: locks lapse, delayed messages become available.
+func (g *groupState) expire(now int64) {
+	for g.timed.len() > 0 && g.at(g.timed.offsets[0]).when <= now {
+		offset := g.timed.pop()
+		s := g.at(offset)
+		if s.status == delayed {
+			g.offer(offset, available)
+			continue
+		}
+		g.drop(s.holder)
+		g.offer(offset, lapsed)
+	}
+}
+
+// nextDue returns when expire has something to do next.
+func (g *groupState) nextDue() (when int64, ok bool) {
+	if g.timed.len() == 0 {
+		return 0, false
+	}
+	return g.at(g.timed.offsets[0]).when, true
+}
+
+// offer makes a message available for redelivery, or sends it to be buried when its deliveries are used up.
+func (g *groupState) offer(offset uint64, as slotStatus) {
+	s := g.at(offset)
+	if g.exhausted(s) {
+		s.status, s.lock = burying, 0
+		g.dead = append(g.dead, offset)
+		return
+	}
+	s.status = as
+	g.ready.push(offset)
+}
+
+func (g *groupState) drop(holder uint32) {
+	if g.held[holder]--; g.held[holder] == 0 {
+		delete(g.held, holder)
+	}
+}
+
+// detach takes a slot out of whatever its status keeps it in.
+func (g *groupState) detach(s *slot) {
+	switch s.status {
+	case acquired:
+		g.drop(s.holder)
+		g.timed.remove(int(s.pos))
+	case delayed:
+		g.timed.remove(int(s.pos))
+	case available, lapsed:
+		g.ready.remove(int(s.pos))
+	}
+}
+
+func (g *groupState) mark(offset uint64, s *slot) {
+	if !s.dirty {
+		s.dirty = true
+		g.dirty = append(g.dirty, offset)
+	}
+}

@@ -1,0 +1,233 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"casepress/commitlog"
+)
+
+// SubscribeOptions are the settings of a subscription. The zero value is good.
+type SubscribeOptions struct {
+	Window      int           // most deliveries in flight, default 64
+	LockTimeout time.Duration // how long a delivery is held unless renewed, default Options.LockTimeout
+
+	// MaxDeliveries sends a message that was delivered so often without an Ack to the dead-letter topic. 0: never.
+	// It is a setting of the whole group: the newest subscription's holds.
+	MaxDeliveries int
+
+	// From is where the group starts if it is new, default Earliest. An old group goes on where it was.
+	From Position
+}
+
+// A Position is where a new group starts.
+type Position struct {
+	kind   byte
+	offset uint64
+	time   time.Time
+}
+
+// Earliest and Latest start at the oldest message that is kept, and after the newest.
+var (
+	Earliest = Position{}
+	Latest   = Position{kind: 'l'}
+)
+
+// FromOffset starts at an offset, or at the oldest message if that one is no longer kept.
+func FromOffset(offset uint64) Position { return Position{kind: 'o', offset: offset} }
+
+// FromTime starts at the first message that the broker took at or after t.
+func FromTime(t time.Time) Position { return Position{kind: 't', time: t} }
+
+func (p Position) resolve(l *commitlog.Log) (uint64, error) {
+	switch p.kind {
+	case 'l':
+		return l.End(), nil
+	case 't':
+		return l.OffsetAt(p.time)
+	case 'o':
+		if end := l.End(); p.offset > end {
+			return 0, fmt.Errorf("%w: offset %d, end %d", ErrBadPosition, p.offset, end)
+		}
+		return max(p.offset, l.Start()), nil
+	}
+	return l.Start(), nil
+}
+
+// A Subscription is one member of a group. Its methods may be called from many goroutines.
+type Subscription struct {
+	group       *group
+	id          uint32
+	window      int
+	lockTimeout int64 // microseconds
+	closed      bool  // guarded by group.mu
+}
+
+// Subscribe makes a member of the group, creating the group durably if it is new. Close it.
+func (b *Broker) Subscribe(topic, group string, o SubscribeOptions) (*Subscription, error) {
+	t, err := b.topic(topic)
+	if err != nil {
+		return nil, err
+	}
+	def(&o.Window, defaultWindow)
+	def(&o.LockTimeout, b.opts.LockTimeout)
+	if err := checkName(group, maxName); err != nil {
+		return nil, err
+	}
+	if o.Window < 1 || o.LockTimeout < time.Microsecond || o.MaxDeliveries < 0 || o.MaxDeliveries > 1<<31-1 {
+		return nil, fmt.Errorf("%w: window %d, lock timeout %v or max deliveries %d", ErrInvalid, o.Window, o.LockTimeout, o.MaxDeliveries)
+	}
+	g, err := t.joinable(group, o.From)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe %s to %s: %w", group, topic, err)
+	}
+	s, err := g.join(o)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe %s to %s: %w", group, topic, err)
+	}
+	return s, nil
+}
+
+func (g *group) join(o SubscribeOptions) (*Subscription, error) {
+	g.life.Lock()
+	defer g.life.Unlock()
+	if g.closed {
+		return nil, ErrClosed
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.failed != nil {
+		return nil, g.failed
+	}
+	g.lastMember++
+	s := &Subscription{group: g, id: g.lastMember, window: o.Window, lockTimeout: o.LockTimeout.Microseconds()}
+	g.members = append(g.members, s)
+	g.state.setMaxDeliveries(o.MaxDeliveries)
+	if g.cancel == nil {
+		g.start()
+	}
+	g.schedule()
+	return s, nil
+}
+
+// Receive returns the next deliveries, at least one and at most max, in the order of the log except for
+// redeliveries. While there is none, or Window are in flight, it waits. When ctx ends nothing stays delivered.
+// The error is ctx's, ErrClosed, or why the group cannot go on: that one lasts until the broker is reopened.
+func (s *Subscription) Receive(ctx context.Context, max int) ([]Delivery, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if max < 1 {
+		return nil, fmt.Errorf("%w: receive at most %d", ErrInvalid, max)
+	}
+	ds, w, err := s.takeOrWait(max)
+	if err != nil {
+		return nil, err
+	}
+	if w != nil {
+		if ds, err = s.await(ctx, w); err != nil {
+			return nil, err
+		}
+	}
+	return s.load(ds)
+}
+
+func (s *Subscription) takeOrWait(max int) ([]Delivery, *waiter, error) {
+	g := s.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := s.over(); err != nil {
+		return nil, nil, err
+	}
+	now := g.now()
+	g.state.expire(now)
+	if ds := g.take(s, max, now); len(ds) > 0 {
+		return ds, nil, nil
+	}
+	w := &waiter{sub: s, max: max, ch: make(chan []Delivery, 1)}
+	g.waiters = append(g.waiters, w)
+	return nil, w, nil
+}
+
+// over returns why the subscription gets nothing any more, or nil. The caller holds group.mu.
+func (s *Subscription) over() error {
+	if s.group.failed != nil {
+		return s.group.failed
+	}
+	if s.closed {
+		return ErrClosed
+	}
+	return nil
+}
+
+func (s *Subscription) await(ctx context.Context, w *waiter) ([]Delivery, error) {
+	g := s.group
+	select {
+	case ds, ok := <-w.ch:
+		if ok {
+			return ds, nil
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return nil, s.over()
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	g.waiters = slices.DeleteFunc(g.waiters, func(o *waiter) bool { return o == w })
+	g.mu.Unlock()
+	select {
+	case ds := <-w.ch: // was served in the same moment
+		s.giveBack(ds)
+	default:
+	}
+	return nil, ctx.Err()
+}
+
+// load reads the messages of redeliveries: nobody keeps them in memory while they are in flight.
+func (s *Subscription) load(ds []Delivery) ([]Delivery, error) {
+	for i := range ds {
+		if ds[i].loaded {
+			continue
+		}
+		m, err := s.group.topic.read(ds[i].Offset)
+		if err != nil {
+			s.giveBack(ds)
+			return nil, err
+		}
+		ds[i].Message, ds[i].loaded = m, true
+	}
+	return ds, nil
+}
+
+func (s *Subscription) giveBack(ds []Delivery) {
+	g := s.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, d := range ds {
+		g.state.giveBack(d.Offset, d.lock)
+	}
+	g.changed()
+}
+
+// Close ends the membership: waiting calls of Receive return ErrClosed, and what was in flight goes to other
+// members at once and costs no delivery count. An Ack that comes late still counts while nobody else has the
+// message. A second Close does nothing.
+func (s *Subscription) Close() error {
+	g := s.group
+	g.life.Lock()
+	defer g.life.Unlock()
+	g.mu.Lock()
+	if s.closed {
+		g.mu.Unlock()
+		return nil
+	}
+	g.leave(s)
+	last := len(g.members) == 0
+	g.mu.Unlock()
+	if last {
+		g.stop()
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"casepress/commitlog"
+)
+
+// A topic is one log of messages with its groups.
+type topic struct {
+	name    string
+	broker  *Broker
+	log     *commitlog.Log
+	dedup   *dedup
+	journal *journal
+
+	creating sync.Mutex // one creation of a group, or one run of retention, at a time
+	mu       sync.Mutex // guards groups
+	groups   map[string]*group
+}
+
+func openTopic(b *Broker, name, dir string) (*topic, error) {
+	for _, d := range []string{"log", "groups"} {
+		if err := b.opts.FS.MkdirAll(filepath.Join(dir, d), 0o750); err != nil {
+			return nil, err
+		}
+	}
+	t := &topic{name: name, broker: b, groups: make(map[string]*group)}
+	if err := t.open(dir); err != nil {
+		if t.log != nil {
+			err = errors.Join(err, t.log.Close())
+		}
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *topic) open(dir string) (err error) {
+	o := t.broker.opts
+	t.log, err = commitlog.Open(filepath.Join(dir, "log"), commitlog.Options{
+		FS: o.FS, SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxMessageBytes + messageOverhead,
+	})
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	if t.dedup, err = openDedup(t); err != nil {
+		return err
+	}
+	t.journal, err = openJournal(t, filepath.Join(dir, "groups"))
+	return err
+}
+
+// stopGroups closes every subscription.
+func (t *topic) stopGroups() {
+	for _, g := range t.allGroups() {
+		g.close()
+	}
+}
+
+func (t *topic) close() error {
+	return errors.Join(t.journal.close(), t.log.Close())
+}
+
+func (t *topic) err() error {
+	if err := errors.Join(t.log.Err(), t.journal.err()); err != nil {
+		return err
+	}
+	for _, g := range t.allGroups() {
+		if err := g.failure(); err != nil {
+			return fmt.Errorf("group %s: %w", g.name, err)
+		}
+	}
+	return nil
+}
+
+func (t *topic) allGroups() []*group {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	groups := make([]*group, 0, len(t.groups))
+	for _, g := range t.groups {
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+func (t *topic) group(name string) *group {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.groups[name]
+}
+
+// joinable returns the group, creating it durably if it is new.
+func (t *topic) joinable(name string, from Position) (*group, error) {
+	t.creating.Lock()
+	defer t.creating.Unlock()
+	if g := t.group(name); g != nil {
+		return g, nil
+	}
+	start, err := from.resolve(t.log)
+	if err != nil {
+		return nil, err
+	}
+	g := newGroup(t, name, newGroupState(start, t.broker.opts.MaxSpan, firstLock()))
+	if err := t.journal.create(g); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// read decodes the message at offset.
+func (t *topic) read(offset uint64) (Message, error) {
+	records, err := t.log.Read(offset, 1)
+	if err != nil {
+		return Message{}, fmt.Errorf("read topic %s: %w", t.name, err)
+	}
+	if len(records) == 0 || records[0].Offset != offset {
+		return Message{}, &DamageError{Topic: t.name, Offset: offset, Err: errMissing}
+	}
+	return t.decode(records[0])
+}
+
+func (t *topic) decode(r commitlog.Record) (Message, error) {
+	m, err := decodeMessage(r.Payload)
+	if err != nil {
+		return Message{}, &DamageError{Topic: t.name, Offset: r.Offset, Err: err}
+	}
+	m.Topic, m.Offset, m.Time = t.name, r.Offset, r.Time
+	return m, nil
+}
+
+var errMissing = errors.New("message is missing")
