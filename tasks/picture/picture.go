@@ -131,7 +131,7 @@ func checkBounds(h header, o Options) error {
 		return problem(CodeUndecodable, "The picture's header is damaged: it does not say how large the picture is.")
 	}
 	if max(h.Width, h.Height) > o.MaxSourceSide || int64(h.Width)*int64(h.Height) > o.MaxPixels {
-		return problem(CodeTooLarge, "The picture is %d x %d pixels; at most %d megapixels and %d pixels a side are decoded.",
+		return problem(CodeTooLarge, "The picture is %d × %d pixels; at most %d megapixels and %d pixels a side are decoded.",
 			h.Width, h.Height, o.MaxPixels/1_000_000, o.MaxSourceSide)
 	}
 	return nil

@@ -30,11 +30,7 @@ func (l *layout) heading() {
 		l.put(margin, l.y, styleTitle, line)
 		l.y += styleTitle.leading()
 	}
-	visit := ""
-	if l.doc.VisitID != "" {
-		visit = "Visit " + l.doc.VisitID
-	}
-	for _, line := range l.lines(join("Patient "+l.doc.PatientID, visit), styleLead, width) {
+	for _, line := range l.lines(l.doc.whose(), styleLead, width) {
 		l.put(margin, l.y, styleLead, line)
 		l.y += styleLead.leading()
 	}
@@ -59,7 +55,6 @@ func (l *layout) fields() {
 	if bad > 0 {
 		images += fmt.Sprintf(", %d not shown", bad)
 	}
-	l.row(field{"Patient", d.PatientID}, field{"Visit", orDash(d.VisitID)})
 	l.row(field{"Captured, as the sender wrote it", orDash(d.CapturedAt)},
 		field{"Received (UTC)", d.ReceivedAt.UTC().Format("2006-01-02 15:04:05.000 UTC")})
 	l.row(field{"Status", "Accepted and stored"}, field{"Contents", images})
@@ -120,6 +115,14 @@ func (l *layout) section(title string) {
 	l.bookmark(title, 1)
 	l.put(margin, l.y, styleHeading, title)
 	l.y += styleHeading.leading() + 3
+}
+
+// whose says whose report it is.
+func (d Document) whose() string {
+	if d.VisitID == "" {
+		return "Patient " + d.PatientID
+	}
+	return "Patient " + d.PatientID + ", visit " + d.VisitID
 }
 
 // receivedAt is the time that dates the document.

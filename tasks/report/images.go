@@ -1,6 +1,9 @@
 package report
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // The columns of the table of images, from the left margin.
 const (
@@ -43,9 +46,8 @@ func (l *layout) tableHead() {
 
 func (l *layout) entry(i int, img Image, problem []string) {
 	y := l.y + 6
-	names := l.clip(join(img.ID, img.Name), styleBody, columnPixels-columnName-96)
 	l.put(margin, y, styleBody, strconv.Itoa(i+1))
-	l.put(margin+columnName, y, styleBody, names)
+	l.names(margin+columnName, y, img, columnPixels-columnName-96)
 	l.putRight(margin+columnPixels, y, styleSmall.grown(), pixels(img.SourceWidth, img.SourceHeight))
 	l.putRight(margin+columnSize, y, styleSmall.grown(), size(img.Bytes))
 	state, stateStyle := "shown", styleSmall.grown()
@@ -59,6 +61,17 @@ func (l *layout) entry(i int, img Image, problem []string) {
 	for _, line := range problem {
 		l.put(margin+columnName, y, styleProblem, line)
 		y += styleProblem.leading()
+	}
+}
+
+// names puts the client's names for an image on one line, cut to limit points.
+func (l *layout) names(x, y float64, img Image, limit float64) {
+	id := l.clip(img.ID, styleBody, limit)
+	l.put(x, y, styleBody, id)
+	const gap = 8.0
+	used := l.chars.width(id, styleBody.size) + gap
+	if limit-used > gap {
+		l.put(x+used, y, styleSmall.grown(), l.clip(img.Name, styleBody, limit-used))
 	}
 }
 
@@ -79,12 +92,10 @@ const (
 func (l *layout) imagePage(i int) {
 	img := l.doc.Images[i]
 	l.newPage()
-	position := "Image " + strconv.Itoa(i+1)
-	l.bookmark(join(position, img.ID), 1)
-	l.put(margin, l.y, styleHeading, position)
-	l.putRight(margin+width, l.y, styleSmall.grown(), "of "+strconv.Itoa(len(l.doc.Images)))
+	l.bookmark(joined(": ", fmt.Sprintf("Image %d", i+1), img.ID), 1)
+	l.put(margin, l.y, styleHeading, fmt.Sprintf("Image %d of %d", i+1, len(l.doc.Images)))
 	l.y += styleHeading.leading()
-	l.put(margin, l.y, styleSmall.grown(), l.clip(join(img.ID, img.Name), styleBody, width))
+	l.names(margin, l.y, img, width)
 	l.y = pictureTop
 	if img.Problem != "" {
 		l.placeholder(img.Problem)
@@ -96,8 +107,8 @@ func (l *layout) imagePage(i int) {
 	if img.Problem == "" {
 		shown = "shown at " + pixels(img.Width, img.Height)
 	}
-	original := pixels(img.SourceWidth, img.SourceHeight)
-	l.put(margin, l.y, styleBody, join("Original "+join(original, size(img.Bytes)), shown))
+	original := joined(", ", pixels(img.SourceWidth, img.SourceHeight), size(img.Bytes))
+	l.put(margin, l.y, styleBody, joined("; ", "Original "+original, shown))
 	l.y += styleBody.leading()
 	l.put(margin, l.y, styleHash, "SHA-256 of the original  "+img.SHA256)
 }
@@ -109,8 +120,11 @@ func (l *layout) picture(i int, img Image) {
 	w, h := float64(max(img.Width, 1)), float64(max(img.Height, 1))
 	scale := min(width/w, pictureHeight/h, coarsest)
 	w, h = w*scale, h*scale
+	const frame = 0.5 // tells a white picture from the page
+	x := margin + (width-w)/2
+	l.box(x-frame, l.y-frame, w+2*frame, h+2*frame, rule)
 	p := l.page()
-	p.pictures = append(p.pictures, placed{i, margin + (width-w)/2, l.y, w, h})
+	p.pictures = append(p.pictures, placed{i, x, l.y, w, h})
 	l.y += h
 }
 

@@ -173,7 +173,7 @@ func (f *Font) Width(r rune) float64 {
 		return float64(f.advance(id)) / f.em
 	}
 	if s, ok := scripts[r]; ok {
-		return scriptScale * float64(f.advance(f.glyph(s.base))) / f.em
+		return scriptScale*float64(f.advance(f.glyph(s.base)))/f.em + 2*scriptSpace
 	}
 	return float64(f.advance(0)) / f.em
 }

@@ -12,13 +12,17 @@ type script struct {
 	rise float64 // in ems
 }
 
-// scriptScale is the size of a raised or lowered character relative to its base.
-const scriptScale = 0.6
+// Size and spacing are those of the few raised digits that the typeface has, so
+// that all stand in one row.
+const (
+	scriptScale = 0.6  // of the base's size
+	scriptSpace = 0.04 // on either side, in ems
+)
 
 var scripts = makeScripts()
 
 func makeScripts() map[rune]script {
-	const up, down = 0.36, -0.14
+	const up, down = 0.44, -0.14
 	all := map[rune]script{
 		'⁰': {'0', up}, '¹': {'1', up}, '²': {'2', up}, '³': {'3', up}, 'ⁱ': {'i', up}, 'ⁿ': {'n', up},
 	}
@@ -41,21 +45,19 @@ func makeScripts() map[rune]script {
 //	-1(2) | box(4x2) | flags(2) | glyph(2) | dx(2) | dy(2) | scale(2, 2.14 bits)
 func (s script) compose(base uint16, outline []byte, em float64) []byte {
 	const wordArgs, argsAreXY, haveScale = 1, 2, 8
-	rise := int16(math.Round(s.rise * em))
+	move := [2]float64{math.Round(scriptSpace * em), math.Round(s.rise * em)} // right, up
 	b := binary.BigEndian.AppendUint16(nil, 0xffff)
 	for i := range 4 {
 		var v int16
 		if len(outline) >= 10 {
-			v = int16(math.Round(scriptScale * float64(int16(binary.BigEndian.Uint16(outline[2+2*i:])))))
-		}
-		if i%2 == 1 { // yMin, yMax
-			v += rise
+			v = int16(math.Round(scriptScale*float64(int16(binary.BigEndian.Uint16(outline[2+2*i:])))) + move[i%2])
 		}
 		b = binary.BigEndian.AppendUint16(b, uint16(v))
 	}
 	b = binary.BigEndian.AppendUint16(b, wordArgs|argsAreXY|haveScale)
 	b = binary.BigEndian.AppendUint16(b, base)
-	b = binary.BigEndian.AppendUint16(b, 0)
-	b = binary.BigEndian.AppendUint16(b, uint16(rise))
+	for _, v := range move {
+		b = binary.BigEndian.AppendUint16(b, uint16(int16(v)))
+	}
 	return binary.BigEndian.AppendUint16(b, uint16(math.Round(scriptScale*(1<<14))))
 }

@@ -68,11 +68,14 @@ func (c *cut) add(r rune) (uint16, error) {
 		return 0, err
 	}
 	g := c.glyphs[base]
-	scaled := func(v float64) uint16 { return uint16(int16(math.Round(scriptScale * v))) }
+	space := scriptSpace * c.from.em
+	scaled := func(v uint16, plus float64) uint16 {
+		return uint16(int16(math.Round(scriptScale*float64(int16(v)) + plus)))
+	}
 	c.glyphs = append(c.glyphs, glyphOut{
 		data:    s.compose(base, g.data, c.from.em),
-		advance: scaled(float64(g.advance)),
-		bearing: scaled(float64(int16(g.bearing))),
+		advance: scaled(g.advance, 2*space),
+		bearing: scaled(g.bearing, space),
 	})
 	return uint16(len(c.glyphs) - 1), nil
 }
