@@ -58,27 +58,32 @@ func (s *Store) CaseReports(ctx context.Context, f Filter) (rows []Row, next str
 }
 
 func (s *Store) list(ctx context.Context, f Filter, before uint64, limit int) ([]Row, error) {
-	query := `SELECT ` + reportColumns + ` FROM case_reports WHERE sequence < $1`
-	args := []any{int64(before), limit}
-	if f.PatientID != "" {
-		args = append(args, f.PatientID)
-		query += ` AND patient_id = $3`
-	}
-	if f.Status != "" {
-		args = append(args, f.Status)
-		if f.PatientID == "" {
-			query += ` AND status = $3`
-		} else {
-			// An expression, so that the index on status is not considered: a
-			// patient has few reports, a status may have all of them.
-			query += ` AND status || '' = $4`
-		}
-	}
-	rows, err := s.queries.query(ctx, query+` ORDER BY sequence DESC LIMIT $2`, args...)
+	query, args := listQuery(f, before, limit)
+	rows, err := s.queries.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	return collect(rows, scanReport)
+}
+
+// listQuery has one text for each set of filters, four in all.
+func listQuery(f Filter, before uint64, limit int) (query string, args []any) {
+	query = `SELECT ` + reportColumns + ` FROM case_reports WHERE sequence < $1`
+	args = []any{int64(before), limit}
+	switch {
+	case f.PatientID != "" && f.Status != "":
+		// The status is an expression so that its index is not considered: a
+		// patient has few reports, a status may have all of them.
+		query += ` AND patient_id = $3 AND status || '' = $4`
+		args = append(args, f.PatientID, f.Status)
+	case f.PatientID != "":
+		query += ` AND patient_id = $3`
+		args = append(args, f.PatientID)
+	case f.Status != "":
+		query += ` AND status = $3`
+		args = append(args, f.Status)
+	}
+	return query + ` ORDER BY sequence DESC LIMIT $2`, args
 }
 
 // addImages reads the images of all rows in one query.

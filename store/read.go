@@ -67,12 +67,14 @@ func (s *Store) Image(ctx context.Context, patientID, imageID string) (tasks.Ima
 	return found[0], nil
 }
 
+const countQuery = `SELECT status, COUNT(*) FROM case_reports GROUP BY status`
+
 // Counts returns how many reports have each status; every status is there.
 func (s *Store) Counts(ctx context.Context) (map[tasks.Status]int, error) {
 	counts := map[tasks.Status]int{
 		tasks.Accepted: 0, tasks.Processing: 0, tasks.Retrying: 0, tasks.Completed: 0, tasks.Failed: 0,
 	}
-	rows, err := s.queries.query(ctx, "SELECT status, COUNT(*) FROM case_reports GROUP BY status")
+	rows, err := s.queries.query(ctx, countQuery)
 	if err != nil {
 		return nil, fmt.Errorf("counts: %w", err)
 	}
