@@ -64,7 +64,8 @@ type JPEG struct {
 // Result is what [Process] made of a picture.
 type Result struct {
 	Full, Thumb JPEG
-	// Source is what the header of the original says, before orientation.
+	// Source is what the header of the original says, before orientation. It is set
+	// with a [Problem] too, as far as it is known.
 	Source Info
 }
 
@@ -86,40 +87,39 @@ func Process(ctx context.Context, src io.ReaderAt, size int64, budget *Budget, o
 	if err != nil {
 		return Result{}, err
 	}
+	res := Result{Source: h.Info}
 	if err := checkBounds(h, o); err != nil {
-		return Result{}, err
+		return res, err
 	}
 	release, err := budget.Acquire(ctx, h.cost(o))
 	if err != nil {
-		return Result{}, err
+		return res, err
 	}
 	defer release()
-	return r.process(h, o)
+	full, err := r.pixels(h, o)
+	if err != nil {
+		return res, err
+	}
+	if res.Full, err = encode(full, o.Quality); err != nil {
+		return res, err
+	}
+	res.Thumb, err = encode(fit(full, o.ThumbSide), o.Quality)
+	return res, err
 }
 
-func (r *source) process(h header, o Options) (Result, error) {
+// pixels returns the picture upright, opaque and no larger than o.MaxSide.
+func (r *source) pixels(h header, o Options) (*image.NRGBA, error) {
 	img, err := r.decode(h)
 	if err != nil {
-		return Result{}, err
+		return nil, err
 	}
 	full, err := safely(func() (*image.NRGBA, error) {
 		return overWhite(orient(fit(img, o.MaxSide), h.orientation)), nil
 	})
-	if err != nil {
-		return Result{}, err
+	if r.ctx.Err() != nil {
+		return nil, fmt.Errorf("compress picture: %w", context.Cause(r.ctx))
 	}
-	img = nil // tens of megabytes that nobody needs any more
-	if err := r.ctx.Err(); err != nil {
-		return Result{}, fmt.Errorf("compress picture: %w", context.Cause(r.ctx))
-	}
-	res := Result{Source: h.Info}
-	if res.Full, err = encode(full, o.Quality); err != nil {
-		return Result{}, err
-	}
-	if res.Thumb, err = encode(fit(full, o.ThumbSide), o.Quality); err != nil {
-		return Result{}, err
-	}
-	return res, nil
+	return full, err
 }
 
 // checkBounds refuses, from the header alone, what must not be decoded.

@@ -19,8 +19,8 @@ import (
 
 const family = "noto"
 
-// draw returns the pages as a checked PDF.
-func draw(doc Document, pages []*page) (out []byte, err error) {
+// draw writes the pages as a PDF, once it is complete and checked.
+func draw(w io.Writer, doc Document, pages []*page) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("gofpdf: panic: %v", r)
@@ -34,18 +34,18 @@ func draw(doc Document, pages []*page) (out []byte, err error) {
 	}
 	d, err := newDrawing(doc, codes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, p := range pages {
 		if err := d.page(p); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	var raw bytes.Buffer
 	if err := d.pdf.Output(&raw); err != nil {
-		return nil, err
+		return err
 	}
-	return finish(raw.Bytes(), codes, len(pages), len(d.pictures))
+	return finish(w, raw.Bytes(), codes, len(pages), len(d.pictures))
 }
 
 // drawing is a PDF being drawn.

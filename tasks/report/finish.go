@@ -4,31 +4,34 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 )
 
 // finish puts the document's own ToUnicode map in place of gofpdf's, which says
 // that every code is its character, and checks that the file holds the pages and
 // pictures it should.
-func finish(raw []byte, codes *codes, pages, pictures int) ([]byte, error) {
+func finish(w io.Writer, raw []byte, codes *codes, pages, pictures int) error {
 	f, err := readFile(raw)
 	if err != nil {
-		return nil, fmt.Errorf("check PDF: %w", err)
+		return fmt.Errorf("check PDF: %w", err)
 	}
 	if n := f.count("/Type /Page\n"); n != pages {
-		return nil, fmt.Errorf("check PDF: %d pages, want %d", n, pages)
+		return fmt.Errorf("check PDF: %d pages, want %d", n, pages)
 	}
 	if n := f.count("/Subtype /Image\n"); n != pictures {
-		return nil, fmt.Errorf("check PDF: %d pictures, want %d", n, pictures)
+		return fmt.Errorf("check PDF: %d pictures, want %d", n, pictures)
 	}
 	n, err := f.find("/CMapName /Adobe-Identity-UCS")
 	if err != nil {
-		return nil, fmt.Errorf("check PDF: ToUnicode: %w", err)
+		return fmt.Errorf("check PDF: ToUnicode: %w", err)
 	}
 	cmap := codes.toUnicode()
-	var body bytes.Buffer
-	fmt.Fprintf(&body, "%d 0 obj\n<</Length %d>>\nstream\n%s\nendstream\nendobj\n", n, len(cmap), cmap)
-	return f.replace(n, body.Bytes()), nil
+	object := fmt.Appendf(nil, "%d 0 obj\n<</Length %d>>\nstream\n%s\nendstream\nendobj\n", n, len(cmap), cmap)
+	if err := f.writeWith(w, n, object); err != nil {
+		return fmt.Errorf("write PDF: %w", err)
+	}
+	return nil
 }
 
 // file is a PDF as gofpdf writes it: objects, one cross-reference table, a trailer.
@@ -105,29 +108,31 @@ func (f file) find(what string) (int, error) {
 	return 0, errPDF
 }
 
-// replace returns the file with another object n and every offset behind it moved.
-func (f file) replace(n int, object []byte) []byte {
-	from := f.offsets[n]
-	to := f.table
+// writeWith writes the file with another object n and every offset behind it
+// moved.
+func (f file) writeWith(w io.Writer, n int, object []byte) error {
+	from, to := f.offsets[n], f.table
 	for _, at := range f.offsets {
 		if at > from && at < to {
 			to = at
 		}
 	}
 	shift := len(object) - (to - from)
-	out := make([]byte, 0, len(f.raw)+shift+16)
-	out = append(out, f.raw[:from]...)
-	out = append(out, object...)
-	out = append(out, f.raw[to:f.entries]...)
+	var entries []byte
 	for i, at := range f.offsets {
 		if at > from {
 			at += shift
 		}
-		out = fmt.Appendf(out, "%010d", at)
-		out = append(out, f.raw[f.entries+i*entrySize+10:][:entrySize-10]...)
+		entries = fmt.Appendf(entries, "%010d", at)
+		entries = append(entries, f.raw[f.entries+i*entrySize+10:][:entrySize-10]...)
 	}
 	end := f.entries + len(f.offsets)*entrySize
 	start := bytes.LastIndex(f.raw, []byte("startxref\n"))
-	out = append(out, f.raw[end:start]...)
-	return fmt.Appendf(out, "startxref\n%d\n%%%%EOF\n", f.table+shift)
+	last := fmt.Appendf(nil, "startxref\n%d\n%%%%EOF\n", f.table+shift)
+	for _, part := range [][]byte{f.raw[:from], object, f.raw[to:f.entries], entries, f.raw[end:start], last} {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -5,7 +5,6 @@
 package report
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"time"
@@ -82,11 +81,7 @@ func Render(w io.Writer, doc Document) (Info, error) {
 	}
 	l := newLayout(doc)
 	pages := l.document()
-	out, err := draw(doc, pages)
-	if err != nil {
-		return Info{}, fmt.Errorf("render report: %w", err)
-	}
-	if _, err := io.Copy(w, bytes.NewReader(out)); err != nil {
+	if err := draw(w, doc, pages); err != nil {
 		return Info{}, fmt.Errorf("render report: %w", err)
 	}
 	return Info{Pages: len(pages), Problems: l.problems()}, nil
