@@ -55,7 +55,8 @@ function refused({ status, problem }) {
   sender = null;
   lock(false);
   if (status !== 409 && !problem?.stored) setPending(null);
-  if (problem?.errors?.length) refuse(problem.errors);
+  // What stands at its field need not be said twice.
+  if (problem?.errors?.length && refuse(problem.errors)) show({ problem: { ...problem, detail: '' } });
 }
 
 function stopSending() {

@@ -35,8 +35,8 @@ export async function retry(id) {
   if (!response.ok && response.status !== 409) throw new Error(`retry answered ${response.status}`);
 }
 
-/** Where the API keeps a report. */
-export const path = (id) => `case-reports/${encodeURIComponent(id)}`;
+// Where the API keeps a report.
+const path = (id) => `case-reports/${encodeURIComponent(id)}`;
 
 async function run(id, tell, signal) {
   let tag = null, pause = leastPause;

@@ -46,23 +46,28 @@ export function check() {
   return goToFirst();
 }
 
-/** Puts the server's errors at their fields, and goes to the first of them. */
+/** Puts the server's errors at their fields and goes to the first. True if each had one. */
 export function refuse(list) {
   const found = {};
+  let placed = true;
   for (const { field, detail } of list) {
     const name = fieldNames.find((n) => String(field ?? '').replace(/^[/#]+/, '').startsWith(n));
-    if (!name) continue;
+    if (!name) {
+      placed = false;
+      continue;
+    }
     const before = found[name]?.();
     found[name] = () => (before ? `${before} ${detail}` : detail);
   }
   setErrors(found);
-  return goToFirst();
+  goToFirst();
+  return placed;
 }
 
 /** Marks one field as wrong. */
 export function refuseField(name, text) {
   setErrors({ [name]: text });
-  return goToFirst();
+  goToFirst();
 }
 
 function setErrors(found) {

@@ -44,25 +44,31 @@ function translate() {
 export function size(bytes) {
   const mega = bytes >= 999_500;
   const [value, unit] = mega ? [bytes / 1e6, 'megabyte'] : [bytes / 1e3, 'kilobyte'];
-  return new Intl.NumberFormat(language, {
-    style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: mega ? 1 : 0,
+  return new Intl.NumberFormat(region(), {
+    style: 'unit', unit, unitDisplay: 'short', minimumFractionDigits: mega ? 1 : 0, maximumFractionDigits: mega ? 1 : 0,
   }).format(value);
 }
 
 /** A whole number with the language's digit groups. */
 export function number(n) {
-  return new Intl.NumberFormat(language).format(n);
+  return new Intl.NumberFormat(region()).format(n);
 }
 
 /** A share between 0 and 1 as a percentage, rounded down: 100 % means all. */
 export function percent(share) {
-  return new Intl.NumberFormat(language, { style: 'percent' }).format(Math.floor(share * 100) / 100);
+  return new Intl.NumberFormat(region(), { style: 'percent' }).format(Math.floor(share * 100) / 100);
 }
 
 /** A time with date, seconds and zone, or a dash when there is none. */
 export function time(value, options = { dateStyle: 'medium', timeStyle: 'long' }) {
   const date = new Date(value ?? NaN);
-  return Number.isNaN(date.getTime()) ? '–' : new Intl.DateTimeFormat(language, options).format(date);
+  return Number.isNaN(date.getTime()) ? '–' : new Intl.DateTimeFormat(region(), options).format(date);
+}
+
+// The browser's own variant of the language, for numbers and dates: en-GB, zh-Hans-CN.
+function region() {
+  const two = language.slice(0, 2);
+  return navigator.languages?.find((l) => l.toLowerCase().startsWith(two)) ?? language;
 }
 
 function kept() {

@@ -2,8 +2,7 @@
 // its images.
 
 import { $, h, fill } from './dom.js';
-import { t, time, onLanguage } from './i18n.js';
-import { path } from './follow.js';
+import { t, size, time, onLanguage } from './i18n.js';
 
 let current = null, pictures = [];
 
@@ -33,18 +32,16 @@ function renderProblems() {
 
 function frame(i) {
   const n = i + 1;
+  const image = current?.images?.[i];
   const problem = current?.problems?.some((p) => p.image === n);
-  const ready = current?.status === 'completed' && !problem;
-  const inner = h('div', { className: 'frame' }, ready ? link(n) : pictures[i] ?? h('span', { className: 'picture' }));
-  if (problem) inner.append(h('span', { className: 'blank', textContent: t('noPreview') }));
-  const name = current?.images?.[i]?.imageId;
-  const caption = h('p', { className: 'caption' }, h('b', { textContent: String(n) }), name ? ` ${name}` : '');
+  const inner = h('div', { className: 'frame' }, image?.thumbUrl ? link(image, n) : pictures[i] ?? h('span', { className: 'picture' }));
+  if (problem && !image?.thumbUrl && !pictures[i]) inner.append(h('span', { className: 'blank', textContent: t('noPreview') }));
+  const caption = h('p', { className: 'caption' }, h('b', { textContent: String(n) }), image ? ` ${image.name ?? size(image.bytes)}` : '');
   return h('li', { className: `tile${problem ? ' wrong' : ''}` }, inner, caption);
 }
 
-function link(n) {
-  const url = `${path(current.id)}/images/${n}`;
-  const image = h('img', { src: `${url}?size=thumb`, alt: t('frameName', { n }), loading: 'lazy' });
+function link({ url, thumbUrl }, n) {
+  const image = h('img', { src: thumbUrl, alt: t('frameName', { n }), loading: 'lazy' });
   return h('a', { className: 'picture', href: url, target: '_blank', rel: 'noopener' }, image);
 }
 

@@ -46,11 +46,19 @@ export function send(report, tell) {
     clearTimeout(timer);
     removeEventListener('online', online);
     request?.abort();
+    sleepAgain();
   }
 
   addEventListener('online', online);
+  const sleepAgain = stayAwake();
   attempt();
   return { stop, now: () => { if (!request && !ended) attempt(); } };
+}
+
+// Keeps a phone's screen on, where that is possible: with it goes the upload.
+function stayAwake() {
+  const lock = Promise.resolve(navigator.wakeLock?.request('screen')).catch(() => null);
+  return () => lock.then((l) => l?.release());
 }
 
 function backoff(tries) {

@@ -60,27 +60,33 @@ function renderDevice() {
   const some = count ? t('deviceSome', { n: count, size: size(bytes) }) : t('deviceNone');
   $('deviceText').textContent = phase === 'stored' ? kept : some;
   $('deviceText').hidden = !$('deviceText').textContent;
-  $('send').hidden = !draft;
+  $('send').hidden = !draft || conflict();
   $('stepDevice').hidden = phase === 'stored' && !count;
 }
 
 function renderStored() {
   const { phase } = state;
   const marks = { draft: 'next', sending: 'now', confirming: 'now', waiting: 'held', refused: 'bad', stored: 'done' };
-  step($('stepStored'), marks[phase], ['sending', 'confirming', 'waiting'].includes(phase));
+  const mark = phase === 'stored' && !receiptOf(state) ? 'next' : marks[phase];
+  step($('stepStored'), mark, ['sending', 'confirming', 'waiting'].includes(phase));
   const [text, detail] = storedWords();
-  if (text !== $('storedText').textContent && phase !== 'sending') announce(text);
+  // Not every percent, but that it began.
+  if (text !== $('storedText').textContent && (phase !== 'sending' || !state.loaded)) announce(text);
   fill($('storedText'), text);
   fill($('storedDetail'), detail);
   renderProgress();
-  const conflict = phase === 'refused' && (state.status === 409 || Boolean(state.problem?.stored));
-  $('openStored').hidden = !conflict;
+  $('openStored').hidden = !conflict();
   $('openStored').href = `#/${state.id}`;
-  $('sendAsNew').hidden = !conflict;
+  $('sendAsNew').hidden = !conflict();
   $('tryNow').hidden = phase !== 'waiting';
   $('stop').hidden = !['sending', 'confirming', 'waiting'].includes(phase);
   $('stop').textContent = t(phase === 'waiting' ? 'change' : 'stop');
-  $('sendActions').hidden = $('stop').hidden && !conflict;
+  $('sendActions').hidden = $('stop').hidden && !conflict();
+}
+
+// The id is taken: sending it again would be refused again.
+function conflict() {
+  return state.phase === 'refused' && (state.status === 409 || Boolean(state.problem?.stored));
 }
 
 function renderProgress() {
@@ -100,7 +106,7 @@ function storedWords() {
     case 'confirming': return [t('confirming'), t('confirmingDetail')];
     case 'waiting': return waitingWords();
     case 'refused': return refusedWords();
-    case 'stored': return [state.receipt ? t('stored') : '', ''];
+    case 'stored': return [receiptOf(state) ? t('stored') : '', ''];
     default: return [t('notYet'), ''];
   }
 }
@@ -128,8 +134,12 @@ function refusedWords() {
   return [t('refused'), detail];
 }
 
+// The receipt as it came with the 202, or as the server tells it later.
+const receiptOf = ({ receipt, report }) => receipt ?? report?.receipt;
+
 function renderReceipt() {
-  const { phase, id, receipt, report } = state;
+  const { phase, id } = state;
+  const receipt = receiptOf(state);
   $('receipt').hidden = phase !== 'stored';
   if (phase !== 'stored') {
     $('verified').hidden = true;
@@ -137,13 +147,13 @@ function renderReceipt() {
   }
   $('receiptId').textContent = shorten(id);
   $('receiptId').title = id;
-  $('receiptDigestRow').hidden = $('receiptSequenceRow').hidden = !receipt;
+  for (const row of ['receiptDigestRow', 'receiptSequenceRow', 'receiptTimeRow']) $(row).hidden = !receipt;
   if (receipt) {
     $('receiptDigest').textContent = shorten(receipt.sha256);
     $('receiptDigest').title = receipt.sha256;
     $('receiptSequence').textContent = String(receipt.sequence);
+    $('receiptTime').textContent = time(receipt.receivedAt);
   }
-  $('receiptTime').textContent = time(receipt?.receivedAt ?? report?.createdAt);
   for (const [button, name] of [['copyId', 'copyId'], ['copyDigest', 'copyDigest']]) {
     $(button).title = t(name);
     $(button).setAttribute('aria-label', t(name));
@@ -183,7 +193,7 @@ function renderWork() {
 
 function workWords() {
   const { phase, report, unknown } = state;
-  if (phase !== 'stored') return t('later_');
+  if (phase !== 'stored') return '';
   if (unknown) return t('unknown');
   if (!report) return t('loading');
   const { done = 0, total = 0 } = report.progress ?? {};
@@ -200,7 +210,7 @@ function workWords() {
 
 function workDetail(lost) {
   if (state.phase !== 'stored') return '';
-  if (lost) return t(state.receipt || state.report ? 'lost' : 'askFailed');
+  if (lost) return t(receiptOf(state) ? 'lost' : 'askFailed');
   return ['failed', 'retrying'].includes(state.report?.status) ? state.report.error ?? '' : '';
 }
 
@@ -208,7 +218,7 @@ function renderPdf() {
   const { phase, report } = state;
   const ready = phase === 'stored' && report?.status === 'completed' && Boolean(report.report?.url);
   step($('stepPdf'), ready ? 'done' : 'next', false);
-  const known = phase === 'stored' ? t('pdfWaiting') : t('later_');
+  const known = phase === 'stored' ? t('pdfWaiting') : '';
   fill($('pdfText'), ready ? t('pdfReady', { pages: report.report.pages, size: size(report.report.bytes) }) : known);
   $('openPdf').hidden = !ready;
   if (ready) $('openPdf').href = report.report.url;
@@ -237,5 +247,5 @@ async function copyFrom(button, text) {
 }
 
 $('copyId').addEventListener('click', (e) => copyFrom(e.currentTarget, state.id));
-$('copyDigest').addEventListener('click', (e) => copyFrom(e.currentTarget, state.receipt.sha256));
+$('copyDigest').addEventListener('click', (e) => copyFrom(e.currentTarget, receiptOf(state).sha256));
 onLanguage(render);

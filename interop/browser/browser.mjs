@@ -1,0 +1,87 @@
+// A browser for the tests, and what they do again and again on the page.
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+import { picture } from './pictures.mjs';
+
+/** The address of the running casepress. */
+export const base = new URL(process.env.CASEPRESS_URL ?? 'http://127.0.0.1:8080/').href;
+
+/** Starts Chromium: Debian's, or the one named by CHROMIUM. */
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+}
+
+/**
+ * Opens the page in a fresh profile. Whatever it logs as an error, loads from
+ * elsewhere or throws is collected in page.complaints.
+ */
+export async function open(browser, options = {}) {
+  const context = await browser.newContext({ locale: 'en-GB', viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on('pageerror', (e) => page.complaints.push(`threw ${e.message}`));
+  page.on('request', (r) => { if (!/^(data|blob):/.test(r.url()) && !r.url().startsWith(base)) page.complaints.push(`asked for ${r.url()}`); });
+  page.on('console', (m) => { if (m.type() === 'error' && !/Failed to load resource/.test(m.text())) page.complaints.push(m.text()); });
+  await page.goto(base);
+  return page;
+}
+
+/** Closes the page's profile and makes sure that it had nothing to complain about. */
+export async function close(page) {
+  const { complaints } = page;
+  page.off('dialog', () => {});
+  await page.context().close();
+  assert.deepEqual(complaints, []);
+}
+
+/** A patient ID that no other test and no earlier run has used. */
+export const newPatient = () => `T-${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}`;
+
+/** Fills in the form; files are added after the fields. */
+export async function fill(page, { patient = newPatient(), visit = 'V2', notes = '', files = [picture(1), picture(2)] } = {}) {
+  await page.fill('#patientId', patient);
+  await page.fill('#visitId', visit);
+  await page.fill('#notes', notes);
+  await page.setInputFiles('#images', files);
+  await page.waitForFunction((n) => document.querySelectorAll('#tiles .picture > *').length === n, files.length);
+  return patient;
+}
+
+/** Waits until the PDF is there and returns the report as the API tells it. */
+export async function completed(page) {
+  await page.waitForSelector('#openPdf:visible', { timeout: 60_000 });
+  return report(page);
+}
+
+/** The report that is open, as the API tells it. */
+export async function report(page) {
+  const id = new URL(page.url()).hash.slice(2);
+  const response = await page.request.get(new URL(`case-reports/${id}`, base).href);
+  assert.equal(response.status(), 200);
+  return response.json();
+}
+
+/** How many reports the server holds for a patient. */
+export async function countOf(page, patient) {
+  const response = await page.request.get(new URL(`case-reports?patientId=${patient}`, base).href);
+  assert.equal(response.status(), 200);
+  const body = await response.json();
+  const list = Array.isArray(body) ? body : Object.values(body).find(Array.isArray);
+  return list.length;
+}
+
+/** Collects the uploads the page sends. */
+export function uploads(page) {
+  const sent = [];
+  page.on('request', (r) => {
+    if (r.method() === 'POST' && r.url().endsWith('/upload-case-report')) sent.push({ at: Date.now(), headers: r.headers() });
+  });
+  return sent;
+}
+
+/** The visible text of an element. */
+export const said = (page, selector) => page.locator(selector).innerText();

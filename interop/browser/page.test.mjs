@@ -1,0 +1,327 @@
+// What the page promises, tried in a real browser against a running casepress.
+import { test, before, after } from 'node:test';
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { picture, truncated, text } from './pictures.mjs';
+import { base, launch, open, close, fill, completed, report, countOf, uploads, said } from './browser.mjs';
+
+let browser;
+before(async () => { browser = await launch(); });
+after(() => browser.close());
+
+const digest = (file) => createHash('sha256').update(file.buffer).digest('hex');
+
+test('a report goes from the photos to the PDF, with a receipt that was checked', async () => {
+  const page = await open(browser);
+  const files = [picture(1), picture(2), picture(3)];
+  const notes = 'Rash since Tuesday.\n左前臂皮疹，无发热。';
+  const patient = await fill(page, { notes, files });
+  await page.click('#send');
+  const stored = await completed(page);
+
+  assert.equal(stored.status, 'completed');
+  assert.equal(stored.patientId, patient);
+  assert.equal(stored.notes, notes);
+  assert.match(stored.capturedAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d$/);
+  assert.deepEqual(stored.images.map((i) => i.sha256), files.map(digest));
+  assert.equal(await said(page, '#verified'), 'Verified: the server stored exactly your bytes');
+  assert.equal(await page.locator('#receiptId').getAttribute('title'), stored.id);
+  assert.equal(await page.locator('#receiptDigest').getAttribute('title'), stored.receipt.sha256);
+  assert.equal(await said(page, '#receiptSequence'), String(stored.receipt.sequence));
+
+  const link = await page.locator('#openPdf').evaluate((a) => a.href);
+  const pdf = await page.request.get(link);
+  assert.equal(pdf.status(), 200);
+  assert.equal(pdf.headers()['content-type'], 'application/pdf');
+  assert.equal((await pdf.body()).subarray(0, 5).toString(), '%PDF-');
+
+  await page.waitForFunction(() => [...document.querySelectorAll('#frames img')].filter((i) => i.naturalWidth > 0).length === 3);
+  await close(page);
+});
+
+test('the order on the page is the order of the report, by mouse and by keyboard', async () => {
+  const page = await open(browser);
+  const [a, b, c] = [picture(11), picture(12), picture(13)];
+  await fill(page, { files: [a, b, c] });
+  await page.locator('.tile').nth(2).getByRole('button', { name: 'Move photo 3 earlier' }).click();
+  await page.keyboard.press('Enter'); // the focus has followed the photo
+  await page.locator('.tile').nth(2).dragTo(page.locator('.tile').nth(1));
+  assert.deepEqual(await page.locator('.tile .frame').evaluateAll((f) => f.map((x) => x.title)), [c, b, a].map((f) => f.name));
+  await page.locator('.tile').nth(1).getByRole('button', { name: 'Remove photo 2' }).click();
+  await page.click('#send');
+  const stored = await completed(page);
+  assert.deepEqual(stored.images.map((i) => i.sha256), [c, a].map(digest));
+  await close(page);
+});
+
+test('what the page can check is said at the field before anything is sent', async () => {
+  const page = await open(browser);
+  const sent = uploads(page);
+  await page.fill('#notes', '字'.repeat(4001));
+  await page.click('#send');
+  assert.equal(await said(page, '#patientId-error'), 'Enter the patient ID.');
+  assert.equal(await said(page, '#images-error'), 'Add at least one photo.');
+  assert.equal(await said(page, '#notes-error'), 'Shorten the notes by 1 characters.');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'patientId');
+  assert.equal(await page.locator('#patientId').getAttribute('aria-invalid'), 'true');
+  await page.fill('#patientId', 'P 1');
+  await page.click('#send');
+  assert.match(await said(page, '#patientId-error'), /letters, digits/);
+  assert.equal(sent.length, 0);
+  await close(page);
+});
+
+test('what the server refuses is said at its field, with whether it was stored', async () => {
+  const page = await open(browser);
+  const patient = await fill(page, { files: [picture(21), picture(22)] });
+  await page.setInputFiles('#images', [text]);
+  await page.waitForFunction(() => document.querySelectorAll('.tile').length === 3);
+  await page.click('#send');
+  await page.waitForSelector('#images-error:visible');
+  assert.match(await said(page, '#images-error'), /notes\.png/);
+  assert.match(await said(page, '#storedText'), /^Not stored/);
+  assert.equal(await countOf(page, patient), 0);
+
+  await page.getByRole('button', { name: 'Remove photo 3' }).click();
+  await page.click('#send');
+  await completed(page);
+  assert.equal(await countOf(page, patient), 1);
+  await close(page);
+});
+
+test('pressing twice sends once', async () => {
+  const page = await open(browser);
+  const sent = uploads(page);
+  const patient = await fill(page);
+  await page.evaluate(() => {
+    const button = document.getElementById('send');
+    button.click();
+    button.click();
+    document.getElementById('form').requestSubmit();
+  });
+  await completed(page);
+  assert.equal(sent.length, 1);
+  assert.equal(await countOf(page, patient), 1);
+  await close(page);
+});
+
+test('an answer lost on the way makes no second report', async () => {
+  const page = await open(browser);
+  const sent = uploads(page);
+  let lost = 0;
+  await page.route('**/upload-case-report', async (route) => {
+    if (lost++) return route.continue();
+    await route.fetch();      // it arrives and is stored
+    return route.abort('connectionreset');
+  });
+  const patient = await fill(page);
+  await page.click('#send');
+  await page.waitForSelector('#tryNow:visible');
+  assert.match(await said(page, '#storedText'), /^Not stored yet: the server could not be reached/);
+  const stored = await completed(page); // by itself
+  assert.equal(sent.length, 2);
+  assert.equal(await countOf(page, patient), 1);
+  assert.equal(stored.patientId, patient);
+  await close(page);
+});
+
+test('a report changed after a lost answer is not mistaken for the first', async () => {
+  const page = await open(browser);
+  let lost = 0;
+  await page.route('**/upload-case-report', async (route) => {
+    if (lost++) return route.continue();
+    await route.fetch();
+    return route.abort('connectionreset');
+  });
+  const patient = await fill(page);
+  await page.click('#send');
+  await page.click('#stop');
+  await page.fill('#notes', 'One more thing.');
+  await page.click('#send');
+  await page.click('#sendAsNew');
+  await completed(page);
+  assert.equal(await countOf(page, patient), 2);
+  await close(page);
+});
+
+test('a reload after a lost answer finds the report again', async () => {
+  const page = await open(browser);
+  page.on('dialog', (d) => d.accept());
+  await page.route('**/upload-case-report', async (route) => {
+    await route.fetch();
+    await route.abort('connectionreset');
+  });
+  const patient = await fill(page);
+  await page.click('#send');
+  await page.waitForSelector('#tryNow:visible');
+  await page.reload();
+  await page.click('#earlier a');
+  const stored = await completed(page);
+  assert.equal(stored.patientId, patient);
+  await close(page);
+});
+
+test('offline the report waits, online it goes on by itself', async () => {
+  const page = await open(browser);
+  const patient = await fill(page);
+  await page.context().setOffline(true);
+  await page.click('#send');
+  await page.waitForSelector('#tryNow:visible');
+  assert.equal(await said(page, '#storedText'), 'Not stored yet: this device is offline');
+  assert.equal(await page.locator('.tile').count(), 2);
+  await page.context().setOffline(false);
+  await completed(page);
+  assert.equal(await countOf(page, patient), 1);
+  await close(page);
+});
+
+test('a busy server is not asked again before it said so', async () => {
+  const page = await open(browser);
+  const sent = uploads(page);
+  let asked = 0;
+  await page.route('**/upload-case-report', (route) => (asked++ ? route.continue() : route.fulfill({
+    status: 503, contentType: 'application/problem+json', headers: { 'Retry-After': '5' },
+    body: JSON.stringify({ title: 'Too busy', status: 503, detail: 'More is coming in than can be recorded.', code: 'overloaded', stored: false, retryable: true }),
+  })));
+  await fill(page);
+  await page.click('#send');
+  await page.waitForSelector('#tryNow:visible');
+  assert.equal(await said(page, '#storedText'), 'Not stored yet: the server is busy');
+  assert.match(await said(page, '#storedDetail'), /More is coming in than can be recorded\..*Trying again in \d s\./);
+  await completed(page);
+  assert.equal(sent.length, 2);
+  assert.ok(sent[1].at - sent[0].at >= 5000, `asked again after ${sent[1].at - sent[0].at} ms`);
+  await close(page);
+});
+
+test('a sign-in page that answers 200 is not taken for success', async () => {
+  const page = await open(browser);
+  await page.route('**/upload-case-report', (route) => route.fulfill({ status: 200, contentType: 'text/html', body: '<h1>Welcome to Hotel Wi-Fi</h1>' }));
+  await fill(page);
+  await page.click('#send');
+  await page.waitForSelector('#tryNow:visible');
+  assert.equal(await said(page, '#storedText'), 'Not stored yet: something other than casepress answered');
+  await close(page);
+});
+
+test('a digest that differs is shown as what it is', async () => {
+  const page = await open(browser);
+  await page.route('**/upload-case-report', async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    body.images[1].sha256 = '0'.repeat(64);
+    await route.fulfill({ response, json: body });
+  });
+  await fill(page);
+  await page.click('#send');
+  await page.waitForSelector('#verified[data-result="bad"]');
+  assert.match(await said(page, '#verified'), /^Photo 2 differs/);
+  await close(page);
+});
+
+test('a picture nobody can decode completes the report with a problem', async () => {
+  const page = await open(browser);
+  await fill(page, { files: [picture(31), truncated(32)] });
+  await page.click('#send');
+  const stored = await completed(page);
+  assert.equal(stored.problems.length, 1);
+  assert.match(await said(page, '#problems'), /^Photo 2 could not be read as an image/);
+  assert.equal(await said(page, '#workText'), 'Done, with 1 problem');
+  assert.equal(await page.locator('.tile.wrong').count(), 1);
+  await close(page);
+});
+
+test('a failed report says why and runs again on request', async () => {
+  const page = await open(browser);
+  await fill(page);
+  await page.click('#send');
+  const stored = await completed(page);
+  let failed = true;
+  await page.route(`**/case-reports/${stored.id}`, (route) => (failed
+    ? route.fulfill({ json: { ...stored, status: 'failed', report: null, error: 'write report: input/output error' } })
+    : route.continue()));
+  await page.route('**/retry', (route) => {
+    failed = false;
+    return route.fulfill({ status: 202, json: { id: stored.id, status: 'accepted' } });
+  });
+  await page.reload();
+  await page.waitForSelector('#retry:visible');
+  assert.match(await said(page, '#workText'), /Your photos and data are safe/);
+  assert.equal(await said(page, '#workDetail'), 'write report: input/output error');
+  await page.click('#retry');
+  await completed(page);
+  await close(page);
+});
+
+test('the page speaks Chinese, and so does the server', async () => {
+  const page = await open(browser);
+  await page.click('#language');
+  assert.equal(await page.getAttribute('html', 'lang'), 'zh-CN');
+  assert.equal(await said(page, 'h1'), '病例报告');
+  await fill(page, { files: [text] });
+  const refused = page.waitForResponse((r) => r.url().endsWith('/upload-case-report'));
+  await page.click('#send');
+  assert.equal((await refused).request().headers()['accept-language'], 'zh-CN');
+  await page.waitForSelector('#images-error:visible');
+  assert.match(await said(page, '#images-error'), /不是可识别的图片格式/);
+  page.on('dialog', (d) => d.accept());
+  await page.reload();
+  assert.equal(await said(page, 'h1'), '病例报告'); // the choice stays
+  await page.click('#language');
+  assert.equal(await said(page, 'h1'), 'Case report');
+  await close(page);
+
+  const chinese = await open(browser, { locale: 'zh-CN' });
+  assert.equal(await said(chinese, 'h1'), '病例报告');
+  const marked = await chinese.locator('[data-t]').evaluateAll((nodes) => nodes.filter((n) => n.textContent === 'undefined').map((n) => n.dataset.t));
+  assert.deepEqual(marked, []);
+  await close(chinese);
+});
+
+test('nothing about the patient stays in the browser', async () => {
+  const page = await open(browser);
+  const patient = await fill(page, { notes: 'private words' });
+  await page.click('#send');
+  const { id } = await completed(page);
+  const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
+  assert.ok(kept.includes(id));
+  assert.ok(!kept.includes(patient) && !kept.includes('private'), kept);
+  await page.click('#another');
+  assert.equal(await page.inputValue('#patientId'), '');
+  assert.equal(await page.inputValue('#notes'), '');
+  await page.locator('#recentList a').click();
+  assert.equal((await report(page)).id, id);
+  await close(page);
+});
+
+test('a phone of 360 pixels shows everything without scrolling sideways', async () => {
+  const page = await open(browser, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
+  const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
+  assert.ok(await page.locator('.cameraOnly').isVisible());
+  await fill(page, { files: [picture(41), picture(42), truncated(43)] });
+  assert.ok(await fits());
+  const small = await page.locator('button:visible, a:visible, label.button:visible').evaluateAll((nodes) => nodes
+    .map((n) => [n.outerHTML.slice(0, 80), n.getBoundingClientRect().height]).filter(([, height]) => height < 44));
+  assert.deepEqual(small, []);
+  await page.tap('#send');
+  await completed(page);
+  assert.ok(await fits());
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'stubHeading');
+  await close(page);
+});
+
+test('the digest without a secure context is the same digest', async () => {
+  const page = await open(browser);
+  const differing = await page.evaluate(async () => {
+    const { sha256, sha256Plain } = await import('/digest.js');
+    const wrong = [];
+    for (const size of [0, 1, 55, 56, 63, 64, 65, 119, 120, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 65]) {
+      const bytes = new Uint8Array(size).map((_, i) => (i * 7 + size) % 251);
+      const file = new Blob([bytes]);
+      if (await sha256(file) !== await sha256Plain(file)) wrong.push(size);
+    }
+    return wrong;
+  });
+  assert.deepEqual(differing, []);
+  await close(page);
+});

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Builds casepress, starts it on free ports with a fresh data folder, drives its
+# page with a real browser, and stops it. Needs Go, Node.js and Chromium.
+#   ./run.sh [arguments of node --test]
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+server=
+stop() {
+  if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
+  rm -rf "$work"
+}
+trap stop EXIT
+
+[ -d "$here/node_modules/playwright-core" ] || (cd "$here" && npm ci --silent)
+(cd "$here/../.." && go build -o "$work/casepress" .)
+
+ports=$(node -e '
+  const net = require("node:net");
+  const servers = [0, 0].map(() => net.createServer().listen(0, "127.0.0.1"));
+  setTimeout(() => { console.log(servers.map((s) => s.address().port).join(" ")); servers.forEach((s) => s.close()); }, 50);')
+read -r http admin <<<"$ports"
+"$work/casepress" serve --http-addr "127.0.0.1:$http" --admin-addr "127.0.0.1:$admin" --data-dir "$work/data" 2>"$work/log" &
+server=$!
+for _ in $(seq 100); do
+  curl -fs -o /dev/null "http://127.0.0.1:$http/readyz" && break
+  kill -0 "$server" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
+  sleep 0.1
+done
+
+status=0
+(cd "$here" && CASEPRESS_URL="http://127.0.0.1:$http/" node --test "$@" page.test.mjs) || status=$?
+if [ "$status" -ne 0 ]; then tail -n 40 "$work/log" >&2; fi
+exit "$status"
