@@ -1,0 +1,155 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/store"
+	"casepress/tasks"
+)
+
+func BenchmarkRecord(b *testing.B) {
+	for _, size := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
+			s := openStore(b)
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				record(b, s, n, size)
+				n += size
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "reports/s")
+		})
+	}
+}
+
+func BenchmarkRecordConcurrently(b *testing.B) {
+	s := openStore(b)
+	var next atomic.Int64
+	share(b, 16, func() error {
+		n := int(next.Add(1))
+		return s.Record(b.Context(), []store.Recorded{accepted(n, report(n))})
+	})
+}
+
+func BenchmarkClaimComplete(b *testing.B) {
+	for _, workers := range []int{1, 16} {
+		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+			s := openStore(b)
+			for n := 0; n < b.N; n += 1000 {
+				record(b, s, n, 1000)
+			}
+			commits := store.Commits(s)
+			var next atomic.Int64
+			b.ResetTimer()
+			share(b, workers, func() error {
+				id := report(int(next.Add(1) - 1)).ID
+				row, err := s.Claim(b.Context(), id)
+				if err != nil {
+					return err
+				}
+				return s.Complete(b.Context(), id, row.Attempts, result(row.CaseReport))
+			})
+			b.ReportMetric(float64(store.Commits(s)-commits)/float64(b.N), "commits/op")
+		})
+	}
+}
+
+// share runs work b.N times on some goroutines.
+func share(b *testing.B, workers int, work func() error) {
+	b.ReportAllocs()
+	var wg sync.WaitGroup
+	var started atomic.Int64
+	for range workers {
+		wg.Go(func() {
+			for started.Add(1) <= int64(b.N) {
+				if err := work(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
+}
+
+// fill makes a store of n reports of 300 patients, most of them completed.
+func fill(b *testing.B, path string, n int) *store.Store {
+	b.Helper()
+	s, err := store.Open(b.Context(), path)
+	require.NoError(b, err)
+	for i := 0; i < n; i += 1000 {
+		batch := make([]store.Recorded, 1000)
+		for j := range batch {
+			r := report(i + j)
+			r.PatientID = fmt.Sprintf("P%03d", (i+j)%300)
+			batch[j] = accepted(i+j, r)
+		}
+		require.NoError(b, s.Record(b.Context(), batch))
+	}
+	require.NoError(b, store.ExecOnWriter(s, `UPDATE case_reports SET status = 'completed' WHERE sequence % 100 > 0`))
+	return s
+}
+
+func BenchmarkWith100000Reports(b *testing.B) {
+	const n = 100_000
+	path := filepath.Join(b.TempDir(), "store.db")
+	s := fill(b, path, n)
+	ctx := context.Background()
+	b.Run("CaseReport", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			_, err := s.CaseReport(ctx, report(i*7919%n).ID)
+			require.NoError(b, err)
+		}
+	})
+	b.Run("CaseReportInParallel", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for i := 0; pb.Next(); i++ {
+				if _, err := s.CaseReport(b.Context(), report(i*7919%n).ID); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+	b.Run("Image", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			k := i * 7919 % n
+			_, err := s.Image(ctx, fmt.Sprintf("P%03d", k%300), fmt.Sprintf("IMG%d", 10*k))
+			require.NoError(b, err)
+		}
+	})
+	for name, f := range map[string]store.Filter{
+		"all": {}, "patient": {PatientID: "P007"}, "status": {Status: "accepted"},
+		"both": {PatientID: "P007", Status: string(tasks.Completed)},
+	} {
+		b.Run("CaseReports/"+name, func(b *testing.B) {
+			for b.Loop() {
+				_, _, err := s.CaseReports(ctx, f)
+				require.NoError(b, err)
+			}
+		})
+	}
+	b.Run("Counts", func(b *testing.B) {
+		for b.Loop() {
+			_, err := s.Counts(ctx)
+			require.NoError(b, err)
+		}
+	})
+	require.NoError(b, s.Close())
+	b.Run("Open", func(b *testing.B) {
+		for b.Loop() {
+			s, err := store.Open(ctx, path)
+			require.NoError(b, err)
+			require.NoError(b, s.Close())
+		}
+	})
+}

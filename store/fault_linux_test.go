@@ -1,0 +1,115 @@
+package store_test
+
+import (
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// limitFileSize makes every write beyond size bytes of any file of this process
+// fail, in part or whole, until the returned function is called.
+func limitFileSize(t *testing.T, size uint64) (lift func()) {
+	t.Helper()
+	signal.Ignore(syscall.SIGXFSZ)
+	var before syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before))
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: before.Max}))
+	return func() {
+		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before))
+		signal.Reset(syscall.SIGXFSZ)
+	}
+}
+
+// Wherever in the write-ahead log or the database the disk stops taking bytes:
+// what was answered with nil is there, and the store goes on when it can.
+func TestWriteFailsAtAnySize(t *testing.T) {
+	failed := 0
+	for size := uint64(0); size < 200_000; size += 7_013 {
+		path := filepath.Join(t.TempDir(), "store.db")
+		s := openAt(t, path)
+		record(t, s, 0, 1)
+
+		lift := limitFileSize(t, size)
+		answered := make(map[int]tasks.Status)
+		var lastErr error
+		for n := range 12 {
+			answered[n], lastErr = tryAll(t, s, n)
+		}
+		ping := s.Ping(t.Context())
+		lift()
+
+		if lastErr != nil {
+			failed++
+			require.Error(t, ping, "size %d", size)
+		}
+		require.NoError(t, s.Ping(t.Context()), "size %d", size)
+		requireAtLeast(t, s, answered)
+		for n := range 12 {
+			status, err := tryAll(t, s, n)
+			require.NoError(t, err, "size %d", size)
+			answered[n] = status
+		}
+		requireAtLeast(t, s, answered)
+		require.NoError(t, s.Close())
+		requireAtLeast(t, openAt(t, path), answered)
+	}
+	require.NotZero(t, failed)
+}
+
+// tryAll brings report n as far as the disk lets it.
+func tryAll(t *testing.T, s *store.Store, n int) (tasks.Status, error) {
+	t.Helper()
+	r := report(n)
+	if err := s.Record(t.Context(), []store.Recorded{accepted(n, r)}); err != nil {
+		return "", err
+	}
+	row, err := s.Claim(t.Context(), r.ID)
+	if row.Status == tasks.Completed {
+		return tasks.Completed, nil
+	}
+	if err != nil {
+		return tasks.Accepted, err
+	}
+	if err := s.Complete(t.Context(), r.ID, row.Attempts, result(r)); err != nil {
+		return tasks.Processing, err
+	}
+	return tasks.Completed, nil
+}
+
+func requireAtLeast(t *testing.T, s *store.Store, answered map[int]tasks.Status) {
+	t.Helper()
+	for n, status := range answered {
+		if status == "" {
+			continue
+		}
+		row, err := s.CaseReport(t.Context(), report(n).ID)
+		require.NoError(t, err)
+		require.Equal(t, status, row.Status)
+	}
+}
+
+func TestDatabaseFull(t *testing.T) {
+	s := openStore(t)
+	record(t, s, 0, 10)
+	require.NoError(t, store.ExecOnWriter(s, "PRAGMA max_page_count = 1")) // as few as there are now
+	n := 10
+	for ; n < 200; n++ {
+		if err := s.Record(t.Context(), []store.Recorded{accepted(n, report(n))}); err != nil {
+			require.ErrorContains(t, err, "full")
+			break
+		}
+	}
+	require.Less(t, n, 200)
+	require.Len(t, listAll(t, s, store.Filter{}), n)
+	_, err := s.Claim(t.Context(), report(0).ID) // needs no page
+	require.NoError(t, err)
+	require.NoError(t, store.ExecOnWriter(s, "PRAGMA max_page_count = 1000000"))
+	require.NoError(t, s.Record(t.Context(), []store.Recorded{accepted(n, report(n))}))
+	require.NoError(t, s.Ping(t.Context()))
+}
