@@ -93,9 +93,9 @@ func checkTime(field, s string) *fieldFault {
 // images, or a fault that names everything that is wrong.
 func (f *form) report(header http.Header, maxNotes int) (tasks.CaseReport, error) {
 	var faults []fieldFault
-	add := func(fault *fieldFault) {
-		if fault != nil {
-			faults = append(faults, *fault)
+	add := func(f *fieldFault) {
+		if f != nil {
+			faults = append(faults, *f)
 		}
 	}
 	r := tasks.CaseReport{
@@ -110,8 +110,8 @@ func (f *form) report(header http.Header, maxNotes int) (tasks.CaseReport, error
 	if r.CapturedAt != "" {
 		add(checkTime("capturedAt", r.CapturedAt))
 	}
-	id, fault := f.reportID(header)
-	add(fault)
+	id, wrong := f.reportID(header)
+	add(wrong)
 	r.ID = id
 	if len(f.images) == 0 {
 		faults = append(faults, fieldFault{field: "images", detail: textMissingImages})

@@ -1,0 +1,24 @@
+package handlers
+
+import "github.com/gin-gonic/gin"
+
+// Routes lists what the engine serves.
+func Routes(a *API) gin.RoutesInfo { return a.engine.Routes() }
+
+// Codes lists the codes that problems can have.
+func Codes() []string {
+	var codes []string
+	for c := range kinds {
+		codes = append(codes, string(c))
+	}
+	return codes
+}
+
+// PagePaths lists the addresses of the page's files.
+func PagePaths() []string {
+	var paths []string
+	for path := range pageFiles() {
+		paths = append(paths, path)
+	}
+	return paths
+}

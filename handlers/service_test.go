@@ -1,0 +1,189 @@
+package handlers_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/blob"
+	"casepress/broker"
+	"casepress/disk"
+	"casepress/dispatcher"
+	"casepress/handlers"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// service is the whole of casepress behind a real socket, except for the work on
+// a report, which tests choose.
+type service struct {
+	testing.TB
+	dir    string
+	blobs  *blob.Store
+	broker *broker.Broker
+	rows   *store.Store
+	work   *dispatcher.Dispatcher
+	api    *handlers.API
+	url    string
+	addr   string
+	log    *logBuffer
+	client *http.Client
+}
+
+// settings are what a test changes before the service opens.
+type settings struct {
+	config  handlers.Config
+	process func(*service) dispatcher.Process
+	retries int
+	fs      disk.FS
+}
+
+type option func(*settings)
+
+func with(change func(*handlers.Config)) option { return func(s *settings) { change(&s.config) } }
+
+func processing(p dispatcher.Process) option {
+	return func(s *settings) { s.process = func(*service) dispatcher.Process { return p } }
+}
+
+func attempts(n int) option { return func(s *settings) { s.retries = n } }
+
+func blobsOn(fs disk.FS) option { return func(s *settings) { s.fs = fs } }
+
+func open(t testing.TB, options ...option) *service {
+	t.Helper()
+	set := settings{process: func(s *service) dispatcher.Process { return s.complete }, retries: 1, fs: disk.OS}
+	set.config.MinFreeDisk = -1 // the machine's disk is not the subject
+	for _, o := range options {
+		o(&set)
+	}
+	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{}}
+	ctx := context.Background()
+	var err error
+	s.blobs, err = blob.Open(filepath.Join(s.dir, "blobs"), set.fs)
+	require.NoError(t, err)
+	s.broker, err = broker.Open(filepath.Join(s.dir, "topics"), broker.Options{})
+	require.NoError(t, err)
+	s.rows, err = store.Open(ctx, filepath.Join(s.dir, "casepress.db"))
+	require.NoError(t, err)
+	s.work, err = dispatcher.Start(ctx, dispatcher.Config{Workers: 2, MaxAttempts: set.retries, Backoff: time.Millisecond}, s.broker, s.rows, set.process(s))
+	require.NoError(t, err)
+	set.config.DataDir = s.dir
+	s.api = handlers.New(set.config, s.work, s.rows, s.blobs, slog.New(slog.NewJSONHandler(s.log, nil)))
+	s.serve(s.api.Server())
+	t.Cleanup(func() {
+		require.NoError(t, s.work.Close(ctx))
+		require.NoError(t, s.rows.Close())
+		require.NoError(t, s.broker.Close())
+		require.NoError(t, s.blobs.Close())
+		require.Empty(t, s.temps(), "files left half received")
+	})
+	return s
+}
+
+func (s *service) serve(server *http.Server) {
+	s.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(s, err)
+	s.addr = l.Addr().String()
+	s.url = "http://" + s.addr
+	transport := &http.Transport{DisableCompression: true}
+	s.client = &http.Client{Transport: transport}
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = server.Serve(l) })
+	s.Cleanup(func() {
+		transport.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		require.NoError(s, server.Shutdown(ctx), "requests still under way")
+		wg.Wait()
+	})
+}
+
+// temps are the files in the blob store that are being received.
+func (s *service) temps() []string {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "blobs", "tmp"))
+	require.NoError(s, err)
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names
+}
+
+// complete is a process that makes a PDF of a line and a picture of each image
+// that is a JPEG.
+func (s *service) complete(ctx context.Context, row store.Row, progress func(done, total int)) (tasks.Result, error) {
+	result := tasks.Result{Problems: []tasks.Problem{}}
+	for i, img := range row.Images {
+		made := tasks.ImageResult{}
+		if img.MediaType == "image/jpeg" {
+			made = tasks.ImageResult{
+				Full: s.keep(ctx, fmt.Sprintf("full %s %d", row.ID, i)), Thumb: s.keep(ctx, fmt.Sprintf("thumb %s %d", row.ID, i)),
+				Width: 8, Height: 6,
+			}
+		} else {
+			result.Problems = append(result.Problems, tasks.Problem{Image: i + 1, Code: "image-undecodable", Detail: "not a JPEG"})
+		}
+		result.Images = append(result.Images, made)
+		progress(i+1, len(row.Images))
+	}
+	result.Report = tasks.Document{Output: s.keep(ctx, "%PDF-1.3 "+row.ID), Pages: 1}
+	return result, nil
+}
+
+func (s *service) keep(ctx context.Context, content string) tasks.Output {
+	key, size, err := s.blobs.Put(ctx, bytes.NewReader([]byte(content)))
+	if err != nil {
+		panic(err)
+	}
+	return tasks.Output{SHA256: string(key), Bytes: size}
+}
+
+// photo is a small JPEG; other shades are other bytes.
+func photo(shade uint8) []byte {
+	img := image.NewGray(image.Rect(0, 0, 8, 6))
+	for i := range img.Pix {
+		img.Pix[i] = shade
+	}
+	img.SetGray(1, 1, color.Gray{Y: 255 - shade})
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, nil); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// logBuffer keeps what was logged.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+var _ io.Writer = (*logBuffer)(nil)
