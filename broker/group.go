@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"time"
 )
 
 // A group is a groupState with its members. While it has members two goroutines work for it: the feeder reads
@@ -27,10 +26,10 @@ type group struct {
 	lastMember uint32
 	waiters    []*waiter // in the order they came
 	ahead      ahead
-	wakeAt     int64 // when the keeper looks by itself
-	failed     error // why nothing is handed out any more
-	oldestAt   uint64
-	oldestTime time.Time // of the message at oldestAt, for Group
+	wakeAt     int64  // when the keeper looks by itself
+	failed     error  // why nothing is handed out any more
+	unacked    moment // the oldest message not acknowledged, for Group
+	waiting    moment // the oldest message never delivered, for Group
 }
 
 // A waiter is a Receive that waits. It is in group.waiters until something is sent on ch or ch is closed.

@@ -18,6 +18,8 @@ type GroupInfo struct {
 	Delayed       int       // released for later, or published for later, and not due
 	Members       int       // subscriptions
 	OldestUnacked time.Time // when the oldest of them was published, zero if there is none
+	Waiting       int       // messages never delivered
+	OldestWaiting time.Time // when the oldest of them was published, zero if there is none
 }
 
 // Group describes a group. It returns ErrNoGroup when nobody ever subscribed under that name.
@@ -32,7 +34,12 @@ func (b *Broker) Group(topic, group string) (GroupInfo, error) {
 	}
 	info := g.info()
 	if info.Start < info.End {
-		info.OldestUnacked, err = g.oldest(info.Start)
+		if info.OldestUnacked, err = g.timeOf(&g.unacked, info.Start); err != nil {
+			return info, err
+		}
+	}
+	if info.Next < info.End {
+		info.OldestWaiting, err = g.timeOf(&g.waiting, info.Next)
 	}
 	return info, err
 }
@@ -62,23 +69,30 @@ func (g *group) info() GroupInfo {
 		i.InFlight += n
 	}
 	i.Delayed = g.state.timed.len() - i.InFlight
+	i.Waiting = int(i.End - i.Next)
 	return i
 }
 
-// oldest returns the time of the message at start, which it reads once.
-func (g *group) oldest(start uint64) (time.Time, error) {
+// A moment is when the message at an offset was published.
+type moment struct {
+	offset uint64
+	time   time.Time // zero: not known
+}
+
+// timeOf returns the time of the message at offset, which it reads once for as long as the offset stays.
+func (g *group) timeOf(known *moment, offset uint64) (time.Time, error) {
 	g.mu.Lock()
-	known, at := g.oldestAt, g.oldestTime
+	last := *known
 	g.mu.Unlock()
-	if known == start && !at.IsZero() {
-		return at, nil
+	if last.offset == offset && !last.time.IsZero() {
+		return last.time, nil
 	}
-	m, err := g.topic.read(start)
+	m, err := g.topic.read(offset)
 	if err != nil {
 		return time.Time{}, err
 	}
 	g.mu.Lock()
-	g.oldestAt, g.oldestTime = start, m.Time
+	*known = moment{offset, m.Time}
 	g.mu.Unlock()
 	return m.Time, nil
 }

@@ -63,7 +63,10 @@ type grant struct {
 	count        uint32
 }
 
-const minSlots = 64
+const (
+	minSlots  = 8
+	calmSlots = 4096 // a ring larger than this shrinks when it is empty
+)
 
 // newGroupState starts a group at start. Locks count up from firstLock; a caller that wants the locks of two
 // runs to differ passes a random one.

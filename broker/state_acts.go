@@ -49,7 +49,7 @@ func (g *groupState) advance() {
 		g.acked--
 		g.moved = true
 	}
-	if g.start == g.next && len(g.slots) > 64*minSlots {
+	if g.start == g.next && len(g.slots) > calmSlots {
 		g.slots = make([]slot, minSlots)
 	}
 }
@@ -150,4 +150,5 @@ func (g *groupState) deadLater(offset uint64, due int64) {
 	s := g.at(offset)
 	s.status, s.when = delayed, due
 	g.timed.push(offset)
+	g.mark(offset, s)
 }
