@@ -20,14 +20,16 @@ type migration struct {
 	name    string
 }
 
-// migrate brings the schema up to date, one transaction for each step.
+// migrate brings the schema up to date, one transaction for each step. The table
+// of the steps is also where [Store.Ping] tries to write.
 func migrate(ctx context.Context, db *sql.DB) error {
 	steps, err := listMigrations()
 	if err != nil {
 		return err
 	}
 	const table = `CREATE TABLE IF NOT EXISTS schema_migrations (
-		version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)`
+		version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL,
+		applied_at BIGINT NOT NULL, probed_at BIGINT NOT NULL DEFAULT 0)`
 	if _, err := db.ExecContext(ctx, table); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

@@ -16,6 +16,9 @@ import (
 	"casepress/tasks"
 )
 
+// reports is how many different reports the model knows.
+const reports = 5
+
 // model is what the store should be: a map of rows, without times and versions.
 type model struct {
 	path   string
@@ -77,7 +80,7 @@ func (m *model) record(t *rapid.T) {
 	var batch []store.Recorded
 	for range rapid.IntRange(1, 4).Draw(t, "n") {
 		offset := len(m.log)
-		n := rapid.IntRange(0, 9).Draw(t, "report")
+		n := rapid.IntRange(0, reports-1).Draw(t, "report")
 		var r store.Recorded
 		switch rapid.IntRange(0, 2).Draw(t, "kind") {
 		case 0:
@@ -141,7 +144,7 @@ func (m *model) addImage(patientID string, img tasks.Image) {
 	}
 }
 
-func drawID(t *rapid.T) string { return report(rapid.IntRange(0, 9).Draw(t, "report")).ID }
+func drawID(t *rapid.T) string { return report(rapid.IntRange(0, reports-1).Draw(t, "report")).ID }
 
 func (m *model) claim(t *rapid.T) {
 	id := drawID(t)
@@ -251,11 +254,16 @@ func (m *model) list(t *rapid.T) {
 		got = append(got, plain(row))
 	}
 	require.Equal(t, want, got)
+	for key, want := range m.images {
+		got, err := m.s.Image(context.Background(), key[0], key[1])
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
 }
 
 // check runs after every action.
 func (m *model) check(t *rapid.T) {
-	for n := range 10 {
+	for n := range reports {
 		id := report(n).ID
 		got, err := m.s.CaseReport(context.Background(), id)
 		want, ok := m.rows[id]
@@ -266,11 +274,6 @@ func (m *model) check(t *rapid.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, plain(got))
 		m.checkVersion(t, got)
-	}
-	for key, want := range m.images {
-		got, err := m.s.Image(context.Background(), key[0], key[1])
-		require.NoError(t, err)
-		require.Equal(t, want, got)
 	}
 }
 

@@ -60,7 +60,7 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s, err := store.Open(t.Context(), path)
 	require.NoError(t, err)
-	require.NoError(t, store.ExecOnWriter(s, "INSERT INTO schema_migrations VALUES (9999, 'from the future', 0)"))
+	require.NoError(t, store.ExecOnWriter(s, "INSERT INTO schema_migrations (version, name, applied_at) VALUES (9999, 'from the future', 0)"))
 	require.NoError(t, s.Close())
 	_, err = store.Open(t.Context(), path)
 	require.ErrorIs(t, err, store.ErrNewerSchema)

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
 )
@@ -130,7 +131,8 @@ func (s *Store) Ping(ctx context.Context) error {
 		return nil
 	}
 	err := s.write(ctx, func(c *change) error {
-		_, err := c.exec("UPDATE schema_migrations SET name = name")
+		// A new value, because SQLite does not write what has not changed.
+		_, err := c.exec("UPDATE schema_migrations SET probed_at = $1", micros(time.Now()))
 		return err
 	})
 	if err != nil {
