@@ -152,7 +152,7 @@ func (l *Log) seal() error {
 	if l.active.sealed {
 		return nil
 	}
-	return l.commit(newBatch(nil, l.End()))
+	return l.commit(newBatch(nil, l.active.seg.end))
 }
 
 // roll goes on in the next segment. The entry of the new file is durable before anything is written

@@ -1,0 +1,362 @@
+package commitlog_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/commitlog"
+	"casepress/disk/disktest"
+)
+
+func TestAppendedRecordsAreReadBackInOrder(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), commitlog.Options{SegmentBytes: 8192})
+	first, err := l.Append(t.Context(), []byte("a"), nil, []byte("c"))
+	require.NoError(t, err)
+	require.Zero(t, first)
+	require.Equal(t, uint64(3), l.End())
+	first, err = l.Append(t.Context(), []byte(strings.Repeat("d", 20000)))
+	require.NoError(t, err)
+	require.Equal(t, uint64(3), first)
+	require.Equal(t, []string{"a", "", "c", strings.Repeat("d", 20000)}, readAll(t, l))
+	records, err := l.Read(4, 100)
+	require.NoError(t, err)
+	require.Nil(t, records, "at the end")
+	require.NoError(t, l.Verify(t.Context()))
+	require.NoError(t, l.Close())
+}
+
+func TestReadKeepsToMaxBytesButReturnsOneRecord(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), commitlog.Options{})
+	defer l.Close()
+	_, err := l.Append(t.Context(), make([]byte, 100), make([]byte, 100), make([]byte, 100))
+	require.NoError(t, err)
+	for max, want := range map[int]int{0: 1, 99: 1, 199: 1, 200: 2, 299: 2, 300: 3, 1000: 3} {
+		records, err := l.Read(0, max)
+		require.NoError(t, err)
+		require.Len(t, records, want, "at most %d bytes", max)
+	}
+}
+
+func TestPayloadsBelongToTheCaller(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), commitlog.Options{})
+	defer l.Close()
+	sent := []byte("one")
+	_, err := l.Append(t.Context(), sent, []byte("two"))
+	require.NoError(t, err)
+	sent[0] = 'X'
+	got, err := l.Read(0, 100)
+	require.NoError(t, err)
+	_ = append(got[0].Payload, "overwrites nothing"...)
+	got[0].Payload[0] = 'Y'
+	again, err := l.Read(0, 100)
+	require.NoError(t, err)
+	require.Equal(t, "one", string(again[0].Payload))
+	require.Equal(t, "two", string(got[1].Payload))
+}
+
+func TestAnEmptyLog(t *testing.T) {
+	dir := t.TempDir()
+	for range 3 {
+		l := mustOpen(t, dir, commitlog.Options{})
+		require.Zero(t, l.Start())
+		require.Zero(t, l.End())
+		records, err := l.Read(0, 100)
+		require.NoError(t, err)
+		require.Nil(t, records)
+		offset, err := l.OffsetAt(time.Now())
+		require.NoError(t, err)
+		require.Zero(t, offset)
+		first, err := l.Append(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, first)
+		require.NoError(t, l.Verify(t.Context()))
+		require.NoError(t, l.Close())
+	}
+}
+
+func TestTooLargeIsRefusedAndNothingElse(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), commitlog.Options{MaxRecordBytes: 1000, BatchBytes: 2000})
+	defer l.Close()
+	_, err := l.Append(t.Context(), make([]byte, 1001))
+	require.ErrorIs(t, err, commitlog.ErrTooLarge)
+	_, err = l.Append(t.Context(), make([]byte, 1000), make([]byte, 1000))
+	require.ErrorIs(t, err, commitlog.ErrTooLarge)
+	_, err = l.AppendLazy(make([]byte, 1001))
+	require.ErrorIs(t, err, commitlog.ErrTooLarge)
+	_, err = l.Append(t.Context(), make([]byte, 1000), make([]byte, 900))
+	require.NoError(t, err)
+	require.NoError(t, l.Err())
+}
+
+func TestOptionsOutOfRange(t *testing.T) {
+	for _, o := range []commitlog.Options{{SegmentBytes: 100}, {MaxRecordBytes: 2 << 30}, {BatchBytes: -1}, {LazyDelay: -1}} {
+		_, err := commitlog.Open(t.TempDir(), o)
+		require.Error(t, err)
+	}
+}
+
+func TestAClosedLogRefuses(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), commitlog.Options{})
+	_, err := l.Append(t.Context(), []byte("x"))
+	require.NoError(t, err)
+	waited := make(chan error)
+	go func() { waited <- l.Wait(context.Background(), 1) }()
+	require.NoError(t, l.Close())
+	require.ErrorIs(t, <-waited, commitlog.ErrClosed)
+	require.NoError(t, l.Close(), "closing twice is no error")
+	_, err = l.Append(t.Context(), []byte("x"))
+	require.ErrorIs(t, err, commitlog.ErrClosed)
+	_, err = l.AppendLazy([]byte("x"))
+	require.ErrorIs(t, err, commitlog.ErrClosed)
+	_, err = l.Read(0, 1)
+	require.ErrorIs(t, err, commitlog.ErrClosed)
+	_, err = l.OffsetAt(time.Time{})
+	require.ErrorIs(t, err, commitlog.ErrClosed)
+	require.ErrorIs(t, l.Verify(t.Context()), commitlog.ErrClosed)
+	require.NoError(t, l.Err(), "closed is not poisoned")
+}
+
+func TestContextEndsTheWait(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), commitlog.Options{})
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := l.Append(ctx, []byte("x"))
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, l.Wait(ctx, 0), context.Canceled)
+	require.Zero(t, l.End(), "nothing was written")
+}
+
+func TestLazyRecordsBecomeDurableByThemselves(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), commitlog.Options{LazyDelay: time.Millisecond})
+	defer l.Close()
+	for i := range uint64(20) {
+		first, err := l.AppendLazy([]byte("lazy"))
+		require.NoError(t, err)
+		require.Equal(t, i, first)
+		require.NoError(t, l.Wait(t.Context(), i))
+	}
+}
+
+func TestLazyRecordsTravelWithTheNextCommit(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), commitlog.Options{LazyDelay: time.Hour})
+	_, err := l.AppendLazy([]byte("lazy"))
+	require.NoError(t, err)
+	require.Zero(t, l.End())
+	first, err := l.Append(t.Context(), []byte("waits"))
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), first)
+	require.Equal(t, []string{"lazy", "waits"}, readAll(t, l))
+	_, err = l.AppendLazy([]byte("last"))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+}
+
+func TestCloseCommitsLazyRecords(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir, commitlog.Options{LazyDelay: time.Hour})
+	_, err := l.AppendLazy([]byte("lazy"))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	l = mustOpen(t, dir, commitlog.Options{})
+	defer l.Close()
+	require.Equal(t, []string{"lazy"}, readAll(t, l))
+}
+
+func TestLazyRecordsAloneFillBatchesWithoutEnd(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), commitlog.Options{LazyDelay: time.Hour, BatchBytes: 1000, MaxRecordBytes: 900})
+	defer l.Close()
+	for range 100 {
+		_, err := l.AppendLazy(make([]byte, 300))
+		require.NoError(t, err)
+	}
+	require.NoError(t, l.Wait(t.Context(), 90))
+}
+
+func TestManyProducersAndReaders(t *testing.T) {
+	const producers, each = 64, 50
+	l := mustOpen(t, t.TempDir(), commitlog.Options{SegmentBytes: 64 << 10, BatchBytes: 8 << 10, MaxRecordBytes: 4 << 10})
+	offsets := make([]map[uint64]string, producers)
+	var wg sync.WaitGroup
+	for p := range producers {
+		offsets[p] = map[uint64]string{}
+		wg.Go(func() {
+			for i := range each {
+				text := fmt.Sprintf("%d/%d %s", p, i, strings.Repeat(".", i*10))
+				first, err := l.Append(t.Context(), []byte(text), []byte("second"))
+				if err != nil || l.End() < first+2 {
+					t.Errorf("append: %v, end %d after %d", err, l.End(), first)
+					return
+				}
+				offsets[p][first] = text
+			}
+		})
+	}
+	for r := range 4 {
+		wg.Go(func() {
+			reader := l.NewReader(0)
+			defer reader.Close()
+			for reader.Offset() < producers*each*2 {
+				if err := l.Wait(t.Context(), reader.Offset()); err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := reader.Next(100 << r); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		if err := l.Verify(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	wg.Wait()
+	got := readAll(t, l)
+	require.Len(t, got, producers*each*2)
+	for _, mine := range offsets {
+		require.Len(t, mine, each)
+		for offset, text := range mine {
+			require.Equal(t, text, got[offset])
+			require.Equal(t, "second", got[offset+1])
+		}
+	}
+	require.NoError(t, l.Verify(t.Context()))
+	require.NoError(t, l.Close())
+}
+
+func TestOffsetAtFindsTheFirstRecordNotBefore(t *testing.T) {
+	now := time.Date(2025, 5, 1, 8, 0, 0, 0, time.UTC)
+	o := small(disktest.NewCrash(1))
+	o.Now = func() time.Time { return now }
+	l := mustOpen(t, logDir, o)
+	start := now
+	for range 200 { // two records a second
+		_, err := l.Append(t.Context(), make([]byte, 100), make([]byte, 100))
+		require.NoError(t, err)
+		now = now.Add(time.Second)
+	}
+	check := func(l *commitlog.Log) {
+		for i := range 200 {
+			for _, d := range []time.Duration{0, -1, -time.Microsecond, -999 * time.Millisecond} {
+				got, err := l.OffsetAt(start.Add(time.Duration(i)*time.Second + d))
+				require.NoError(t, err)
+				require.Equal(t, uint64(2*i), got, "second %d%v", i, d)
+			}
+			got, err := l.OffsetAt(start.Add(time.Duration(i)*time.Second + 1))
+			require.NoError(t, err)
+			require.Equal(t, uint64(2*i+2), got, "just after second %d", i)
+		}
+		got, err := l.OffsetAt(time.Time{})
+		require.NoError(t, err)
+		require.Zero(t, got)
+	}
+	check(l)
+	require.NoError(t, l.Close())
+	l = mustOpen(t, logDir, o)
+	check(l)
+	require.NoError(t, l.DropBefore(200))
+	got, err := l.OffsetAt(time.Time{})
+	require.NoError(t, err)
+	require.Equal(t, l.Start(), got)
+	require.NoError(t, l.Close())
+}
+
+func TestTimesNeverGoBack(t *testing.T) {
+	now := time.Date(2025, 5, 1, 8, 0, 0, 0, time.UTC)
+	o := small(disktest.NewCrash(1))
+	o.Now = func() time.Time { now = now.Add(-time.Minute); return now }
+	var previous time.Time
+	for range 3 {
+		l := mustOpen(t, logDir, o)
+		for range 30 {
+			first, err := l.Append(t.Context(), make([]byte, 300))
+			require.NoError(t, err)
+			records, err := l.Read(first, 1)
+			require.NoError(t, err)
+			require.False(t, records[0].Time.Before(previous))
+			previous = records[0].Time
+		}
+		require.NoError(t, l.Close())
+	}
+}
+
+func TestDropBeforeRemovesWholeSegmentsBelow(t *testing.T) {
+	fsys := disktest.NewCrash(1)
+	l := mustOpen(t, logDir, small(fsys))
+	for range 100 {
+		_, err := l.Append(t.Context(), make([]byte, 200))
+		require.NoError(t, err)
+	}
+	segments := l.Segments()
+	require.Greater(t, len(segments), 4)
+	reader := l.NewReader(0)
+	defer reader.Close()
+	_, err := reader.Next(1)
+	require.NoError(t, err)
+
+	require.NoError(t, l.DropBefore(segments[2].End-1))
+	require.Equal(t, segments[2].Base, l.Start(), "a segment of which one record is needed stays")
+	_, err = l.Read(segments[1].Base, 1)
+	gone, ok := errors.AsType[*commitlog.OutOfRangeError](err)
+	require.True(t, ok)
+	require.Equal(t, commitlog.OutOfRangeError{Offset: segments[1].Base, Start: l.Start(), End: 100}, *gone)
+	_, err = reader.Next(1)
+	require.Error(t, err, "also for one that has the file open")
+
+	require.NoError(t, l.DropBefore(1000))
+	require.Len(t, l.Segments(), 1, "the active one stays")
+	require.Equal(t, uint64(100), l.End())
+	require.NoError(t, l.Verify(t.Context()))
+	require.NoError(t, l.Close())
+	require.Equal(t, []string{fmt.Sprintf("%020d.log", segments[len(segments)-1].Base)}, fileNames(t, fsys))
+	l = mustOpen(t, logDir, small(fsys))
+	require.Equal(t, segments[len(segments)-1].Base, l.Start())
+	require.NoError(t, l.Close())
+}
+
+func TestSegmentsTellBasesSizesAndTimes(t *testing.T) {
+	now := time.Date(2025, 5, 1, 8, 0, 0, 0, time.UTC)
+	o := small(disktest.NewCrash(1))
+	o.Now = func() time.Time { now = now.Add(time.Second); return now }
+	l := mustOpen(t, logDir, o)
+	require.Equal(t, []commitlog.SegmentInfo{{Bytes: 32, Active: true}}, l.Segments())
+	for range 50 {
+		_, err := l.Append(t.Context(), make([]byte, 300))
+		require.NoError(t, err)
+	}
+	live := l.Segments()
+	require.NoError(t, l.Close())
+	l = mustOpen(t, logDir, o)
+	after := l.Segments()
+	live[len(live)-1].Bytes += 40 // the seal
+	require.Equal(t, live, after)
+	for i, s := range after {
+		require.Equal(t, i == len(after)-1, s.Active)
+		require.LessOrEqual(t, s.Bytes, o.SegmentBytes)
+		if i > 0 {
+			require.Equal(t, after[i-1].End, s.Base)
+			require.True(t, s.First.After(after[i-1].Last))
+		}
+	}
+	require.NoError(t, l.Close())
+}
+
+func TestVerifyEndsWithItsContext(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), commitlog.Options{})
+	defer l.Close()
+	_, err := l.Append(t.Context(), []byte("x"))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, l.Verify(ctx), context.Canceled)
+}
