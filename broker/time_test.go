@@ -1,0 +1,226 @@
+package broker_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/broker"
+	"casepress/disk/disktest"
+)
+
+// inBubble runs a test on virtual time, with a broker in memory.
+func inBubble(t *testing.T, o broker.Options, test func(t *testing.T, b *broker.Broker)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		o.FS = disktest.NewCrash(1)
+		test(t, openTopic(t, "/data", o))
+	})
+}
+
+func TestLockLapses(t *testing.T) {
+	inBubble(t, broker.Options{LockTimeout: time.Minute}, func(t *testing.T, b *broker.Broker) {
+		publish(t, b, "a")
+		slow, quick := subscribe(t, b, "g", broker.SubscribeOptions{}), subscribe(t, b, "g", broker.SubscribeOptions{})
+		d := receive(t, slow, 1)[0]
+		start := time.Now()
+		nothing(t, quick)
+		ds, err := quick.Receive(t.Context(), 1)
+		require.NoError(t, err)
+		require.Equal(t, time.Minute, time.Since(start))
+		require.Equal(t, []string{"a"}, payloads(ds))
+		require.Equal(t, 2, ds[0].Count)
+		require.ErrorIs(t, d.Ack(), broker.ErrLockLost)
+		require.ErrorIs(t, d.Release(0), broker.ErrLockLost)
+		require.ErrorIs(t, d.Renew(), broker.ErrLockLost)
+		require.ErrorIs(t, d.Reject("x"), broker.ErrLockLost)
+		require.NoError(t, ds[0].Ack())
+		require.NoError(t, d.Ack(), "it is acknowledged")
+	})
+}
+
+func TestLapsedLockStillWorksWhileNobodyHasTheMessage(t *testing.T) {
+	for name, act := range map[string]func(broker.Delivery) error{
+		"ack":     broker.Delivery.Ack,
+		"renew":   broker.Delivery.Renew,
+		"release": func(d broker.Delivery) error { return d.Release(time.Hour) },
+		"reject":  func(d broker.Delivery) error { return d.Reject("no") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, broker.Options{LockTimeout: time.Minute}, func(t *testing.T, b *broker.Broker) {
+				publish(t, b, "a")
+				s := subscribe(t, b, "g", broker.SubscribeOptions{})
+				d := receive(t, s, 1)[0]
+				time.Sleep(2 * time.Minute)
+				require.NoError(t, act(d))
+				nothing(t, s)
+			})
+		})
+	}
+}
+
+func TestRenewHoldsTheLock(t *testing.T) {
+	inBubble(t, broker.Options{}, func(t *testing.T, b *broker.Broker) {
+		publish(t, b, "a")
+		s := subscribe(t, b, "g", broker.SubscribeOptions{LockTimeout: time.Second})
+		d := receive(t, s, 1)[0]
+		for range 10 {
+			time.Sleep(900 * time.Millisecond)
+			require.NoError(t, d.Renew())
+		}
+		nothing(t, s)
+		start := time.Now()
+		again := receive(t, s, 1)[0]
+		require.Equal(t, 980*time.Millisecond, time.Since(start))
+		require.Equal(t, 2, again.Count)
+	})
+}
+
+func TestReleaseDelays(t *testing.T) {
+	inBubble(t, broker.Options{LockTimeout: time.Minute}, func(t *testing.T, b *broker.Broker) {
+		publish(t, b, "a", "b")
+		s := subscribe(t, b, "g", broker.SubscribeOptions{})
+		ds := receive(t, s, 2)
+		require.NoError(t, ds[0].Release(3*time.Second))
+		require.NoError(t, ds[1].Release(time.Second))
+		start := time.Now()
+		again, err := s.Receive(t.Context(), 2)
+		require.NoError(t, err)
+		require.Equal(t, []string{"b"}, payloads(again))
+		require.Equal(t, time.Second, time.Since(start))
+		again, err = s.Receive(t.Context(), 2)
+		require.NoError(t, err)
+		require.Equal(t, []string{"a"}, payloads(again))
+		require.Equal(t, 3*time.Second, time.Since(start))
+		require.Equal(t, 2, again[0].Count)
+	})
+}
+
+func TestDelayOutlivesRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := disktest.NewCrash(1)
+		b := openTopic(t, "/data", broker.Options{FS: fs})
+		publish(t, b, "a")
+		d := receive(t, subscribe(t, b, "g", broker.SubscribeOptions{}), 1)[0]
+		require.NoError(t, d.Release(time.Hour))
+		require.NoError(t, b.Close())
+		b = open(t, "/data", broker.Options{FS: fs})
+		s := subscribe(t, b, "g", broker.SubscribeOptions{})
+		start := time.Now()
+		ds, err := s.Receive(t.Context(), 1)
+		require.NoError(t, err)
+		require.Equal(t, 2, ds[0].Count)
+		require.InDelta(t, time.Hour, time.Since(start), float64(time.Second))
+	})
+}
+
+func TestDeliverAt(t *testing.T) {
+	inBubble(t, broker.Options{}, func(t *testing.T, b *broker.Broker) {
+		due := time.Now().Add(time.Hour)
+		later := broker.Message{Payload: []byte("later"), DeliverAt: due}
+		_, err := b.Publish(t.Context(), "cases", later, broker.Message{Payload: []byte("now")})
+		require.NoError(t, err)
+		s := subscribe(t, b, "g", broker.SubscribeOptions{})
+		ds := receive(t, s, 1)
+		require.Equal(t, []string{"now"}, payloads(ds))
+		require.NoError(t, ds[0].Ack())
+		info, err := b.Group("cases", "g")
+		require.NoError(t, err)
+		require.Equal(t, 1, info.Delayed)
+		ds, err = s.Receive(t.Context(), 1)
+		require.NoError(t, err)
+		require.Equal(t, []string{"later"}, payloads(ds))
+		require.Equal(t, 1, ds[0].Count)
+		require.Equal(t, due, time.Now())
+	})
+}
+
+func TestDeadLetterExactlyAfterTheMaximum(t *testing.T) {
+	inBubble(t, broker.Options{LockTimeout: time.Second}, func(t *testing.T, b *broker.Broker) {
+		_, err := b.Publish(t.Context(), "cases", broker.Message{
+			ID: "m1", Key: "k", Headers: []broker.Header{{Name: "h", Value: "v"}}, Payload: []byte("poison"),
+		})
+		require.NoError(t, err)
+		s := subscribe(t, b, "g", broker.SubscribeOptions{MaxDeliveries: 3})
+		for i := range 3 {
+			ds, err := s.Receive(t.Context(), 1)
+			require.NoError(t, err)
+			require.Equal(t, i+1, ds[0].Count)
+			if i == 1 {
+				require.NoError(t, ds[0].Release(time.Minute))
+			} // else the lock lapses
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		nothing(t, s)
+		dead, err := b.Subscribe("cases.dead", "g", broker.SubscribeOptions{})
+		require.NoError(t, err)
+		ds := receive(t, dead, 1)
+		require.Equal(t, "poison", string(ds[0].Payload))
+		require.Equal(t, "k", ds[0].Key)
+		require.Equal(t, "cases/0/g", ds[0].ID)
+		require.Equal(t, []broker.Header{
+			{Name: "h", Value: "v"},
+			{Name: broker.DeadTopic, Value: "cases"},
+			{Name: broker.DeadOffset, Value: "0"},
+			{Name: broker.DeadGroup, Value: "g"},
+			{Name: broker.DeadReason, Value: "delivered too often without an acknowledgement"},
+			{Name: broker.DeadCount, Value: "3"},
+			{Name: broker.DeadID, Value: "m1"},
+		}, ds[0].Headers)
+		nothing(t, dead)
+		info, err := b.Group("cases", "g")
+		require.NoError(t, err)
+		require.Zero(t, info.Lag)
+	})
+}
+
+func TestDedupWindowIsTime(t *testing.T) {
+	inBubble(t, broker.Options{DedupWindow: time.Minute}, func(t *testing.T, b *broker.Broker) {
+		m := broker.Message{ID: "same"}
+		for _, c := range []struct {
+			wait time.Duration
+			want uint64
+		}{{0, 0}, {59 * time.Second, 0}, {2 * time.Second, 1}, {59 * time.Second, 1}} {
+			time.Sleep(c.wait)
+			offset, err := b.Publish(t.Context(), "cases", m)
+			require.NoError(t, err)
+			require.Equal(t, c.want, offset)
+		}
+	})
+}
+
+func TestRetentionByAgeSparesWhatAGroupHasNotPassed(t *testing.T) {
+	o := broker.Options{RetainAge: time.Hour, RetentionEach: time.Minute, SegmentBytes: 4096}
+	inBubble(t, o, func(t *testing.T, b *broker.Broker) {
+		s := subscribe(t, b, "g", broker.SubscribeOptions{Window: 100})
+		_ = subscribe(t, b, "late", broker.SubscribeOptions{})
+		for range 20 {
+			publish(t, b, string(make([]byte, 1000)))
+		}
+		for _, d := range receive(t, s, 20) {
+			require.NoError(t, d.Ack())
+		}
+		time.Sleep(3 * time.Hour)
+		info, err := b.Group("cases", "late")
+		require.NoError(t, err)
+		require.Zero(t, info.Start)
+		late, err := b.Subscribe("cases", "late", broker.SubscribeOptions{Window: 100})
+		require.NoError(t, err)
+		ds := receive(t, late, 20)
+		require.Zero(t, ds[0].Offset)
+		for _, d := range ds {
+			require.NoError(t, d.Ack())
+		}
+		require.NoError(t, late.Close())
+		time.Sleep(2 * time.Minute)
+		_ = publish(t, b, "new")
+		fresh, err := b.Subscribe("cases", "fresh", broker.SubscribeOptions{})
+		require.NoError(t, err)
+		first := receive(t, fresh, 1)[0].Offset
+		require.Greater(t, first, uint64(10), "old segments are gone")
+		require.NoError(t, fresh.Close())
+	})
+}
