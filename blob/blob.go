@@ -48,11 +48,11 @@ type Store struct {
 	untrusted atomic.Pointer[error]
 }
 
-// Open opens the store in dir, makes its folders if they are not there, and
-// removes what earlier processes left behind half received.
+// Open opens the store in dir, makes the folder if it is not there, and removes
+// what earlier processes left behind half received.
 func Open(dir string, fsys disk.FS) (*Store, error) {
 	s := &Store{fs: fsys, dir: dir}
-	if err := s.makeFolders(); err != nil {
+	if err := s.findFolders(); err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
 	if err := s.clearTemps(); err != nil {
@@ -61,10 +61,10 @@ func Open(dir string, fsys disk.FS) (*Store, error) {
 	return s, nil
 }
 
-// makeFolders makes the folders that are missing. Each shard's own entry is
-// durable before the first blob goes into it.
-func (s *Store) makeFolders() error {
-	if err := s.fs.MkdirAll(s.dir, dirPerm); err != nil {
+// findFolders makes the folders that every blob needs and finds out which shards
+// are there. The others are made when their first blob comes.
+func (s *Store) findFolders() error {
+	if err := s.fs.MkdirAll(filepath.Join(s.dir, tmpName), dirPerm); err != nil {
 		return err
 	}
 	entries, err := s.fs.ReadDir(s.dir)
@@ -75,19 +75,9 @@ func (s *Store) makeFolders() error {
 	for _, e := range entries {
 		there[e.Name()] = e.IsDir()
 	}
-	names := []string{tmpName}
 	for i := range s.shards {
 		name := fmt.Sprintf("%02x", i)
-		s.shards[i].open(s.fs, filepath.Join(s.dir, name), &s.untrusted)
-		names = append(names, name)
-	}
-	for _, name := range names {
-		if there[name] {
-			continue
-		}
-		if err := s.fs.MkdirAll(filepath.Join(s.dir, name), dirPerm); err != nil {
-			return err
-		}
+		s.shards[i].open(s.fs, filepath.Join(s.dir, name), there[name], &s.untrusted)
 	}
 	// An earlier process may have been killed before it made them durable.
 	return s.fs.SyncDir(s.dir)

@@ -26,6 +26,7 @@ type shard struct {
 	untrusted *atomic.Pointer[error] // of the whole store: set when an entry could not be removed
 
 	mu       sync.Mutex
+	made     bool          // the folder is there, durably
 	entered  uint64        // entries made so far, what earlier processes left counting as one
 	durable  uint64        // how many of them are on stable storage
 	recent   []string      // the files of those that are not
@@ -38,8 +39,8 @@ type shard struct {
 // another failure.
 type place struct{ entered, failures uint64 }
 
-func (sh *shard) open(fsys disk.FS, dir string, untrusted *atomic.Pointer[error]) {
-	sh.fs, sh.dir, sh.untrusted, sh.entered = fsys, dir, untrusted, 1
+func (sh *shard) open(fsys disk.FS, dir string, made bool, untrusted *atomic.Pointer[error]) {
+	sh.fs, sh.dir, sh.made, sh.untrusted, sh.entered = fsys, dir, made, untrusted, 1
 }
 
 func (sh *shard) path(k Key) string { return filepath.Join(sh.dir, string(k)) }
@@ -59,6 +60,12 @@ func (sh *shard) enter(temp string, k Key, size int64) (moved bool, at place, er
 	there, err := sh.has(k, size)
 	if err != nil {
 		return false, place{}, err
+	}
+	if !sh.made {
+		if err := sh.fs.MkdirAll(sh.dir, dirPerm); err != nil {
+			return false, place{}, err
+		}
+		sh.made = true
 	}
 	if !there {
 		// Counted before it is known to have worked: what a failed rename may have

@@ -1,0 +1,131 @@
+package blob_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/blob"
+	"casepress/disk/disktest"
+)
+
+// A crash run stores contents, some of them again and again, while its process is
+// killed now and then, until the power fails.
+type crashRun struct {
+	disk     *disktest.CrashFS
+	rng      *rand.Rand
+	mu       sync.Mutex
+	answered map[string]bool // contents whose Put returned nil
+}
+
+func newCrashRun(seed uint64) *crashRun {
+	return &crashRun{
+		disk: disktest.NewCrash(seed), rng: rand.New(rand.NewPCG(seed, 0)), answered: make(map[string]bool),
+	}
+}
+
+// contents holds a few small ones and some that take several writes.
+var contents = func() [][]byte {
+	all := sameShard(4)
+	for i := range 4 {
+		all = append(all, fmt.Appendf(nil, "another %d", i))
+	}
+	return append(all, random(1, 5000), random(2, 200_000))
+}()
+
+// live is one life of the process; it ends early when the power fails.
+func (r *crashRun) live(puts, writers int) {
+	s, err := blob.Open(root, r.disk)
+	if err != nil {
+		return
+	}
+	var wg sync.WaitGroup
+	for range writers {
+		var mine [][]byte
+		for range puts {
+			mine = append(mine, contents[r.rng.IntN(len(contents))])
+		}
+		leave := r.rng.IntN(4) == 0
+		wg.Go(func() {
+			for i, content := range mine {
+				if leave && i == len(mine)-1 {
+					_, _ = s.Stage(context.Background(), bytes.NewReader(content)) // killed in the middle
+					return
+				}
+				if put(s, content) == nil {
+					r.mu.Lock()
+					r.answered[string(content)] = true
+					r.mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (r *crashRun) requireKept(t *testing.T) {
+	t.Helper()
+	after := r.disk.AfterCut()
+	if after == nil {
+		after = r.disk.CrashClone(r.rng.Float64())
+	}
+	s := open(t, root, after)
+	requireNoTemps(t, after, root)
+	for content := range r.answered {
+		requireStored(t, s, []byte(content))
+	}
+	// What else is there is whole, and everything can be stored now.
+	for _, content := range contents {
+		if b, err := s.Open(t.Context(), keyOf(content)); err == nil {
+			require.NoError(t, b.Close())
+			requireStored(t, s, content)
+		}
+		require.NoError(t, put(s, content))
+	}
+	s = open(t, root, after.CrashClone(0))
+	for _, content := range contents {
+		requireStored(t, s, content)
+	}
+}
+
+func TestPowerCutAtRandomPoints(t *testing.T) {
+	const cuts = 2000
+	answered := 0
+	for seed := range uint64(cuts) {
+		r := newCrashRun(seed)
+		_, err := blob.Open(root, r.disk)
+		require.NoError(t, err)
+		r.disk.CutAt(1+r.rng.IntN(400), []float64{0, 0.5, 1, r.rng.Float64()}[seed%4])
+		for range 1 + r.rng.IntN(4) {
+			r.live(1+r.rng.IntN(8), 1)
+		}
+		r.requireKept(t)
+		answered += len(r.answered)
+	}
+	t.Logf("%d cuts, %d contents answered for", cuts, answered)
+}
+
+func TestPowerCutUnderConcurrentWriters(t *testing.T) {
+	for seed := range uint64(400) {
+		r := newCrashRun(seed)
+		_, err := blob.Open(root, r.disk)
+		require.NoError(t, err)
+		r.disk.CutAt(1+r.rng.IntN(400), r.rng.Float64())
+		r.live(1+r.rng.IntN(6), 8)
+		r.requireKept(t)
+	}
+}
+
+func TestPowerCutDuringFirstOpen(t *testing.T) {
+	for seed := range uint64(600) {
+		r := newCrashRun(seed)
+		r.disk.CutAt(1+int(seed), 0.5)
+		r.live(2, 1)
+		r.requireKept(t)
+	}
+}
