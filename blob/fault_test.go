@@ -1,0 +1,180 @@
+package blob_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/blob"
+	"casepress/disk/disktest"
+)
+
+// requireDurable checks that the content survives a power cut that loses all that
+// is not synced.
+func requireDurable(t *testing.T, crash *disktest.CrashFS, content []byte) {
+	t.Helper()
+	requireStored(t, open(t, root, crash.CrashClone(0)), content)
+}
+
+// Whichever operation fails, and whether it fails once or from then on: nil is
+// only said of what is stored, and what failed can be stored later.
+func TestFaultAtEveryOperation(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
+		for _, op := range []disktest.Op{
+			disktest.OpOpen, disktest.OpWrite, disktest.OpSync, disktest.OpMkdir,
+			disktest.OpRename, disktest.OpRemove, disktest.OpStat, disktest.OpSyncDir,
+		} {
+			for _, sticky := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v %s sticky=%t", errno, op, sticky), func(t *testing.T) {
+					n := 1
+					for faultAt(t, disktest.Fault{Op: op, N: n, Err: errno, Sticky: sticky, Short: n%2 == 0}) {
+						n++
+					}
+					require.Greater(t, n, 1, "never struck")
+				})
+			}
+		}
+	}
+}
+
+// faultAt reports whether the fault struck.
+func faultAt(t *testing.T, fault disktest.Fault) bool {
+	crash := disktest.NewCrash(uint64(fault.N))
+	fsys := disktest.NewFault(crash)
+	s := open(t, root, fsys)
+	fsys.Inject(fault)
+	failed := false
+	for _, content := range append(contents, contents[0], contents[0]) {
+		err := put(s, content)
+		if err == nil {
+			requireDurable(t, crash, content)
+			continue
+		}
+		failed = true
+		require.ErrorIs(t, err, fault.Err)
+		crash.ForgetDirty()
+	}
+	struck := fsys.Fired() > 0
+	require.True(t, failed || !struck || fault.Op == disktest.OpRemove)
+	fsys.Heal()
+
+	if fault.Op != disktest.OpRemove {
+		requireNoTemps(t, crash, root)
+	}
+	require.NoError(t, s.Err())
+	for _, content := range contents {
+		require.NoError(t, put(s, content))
+		requireDurable(t, crash, content)
+	}
+	return struck
+}
+
+// A file whose fsync failed must not be taken for the blob, even though it can be
+// read: the kernel may have given its pages up.
+func TestFailedSyncIsForgotten(t *testing.T) {
+	crash := disktest.NewCrash(1)
+	fsys := disktest.NewFault(crash)
+	s := open(t, root, fsys)
+	content := random(1, 9000)
+	for range 3 {
+		fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Err: syscall.EIO})
+		require.ErrorIs(t, put(s, content), syscall.EIO)
+		crash.ForgetDirty()
+		_, err := s.Open(t.Context(), keyOf(content))
+		require.ErrorIs(t, err, blob.ErrNotFound)
+		requireNoTemps(t, crash, root)
+	}
+	require.NoError(t, put(s, content))
+	requireDurable(t, crash, content)
+}
+
+func TestFailedFolderSyncTakesTheEntryBack(t *testing.T) {
+	crash := disktest.NewCrash(1)
+	fsys := disktest.NewFault(crash)
+	s := open(t, root, fsys)
+	all := sameShard(2)
+	require.NoError(t, put(s, all[0]))
+
+	fsys.Inject(disktest.Fault{Op: disktest.OpSyncDir, N: 1, Err: syscall.EIO})
+	require.ErrorIs(t, put(s, all[1]), syscall.EIO)
+	_, err := s.Open(t.Context(), keyOf(all[1]))
+	require.ErrorIs(t, err, blob.ErrNotFound)
+	requireStored(t, s, all[0]) // was durable before
+	require.NoError(t, s.Err())
+
+	renames := fsys.Count(disktest.OpRename)
+	require.NoError(t, put(s, all[1]))
+	require.Equal(t, renames+1, fsys.Count(disktest.OpRename))
+	requireDurable(t, crash, all[1])
+}
+
+func TestUntrusted(t *testing.T) {
+	crash := disktest.NewCrash(1)
+	fsys := disktest.NewFault(crash)
+	s := open(t, root, keepsEntries{fsys})
+	require.NoError(t, put(s, []byte("before")))
+	bad := sameShard(1)[0]
+	fsys.Inject(disktest.Fault{Op: disktest.OpSyncDir, N: 1, Err: syscall.EIO})
+	require.ErrorIs(t, put(s, bad), blob.ErrUntrusted)
+
+	require.ErrorIs(t, s.Err(), blob.ErrUntrusted)
+	require.ErrorIs(t, s.Err(), syscall.EIO)
+	require.ErrorIs(t, put(s, bad), blob.ErrUntrusted)
+	require.ErrorIs(t, put(s, []byte("before")), blob.ErrUntrusted)
+	requireStored(t, s, []byte("before"))
+	requireNoTemps(t, crash, root)
+
+	s = open(t, root, crash)
+	require.NoError(t, put(s, bad))
+	requireDurable(t, crash, bad)
+}
+
+// keepsEntries cannot remove a blob.
+type keepsEntries struct{ *disktest.FaultFS }
+
+func (k keepsEntries) Remove(name string) error {
+	if !strings.Contains(name, "/tmp/") {
+		return syscall.EROFS
+	}
+	return k.FaultFS.Remove(name)
+}
+
+func TestFaultsUnderConcurrentWriters(t *testing.T) {
+	ops := []disktest.Op{disktest.OpSync, disktest.OpSyncDir, disktest.OpRename, disktest.OpWrite}
+	for seed := range 200 {
+		crash := disktest.NewCrash(uint64(seed))
+		fsys := disktest.NewFault(crash)
+		s := open(t, root, fsys)
+		fsys.Inject(disktest.Fault{Op: ops[seed%4], N: 1 + seed/4%8, Err: syscall.EIO})
+		var wg sync.WaitGroup
+		stored := make(chan []byte, 64)
+		for i := range 64 {
+			wg.Go(func() {
+				content := contents[i%4] // all in one shard
+				err := put(s, content)
+				switch {
+				case err == nil:
+					stored <- content
+				case !errors.Is(err, syscall.EIO):
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		close(stored)
+		for content := range stored {
+			requireDurable(t, crash, content)
+		}
+		fsys.Heal()
+		for _, content := range contents[:4] {
+			require.NoError(t, put(s, content))
+			requireDurable(t, crash, content)
+		}
+		requireNoTemps(t, crash, root)
+	}
+}
