@@ -102,7 +102,7 @@ function render() {
   $('chooseButton').querySelector('span').textContent = t(photos.length ? 'more' : 'choose');
   const { odd = [], twice = [] } = notice ?? {};
   const said = [odd.length && t('skippedType', { names: odd.join(', ') }),
-    twice.length && t('skippedTwice', { names: twice.join(', ') })].filter(Boolean).join(' ');
+    twice.length && t('skippedTwice', { names: twice.join(', ') })].filter(Boolean).join('\n');
   fill($('images-error'), said);
   if (said) announce(said);
 }

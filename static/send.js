@@ -108,7 +108,7 @@ function outcome(xhr, id) {
   if (xhr.status === 202 && answer?.id === id && answer.receipt) return { phase: 'stored', answer };
   const problem = answer?.code || answer?.title ? answer : null;
   if (worthAnotherTry(xhr.status, problem)) {
-    return { phase: 'waiting', why: reason(xhr.status), problem, retryAfter: retryAfter(xhr) };
+    return { phase: 'waiting', why: reason(xhr.status, problem), problem, retryAfter: retryAfter(xhr) };
   }
   return { phase: 'refused', status: xhr.status, problem };
 }
@@ -126,9 +126,10 @@ function worthAnotherTry(status, problem) {
   return status < 400 || status >= 500 || status === 408 || status === 425 || status === 429;
 }
 
-function reason(status) {
+function reason(status, problem) {
   if (status < 400) return 'strange';
   if (status === 507) return 'full';
+  if (problem) return ['backlog-too-old', 'overloaded', 'timeout'].includes(problem.code) ? 'busy' : 'server';
   return status === 503 || status === 429 ? 'busy' : 'server';
 }
 

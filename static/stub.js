@@ -2,7 +2,8 @@
 // became of it. It only shows the state it is given; others change the state.
 
 import { $, fill, announce, copy } from './dom.js';
-import { t, size, number, percent, time, onLanguage } from './i18n.js';
+import { t, size, percent, time, onLanguage } from './i18n.js';
+import { receiptOf, storedWords, workWords, workDetail } from './words.js';
 
 const blank = {
   phase: 'draft',   // draft, sending, confirming, waiting, refused, stored
@@ -67,9 +68,10 @@ function renderDevice() {
 function renderStored() {
   const { phase } = state;
   const marks = { draft: 'next', sending: 'now', confirming: 'now', waiting: 'held', refused: 'bad', stored: 'done' };
-  const mark = phase === 'stored' && !receiptOf(state) ? 'next' : marks[phase];
-  step($('stepStored'), mark, ['sending', 'confirming', 'waiting'].includes(phase));
-  const [text, detail] = storedWords();
+  if (!receiptOf(state)) marks.stored = 'next';
+  if (typeof state.checked === 'number') marks.stored = 'bad';
+  step($('stepStored'), marks[phase], ['sending', 'confirming', 'waiting'].includes(phase));
+  const [text, detail] = storedWords(state);
   // Not every percent, but that it began.
   if (text !== $('storedText').textContent && (phase !== 'sending' || !state.loaded)) announce(text);
   fill($('storedText'), text);
@@ -95,47 +97,6 @@ function renderProgress() {
   bar.hidden = phase !== 'sending' && phase !== 'confirming';
   bar.value = phase === 'confirming' ? 100 : total && (100 * loaded) / total;
 }
-
-// What the second step says: a sentence, and one of detail.
-function storedWords() {
-  const { phase, loaded, total } = state;
-  switch (phase) {
-    case 'sending':
-      return [t('sending', { percent: percent(total ? loaded / total : 0) }),
-        t('sendingDetail', { loaded: size(loaded), total: size(total || state.bytes) })];
-    case 'confirming': return [t('confirming'), t('confirmingDetail')];
-    case 'waiting': return waitingWords();
-    case 'refused': return refusedWords();
-    case 'stored': return [receiptOf(state) ? t('stored') : '', ''];
-    default: return [t('notYet'), ''];
-  }
-}
-
-function waitingWords() {
-  const { why, until, problem } = state;
-  const words = {
-    offline: 'waitOffline', network: 'waitNetwork', busy: 'waitBusy', full: 'waitFull', strange: 'waitStrange', server: 'waitServer',
-  };
-  const seconds = Math.max(Math.ceil((until - Date.now()) / 1000), 0);
-  const detail = [
-    why === 'strange' ? t('waitStrangeDetail') : problem?.detail,
-    t('waitKept'),
-    why === 'offline' ? t('againOnline') : t('again', { seconds: number(seconds) }),
-  ];
-  return [t(words[why]), detail.filter(Boolean).join(' ')];
-}
-
-function refusedWords() {
-  const { status, problem } = state;
-  if (status === 409) return [t('conflict'), t('conflictDetail')];
-  const detail = problem?.detail ?? problem?.title ?? t(status === 413 ? 'tooLarge' : 'refusedStatus', { status });
-  if (problem?.stored) return [t('refusedStored'), detail];
-  if (problem?.errors?.length) return [t('refusedFields'), detail];
-  return [t('refused'), detail];
-}
-
-// The receipt as it came with the 202, or as the server tells it later.
-const receiptOf = ({ receipt, report }) => receipt ?? report?.receipt;
 
 function renderReceipt() {
   const { phase, id } = state;
@@ -174,44 +135,21 @@ function renderChecked() {
 }
 
 function renderWork() {
-  const { phase, report, lost, unknown } = state;
+  const { phase, report, unknown } = state;
   const status = report?.status;
   const problems = report?.problems?.length ?? 0;
   const marks = { completed: problems ? 'held' : 'done', failed: 'bad', retrying: 'held' };
   const mark = phase === 'stored' ? marks[status] ?? 'now' : 'next';
   step($('stepWork'), unknown ? 'bad' : mark, mark === 'now');
-  const text = workWords();
+  const text = workWords(state);
   if (text !== $('workText').textContent && status !== 'processing') announce(text);
   fill($('workText'), text);
-  fill($('workDetail'), workDetail(lost));
+  fill($('workDetail'), workDetail(state));
   const { done = 0, total = 0 } = report?.progress ?? {};
   $('workProgress').hidden = status !== 'processing' || !total;
   $('workProgress').max = total || 1;
   $('workProgress').value = done;
   $('retry').hidden = status !== 'failed';
-}
-
-function workWords() {
-  const { phase, report, unknown } = state;
-  if (phase !== 'stored') return '';
-  if (unknown) return t('unknown');
-  if (!report) return t('loading');
-  const { done = 0, total = 0 } = report.progress ?? {};
-  const problems = report.problems?.length ?? 0;
-  switch (report.status) {
-    case 'processing': return total ? t('working', { done: number(done), total: number(total) }) : t('workingStart');
-    case 'retrying': return t('retrying', { attempts: number(report.attempts) });
-    case 'failed': return t('failed');
-    case 'completed':
-      return problems ? t('workProblems', { n: problems }) : t('workDone', { n: report.images?.length ?? 0 });
-    default: return t('waiting');
-  }
-}
-
-function workDetail(lost) {
-  if (state.phase !== 'stored') return '';
-  if (lost) return t(receiptOf(state) ? 'lost' : 'askFailed');
-  return ['failed', 'retrying'].includes(state.report?.status) ? state.report.error ?? '' : '';
 }
 
 function renderPdf() {

@@ -72,6 +72,7 @@ const en = {
   tooLarge: 'The report may be larger than the server accepts. Send fewer photos at a time.',
 
   stored: 'Stored safely',
+  storedOther: 'Stored, but not as it was sent',
   receiptId: 'Report',
   receiptSequence: 'Sequence',
   receiptTime: 'Server time',
@@ -187,6 +188,7 @@ const zh = {
   tooLarge: '报告可能超过了服务器允许的大小。请减少每次发送的照片数量。',
 
   stored: '已安全保存',
+  storedOther: '已保存，但与发送的内容不一致',
   receiptId: '报告',
   receiptSequence: '序号',
   receiptTime: '服务器时间',

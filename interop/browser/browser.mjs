@@ -6,11 +6,14 @@ import { picture } from './pictures.mjs';
 /** The address of the running casepress. */
 export const base = new URL(process.env.CASEPRESS_URL ?? 'http://127.0.0.1:8080/').href;
 
+/** The same by another name: not localhost, so not a secure context. */
+export const plain = base.replace(/\/\/[^:/]+/, '//site.test');
+
 /** Starts Chromium: Debian's, or the one named by CHROMIUM. */
 export function launch() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+    args: [`--host-resolver-rules=MAP ${new URL(plain).hostname} ${new URL(base).hostname}`, '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
 }
@@ -19,21 +22,20 @@ export function launch() {
  * Opens the page in a fresh profile. Whatever it logs as an error, loads from
  * elsewhere or throws is collected in page.complaints.
  */
-export async function open(browser, options = {}) {
+export async function open(browser, { at = base, ...options } = {}) {
   const context = await browser.newContext({ locale: 'en-GB', viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
   page.complaints = [];
   page.on('pageerror', (e) => page.complaints.push(`threw ${e.message}`));
-  page.on('request', (r) => { if (!/^(data|blob):/.test(r.url()) && !r.url().startsWith(base)) page.complaints.push(`asked for ${r.url()}`); });
+  page.on('request', (r) => { if (!/^(data|blob):/.test(r.url()) && !r.url().startsWith(at)) page.complaints.push(`asked for ${r.url()}`); });
   page.on('console', (m) => { if (m.type() === 'error' && !/Failed to load resource/.test(m.text())) page.complaints.push(m.text()); });
-  await page.goto(base);
+  await page.goto(at);
   return page;
 }
 
 /** Closes the page's profile and makes sure that it had nothing to complain about. */
 export async function close(page) {
   const { complaints } = page;
-  page.off('dialog', () => {});
   await page.context().close();
   assert.deepEqual(complaints, []);
 }

@@ -2,8 +2,11 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { picture, truncated, text } from './pictures.mjs';
-import { base, launch, open, close, fill, completed, report, countOf, uploads, said } from './browser.mjs';
+import { plain, launch, open, close, fill, completed, report, countOf, uploads, said } from './browser.mjs';
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -204,6 +207,22 @@ test('a sign-in page that answers 200 is not taken for success', async () => {
   await close(page);
 });
 
+test('a photo that changed on the device since it was chosen is named', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'casepress-'));
+  const path = join(folder, 'photo.png');
+  writeFileSync(path, picture(51).buffer);
+  const page = await open(browser);
+  const patient = await fill(page, { files: [path] });
+  writeFileSync(path, picture(52, { noise: true }).buffer);
+  await page.click('#send');
+  await page.waitForSelector('#images-error:visible');
+  assert.match(await said(page, '#images-error'), /^Photo 1 can no longer be read/);
+  assert.equal(await said(page, '#storedText'), 'Not stored yet');
+  assert.equal(await countOf(page, patient), 0);
+  await close(page);
+  rmSync(folder, { recursive: true });
+});
+
 test('a digest that differs is shown as what it is', async () => {
   const page = await open(browser);
   await page.route('**/upload-case-report', async (route) => {
@@ -307,6 +326,17 @@ test('a phone of 360 pixels shows everything without scrolling sideways', async 
   await completed(page);
   assert.ok(await fits());
   assert.equal(await page.evaluate(() => document.activeElement.id), 'stubHeading');
+  await close(page);
+});
+
+test('plain http in a site\'s own network does everything, digests included', async () => {
+  const page = await open(browser, { at: plain });
+  assert.equal(await page.evaluate(() => crypto.subtle), undefined);
+  const patient = await fill(page, { files: [picture(61, { noise: true }), picture(62)] });
+  await page.click('#send');
+  await completed(page);
+  assert.equal(await said(page, '#verified'), 'Verified: the server stored exactly your bytes');
+  assert.equal(await countOf(page, patient), 1);
   await close(page);
 });
 
