@@ -16,7 +16,7 @@ import (
 
 	"casepress/dispatcher"
 	"casepress/handlers"
-	"casepress/tasks"
+	"casepress/tasks/picture"
 )
 
 // version is set by the linker for a release.
@@ -58,6 +58,35 @@ type Serve struct {
 	LogFormat string     `default:"text" enum:"text,json" help:"Format of the log on standard error: text or json."`
 }
 
+// Limits are what the HTTP interface refuses; each refusal names its limit.
+type Limits struct {
+	MaxBody       Size          `default:"200MiB" help:"Largest upload (413)."`
+	MaxImages     int           `default:"50" help:"Most images in one report (400)."`
+	MaxMegapixels int           `default:"50" help:"Largest image, in millions of pixels (400)."`
+	MaxNotes      int           `default:"4000" help:"Longest notes, in characters (400)."`
+	StallTimeout  time.Duration `default:"30s" help:"A client that neither sends nor takes a byte for so long is dropped (408)."`
+	UploadTimeout time.Duration `default:"30m" help:"Longest time an upload may take however steadily it trickles (408)."`
+	MaxWait       time.Duration `default:"60s" help:"Longest wait of a status poll."`
+	MinFreeDisk   Size          `default:"1GiB" help:"Free space below which nothing new is taken in (507). 0: no floor."`
+	MaxBacklogAge time.Duration `default:"24h" help:"Age of the oldest waiting report above which nothing new is taken in (503). 0: no limit."`
+}
+
+func (l *Limits) validate() error {
+	switch {
+	case l.MaxBody < 1:
+		return errors.New("--max-body is 0: it must be at least 1 byte")
+	case l.MaxImages < 1:
+		return fmt.Errorf("--max-images is %d: it must be at least 1", l.MaxImages)
+	case l.MaxMegapixels < 1:
+		return fmt.Errorf("--max-megapixels is %d: it must be at least 1", l.MaxMegapixels)
+	case l.MaxNotes < 1:
+		return fmt.Errorf("--max-notes is %d: it must be at least 1", l.MaxNotes)
+	case min(l.StallTimeout, l.UploadTimeout, l.MaxWait) <= 0:
+		return errors.New("--stall-timeout, --upload-timeout and --max-wait must be above 0")
+	}
+	return nil
+}
+
 func (c *Serve) validate() error {
 	switch {
 	case c.Workers < 1 || c.Workers > dispatcher.MaxWorkers:
@@ -69,7 +98,7 @@ func (c *Serve) validate() error {
 	case c.JPEGQuality < 1 || c.JPEGQuality > 100:
 		return fmt.Errorf("--jpeg-quality is %d: it must be 1 to 100", c.JPEGQuality)
 	}
-	return nil
+	return c.Limits.validate()
 }
 
 func (c *Serve) logger(w io.Writer) *slog.Logger {
@@ -167,5 +196,25 @@ func (c *Serve) dispatcherConfig(log *slog.Logger) dispatcher.Config {
 	}
 }
 
-var _ = handlers.Config{}
-var _ = tasks.Options{}
+func (c *Serve) handlersConfig() handlers.Config {
+	return handlers.Config{
+		DataDir:      c.DataDir,
+		MaxBodyBytes: int64(c.Limits.MaxBody), MaxImages: c.Limits.MaxImages,
+		MaxPixels: int64(c.Limits.MaxMegapixels) * 1_000_000, MaxNotes: c.Limits.MaxNotes,
+		StallTimeout: c.Limits.StallTimeout, UploadTimeout: c.Limits.UploadTimeout, MaxWait: c.Limits.MaxWait,
+		MinFreeDisk: orOff(int64(c.Limits.MinFreeDisk)), MaxBacklogAge: orOff(c.Limits.MaxBacklogAge),
+	}
+}
+
+// orOff turns a setting's 0, which switches a limit off, into the negative value
+// that says so where 0 means the default.
+func orOff[T ~int64](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
+}
+
+func (c *Serve) pictureOptions() picture.Options {
+	return picture.Options{MaxSide: c.ImageSide, Quality: c.JPEGQuality, MaxPixels: int64(c.Limits.MaxMegapixels) * 1_000_000}
+}

@@ -115,7 +115,7 @@ func (d *Dispatcher) attempt(ctx context.Context, row store.Row) (result tasks.R
 }
 
 func (d *Dispatcher) settleAttempt(settle, ctx context.Context, dl broker.Delivery, row store.Row, result tasks.Result, err error) error {
-	switch used := row.AttemptsUsed(); {
+	switch used := row.Attempts - row.BaseAttempts; {
 	case err == nil:
 		return d.complete(settle, dl, row, result)
 	case errors.Is(context.Cause(ctx), errDraining):

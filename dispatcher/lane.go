@@ -106,6 +106,12 @@ func (l *lane) feed(ctx context.Context) {
 
 func (l *lane) worker(ctx context.Context) {
 	for {
+		// A worker that is to end does so before it takes up more.
+		select {
+		case <-l.quit:
+			return
+		default:
+		}
 		select {
 		case <-l.quit:
 			return
