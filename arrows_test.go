@@ -27,7 +27,9 @@ var arrows = map[string]string{
 	"casepress/disk/disktest": "disk",
 	"casepress/static":        "",
 	"casepress/tasks/picture": "",
-	"casepress/tasks/report":  "",
+	"casepress/tasks/report":  "tasks/report/font",
+
+	"casepress/tasks/report/font": "",
 }
 
 // onlyIn names libraries that one package alone may import.

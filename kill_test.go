@@ -181,19 +181,21 @@ func checkKept(t *testing.T, s *service, p promise, st status) {
 func checkList(t *testing.T, s *service, book *ledger) {
 	t.Helper()
 	seen := map[string]bool{}
-	for next := "/case-reports?limit=100"; next != ""; {
-		code, _, body := s.get(t, next)
+	for cursor, more := "", true; more; {
+		code, _, body := s.get(t, "/case-reports?limit=20&cursor="+url.QueryEscape(cursor))
 		require.Equal(t, http.StatusOK, code, "%s", body)
 		var page struct {
 			Items []status
-			Next  string
+			Next  *string
 		}
 		require.NoError(t, json.Unmarshal(body, &page))
 		for _, st := range page.Items {
 			require.False(t, seen[st.ID], "%s is listed twice", st.ID)
 			seen[st.ID] = true
 		}
-		next = page.Next
+		if more = page.Next != nil; more {
+			cursor = *page.Next
+		}
 	}
 	for id := range book.receipts {
 		require.True(t, seen[id], "%s was accepted and is not listed", id)

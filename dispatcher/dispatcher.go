@@ -109,7 +109,7 @@ type Dispatcher struct {
 	store   *store.Store
 	process Process
 
-	unrecorded unrecorded
+	unrecorded *unrecorded
 	recorders  map[string]*recorder // by topic
 	lane       *lane
 	counters   counters
@@ -126,7 +126,7 @@ type Dispatcher struct {
 func Start(ctx context.Context, cfg Config, b *broker.Broker, st *store.Store, process Process) (*Dispatcher, error) {
 	d := &Dispatcher{
 		cfg: cfg.withDefaults(), broker: b, store: st, process: process,
-		recorders: map[string]*recorder{}, draining: make(chan struct{}),
+		unrecorded: newUnrecorded(), recorders: map[string]*recorder{}, draining: make(chan struct{}),
 	}
 	for _, topic := range []string{TopicCaseReports, TopicImages, TopicUpdates} {
 		if err := b.CreateTopic(ctx, topic); err != nil {

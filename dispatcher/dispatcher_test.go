@@ -141,6 +141,26 @@ func TestSubmittedReportCompletes(t *testing.T) {
 	}, event)
 }
 
+// A process that is killed right after a 202 leaves a record that no row tells of.
+func TestRecordOfAnEarlierProcess(t *testing.T) {
+	dir := t.TempDir()
+	b, err := broker.Open(filepath.Join(dir, "topics"), broker.Options{})
+	require.NoError(t, err)
+	require.NoError(t, b.CreateTopic(t.Context(), dispatcher.TopicCaseReports))
+	r := report("CR-1")
+	payload, err := tasks.Submission{Kind: tasks.KindCaseReport, SHA256: r.Digest(), CaseReport: &r}.Encode()
+	require.NoError(t, err)
+	_, err = b.Publish(t.Context(), dispatcher.TopicCaseReports, broker.Message{Payload: payload})
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
+
+	h, _ := open(t, options{dir: dir})
+	receipt, err := h.Submit(t.Context(), r)
+	require.NoError(t, err)
+	require.True(t, receipt.Replayed, "the id is taken although no row told so at the start")
+	require.Equal(t, tasks.Completed, h.final(t, "CR-1").Status)
+}
+
 func TestServerMakesAnID(t *testing.T) {
 	h, _ := open(t, options{dir: t.TempDir()})
 	a, err := h.Submit(t.Context(), report(""))

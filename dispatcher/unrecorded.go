@@ -25,6 +25,10 @@ type entry struct {
 	err     error
 }
 
+func newUnrecorded() *unrecorded {
+	return &unrecorded{byKey: map[string]*entry{}, waiting: map[string][]*entry{}}
+}
+
 // claim returns the entry for key and whether the caller owns it and so has to
 // settle it; otherwise the caller waits for entry.done.
 func (u *unrecorded) claim(key string) (e *entry, owner bool) {
@@ -32,9 +36,6 @@ func (u *unrecorded) claim(key string) (e *entry, owner bool) {
 	defer u.mu.Unlock()
 	if e, ok := u.byKey[key]; ok {
 		return e, false
-	}
-	if u.byKey == nil {
-		u.byKey, u.waiting = map[string]*entry{}, map[string][]*entry{}
 	}
 	e = &entry{key: key, done: make(chan struct{})}
 	u.byKey[key] = e
