@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -80,10 +81,13 @@ func checkText(field, s string, limit int) *fieldFault {
 	return nil
 }
 
+// rfc3339 is stricter than package time, which takes a comma for the point and a
+// single digit for an hour.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
+
 // checkTime returns a fault unless s is a time as RFC 3339 writes it.
 func checkTime(field, s string) *fieldFault {
-	var t time.Time // its UnmarshalText is strict; time.Parse takes a comma for the point
-	if err := t.UnmarshalText([]byte(s)); err != nil {
+	if _, err := time.Parse(time.RFC3339, s); err != nil || !rfc3339.MatchString(s) {
 		return &fieldFault{field: field, detail: textNotTime}
 	}
 	return nil

@@ -86,13 +86,22 @@ func open(t testing.TB, options ...option) *service {
 	s.api = handlers.New(set.config, s.work, s.rows, s.blobs, slog.New(slog.NewJSONHandler(s.log, nil)))
 	s.serve(s.api.Server())
 	t.Cleanup(func() {
-		require.NoError(t, s.work.Close(ctx))
+		drain, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		require.NoError(t, s.work.Close(drain))
 		require.NoError(t, s.rows.Close())
 		require.NoError(t, s.broker.Close())
 		require.NoError(t, s.blobs.Close())
 		require.Empty(t, s.temps(), "files left half received")
 	})
 	return s
+}
+
+// on is the service for a sub-test.
+func (s *service) on(t testing.TB) *service {
+	sub := *s
+	sub.TB = t
+	return &sub
 }
 
 func (s *service) serve(server *http.Server) {

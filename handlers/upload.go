@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -89,7 +90,7 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 		return got, err
 	}
 	got, err = a.work.Submit(ctx, report)
-	return got, submitFault(err, report.ID)
+	return got, submitFault(err, cmp.Or(report.ID, got.ID))
 }
 
 // detached returns the request's context without its end, bounded anew.

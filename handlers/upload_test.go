@@ -158,6 +158,7 @@ func TestUploadWithoutParametersNamesBoth(t *testing.T) {
 		"empty form": s.request(http.MethodPost, "/upload-case-report", strings.NewReader(""), "Content-Type", "application/x-www-form-urlencoded"),
 	} {
 		t.Run(name, func(t *testing.T) {
+			s := s.on(t)
 			a := s.do(r).is(http.StatusBadRequest, "invalid-input")
 			require.Contains(t, a.get("detail"), "patientId")
 			require.Contains(t, a.get("detail"), "images")
