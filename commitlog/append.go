@@ -57,6 +57,10 @@ func (l *Log) Append(ctx context.Context, payloads ...[]byte) (first uint64, err
 	if err != nil || b == nil {
 		return first, err
 	}
+	if ctx.Done() == nil { // as common as it is cheaper than a select
+		<-b.done
+		return first, b.err
+	}
 	select {
 	case <-b.done:
 		return first, b.err

@@ -15,6 +15,8 @@ const (
 	// back. Without it the first one back would go to the disk alone and the others wait a whole commit.
 	gatherFor = 20 * time.Microsecond
 
+	largeBatch = 256 << 10 // on average: not worth zeroing ahead
+
 	// A buffer that a burst made large is let go after so many commits that needed little of it.
 	calmCommits = 256
 	calmBytes   = 512 << 10
@@ -22,17 +24,19 @@ const (
 
 // activeFile is the segment that the committer writes to.
 type activeFile struct {
-	seg    *segment
-	file   disk.File // opened with disk.Durable: a write that returns is on stable storage
-	sealed bool      // nothing was committed since the last seal, or since the segment began
-	last   int64     // time of the last batch
-	calm   int
+	seg     *segment
+	file    disk.File // opened with disk.Durable: a write that returns is on stable storage
+	sealed  bool      // nothing was committed since the last seal, or since the segment began
+	last    int64     // time of the last batch
+	commits int64     // since the segment began or was opened
+	bytes   int64     // likewise
+	calm    int
 }
 
-// fits says whether a batch of n bytes and a seal fit into the zeroed part. An empty segment takes a
+// fits says whether a batch of n bytes and a seal fit. An empty segment takes a
 // batch of any size, growing if it must.
 func (a *activeFile) fits(n int) bool {
-	return a.seg.end == a.seg.base || a.seg.size+int64(n)+batchBytes <= a.seg.capacity
+	return a.seg.end == a.seg.base || a.seg.size+int64(n)+batchBytes <= a.seg.limit
 }
 
 func (a *activeFile) close() error {
@@ -129,6 +133,8 @@ func (l *Log) commit(b *batch) error {
 		return fmt.Errorf("commit to %s: %w", filepath.Base(a.seg.path), err)
 	}
 	a.last, a.sealed = now, b.count == 0
+	a.commits++
+	a.bytes += int64(len(b.buf))
 	l.publish(decodeBatchHeader(b.buf))
 	return nil
 }
@@ -141,9 +147,17 @@ func (l *Log) publish(h batchHeader) {
 	l.end.Store(h.end())
 	l.announce()
 	l.state.Unlock()
-	if size > seg.capacity/4 {
-		l.keeper.prepareAhead(l.opts.nextCapacity(seg.capacity))
+	if size > seg.limit/4 {
+		l.keeper.prepareAhead(l.plan())
 	}
+}
+
+// plan says what the next segment shall be like. Zeroing ahead spares each commit a change of metadata,
+// about half of what a small commit takes, but writes everything twice; for large batches that is
+// the greater cost.
+func (l *Log) plan() plan {
+	a := &l.active
+	return plan{limit: l.opts.nextLimit(a.seg.limit), zero: a.bytes < largeBatch*max(a.commits, 1)}
 }
 
 // seal writes an empty batch after the last records, so that the next Open can tell damage to them
@@ -159,7 +173,7 @@ func (l *Log) seal() error {
 // to it, and only then is the old one sealed: a sealed segment always has a successor.
 func (l *Log) roll() error {
 	a := &l.active
-	next, err := l.keeper.next(l.opts.nextCapacity(a.seg.capacity))
+	next, err := l.keeper.next(l.plan())
 	if err != nil {
 		return fmt.Errorf("roll to a new segment: %w", err)
 	}
@@ -169,7 +183,7 @@ func (l *Log) roll() error {
 		return fmt.Errorf("roll to a new segment: %w", errors.Join(err, next.file.Close()))
 	}
 	old := *a
-	a.seg, a.file, a.sealed = seg, next.file, true
+	*a = activeFile{seg: seg, file: next.file, sealed: true, last: a.last, calm: a.calm}
 	l.state.Lock()
 	l.segments = append(l.segments, seg)
 	l.state.Unlock()

@@ -15,11 +15,11 @@
 // Integers are little-endian; checksums are CRC-32C.
 //
 //	segment   +--------+-------+-------+-----+----------------+
-//	          | header | batch | batch | ... | zeros           |   zeros only in the active one
+//	          | header | batch | batch | ... | zeros           |   zeros only while it is active
 //	          +--------+-------+-------+-----+----------------+
 //
-//	header    | "cplg" | version 4 | salt 8 | capacity 8 | 0 4 | crc 4 |                        32 bytes
-//	           0        4           8        16           24    28
+//	header    | "cplg" | version 4 | salt 8 | zeroed 8 | limit 8 | 0 28 | crc 4 |
+//	           0        4           8        16         24        32     60    64
 //
 //	batch     | salt 8 | crc 4 | length 4 | base 8 | time 8 | count 4 | 0 4 | record | record ... |
 //	           0        8       12         16       24       32        36    40

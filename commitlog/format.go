@@ -12,7 +12,7 @@ import (
 const (
 	segmentMagic   = "cplg"
 	formatVersion  = 1
-	headerBytes    = 32
+	headerBytes    = 64
 	batchBytes     = 40 // of a batch's header
 	recordOverhead = 4
 )
@@ -41,8 +41,9 @@ func isFormatError(err error) bool {
 
 // header is the start of a segment file.
 type header struct {
-	salt     uint64
-	capacity int64 // bytes zeroed ahead; an active segment is never shorter
+	salt   uint64
+	zeroed int64 // bytes written ahead; the file is never shorter while the segment is active
+	limit  int64 // size to which it may grow, unless a single batch is larger
 }
 
 func (h header) encode() []byte {
@@ -50,8 +51,9 @@ func (h header) encode() []byte {
 	copy(b, segmentMagic)
 	binary.LittleEndian.PutUint32(b[4:], formatVersion)
 	binary.LittleEndian.PutUint64(b[8:], h.salt)
-	binary.LittleEndian.PutUint64(b[16:], uint64(h.capacity))
-	binary.LittleEndian.PutUint32(b[28:], crc32.Checksum(b[:28], castagnoli))
+	binary.LittleEndian.PutUint64(b[16:], uint64(h.zeroed))
+	binary.LittleEndian.PutUint64(b[24:], uint64(h.limit))
+	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
 	return b
 }
 
@@ -59,14 +61,18 @@ func decodeHeader(b []byte) (header, error) {
 	if len(b) < headerBytes || string(b[:4]) != segmentMagic {
 		return header{}, errBadHeader
 	}
-	if binary.LittleEndian.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli) {
+	if binary.LittleEndian.Uint32(b[60:]) != crc32.Checksum(b[:60], castagnoli) {
 		return header{}, errBadHeader
 	}
 	if v := binary.LittleEndian.Uint32(b[4:]); v != formatVersion {
 		return header{}, fmt.Errorf("%w: %d, this program reads %d", errVersion, v, formatVersion)
 	}
-	h := header{salt: binary.LittleEndian.Uint64(b[8:]), capacity: int64(binary.LittleEndian.Uint64(b[16:]))}
-	if h.salt == 0 || h.capacity < headerBytes {
+	h := header{
+		salt:   binary.LittleEndian.Uint64(b[8:]),
+		zeroed: int64(binary.LittleEndian.Uint64(b[16:])),
+		limit:  int64(binary.LittleEndian.Uint64(b[24:])),
+	}
+	if h.salt == 0 || h.zeroed < headerBytes || h.limit < headerBytes {
 		return header{}, errBadHeader
 	}
 	return h, nil

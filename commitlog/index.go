@@ -104,7 +104,7 @@ func loadIndex(fsys disk.FS, s *segment) error {
 		return fmt.Errorf("read index: %w", err)
 	}
 	// A segment has at most one entry every indexEvery bytes; anything larger is not its index.
-	if size > indexHeaderBytes+4+indexEntryBytes*(max(s.capacity, s.size)/indexEvery+2) {
+	if size > indexHeaderBytes+4+indexEntryBytes*(s.size/indexEvery+2) {
 		return errBadIndex
 	}
 	b := make([]byte, size)

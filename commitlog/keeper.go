@@ -8,53 +8,55 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"casepress/disk"
 )
 
-const (
-	zeroChunk   = 1 << 20
-	tempSegment = "next" + segmentSuffix + tempSuffix
-)
+const tempSegment = "next" + segmentSuffix + tempSuffix
 
-// prepared is a zeroed segment file that waits under a temporary name.
+// plan is what a segment shall be like.
+type plan struct {
+	limit int64
+	zero  bool // write zeros ahead
+}
+
+// prepared is a segment file that waits under a temporary name.
 type prepared struct {
 	header header
 	temp   string
 	file   disk.File
 }
 
-// prepare makes a segment file: header and zeros, on stable storage.
-func prepare(fsys disk.FS, dir string, capacity int64) (*prepared, error) {
-	p := &prepared{
-		header: header{salt: newSalt(), capacity: capacity},
-		temp:   filepath.Join(dir, tempSegment),
-	}
+// prepare makes a segment file, on stable storage, with zeros up to its limit or as many as there are
+// when hurry turns true.
+func prepare(fsys disk.FS, dir string, want plan, hurry *atomic.Bool) (*prepared, error) {
+	p := &prepared{header: header{salt: newSalt(), limit: want.limit}, temp: filepath.Join(dir, tempSegment)}
 	f, err := fsys.OpenFile(p.temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC|disk.Durable, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("prepare segment: %w", err)
 	}
 	p.file = f
-	if err := p.fill(); err != nil {
+	if err := p.fill(want.zero, hurry); err != nil {
 		return nil, fmt.Errorf("prepare segment: %w", errors.Join(err, p.discard(fsys)))
 	}
 	return p, nil
 }
 
-// fill writes header and zeros. Each chunk is durable when it is written, so that a commit in between
-// never waits for more than one chunk.
-func (p *prepared) fill() error {
-	chunk := make([]byte, min(zeroChunk, p.header.capacity))
-	copy(chunk, p.header.encode())
-	for pos := int64(0); pos < p.header.capacity; {
-		n := min(int64(len(chunk)), p.header.capacity-pos)
-		if _, err := p.file.WriteAt(chunk[:n], pos); err != nil {
+// fill writes zeros, then the header that tells how many. Each chunk is durable when it is written, so
+// that a commit in between, or one that needs the segment, never waits for more than one chunk.
+func (p *prepared) fill(zero bool, hurry *atomic.Bool) error {
+	pos := int64(0)
+	for zero && pos < p.header.limit && !(pos > 0 && hurry.Load()) {
+		n := min(int64(len(zeros)), p.header.limit-pos)
+		if _, err := p.file.WriteAt(zeros[:n], pos); err != nil {
 			return err
 		}
-		if pos == 0 {
-			clear(chunk[:headerBytes])
-		}
 		pos += n
+	}
+	p.header.zeroed = max(pos, headerBytes)
+	if _, err := p.file.WriteAt(p.header.encode(), 0); err != nil {
+		return err
 	}
 	return p.file.Sync()
 }
@@ -91,11 +93,12 @@ type keeper struct {
 
 	making sync.Mutex // held while a segment is prepared
 	ready  *prepared
+	hurry  atomic.Bool // a commit waits for the segment
 
 	sealing sync.Mutex // held while a segment is sealed or dropped
 
 	mu     sync.Mutex
-	want   int64 // capacity to prepare, 0 for none
+	want   *plan // nil if nothing is asked for
 	toSeal []unsealedFile
 
 	wake     chan struct{}
@@ -115,10 +118,10 @@ func (k *keeper) rouse() {
 }
 
 // prepareAhead asks for a segment that will soon be needed.
-func (k *keeper) prepareAhead(capacity int64) {
+func (k *keeper) prepareAhead(p plan) {
 	k.mu.Lock()
-	asked := k.want != 0
-	k.want = capacity
+	asked := k.want != nil
+	k.want = &p
 	k.mu.Unlock()
 	if !asked {
 		k.rouse()
@@ -127,19 +130,21 @@ func (k *keeper) prepareAhead(capacity int64) {
 
 // next returns a prepared segment and prepares it now if it is not there. A failure to prepare ahead
 // shows only here, as the failure of the second try.
-func (k *keeper) next(capacity int64) (*prepared, error) {
+func (k *keeper) next(want plan) (*prepared, error) {
+	k.hurry.Store(true)
+	defer k.hurry.Store(false)
 	k.making.Lock()
 	defer k.making.Unlock()
 	p := k.ready
 	if p == nil {
 		var err error
-		if p, err = prepare(k.log.opts.FS, k.log.dir, capacity); err != nil {
+		if p, err = prepare(k.log.opts.FS, k.log.dir, want, &k.hurry); err != nil {
 			return nil, err
 		}
 	}
 	k.ready = nil
 	k.mu.Lock()
-	k.want = 0
+	k.want = nil
 	k.mu.Unlock()
 	return p, nil
 }
@@ -173,10 +178,10 @@ func (k *keeper) prepareWanted() {
 	k.mu.Lock()
 	want := k.want
 	k.mu.Unlock()
-	if want == 0 || k.ready != nil {
+	if want == nil || k.ready != nil {
 		return
 	}
-	if p, err := prepare(k.log.opts.FS, k.log.dir, want); err == nil {
+	if p, err := prepare(k.log.opts.FS, k.log.dir, *want, &k.hurry); err == nil {
 		k.ready = p
 	}
 }

@@ -329,7 +329,7 @@ func TestSegmentsTellBasesSizesAndTimes(t *testing.T) {
 	o := small(disktest.NewCrash(1))
 	o.Now = func() time.Time { now = now.Add(time.Second); return now }
 	l := mustOpen(t, logDir, o)
-	require.Equal(t, []commitlog.SegmentInfo{{Bytes: 32, Active: true}}, l.Segments())
+	require.Equal(t, []commitlog.SegmentInfo{{Bytes: 64, Active: true}}, l.Segments())
 	for range 50 {
 		_, err := l.Append(t.Context(), make([]byte, 300))
 		require.NoError(t, err)

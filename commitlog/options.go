@@ -63,10 +63,13 @@ func (o Options) withDefaults() (Options, error) {
 // batchLimit is the most bytes one Append may hand in.
 func (o Options) batchLimit() int { return max(o.BatchBytes, o.MaxRecordBytes+recordOverhead) }
 
-// nextCapacity is the size of the segment after one of this size; 0 stands for the first.
-func (o Options) nextCapacity(previous int64) int64 {
-	if previous == 0 {
+// nextLimit is the size of the segment after one of this size; 0 stands for the first.
+func (o Options) nextLimit(previous int64) int64 {
+	switch {
+	case previous == 0:
 		return min(firstSegmentBytes, o.SegmentBytes)
+	case previous > o.SegmentBytes/segmentGrowth:
+		return o.SegmentBytes
 	}
-	return min(previous*segmentGrowth, o.SegmentBytes)
+	return previous * segmentGrowth
 }

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"casepress/disk"
 )
 
 // create makes the first segment.
 func (l *Log) create() error {
-	p, err := prepare(l.opts.FS, l.dir, l.opts.nextCapacity(0))
+	p, err := prepare(l.opts.FS, l.dir, plan{limit: l.opts.nextLimit(0), zero: true}, new(atomic.Bool))
 	if err != nil {
 		return err
 	}

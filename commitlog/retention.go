@@ -134,7 +134,7 @@ func (l *Log) verifyIndex(s *segment) error {
 	l.keeper.sealing.Lock()
 	defer l.keeper.sealing.Unlock()
 	l.state.RLock()
-	again := segment{path: s.path, base: s.base, salt: s.salt, capacity: s.capacity, size: s.size}
+	again := segment{path: s.path, base: s.base, header: s.header, size: s.size}
 	l.state.RUnlock()
 	switch err := loadIndex(l.opts.FS, &again); {
 	case errors.Is(err, errBadIndex):

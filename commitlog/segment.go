@@ -25,20 +25,19 @@ type entry struct {
 // segment is what is known in memory about one segment file. Its fields are guarded by Log.state;
 // the slots of index below its length never change.
 type segment struct {
-	path     string // of the .log file
-	base     uint64
-	end      uint64 // next offset
-	salt     uint64
-	capacity int64
-	size     int64 // bytes of header and whole batches
-	first    int64 // time of the first batch with records
-	last     int64 // time of the last batch with records, in an empty segment that of the segment before
-	index    []entry
-	dropped  bool
+	path string // of the .log file
+	base uint64
+	end  uint64 // next offset
+	header
+	size    int64 // bytes of header and whole batches
+	first   int64 // time of the first batch with records
+	last    int64 // time of the last batch with records, in an empty segment that of the segment before
+	index   []entry
+	dropped bool
 }
 
 func newSegment(dir string, base uint64, h header) *segment {
-	return &segment{path: segmentPath(dir, base), base: base, end: base, salt: h.salt, capacity: h.capacity, size: headerBytes}
+	return &segment{path: segmentPath(dir, base), base: base, end: base, header: h, size: headerBytes}
 }
 
 func segmentPath(dir string, base uint64) string {

@@ -115,7 +115,7 @@ func (l *Log) checkNothingFollows(s *segment, size int64) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	if size < s.capacity {
+	if size < s.zeroed {
 		return &CorruptionError{File: s.path, Offset: size, Err: errShort}
 	}
 	return nil
