@@ -47,8 +47,14 @@ export function clear() {
 
 /** The digest of each photo, null where it cannot be read any more. */
 export async function digests(list) {
-  await work;
-  return Promise.all(list.map((p) => p.digest));
+  const all = [];
+  for (const photo of list) all.push(await digestOf(photo));
+  return all;
+}
+
+function digestOf(photo) {
+  photo.digest ??= sha256(photo.file).catch(() => null);
+  return photo.digest;
 }
 
 /** The 1-based position of the first photo that cannot be read any more, or 0. */
@@ -63,10 +69,10 @@ export async function firstUnreadable() {
   return 0;
 }
 
-/** A small picture of a photo for a list other than the form's. */
+/** A small picture of a photo for a list other than the form's, or null. */
 export function pictureOf(photo) {
   const drawn = photo.picture.querySelector('canvas');
-  if (!drawn) return h('span', { className: 'picture' });
+  if (!drawn) return null;
   const canvas = h('canvas', { width: drawn.width, height: drawn.height });
   canvas.getContext('2d').drawImage(drawn, 0, 0);
   return canvas;
@@ -87,8 +93,7 @@ async function prepare(photo) {
   } catch {
     photo.picture.replaceChildren(h('span', { className: 'blank', textContent: t('noPreview') }));
   }
-  photo.digest = sha256(photo.file).catch(() => null);
-  await photo.digest;
+  await digestOf(photo);
 }
 
 function update() {

@@ -69,7 +69,7 @@ function renderStored() {
   const { phase } = state;
   const marks = { draft: 'next', sending: 'now', confirming: 'now', waiting: 'held', refused: 'bad', stored: 'done' };
   if (!receiptOf(state)) marks.stored = 'next';
-  if (typeof state.checked === 'number') marks.stored = 'bad';
+  if (state.unknown || typeof state.checked === 'number') marks.stored = 'bad';
   step($('stepStored'), marks[phase], ['sending', 'confirming', 'waiting'].includes(phase));
   const [text, detail] = storedWords(state);
   // Not every percent, but that it began.
@@ -139,8 +139,8 @@ function renderWork() {
   const status = report?.status;
   const problems = report?.problems?.length ?? 0;
   const marks = { completed: problems ? 'held' : 'done', failed: 'bad', retrying: 'held' };
-  const mark = phase === 'stored' ? marks[status] ?? 'now' : 'next';
-  step($('stepWork'), unknown ? 'bad' : mark, mark === 'now');
+  const mark = phase === 'stored' && !unknown ? marks[status] ?? 'now' : 'next';
+  step($('stepWork'), mark, mark === 'now');
   const text = workWords(state);
   if (text !== $('workText').textContent && status !== 'processing') announce(text);
   fill($('workText'), text);
@@ -153,10 +153,10 @@ function renderWork() {
 }
 
 function renderPdf() {
-  const { phase, report } = state;
+  const { phase, report, unknown } = state;
   const ready = phase === 'stored' && report?.status === 'completed' && Boolean(report.report?.url);
   step($('stepPdf'), ready ? 'done' : 'next', false);
-  const known = phase === 'stored' ? t('pdfWaiting') : '';
+  const known = phase === 'stored' && !unknown ? t('pdfWaiting') : '';
   fill($('pdfText'), ready ? t('pdfReady', { pages: report.report.pages, size: size(report.report.bytes) }) : known);
   $('openPdf').hidden = !ready;
   if (ready) $('openPdf').href = report.report.url;

@@ -16,7 +16,7 @@ export function storedWords(state) {
     case 'waiting': return waitingWords(state);
     case 'refused': return refusedWords(state);
     case 'stored':
-      if (!receiptOf(state)) return ['', ''];
+      if (!receiptOf(state)) return [state.unknown ? t('unknown') : '', ''];
       return [t(typeof checked === 'number' ? 'storedOther' : 'stored'), ''];
     default: return [t('notYet'), ''];
   }
@@ -29,11 +29,10 @@ const waits = {
 function waitingWords({ why, until, problem }) {
   const seconds = Math.max(Math.ceil((until - Date.now()) / 1000), 0);
   const detail = [
-    why === 'strange' ? t('waitStrangeDetail') : problem?.detail,
-    t('waitKept'),
+    why === 'strange' ? t('waitStrangeDetail') : problem?.detail ?? t('waitKept'),
     why === 'offline' ? t('againOnline') : t('again', { seconds: number(seconds) }),
   ];
-  return [t(waits[why]), detail.filter(Boolean).join(' ')];
+  return [t(waits[why]), detail.join(t('gap'))];
 }
 
 function refusedWords({ status, problem }) {
@@ -46,8 +45,7 @@ function refusedWords({ status, problem }) {
 
 /** What the third step says. */
 export function workWords({ phase, report, unknown }) {
-  if (phase !== 'stored') return '';
-  if (unknown) return t('unknown');
+  if (phase !== 'stored' || unknown) return '';
   if (!report) return t('loading');
   const { done = 0, total = 0 } = report.progress ?? {};
   const problems = report.problems?.length ?? 0;

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { picture, truncated, text } from './pictures.mjs';
-import { plain, launch, open, close, fill, completed, report, countOf, uploads, said } from './browser.mjs';
+import { plain, launch, open, close, fill, completed, report, countOf, uploads, said, newPatient } from './browser.mjs';
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -105,6 +105,28 @@ test('pressing twice sends once', async () => {
   await completed(page);
   assert.equal(sent.length, 1);
   assert.equal(await countOf(page, patient), 1);
+  await close(page);
+});
+
+test('sending does not wait for the previews, and is verified all the same', async () => {
+  const page = await open(browser);
+  await page.fill('#patientId', newPatient());
+  const files = Array.from({ length: 8 }, (_, i) => picture(i + 70, { width: 2400, height: 1800 }));
+  await page.setInputFiles('#images', files);
+  await page.click('#send');
+  const stored = await completed(page);
+  assert.deepEqual(stored.images.map((i) => i.sha256), files.map(digest));
+  await page.waitForSelector('#verified[data-result="same"]');
+  await close(page);
+});
+
+test('an address of a report that does not exist says so', async () => {
+  const page = await open(browser);
+  await page.goto(new URL('#/00000000-0000-7000-8000-000000000000', page.url()).href);
+  await page.waitForSelector('#stepStored[data-mark="bad"]');
+  assert.equal(await said(page, '#storedText'), 'This server does not know this report.');
+  await page.click('#another');
+  await page.waitForSelector('#send:visible');
   await close(page);
 });
 
@@ -294,6 +316,8 @@ test('the page speaks Chinese, and so does the server', async () => {
   assert.equal(await said(chinese, 'h1'), '病例报告');
   const marked = await chinese.locator('[data-t]').evaluateAll((nodes) => nodes.filter((n) => n.textContent === 'undefined').map((n) => n.dataset.t));
   assert.deepEqual(marked, []);
+  const [en, zh] = await chinese.evaluate(async () => Object.values((await import('/texts.js')).texts).map((t) => Object.keys(t)));
+  assert.deepEqual(zh, en);
   await close(chinese);
 });
 
