@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -11,55 +10,30 @@ import (
 	"casepress/tasks/report/font"
 )
 
-// codes are the 16-bit codes under which a document's characters stand in its PDF:
-// a character's own number, or, for those beyond the Basic Multilingual Plane
-// (rare names are), one of the private-use area, which clean text never contains.
-// The PDF's ToUnicode map leads back to the characters themselves.
+// codes are the 16-bit codes under which a document's characters stand in its PDF,
+// in the order of their first appearance. The PDF's ToUnicode map leads back from
+// them to the characters themselves, also to those beyond the Basic Multilingual
+// Plane, as some names need them.
 type codes struct {
-	runes map[uint16]rune
-	far   map[rune]uint16
+	runes []rune // the i-th has the code font.Code(i)
+	index map[rune]int
 }
 
-// The private-use area.
-const (
-	privateFirst = 0xe000
-	privateLast  = 0xf8ff
-)
+func newCodes() *codes { return &codes{index: map[rune]int{}} }
 
-func newCodes() *codes {
-	return &codes{runes: map[uint16]rune{}, far: map[rune]uint16{}}
-}
-
-// add gives every character of clean text its code. It panics if the private-use
-// area overflows, which takes more far characters than exist in the typeface.
+// add gives every character of clean text its code.
 func (c *codes) add(s string) {
 	for _, r := range s {
-		code := uint16(r)
-		if r > 0xffff {
-			known := false
-			if code, known = c.far[r]; !known {
-				code = privateFirst + uint16(len(c.far))
-				if code > privateLast {
-					panic("too many characters beyond the Basic Multilingual Plane")
-				}
-				c.far[r] = code
-			}
+		if _, known := c.index[r]; !known {
+			c.index[r] = len(c.runes)
+			c.runes = append(c.runes, r)
 		}
-		c.runes[code] = r
 	}
 }
 
-// encode returns s with every character replaced by its code.
+// encode returns text that was added with every character replaced by its code.
 func (c *codes) encode(s string) string {
-	if len(c.far) == 0 {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if code, far := c.far[r]; far {
-			return rune(code)
-		}
-		return r
-	}, s)
+	return strings.Map(func(r rune) rune { return rune(font.Code(c.index[r])) }, s)
 }
 
 // font returns a typeface that holds just these characters.
@@ -73,14 +47,16 @@ func (c *codes) toUnicode() []byte {
 		"/CIDSystemInfo <</Registry (Adobe) /Ordering (UCS) /Supplement 0>> def\n" +
 		"/CMapName /Adobe-Identity-UCS def\n/CMapType 2 def\n" +
 		"1 begincodespacerange\n<0000> <FFFF>\nendcodespacerange\n")
-	for block := range slices.Chunk(slices.Sorted(maps.Keys(c.runes)), 100) {
+	i := 0
+	for block := range slices.Chunk(c.runes, 100) {
 		fmt.Fprintf(&b, "%d beginbfchar\n", len(block))
-		for _, code := range block {
-			fmt.Fprintf(&b, "<%04X> <", code)
-			for _, unit := range utf16.Encode([]rune{c.runes[code]}) {
+		for _, r := range block {
+			fmt.Fprintf(&b, "<%04X> <", font.Code(i))
+			for _, unit := range utf16.Encode([]rune{r}) {
 				fmt.Fprintf(&b, "%04X", unit)
 			}
 			b.WriteString(">\n")
+			i++
 		}
 		b.WriteString("endbfchar\n")
 	}

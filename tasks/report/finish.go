@@ -81,7 +81,7 @@ func readFile(raw []byte) (file, error) {
 func (f file) head(n int) []byte {
 	head, _, _ := bytes.Cut(f.raw[f.offsets[n]:min(f.table, f.offsets[n]+1000)], []byte("stream\n"))
 	head, _, _ = bytes.Cut(head, []byte("endobj"))
-	return append(bytes.TrimSpace(head), '\n')
+	return head
 }
 
 // count returns how many objects say so in their beginning.

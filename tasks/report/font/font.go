@@ -20,7 +20,8 @@ import (
 var notoSansSC []byte
 
 // NotoSansSC returns the embedded typeface. It covers simplified and traditional
-// Chinese, kana, Western European Latin, Greek and Russian.
+// Chinese, kana, Western European and Vietnamese Latin, Russian, and Greek without
+// accents; not the rest of Europe's Latin (č, ł, ő), nor Hangul, Arabic or emoji.
 var NotoSansSC = sync.OnceValue(func() *Font {
 	f, err := Parse(notoSansSC)
 	if err != nil {

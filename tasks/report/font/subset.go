@@ -10,9 +10,23 @@ import (
 	"slices"
 )
 
-// maxSegments is how many runs of codes a cmap of format 4 can hold in its 16-bit
-// length.
-const maxSegments = (1<<16 - 1 - 16) / 8
+// Characters stand in a cut font, and so in the document, under codes of two bytes
+// that have nothing to do with their numbers: the first one under firstCode, each
+// further one codeStep on. The step leaves a gap between any two, because gofpdf's
+// table of widths takes cubic time over a run of neighbours: 4,000 characters in
+// the order of the alphabet would keep it busy for a minute.
+const (
+	firstCode = 0x100
+	codeStep  = 2
+)
+
+// MaxRunes is how many characters a cut font can hold: the table of codes has a
+// 16-bit length. All codes lie below the surrogates, so that each is a character in
+// the eyes of gofpdf.
+const MaxRunes = 16_000
+
+// Code returns the code of the i-th character of a cut font.
+func Code(i int) uint16 { return uint16(firstCode + codeStep*i) }
 
 // glyphOut is one glyph of the file being cut.
 type glyphOut struct {
@@ -28,29 +42,26 @@ type cut struct {
 	index  map[int]uint16 // glyph of from -> glyph here
 }
 
-// Subset returns a TrueType file with the glyphs of runes only, where codes says
-// under which 16-bit code each is found: a rune's own number where it fits, any
-// free one where not. The file is the same for the same codes. Glyph 0 is the
-// empty box. A rune that [Font.Has] denies is an error.
-func (f *Font) Subset(codes map[uint16]rune) ([]byte, error) {
+// Subset returns a TrueType file that holds the glyphs of runes only, runes[i]
+// under [Code](i). Glyph 0 is the empty box. A rune that [Font.Has] denies is an
+// error, and so are more than [MaxRunes].
+func (f *Font) Subset(runes []rune) ([]byte, error) {
+	if len(runes) > MaxRunes {
+		return nil, fmt.Errorf("cut font: %d characters, at most %d fit", len(runes), MaxRunes)
+	}
 	c := &cut{from: f, index: map[int]uint16{}}
 	if _, err := c.copy(0); err != nil {
 		return nil, fmt.Errorf("cut font: %w", err)
 	}
-	sorted := slices.Sorted(maps.Keys(codes))
-	glyphs := make([]uint16, len(sorted))
-	for i, code := range sorted {
-		g, err := c.add(codes[code])
+	glyphs := make([]uint16, len(runes))
+	for i, r := range runes {
+		g, err := c.add(r)
 		if err != nil {
-			return nil, fmt.Errorf("cut font: U+%04X: %w", codes[code], err)
+			return nil, fmt.Errorf("cut font: U+%04X: %w", r, err)
 		}
 		glyphs[i] = g
 	}
-	cmap, err := cmapOf(sorted, glyphs)
-	if err != nil {
-		return nil, fmt.Errorf("cut font: %w", err)
-	}
-	return c.assemble(cmap), nil
+	return c.assemble(cmapOf(glyphs)), nil
 }
 
 // add returns the new glyph for r, composing it if the file has none.
@@ -171,42 +182,28 @@ func checksum(t []byte) (sum uint32) {
 	return sum + binary.BigEndian.Uint32(rest[:])
 }
 
-// cmapOf returns a cmap with one Windows Unicode table of format 4, one segment a
-// run of codes whose glyphs run along:
+// cmapOf returns a cmap with one Windows Unicode table of format 4, all codes in
+// one segment with a list of glyphs, 0 in the gaps:
 //
 //	0(2) tables(2) 3(2) 1(2) offset(4) | 4(2) length(2) language(2) 2*segments(2) hints(6)
-//	last codes | 0(2) | first codes | deltas | range offsets, all 0
-func cmapOf(codes, glyphs []uint16) ([]byte, error) {
-	type segment struct{ first, last, delta uint16 }
-	var segments []segment
-	for i, code := range codes {
-		delta := glyphs[i] - code
-		if n := len(segments); n > 0 && segments[n-1].last+1 == code && segments[n-1].delta == delta {
-			segments[n-1].last = code
-			continue
-		}
-		segments = append(segments, segment{code, code, delta})
+//	last codes(2x2) | 0(2) | first codes(2x2) | deltas(2x2) | range offsets(2x2) | glyphs
+//
+// The second segment is the end mark that the format wants.
+func cmapOf(glyphs []uint16) []byte {
+	const segments, end = 2, 0xffff
+	list := make([]uint16, max(1, codeStep*len(glyphs)-1))
+	for i, g := range glyphs {
+		list[codeStep*i] = g
 	}
-	segments = append(segments, segment{0xffff, 0xffff, 1})
-	if len(segments) > maxSegments {
-		return nil, fmt.Errorf("%d runs of characters, at most %d fit", len(segments), maxSegments)
+	last := uint16(firstCode + len(list) - 1)
+	words := []uint16{
+		0, 1, 3, 1, 0, 12,
+		4, uint16(16 + 8*segments + 2*len(list)), 0, 2 * segments, 0, 0, 0,
+		last, end, 0, firstCode, end, 0, 1, 2 * segments, 0,
 	}
-	n := uint16(len(segments))
-	words := []uint16{0, 1, 3, 1, 0, 12, 4, 16 + 8*n, 0, 2 * n, 0, 0, 0}
-	for _, s := range segments {
-		words = append(words, s.last)
-	}
-	words = append(words, 0)
-	for _, s := range segments {
-		words = append(words, s.first)
-	}
-	for _, s := range segments {
-		words = append(words, s.delta)
-	}
-	words = append(words, make([]uint16, n)...)
 	var b []byte
-	for _, w := range words {
+	for _, w := range append(words, list...) {
 		b = binary.BigEndian.AppendUint16(b, w)
 	}
-	return b, nil
+	return b
 }
