@@ -59,8 +59,7 @@ func (t ImageProcessingTask) Run(ctx context.Context, progress func(done, total 
 			if err := t.image(groupCtx, i, &works[i]); err != nil {
 				return fmt.Errorf("image %d: %w", i+1, err)
 			}
-			steps.step()
-			return nil
+			return steps.step()
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -76,7 +75,9 @@ func (t ImageProcessingTask) Run(ctx context.Context, progress func(done, total 
 	if err := t.render(ctx, works, &res); err != nil {
 		return Result{}, fmt.Errorf("case report %s: %w", t.Report.ID, err)
 	}
-	steps.step()
+	if err := steps.step(); err != nil {
+		return Result{}, fmt.Errorf("case report %s: %w", t.Report.ID, err)
+	}
 	return res, nil
 }
 
@@ -95,13 +96,21 @@ type counter struct {
 	report func(done, total int)
 }
 
-func (c *counter) step() {
+// step counts one more. A panic of report becomes an error: it would end the
+// process in a goroutine where nobody else recovers.
+func (c *counter) step() (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("tell progress: panic: %v", r)
+		}
+	}()
 	c.done++
 	if c.report != nil {
 		c.report(c.done, c.total)
 	}
+	return nil
 }
 
 // imageWork is what became of one image, and what the PDF says of it.

@@ -1,0 +1,23 @@
+package tasks
+
+import (
+	"bytes"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestImageContainsPanics(t *testing.T) {
+	var log bytes.Buffer
+	job := ImageProcessingTask{ // without a blob store
+		Report: CaseReport{ID: "R1", PatientID: "P001", Images: make([]Image, 2)},
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	}
+	var w imageWork
+	require.NoError(t, job.image(t.Context(), 1, &w))
+	require.Equal(t, 2, w.problem.Image)
+	require.Equal(t, CodeInternal, w.problem.Code)
+	require.Contains(t, log.String(), "report=R1 image=2")
+	require.NotContains(t, log.String(), "P001")
+}

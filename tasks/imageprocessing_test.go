@@ -1,0 +1,198 @@
+package tasks_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"casepress/blob"
+	"casepress/disk"
+	"casepress/tasks"
+	"casepress/tasks/picture"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func openBlobs(t testing.TB) (*blob.Store, string) {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := blob.Open(dir, disk.OS)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s, dir
+}
+
+func photo(t testing.TB, w, h int, c color.Color) []byte {
+	t.Helper()
+	img := image.NewNRGBA(image.Rect(0, 0, w, h))
+	for y := range h {
+		for x := range w {
+			img.Set(x, y, c)
+		}
+	}
+	var buf bytes.Buffer
+	require.NoError(t, jpeg.Encode(&buf, img, nil))
+	return buf.Bytes()
+}
+
+// task returns a task whose images are stored already.
+func task(t testing.TB, blobs *blob.Store, images ...[]byte) tasks.ImageProcessingTask {
+	t.Helper()
+	r := tasks.CaseReport{ID: "R1", PatientID: "P001", VisitID: "V1", Notes: "体温 36.8℃"}
+	for i, b := range images {
+		key, n, err := blobs.Put(t.Context(), bytes.NewReader(b))
+		require.NoError(t, err)
+		r.Images = append(r.Images, tasks.Image{ImageID: fmt.Sprint("IMG", i+1), SHA256: string(key), Bytes: n})
+	}
+	return tasks.ImageProcessingTask{
+		Report: r, SHA256: r.Digest(), Sequence: 7, ReceivedAt: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC),
+		Blobs: blobs, Budget: picture.NewBudget(picture.DefaultBudget),
+	}
+}
+
+func content(t testing.TB, blobs *blob.Store, o tasks.Output) []byte {
+	t.Helper()
+	b, err := blobs.Open(t.Context(), blob.Key(o.SHA256))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	require.Equal(t, o.Bytes, b.Size())
+	data := make([]byte, b.Size())
+	_, err = b.ReadAt(data, 0)
+	require.NoError(t, err)
+	return data
+}
+
+func TestRun(t *testing.T) {
+	blobs, _ := openBlobs(t)
+	job := task(t, blobs, photo(t, 2000, 1000, color.White), photo(t, 30, 60, color.Black))
+	var steps [][2]int
+	res, err := job.Run(t.Context(), func(done, total int) { steps = append(steps, [2]int{done, total}) })
+	require.NoError(t, err)
+	require.Equal(t, [][2]int{{1, 3}, {2, 3}, {3, 3}}, steps)
+	require.Equal(t, []tasks.Problem{}, res.Problems)
+	require.Equal(t, 3, res.Report.Pages)
+	require.Equal(t, [2]int{1600, 800}, [2]int{res.Images[0].Width, res.Images[0].Height})
+	require.Equal(t, [2]int{30, 60}, [2]int{res.Images[1].Width, res.Images[1].Height})
+	pdf := content(t, blobs, res.Report.Output)
+	require.True(t, bytes.HasPrefix(pdf, []byte("%PDF-")))
+	for _, img := range res.Images {
+		require.Contains(t, string(pdf), string(content(t, blobs, img.Full)), "embedded untouched")
+		thumb, err := jpeg.DecodeConfig(bytes.NewReader(content(t, blobs, img.Thumb)))
+		require.NoError(t, err)
+		require.LessOrEqual(t, max(thumb.Width, thumb.Height), 320)
+	}
+}
+
+func TestRunAgainMakesTheSame(t *testing.T) {
+	blobs, dir := openBlobs(t)
+	job := task(t, blobs, photo(t, 40, 30, color.White), []byte("no photo"), photo(t, 40, 30, color.Black))
+	first, err := job.Run(t.Context(), nil)
+	require.NoError(t, err)
+	files := countFiles(t, dir)
+	job.Parallel = 1
+	second, err := job.Run(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, first, second)
+	require.Equal(t, files, countFiles(t, dir))
+}
+
+func countFiles(t testing.TB, dir string) (n int) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			n++
+		}
+		return err
+	}))
+	return n
+}
+
+func TestRunImageProblems(t *testing.T) {
+	blobs, _ := openBlobs(t)
+	whole := photo(t, 400, 400, color.White)
+	job := task(t, blobs, []byte("no photo"), photo(t, 40, 30, color.Black), whole[:len(whole)/2])
+	job.Report.Notes = "😀"
+	res, err := job.Run(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, 4, res.Report.Pages)
+	var got []string
+	for _, p := range res.Problems {
+		got = append(got, fmt.Sprint(p.Image, " ", p.Code))
+	}
+	require.Equal(t, []string{"1 image-format-unknown", "3 image-undecodable", "0 text-characters-unshowable"}, got)
+	require.Zero(t, res.Images[0])
+	require.NotZero(t, res.Images[1])
+	require.Zero(t, res.Images[2])
+}
+
+func TestRunErrorsAreWorthAnotherAttempt(t *testing.T) {
+	blobs, _ := openBlobs(t)
+	job := task(t, blobs, photo(t, 40, 30, color.White))
+	t.Run("original gone", func(t *testing.T) {
+		job := job
+		job.Report.Images = []tasks.Image{{ImageID: "IMG1", SHA256: fmt.Sprintf("%064x", 1)}}
+		_, err := job.Run(t.Context(), nil)
+		require.ErrorIs(t, err, blob.ErrNotFound)
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		why := errors.New("shutting down")
+		cancel(why)
+		_, err := job.Run(ctx, nil)
+		require.Error(t, err)
+	})
+	t.Run("cancelled while others use the budget", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		release, err := job.Budget.Acquire(ctx, picture.DefaultBudget)
+		require.NoError(t, err)
+		defer release()
+		result := make(chan error)
+		go func() {
+			_, err := job.Run(ctx, nil)
+			result <- err
+		}()
+		cancel()
+		require.ErrorIs(t, <-result, context.Canceled)
+	})
+}
+
+func TestRunContainsPanicsOfProgress(t *testing.T) {
+	blobs, _ := openBlobs(t)
+	job := task(t, blobs, photo(t, 40, 30, color.White))
+	_, err := job.Run(t.Context(), func(int, int) { panic("a bug") })
+	require.ErrorContains(t, err, "a bug")
+}
+
+func TestRunWithoutImages(t *testing.T) {
+	blobs, _ := openBlobs(t)
+	res, err := task(t, blobs).Run(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, res.Report.Pages)
+	require.Equal(t, []tasks.ImageResult{}, res.Images)
+}
+
+func TestRunManyAtOnce(t *testing.T) {
+	blobs, _ := openBlobs(t)
+	var images [][]byte
+	for i := range 12 {
+		images = append(images, photo(t, 300, 200, color.Gray{uint8(20 * i)}))
+	}
+	job := task(t, blobs, images...)
+	job.Parallel = 4
+	job.Budget = picture.NewBudget(1) // every image alone
+	res, err := job.Run(t.Context(), nil)
+	require.NoError(t, err)
+	require.Empty(t, res.Problems)
+	require.Equal(t, 2+12, res.Report.Pages, "the table takes two pages")
+}
