@@ -8,24 +8,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/blob"
-	"casepress/broker"
 	"casepress/disk"
-	"casepress/dispatcher"
-	"casepress/handlers"
 	"casepress/store"
 	"casepress/tasks"
 )
@@ -136,25 +129,16 @@ func readAccepted(r *bufio.Reader) error {
 // IMG007 in place.
 func acceptService(b *testing.B, fsys disk.FS) (address string) {
 	dir := b.TempDir()
-	blobs, err := blob.Open(filepath.Join(dir, "blobs"), disk.OS)
-	require.NoError(b, err)
-	brk, err := broker.Open(filepath.Join(dir, "topics"), broker.Options{FS: fsys})
-	require.NoError(b, err)
-	rows, err := store.Open(b.Context(), filepath.Join(dir, "casepress.db"))
-	require.NoError(b, err)
 	idle := func(ctx context.Context, _ store.Row, _ func(int, int)) (tasks.Result, error) {
 		<-ctx.Done()
 		return tasks.Result{}, ctx.Err()
 	}
-	work, err := dispatcher.Start(b.Context(), dispatcher.Config{MaxUnrecorded: 1 << 30, TaskTimeout: time.Hour}, brk, rows, idle)
+	p, err := assemble(b.Context(), dir, fsys, dir, idle)
 	require.NoError(b, err)
-	api := handlers.New(handlers.Config{DataDir: dir, MinFreeDisk: -1, MaxBacklogAge: -1}, work, rows, blobs, slog.New(slog.DiscardHandler))
-	server := httptest.NewServer(api)
+	server := httptest.NewServer(p.api)
 	b.Cleanup(func() {
 		server.Close()
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		require.NoError(b, errors.Join(work.Close(ctx), rows.Close(), brk.Close(), blobs.Close()))
+		require.NoError(b, p.close())
 	})
 	image, err := http.NewRequest(http.MethodPut, server.URL+"/images/IMG007?patientId=P001", bytes.NewReader(newPicture(b)))
 	require.NoError(b, err)
