@@ -54,10 +54,11 @@ function step(node, mark, now) {
 }
 
 function renderDevice() {
-  const { phase, count, bytes, checked } = state;
+  const { phase, count, bytes, checked, report } = state;
   const draft = phase === 'draft' || phase === 'refused';
   step($('stepDevice'), draft ? 'now' : 'done', draft);
-  const kept = phase === 'stored' && checked === 'same' ? t('deviceKept') : '';
+  // With a problem among them, a photo may have to be sent once more.
+  const kept = checked === 'same' && !report?.problems?.length ? t('deviceKept') : '';
   const some = count ? t('deviceSome', { n: count, size: size(bytes) }) : t('deviceNone');
   $('deviceText').textContent = phase === 'stored' ? kept : some;
   $('deviceText').hidden = !$('deviceText').textContent;
