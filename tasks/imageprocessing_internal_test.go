@@ -3,6 +3,7 @@ package tasks
 import (
 	"bytes"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,7 +12,7 @@ import (
 func TestImageContainsPanics(t *testing.T) {
 	var log bytes.Buffer
 	job := ImageProcessingTask{ // without a blob store
-		Report: CaseReport{ID: "R1", PatientID: "P001", Images: make([]Image, 2)},
+		Report: CaseReport{ID: "R1", PatientID: "P001", Images: []Image{{}, {SHA256: strings.Repeat("0", 64)}}},
 		Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	}
 	var w imageWork

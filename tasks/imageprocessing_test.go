@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/jpeg"
 	"os"
 	"path/filepath"
@@ -36,11 +37,7 @@ func openBlobs(t testing.TB) (*blob.Store, string) {
 func photo(t testing.TB, w, h int, c color.Color) []byte {
 	t.Helper()
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
-	for y := range h {
-		for x := range w {
-			img.Set(x, y, c)
-		}
-	}
+	draw.Draw(img, img.Rect, image.NewUniform(c), image.Point{}, draw.Src)
 	var buf bytes.Buffer
 	require.NoError(t, jpeg.Encode(&buf, img, nil))
 	return buf.Bytes()
@@ -75,14 +72,15 @@ func content(t testing.TB, blobs *blob.Store, o tasks.Output) []byte {
 
 func TestRun(t *testing.T) {
 	blobs, _ := openBlobs(t)
-	job := task(t, blobs, photo(t, 2000, 1000, color.White), photo(t, 30, 60, color.Black))
+	job := task(t, blobs, photo(t, 300, 150, color.White), photo(t, 30, 60, color.Black))
+	job.Pictures = picture.Options{MaxSide: 200, ThumbSide: 50}
 	var steps [][2]int
 	res, err := job.Run(t.Context(), func(done, total int) { steps = append(steps, [2]int{done, total}) })
 	require.NoError(t, err)
 	require.Equal(t, [][2]int{{1, 3}, {2, 3}, {3, 3}}, steps)
 	require.Equal(t, []tasks.Problem{}, res.Problems)
 	require.Equal(t, 3, res.Report.Pages)
-	require.Equal(t, [2]int{1600, 800}, [2]int{res.Images[0].Width, res.Images[0].Height})
+	require.Equal(t, [2]int{200, 100}, [2]int{res.Images[0].Width, res.Images[0].Height})
 	require.Equal(t, [2]int{30, 60}, [2]int{res.Images[1].Width, res.Images[1].Height})
 	pdf := content(t, blobs, res.Report.Output)
 	require.True(t, bytes.HasPrefix(pdf, []byte("%PDF-")))
@@ -90,7 +88,7 @@ func TestRun(t *testing.T) {
 		require.Contains(t, string(pdf), string(content(t, blobs, img.Full)), "embedded untouched")
 		thumb, err := jpeg.DecodeConfig(bytes.NewReader(content(t, blobs, img.Thumb)))
 		require.NoError(t, err)
-		require.LessOrEqual(t, max(thumb.Width, thumb.Height), 320)
+		require.LessOrEqual(t, max(thumb.Width, thumb.Height), 50)
 	}
 }
 
@@ -186,7 +184,7 @@ func TestRunManyAtOnce(t *testing.T) {
 	blobs, _ := openBlobs(t)
 	var images [][]byte
 	for i := range 12 {
-		images = append(images, photo(t, 300, 200, color.Gray{uint8(20 * i)}))
+		images = append(images, photo(t, 60, 40, color.Gray{uint8(20 * i)}))
 	}
 	job := task(t, blobs, images...)
 	job.Parallel = 4

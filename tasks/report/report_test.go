@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/jpeg"
 	"io"
 	"os"
@@ -32,11 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func photo(t testing.TB, w, h int, c color.Color) []byte {
 	t.Helper()
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
-	for y := range h {
-		for x := range w {
-			img.Set(x, y, c)
-		}
-	}
+	draw.Draw(img, img.Rect, image.NewUniform(c), image.Point{}, draw.Src)
 	var buf bytes.Buffer
 	require.NoError(t, jpeg.Encode(&buf, img, nil))
 	return buf.Bytes()
@@ -198,10 +195,10 @@ func TestRenderIsTheSameEveryTime(t *testing.T) {
 	d.Notes = "患者 abc 𬭎 10⁹ 😀"
 	first, _ := render(t, d)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	for _, procs := range []int{1, 2, 7} {
+	for _, procs := range []int{1, 7} {
 		runtime.GOMAXPROCS(procs)
 		var group errgroup.Group
-		for range 4 {
+		for range 2 {
 			group.Go(func() error {
 				var buf bytes.Buffer
 				if _, err := report.Render(&buf, d); err != nil {
@@ -258,7 +255,7 @@ type errReader struct{}
 func (errReader) Read([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestRenderOddSizesAndLengths(t *testing.T) {
-	for _, c := range []struct{ w, h int }{{1, 1}, {1600, 1}, {1, 1600}, {1600, 400}, {1600, 1600}} {
+	for _, c := range []struct{ w, h int }{{1, 1}, {1600, 1}, {1, 1600}, {1600, 400}, {300, 300}} {
 		img := shown(photo(t, c.w, c.h, color.White), strings.Repeat("W", 64), c.w, c.h)
 		img.Name = strings.Repeat("很长的名字", 60) + ".jpg"
 		d := document(img)
