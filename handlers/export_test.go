@@ -1,6 +1,10 @@
 package handlers
 
-import "github.com/gin-gonic/gin"
+import (
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
 
 // Routes lists what the engine serves.
 func Routes(a *API) gin.RoutesInfo { return a.engine.Routes() }
@@ -21,4 +25,19 @@ func PagePaths() []string {
 		paths = append(paths, path)
 	}
 	return paths
+}
+
+// Handle adds a route.
+func Handle(a *API, path string, h gin.HandlerFunc) { a.engine.GET(path, h) }
+
+// Forget makes admission measure anew.
+func Forget(a *API) {
+	a.admission.free.forget()
+	a.admission.backlog.forget()
+}
+
+func (c *cached[T]) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = time.Time{}
 }

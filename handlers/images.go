@@ -67,7 +67,7 @@ func (a *API) acceptImage(r *http.Request, patientID, imageID string) (img tasks
 	if err != nil {
 		return img, false, err
 	}
-	staged, err := a.blobs.Stage(r.Context(), digests.reading(r.Body))
+	staged, err := a.blobs.Stage(reading(r), digests.reading(r.Body))
 	if err != nil {
 		return img, false, err
 	}

@@ -23,6 +23,7 @@ func (a *API) readMultipart(f *form, r *http.Request) error {
 	if err != nil {
 		return malformed(err)
 	}
+	ctx := reading(r)
 	for {
 		part, err := parts.NextPart()
 		if err == io.EOF { // bare, after the closing boundary; a wrapped one means cut short
@@ -31,7 +32,7 @@ func (a *API) readMultipart(f *form, r *http.Request) error {
 		if err != nil {
 			return malformed(err)
 		}
-		if err := a.readPart(r.Context(), f, part); err != nil {
+		if err := a.readPart(ctx, f, part); err != nil {
 			return err
 		}
 	}

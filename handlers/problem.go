@@ -149,7 +149,7 @@ func (a *API) fail(c *gin.Context, err error) {
 	if len(details) > 0 {
 		p.Detail = sentences(l, details)
 	}
-	if handsIn(c.Request.Method) {
+	if handsIn(c) {
 		p.Stored = new(bool)
 	}
 
@@ -168,10 +168,11 @@ func (a *API) fail(c *gin.Context, err error) {
 	writeJSON(c, kind.status, "application/problem+json", p)
 }
 
-// handsIn reports whether a request of this method may carry content whose fate
-// the client has to know.
-func handsIn(method string) bool {
-	return method == http.MethodPost || method == http.MethodPut
+// handsIn reports whether a request may carry content whose fate the client has
+// to know, be it to a misspelt address.
+func handsIn(c *gin.Context) bool {
+	method := c.Request.Method
+	return (method == http.MethodPost || method == http.MethodPut) && c.FullPath() != routeRetry
 }
 
 func setRetryAfter(h http.Header, d time.Duration) {

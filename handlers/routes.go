@@ -6,10 +6,11 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// Routes that take in work.
+// Routes that other parts of the package speak of.
 const (
 	routeUpload = "/upload-case-report"
 	routeImage  = "/images/:imageId"
+	routeRetry  = "/case-reports/:id/retry"
 )
 
 // newEngine returns an engine that observes, recovers and answers what no route
@@ -36,7 +37,7 @@ func (a *API) routes() *gin.Engine {
 	get(e, "/case-reports/:id", a.caseReport)
 	get(e, "/case-reports/:id/report.pdf", a.reportPDF)
 	get(e, "/case-reports/:id/images/:n", a.reportImage)
-	e.POST("/case-reports/:id/retry", a.retry)
+	e.POST(routeRetry, a.retry)
 
 	get(e, "/healthz", a.healthz)
 	get(e, "/readyz", a.readyz)

@@ -7,12 +7,12 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -50,6 +50,7 @@ type settings struct {
 	process func(*service) dispatcher.Process
 	retries int
 	fs      disk.FS
+	alone   bool
 }
 
 type option func(*settings)
@@ -62,6 +63,9 @@ func processing(p dispatcher.Process) option {
 
 func attempts(n int) option { return func(s *settings) { s.retries = n } }
 
+// alone keeps other tests from running meanwhile.
+func alone(s *settings) { s.alone = true }
+
 func blobsOn(fs disk.FS) option { return func(s *settings) { s.fs = fs } }
 
 func open(t testing.TB, options ...option) *service {
@@ -71,7 +75,10 @@ func open(t testing.TB, options ...option) *service {
 	for _, o := range options {
 		o(&set)
 	}
-	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{}}
+	if t, ok := t.(*testing.T); ok && !set.alone {
+		t.Parallel()
+	}
+	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{written: make(chan struct{})}}
 	ctx := context.Background()
 	var err error
 	s.blobs, err = blob.Open(filepath.Join(s.dir, "blobs"), set.fs)
@@ -179,20 +186,43 @@ func photo(shade uint8) []byte {
 
 // logBuffer keeps what was logged.
 type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu      sync.Mutex
+	b       bytes.Buffer
+	written chan struct{} // closed and replaced by each write
 }
 
 func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	close(l.written)
+	l.written = make(chan struct{})
 	return l.b.Write(p)
 }
 
 func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	s, _ := l.read()
+	return s
 }
 
-var _ io.Writer = (*logBuffer)(nil)
+func (l *logBuffer) read() (string, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String(), l.written
+}
+
+// wait returns once the log has the words.
+func (l *logBuffer) wait(t testing.TB, words string) {
+	t.Helper()
+	late := time.After(10 * time.Second)
+	for {
+		text, written := l.read()
+		if strings.Contains(text, words) {
+			return
+		}
+		select {
+		case <-written:
+		case <-late:
+			require.Fail(t, "never logged", "%s in %s", words, text)
+		}
+	}
+}

@@ -93,6 +93,11 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 	return got, submitFault(err, cmp.Or(report.ID, got.ID))
 }
 
+// reading returns the context for staging a body. The request's own ends as soon
+// as the client has left, be it after its last byte; a body that is not complete
+// ends the staging with its read error.
+func reading(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
+
 // detached returns the request's context without its end, bounded anew.
 func (a *API) detached(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), a.cfg.StoreTimeout)

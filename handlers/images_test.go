@@ -1,0 +1,106 @@
+package handlers_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/handlers"
+)
+
+func TestPutImage(t *testing.T) {
+	s := open(t)
+	a := s.put("P1", "IMG007", photo(1)).is(http.StatusCreated)
+	require.Equal(t, map[string]any{
+		"patientId": "P1", "imageId": "IMG007", "sha256": hexSum(photo(1)), "bytes": float64(len(photo(1))), "mediaType": "image/jpeg",
+	}, a.json())
+	s.put("P1", "IMG007", photo(1)).is(http.StatusOK)
+	a = s.put("P1", "IMG007", photo(2)).is(http.StatusConflict, "image-id-conflict")
+	require.Equal(t, hexSum(photo(1)), a.get("storedSha256"))
+	require.Equal(t, hexSum(photo(2)), a.get("offeredSha256"))
+	s.put("P2", "IMG007", photo(2)).is(http.StatusCreated)
+}
+
+func TestPutImageVerifiesDigest(t *testing.T) {
+	s := open(t)
+	img := photo(1)
+	sum256, sum512 := sha256.Sum256(img), sha512.Sum512(img)
+	member := func(name string, sum []byte) string {
+		return name + "=:" + base64.StdEncoding.EncodeToString(sum) + ":"
+	}
+	good256, good512 := member("sha-256", sum256[:]), member("sha-512", sum512[:])
+	bad256, bad512 := member("sha-256", make([]byte, 32)), member("sha-512", make([]byte, 64))
+	s.put("P1", "i", img).is(http.StatusCreated)
+	for _, test := range []struct {
+		name, digest string
+		status       int
+		code         string
+	}{
+		{"sha-256", good256, 200, ""},
+		{"sha-512", good512, 200, ""},
+		{"both", good256 + ", " + good512, 200, ""},
+		{"with a parameter", good256 + ";x=1", 200, ""},
+		{"unknown algorithm", "md5=:AAAA:", 200, ""},
+		{"wrong sha-256", bad256, 400, "digest-mismatch"},
+		{"wrong sha-512", bad512, 400, "digest-mismatch"},
+		{"one of two wrong", good256 + "," + bad512, 400, "digest-mismatch"},
+		{"not base64", "sha-256=:%%%:", 400, "invalid-input"},
+		{"too short", "sha-256=:AAAA:", 400, "invalid-input"},
+		{"no colons", "sha-256=abc", 400, "invalid-input"},
+		{"no value", "sha-256", 400, "invalid-input"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := s.on(t)
+			a := s.put("P1", "i", img, "Content-Digest", test.digest)
+			if test.code == "" {
+				a.is(test.status)
+			} else {
+				a.is(test.status, test.code)
+			}
+			require.Empty(t, s.temps())
+		})
+	}
+}
+
+func TestPutImageRefuses(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) { c.MaxBodyBytes = 10_000; c.MaxPixels = 100 }))
+	for _, test := range []struct {
+		name, path string
+		body       []byte
+		header     []string
+		status     int
+		code, says string
+	}{
+		{"no patient", "/images/i", photo(1), nil, 400, "invalid-input", "patientId"},
+		{"bad patient", "/images/i?patientId=a/b", photo(1), nil, 400, "invalid-input", "patientId"},
+		{"patient twice", "/images/i?patientId=a&patientId=b", photo(1), nil, 400, "invalid-input", "patientId"},
+		{"unknown parameter", "/images/i?patient=a", photo(1), nil, 400, "invalid-input", "patient"},
+		{"bad id", "/images/a%20b?patientId=P1", photo(1), nil, 400, "invalid-input", "imageId"},
+		{"long id", "/images/" + strings.Repeat("i", 65) + "?patientId=P1", photo(1), nil, 400, "invalid-input", "64"},
+		{"id of dots", "/images/%2e%2e?patientId=P1", photo(1), nil, 400, "invalid-input", "imageId"},
+		{"derived id of another image", "/images/sha256-" + hexSum(photo(2))[:32] + "?patientId=P1", photo(1), nil, 400, "invalid-input", "imageId"},
+		{"no bytes", "/images/i?patientId=P1", nil, nil, 400, "invalid-input", "empty"},
+		{"no image", "/images/i?patientId=P1", []byte("text"), nil, 415, "not-an-image", "image"},
+		{"too many pixels", "/images/i?patientId=P1", pngHeader(100, 2), nil, 400, "image-too-large", "100"},
+		{"too large", "/images/i?patientId=P1", bytes.Repeat([]byte("x"), 10_001), nil, 413, "body-too-large", "10,000 B"},
+		{"compressed", "/images/i?patientId=P1", photo(1), []string{"Content-Encoding", "gzip"}, 415, "unsupported-media-type", "gzip"},
+		{"from another site", "/images/i?patientId=P1", photo(1), []string{"Origin", "https://elsewhere.example"}, 403, "cross-origin", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := s.on(t)
+			a := s.do(s.request(http.MethodPut, test.path, bytes.NewReader(test.body), test.header...)).is(test.status, test.code)
+			require.Contains(t, a.get("detail"), test.says)
+			require.Equal(t, false, a.get("stored"))
+			require.Empty(t, s.temps())
+		})
+	}
+	t.Run("derived id of this image", func(t *testing.T) {
+		s.on(t).put("P1", "sha256-"+hexSum(photo(1))[:32], photo(1)).is(201)
+	})
+}

@@ -1,0 +1,227 @@
+package handlers_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/stretchr/testify/require"
+
+	"casepress/disk"
+	"casepress/disk/disktest"
+	"casepress/handlers"
+	"casepress/static"
+)
+
+func TestHealth(t *testing.T) {
+	s := open(t)
+	require.Equal(t, "ok", s.get("/healthz").is(200).get("status"))
+	require.Equal(t, "ready", s.get("/readyz").is(200).get("status"))
+	s.api.Drain()
+	require.Contains(t, s.get("/readyz").is(503, "not-ready").get("detail"), "shutting down")
+	require.Equal(t, "ok", s.get("/healthz").is(200).get("status"))
+}
+
+func TestLowDisk(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) { c.MinFreeDisk = math.MaxInt64 / 2 }))
+	for _, a := range []answer{
+		s.upload(field("patientId", "P1"), file("a.jpg", photo(1))),
+		s.put("P1", "i", photo(1)),
+	} {
+		a.is(http.StatusInsufficientStorage, "disk-full")
+		require.Equal(t, "60", a.Header.Get("Retry-After"))
+		require.Equal(t, true, a.get("retryable"))
+	}
+	a := s.get("/readyz").is(503, "not-ready")
+	require.Equal(t, "disk", a.get("errors").([]any)[0].(map[string]any)["field"])
+	s.get("/case-reports").is(200) // reading still works
+}
+
+func TestOldBacklog(t *testing.T) {
+	g := newGate()
+	s := gated(t, g, with(func(c *handlers.Config) { c.MaxBacklogAge = time.Nanosecond }))
+	s.put("P1", "i", photo(1)).is(201)
+	var refused answer
+	sent := 0
+	for ; ; sent++ { // until the lane in front of the workers is full
+		handlers.Forget(s.api)
+		refused = s.uploadForm("patientId=P1&imageId=i&reportId=r" + strconv.Itoa(sent))
+		if refused.StatusCode != http.StatusAccepted {
+			break
+		}
+		require.Less(t, sent, 1000)
+	}
+	refused.is(http.StatusServiceUnavailable, "backlog-too-old")
+	require.Equal(t, "60", refused.Header.Get("Retry-After"))
+	require.Equal(t, false, refused.get("stored"))
+	g.open()
+	for i := range sent {
+		s.final("r" + strconv.Itoa(i))
+	}
+	handlers.Forget(s.api)
+	s.uploadForm("patientId=P1&imageId=i&reportId=last").is(http.StatusAccepted)
+	s.final("last")
+}
+
+// Whatever fails on the way to the disk, the answer is no 2xx, and sending again
+// once the disk works makes the report.
+func TestFaultsOfTheDisk(t *testing.T) {
+	for _, cause := range []struct {
+		name   string
+		err    error
+		status int
+	}{{"full", syscall.ENOSPC, 507}, {"broken", syscall.EIO, 500}} {
+		for _, op := range []disktest.Op{disktest.OpOpen, disktest.OpWrite, disktest.OpSync, disktest.OpRename, disktest.OpSyncDir} {
+			t.Run(cause.name+" "+string(op), func(t *testing.T) {
+				fs := disktest.NewFault(disk.OS)
+				s := open(t, blobsOn(fs))
+				send := func() answer {
+					return s.upload(field("reportId", "r1"), field("patientId", "P1"), file("a.jpg", photo(1)))
+				}
+				fs.Inject(disktest.Fault{Op: op, N: 1, Err: cause.err})
+				a := send()
+				require.Equal(t, 1, fs.Fired())
+				require.Contains(t, []int{cause.status, 503}, a.StatusCode, "%s", a.body)
+				require.Equal(t, false, a.get("stored"))
+				require.Equal(t, true, a.get("retryable"))
+				s.get("/case-reports/r1").is(404)
+				fs.Heal()
+				if s.blobs.Err() == nil {
+					send().is(202)
+					s.final("r1")
+				} else {
+					send().is(503, "unavailable")
+					s.get("/readyz").is(503, "not-ready")
+				}
+			})
+		}
+	}
+}
+
+func TestPanics(t *testing.T) {
+	s := open(t)
+	handlers.Handle(s.api, "/panic", func(*gin.Context) { panic("boom") })
+	handlers.Handle(s.api, "/panic/late", func(c *gin.Context) {
+		c.String(200, "half an answer")
+		c.Writer.Flush()
+		panic(errors.New("boom"))
+	})
+	a := s.get("/panic", "X-Request-Id", "req-7").is(500, "internal")
+	require.Equal(t, "urn:casepress:request:req-7", a.get("instance"))
+	require.NotContains(t, string(a.body), "boom")
+	require.Contains(t, s.log.String(), "boom")
+	require.Contains(t, s.log.String(), "operate_test.go", "the log has the stack")
+
+	response, err := s.client.Do(s.request(http.MethodGet, "/panic/late", nil))
+	require.NoError(t, err)
+	_, err = io.ReadAll(response.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "an answer that broke off looks whole")
+	require.NoError(t, response.Body.Close())
+	s.get("/healthz").is(200)
+}
+
+func TestRequestIDs(t *testing.T) {
+	s := open(t)
+	require.Equal(t, "a-b_c.d:e", s.get("/healthz", "X-Request-Id", "a-b_c.d:e").Header.Get("X-Request-Id"))
+	for _, bad := range []string{"", "a b", "a\"b", strings.Repeat("x", 129), "ü"} {
+		made := s.get("/healthz", "X-Request-Id", bad).Header.Get("X-Request-Id")
+		require.NotEqual(t, bad, made)
+	}
+}
+
+// The log has one line for each request, and nothing that tells a patient.
+func TestLogNamesNoPatient(t *testing.T) {
+	s := open(t)
+	s.upload(field("patientId", "SECRET1"), field("visitId", "SECRET2"), field("notes", "SECRET3"), field("reportId", "SECRET4"), file("SECRET5.jpg", photo(1))).is(202)
+	s.put("SECRET1", "SECRET6", photo(2), "X-Request-Id", "put-1").is(201)
+	s.put("SECRET1", "SECRET6", photo(3)).is(409)
+	s.uploadForm("patientId=SECRET7&imageId=SECRET8").is(400)
+	s.uploadForm("SECRET9=1").is(400)
+	s.get("/case-reports?patientId=SECRET1").is(200)
+	s.get("/case-reports/SECRET4").is(200)
+	s.get("/SECRET10").is(404)
+	s.client.CloseIdleConnections()
+	log := s.log.String()
+	require.NotContains(t, log, "SECRET")
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	require.Len(t, lines, 8)
+	var line map[string]any
+	require.NoError(t, json.Unmarshal([]byte(lines[1]), &line))
+	require.Equal(t, "PUT", line["method"])
+	require.Equal(t, "/images/:imageId", line["route"])
+	require.Equal(t, float64(201), line["status"])
+	require.Equal(t, "put-1", line["requestId"])
+	require.Positive(t, line["bytes"])
+	require.Positive(t, line["duration"])
+}
+
+func TestAdmin(t *testing.T) {
+	s := open(t)
+	s.uploadOne("r1")
+	s.uploadOne("r1")
+	s.final("r1")
+	s.uploadForm("").is(400)
+	s.get("/SECRET").is(404)
+	s.do(s.request("BREW", "/", nil)).is(405)
+	admin := s.api.Admin()
+	ask := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		admin.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		return w.Code, w.Body.String()
+	}
+	code, figures := ask("/metrics")
+	require.Equal(t, 200, code)
+	for _, line := range []string{
+		`casepress_http_requests_total{method="POST",route="/upload-case-report",status="202"} 2`,
+		`casepress_http_requests_total{method="GET",route="none",status="404"} 1`,
+		`casepress_http_requests_total{method="other",route="none",status="405"} 1`,
+		`casepress_uploads_total{result="accepted"} 1`,
+		`casepress_uploads_total{result="replayed"} 1`,
+		`casepress_uploads_total{result="invalid-input"} 1`,
+		`casepress_case_reports{status="completed"} 1`,
+		`casepress_case_reports{status="failed"} 0`,
+		`casepress_backlog_reports 0`,
+		`casepress_ready 1`,
+		`casepress_disk_free_bytes`,
+		`go_build_info`, `process_open_fds`,
+	} {
+		require.Contains(t, figures, line)
+	}
+	require.NotContains(t, figures, "SECRET")
+	for _, path := range []string{"/healthz", "/readyz", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline"} {
+		code, _ := ask(path)
+		require.Equal(t, 200, code, path)
+	}
+	code, _ = ask("/case-reports")
+	require.Equal(t, 404, code)
+}
+
+func TestPage(t *testing.T) {
+	s := open(t)
+	index, err := static.Files.ReadFile("index.html")
+	require.NoError(t, err)
+	a := s.get("/").is(200)
+	require.True(t, bytes.Equal(index, a.body))
+	require.Equal(t, "text/html; charset=utf-8", a.Header.Get("Content-Type"))
+	require.Contains(t, a.Header.Get("Content-Security-Policy"), "default-src 'self'")
+	require.Equal(t, "no-referrer", a.Header.Get("Referrer-Policy"))
+	require.Equal(t, "no-cache", a.Header.Get("Cache-Control"))
+	s.get("/", "If-None-Match", a.Header.Get("Etag")).is(304)
+	for _, path := range handlers.PagePaths() {
+		require.NotEqual(t, "application/octet-stream", s.get(path).is(200).Header.Get("Content-Type"), path)
+	}
+	s.get("/static.go").is(404, "no-such-address")
+	a = s.get("/openapi.yaml").is(200)
+	require.Contains(t, string(a.body), "openapi: 3.1.0")
+	s.get("/openapi.yaml", "Range", "bytes=99999999-").is(416, "range-not-satisfiable")
+}

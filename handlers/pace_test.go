@@ -1,0 +1,204 @@
+package handlers_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/handlers"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// dial opens a connection to the service, for what http.Client cannot do.
+func (s *service) dial() net.Conn {
+	s.Helper()
+	c, err := net.Dial("tcp", s.addr)
+	require.NoError(s, err)
+	s.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// begin sends the header of an upload of size bytes and the first of them.
+func (s *service) begin(c io.Writer, contentType string, size int, first []byte) {
+	s.Helper()
+	_, err := fmt.Fprintf(c, "POST /upload-case-report HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", contentType, size, first)
+	require.NoError(s, err)
+}
+
+// answerOn reads an answer from a connection.
+func (s *service) answerOn(c io.Reader) answer {
+	s.Helper()
+	r := s.request(http.MethodPost, "/upload-case-report", nil)
+	response, err := http.ReadResponse(bufio.NewReader(c), r)
+	require.NoError(s, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(s, err)
+	a := answer{s.TB, response, body}
+	a.holdsContract()
+	return a
+}
+
+func TestStalledUpload(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = 50 * time.Millisecond }))
+	contentType, body := encode(field("patientId", "P1"), file("a.jpg", photo(1)))
+	c := s.dial()
+	s.begin(c, contentType, len(body), body[:len(body)/2])
+	a := s.answerOn(c).is(http.StatusRequestTimeout, "upload-stalled")
+	require.Contains(t, a.get("detail"), "50ms")
+	require.Equal(t, true, a.get("retryable"))
+	require.Empty(t, s.temps())
+}
+
+// A request that is refused before its body is read must not wait for the body.
+func TestStalledUploadThatIsRefused(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = 50 * time.Millisecond }))
+	c := s.dial()
+	s.begin(c, "application/json", 1000, nil)
+	s.answerOn(c).is(http.StatusUnsupportedMediaType)
+	_, err := c.Read(make([]byte, 1))
+	require.Error(t, err, "the connection stays open with an unread body")
+}
+
+func TestSlowUploadLives(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = 2 * time.Second }))
+	contentType, body := encode(field("patientId", "P1"), file("a.jpg", photo(1)))
+	c := s.dial()
+	s.begin(c, contentType, len(body), nil)
+	s.trickle(c, body, 8, 300*time.Millisecond)
+	s.final(s.answerOn(c).is(http.StatusAccepted).get("id").(string))
+}
+
+func TestTricklingUploadEnds(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) {
+		c.StallTimeout = 10 * time.Second
+		c.UploadTimeout = 200 * time.Millisecond
+	}))
+	contentType, body := encode(field("patientId", "P1"), file("a.jpg", photo(1)))
+	c := s.dial()
+	s.begin(c, contentType, len(body), body[:10])
+	a := s.answerOn(c).is(http.StatusRequestTimeout, "upload-too-slow")
+	require.Contains(t, a.get("detail"), "200ms")
+	require.Empty(t, s.temps())
+}
+
+// trickle sends b in n pieces with a pause before each.
+func (s *service) trickle(c io.Writer, b []byte, n int, pause time.Duration) {
+	s.Helper()
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	size := (len(b) + n - 1) / n
+	for len(b) > 0 {
+		<-tick.C
+		_, err := c.Write(b[:min(size, len(b))])
+		require.NoError(s, err)
+		b = b[min(size, len(b)):]
+	}
+}
+
+// A connection that rests longer than the stall time between two requests is
+// answered as ever.
+func TestDeadlinesEndWithTheRequest(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = 50 * time.Millisecond }))
+	c := s.dial()
+	for range 2 {
+		_, err := io.WriteString(c, "GET /openapi.yaml HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n")
+		require.NoError(t, err)
+		response, err := http.ReadResponse(bufio.NewReader(c), s.request(http.MethodGet, "/openapi.yaml", nil))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusNotModified, response.StatusCode)
+		<-time.After(100 * time.Millisecond)
+	}
+}
+
+// A long poll outlives the stall time: nothing moves on its connection.
+func TestDeadlinesSpareLongPolls(t *testing.T) {
+	g := newGate()
+	s := gated(t, g, with(func(c *handlers.Config) { c.StallTimeout = 20 * time.Millisecond }))
+	s.uploadOne("r1")
+	<-g.begun
+	a := s.get("/case-reports/r1?wait=150ms").is(200)
+	require.Equal(t, "processing", a.get("status"))
+}
+
+// A client that stops taking its download is dropped: the service can close.
+func TestStalledDownload(t *testing.T) {
+	large := bytes.Repeat([]byte("%PDF-1.3"), 4<<20) // more than sockets buffer
+	var keep func(context.Context, string) tasks.Output
+	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = 50 * time.Millisecond }),
+		processing(func(ctx context.Context, _ store.Row, _ func(int, int)) (tasks.Result, error) {
+			return tasks.Result{Images: make([]tasks.ImageResult, 1), Report: tasks.Document{Output: keep(ctx, string(large)), Pages: 1}}, nil
+		}))
+	keep = s.keep
+	s.uploadOne("r1")
+	s.final("r1")
+	c := s.dial()
+	_, err := io.WriteString(c, "GET /case-reports/r1/report.pdf HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(t, err)
+	_, err = c.Read(make([]byte, 1))
+	require.NoError(t, err)
+	s.log.wait(t, "report.pdf") // the request has ended
+}
+
+func TestClientLeavesDuringUpload(t *testing.T) {
+	s := open(t)
+	contentType, body := encode(field("reportId", "r1"), field("patientId", "P1"), file("a.jpg", append(photo(1), make([]byte, 300<<10)...)))
+	c := s.dial()
+	s.begin(c, contentType, len(body), body[:len(body)-10])
+	require.NoError(t, c.Close())
+	s.log.wait(t, "incomplete-body")
+	require.Empty(t, s.temps())
+	s.get("/case-reports/r1").is(404)
+}
+
+// Once all bytes are in, the client leaving changes nothing.
+func TestClientLeavesAfterUpload(t *testing.T) {
+	s := open(t)
+	contentType, body := encode(field("reportId", "r1"), field("patientId", "P1"), file("a.jpg", photo(1)))
+	c := s.dial()
+	s.begin(c, contentType, len(body), body)
+	require.NoError(t, c.Close())
+	s.log.wait(t, "/upload-case-report")
+	require.Equal(t, "completed", s.final("r1").get("status"))
+}
+
+// An upload takes as much memory however large it is.
+func TestUploadMemory(t *testing.T) {
+	s := open(t, alone, with(func(c *handlers.Config) { c.MaxBodyBytes = 300 << 20 }))
+	s.upload(field("patientId", "P1"), file("a.jpg", photo(1))).is(202) // whatever is made once is made
+
+	const size = 200 << 20
+	head := "--x\r\nContent-Disposition: form-data; name=\"patientId\"\r\n\r\nP1\r\n" +
+		"--x\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a.jpg\"\r\n\r\n" + string(photo(1))
+	const tail = "\r\n--x--\r\n"
+	body := io.MultiReader(strings.NewReader(head), io.LimitReader(zeros{}, size), strings.NewReader(tail))
+	r := s.request(http.MethodPost, "/upload-case-report", io.NopCloser(body), "Content-Type", "multipart/form-data; boundary=x")
+	r.ContentLength = int64(len(head)) + size + int64(len(tail))
+
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	a := s.do(r).is(http.StatusAccepted)
+	runtime.ReadMemStats(&after)
+	allocated := after.TotalAlloc - before.TotalAlloc
+	t.Logf("%d KiB allocated", allocated>>10)
+	require.Less(t, allocated, uint64(8<<20))
+	require.Equal(t, float64(size+len(photo(1))), a.get("images").([]any)[0].(map[string]any)["bytes"])
+	s.final(a.get("id").(string))
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
