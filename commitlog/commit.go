@@ -13,9 +13,13 @@ import (
 const (
 	// gatherFor bounds the wait for producers that the last commit let go and that are about to come
 	// back. Without it the first one back would go to the disk alone and the others wait a whole commit.
-	gatherFor = 20 * time.Microsecond
+	// So many producers that to let them all run takes longer than that are not waited for: they fall
+	// into two crowds, and one fills its batch while the other's is written.
+	gatherFor  = 20 * time.Microsecond
+	gatherMost = 256
 
-	largeBatch = 256 << 10 // on average: not worth zeroing ahead
+	largeBatch = 256 << 10 // bytes of a batch, on average
+	fastStream = 64        // bytes a microsecond
 
 	// A buffer that a burst made large is let go after so many commits that needed little of it.
 	calmCommits = 256
@@ -30,6 +34,7 @@ type activeFile struct {
 	last    int64     // time of the last batch
 	commits int64     // since the segment began or was opened
 	bytes   int64     // likewise
+	since   int64     // likewise, time of the first batch
 	calm    int
 }
 
@@ -77,7 +82,7 @@ func (l *Log) commits() {
 
 // gather waits a moment for as many producers as were in the last batch.
 func (l *Log) gather(crowd int) {
-	if crowd < 2 {
+	if crowd < 2 || crowd > gatherMost {
 		return
 	}
 	for start := time.Now(); int(l.waiting.Load()) < crowd && time.Since(start) < gatherFor; {
@@ -127,12 +132,18 @@ func (l *Log) commit(b *batch) error {
 			return err
 		}
 	}
-	now := max(l.opts.Now().UnixMicro(), a.last)
+	now := a.last
+	if b.count > 0 {
+		now = max(now, l.opts.Now().UnixMicro())
+	}
 	finishBatch(b.buf, a.seg.salt, b.base, now, b.count)
 	if _, err := a.file.WriteAt(b.buf, a.seg.size); err != nil {
 		return fmt.Errorf("commit to %s: %w", filepath.Base(a.seg.path), err)
 	}
 	a.last, a.sealed = now, b.count == 0
+	if a.commits == 0 {
+		a.since = now
+	}
 	a.commits++
 	a.bytes += int64(len(b.buf))
 	l.publish(decodeBatchHeader(b.buf))
@@ -153,11 +164,13 @@ func (l *Log) publish(h batchHeader) {
 }
 
 // plan says what the next segment shall be like. Zeroing ahead spares each commit a change of metadata,
-// about half of what a small commit takes, but writes everything twice; for large batches that is
-// the greater cost.
+// about half of what a small commit takes, but writes everything twice; for a stream of large
+// batches that is the greater cost.
 func (l *Log) plan() plan {
 	a := &l.active
-	return plan{limit: l.opts.nextLimit(a.seg.limit), zero: a.bytes < largeBatch*max(a.commits, 1)}
+	large := a.bytes > largeBatch*a.commits
+	fast := a.bytes > fastStream*(a.last-a.since)
+	return plan{limit: l.opts.nextLimit(a.seg.limit), zero: !large || !fast}
 }
 
 // seal writes an empty batch after the last records, so that the next Open can tell damage to them
