@@ -1,0 +1,82 @@
+package dispatcher_test
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/disk/disktest"
+	"casepress/dispatcher"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// A log that can no longer be written accepts nothing, says so, and forgets
+// nothing that it had accepted.
+func TestPoisonedLog(t *testing.T) {
+	crash := disktest.NewCrash(1)
+	fsys := disktest.NewFault(crash)
+	dir := t.TempDir()
+	h, shut := open(t, options{dir: dir, fs: fsys})
+	_, err := h.Submit(t.Context(), report("CR-1"))
+	require.NoError(t, err)
+	require.NoError(t, h.CaughtUp(t.Context()))
+
+	fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Err: syscall.EIO, Sticky: true, Match: func(name string) bool {
+		return strings.Contains(name, dispatcher.TopicCaseReports+"/log/")
+	}})
+	_, err = h.Submit(t.Context(), report("CR-2"))
+	require.ErrorIs(t, err, dispatcher.ErrUnavailable)
+	require.ErrorContains(t, h.Ready(), dispatcher.TopicCaseReports)
+	fsys.Heal()
+	_, err = h.Submit(t.Context(), report("CR-3"))
+	require.ErrorIs(t, err, dispatcher.ErrUnavailable, "poison stays until a restart")
+	_, err = h.Submit(t.Context(), report("CR-1"))
+	require.NoError(t, err, "what was accepted is still known")
+	shut(true)
+
+	h, _ = open(t, options{dir: dir, fs: crash})
+	require.NoError(t, h.Ready())
+	require.Equal(t, tasks.Completed, h.final(t, "CR-1").Status)
+	receipt, err := h.Submit(t.Context(), report("CR-3"))
+	require.NoError(t, err)
+	require.False(t, receipt.Replayed)
+}
+
+// A worker whose lock was lost finishes late: its result must not count, and the
+// delivery must not be settled by it.
+func TestLateWorker(t *testing.T) {
+	var st *store.Store
+	claimed := make(chan store.Row, 1)
+	h, _ := open(t, options{dir: t.TempDir(), process: func(ctx context.Context, row store.Row, p func(int, int)) (tasks.Result, error) {
+		if row.Attempts > 1 {
+			return done(ctx, row, p)
+		}
+		newer, err := st.Claim(ctx, row.ID) // as another process would after the lock lapsed
+		if err == nil {
+			err = st.Complete(ctx, newer.ID, newer.Attempts, tasks.Result{Report: tasks.Document{Pages: 7}})
+		}
+		claimed <- newer
+		return tasks.Result{Report: tasks.Document{Pages: 99}}, err
+	}})
+	st = h.store
+	_, err := h.Submit(t.Context(), report("CR-1"))
+	require.NoError(t, err)
+	newer := <-claimed
+	require.Equal(t, 2, newer.Attempts)
+	row := h.final(t, "CR-1")
+	require.Equal(t, 7, row.Result.Report.Pages)
+	require.Equal(t, 2, row.Attempts)
+}
+
+func TestTooFarBehind(t *testing.T) {
+	h, _ := open(t, options{dir: t.TempDir(), config: dispatcher.Config{MaxUnrecorded: 1}})
+	require.NoError(t, h.store.Close()) // rows can no longer be written
+	_, err := h.Submit(t.Context(), report(""))
+	require.NoError(t, err, "the log alone is enough to accept")
+	_, err = h.Submit(t.Context(), report(""))
+	require.ErrorIs(t, err, dispatcher.ErrOverloaded)
+}
