@@ -164,6 +164,9 @@ func (b *Broker) End(topic string) (uint64, error) {
 // Flush returns when every Ack, Release, Reject and return of a delivery made before the call is durable.
 // Nobody needs to call it: it happens by itself within Options.AckDelay.
 func (b *Broker) Flush(ctx context.Context) error {
+	if b.closed.Load() {
+		return ErrClosed
+	}
 	for _, t := range b.sorted() {
 		if err := t.journal.flush(ctx); err != nil {
 			return fmt.Errorf("topic %s: %w", t.name, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/broker"
+	"casepress/commitlog"
 	"casepress/disk"
 	"casepress/disk/disktest"
 )
@@ -54,6 +55,12 @@ func (c *chaos) run(fs disk.FS, steps int) error {
 		err = c.step()
 	}
 	if err != nil {
+		if errors.Is(err, commitlog.ErrPoisoned) {
+			require.ErrorIs(c.t, b.Err(), commitlog.ErrPoisoned)
+		}
+		if !errors.Is(err, disktest.ErrPowerCut) {
+			c.leaveAll()
+		}
 		_ = b.Close() // it says the same
 		return err
 	}
@@ -141,7 +148,7 @@ func (c *chaos) receive(group string, s *broker.Subscription) error {
 		return nil
 	}
 	for _, d := range ds {
-		c.h.delivered(c.t, group, d)
+		c.h.delivered(c.t, group, d, c.h.now())
 	}
 	c.held[group] = append(c.held[group], ds...)
 	return err

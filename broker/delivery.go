@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -63,8 +64,8 @@ func (d Delivery) Reject(reason string) error {
 		s.buried(d.Offset)
 		return nil
 	})
-	if failed != nil {
-		return failed
+	if failed != nil && b.closed.Load() {
+		return fmt.Errorf("%w: %w", ErrClosed, failed)
 	}
-	return err
+	return cmp.Or(failed, err)
 }

@@ -74,6 +74,7 @@ func (g *group) close() {
 	defer g.life.Unlock()
 	g.closed = true
 	g.mu.Lock()
+	g.dismiss() // first, so that nothing is handed from one to the next
 	members := slices.Clone(g.members)
 	for _, s := range members {
 		g.leave(s)
@@ -105,6 +106,11 @@ func (g *group) fail(err error) {
 	if g.failed == nil {
 		g.failed = err
 	}
+	g.dismiss()
+}
+
+// dismiss lets all waiters go. The caller holds mu.
+func (g *group) dismiss() {
 	for _, w := range g.waiters {
 		close(w.ch)
 	}

@@ -132,6 +132,9 @@ func (j *journal) create(g *group) error {
 	if err == nil {
 		err = last.Wait(j.topic.broker.ctx)
 	}
+	if err != nil && j.topic.broker.closed.Load() {
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
 	return j.judge(j.topic.broker.ctx, err)
 }
 
