@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,13 +18,15 @@ func writeJSON(c *gin.Context, status int, mediaType string, body any) {
 	if err != nil {
 		panic(err) // our own types always marshal
 	}
+	encoded = append(encoded, '\n')
 	c.Header("Content-Type", mediaType)
+	c.Header("Content-Length", strconv.Itoa(len(encoded)))
 	c.Status(status)
 	if c.Request.Method == http.MethodHead {
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	_, _ = c.Writer.Write(append(encoded, '\n'))
+	_, _ = c.Writer.Write(encoded)
 }
 
 // stamp is a time as answers show it: UTC, always with microseconds.

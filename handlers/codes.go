@@ -44,47 +44,45 @@ const (
 
 // kind is what every problem of one code has in common.
 type kind struct {
-	status    int
-	retryable bool // the same request may succeed later
-	// closes ends the connection, because the rest of the body is not wanted.
-	closes        bool
+	status        int
+	retryable     bool // the same request may succeed later
 	retryAfter    time.Duration
 	title, detail text
 }
 
 // kinds is the one table from codes to answers.
 var kinds = map[code]kind{
-	codeBacklog: {status: http.StatusServiceUnavailable, retryable: true, closes: true, retryAfter: time.Minute,
+	codeBacklog: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: time.Minute,
 		title:  text{"Too much work is waiting", "待处理的报告过多"},
 		detail: text{"Accepted reports have waited longer than the limit of %s, so nothing new is taken in. Keep your copy and send it again later.", "已接收的报告等待时间超过了上限 %s，暂不接收新内容。请保留原件，稍后重新发送。"}},
-	codeBodyTooLarge: {status: http.StatusRequestEntityTooLarge, closes: true,
+	codeBodyTooLarge: {status: http.StatusRequestEntityTooLarge,
 		title:  text{"Upload too large", "上传内容过大"},
 		detail: text{"The body is larger than the limit of %s.", "请求内容超过了上限 %s。"}},
-	codeCrossOrigin: {status: http.StatusForbidden, closes: true,
+	codeCrossOrigin: {status: http.StatusForbidden,
 		title:  text{"Cross-origin request refused", "拒绝跨站请求"},
 		detail: text{"A page of another site may not send this request from a browser.", "浏览器不能从其他网站的页面发送此请求。"}},
 	codeDigestMismatch: {status: http.StatusBadRequest, retryable: true,
 		title:  text{"The bytes differ from their digest", "内容与摘要不符"},
 		detail: text{"The %s of the received bytes is %s, but Content-Digest says %s. They were damaged on the way, or the digest is of something else.", "收到内容的 %s 摘要为 %s，而 Content-Digest 声明为 %s。内容在传输中可能已损坏，或摘要并非针对此内容。"}},
-	codeDiskFull: {status: http.StatusInsufficientStorage, retryable: true, closes: true, retryAfter: time.Minute,
+	codeDiskFull: {status: http.StatusInsufficientStorage, retryable: true, retryAfter: time.Minute,
 		title:  text{"Not enough free disk space", "磁盘空间不足"},
 		detail: text{"The server has too little free disk space to take this in. Keep your copy and send it again later.", "服务器磁盘剩余空间不足，无法接收。请保留原件，稍后重新发送。"}},
 	codeImageConflict: {status: http.StatusConflict,
 		title:  text{"The imageId stands for another image", "该 imageId 已对应其他图片"},
 		detail: text{"The imageId %s of this patient already stands for other bytes. An image is never replaced: use another imageId.", "该患者的 imageId %s 已对应其他内容。图片一经保存不可替换，请换用其他 imageId。"}},
-	codeImageTooLarge: {status: http.StatusBadRequest, closes: true,
+	codeImageTooLarge: {status: http.StatusBadRequest,
 		title:  text{"Image has too many pixels", "图片像素过多"},
 		detail: text{"An image has more pixels than allowed.", "图片像素数超过上限。"}},
-	codeIncompleteBody: {status: http.StatusBadRequest, retryable: true, closes: true,
+	codeIncompleteBody: {status: http.StatusBadRequest, retryable: true,
 		title:  text{"The upload broke off", "上传中断"},
 		detail: text{"The body ended before it was complete. Nothing was kept: send it again.", "请求内容在传完之前中断，未保存任何内容，请重新发送。"}},
-	codeInternal: {status: http.StatusInternalServerError, retryable: true, closes: true,
+	codeInternal: {status: http.StatusInternalServerError, retryable: true,
 		title:  text{"Something went wrong here", "服务器内部错误"},
 		detail: text{"The server failed to answer this request. Its log has the reason under the request named in \"instance\".", "服务器未能处理此请求，原因已记入日志，可凭 “instance” 中的请求编号查询。"}},
-	codeInvalidInput: {status: http.StatusBadRequest, closes: true,
+	codeInvalidInput: {status: http.StatusBadRequest,
 		title:  text{"Invalid input", "输入无效"},
 		detail: text{"The request is not valid.", "请求无效。"}},
-	codeMalformedForm: {status: http.StatusBadRequest, closes: true,
+	codeMalformedForm: {status: http.StatusBadRequest,
 		title:  text{"The form cannot be read", "表单无法解析"},
 		detail: text{"The body is not well-formed %s.", "请求内容不是格式正确的 %s。"}},
 	codeMethodNotAllowed: {status: http.StatusMethodNotAllowed,
@@ -102,7 +100,7 @@ var kinds = map[code]kind{
 	codeNoRoute: {status: http.StatusNotFound,
 		title:  text{"Nothing here", "地址不存在"},
 		detail: text{"There is nothing at %s. GET /openapi.yaml describes every address.", "%s 不存在。所有地址见 GET /openapi.yaml。"}},
-	codeNotAnImage: {status: http.StatusUnsupportedMediaType, closes: true,
+	codeNotAnImage: {status: http.StatusUnsupportedMediaType,
 		title:  text{"Not an image", "不是图片"},
 		detail: text{"What was sent as an image is none.", "所发送的内容不是图片。"}},
 	codeNotFailed: {status: http.StatusConflict,
@@ -126,16 +124,16 @@ var kinds = map[code]kind{
 	codeReportConflict: {status: http.StatusConflict,
 		title:  text{"The reportId stands for another report", "该 reportId 已对应其他报告"},
 		detail: text{"The reportId %s already stands for a report with other content. What is stored never changes: send the new content under a new reportId.", "reportId %s 已对应内容不同的报告。已保存的内容不会更改，请用新的 reportId 发送新内容。"}},
-	codeStalled: {status: http.StatusRequestTimeout, retryable: true, closes: true,
+	codeStalled: {status: http.StatusRequestTimeout, retryable: true,
 		title:  text{"The upload stalled", "上传停滞"},
 		detail: text{"No byte arrived for %s. Nothing was kept: send it again.", "%s 内未收到任何数据，未保存任何内容，请重新发送。"}},
 	codeTimeout: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
 		title:  text{"Took too long", "处理超时"},
 		detail: text{"The server could not answer in time. Try again.", "服务器未能及时答复，请重试。"}},
-	codeTooManyImages: {status: http.StatusBadRequest, closes: true,
+	codeTooManyImages: {status: http.StatusBadRequest,
 		title:  text{"Too many images", "图片过多"},
 		detail: text{"A case report holds at most %d images.", "一份病例报告最多包含 %d 张图片。"}},
-	codeTooSlow: {status: http.StatusRequestTimeout, retryable: true, closes: true,
+	codeTooSlow: {status: http.StatusRequestTimeout, retryable: true,
 		title:  text{"The upload took too long", "上传耗时过长"},
 		detail: text{"The upload was not complete after %s. Nothing was kept: send it again, over a faster connection or in smaller parts with PUT /images/{imageId}.", "上传超过 %s 仍未完成，未保存任何内容。请改用更快的网络，或用 PUT /images/{imageId} 逐张上传。"}},
 	codeUnavailable: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 10 * time.Second,
@@ -144,7 +142,7 @@ var kinds = map[code]kind{
 	codeUnready: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 10 * time.Second,
 		title:  text{"Not ready", "服务未就绪"},
 		detail: text{"The service cannot take work right now.", "服务目前无法接收任务。"}},
-	codeUnsupportedType: {status: http.StatusUnsupportedMediaType, closes: true,
+	codeUnsupportedType: {status: http.StatusUnsupportedMediaType,
 		title:  text{"Unsupported media type", "不支持的内容类型"},
 		detail: text{"%s is not understood here; send %s.", "此处不支持 %s，请发送 %s。"}},
 }

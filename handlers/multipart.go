@@ -44,6 +44,9 @@ func (a *API) readMultipart(f *form, r *http.Request) error {
 
 func (a *API) readPart(ctx context.Context, f *form, part *multipart.Part) error {
 	name := part.FormName()
+	if name == "" {
+		return malformed(errors.New("a part without a name"))
+	}
 	field := name
 	if name == "images" {
 		if len(f.images) == a.cfg.MaxImages {

@@ -21,19 +21,34 @@ import (
 func (a *API) pace(c *gin.Context) {
 	p := &pacer{rc: http.NewResponseController(c.Writer), stall: a.cfg.StallTimeout}
 	p.writable()
-	if c.Request.ContentLength != 0 {
-		now := time.Now()
-		c.Request.Body = &pacedBody{
-			ReadCloser: http.MaxBytesReader(c.Writer, c.Request.Body, a.cfg.MaxBodyBytes),
-			pacer:      p, limit: a.cfg.UploadTimeout, end: now.Add(a.cfg.UploadTimeout),
-		}
-		// A handler that refuses before it reads leaves the rest of the body to
-		// net/http, which must not wait for it for ever either.
-		p.readable(now.Add(a.cfg.StallTimeout))
-	}
 	c.Writer = &pacedWriter{ResponseWriter: c.Writer, pacer: p}
+	if c.Request.ContentLength != 0 {
+		// Also where the body is left unread: net/http takes in some of it before
+		// it answers, and must not wait for it for ever.
+		p.readable(time.Now().Add(a.cfg.StallTimeout))
+	}
+	body := a.pacedBody(c, p)
 	c.Next()
 	p.writable()
+	if body != nil && !body.done && !body.awaited {
+		body.linger()
+	}
+}
+
+// pacedBody puts itself in the place of the body of a request that hands
+// something in; nil for others, whose body nobody reads.
+func (a *API) pacedBody(c *gin.Context, p *pacer) *pacedBody {
+	if c.Request.ContentLength == 0 || !handsIn(c) {
+		return nil
+	}
+	body := &pacedBody{
+		ReadCloser: c.Request.Body,
+		limited:    http.MaxBytesReader(c.Writer, c.Request.Body, a.cfg.MaxBodyBytes),
+		pacer:      p, limit: a.cfg.UploadTimeout, end: time.Now().Add(a.cfg.UploadTimeout),
+		awaited: c.GetHeader("Expect") != "",
+	}
+	c.Request.Body = body
+	return body
 }
 
 // pacer sets the deadlines of one connection. Errors mean that the connection
@@ -46,46 +61,72 @@ type pacer struct {
 func (p *pacer) writable()              { _ = p.rc.SetWriteDeadline(time.Now().Add(p.stall)) }
 func (p *pacer) readable(end time.Time) { _ = p.rc.SetReadDeadline(end) }
 
-// pacedBody is a request body whose reader gives up on a client that stalls or
-// takes too long in all. Its errors are faults, or *http.MaxBytesError.
+// pacedBody is a request body whose reader gives up on a client that stalls,
+// takes too long in all, or sends too much. Its errors are faults, or
+// *http.MaxBytesError.
 type pacedBody struct {
 	io.ReadCloser
+	limited io.Reader // the same, up to the largest body allowed
 	*pacer
-	limit time.Duration
-	end   time.Time // of the whole upload
-	fault error     // of an earlier read
+	limit   time.Duration
+	end     time.Time // of the whole upload
+	awaited bool      // the client sends nothing before it is asked to
+	done    bool      // the body is at its end, or broken
+	fault   error     // of an earlier read
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
 	if b.fault != nil {
 		return 0, b.fault
 	}
+	b.awaited = false
 	deadline := time.Now().Add(b.stall)
 	late := deadline.After(b.end)
 	if late {
 		deadline = b.end
 	}
 	b.readable(deadline)
-	n, err := b.ReadCloser.Read(p)
-	switch {
-	case err == nil:
+	n, err := b.limited.Read(p)
+	if err == nil {
 		return n, nil
-	case errors.Is(err, io.EOF):
+	}
+	if errors.Is(err, io.EOF) {
+		b.done = true
 		// net/http now watches the connection for the client leaving: with a
 		// deadline it would take a quiet client for one that left.
 		b.readable(time.Time{})
 		return n, io.EOF
-	case errors.Is(err, os.ErrDeadlineExceeded) && late:
-		err = &fault{code: codeTooSlow, args: []any{b.limit}, cause: err}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = &fault{code: codeStalled, args: []any{b.stall}, cause: err}
-	default:
-		if _, ok := errors.AsType[*http.MaxBytesError](err); !ok {
-			err = &fault{code: codeIncompleteBody, cause: fmt.Errorf("read body: %w", err)}
-		}
 	}
-	b.fault = err
-	return n, err
+	b.fault = b.faultOf(err, late)
+	return n, b.fault
+}
+
+func (b *pacedBody) faultOf(err error, late bool) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return err
+	}
+	b.done = true
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && late:
+		return &fault{code: codeTooSlow, args: []any{b.limit}, cause: err}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &fault{code: codeStalled, args: []any{b.stall}, cause: err}
+	}
+	return &fault{code: codeIncompleteBody, cause: fmt.Errorf("read body: %w", err)}
+}
+
+// lingerTime is how long a refused client may go on sending.
+const lingerTime = 5 * time.Second
+
+// linger takes in what the client of a refused upload is still sending. Many
+// clients look at the answer only when they have sent everything, and would find
+// the connection reset instead of the reason.
+func (b *pacedBody) linger() {
+	if err := b.rc.Flush(); err != nil {
+		return // the client has left
+	}
+	b.readable(time.Now().Add(lingerTime))
+	_, _ = io.Copy(io.Discard, b.ReadCloser) // nothing of it matters
 }
 
 // pacedWriter gives the client the stall time anew with every write.

@@ -70,6 +70,46 @@ func TestStalledUploadThatIsRefused(t *testing.T) {
 	require.Error(t, err, "the connection stays open with an unread body")
 }
 
+// A client that sends everything before it looks for an answer finds one, even if
+// it was refused at the first byte.
+func TestRefusedClientReadsTheReason(t *testing.T) {
+	const size = 20 << 20
+	s := open(t, with(func(c *handlers.Config) { c.MaxBodyBytes = 10 << 20 }))
+	for _, test := range []struct {
+		name, contentType, head string
+		status                  int
+	}{
+		{"by its length", "multipart/form-data; boundary=x", "", http.StatusRequestEntityTooLarge},
+		{"by its type", "application/json", "", http.StatusRequestEntityTooLarge},
+		{"by its first field", "multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=unknown\r\n\r\n1\r\n--x\r\n", http.StatusBadRequest},
+		{"by its true size", "multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=images\r\n\r\n", http.StatusRequestEntityTooLarge},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := s.on(t)
+			c := s.dial()
+			if test.head == "" {
+				s.begin(c, test.contentType, size, nil)
+			} else {
+				_, err := fmt.Fprintf(c, "POST /upload-case-report HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n%x\r\n",
+					test.contentType, len(test.head), test.head, size)
+				require.NoError(t, err)
+			}
+			_, err := io.CopyN(c, zeros{}, size)
+			require.NoError(t, err)
+			s.answerOn(c).is(test.status)
+		})
+	}
+}
+
+// A client that asks first is answered without sending its body.
+func TestRefusedBeforeContinue(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) { c.MaxBodyBytes = 10 }))
+	c := s.dial()
+	_, err := io.WriteString(c, "PUT /images/i?patientId=P1 HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n")
+	require.NoError(t, err)
+	s.answerOn(c).is(http.StatusRequestEntityTooLarge)
+}
+
 func TestSlowUploadLives(t *testing.T) {
 	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = 2 * time.Second }))
 	contentType, body := encode(field("patientId", "P1"), file("a.jpg", photo(1)))

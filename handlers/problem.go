@@ -160,8 +160,8 @@ func (a *API) fail(c *gin.Context, err error) {
 	if kind.retryAfter > 0 && h.Get("Retry-After") == "" {
 		setRetryAfter(h, kind.retryAfter)
 	}
-	if kind.closes {
-		h.Set("Connection", "close")
+	if body, ok := c.Request.Body.(*pacedBody); ok && !body.done {
+		h.Set("Connection", "close") // the rest is not wanted
 	}
 	note(c, f.code, f.cause)
 	setLanguage(h, l)

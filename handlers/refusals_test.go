@@ -25,7 +25,7 @@ func TestUploadRefusesInvalidFields(t *testing.T) {
 	}{
 		{"nothing known", []part{field("x", "1")}, 400, "invalid-input", []string{"x", "patientId", "images"}, "x"},
 		{"misspelt field", []part{patient, img, field("patientID", "P1")}, 400, "invalid-input", []string{"patientID"}, "patientID"},
-		{"part without a name", []part{patient, img, field("", "x")}, 400, "invalid-input", nil, ""},
+		{"part without a name", []part{patient, img, field("", "x")}, 400, "malformed-form", nil, ""},
 		{"no patient", []part{img}, 400, "invalid-input", []string{"patientId is missing"}, "patientId"},
 		{"empty patient", []part{field("patientId", ""), img}, 400, "invalid-input", []string{"patientId is missing"}, "patientId"},
 		{"patient twice", []part{patient, patient, img}, 400, "invalid-input", []string{"more than once"}, "patientId"},
