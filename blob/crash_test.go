@@ -1,8 +1,7 @@
 package blob_test
 
 import (
-	"bytes"
-	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -41,25 +40,23 @@ var contents = func() [][]byte {
 // small are those that a crash run has time for.
 var small = contents[:len(contents)-1]
 
-// live is one life of the process; it ends early when the power fails.
+// live is one life of the process. It is killed at some operation, or ends in
+// peace, or ends when the power fails.
 func (r *crashRun) live(puts, writers int) {
-	s, err := blob.Open(root, r.disk)
+	fsys := disktest.NewFault(r.disk)
+	s, err := blob.Open(root, fsys)
 	if err != nil {
 		return
 	}
+	fsys.Inject(disktest.Fault{N: 1 + r.rng.IntN(20*puts*writers), Err: errKilled, Sticky: true})
 	var wg sync.WaitGroup
 	for range writers {
 		var mine [][]byte
 		for range puts {
 			mine = append(mine, small[r.rng.IntN(len(small))])
 		}
-		leave := r.rng.IntN(4) == 0
 		wg.Go(func() {
-			for i, content := range mine {
-				if leave && i == len(mine)-1 {
-					_, _ = s.Stage(context.Background(), bytes.NewReader(content)) // killed in the middle
-					return
-				}
+			for _, content := range mine {
 				if put(s, content) == nil {
 					r.mu.Lock()
 					r.answered[string(content)] = true
@@ -70,6 +67,8 @@ func (r *crashRun) live(puts, writers int) {
 	}
 	wg.Wait()
 }
+
+var errKilled = errors.New("killed")
 
 func (r *crashRun) requireKept(t *testing.T) {
 	t.Helper()
