@@ -14,15 +14,14 @@ var (
 	errGap     = errors.New("records are missing")
 	errOverlap = errors.New("segment begins before the one in front of it ends")
 	errShort   = errors.New("segment is shorter than it was made")
-	errGarbage = errors.New("there are bytes that no batch explains")
 )
 
 // checkSealed checks a segment that has a successor. With a sound index it reads only the header;
-// else it reads all of it and says so, because the segment has to be sealed again.
-func (l *Log) checkSealed(base, successor uint64) (s *segment, indexed bool, err error) {
+// else it reads all of it, and the segment has to be sealed again.
+func (l *Log) checkSealed(base, successor uint64) (*segment, error) {
 	f, s, size, err := l.openForCheck(base)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	defer f.Close()
 	fresh := *s
@@ -30,22 +29,22 @@ func (l *Log) checkSealed(base, successor uint64) (s *segment, indexed bool, err
 	err = loadIndex(l.opts.FS, s)
 	switch {
 	case err == nil && s.size == size:
-		indexed = true
+		s.indexed = true
 	case err == nil, errors.Is(err, errBadIndex), errors.Is(err, fs.ErrNotExist):
 		*s = fresh
 		if err := l.rebuild(f, s, size); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	default:
-		return nil, false, err
+		return nil, err
 	}
-	return s, indexed, l.checkJoint(s, successor, indexed)
+	return s, l.checkJoint(s, successor)
 }
 
 // checkJoint makes sure that the next segment begins where this one ends.
-func (l *Log) checkJoint(s *segment, successor uint64, indexed bool) error {
+func (l *Log) checkJoint(s *segment, successor uint64) error {
 	switch {
-	case s.end < successor && indexed:
+	case s.end < successor && s.indexed:
 		return &CorruptionError{File: segmentPath(l.dir, s.end), Err: errMissing}
 	case s.end < successor:
 		return &CorruptionError{File: s.path, Offset: s.size, Err: fmt.Errorf("%w: %d to %d", errGap, s.end, successor-1)}

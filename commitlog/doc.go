@@ -18,8 +18,8 @@
 //	          | header | batch | batch | ... | zeros           |   zeros only while it is active
 //	          +--------+-------+-------+-----+----------------+
 //
-//	header    | "cplg" | version 4 | salt 8 | zeroed 8 | limit 8 | 0 28 | crc 4 |
-//	           0        4           8        16         24        32     60    64
+//	header    | "cplg" | version 4 | ^salt 8 | zeroed 8 | limit 8 | 0 28 | crc 4 |
+//	           0        4           8         16         24        32     60    64
 //
 //	batch     | salt 8 | crc 4 | length 4 | base 8 | time 8 | count 4 | 0 4 | record | record ... |
 //	           0        8       12         16       24       32        36    40
@@ -33,8 +33,8 @@
 // the last records by Close and by recovery, so that damage to them is seen and not taken for a
 // torn commit.
 //
-//	index     | "cpix" | version 4 | salt 8 | base 8 | end 8 | size 8 | first 8 | last 8 | n 8 | n entries | crc 4 |
-//	           0        4           8        16       24      32       40        48       56    64
+//	index     | "cpix" | version 4 | ^salt 8 | base 8 | end 8 | size 8 | first 8 | last 8 | n 8 | n entries | crc 4 |
+//	           0        4           8         16       24      32       40        48       56    64
 //
 //	entry     | base 8 | time 8 | position 8 |     of a batch about every 64 KiB
 //

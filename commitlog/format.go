@@ -39,7 +39,8 @@ func isFormatError(err error) bool {
 	return false
 }
 
-// header is the start of a segment file.
+// header is the start of a segment file. The salt stands there inverted, so that the only places where
+// it stands as it is are batches.
 type header struct {
 	salt   uint64
 	zeroed int64 // bytes written ahead; the file is never shorter while the segment is active
@@ -50,7 +51,7 @@ func (h header) encode() []byte {
 	b := make([]byte, headerBytes)
 	copy(b, segmentMagic)
 	binary.LittleEndian.PutUint32(b[4:], formatVersion)
-	binary.LittleEndian.PutUint64(b[8:], h.salt)
+	binary.LittleEndian.PutUint64(b[8:], ^h.salt)
 	binary.LittleEndian.PutUint64(b[16:], uint64(h.zeroed))
 	binary.LittleEndian.PutUint64(b[24:], uint64(h.limit))
 	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
@@ -68,7 +69,7 @@ func decodeHeader(b []byte) (header, error) {
 		return header{}, fmt.Errorf("%w: %d, this program reads %d", errVersion, v, formatVersion)
 	}
 	h := header{
-		salt:   binary.LittleEndian.Uint64(b[8:]),
+		salt:   ^binary.LittleEndian.Uint64(b[8:]),
 		zeroed: int64(binary.LittleEndian.Uint64(b[16:])),
 		limit:  int64(binary.LittleEndian.Uint64(b[24:])),
 	}

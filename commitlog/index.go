@@ -27,7 +27,7 @@ func encodeIndex(s *segment) []byte {
 	b := make([]byte, 0, indexHeaderBytes+indexEntryBytes*len(s.index)+4)
 	b = append(b, indexMagic...)
 	b = le.AppendUint32(b, formatVersion)
-	b = le.AppendUint64(b, s.salt)
+	b = le.AppendUint64(b, ^s.salt)
 	b = le.AppendUint64(b, s.base)
 	b = le.AppendUint64(b, s.end)
 	b = le.AppendUint64(b, uint64(s.size))
@@ -49,7 +49,7 @@ func decodeIndex(b []byte, s *segment) error {
 		return errBadIndex
 	}
 	body, sum := b[:len(b)-4], le.Uint32(b[len(b)-4:])
-	if crc32.Checksum(body, castagnoli) != sum || le.Uint64(b[8:]) != s.salt || le.Uint64(b[16:]) != s.base {
+	if crc32.Checksum(body, castagnoli) != sum || le.Uint64(b[8:]) != ^s.salt || le.Uint64(b[16:]) != s.base {
 		return errBadIndex
 	}
 	entries := body[indexHeaderBytes:]

@@ -226,6 +226,9 @@ func (k *keeper) seal(u unsealedFile) error {
 	if err != nil {
 		return fmt.Errorf("seal %s: %w", filepath.Base(u.seg.path), err)
 	}
+	k.log.state.Lock()
+	u.seg.indexed = true
+	k.log.state.Unlock()
 	_ = u.file.Close() // nothing is left in it that a failure could lose
 	return nil
 }

@@ -67,11 +67,11 @@ func (l *Log) recover() error {
 	}
 	var unsealed []*segment
 	for i, base := range found.segments[:len(found.segments)-1] {
-		s, indexed, err := l.checkSealed(base, found.segments[i+1])
+		s, err := l.checkSealed(base, found.segments[i+1])
 		if err != nil {
 			return err
 		}
-		if !indexed {
+		if !s.indexed {
 			unsealed = append(unsealed, s)
 		}
 		l.segments = append(l.segments, s)

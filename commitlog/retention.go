@@ -78,6 +78,9 @@ func (l *Log) Verify(ctx context.Context) error {
 	l.state.RUnlock()
 	for _, s := range segments {
 		err := l.verifySegment(ctx, s)
+		if err == nil {
+			err = l.verifyIndex(s)
+		}
 		if err != nil && !l.gone(s) {
 			return fmt.Errorf("verify: %w", err)
 		}
@@ -126,21 +129,23 @@ func (l *Log) verifySegment(ctx context.Context, s *segment) error {
 	if read.end != end {
 		return &CorruptionError{File: s.path, Offset: limit, Err: fmt.Errorf("%w: %d to %d", errGap, read.end, end-1)}
 	}
-	return l.verifyIndex(s)
+	return nil
 }
 
-// verifyIndex reads the index of a sealed segment again. One that is not there yet is no damage.
+// verifyIndex reads the index of a sealed segment again.
 func (l *Log) verifyIndex(s *segment) error {
 	l.keeper.sealing.Lock()
 	defer l.keeper.sealing.Unlock()
 	l.state.RLock()
 	again := segment{path: s.path, base: s.base, header: s.header, size: s.size}
+	indexed := s.indexed && !s.dropped
 	l.state.RUnlock()
-	switch err := loadIndex(l.opts.FS, &again); {
-	case errors.Is(err, errBadIndex):
-		return &CorruptionError{File: s.indexPath(), Err: err}
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
+	if !indexed {
+		return nil
 	}
-	return nil
+	err := loadIndex(l.opts.FS, &again)
+	if errors.Is(err, errBadIndex) || errors.Is(err, fs.ErrNotExist) {
+		return &CorruptionError{File: s.indexPath(), Err: err}
+	}
+	return err
 }

@@ -33,6 +33,7 @@ type segment struct {
 	first   int64 // time of the first batch with records
 	last    int64 // time of the last batch with records, in an empty segment that of the segment before
 	index   []entry
+	indexed bool // its index is on disk and sound
 	dropped bool
 }
 

@@ -1,0 +1,34 @@
+package commitlog
+
+import "context"
+
+// Pending is an append on its way to stable storage. It is small and may be copied; keep it no longer
+// than needed, for it holds on to the memory of its batch.
+type Pending struct {
+	First uint64 // offset of the first record
+	batch *batch // nil when there was nothing to append
+}
+
+// Enqueue is Append without the wait: the commit begins at once, and Wait of what it returns tells when the
+// records are on stable storage. So a producer learns its offsets before the disk has answered, and one
+// goroutine can have many appends under way. It waits only while a full batch waits for the disk.
+func (l *Log) Enqueue(payloads ...[]byte) (Pending, error) {
+	b, first, err := l.join(context.Background(), payloads, true)
+	if err != nil {
+		return Pending{}, err
+	}
+	return Pending{First: first, batch: b}, nil
+}
+
+// Wait returns when the records are on stable storage, with the errors of Append.
+func (p Pending) Wait(ctx context.Context) error {
+	if p.batch == nil {
+		return nil
+	}
+	select {
+	case <-p.batch.done:
+		return p.batch.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

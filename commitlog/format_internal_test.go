@@ -1,0 +1,53 @@
+package commitlog
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzBatch decodes arbitrary bytes, and what it has encoded itself.
+func FuzzBatch(f *testing.F) {
+	f.Add([]byte("one"), []byte(""), uint64(7), uint8(3))
+	f.Add([]byte{}, make([]byte, 300), uint64(1), uint8(200))
+	f.Fuzz(func(t *testing.T, one, two []byte, base uint64, bit uint8) {
+		raw := append(append([]byte(nil), one...), two...)
+		if len(raw) >= batchBytes {
+			_ = checkBatch(decodeBatchHeader(raw), raw)
+			finishBatch(raw, 1, base, 2, uint32(bit)) // checksum right, shape arbitrary
+			_ = checkBatch(decodeBatchHeader(raw), raw)
+		}
+		b := appendRecord(appendRecord(make([]byte, batchBytes), one), two)
+		finishBatch(b, 5, base>>1, 6, 2)
+		h := decodeBatchHeader(b)
+		require.NoError(t, checkBatch(h, b))
+		require.Equal(t, batchHeader{salt: 5, crc: h.crc, length: uint32(8 + len(one) + len(two)), base: base >> 1, time: 6, count: 2}, h)
+		r := Reader{body: b[batchBytes:]}
+		require.Equal(t, string(one), string(r.shift()))
+		require.Equal(t, string(two), string(r.shift()))
+		b[int(bit)%len(b)] ^= 1 << (bit % 8)
+		require.Error(t, checkBatch(decodeBatchHeader(b), b), "one flipped bit")
+	})
+}
+
+func TestHeaderRoundTrip(t *testing.T) {
+	want := header{salt: newSalt(), zeroed: 4096, limit: 1 << 30}
+	got, err := decodeHeader(want.encode())
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	newer := want.encode()
+	newer[4] = 2
+	_, err = decodeHeader(newer)
+	require.Error(t, err)
+}
+
+func TestSegmentsGrowToFullSize(t *testing.T) {
+	o, err := Options{}.withDefaults()
+	require.NoError(t, err)
+	var sizes []int64
+	for limit := o.nextLimit(0); len(sizes) < 5; limit = o.nextLimit(limit) {
+		sizes = append(sizes, limit>>20)
+	}
+	require.Equal(t, []int64{1, 4, 16, 64, 64}, sizes)
+	require.Equal(t, int64(64<<20), o.nextLimit(1<<62), "whatever a header says")
+}
