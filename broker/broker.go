@@ -124,16 +124,17 @@ func (b *Broker) Close() error {
 	return errors.Join(errs...)
 }
 
-// Err returns nil, or why the broker no longer does its whole job: the first log that a failed write or sync
-// has poisoned (errors.Is commitlog.ErrPoisoned) or group that cannot read on, with the topic's name. Only
+// Err returns nil, or why the broker no longer does its whole job: every log that a failed write or sync has
+// poisoned (errors.Is commitlog.ErrPoisoned) and every group that cannot read on, with the topic's name. Only
 // reopening helps.
 func (b *Broker) Err() error {
+	var errs []error
 	for _, t := range b.sorted() {
 		if err := t.err(); err != nil {
-			return fmt.Errorf("topic %s: %w", t.name, err)
+			errs = append(errs, fmt.Errorf("topic %s: %w", t.name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // CreateTopic returns when the topic is there and survives a power cut. It is idempotent. Names are 1-128 of

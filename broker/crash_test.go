@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,11 +209,12 @@ func (c *chaos) check(fs disk.FS) {
 	require.NoError(c.t, b.Close())
 }
 
-// TestPowerCuts cuts the power at random points, three times in a row on each disk.
+// TestPowerCuts cuts the power at random points, three times in a row on each disk. CASEPRESS_POWER_CUTS sets on how
+// many disks.
 func TestPowerCuts(t *testing.T) {
-	rounds := 150
-	if testing.Short() {
-		rounds = 20
+	rounds := 40
+	if n, err := strconv.Atoi(os.Getenv("CASEPRESS_POWER_CUTS")); err == nil {
+		rounds = n
 	}
 	for seed := range uint64(rounds) {
 		synctest.Test(t, func(t *testing.T) {

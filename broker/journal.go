@@ -25,7 +25,7 @@ type journal struct {
 	wg      sync.WaitGroup
 
 	mu    sync.Mutex // one flush at a time: a group's events reach the log in their order
-	last  pending
+	last  commitlog.Pending
 	wrote bool
 	grown int64 // bytes since the last compaction
 	base  int64 // bytes that the last compaction took
@@ -140,19 +140,35 @@ func (j *journal) create(g *group) error {
 
 // write appends an event of each group that has one, without waiting for the disk. The caller holds mu.
 func (j *journal) write(groups []*group, take func(*group) (groupEvent, bool)) error {
+	var payloads [][]byte
+	size := 0
 	for _, g := range groups {
 		e, ok := take(g)
 		if !ok {
 			continue
 		}
 		payload := appendEvent(nil, &e)
-		pending, err := enqueue(j.log, payload)
-		if err != nil {
-			return err
+		payloads, size = append(payloads, payload), size+len(payload)
+		if size >= eventsTogether {
+			if err := j.enqueue(payloads, size); err != nil {
+				return err
+			}
+			payloads, size = nil, 0
 		}
-		j.last, j.wrote = pending, true
-		j.grown += int64(len(payload))
 	}
+	return j.enqueue(payloads, size)
+}
+
+func (j *journal) enqueue(payloads [][]byte, size int) error {
+	if len(payloads) == 0 {
+		return nil
+	}
+	pending, err := j.log.Enqueue(payloads...)
+	if err != nil {
+		return err
+	}
+	j.last, j.wrote = pending, true
+	j.grown += int64(size)
 	return nil
 }
 

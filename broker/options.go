@@ -35,6 +35,7 @@ const (
 	maxTopicFolder  = maxName + 8*len(deadSuffix) // a dead-letter topic of dead-letter topics
 	groupsSegment   = 4 << 20                     // bytes of a segment of a groups log
 	groupsRecord    = 64 << 20                    // largest record of a groups log: a group at its largest
+	eventsTogether  = 1 << 20                     // bytes of group events that go to the disk in one batch, about
 	compactGrowth   = 1 << 20                     // a groups log is compacted when it grew by this and fourfold
 	defaultWindow   = 64                          // deliveries in flight of a subscription
 	defaultLock     = 30 * time.Second            //

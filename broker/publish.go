@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"casepress/commitlog"
 )
 
 // Publish appends the messages in order and returns the first one's offset when all are on stable storage. A
@@ -62,8 +64,8 @@ func (t *topic) publish(ctx context.Context, msgs []Message) (first uint64, err 
 // sent is a publish on its way to the disk.
 type sent struct {
 	first   uint64
-	fresh   bool // some messages are new: pending
-	pending pending
+	fresh   bool // some messages are new, on their way
+	pending commitlog.Pending
 	dup     bool // some are known: up to lastDup
 	lastDup uint64
 }
@@ -92,7 +94,7 @@ func (t *topic) enqueueOnce(msgs []Message, b *batch) (s sent, err error) {
 	if len(fresh) == 0 {
 		return s, nil
 	}
-	if s.pending, err = enqueue(t.log, fresh...); err != nil {
+	if s.pending, err = t.log.Enqueue(fresh...); err != nil {
 		d.unclaim(b.ids)
 		return s, err
 	}

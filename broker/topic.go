@@ -65,15 +65,13 @@ func (t *topic) close() error {
 }
 
 func (t *topic) err() error {
-	if err := errors.Join(t.log.Err(), t.journal.err()); err != nil {
-		return err
-	}
+	errs := []error{t.log.Err(), t.journal.err()}
 	for _, g := range t.allGroups() {
 		if err := g.failure(); err != nil {
-			return fmt.Errorf("group %s: %w", g.name, err)
+			errs = append(errs, fmt.Errorf("group %s: %w", g.name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (t *topic) allGroups() []*group {
