@@ -19,6 +19,7 @@ import (
 
 	"casepress/disk"
 	"casepress/disk/disktest"
+	"casepress/dispatcher"
 	"casepress/handlers"
 	"casepress/static"
 )
@@ -105,6 +106,27 @@ func TestFaultsOfTheDisk(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A log that cannot be written takes nothing more until a restart, and says so.
+func TestFaultsOfTheLog(t *testing.T) {
+	for _, err := range []error{syscall.ENOSPC, syscall.EIO} {
+		t.Run(err.Error(), func(t *testing.T) {
+			fs := disktest.NewFault(disk.OS)
+			s := open(t, logOn(fs))
+			s.uploadOne("r1")
+			s.final("r1")
+			fs.Inject(disktest.Fault{N: 1, Err: err, Sticky: true, Match: func(name string) bool { return strings.Contains(name, dispatcher.TopicCaseReports) }})
+			for range 2 {
+				a := s.upload(field("reportId", "r2"), field("patientId", "P1"), file("a.jpg", photo(2))).is(503, "unavailable")
+				require.Equal(t, false, a.get("stored"))
+				require.Equal(t, "r2", a.get("reportId"))
+				fs.Heal() // too late: what lies on the disk is unknown
+			}
+			require.Contains(t, s.get("/readyz").is(503, "not-ready").get("detail"), "dispatcher")
+			s.get("/case-reports/r1/report.pdf").is(200)
+		})
 	}
 }
 

@@ -125,7 +125,7 @@ func (b *pacedBody) linger() {
 	if err := b.rc.Flush(); err != nil {
 		return // the client has left
 	}
-	b.readable(time.Now().Add(lingerTime))
+	b.readable(time.Now().Add(min(lingerTime, b.stall)))
 	_, _ = io.Copy(io.Discard, b.ReadCloser) // nothing of it matters
 }
 

@@ -49,7 +49,8 @@ type settings struct {
 	config  handlers.Config
 	process func(*service) dispatcher.Process
 	retries int
-	fs      disk.FS
+	blobFS  disk.FS
+	logFS   disk.FS
 	alone   bool
 }
 
@@ -66,11 +67,13 @@ func attempts(n int) option { return func(s *settings) { s.retries = n } }
 // alone keeps other tests from running meanwhile.
 func alone(s *settings) { s.alone = true }
 
-func blobsOn(fs disk.FS) option { return func(s *settings) { s.fs = fs } }
+func blobsOn(fs disk.FS) option { return func(s *settings) { s.blobFS = fs } }
+
+func logOn(fs disk.FS) option { return func(s *settings) { s.logFS = fs } }
 
 func open(t testing.TB, options ...option) *service {
 	t.Helper()
-	set := settings{process: func(s *service) dispatcher.Process { return s.complete }, retries: 1, fs: disk.OS}
+	set := settings{process: func(s *service) dispatcher.Process { return s.complete }, retries: 1, blobFS: disk.OS, logFS: disk.OS}
 	set.config.MinFreeDisk = -1 // the machine's disk is not the subject
 	for _, o := range options {
 		o(&set)
@@ -81,9 +84,9 @@ func open(t testing.TB, options ...option) *service {
 	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{written: make(chan struct{})}}
 	ctx := context.Background()
 	var err error
-	s.blobs, err = blob.Open(filepath.Join(s.dir, "blobs"), set.fs)
+	s.blobs, err = blob.Open(filepath.Join(s.dir, "blobs"), set.blobFS)
 	require.NoError(t, err)
-	s.broker, err = broker.Open(filepath.Join(s.dir, "topics"), broker.Options{})
+	s.broker, err = broker.Open(filepath.Join(s.dir, "topics"), broker.Options{FS: set.logFS})
 	require.NoError(t, err)
 	s.rows, err = store.Open(ctx, filepath.Join(s.dir, "casepress.db"))
 	require.NoError(t, err)
@@ -97,7 +100,11 @@ func open(t testing.TB, options ...option) *service {
 		defer cancel()
 		require.NoError(t, s.work.Close(drain))
 		require.NoError(t, s.rows.Close())
-		require.NoError(t, s.broker.Close())
+		if poisoned := s.broker.Err(); poisoned != nil {
+			require.Error(t, s.broker.Close())
+		} else {
+			require.NoError(t, s.broker.Close())
+		}
 		require.NoError(t, s.blobs.Close())
 		require.Empty(t, s.temps(), "files left half received")
 	})

@@ -1,0 +1,96 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var verb = regexp.MustCompile(`%[^%]*?[a-zA-Z]`)
+
+// Every sentence exists in both languages and takes the same arguments.
+func TestTextsAgree(t *testing.T) {
+	count := 0
+	for _, file := range []string{"codes.go", "messages.go"} {
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		require.NoError(t, err)
+		ast.Inspect(tree, func(n ast.Node) bool {
+			lit, ok := n.(*ast.CompositeLit)
+			if !ok || len(lit.Elts) != 2 {
+				return true
+			}
+			en, ok1 := word(lit.Elts[0])
+			zh, ok2 := word(lit.Elts[1])
+			if !ok1 || !ok2 {
+				return true
+			}
+			count++
+			require.NotEmpty(t, en)
+			require.NotEmpty(t, zh)
+			require.Equal(t, verb.FindAllString(en, -1), verb.FindAllString(zh, -1), "%s / %s", en, zh)
+			require.False(t, strings.ContainsAny(en, "，。；："), en)
+			return true
+		})
+	}
+	require.Greater(t, count, 80)
+}
+
+func word(e ast.Expr) (string, bool) {
+	lit, ok := e.(*ast.BasicLit)
+	if !ok || lit.Kind != token.STRING {
+		return "", false
+	}
+	s, err := strconv.Unquote(lit.Value)
+	return s, err == nil
+}
+
+func TestKindsAreComplete(t *testing.T) {
+	for code, kind := range kinds {
+		require.GreaterOrEqual(t, kind.status, 400, code)
+		require.NotEmpty(t, kind.title.en, code)
+		require.NotEmpty(t, kind.detail.en, code)
+		if kind.status == 503 || kind.status == 507 {
+			require.Positive(t, kind.retryAfter, code)
+			require.True(t, kind.retryable, code)
+		}
+	}
+}
+
+// Where the outcome is unknown, the client learns the id to ask for it with.
+func TestUnknownOutcomeNamesTheID(t *testing.T) {
+	f := asFault(submitFault(fmt.Errorf("wait: %w", context.DeadlineExceeded), "r1"))
+	require.Equal(t, codeOutcomeUnknown, f.code)
+	require.Equal(t, "r1", f.extras.ReportID)
+	require.Contains(t, kinds[f.code].detail.in(english, f.args...), "reportId r1")
+	require.Equal(t, codeTimeout, asFault(submitFault(context.DeadlineExceeded, "")).code)
+	require.NoError(t, submitFault(nil, "r1"))
+}
+
+func TestSizesAreWrittenAsSet(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1,000 B", 1 << 10: "1 KiB", 200 << 20: "200 MiB", 3 << 30: "3 GiB", 1<<20 + 1: "1,048,577 B"} {
+		require.Equal(t, want, byteSize(n))
+	}
+}
+
+func TestFileLabels(t *testing.T) {
+	for name, want := range map[string]string{
+		"":                       "",
+		"a.jpg":                  "a.jpg",
+		`C:\photos\a.jpg`:        "a.jpg",
+		"../../etc/passwd":       "passwd",
+		"皮疹 1.jpg":               "皮疹 1.jpg",
+		"a\x00\n\u202eb.jpg":     "ab.jpg",
+		"\xff.jpg":               "\uFFFD.jpg",
+		strings.Repeat("长", 101): strings.Repeat("长", 100),
+	} {
+		require.Equal(t, want, fileLabel(name))
+	}
+}
