@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -24,23 +25,25 @@ func BenchmarkPut(b *testing.B) {
 }
 
 func benchmarkPut(b *testing.B, size, writers int) {
-	s, err := blob.Open(b.TempDir(), disk.OS)
-	require.NoError(b, err)
-	var n atomic.Uint64
+	s := open(b, b.TempDir(), disk.OS)
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
-	b.SetParallelism(writers) // times GOMAXPROCS, corrected by the caller's -cpu
-	b.RunParallel(func(pb *testing.PB) {
-		content := make([]byte, size)
-		for pb.Next() {
-			binary.LittleEndian.PutUint64(content, n.Add(1))
-			_, _, err := s.Put(b.Context(), bytes.NewReader(content))
-			if err != nil {
-				b.Error(err)
-				return
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range writers {
+		wg.Go(func() {
+			content := make([]byte, size)
+			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
+				binary.LittleEndian.PutUint64(content, uint64(n))
+				if _, _, err := s.Put(b.Context(), bytes.NewReader(content)); err != nil {
+					b.Error(err)
+					return
+				}
 			}
-		}
-	})
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "blobs/s")
 }
 
 func BenchmarkOpenEmpty(b *testing.B) {

@@ -20,6 +20,7 @@ func TestOpenKeepsRows(t *testing.T) {
 	moves["completed"](t, s, report(3).ID)
 	want := listAll(t, s, store.Filter{})
 	require.NoError(t, s.Close())
+	require.NoFileExists(t, path+"-wal", "not folded into the database")
 	require.Equal(t, want, listAll(t, openAt(t, path), store.Filter{}))
 }
 

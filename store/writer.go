@@ -36,10 +36,6 @@ func (c *change) exec(query string, args ...any) (sql.Result, error) {
 	return c.stmts.exec(context.Background(), query, args...)
 }
 
-func (c *change) query(query string, args ...any) (*sql.Rows, error) {
-	return c.stmts.query(context.Background(), query, args...)
-}
-
 // affects runs query and returns how many rows it changed.
 func (c *change) affects(query string, args ...any) (int64, error) {
 	res, err := c.exec(query, args...)
