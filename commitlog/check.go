@@ -111,15 +111,15 @@ func (l *Log) walk(f disk.File, s *segment, size int64) (walked, error) {
 			found.stop = err
 			return found, nil
 		}
-		if err == nil && (h.base != s.end || h.time < previous) {
+		if err == nil && (h.base != s.end || h.count > 0 && h.time < previous) {
 			err = errBatchOrder
 		}
 		if err != nil {
 			return found, l.damage(s, s.size, err)
 		}
-		previous, found.sealed = h.time, h.count == 0
+		found.sealed = h.count == 0
 		if h.count > 0 {
-			found.lastData = s.size
+			previous, found.lastData = h.time, s.size
 		}
 		s.add(h)
 	}

@@ -99,6 +99,7 @@ func both(all ...func(*testing.T, disk.FS)) func(*testing.T, disk.FS) {
 }
 
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	sealed, middle, active := segmentFile(0), segmentFile(perSegment), segmentFile(activeBase)
 	cases := []struct {
 		name   string
@@ -233,6 +234,7 @@ func copyFile(t *testing.T, fsys disk.FS, from, to string) {
 // Every single bit of a closed log: flipped, it is either of no consequence or an error, and never
 // changes or loses a record.
 func TestNoFlippedBitIsMissed(t *testing.T) {
+	t.Parallel()
 	clean := damagedLog(t, true)
 	want := snapshot(t, clean)
 	for name, content := range want {

@@ -118,6 +118,7 @@ func work(l *commitlog.Log, h *history, rng *rand.Rand, steps int, number *int) 
 
 // A machine loses power at a random point, comes back, loses it again, perhaps while it recovers.
 func TestPowerCutsLoseNothingAcknowledged(t *testing.T) {
+	t.Parallel()
 	lives := 1200
 	if testing.Short() {
 		lives = 200
@@ -168,6 +169,7 @@ func (h *history) checkUnlessCut(t *testing.T, fsys *disktest.CrashFS, l *commit
 
 // Many producers at once: what each was told before the lights went out must be there.
 func TestPowerCutsUnderLoad(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(100) {
 		fsys, h := disktest.NewCrash(seed), newHistory()
 		l := mustOpen(t, logDir, small(fsys))
@@ -198,6 +200,7 @@ func TestPowerCutsUnderLoad(t *testing.T) {
 // The process is killed, not the machine: what it wrote is in the page cache, whether synced or not.
 // After that the machine loses power.
 func TestKillThenPowerCut(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		inner, h, number := disktest.NewCrash(seed), newHistory(), 0
@@ -230,6 +233,7 @@ func TestKillThenPowerCut(t *testing.T) {
 
 // For every n, the n-th operation of each kind fails, once or from then on, at a write also half-way.
 func TestEveryFaultIsToldAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	kinds := []disktest.Op{disktest.OpWrite, disktest.OpSync, disktest.OpOpen, disktest.OpRename, disktest.OpTruncate,
 		disktest.OpRemove, disktest.OpSyncDir, disktest.OpMkdir, disktest.OpReadDir, disktest.OpRead}
 	for _, op := range kinds {
@@ -367,4 +371,57 @@ func TestAFailureToSealIsToldByClose(t *testing.T) {
 	require.Equal(t, uint64(100), l.End())
 	require.NoError(t, l.Close())
 	require.Contains(t, fileNames(t, fsys), "00000000000000000000.idx", "sealed after all")
+}
+
+// A process is killed between the rename of a new segment and the sync of the folder. What the next
+// one appends there must survive a power cut all the same.
+func TestKillBetweenRenameAndSync(t *testing.T) {
+	inner := disktest.NewCrash(1)
+	fsys := disktest.NewFault(inner)
+	l := mustOpen(t, logDir, small(fsys))
+	fsys.Inject(disktest.Fault{Op: disktest.OpSyncDir, N: 1, Err: syscall.EIO})
+	var err error
+	for err == nil {
+		_, err = l.Append(t.Context(), make([]byte, 200))
+	}
+	require.ErrorIs(t, err, syscall.EIO)
+	require.Error(t, l.Close())
+
+	// Sealing would sync the folder by the way.
+	fsys.Inject(disktest.Fault{Op: disktest.OpTruncate, N: 1, Err: syscall.EIO, Sticky: true})
+	l = mustOpen(t, logDir, small(fsys))
+	end := l.End()
+	require.Equal(t, end, l.Segments()[1].Base, "the new segment is there, and empty")
+	_, err = l.Append(t.Context(), []byte("after"))
+	require.NoError(t, err)
+	after := inner.CrashClone(0)
+	require.Error(t, l.Close())
+	l = mustOpen(t, logDir, small(after))
+	require.Equal(t, end+1, l.End())
+	require.NoError(t, l.Close())
+}
+
+// What a torn commit left at the end of a segment must not be taken for damage when the log rolled
+// over it and could not seal the segment.
+func TestATornTailLeavesNoTrace(t *testing.T) {
+	inner := disktest.NewCrash(1)
+	l := mustOpen(t, logDir, small(inner))
+	for range 4 {
+		_, err := l.Append(t.Context(), make([]byte, 800))
+		require.NoError(t, err)
+	}
+	torn := inner.CrashClone(0)
+	require.NoError(t, l.Close())
+	write(segmentFile(0), 4000, 1, 2, 3)(t, torn)
+
+	fsys := disktest.NewFault(torn)
+	fsys.Inject(disktest.Fault{Op: disktest.OpTruncate, N: 1, Err: syscall.EIO, Sticky: true})
+	l = mustOpen(t, logDir, small(fsys))
+	_, err := l.Append(t.Context(), make([]byte, 800))
+	require.NoError(t, err)
+	require.Len(t, l.Segments(), 2)
+	require.Error(t, l.Close())
+	l = mustOpen(t, logDir, small(torn))
+	require.Equal(t, uint64(5), l.End())
+	require.NoError(t, l.Close())
 }

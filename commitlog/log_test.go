@@ -181,6 +181,7 @@ func TestLazyRecordsAloneFillBatchesWithoutEnd(t *testing.T) {
 }
 
 func TestManyProducersAndReaders(t *testing.T) {
+	t.Parallel()
 	const producers, each = 64, 50
 	l := mustOpen(t, t.TempDir(), commitlog.Options{SegmentBytes: 64 << 10, BatchBytes: 8 << 10, MaxRecordBytes: 4 << 10})
 	offsets := make([]map[uint64]string, producers)

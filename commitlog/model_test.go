@@ -30,6 +30,7 @@ type machine struct {
 }
 
 func TestLogAgainstASlice(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{fsys: disktest.NewCrash(rapid.Uint64().Draw(t, "seed")), now: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
 		m.opts = commitlog.Options{
