@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -14,19 +15,20 @@ import (
 // writeJSON answers with body as JSON. An error of the connection needs no
 // answer: there is nobody left to give it to.
 func writeJSON(c *gin.Context, status int, mediaType string, body any) {
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		panic(err) // our own types always marshal
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false) // read in terminals, never as HTML
+	if err := encoder.Encode(body); err != nil {
+		panic(err) // our own types always encode
 	}
-	encoded = append(encoded, '\n')
 	c.Header("Content-Type", mediaType)
-	c.Header("Content-Length", strconv.Itoa(len(encoded)))
+	c.Header("Content-Length", strconv.Itoa(encoded.Len()))
 	c.Status(status)
 	if c.Request.Method == http.MethodHead {
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	_, _ = c.Writer.Write(encoded)
+	_, _ = c.Writer.Write(encoded.Bytes())
 }
 
 // stamp is a time as answers show it: UTC, always with microseconds.
