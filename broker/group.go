@@ -132,11 +132,9 @@ func (g *group) act(do func(s *groupState, now int64) error) error {
 	}
 	now := g.now()
 	g.state.expire(now)
-	if err := do(g.state, now); err != nil {
-		return err
-	}
+	err := do(g.state, now)
 	g.changed()
-	return nil
+	return err
 }
 
 // changed follows up every change of state. The caller holds mu.

@@ -59,7 +59,7 @@ func (g *group) info() GroupInfo {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.state.expire(g.now())
-	g.schedule()
+	g.changed()
 	i := GroupInfo{
 		Topic: g.topic.name, Group: g.name, Start: g.state.start, Next: g.state.next, End: g.topic.log.End(),
 		Members: len(g.members),

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,8 +15,12 @@ import (
 // when the first is still on its way to the disk. The others follow each other without gaps.
 //
 // ctx ends the wait, not the write: after its error the messages may be there or not; a caller that sent IDs
-// sends them again. An error that Is commitlog.ErrPoisoned lasts until the broker is reopened.
+// sends them again. An error that Is commitlog.ErrPoisoned lasts until the broker is reopened. One call takes up to
+// 4 MiB of messages, or a single larger one.
 func (b *Broker) Publish(ctx context.Context, topic string, msgs ...Message) (first uint64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	t, err := b.topic(topic)
 	if err != nil {
 		return 0, err
@@ -29,6 +34,9 @@ func (b *Broker) Publish(ctx context.Context, topic string, msgs ...Message) (fi
 		}
 	}
 	first, err = t.publish(ctx, msgs)
+	if errors.Is(err, commitlog.ErrTooLarge) {
+		return 0, fmt.Errorf("%w: publish to %s: %w", ErrInvalid, topic, err)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("publish to %s: %w", topic, err)
 	}

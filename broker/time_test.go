@@ -224,3 +224,23 @@ func TestRetentionByAgeSparesWhatAGroupHasNotPassed(t *testing.T) {
 		require.NoError(t, fresh.Close())
 	})
 }
+
+func TestRetentionBySize(t *testing.T) {
+	o := broker.Options{RetainBytes: 10_000, RetentionEach: time.Minute, SegmentBytes: 4096}
+	inBubble(t, o, func(t *testing.T, b *broker.Broker) {
+		for range 20 {
+			publish(t, b, string(make([]byte, 1000)))
+		}
+		time.Sleep(2 * time.Minute)
+		s := subscribe(t, b, "g", broker.SubscribeOptions{Window: 100})
+		ds := receive(t, s, 20) // without a group nothing is removed
+		for _, d := range ds[:15] {
+			require.NoError(t, d.Ack())
+		}
+		time.Sleep(2 * time.Minute)
+		fresh := subscribe(t, b, "fresh", broker.SubscribeOptions{})
+		first := receive(t, fresh, 1)[0].Offset
+		require.Greater(t, first, uint64(5))
+		require.Less(t, first, uint64(15))
+	})
+}
