@@ -67,6 +67,9 @@ func normalNotes(s string) string {
 // checkText returns a fault unless s is UTF-8 of at most limit characters
 // without control characters other than line breaks and tabs.
 func checkText(field, s string, limit int) *fieldFault {
+	if utf8.RuneCountInString(s) > limit { // before all else: it may have been cut
+		return &fieldFault{field: field, detail: textTooLong, args: []any{grouped(int64(limit))}}
+	}
 	if !utf8.ValidString(s) {
 		return &fieldFault{field: field, detail: textNotUTF8}
 	}
@@ -74,9 +77,6 @@ func checkText(field, s string, limit int) *fieldFault {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return &fieldFault{field: field, detail: textControl, args: []any{r}}
 		}
-	}
-	if utf8.RuneCountInString(s) > limit {
-		return &fieldFault{field: field, detail: textTooLong, args: []any{grouped(int64(limit))}}
 	}
 	return nil
 }
@@ -97,9 +97,9 @@ func checkTime(field, s string) *fieldFault {
 // images, or a fault that names everything that is wrong.
 func (f *form) report(header http.Header, maxNotes int) (tasks.CaseReport, error) {
 	var faults []fieldFault
-	add := func(f *fieldFault) {
-		if f != nil {
-			faults = append(faults, *f)
+	add := func(wrong *fieldFault) {
+		if wrong != nil {
+			faults = append(faults, *wrong)
 		}
 	}
 	r := tasks.CaseReport{
@@ -118,7 +118,7 @@ func (f *form) report(header http.Header, maxNotes int) (tasks.CaseReport, error
 	add(wrong)
 	r.ID = id
 	if len(f.images) == 0 {
-		faults = append(faults, fieldFault{field: "images", detail: textMissingImages})
+		add(&fieldFault{field: "images", detail: textMissingImages})
 	}
 	for _, img := range f.images {
 		switch {

@@ -53,11 +53,11 @@ func (a *API) readInto(f *form, r *http.Request) error {
 		return nil // an empty form: the checks say what is missing
 	}
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return refuse(codeUnsupportedType, "Content-Encoding "+e, "identity")
+		return refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
 	}
 	mediaType, params, err := mime.ParseMediaType(header)
 	if err != nil {
-		return refuse(codeUnsupportedType, fmt.Sprintf("Content-Type %q", header), understood)
+		return refuse(codeUnsupportedType, "Content-Type "+printable(header), understood)
 	}
 	switch mediaType {
 	case "multipart/form-data":
@@ -93,35 +93,39 @@ func (a *API) readURLEncoded(f *form, body io.Reader) error {
 			return invalid("images", textNeedsMultipart)
 		}
 		for _, value := range values {
-			if err := f.add(name, value, a.cfg.MaxImages); err != nil {
+			if err := f.expect(name, a.cfg.MaxImages); err != nil {
 				return err
 			}
+			f.add(name, value)
 		}
 	}
 	return nil
 }
 
-// add takes in a field that is not a file.
-func (f *form) add(name, value string, maxImages int) error {
-	if name == "imageId" {
+// expect returns a fault unless one more field of this name may come.
+func (f *form) expect(name string, maxImages int) error {
+	switch {
+	case name == "images" || name == "imageId":
 		if len(f.images) == maxImages {
-			return tooManyImages(maxImages)
+			return &fault{code: codeTooManyImages, args: []any{maxImages}, extras: extras{Limit: int64(maxImages)}}
 		}
-		f.images = append(f.images, formImage{image: tasks.Image{ImageID: value}})
 		return nil
-	}
-	if !slices.Contains(singleFields, name) {
+	case !slices.Contains(singleFields, name):
 		return invalid(printable(name), textUnknownField, knownFields)
 	}
 	if _, twice := f.values[name]; twice {
 		return invalid(name, textRepeated)
 	}
-	f.values[name] = value
 	return nil
 }
 
-func tooManyImages(limit int) error {
-	return &fault{code: codeTooManyImages, args: []any{limit}, extras: extras{Limit: int64(limit)}}
+// add takes in a field that is expected and not a file.
+func (f *form) add(name, value string) {
+	if name == "imageId" {
+		f.images = append(f.images, formImage{image: tasks.Image{ImageID: value}})
+		return
+	}
+	f.values[name] = value
 }
 
 // discard removes what is staged and not committed.

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/handlers"
+	"casepress/store"
+	"casepress/tasks"
 )
 
 // Whatever is sent as a form, the answer is a 202 or a problem, and nothing stays
@@ -29,7 +32,10 @@ func FuzzUpload(f *testing.F) {
 	f.Add("application/x-www-form-urlencoded", []byte("patientId=P001&imageId=IMG007"))
 	f.Add("application/x-www-form-urlencoded", []byte("patientId=%E7&notes=%00;=&"))
 	f.Add("multipart/form-data; boundary=x", []byte("--x\r\n\r\n\r\n--x--"))
-	s := open(f, with(func(c *handlers.Config) { c.MaxBodyBytes = 1 << 16; c.MaxImages = 3 }))
+	s := open(f, with(func(c *handlers.Config) { c.MaxBodyBytes = 1 << 16; c.MaxImages = 3 }),
+		processing(func(_ context.Context, row store.Row, _ func(int, int)) (tasks.Result, error) {
+			return tasks.Result{Images: make([]tasks.ImageResult, len(row.Images))}, nil // no files of its own
+		}))
 	tmp := filepath.Join(s.dir, "blobs", "tmp")
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/upload-case-report", bytes.NewReader(body))

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"casepress/blob"
 	"casepress/tasks"
@@ -47,50 +48,40 @@ func (a *API) readPart(ctx context.Context, f *form, part *multipart.Part) error
 	if name == "" {
 		return malformed(errors.New("a part without a name"))
 	}
+	if err := f.expect(name, a.cfg.MaxImages); err != nil {
+		return err
+	}
 	field := name
 	if name == "images" {
-		if len(f.images) == a.cfg.MaxImages {
-			return tooManyImages(a.cfg.MaxImages)
-		}
 		field = fmt.Sprintf("images[%d]", len(f.images)+1)
 	}
 	switch e := strings.ToLower(part.Header.Get("Content-Transfer-Encoding")); e {
 	case "", "binary", "7bit", "8bit":
 	default:
-		return invalid(printable(field), textEncoding, printable(e))
+		return invalid(field, textEncoding, printable(e))
 	}
 	if name == "images" {
 		return a.readFile(ctx, f, field, part)
 	}
 	if _, params, err := mime.ParseMediaType(part.Header.Get("Content-Type")); err == nil {
-		if err := checkCharset(printable(field), params); err != nil {
+		if err := checkCharset(field, params); err != nil {
 			return err
 		}
 	}
-	value, err := a.readValue(name, part)
+	value, err := a.readValue(part)
 	if err != nil {
 		return err
 	}
-	return f.add(name, value, a.cfg.MaxImages)
+	f.add(name, value)
+	return nil
 }
 
-// readValue reads a field that is not a file, as far as any valid one can reach.
-func (a *API) readValue(name string, part io.Reader) (string, error) {
-	limit := int64(1024)
-	if name == "notes" {
-		limit += 4 * int64(a.cfg.MaxNotes) // bytes of a character
-	}
-	value, err := io.ReadAll(io.LimitReader(partReader{part}, limit+1))
-	if err != nil {
-		return "", err
-	}
-	switch {
-	case int64(len(value)) <= limit:
-		return string(value), nil
-	case name == "notes":
-		return "", invalid(name, textTooLong, grouped(int64(a.cfg.MaxNotes)))
-	}
-	return "", invalid(printable(name), textTooLong, grouped(limit))
+// readValue reads a field that is not a file. It stops where every field is too
+// long already, and what it returns then is refused as such.
+func (a *API) readValue(part io.Reader) (string, error) {
+	limit := 1024 + utf8.UTFMax*int64(a.cfg.MaxNotes)
+	value, err := io.ReadAll(io.LimitReader(partReader{part}, limit))
+	return string(value), err
 }
 
 // readFile stages an image and takes it into the form.

@@ -24,6 +24,8 @@ func TestUploadRefusesInvalidFields(t *testing.T) {
 		field  string   // in errors
 	}{
 		{"nothing known", []part{field("x", "1")}, 400, "invalid-input", []string{"x", "patientId", "images"}, "x"},
+		{"unknown field of many bytes", []part{patient, img, field("x", strings.Repeat("x", 100_000))}, 400, "invalid-input", []string{"known"}, "x"},
+		{"notes too long, cut within a character", []part{patient, img, field("notes", "n"+strings.Repeat("皮", 1000))}, 400, "invalid-input", []string{"10 characters"}, "notes"},
 		{"misspelt field", []part{patient, img, field("patientID", "P1")}, 400, "invalid-input", []string{"patientID"}, "patientID"},
 		{"part without a name", []part{patient, img, field("", "x")}, 400, "malformed-form", nil, ""},
 		{"no patient", []part{img}, 400, "invalid-input", []string{"patientId is missing"}, "patientId"},
