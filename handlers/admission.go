@@ -53,7 +53,7 @@ func (m *admission) check(ctx context.Context, size int64) error {
 		return &fault{code: codeUnavailable, cause: err}
 	}
 	if backlog.OldestAge > m.cfg.MaxBacklogAge {
-		return refuse(codeBacklog, m.cfg.MaxBacklogAge)
+		return refuse(codeBacklog, period(m.cfg.MaxBacklogAge))
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ type formImage struct {
 func (a *API) readForm(r *http.Request) (*form, error) {
 	f := &form{values: map[string]string{}}
 	if err := a.readInto(f, r); err != nil {
-		return nil, errors.Join(err, f.discard())
+		return nil, afterDiscard(err, f.discard())
 	}
 	return f, nil
 }
@@ -137,6 +137,15 @@ func (f *form) discard() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// afterDiscard returns err, why something is given up, unless discarding it failed
+// too: then the disk is what has to be seen to.
+func afterDiscard(err, discarding error) error {
+	if err == nil || discarding == nil {
+		return err
+	}
+	return fmt.Errorf("discard what was staged: %w", discarding)
 }
 
 // commitsAtOnce is how many files of one form are synced side by side: the disk

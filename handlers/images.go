@@ -71,7 +71,7 @@ func (a *API) acceptImage(r *http.Request, patientID, imageID string) (img tasks
 	if err != nil {
 		return img, false, err
 	}
-	defer func() { err = errors.Join(err, staged.Discard()) }()
+	defer func() { err = afterDiscard(err, staged.Discard()) }()
 	if err := digests.verify(staged.Key()); err != nil {
 		return img, false, err
 	}

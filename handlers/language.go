@@ -3,6 +3,7 @@ package handlers
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/text/language"
 )
@@ -83,4 +84,16 @@ func byteSize(n int64) string {
 		}
 	}
 	return grouped(n) + " B"
+}
+
+// period writes a limit the way it was set: 30m, not 30m0s.
+func period(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

@@ -108,9 +108,9 @@ func (b *pacedBody) faultOf(err error, late bool) error {
 	b.done = true
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded) && late:
-		return &fault{code: codeTooSlow, args: []any{b.limit}, cause: err}
+		return &fault{code: codeTooSlow, args: []any{period(b.limit)}, cause: err}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &fault{code: codeStalled, args: []any{b.stall}, cause: err}
+		return &fault{code: codeStalled, args: []any{period(b.stall)}, cause: err}
 	}
 	return &fault{code: codeIncompleteBody, cause: fmt.Errorf("read body: %w", err)}
 }

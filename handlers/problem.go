@@ -108,8 +108,6 @@ func asFault(err error) *fault {
 		return &fault{code: codeNoReport, cause: err}
 	case errors.Is(err, store.ErrBadCursor):
 		return invalid("cursor", textBadCursor)
-	case errors.Is(err, dispatcher.ErrNotFailed):
-		return &fault{code: codeNotFailed, cause: err}
 	case errors.Is(err, dispatcher.ErrOverloaded):
 		return &fault{code: codeOverloaded, cause: err}
 	case errors.Is(err, dispatcher.ErrUnavailable), errors.Is(err, blob.ErrUntrusted), errors.Is(err, store.ErrClosed):
@@ -154,9 +152,10 @@ func (a *API) fail(c *gin.Context, err error) {
 	}
 
 	h := c.Writer.Header()
-	for _, name := range []string{"Etag", "Last-Modified", "Cache-Control", "Content-Disposition", "Accept-Ranges", "Location"} {
+	for _, name := range []string{"Etag", "Last-Modified", "Content-Disposition", "Accept-Ranges", "Location"} {
 		h.Del(name) // they would describe what is not sent
 	}
+	h.Set("Cache-Control", "no-store")
 	if kind.retryAfter > 0 && h.Get("Retry-After") == "" {
 		setRetryAfter(h, kind.retryAfter)
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -77,6 +78,14 @@ func TestUnknownOutcomeNamesTheID(t *testing.T) {
 func TestSizesAreWrittenAsSet(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1,000 B", 1 << 10: "1 KiB", 200 << 20: "200 MiB", 3 << 30: "3 GiB", 1<<20 + 1: "1,048,577 B"} {
 		require.Equal(t, want, byteSize(n))
+	}
+}
+
+func TestPeriodsAreWrittenAsSet(t *testing.T) {
+	for _, want := range []string{"30s", "30m", "24h", "1h30m", "1h0m5s", "50ms", "0s"} {
+		d, err := time.ParseDuration(want)
+		require.NoError(t, err)
+		require.Equal(t, want, period(d))
 	}
 }
 

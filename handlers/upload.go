@@ -74,7 +74,7 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 	if err != nil {
 		return got, err
 	}
-	defer func() { err = errors.Join(err, f.discard()) }()
+	defer func() { err = afterDiscard(err, f.discard()) }()
 	report, err := f.report(r.Header, a.cfg.MaxNotes)
 	if err != nil {
 		return got, err
