@@ -98,6 +98,27 @@ func both(all ...func(*testing.T, disk.FS)) func(*testing.T, disk.FS) {
 	}
 }
 
+// copyBatch copies a batch to another place of a segment, from another log if there is one.
+func copyBatch(source func(*testing.T) disk.FS, name string, from, to int64) func(*testing.T, disk.FS) {
+	return func(t *testing.T, fsys disk.FS) {
+		src := fsys
+		if source != nil {
+			src = source(t)
+		}
+		write(name, to, readFile(t, src, name)[from:from+batchSize]...)(t, fsys)
+	}
+}
+
+// longerLog is like damagedLog with one more record, behind a seal.
+func longerLog(t *testing.T) disk.FS {
+	fsys := damagedLog(t, false)
+	l := mustOpen(t, logDir, small(fsys))
+	_, err := l.Append(t.Context(), make([]byte, 200))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return fsys
+}
+
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	sealed, middle, active := segmentFile(0), segmentFile(perSegment), segmentFile(activeBase)
@@ -117,6 +138,7 @@ func TestDamage(t *testing.T) {
 		{name: "torn last record, a hole in it", do: write(active, lastBatch+100, make([]byte, 50)...), want: totalRecords - 1},
 		{name: "last record gone without a trace", do: write(active, lastBatch, make([]byte, batchSize)...), want: totalRecords - 1},
 		{name: "garbage behind the last record", do: write(active, sealAt+60, 1, 2, 3), want: totalRecords},
+		{name: "record of another log behind the last", do: copyBatch(longerLog, active, sealAt+40, sealAt), want: totalRecords},
 		{name: "torn seal", closed: true, do: flip(active, sealAt+30), want: totalRecords},
 		{name: "seal lost", closed: true, do: write(active, sealAt, make([]byte, 40)...), want: totalRecords},
 		{name: "index missing", closed: true, do: remove(indexFile(0)), want: totalRecords},
@@ -156,6 +178,7 @@ func TestDamage(t *testing.T) {
 		{name: "middle segment missing, its index there", closed: true, do: remove(middle), file: middle},
 		{name: "last segment missing", closed: true, do: remove(active), file: active},
 		{name: "all segments missing", closed: true, do: remove(sealed, middle, active), file: sealed},
+		{name: "record twice", closed: true, do: copyBatch(nil, active, batchAt(3), batchAt(4)), file: active, at: batchAt(4)},
 		{name: "segment twice", closed: true, do: func(t *testing.T, fsys disk.FS) { copyFile(t, fsys, middle, segmentFile(perSegment-1)) }, file: segmentFile(perSegment - 1)},
 		{name: "segment under another name", closed: true, do: func(t *testing.T, fsys disk.FS) {
 			copyFile(t, fsys, active, segmentFile(activeBase)+".copy")
