@@ -78,7 +78,11 @@ func (s *source) decode(h header) (image.Image, error) {
 		if c.Width != h.Width || c.Height != h.Height {
 			return nil, errors.New("two headers that differ")
 		}
-		img, err := d.decode(bufio.NewReaderSize(s.reader(), 64<<10))
+		r := s.reader()
+		if h.Format == FormatJPEG {
+			r = &scanCounter{r: r}
+		}
+		img, err := d.decode(bufio.NewReaderSize(r, 64<<10))
 		if err != nil {
 			return nil, err
 		}
@@ -88,6 +92,35 @@ func (s *source) decode(h header) (image.Image, error) {
 		return nil, s.err
 	}
 	return img, err
+}
+
+// maxScans is how many scans of a JPEG are decoded. Photos have about ten; each
+// costs a pass over all pixels however few bytes it has, so that a small file of
+// very many scans would keep a processor busy for hours.
+const maxScans = 1000
+
+var errScans = errors.New("too many scans")
+
+// scanCounter fails once it has seen more scan headers than a photo has. Scans
+// never hold the two bytes otherwise; metadata may by chance, too rarely to matter.
+type scanCounter struct {
+	r     io.Reader
+	last  byte
+	scans int
+}
+
+func (c *scanCounter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	for _, b := range p[:n] {
+		if c.last == 0xff && b == markerSOS {
+			c.scans++
+		}
+		c.last = b
+	}
+	if c.scans > maxScans {
+		return 0, errScans
+	}
+	return n, err
 }
 
 // safely runs one step on untrusted pixels and turns its error, or its panic,

@@ -108,16 +108,16 @@ func Process(ctx context.Context, src io.ReaderAt, size int64, budget *Budget, o
 }
 
 // pixels returns the picture upright, opaque and no larger than o.MaxSide.
-func (r *source) pixels(h header, o Options) (*image.NRGBA, error) {
-	img, err := r.decode(h)
+func (s *source) pixels(h header, o Options) (*image.NRGBA, error) {
+	img, err := s.decode(h)
 	if err != nil {
 		return nil, err
 	}
 	full, err := safely(func() (*image.NRGBA, error) {
 		return overWhite(orient(fit(img, o.MaxSide), h.orientation)), nil
 	})
-	if r.ctx.Err() != nil {
-		return nil, fmt.Errorf("compress picture: %w", context.Cause(r.ctx))
+	if s.ctx.Err() != nil {
+		return nil, fmt.Errorf("compress picture: %w", context.Cause(s.ctx))
 	}
 	return full, err
 }

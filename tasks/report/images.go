@@ -120,7 +120,7 @@ func (l *layout) picture(i int, img Image) {
 	w, h := float64(max(img.Width, 1)), float64(max(img.Height, 1))
 	scale := min(width/w, pictureHeight/h, coarsest)
 	w, h = w*scale, h*scale
-	const frame = 0.5 // tells a white picture from the page
+	const frame = 0.75 // tells a white picture from the page
 	x := margin + (width-w)/2
 	l.box(x-frame, l.y-frame, w+2*frame, h+2*frame, rule)
 	p := l.page()
