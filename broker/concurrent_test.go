@@ -23,8 +23,8 @@ func TestConcurrentHistory(t *testing.T) {
 	for range 3 {
 		b := openTopic(t, dir, broker.Options{DedupWindow: time.Hour})
 		var wg sync.WaitGroup
-		for p := range 4 {
-			wg.Go(func() { c.produce(b, p) })
+		for range 4 {
+			wg.Go(func() { c.produce(b) })
 		}
 		for group := range c.h.groups {
 			for m := range 3 {
@@ -59,7 +59,7 @@ type crowd struct {
 func (c *crowd) Errorf(format string, args ...any) { c.problem.Store(fmt.Sprintf(format, args...)) }
 func (c *crowd) FailNow()                          { panic(c.problem.Load()) }
 
-func (c *crowd) produce(b *broker.Broker, _ int) {
+func (c *crowd) produce(b *broker.Broker) {
 	for {
 		n := c.sent.Add(1)
 		payload := fmt.Sprintf("message %d", n)

@@ -48,11 +48,11 @@ func openDedup(t *topic) (*dedup, error) {
 			return d, nil
 		}
 		for _, r := range records {
-			m, err := t.decode(r)
+			id, err := decodeID(r.Payload)
 			if err != nil {
-				return nil, err
+				return nil, &DamageError{Topic: t.name, Offset: r.Offset, Err: err}
 			}
-			d.remember(m.ID, m.Offset, max(r.Time.UnixMicro(), now-d.window))
+			d.remember(id, r.Offset, max(r.Time.UnixMicro(), now-d.window))
 		}
 		from = records[len(records)-1].Offset + 1
 	}

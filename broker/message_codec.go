@@ -49,16 +49,10 @@ func appendMessage(b []byte, m *Message) []byte {
 
 // decodeMessage decodes what appendMessage made. The message shares no memory with b.
 func decodeMessage(b []byte) (Message, error) {
-	if len(b) < 2 {
-		return Message{}, errShort
+	flags, r, err := openMessage(b)
+	if err != nil {
+		return Message{}, err
 	}
-	if b[0] != messageVersion {
-		return Message{}, fmt.Errorf("%w %d", errVersion, b[0])
-	}
-	if b[1]&^flagDeliverAt != 0 {
-		return Message{}, fmt.Errorf("%w %#x", errFlags, b[1])
-	}
-	r := reader{b: b[2:]}
 	m := Message{ID: r.text(), Key: r.text()}
 	if n := r.count(2); n > 0 { // a header takes two bytes at least
 		m.Headers = make([]Header, n)
@@ -66,7 +60,7 @@ func decodeMessage(b []byte) (Message, error) {
 			m.Headers[i] = Header{Name: r.text(), Value: r.text()}
 		}
 	}
-	if b[1]&flagDeliverAt != 0 {
+	if flags&flagDeliverAt != 0 {
 		m.DeliverAt = microTime(int64(min(r.number(), math.MaxInt64)))
 	}
 	if r.err != nil {
@@ -74,6 +68,28 @@ func decodeMessage(b []byte) (Message, error) {
 	}
 	m.Payload = append([]byte(nil), r.b...)
 	return m, nil
+}
+
+// decodeID decodes no more than the ID.
+func decodeID(b []byte) (string, error) {
+	_, r, err := openMessage(b)
+	if err != nil {
+		return "", err
+	}
+	id := r.text()
+	return id, r.err
+}
+
+func openMessage(b []byte) (flags byte, r reader, err error) {
+	switch {
+	case len(b) < 2:
+		return 0, r, errShort
+	case b[0] != messageVersion:
+		return 0, r, fmt.Errorf("%w %d", errVersion, b[0])
+	case b[1]&^flagDeliverAt != 0:
+		return 0, r, fmt.Errorf("%w %#x", errFlags, b[1])
+	}
+	return b[1], reader{b: b[2:]}, nil
 }
 
 func microTime(us int64) time.Time { return time.UnixMicro(us).UTC() }
