@@ -45,3 +45,7 @@ func Watched(s *Store) int {
 	defer s.watchers.mu.Unlock()
 	return len(s.watchers.byID)
 }
+
+// ShowProgress adds to a row that was read earlier what CaseReport adds to the
+// row it has just read.
+func ShowProgress(s *Store, row *Row) { s.claims.showIn(row) }

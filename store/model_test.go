@@ -53,6 +53,7 @@ func TestStoreAgainstModel(t *testing.T) {
 			"retrying": m.retrying,
 			"fail":     m.fail,
 			"reopen":   m.reopen,
+			"one":      m.one,
 			"list":     m.list,
 		})
 		requireSound(t, m.s)
@@ -261,20 +262,28 @@ func (m *model) list(t *rapid.T) {
 	}
 }
 
+// one reads a single report.
+func (m *model) one(t *rapid.T) {
+	id := drawID(t)
+	got, err := m.s.CaseReport(context.Background(), id)
+	want, ok := m.rows[id]
+	if !ok {
+		require.ErrorIs(t, err, store.ErrNotFound)
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, want, plain(got))
+	m.checkVersion(t, got)
+}
+
 // check runs after every action.
 func (m *model) check(t *rapid.T) {
-	for n := range reports {
-		id := report(n).ID
-		got, err := m.s.CaseReport(context.Background(), id)
-		want, ok := m.rows[id]
-		if !ok {
-			require.ErrorIs(t, err, store.ErrNotFound)
-			continue
-		}
-		require.NoError(t, err)
-		require.Equal(t, want, plain(got))
-		m.checkVersion(t, got)
+	got := make(map[string]store.Row)
+	for _, row := range listAll(t, m.s, store.Filter{}) {
+		got[row.ID] = plain(row)
+		m.checkVersion(t, row)
 	}
+	require.Equal(t, m.rows, got)
 }
 
 // checkVersion: the same version means the same row, also across restarts, and

@@ -150,3 +150,18 @@ func TestProgress(t *testing.T) {
 	require.Greater(t, row.Version, version)
 	require.ErrorIs(t, s.Progress(t.Context(), id, 1, 100, 100), store.ErrStale)
 }
+
+// A reader may hold a row of just before a claim when it looks for progress.
+func TestProgressBelongsToOneVersion(t *testing.T) {
+	s := openStore(t)
+	record(t, s, 1, 1)
+	id := report(1).ID
+	before, err := s.CaseReport(t.Context(), id)
+	require.NoError(t, err)
+	_, err = s.Claim(t.Context(), id)
+	require.NoError(t, err)
+	require.NoError(t, s.Progress(t.Context(), id, 1, 3, 5))
+	row := before
+	store.ShowProgress(s, &row)
+	require.Equal(t, before, row)
+}
