@@ -111,7 +111,7 @@ var kinds = map[code]kind{
 		detail: text{"The case report is %s; this exists once it is completed.", "该病例报告状态为 %s，处理完成后才能获取。"}},
 	codeOutcomeUnknown: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
 		title:  text{"Outcome unknown", "结果未知"},
-		detail: text{"Storing took too long to see how it ended. Keep your copy and send the same again with reportId %s: the answer to that is the truth, and nothing is ever stored twice.", "保存耗时过长，未能确认结果。请保留原件，并以同一 reportId %s 原样重发：届时的答复即为准，内容不会重复保存。"}},
+		detail: text{"Storing took too long to see how it ended. Keep your copy and send the same again with reportId %s: the answer to that is the truth, and nothing is ever stored twice.", "保存耗时过长，未能确认结果。请保留原件，并以同一 reportId %s 原样重发；结果以届时的答复为准，内容不会重复保存。"}},
 	codeOverloaded: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
 		title:  text{"Too busy", "系统繁忙"},
 		detail: text{"More is coming in than can be recorded right now. Keep your copy and send it again shortly.", "当前提交量超出处理能力。请保留原件，稍后重新发送。"}},

@@ -23,7 +23,7 @@ var (
 	textNotTime        = text{"%s must be a time with a zone as in RFC 3339, like 2026-11-21T20:00:00+08:00", "%s 须为带时区的 RFC 3339 时间，例如 2026-11-21T20:00:00+08:00"}
 	textNeedsMultipart = text{"%s: files need multipart/form-data", "%s：上传文件须使用 multipart/form-data"}
 	textEmptyImage     = text{"%s is empty (0 bytes)", "%s 为空（0 字节）"}
-	textNotAnImage     = text{"%s is not an image of a known format (JPEG, PNG, GIF, HEIC, AVIF, WebP, TIFF, BMP), whatever its name says", "%s 不是可识别的图片格式（JPEG、PNG、GIF、HEIC、AVIF、WebP、TIFF、BMP），与文件名无关"}
+	textNotAnImage     = text{"%s is not an image of a known format (JPEG, PNG, GIF, HEIC, AVIF, WebP, TIFF, BMP), whatever its name says", "%s 不是可识别的图片格式（JPEG、PNG、GIF、HEIC、AVIF、WebP、TIFF、BMP）；判断依据是内容而非文件名"}
 	textTooManyPixels  = text{"%s has %d x %d pixels; the limit is %s pixels", "%s 为 %d x %d 像素，超过了 %s 像素的上限"}
 	textUnknownImage   = text{"%s: this patient has no image %s; put it first with PUT /images/{imageId}", "%s：该患者没有图片 %s，请先用 PUT /images/{imageId} 上传"}
 	textBadDigest      = text{"%s must look like sha-256=:BASE64: (RFC 9530)", "%s 的格式须为 sha-256=:BASE64:（RFC 9530）"}

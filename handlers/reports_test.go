@@ -219,6 +219,23 @@ func TestRetry(t *testing.T) {
 	require.Equal(t, "completed", s.final("r1").get("status"))
 }
 
+func TestCaseReportBetweenAttempts(t *testing.T) {
+	g := newGate()
+	g.fail(errors.New("no paper"))
+	s := gated(t, g, twice(10*time.Hour))
+	s.uploadOne("r1")
+	<-g.begun
+	tag := s.get("/case-reports/r1").Header.Get("Etag")
+	answered := s.later("/case-reports/r1?wait=30s", "If-None-Match", tag)
+	g.pass <- struct{}{}
+	a := (<-answered).is(200)
+	require.Equal(t, "retrying", a.get("status"))
+	require.Equal(t, "no paper", a.get("error"))
+	require.NotNil(t, a.get("nextAttemptAt"))
+	require.Equal(t, "60", a.Header.Get("Retry-After"), "hours, but a retry may be asked for")
+	s.get("/case-reports/r1/report.pdf", "Accept-Language", "zh").is(409, "report-not-ready")
+}
+
 func TestList(t *testing.T) {
 	s := open(t)
 	for _, id := range []string{"r1", "r2", "r3"} {

@@ -48,10 +48,12 @@ type service struct {
 type settings struct {
 	config  handlers.Config
 	process func(*service) dispatcher.Process
-	retries int
 	blobFS  disk.FS
 	logFS   disk.FS
 	alone   bool
+
+	attempts int
+	pause    time.Duration
 }
 
 type option func(*settings)
@@ -62,7 +64,10 @@ func processing(p dispatcher.Process) option {
 	return func(s *settings) { s.process = func(*service) dispatcher.Process { return p } }
 }
 
-func attempts(n int) option { return func(s *settings) { s.retries = n } }
+// twice lets an attempt fail and another follow after the pause.
+func twice(pause time.Duration) option {
+	return func(s *settings) { s.attempts, s.pause = 2, pause }
+}
 
 // alone keeps other tests from running meanwhile.
 func alone(s *settings) { s.alone = true }
@@ -73,7 +78,7 @@ func logOn(fs disk.FS) option { return func(s *settings) { s.logFS = fs } }
 
 func open(t testing.TB, options ...option) *service {
 	t.Helper()
-	set := settings{process: func(s *service) dispatcher.Process { return s.complete }, retries: 1, blobFS: disk.OS, logFS: disk.OS}
+	set := settings{process: func(s *service) dispatcher.Process { return s.complete }, attempts: 1, blobFS: disk.OS, logFS: disk.OS}
 	set.config.MinFreeDisk = -1 // the machine's disk is not the subject
 	for _, o := range options {
 		o(&set)
@@ -90,7 +95,7 @@ func open(t testing.TB, options ...option) *service {
 	require.NoError(t, err)
 	s.rows, err = store.Open(ctx, filepath.Join(s.dir, "casepress.db"))
 	require.NoError(t, err)
-	s.work, err = dispatcher.Start(ctx, dispatcher.Config{Workers: 2, MaxAttempts: set.retries, Backoff: time.Millisecond}, s.broker, s.rows, set.process(s))
+	s.work, err = dispatcher.Start(ctx, dispatcher.Config{Workers: 2, MaxAttempts: set.attempts, Backoff: set.pause, MaxBackoff: set.pause}, s.broker, s.rows, set.process(s))
 	require.NoError(t, err)
 	set.config.DataDir = s.dir
 	s.api = handlers.New(set.config, s.work, s.rows, s.blobs, slog.New(slog.NewJSONHandler(s.log, nil)))
