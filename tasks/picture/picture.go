@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"runtime"
 )
 
 // Options are the limits and sizes of [Process]. Zero fields take the values of
@@ -69,6 +70,10 @@ type Result struct {
 	Source Info
 }
 
+// largeDecode is the reservation from which on memory is collected at once: about
+// that of a 12-megapixel photo.
+const largeDecode = 48 << 20
+
 // Process decodes the size bytes of src and returns the picture upright, over
 // white where it was transparent, no larger than o.MaxSide, and its thumbnail.
 // The same bytes and options give the same result. Of an animation it takes the
@@ -91,11 +96,19 @@ func Process(ctx context.Context, src io.ReaderAt, size int64, budget *Budget, o
 	if err := checkBounds(h, o); err != nil {
 		return res, err
 	}
-	release, err := budget.Acquire(ctx, h.cost(o))
+	cost := h.cost(o)
+	release, err := budget.Acquire(ctx, cost)
 	if err != nil {
 		return res, err
 	}
-	defer release()
+	defer func() {
+		if cost >= largeDecode {
+			// Else the pixels would stand as garbage until the heap had doubled, and
+			// what the budget says is free would not be.
+			runtime.GC()
+		}
+		release()
+	}()
 	full, err := r.pixels(h, o)
 	if err != nil {
 		return res, err
