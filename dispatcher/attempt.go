@@ -40,8 +40,8 @@ func (d *Dispatcher) work(ctx context.Context, l *lane, dl broker.Delivery) erro
 	if err != nil {
 		return dl.Reject(err.Error())
 	}
-	if err := d.recorders[l.topic].recorded.wait(ctx, dl.Offset+1); err != nil {
-		return dl.Release(0)
+	if err := d.recorders[l.topic].recorded.wait(l.feeding, dl.Offset+1); err != nil {
+		return nil // shutting down: the subscription's Close gives the delivery back
 	}
 	if !l.running.begin(id) {
 		return dl.Release(busyDelay)

@@ -2,9 +2,11 @@ package dispatcher_test
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -79,4 +81,25 @@ func TestTooFarBehind(t *testing.T) {
 	require.NoError(t, err, "the log alone is enough to accept")
 	_, err = h.Submit(t.Context(), report(""))
 	require.ErrorIs(t, err, dispatcher.ErrOverloaded)
+}
+
+// A worker that waits for a row which the stopped recorder will never write must
+// not hold up the end.
+func TestCloseWhileRowsAreOwed(t *testing.T) {
+	h, _ := open(t, options{dir: t.TempDir()})
+	require.NoError(t, h.store.Close())
+	receipt, err := h.Submit(t.Context(), report("CR-1"))
+	require.Error(t, err, "the rows cannot tell whether the id is taken")
+	require.Equal(t, "CR-1", receipt.ID)
+	_, err = h.Submit(t.Context(), report(""))
+	require.NoError(t, err)
+	for b := (dispatcher.Backlog{Waiting: 1}); b.Waiting > 0; { // until a worker has it
+		b, err = h.Backlog(t.Context())
+		require.NoError(t, err)
+		runtime.Gosched()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	require.NoError(t, h.Close(ctx))
+	require.NoError(t, ctx.Err(), "Close waited for its deadline")
 }

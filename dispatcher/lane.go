@@ -32,7 +32,8 @@ type lane struct {
 
 	sizing  sync.Mutex // guards workers
 	workers int
-	work    context.Context // of the workers, for those that come later
+	feeding context.Context // ends when nothing new is to be begun
+	work    context.Context // of the tasks
 
 	mu   sync.Mutex // guards held; never taken together with sizing
 	held map[uint64]broker.Delivery
@@ -64,7 +65,7 @@ func newLane(d *Dispatcher, topic string) (*lane, error) {
 
 // start begins to feed until feed ends; work is the context of the tasks.
 func (l *lane) start(feed, work context.Context, workers int) {
-	l.work = work
+	l.feeding, l.work = feed, work
 	l.feeder.Go(func() { l.feed(feed) })
 	l.resize(workers)
 	l.keeper.Go(func() { l.keep(work) })

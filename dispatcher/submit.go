@@ -46,8 +46,8 @@ func (e *ConflictError) Error() string {
 //
 // Any other error means that nothing was accepted (errors.Is ErrUnavailable,
 // ErrOverloaded), except for ctx's own error: then the outcome is unknown and
-// the caller should submit the same id again. A write that has begun is not
-// abandoned when ctx ends.
+// the caller should submit the same id again, which the receipt beside the error
+// names. A write that has begun is not abandoned when ctx ends.
 func (d *Dispatcher) Submit(ctx context.Context, r tasks.CaseReport) (Receipt, error) {
 	fresh := r.ID == ""
 	if fresh {
@@ -58,7 +58,7 @@ func (d *Dispatcher) Submit(ctx context.Context, r tasks.CaseReport) (Receipt, e
 		r.ID = id.String()
 	}
 	s := tasks.Submission{Kind: tasks.KindCaseReport, SHA256: r.Digest(), CaseReport: &r}
-	return d.accept(ctx, TopicCaseReports, "report/"+r.ID, s, func() (Receipt, error) {
+	receipt, err := d.accept(ctx, TopicCaseReports, "report/"+r.ID, s, func() (Receipt, error) {
 		if fresh {
 			return Receipt{}, store.ErrNotFound
 		}
@@ -68,6 +68,10 @@ func (d *Dispatcher) Submit(ctx context.Context, r tasks.CaseReport) (Receipt, e
 		}
 		return Receipt{ID: r.ID, SHA256: row.SHA256, Sequence: row.Sequence, ReceivedAt: row.ReceivedAt, Report: row.CaseReport}, nil
 	})
+	if err != nil {
+		return Receipt{ID: r.ID}, err
+	}
+	return receipt, nil
 }
 
 // RegisterImage accepts an image of a patient ahead of the report that will name
