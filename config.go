@@ -48,7 +48,7 @@ type Serve struct {
 	MaxBackoff   time.Duration `default:"5m" help:"Longest pause between two attempts."`
 	DrainTimeout time.Duration `default:"20s" help:"How long running reports may take to finish after the signal to stop. A second signal ends at once."`
 
-	ImageMemory Size `default:"256MiB" help:"Memory for images in work. One that needs more runs alone."`
+	ImageMemory Size `default:"128MiB" help:"Memory for images in work. One that needs more runs alone."`
 	ImageSide   int  `default:"1600" help:"Longest side of a compressed image, in pixels."`
 	JPEGQuality int  `name:"jpeg-quality" default:"80" help:"Quality of compressed images, 1 to 100."`
 

@@ -198,4 +198,4 @@ func (c *Serve) limitMemory() {
 }
 
 // baseMemory is what the service needs beside images in work.
-const baseMemory = 128 << 20
+const baseMemory = 72 << 20

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"casepress/commitlog"
@@ -44,38 +43,42 @@ func (b *Broker) Publish(ctx context.Context, topic string, msgs ...Message) (fi
 }
 
 func (t *topic) publish(ctx context.Context, msgs []Message) (first uint64, err error) {
-	b := batches.Get().(*batch)
-	defer b.free()
-	for i := range msgs {
-		b.add(&msgs[i])
-	}
-	if t.dedup.window <= 0 || !hasID(msgs) {
-		return t.log.Append(ctx, b.payloads...)
-	}
-	sent, err := t.enqueueOnce(msgs, b)
+	s, err := t.enqueue(msgs)
 	if err != nil {
 		return 0, err
 	}
-	if sent.fresh {
-		if err := sent.pending.Wait(ctx); err != nil {
+	if err := s.pending.Wait(ctx); err != nil {
+		return 0, err
+	}
+	if s.dup {
+		if err := t.log.Wait(ctx, s.lastDup); err != nil {
 			return 0, err
 		}
 	}
-	if sent.dup {
-		if err := t.log.Wait(ctx, sent.lastDup); err != nil {
-			return 0, err
-		}
-	}
-	return sent.first, nil
+	return s.first, nil
 }
 
 // sent is a publish on its way to the disk.
 type sent struct {
 	first   uint64
-	fresh   bool // some messages are new, on their way
-	pending commitlog.Pending
-	dup     bool // some are known: up to lastDup
+	pending commitlog.Pending // of the messages that are new, if any are
+	dup     bool              // some are known: up to lastDup
 	lastDup uint64
+}
+
+// enqueue hands messages to the log. The buffers they are encoded in are free again when it returns, not only after
+// the disk has answered: a thousand waiting producers share a few.
+func (t *topic) enqueue(msgs []Message) (sent, error) {
+	b := batches.Get().(*batch)
+	defer b.free()
+	for i := range msgs {
+		b.add(&msgs[i])
+	}
+	if t.dedup.window > 0 && hasID(msgs) {
+		return t.enqueueOnce(msgs, b)
+	}
+	pending, err := t.log.Enqueue(b.payloads...)
+	return sent{first: pending.First, pending: pending}, err
 }
 
 // enqueueOnce appends those messages that are no duplicates, without waiting for the disk. The lock is held until
@@ -106,7 +109,6 @@ func (t *topic) enqueueOnce(msgs []Message, b *batch) (s sent, err error) {
 		d.unclaim(b.ids)
 		return s, err
 	}
-	s.fresh = true
 	if !firstKnown {
 		s.first = s.pending.First
 	}
@@ -117,7 +119,12 @@ func (t *topic) enqueueOnce(msgs []Message, b *batch) (s sent, err error) {
 }
 
 func hasID(msgs []Message) bool {
-	return slices.ContainsFunc(msgs, func(m Message) bool { return m.ID != "" })
+	for i := range msgs {
+		if msgs[i].ID != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // A batch is the encoded form of messages, used again and again: the log copies what it appends.

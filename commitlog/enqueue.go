@@ -25,6 +25,10 @@ func (p Pending) Wait(ctx context.Context) error {
 	if p.batch == nil {
 		return nil
 	}
+	if ctx.Done() == nil { // as common as it is cheaper than a select
+		<-p.batch.done
+		return p.batch.err
+	}
 	select {
 	case <-p.batch.done:
 		return p.batch.err
