@@ -35,7 +35,8 @@ type activeFile struct {
 	commits int64     // since the segment began or was opened
 	bytes   int64     // likewise
 	since   int64     // likewise, time of the first batch
-	calm    int
+	spare   []byte    // the buffer that no batch uses
+	calm    int       // commits since much of it was needed
 }
 
 // fits says whether a batch of n bytes and a seal fit. An empty segment takes a
@@ -55,28 +56,41 @@ func (a *activeFile) close() error {
 // time, so that a power cut can tear only the last batch.
 func (l *Log) commits() {
 	defer close(l.finished)
-	crowd := 0
-	for {
-		l.gather(crowd)
-		b, closing := l.take()
-		if b == nil && closing {
-			break
-		}
-		if b == nil {
-			crowd = 0
-			<-l.wake
-			continue
-		}
+	for b, ok := l.await(0); ok; {
 		if err := l.commit(b); err != nil {
 			b.finish(l.poison(err))
 			return
 		}
-		crowd = b.waiters
+		l.active.recycle(b)
+		// Those let go crowd at the lock; where they are many, the next batch is taken before them.
+		var next *batch
+		if b.waiters > gatherMost {
+			next, _ = l.take()
+		}
 		b.finish(nil)
-		l.recycle(b)
+		if next == nil {
+			next, ok = l.await(b.waiters)
+		}
+		b = next
 	}
 	if err := l.seal(); err != nil {
 		l.poison(err)
+	}
+}
+
+// await returns the next batch to commit, false if the log is closed and there is none. The last batch
+// let so many producers go.
+func (l *Log) await(crowd int) (*batch, bool) {
+	l.gather(crowd)
+	for {
+		b, closing := l.take()
+		if b != nil {
+			return b, true
+		}
+		if closing {
+			return nil, false
+		}
+		<-l.wake
 	}
 }
 
@@ -99,8 +113,8 @@ func (l *Log) take() (b *batch, closing bool) {
 		l.lazyDue = false
 		return nil, l.closing
 	}
-	l.filling = newBatch(l.spare, b.end())
-	l.spare = nil
+	l.filling = newBatch(l.active.spare, b.end())
+	l.active.spare = nil
 	l.lazyDue = false
 	l.waiting.Store(0)
 	l.lazy.Stop()
@@ -108,20 +122,17 @@ func (l *Log) take() (b *batch, closing bool) {
 	return b, l.closing
 }
 
-// recycle keeps the buffer of a committed batch for the next but one.
-func (l *Log) recycle(b *batch) {
-	a := &l.active
+// recycle keeps the buffer of a committed batch for another one, unless it has been much too large for
+// a while.
+func (a *activeFile) recycle(b *batch) {
 	if cap(b.buf) > calmBytes && len(b.buf) < cap(b.buf)/4 {
 		a.calm++
 	} else {
 		a.calm = 0
 	}
-	if a.calm > calmCommits {
-		return
+	if a.calm <= calmCommits {
+		a.spare = b.buf[:0]
 	}
-	l.mu.Lock()
-	l.spare = b.buf[:0]
-	l.mu.Unlock()
 }
 
 // commit makes a batch durable and lets readers see it.
@@ -196,7 +207,7 @@ func (l *Log) roll() error {
 		return fmt.Errorf("roll to a new segment: %w", errors.Join(err, next.file.Close()))
 	}
 	old := *a
-	*a = activeFile{seg: seg, file: next.file, sealed: true, last: a.last, calm: a.calm}
+	*a = activeFile{seg: seg, file: next.file, sealed: true, last: a.last, spare: a.spare, calm: a.calm}
 	l.state.Lock()
 	l.segments = append(l.segments, seg)
 	l.state.Unlock()

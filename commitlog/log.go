@@ -21,7 +21,6 @@ type Log struct {
 
 	mu       sync.Mutex
 	filling  *batch // what producers add to
-	spare    []byte // the other buffer
 	failed   error  // why no more is taken: ErrPoisoned or ErrClosed, wrapped
 	lazyDue  bool   // the oldest lazy record has waited long enough
 	closing  bool
