@@ -89,6 +89,7 @@ func (r *Reader) Next(maxBytes int) ([]Record, error) {
 				}
 				return nil, err
 			}
+			continue
 		}
 		if r.collect(&out, maxBytes) {
 			break
@@ -143,27 +144,27 @@ func (r *Reader) open(v view) error {
 	return nil
 }
 
-// load reads batches until the one that holds next.
+// load reads the batch at pos. It leaves no body if next lies behind the batch, as it does behind a
+// seal. It may overwrite the buffer: only Next can tell whether something in it is still needed, so it
+// is asked before every batch.
 func (r *Reader) load(v view) error {
-	for {
-		h, b, err := r.win.batch(r.pos, v.size, v.seg.salt)
-		if err == nil && (h.base > r.next || r.known && h.base != r.at) {
-			err = errBatchOrder
-		}
-		if err != nil {
-			return r.log.damage(v.seg, r.pos, err)
-		}
-		r.pos += h.size()
-		r.at, r.known = h.end(), true
-		if h.end() <= r.next {
-			continue
-		}
-		r.at, r.body, r.stamp = h.base, b[batchBytes:], time.UnixMicro(h.time).UTC()
-		for r.at < r.next {
-			r.shift()
-		}
+	h, b, err := r.win.batch(r.pos, v.size, v.seg.salt)
+	if err == nil && (h.base > r.next || r.known && h.base != r.at) {
+		err = errBatchOrder
+	}
+	if err != nil {
+		return r.log.damage(v.seg, r.pos, err)
+	}
+	r.pos += h.size()
+	r.at, r.known = h.end(), true
+	if h.end() <= r.next {
 		return nil
 	}
+	r.at, r.body, r.stamp = h.base, b[batchBytes:], time.UnixMicro(h.time).UTC()
+	for r.at < r.next {
+		r.shift()
+	}
+	return nil
 }
 
 // shift takes the first record off the body.
