@@ -78,6 +78,7 @@ func TestKill(t *testing.T) {
 	}
 	checkList(t, s, book)
 	checkReplays(t, s, book)
+	s.stop(t)
 	checkNoTempFiles(t, data)
 }
 

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,6 +70,7 @@ type service struct {
 	cmd        *exec.Cmd
 	logs       *lockedBuffer
 	ended      chan struct{}
+	exit       error // set before ended is closed
 }
 
 // launch starts casepress on data and returns at once; listening is closed when
@@ -84,7 +86,7 @@ func launch(t testing.TB, data string, args ...string) (s *service, listening <-
 	go func() {
 		defer close(s.ended)
 		s.follow(stderr, ready)
-		_ = s.cmd.Wait() // a killed process has no good exit status
+		s.exit = s.cmd.Wait()
 	}()
 	t.Cleanup(s.kill)
 	return s, ready
@@ -127,6 +129,14 @@ func start(t testing.TB, data string, args ...string) *service {
 func (s *service) kill() {
 	_ = s.cmd.Process.Kill() // it may have ended already
 	<-s.ended
+}
+
+// stop asks the process to end and wants it to do so in peace.
+func (s *service) stop(t testing.TB) {
+	t.Helper()
+	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
+	<-s.ended
+	require.NoError(t, s.exit, "%s", s.logs)
 }
 
 type lockedBuffer struct {
