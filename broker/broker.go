@@ -125,8 +125,8 @@ func (b *Broker) Close() error {
 }
 
 // Err returns nil, or why the broker no longer does its whole job: every log that a failed write or sync has
-// poisoned (errors.Is commitlog.ErrPoisoned) and every group that cannot read on, with the topic's name. Only
-// reopening helps.
+// poisoned (errors.Is commitlog.ErrPoisoned) and every group that cannot read on, with the topic's name. Reopening
+// helps; a failure to read that is no damage is tried again every second and may pass.
 func (b *Broker) Err() error {
 	var errs []error
 	for _, t := range b.sorted() {

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"time"
 
 	"casepress/commitlog"
 )
@@ -38,18 +39,46 @@ func (a *ahead) pop() Message {
 	return m
 }
 
-// feed reads new messages ahead until ctx ends or reading fails.
+// readAgain is how long the feeder waits after a failure that may pass, such as too many open files.
+const readAgain = time.Second
+
+// feed reads new messages ahead until ctx ends or what it reads is damaged.
 func (g *group) feed(ctx context.Context) {
 	g.mu.Lock()
 	g.ahead.limit = g.topic.broker.opts.ReadAhead
 	r := g.topic.log.NewReader(g.state.next)
 	g.mu.Unlock()
-	err := g.feedFrom(ctx, r)
-	err = errors.Join(err, r.Close())
-	if err != nil && ctx.Err() == nil {
-		g.topic.broker.opts.Logger.Error("group cannot read on", "topic", g.topic.name, "group", g.name, "error", err)
-		g.fail(err)
+	defer func() { _ = r.Close() }() // it was only read
+	for {
+		err := g.feedFrom(ctx, r)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if lasting(err) {
+			g.topic.broker.opts.Logger.Error("group cannot read on", "topic", g.topic.name, "group", g.name, "error", err)
+			g.fail(err)
+			return
+		}
+		g.topic.broker.opts.Logger.Warn("group reads again", "topic", g.topic.name, "group", g.name, "after", readAgain, "error", err)
+		g.stall(err)
+		// The reader stands behind what it returned last, which may not have got as far as ahead.
+		g.mu.Lock()
+		r.Seek(g.state.next + uint64(g.ahead.len()))
+		g.mu.Unlock()
+		select {
+		case <-time.After(readAgain):
+		case <-ctx.Done():
+			return
+		}
 	}
+}
+
+// lasting says whether reading the same again would fail the same.
+func lasting(err error) bool {
+	_, corrupt := errors.AsType[*commitlog.CorruptionError](err)
+	_, gone := errors.AsType[*commitlog.OutOfRangeError](err)
+	_, damaged := errors.AsType[*DamageError](err)
+	return corrupt || gone || damaged
 }
 
 func (g *group) feedFrom(ctx context.Context, r *commitlog.Reader) error {
@@ -65,6 +94,7 @@ func (g *group) feedFrom(ctx context.Context, r *commitlog.Reader) error {
 		if err != nil {
 			return err
 		}
+		g.stall(nil)
 		if len(records) > 0 {
 			if err := g.fill(records); err != nil {
 				return err

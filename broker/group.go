@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -28,6 +29,7 @@ type group struct {
 	ahead      ahead
 	wakeAt     int64  // when the keeper looks by itself
 	failed     error  // why nothing is handed out any more
+	stalled    error  // why the feeder cannot read at present
 	unacked    moment // the oldest message not acknowledged, for Group
 	waiting    moment // the oldest message never delivered, for Group
 }
@@ -117,10 +119,17 @@ func (g *group) dismiss() {
 	g.waiters = nil
 }
 
+// stall remembers a failure to read that may pass, or with nil that it has passed.
+func (g *group) stall(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stalled = err
+}
+
 func (g *group) failure() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.failed
+	return cmp.Or(g.failed, g.stalled)
 }
 
 // act changes one delivery's fate.

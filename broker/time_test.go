@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -242,5 +243,23 @@ func TestRetentionBySize(t *testing.T) {
 		first := receive(t, fresh, 1)[0].Offset
 		require.Greater(t, first, uint64(5))
 		require.Less(t, first, uint64(15))
+	})
+}
+
+// Too many open files, or a disk that does not answer for a moment, must not end a group.
+func TestReadingGoesOnAfterAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := disktest.NewFault(disktest.NewCrash(1))
+		b := openTopic(t, "/data", broker.Options{FS: fsys})
+		fsys.Inject(disktest.Fault{Op: disktest.OpOpen, N: 1, Err: syscall.EMFILE, Sticky: true})
+		publish(t, b, "a")
+		s := subscribe(t, b, "g", broker.SubscribeOptions{})
+		nothing(t, s)
+		require.ErrorIs(t, b.Err(), syscall.EMFILE)
+		fsys.Heal()
+		require.Equal(t, []string{"a"}, payloads(receive(t, s, 1)))
+		require.NoError(t, b.Err())
+		publish(t, b, "b")
+		require.Equal(t, []string{"b"}, payloads(receive(t, s, 1)))
 	})
 }
