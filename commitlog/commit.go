@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"time"
 
 	"casepress/disk"
@@ -56,26 +57,48 @@ func (a *activeFile) close() error {
 // time, so that a power cut can tear only the last batch.
 func (l *Log) commits() {
 	defer close(l.finished)
-	for b, ok := l.await(0); ok; {
-		if err := l.commit(b); err != nil {
-			b.finish(l.poison(err))
-			return
-		}
-		l.active.recycle(b)
-		// Those let go crowd at the lock; where they are many, the next batch is taken before them.
-		var next *batch
-		if b.waiters > gatherMost {
-			next, _ = l.take()
-		}
-		b.finish(nil)
-		if next == nil {
-			next, ok = l.await(b.waiters)
-		}
-		b = next
+	crowds := make(chan *batch, 1)
+	var releaser sync.WaitGroup
+	releaser.Go(func() { release(crowds) })
+	ok := l.commitAll(crowds)
+	close(crowds)
+	releaser.Wait()
+	if !ok {
+		return
 	}
 	if err := l.seal(); err != nil {
 		l.poison(err)
 	}
+}
+
+// release lets many producers go while the committer writes on.
+func release(crowds <-chan *batch) {
+	for b := range crowds {
+		b.finish(nil)
+	}
+}
+
+// commitAll commits until the log is closed. It returns false if a commit failed and poisoned the log.
+func (l *Log) commitAll(crowds chan<- *batch) bool {
+	for b, ok := l.await(0); ok; {
+		if err := l.commit(b); err != nil {
+			b.finish(l.poison(err))
+			return false
+		}
+		l.active.recycle(b)
+		var next *batch
+		if b.waiters > gatherMost {
+			next, _ = l.take() // before they are let go and crowd at the lock
+		}
+		if next != nil {
+			crowds <- b
+		} else {
+			b.finish(nil)
+			next, ok = l.await(b.waiters)
+		}
+		b = next
+	}
+	return true
 }
 
 // await returns the next batch to commit, false if the log is closed and there is none. The last batch
