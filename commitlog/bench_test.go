@@ -143,7 +143,7 @@ func (f *floor) close(b *testing.B) {
 // fillLog makes a log of n records of size bytes.
 func fillLog(b *testing.B, dir string, n, size int) *commitlog.Log {
 	l := mustOpen(b, dir, commitlog.Options{})
-	batch := make([][]byte, 1000)
+	batch := make([][]byte, min(1000, 3<<20/size))
 	for i := range batch {
 		batch[i] = make([]byte, size)
 	}
@@ -172,7 +172,7 @@ func BenchmarkRead(b *testing.B) {
 	for _, size := range []int{100, 1024, 100 << 10} {
 		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
 			const total = 32 << 20
-			l := fillLog(b, b.TempDir(), max(1000, total/size), size)
+			l := fillLog(b, b.TempDir(), total/size, size)
 			defer l.Close()
 			b.SetBytes(int64(size))
 			n := 0

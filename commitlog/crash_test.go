@@ -119,7 +119,7 @@ func work(l *commitlog.Log, h *history, rng *rand.Rand, steps int, number *int) 
 // A machine loses power at a random point, comes back, loses it again, perhaps while it recovers.
 func TestPowerCutsLoseNothingAcknowledged(t *testing.T) {
 	t.Parallel()
-	lives := 1200
+	lives := 800
 	if testing.Short() {
 		lives = 200
 	}

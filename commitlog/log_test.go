@@ -1,9 +1,11 @@
 package commitlog_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -42,6 +44,51 @@ func TestReadKeepsToMaxBytesButReturnsOneRecord(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, records, want, "at most %d bytes", max)
 	}
+}
+
+// Batches smaller and larger than a reader's buffer, with seals between them, read in pieces of any size
+// from anywhere, by one reader that jumps and by Read.
+func TestReadsOfAnySizeFromAnywhere(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 1))
+	o := commitlog.Options{FS: disktest.NewCrash(1), SegmentBytes: 700 << 10}
+	var want []string
+	for range 12 {
+		l := mustOpen(t, logDir, o)
+		for range rng.IntN(40) {
+			var batch [][]byte
+			for range 1 + rng.IntN(1+rng.IntN(60)) {
+				batch = append(batch, bytes.Repeat(fmt.Appendf(nil, "%d,", len(want)), rng.IntN(1+rng.IntN(3000))))
+				want = append(want, string(batch[len(batch)-1]))
+			}
+			_, err := l.Append(t.Context(), batch...)
+			require.NoError(t, err)
+		}
+		require.NoError(t, l.Close())
+	}
+	l := mustOpen(t, logDir, o)
+	jumper := l.NewReader(0)
+	for range 3000 {
+		from, most := uint64(rng.IntN(len(want))), 1<<rng.IntN(22)
+		if rng.IntN(3) > 0 {
+			from = min(jumper.Offset(), uint64(len(want)-1))
+		}
+		jumper.Seek(from)
+		for _, read := range []func() ([]commitlog.Record, error){
+			func() ([]commitlog.Record, error) { return l.Read(from, most) },
+			func() ([]commitlog.Record, error) { return jumper.Next(most) },
+		} {
+			records, err := read()
+			require.NoError(t, err)
+			require.NotEmpty(t, records)
+			for i, r := range records {
+				require.Equal(t, from+uint64(i), r.Offset)
+				require.True(t, want[r.Offset] == string(r.Payload), "record %d, read from %d with %d", r.Offset, from, most)
+			}
+		}
+	}
+	require.NoError(t, jumper.Close())
+	require.NoError(t, l.Close())
 }
 
 func TestPayloadsBelongToTheCaller(t *testing.T) {
