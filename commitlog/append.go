@@ -54,19 +54,13 @@ func (l *Log) Append(ctx context.Context, payloads ...[]byte) (first uint64, err
 		return 0, err
 	}
 	b, first, err := l.join(ctx, payloads, true)
-	if err != nil || b == nil {
-		return first, err
+	if err == nil {
+		err = Pending{First: first, batch: b}.Wait(ctx)
 	}
-	if ctx.Done() == nil { // as common as it is cheaper than a select
-		<-b.done
-		return first, b.err
+	if err != nil {
+		return 0, err
 	}
-	select {
-	case <-b.done:
-		return first, b.err
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
+	return first, nil
 }
 
 // AppendLazy adds the payloads in order but does not wait for the disk: they become durable with the

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -179,6 +181,34 @@ func TestContextEndsTheWait(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, l.Wait(ctx, 0), context.Canceled)
 	require.Zero(t, l.End(), "nothing was written")
+}
+
+func TestEnqueuedRecordsAreAwaitedLater(t *testing.T) {
+	fsys := disktest.NewFault(disktest.NewCrash(1))
+	l := mustOpen(t, logDir, small(fsys))
+	var pending []commitlog.Pending
+	for i := range 100 {
+		p, err := l.Enqueue([]byte(fmt.Sprint(i)), []byte("second"))
+		require.NoError(t, err)
+		require.Equal(t, uint64(2*i), p.First)
+		pending = append(pending, p)
+	}
+	for _, p := range slices.Backward(pending) {
+		require.NoError(t, p.Wait(t.Context()))
+		require.Less(t, p.First+1, l.End())
+	}
+	none, err := l.Enqueue()
+	require.NoError(t, err)
+	require.NoError(t, none.Wait(t.Context()))
+
+	fsys.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.EIO, Sticky: true})
+	lost, err := l.Enqueue([]byte("lost"))
+	require.NoError(t, err)
+	require.ErrorIs(t, lost.Wait(t.Context()), commitlog.ErrPoisoned)
+	require.ErrorIs(t, lost.Wait(noCancel), syscall.EIO)
+	_, err = l.Enqueue([]byte("too late"))
+	require.ErrorIs(t, err, commitlog.ErrPoisoned)
+	require.Error(t, l.Close())
 }
 
 func TestLazyRecordsBecomeDurableByThemselves(t *testing.T) {

@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// maxIdle bounds the readers kept for Read, and so their files and memory.
-const maxIdle = 4
+// These bound what is kept between calls of Read: the readers, with a file each, and their buffers.
+const (
+	maxIdle       = 4
+	maxIdleBuffer = 2 << 20
+)
 
 // Read returns records from offset on: at least one if offset is below End, nil if not, and no more
 // payload than maxBytes unless the first record alone is larger. Errors are those of Reader.Next.
@@ -52,7 +55,7 @@ func (p *idleReaders) take(offset uint64) *Reader {
 }
 
 func (p *idleReaders) put(r *Reader) error {
-	if cap(r.win.buf) > maxReadAhead {
+	if cap(r.win.buf) > maxIdleBuffer {
 		r.body, r.seg, r.win.buf = nil, nil, nil // one huge batch must not be kept for ever
 	}
 	p.mu.Lock()
