@@ -32,7 +32,7 @@ type command interface {
 type cli struct {
 	Serve   Serve            `cmd:"" default:"withargs" help:"Serve the API and the page (the default command)."`
 	Health  Health           `cmd:"" help:"Ask a running casepress whether it is ready; exit 1 if not."`
-	Version kong.VersionFlag `help:"Print the version."`
+	Version kong.VersionFlag `help:"Print the version." env:"-"`
 }
 
 // Serve holds the settings of the service.
@@ -146,6 +146,7 @@ func parse(args []string, stdout, stderr io.Writer) (command, error) {
 		kong.DefaultEnvars("CASEPRESS"),
 		kong.Vars{"version": version, "workers": strconv.Itoa(runtime.NumCPU())},
 		kong.Writers(stdout, stderr),
+		kong.Help(help),
 		kong.Exit(func(int) { done = true }),
 	)
 	if err != nil {
@@ -159,6 +160,22 @@ func parse(args []string, stdout, stderr io.Writer) (command, error) {
 		return nil, err
 	}
 	return parsed.Selected().Target.Addr().Interface().(command), nil
+}
+
+// help prints the help of a command; for casepress itself also that of serve,
+// since these are the flags that it takes without a command.
+func help(options kong.HelpOptions, c *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, c); err != nil || c.Selected() != nil {
+		return err
+	}
+	serve, err := kong.Trace(c.Kong, []string{"serve"})
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(c.Stdout); err != nil {
+		return err
+	}
+	return kong.DefaultHelpPrinter(options, serve)
 }
 
 // Health asks a running casepress whether it is ready.

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSettings(t *testing.T) {
+	t.Setenv("CASEPRESS_MAX_BODY", "3MiB")
+	t.Setenv("CASEPRESS_TASK_TIMEOUT", "7s")
+	cmd, err := parse([]string{"--workers=3"}, &strings.Builder{}, &strings.Builder{})
+	require.NoError(t, err)
+	serve, ok := cmd.(*Serve)
+	require.True(t, ok, "no command is serve")
+	require.NoError(t, serve.validate())
+	require.Equal(t, 3, serve.Workers)
+	require.Equal(t, Size(3<<20), serve.Limits.MaxBody)
+	require.Equal(t, 7*time.Second, serve.dispatcherConfig(nil).TaskTimeout)
+	require.EqualValues(t, 3<<20, serve.handlersConfig().MaxBodyBytes)
+}
+
+func TestSettingsRefused(t *testing.T) {
+	for _, tc := range []struct{ arg, want string }{
+		{"--workers=0", "--workers is 0: it must be 1 to 1024"},
+		{"--max-attempts=0", "--max-attempts"},
+		{"--image-side=5", "--image-side"},
+		{"--jpeg-quality=101", "--jpeg-quality"},
+		{"--max-body=0", "--max-body"},
+		{"--max-body=many", `"many" is not a size`},
+		{"--max-body=9999999TiB", "is not a size"},
+		{"--max-images=0", "--max-images"},
+		{"--max-megapixels=0", "--max-megapixels"},
+		{"--max-notes=0", "--max-notes"},
+		{"--max-wait=0s", "--max-wait"},
+		{"--log-level=loud", "log-level"},
+		{"--no-such-flag", "unknown flag"},
+		{"dance", "unexpected argument dance"},
+	} {
+		t.Run(tc.arg, func(t *testing.T) {
+			err := run(t.Context(), []string{tc.arg, "--data-dir=" + t.TempDir()}, &strings.Builder{}, &strings.Builder{})
+			require.ErrorContains(t, err, tc.want)
+		})
+	}
+}
+
+// The README's table, the help and the flags must name the same settings.
+func TestHelpAndReadmeShowEverySetting(t *testing.T) {
+	var help strings.Builder
+	require.NoError(t, run(t.Context(), []string{"--help"}, &help, &help))
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, settings, _ := strings.Cut(string(readme), "## Settings")
+	settings, _, _ = strings.Cut(settings, "\n## ")
+	flags := regexp.MustCompile(`--[a-z-]+=`).FindAllString(help.String(), -1)
+	require.Greater(t, len(flags), 20)
+	for _, flag := range flags {
+		flag = strings.TrimSuffix(flag, "=")
+		require.Contains(t, settings, "`"+flag+"`", "the README's settings")
+		require.Contains(t, help.String(), "CASEPRESS_"+strings.ToUpper(strings.ReplaceAll(flag[2:], "-", "_")))
+	}
+	for _, flag := range regexp.MustCompile("`(--[a-z-]+)`").FindAllStringSubmatch(settings, -1) {
+		require.Contains(t, help.String(), flag[1], "the README names a flag that does not exist")
+	}
+}
+
+func TestDataFolderBelongsToOne(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	unlock, err := lockDir(dir)
+	require.NoError(t, err)
+	_, err = lockDir(dir)
+	require.ErrorContains(t, err, "is in use by another casepress")
+	require.NoError(t, unlock())
+	unlock, err = lockDir(dir)
+	require.NoError(t, err)
+	require.NoError(t, unlock())
+}
