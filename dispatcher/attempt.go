@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime/debug"
+	"strings"
+	"syscall"
 	"time"
 
 	"casepress/broker"
@@ -120,11 +124,26 @@ func (d *Dispatcher) settleAttempt(settle, ctx context.Context, dl broker.Delive
 		return d.complete(settle, dl, row, result)
 	case errors.Is(context.Cause(ctx), errDraining):
 		return d.giveBack(settle, dl, row)
-	case used >= d.cfg.MaxAttempts:
+	case used >= d.cfg.MaxAttempts && !outOfSpace(err):
 		return d.fail(settle, dl, row, err)
 	default:
 		return d.retryLater(settle, dl, row, d.backoff(used), err)
 	}
+}
+
+// outOfSpace says that the attempt failed for want of disk space. That is no
+// fault of the report's: it is tried until there is room, and never failed for it.
+func outOfSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// reason is the error as the row shows it to clients: without the server's folders.
+func reason(err error) string {
+	text := err.Error()
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		text = strings.ReplaceAll(text, p.Path, filepath.Base(p.Path))
+	}
+	return text
 }
 
 // complete follows the order that makes a crash harmless at any point: result
@@ -139,11 +158,11 @@ func (d *Dispatcher) complete(ctx context.Context, dl broker.Delivery, row store
 
 func (d *Dispatcher) fail(ctx context.Context, dl broker.Delivery, row store.Row, cause error) error {
 	d.cfg.Logger.Error("a report has failed", "report", row.ID, "attempts", row.Attempts, "err", cause)
-	if err := d.store.Fail(ctx, row.ID, row.Attempts, cause.Error()); err != nil {
+	if err := d.store.Fail(ctx, row.ID, row.Attempts, reason(cause)); err != nil {
 		return unlessStale(err, "store failure")
 	}
 	d.counters.failed.Add(1)
-	return d.finish(ctx, dl, row.ID, func() error { return dl.Reject(cause.Error()) })
+	return d.finish(ctx, dl, row.ID, func() error { return dl.Reject(reason(cause)) })
 }
 
 func (d *Dispatcher) finish(ctx context.Context, dl broker.Delivery, id string, settle func() error) error {
@@ -159,7 +178,7 @@ func (d *Dispatcher) finish(ctx context.Context, dl broker.Delivery, id string, 
 
 func (d *Dispatcher) retryLater(ctx context.Context, dl broker.Delivery, row store.Row, after time.Duration, cause error) error {
 	d.cfg.Logger.Warn("an attempt has failed", "report", row.ID, "attempt", row.Attempts, "again_in", after, "err", cause)
-	if err := d.store.Retrying(ctx, row.ID, row.Attempts, cause.Error(), time.Now().Add(after)); err != nil {
+	if err := d.store.Retrying(ctx, row.ID, row.Attempts, reason(cause), time.Now().Add(after)); err != nil {
 		return unlessStale(err, "store retry")
 	}
 	d.counters.retried.Add(1)

@@ -65,7 +65,7 @@ type Config struct {
 	// TaskTimeout ends an attempt that takes longer. Default 2 minutes.
 	TaskTimeout time.Duration
 	// MaxAttempts is how often a task is tried before its report is failed.
-	// Default 8.
+	// Want of disk space fails no report, however often. Default 8.
 	MaxAttempts int
 	// Backoff is the pause before the second attempt; it doubles with each
 	// further one up to MaxBackoff, less a random part of up to half. Defaults

@@ -2,8 +2,11 @@ package dispatcher_test
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -102,4 +105,25 @@ func TestCloseWhileRowsAreOwed(t *testing.T) {
 	defer cancel()
 	require.NoError(t, h.Close(ctx))
 	require.NoError(t, ctx.Err(), "Close waited for its deadline")
+}
+
+func TestFullDiskFailsNoReport(t *testing.T) {
+	var calls atomic.Int32
+	h, _ := open(t, options{
+		dir: t.TempDir(), config: dispatcher.Config{MaxAttempts: 2},
+		process: func(ctx context.Context, row store.Row, p func(int, int)) (tasks.Result, error) {
+			if calls.Add(1) <= 5 {
+				return tasks.Result{}, fmt.Errorf("stage: %w", &fs.PathError{Op: "write", Path: "/srv/data/blobs/tmp/1", Err: syscall.ENOSPC})
+			}
+			if row.Error != "stage: write 1: no space left on device" {
+				return tasks.Result{}, fmt.Errorf("the error was told as %q", row.Error)
+			}
+			return done(ctx, row, p)
+		},
+	})
+	_, err := h.Submit(t.Context(), report("CR-1"))
+	require.NoError(t, err)
+	row := h.final(t, "CR-1")
+	require.Equal(t, tasks.Completed, row.Status, row.Error)
+	require.Equal(t, 6, row.Attempts)
 }
