@@ -11,8 +11,9 @@
 //
 //	<dir>/<topic>/log/      the messages, a commitlog; format in message_codec.go
 //	<dir>/<topic>/groups/   what the groups did, a commitlog; format in event_codec.go
+//	<dir>/~<topic>          the topic was deleted, and what is left of its folder is to be removed
 //
-// Lock order: group.life, topic.creating, journal.mu, topic.mu, group.mu, dedup.mu.
+// Lock order: topic.creating, group.life, Broker.mu, journal.mu, topic.mu, group.mu, dedup.mu.
 package broker
 
 import (
@@ -71,6 +72,15 @@ func (b *Broker) openTopics() error {
 	if err != nil {
 		return err
 	}
+	if err := b.sweepAll(entries); err != nil {
+		return err
+	}
+	if err := b.opts.FS.SyncDir(b.dir); err != nil { // a tombstone taken back must not come again
+		return err
+	}
+	if entries, err = b.opts.FS.ReadDir(b.dir); err != nil {
+		return err
+	}
 	for _, e := range entries {
 		if !e.IsDir() || checkName(e.Name(), maxTopicFolder) != nil {
 			continue
@@ -91,6 +101,9 @@ func (b *Broker) addTopic(name string) (*topic, error) {
 	}
 	if t := (*b.topics.Load())[name]; t != nil {
 		return t, nil
+	}
+	if err := b.sweepOne(name); err != nil {
+		return nil, fmt.Errorf("remove deleted topic %s: %w", name, err)
 	}
 	t, err := openTopic(b, name, filepath.Join(b.dir, name))
 	if err != nil {

@@ -73,6 +73,22 @@ func (d *dedup) claim(id string) (offset uint64, known bool) {
 	return offset, known
 }
 
+// tell sets the offset of each message after claim, if offsets is not nil: the new ones begin at next. The caller
+// holds mu.
+func (d *dedup) tell(msgs []Message, offsets []uint64, next uint64) {
+	for i := range offsets {
+		offset, named := d.offsets[msgs[i].ID]
+		if !named || offset == unplaced {
+			offset = next
+			next++
+		}
+		if named {
+			d.offsets[msgs[i].ID] = offset
+		}
+		offsets[i] = offset
+	}
+}
+
 func (d *dedup) unclaim(ids []string) {
 	for _, id := range ids {
 		delete(d.offsets, id)

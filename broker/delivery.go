@@ -13,9 +13,10 @@ type Delivery struct {
 	Message
 	Count int // deliveries to this group so far, this one included: 1 is the first
 
-	sub    *Subscription
-	lock   uint64
-	loaded bool
+	sub         *Subscription
+	lock        uint64
+	lockTimeout int64 // microseconds
+	loaded      bool  // Message is there
 }
 
 // Ack says that the message is done. It does not wait for the disk: it is durable within Options.AckDelay and
@@ -36,10 +37,10 @@ func (d Delivery) Release(after time.Duration) error {
 	})
 }
 
-// Renew holds the message for another LockTimeout from now on.
+// Renew holds the message for another lock timeout from now on.
 func (d Delivery) Renew() error {
 	return d.sub.group.act(func(s *groupState, now int64) error {
-		return s.renew(d.Offset, d.lock, now+d.sub.lockTimeout)
+		return s.renew(d.Offset, d.lock, now+d.lockTimeout)
 	})
 }
 
@@ -47,15 +48,19 @@ func (d Delivery) Renew() error {
 // on stable storage acknowledges it. When publishing fails the message stays held.
 func (d Delivery) Reject(reason string) error {
 	g := d.sub.group
-	err := g.act(func(s *groupState, _ int64) error {
-		_, err := s.bury(d.Offset, d.lock)
+	var count uint32
+	err := g.act(func(s *groupState, _ int64) (err error) {
+		count, err = s.bury(d.Offset, d.lock)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	b := g.topic.broker
-	failed := b.deadLetter(b.ctx, d.Message, g.name, reason, d.Count)
+	m, failed := d.message()
+	if failed == nil {
+		failed = b.deadLetter(b.ctx, m, g.name, reason, int(count))
+	}
 	err = g.act(func(s *groupState, _ int64) error {
 		if failed != nil {
 			s.unbury(d.Offset)
@@ -68,4 +73,12 @@ func (d Delivery) Reject(reason string) error {
 		return fmt.Errorf("%w: %w", ErrClosed, failed)
 	}
 	return cmp.Or(failed, err)
+}
+
+// message returns the message, reading it if the delivery was made from an ack ID.
+func (d Delivery) message() (Message, error) {
+	if d.loaded {
+		return d.Message, nil
+	}
+	return d.sub.group.topic.read(d.Offset)
 }

@@ -19,6 +19,7 @@ const (
 	eventVersion = 1
 	eventChanges = 1 // says what changed since the event before
 	eventReset   = 2 // says everything
+	eventDeleted = 3 // the group is no more; start and both numbers are 0
 )
 
 var (
@@ -30,8 +31,11 @@ var (
 // appendEvent encodes e.
 func appendEvent(b []byte, e *groupEvent) []byte {
 	kind := byte(eventChanges)
-	if e.reset {
+	switch {
+	case e.reset:
 		kind = eventReset
+	case e.deleted:
+		kind = eventDeleted
 	}
 	b = append(b, eventVersion, kind)
 	b = appendText(b, e.group)
@@ -62,11 +66,11 @@ func decodeEvent(b []byte) (groupEvent, error) {
 	if b[0] != eventVersion {
 		return groupEvent{}, fmt.Errorf("%w %d", errVersion, b[0])
 	}
-	if b[1] != eventChanges && b[1] != eventReset {
+	if b[1] < eventChanges || b[1] > eventDeleted {
 		return groupEvent{}, fmt.Errorf("%w %d", errKind, b[1])
 	}
 	r := reader{b: b[2:]}
-	e := groupEvent{reset: b[1] == eventReset, group: r.text(), start: r.number()}
+	e := groupEvent{reset: b[1] == eventReset, deleted: b[1] == eventDeleted, group: r.text(), start: r.number()}
 	if e.start > math.MaxInt64 {
 		return groupEvent{}, errRange
 	}

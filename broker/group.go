@@ -14,10 +14,13 @@ type group struct {
 	topic *topic
 	name  string
 
+	anyone Subscription // no member: stands for whoever settles a delivery by its ack ID
+
 	life    sync.Mutex // one start or stop of the goroutines at a time
 	cancel  context.CancelFunc
 	running sync.WaitGroup
-	closed  bool
+	closed  bool          // for good: the broker or the topic is closed
+	deleted bool          // so that a Subscribe that found it looks again
 	hungry  chan struct{} // tells the feeder that ahead has room
 	kick    chan struct{} // tells the keeper that something is due sooner, or dead
 
@@ -36,18 +39,21 @@ type group struct {
 
 // A waiter is a Receive that waits. It is in group.waiters until something is sent on ch or ch is closed.
 type waiter struct {
-	sub *Subscription
-	max int
-	ch  chan []Delivery // holds one, so that the sender never waits
+	sub         *Subscription
+	max         int
+	lockTimeout int64
+	ch          chan []Delivery // holds one, so that the sender never waits
 }
 
 const never = math.MaxInt64
 
 func newGroup(t *topic, name string, state *groupState) *group {
-	return &group{
+	g := &group{
 		topic: t, name: name, state: state, wakeAt: never,
 		hungry: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 	}
+	g.anyone.group = g
+	return g
 }
 
 func (g *group) now() int64 { return g.topic.broker.clock.now() }
@@ -171,7 +177,7 @@ func (g *group) serve(now int64) {
 	g.state.expire(now)
 	for i := 0; i < len(g.waiters) && g.plenty(); {
 		w := g.waiters[i]
-		ds := g.take(w.sub, w.max, now)
+		ds := g.take(w.sub, w.max, w.lockTimeout, now)
 		if len(ds) == 0 {
 			i++ // its window is full
 			continue
@@ -187,11 +193,11 @@ func (g *group) plenty() bool {
 }
 
 // take hands out up to max deliveries within the subscription's window. The caller holds mu and has let expire run.
-func (g *group) take(s *Subscription, max int, now int64) []Delivery {
+func (g *group) take(s *Subscription, max int, lockTimeout, now int64) []Delivery {
 	n := min(max, s.window-g.state.held[s.id])
 	var ds []Delivery
 	for len(ds) < n && g.plenty() {
-		if d, ok := g.takeOne(s, now); ok {
+		if d, ok := g.takeOne(s, lockTimeout, now); ok {
 			ds = append(ds, d)
 		}
 	}
@@ -202,26 +208,44 @@ func (g *group) take(s *Subscription, max int, now int64) []Delivery {
 	return ds
 }
 
-// takeOne hands out one message, redeliveries first. It may find that the next new one is not due yet.
-func (g *group) takeOne(s *Subscription, now int64) (Delivery, bool) {
-	deadline := now + s.lockTimeout
+// takeOne hands out one message, redeliveries first. It may find that the next new one has to wait.
+func (g *group) takeOne(s *Subscription, lockTimeout, now int64) (Delivery, bool) {
+	deadline := now + lockTimeout
 	if again, ok := g.state.acquireAgain(s.id, deadline); ok {
-		return Delivery{Message: Message{Offset: again.offset}, Count: int(again.count), sub: s, lock: again.lock}, true
+		return Delivery{
+			Message: Message{Offset: again.offset}, Count: int(again.count),
+			sub: s, lock: again.lock, lockTimeout: lockTimeout,
+		}, true
 	}
 	m := g.ahead.pop()
 	if g.ahead.low() {
 		signal(g.hungry)
 	}
-	if !m.DeliverAt.IsZero() {
-		if due := m.DeliverAt.UnixMicro(); due > now {
-			g.state.delayNext(due)
-			g.topic.journal.touch()
-			g.schedule()
-			return Delivery{}, false
-		}
+	if g.putOff(&m, now) {
+		g.topic.journal.touch()
+		g.schedule()
+		return Delivery{}, false
 	}
 	first := g.state.acquireNext(s.id, deadline)
-	return Delivery{Message: m, Count: int(first.count), sub: s, lock: first.lock, loaded: true}, true
+	return Delivery{
+		Message: m, Count: int(first.count), sub: s, lock: first.lock, lockTimeout: lockTimeout, loaded: true,
+	}, true
+}
+
+// putOff passes over the next new message if it is not due, or if another one of its key comes first.
+func (g *group) putOff(m *Message, now int64) bool {
+	var due int64
+	if !m.DeliverAt.IsZero() {
+		due = max(m.DeliverAt.UnixMicro(), 0)
+	}
+	if g.state.order != nil && m.Key != "" && g.state.lineUp(hashKey(m.Key), due) {
+		return true
+	}
+	if due <= now {
+		return false
+	}
+	g.state.delayNext(due)
+	return true
 }
 
 func (g *group) takeChanges() (groupEvent, bool) {

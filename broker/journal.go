@@ -129,6 +129,40 @@ func (j *journal) create(g *group) error {
 	j.topic.groups[g.name] = g
 	j.topic.mu.Unlock()
 	j.mu.Unlock()
+	return j.settled(last, err)
+}
+
+// reset changes a group as a whole and returns when that is durable.
+func (j *journal) reset(g *group, change func()) error {
+	if err := j.refusal(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	change()
+	err := j.write([]*group{g}, (*group).takeEverything)
+	last := j.last
+	j.mu.Unlock()
+	return j.settled(last, err)
+}
+
+// remove forgets a group and returns when that is durable.
+func (j *journal) remove(g *group) error {
+	if err := j.refusal(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	j.topic.mu.Lock()
+	delete(j.topic.groups, g.name)
+	j.topic.mu.Unlock()
+	payload := appendEvent(nil, &groupEvent{group: g.name, deleted: true})
+	err := j.enqueue([][]byte{payload}, len(payload))
+	last := j.last
+	j.mu.Unlock()
+	return j.settled(last, err)
+}
+
+// settled waits for the last event, if it could be appended.
+func (j *journal) settled(last commitlog.Pending, err error) error {
 	if err == nil {
 		err = last.Wait(j.topic.broker.ctx)
 	}

@@ -80,6 +80,16 @@ func decodeID(b []byte) (string, error) {
 	return id, r.err
 }
 
+// decodeKey decodes no more than the key.
+func decodeKey(b []byte) (string, error) {
+	_, r, err := openMessage(b)
+	if err != nil {
+		return "", err
+	}
+	_, key := r.text(), r.text()
+	return key, r.err
+}
+
 func openMessage(b []byte) (flags byte, r reader, err error) {
 	switch {
 	case len(b) < 2:

@@ -37,53 +37,77 @@ func (b *Broker) Publish(ctx context.Context, topic string, msgs ...Message) (fi
 		return 0, fmt.Errorf("%w: publish to %s: %w", ErrInvalid, topic, err)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("publish to %s: %w", topic, err)
+		return 0, fmt.Errorf("publish to %s: %w", topic, t.blame(err))
 	}
 	return first, nil
 }
 
+// blame says ErrNoTopic or ErrClosed where the log says that it is closed.
+func (t *topic) blame(err error) error {
+	switch {
+	case !errors.Is(err, commitlog.ErrClosed):
+		return err
+	case t.deleted.Load():
+		return fmt.Errorf("%w: %w", ErrNoTopic, err)
+	}
+	return fmt.Errorf("%w: %w", ErrClosed, err)
+}
+
 func (t *topic) publish(ctx context.Context, msgs []Message) (first uint64, err error) {
-	s, err := t.enqueue(msgs)
+	s, err := t.enqueue(msgs, nil)
 	if err != nil {
 		return 0, err
 	}
-	if err := s.pending.Wait(ctx); err != nil {
-		return 0, err
-	}
-	if s.dup {
-		if err := t.log.Wait(ctx, s.lastDup); err != nil {
-			return 0, err
-		}
-	}
-	return s.first, nil
+	return s.first, s.wait(ctx, t)
 }
 
 // sent is a publish on its way to the disk.
 type sent struct {
 	first   uint64
+	last    uint64            // the greatest offset, with lastDup
 	pending commitlog.Pending // of the messages that are new, if any are
 	dup     bool              // some are known: up to lastDup
 	lastDup uint64
 }
 
+// wait returns when all of it is on stable storage.
+func (s *sent) wait(ctx context.Context, t *topic) error {
+	if err := s.pending.Wait(ctx); err != nil {
+		return err
+	}
+	if s.dup {
+		return t.log.Wait(ctx, s.lastDup)
+	}
+	return nil
+}
+
+// settled says whether wait would return at once.
+func (s *sent) settled(t *topic) bool {
+	return t.log.End() > max(s.last, s.lastDup)
+}
+
 // enqueue hands messages to the log. The buffers they are encoded in are free again when it returns, not only after
-// the disk has answered: a thousand waiting producers share a few.
-func (t *topic) enqueue(msgs []Message) (sent, error) {
+// the disk has answered: a thousand waiting producers share a few. If offsets is not nil it is as long as msgs and
+// gets the offset of each.
+func (t *topic) enqueue(msgs []Message, offsets []uint64) (sent, error) {
 	b := batches.Get().(*batch)
 	defer b.free()
 	for i := range msgs {
 		b.add(&msgs[i])
 	}
 	if t.dedup.window > 0 && hasID(msgs) {
-		return t.enqueueOnce(msgs, b)
+		return t.enqueueOnce(msgs, offsets, b)
 	}
 	pending, err := t.log.Enqueue(b.payloads...)
-	return sent{first: pending.First, pending: pending}, err
+	for i := range offsets {
+		offsets[i] = pending.First + uint64(i)
+	}
+	return sent{first: pending.First, last: pending.First + uint64(len(msgs)) - 1, pending: pending}, err
 }
 
 // enqueueOnce appends those messages that are no duplicates, without waiting for the disk. The lock is held until
 // their offsets are known, so that a resend finds either nothing or the offset.
-func (t *topic) enqueueOnce(msgs []Message, b *batch) (s sent, err error) {
+func (t *topic) enqueueOnce(msgs []Message, offsets []uint64, b *batch) (s sent, err error) {
 	d := t.dedup
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -103,6 +127,7 @@ func (t *topic) enqueueOnce(msgs []Message, b *batch) (s sent, err error) {
 		}
 	}
 	if len(fresh) == 0 {
+		d.tell(msgs, offsets, 0)
 		return s, nil
 	}
 	if s.pending, err = t.log.Enqueue(fresh...); err != nil {
@@ -112,9 +137,11 @@ func (t *topic) enqueueOnce(msgs []Message, b *batch) (s sent, err error) {
 	if !firstKnown {
 		s.first = s.pending.First
 	}
+	d.tell(msgs, offsets, s.pending.First)
 	for i, id := range b.ids {
 		d.remember(id, s.pending.First+uint64(i), now)
 	}
+	s.last = s.pending.First + uint64(len(fresh)) - 1
 	return s, nil
 }
 

@@ -45,6 +45,10 @@ func (j *journal) replayEvent(states map[string]*groupState, orphans map[string]
 	}
 	g := states[e.group]
 	switch {
+	case e.deleted:
+		delete(states, e.group)
+		delete(orphans, e.group)
+		return nil
 	case g == nil && !e.reset:
 		orphans[e.group] = offset
 		return nil

@@ -34,6 +34,7 @@ type groupState struct {
 	acked int      // acknowledged offsets at or above start
 	dirty []uint64 // offsets changed since the last call of changes
 	moved bool     // start changed since then
+	order *order   // nil: the order of keys is not kept
 }
 
 type slotStatus uint8
@@ -43,12 +44,13 @@ const (
 	acquired
 	lapsed  // available, but until somebody takes it the last holder may still act on it
 	delayed // available when due
+	blocked // waits until the message before it with the same key is settled: see order
 	burying // on its way to the dead-letter topic
 	acknowledged
 )
 
 type slot struct {
-	when   int64  // acquired: lock deadline; delayed: due; in microseconds
+	when   int64  // acquired: lock deadline; delayed and blocked: due, 0 at once; in microseconds
 	lock   uint64 // of the last holder; 0 when it gave the message up
 	count  uint32 // deliveries so far
 	holder uint32
@@ -190,6 +192,10 @@ func (g *groupState) offer(offset uint64, as slotStatus) {
 	if g.exhausted(s) {
 		s.status, s.lock = burying, 0
 		g.dead = append(g.dead, offset)
+		return
+	}
+	if g.order != nil && g.order.blocks(offset) {
+		s.status, s.when = blocked, 0
 		return
 	}
 	s.status = as

@@ -40,6 +40,11 @@ func (g *groupState) finish(offset uint64, s *slot) {
 	s.status = acknowledged
 	g.acked++
 	g.mark(offset, s)
+	if g.order != nil {
+		if next, ok := g.order.settled(offset); ok {
+			g.unblock(next)
+		}
+	}
 	g.advance()
 }
 
@@ -126,12 +131,27 @@ func (g *groupState) bury(offset, lock uint64) (count uint32, err error) {
 
 // unbury is bury undone after a failure: the holder has its lock again, with the old deadline.
 func (g *groupState) unbury(offset uint64) {
-	s := g.at(offset)
+	s, ok := g.underBurial(offset)
+	if !ok {
+		return
+	}
 	g.hold(offset, s, s.holder, s.when)
 }
 
 // buried acknowledges what bury or nextDead took out.
-func (g *groupState) buried(offset uint64) { g.finish(offset, g.at(offset)) }
+func (g *groupState) buried(offset uint64) {
+	if s, ok := g.underBurial(offset); ok {
+		g.finish(offset, s)
+	}
+}
+
+// underBurial finds a slot that is being buried; it is not if the group was moved elsewhere meanwhile.
+func (g *groupState) underBurial(offset uint64) (*slot, bool) {
+	if offset < g.start || offset >= g.next || g.at(offset).status != burying {
+		return nil, false
+	}
+	return g.at(offset), true
+}
 
 // nextDead takes the next message whose deliveries are used up.
 func (g *groupState) nextDead() (offset uint64, count uint32, ok bool) {

@@ -8,11 +8,12 @@ import (
 // A groupEvent is what the groups log keeps of a group: the changes since the event before it, or with reset
 // everything. Applying an event twice changes nothing.
 type groupEvent struct {
-	group  string
-	reset  bool          // forget what earlier events said
-	start  uint64        // every offset below is acknowledged
-	done   []offsetRange // acknowledged at or above start, ascending, apart
-	counts []savedCount  // not acknowledged, ascending; with reset those never delivered are left out
+	group   string
+	reset   bool          // forget what earlier events said
+	deleted bool          // the group is no more
+	start   uint64        // every offset below is acknowledged
+	done    []offsetRange // acknowledged at or above start, ascending, apart
+	counts  []savedCount  // not acknowledged, ascending; with reset those never delivered are left out
 }
 
 // offsetRange is [from, to).
@@ -51,7 +52,7 @@ func (g *groupState) everything() groupEvent {
 	for offset := g.start; offset < g.next; offset++ {
 		s := g.at(offset)
 		s.dirty = false
-		if s.status == acknowledged || s.status == delayed || s.count > 0 {
+		if s.status == acknowledged || s.status == delayed || s.count > 0 || s.status == blocked && s.when > 0 {
 			e.add(offset, s)
 		}
 	}
@@ -62,7 +63,7 @@ func (g *groupState) everything() groupEvent {
 func (e *groupEvent) add(offset uint64, s *slot) {
 	if s.status != acknowledged {
 		c := savedCount{offset: offset, count: s.count}
-		if s.status == delayed {
+		if s.status == delayed || s.status == blocked {
 			c.due = s.when
 		}
 		e.counts = append(e.counts, c)

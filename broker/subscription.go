@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -18,8 +19,15 @@ type SubscribeOptions struct {
 	// It is a setting of the whole group: the newest subscription's holds.
 	MaxDeliveries int
 
+	// Ordered hands out a message only when all earlier ones with its key are settled. Messages without a key are
+	// free. It holds for the whole group from when a member asks for it until the group begins anew with a member
+	// that does not. What waits counts towards Options.MaxSpan.
+	Ordered bool
+
 	// From is where the group starts if it is new, default Earliest. An old group goes on where it was.
 	From Position
+
+	keepMax bool // MaxDeliveries is not said
 }
 
 // A Position is where a new group starts.
@@ -79,21 +87,32 @@ func (b *Broker) Subscribe(topic, group string, o SubscribeOptions) (*Subscripti
 	if o.Window < 1 || o.LockTimeout < time.Microsecond || o.MaxDeliveries < 0 || o.MaxDeliveries > 1<<31-1 {
 		return nil, fmt.Errorf("%w: window %d, lock timeout %v or max deliveries %d", ErrInvalid, o.Window, o.LockTimeout, o.MaxDeliveries)
 	}
-	g, err := t.joinable(group, o.From)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe %s to %s: %w", group, topic, err)
+	for {
+		g, err := t.joinable(group, o.From)
+		if err != nil {
+			return nil, fmt.Errorf("subscribe %s to %s: %w", group, topic, err)
+		}
+		s, err := g.join(o)
+		if errors.Is(err, errDeleted) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("subscribe %s to %s: %w", group, topic, err)
+		}
+		return s, nil
 	}
-	s, err := g.join(o)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe %s to %s: %w", group, topic, err)
-	}
-	return s, nil
 }
+
+// errDeleted says that the group was deleted after it was found: look again.
+var errDeleted = errors.New("group was deleted")
 
 func (g *group) join(o SubscribeOptions) (*Subscription, error) {
 	g.life.Lock()
 	defer g.life.Unlock()
-	if g.closed {
+	switch {
+	case g.deleted:
+		return nil, errDeleted
+	case g.closed:
 		return nil, ErrClosed
 	}
 	g.mu.Lock()
@@ -101,15 +120,59 @@ func (g *group) join(o SubscribeOptions) (*Subscription, error) {
 	if g.failed != nil {
 		return nil, g.failed
 	}
+	if err := g.settle(o); err != nil {
+		return nil, err
+	}
 	g.lastMember++
 	s := &Subscription{group: g, id: g.lastMember, window: o.Window, lockTimeout: o.LockTimeout.Microseconds()}
 	g.members = append(g.members, s)
-	g.state.setMaxDeliveries(o.MaxDeliveries)
 	if g.cancel == nil {
 		g.start()
 	}
 	g.schedule()
 	return s, nil
+}
+
+// settle takes over the settings of a member that hold for the whole group. The caller holds life and mu.
+func (g *group) settle(o SubscribeOptions) error {
+	switch {
+	case o.Ordered && g.state.order == nil:
+		if err := g.keepOrder(); err != nil {
+			return err
+		}
+	case !o.Ordered && g.state.order != nil && len(g.members) == 0:
+		g.state.dropOrder()
+	}
+	if !o.keepMax {
+		g.state.setMaxDeliveries(o.MaxDeliveries)
+	}
+	return nil
+}
+
+// keepOrder begins to keep the order of keys: those of the unsettled messages are read again.
+func (g *group) keepOrder() error {
+	var offsets, keys []uint64
+	for from := g.state.start; from < g.state.next; {
+		records, err := g.topic.log.Read(from, 1<<20)
+		if err != nil {
+			return fmt.Errorf("read keys: %w", err)
+		}
+		for _, r := range records {
+			if r.Offset >= g.state.next || g.state.isDone(r.Offset) {
+				continue
+			}
+			key, err := decodeKey(r.Payload)
+			if err != nil {
+				return &DamageError{Topic: g.topic.name, Offset: r.Offset, Err: err}
+			}
+			if key != "" {
+				offsets, keys = append(offsets, r.Offset), append(keys, hashKey(key))
+			}
+		}
+		from = records[len(records)-1].Offset + 1
+	}
+	g.state.setOrder(offsets, func(i int) uint64 { return keys[i] })
+	return nil
 }
 
 // Receive returns the next deliveries, at least one and at most max, in the order of the log except for
@@ -122,7 +185,12 @@ func (s *Subscription) Receive(ctx context.Context, max int) ([]Delivery, error)
 	if max < 1 {
 		return nil, fmt.Errorf("%w: receive at most %d", ErrInvalid, max)
 	}
-	ds, w, err := s.takeOrWait(max)
+	return s.receive(ctx, max, s.lockTimeout)
+}
+
+// receive is Receive with a lock timeout of its own.
+func (s *Subscription) receive(ctx context.Context, max int, lockTimeout int64) ([]Delivery, error) {
+	ds, w, err := s.takeOrWait(max, lockTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +202,7 @@ func (s *Subscription) Receive(ctx context.Context, max int) ([]Delivery, error)
 	return s.load(ds)
 }
 
-func (s *Subscription) takeOrWait(max int) ([]Delivery, *waiter, error) {
+func (s *Subscription) takeOrWait(max int, lockTimeout int64) ([]Delivery, *waiter, error) {
 	g := s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -143,10 +211,10 @@ func (s *Subscription) takeOrWait(max int) ([]Delivery, *waiter, error) {
 	}
 	now := g.now()
 	g.state.expire(now)
-	if ds := g.take(s, max, now); len(ds) > 0 {
+	if ds := g.take(s, max, lockTimeout, now); len(ds) > 0 {
 		return ds, nil, nil
 	}
-	w := &waiter{sub: s, max: max, ch: make(chan []Delivery, 1)}
+	w := &waiter{sub: s, max: max, lockTimeout: lockTimeout, ch: make(chan []Delivery, 1)}
 	g.waiters = append(g.waiters, w)
 	return nil, w, nil
 }

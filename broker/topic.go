@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"casepress/commitlog"
 )
@@ -16,6 +17,8 @@ type topic struct {
 	log     *commitlog.Log
 	dedup   *dedup
 	journal *journal
+	deleted atomic.Bool // or about to be: takes no new groups and members
+	ended   atomic.Bool // closed
 
 	creating sync.Mutex // one creation of a group, or one run of retention, at a time
 	mu       sync.Mutex // guards groups
@@ -61,6 +64,9 @@ func (t *topic) stopGroups() {
 }
 
 func (t *topic) close() error {
+	if t.ended.Swap(true) {
+		return nil
+	}
 	return errors.Join(t.journal.close(), t.log.Close())
 }
 
@@ -94,12 +100,23 @@ func (t *topic) group(name string) *group {
 func (t *topic) joinable(name string, from Position) (*group, error) {
 	t.creating.Lock()
 	defer t.creating.Unlock()
+	if t.deleted.Load() {
+		return nil, fmt.Errorf("%w: %q", ErrNoTopic, t.name)
+	}
 	if g := t.group(name); g != nil {
 		return g, nil
 	}
 	start, err := from.resolve(t.log)
 	if err != nil {
 		return nil, err
+	}
+	return t.create(name, start)
+}
+
+// create makes a group that is not there, durably. The caller holds creating.
+func (t *topic) create(name string, start uint64) (*group, error) {
+	if t.deleted.Load() {
+		return nil, fmt.Errorf("%w: %q", ErrNoTopic, t.name)
 	}
 	g := newGroup(t, name, newGroupState(start, t.broker.opts.MaxSpan, firstLock()))
 	if err := t.journal.create(g); err != nil {

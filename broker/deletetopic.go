@@ -1,0 +1,174 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"casepress/disk"
+)
+
+// A tombstone is a file beside the topic's folder, named ~ and the topic. Once it is durable the topic is gone,
+// whatever is left of its folder; it is removed after the folder. No topic's name has a ~ in it.
+const tombstone = "~"
+
+// DeleteTopic removes a topic with its messages and groups. A power cut leaves it whole or gone. It returns
+// ErrNoTopic, or ErrBusy while any of its groups has members. Deliveries of it are lost. Its dead-letter topic
+// stays.
+func (b *Broker) DeleteTopic(ctx context.Context, name string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t, err := b.topic(name)
+	if err != nil {
+		return err
+	}
+	t.creating.Lock()
+	defer t.creating.Unlock()
+	if err := t.end(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed.Load() {
+		return ErrClosed
+	}
+	if err := b.bury(name); err != nil {
+		return fmt.Errorf("delete topic %s: %w", name, errors.Join(err, b.unbury(t)))
+	}
+	topics := maps.Clone(*b.topics.Load())
+	delete(topics, name)
+	b.topics.Store(&topics)
+	if err := errors.Join(t.close(), b.sweep(name)); err != nil {
+		return fmt.Errorf("delete topic %s: it is gone, its files not yet: %w", name, err)
+	}
+	return nil
+}
+
+// end keeps new members and groups away, if there is nobody. The caller holds creating.
+func (t *topic) end() error {
+	if t.deleted.Load() {
+		return fmt.Errorf("%w: %q", ErrNoTopic, t.name)
+	}
+	groups := t.allGroups()
+	for i, g := range groups {
+		g.life.Lock()
+		busy := g.cancel != nil
+		g.deleted = g.deleted || !busy
+		g.life.Unlock()
+		if busy {
+			for _, g := range groups[:i] {
+				g.restore()
+			}
+			return fmt.Errorf("%w: group %s of topic %s has members", ErrBusy, g.name, t.name)
+		}
+	}
+	t.deleted.Store(true)
+	return nil
+}
+
+// revive undoes end.
+func (t *topic) revive() {
+	t.deleted.Store(false)
+	for _, g := range t.allGroups() {
+		g.restore()
+	}
+}
+
+func (g *group) restore() {
+	g.life.Lock()
+	defer g.life.Unlock()
+	g.deleted = false
+}
+
+// bury writes the tombstone. After an error it may or may not be there.
+func (b *Broker) bury(name string) error {
+	path := filepath.Join(b.dir, tombstone+name)
+	f, err := b.opts.FS.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return b.opts.FS.SyncDir(b.dir)
+}
+
+// unbury takes back a tombstone that could not be made durable. If that fails too, a power cut may or may not
+// delete the topic: then it takes nothing more until the broker is opened again.
+func (b *Broker) unbury(t *topic) error {
+	err := b.opts.FS.Remove(filepath.Join(b.dir, tombstone+t.name))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err == nil {
+		err = b.opts.FS.SyncDir(b.dir)
+	}
+	if err != nil {
+		return errors.Join(err, t.close())
+	}
+	t.revive()
+	return nil
+}
+
+// sweep removes what is left of a topic with a tombstone, then the tombstone.
+func (b *Broker) sweep(name string) error {
+	if err := removeAll(b.opts.FS, filepath.Join(b.dir, name)); err != nil {
+		return err
+	}
+	if err := b.opts.FS.SyncDir(b.dir); err != nil {
+		return err
+	}
+	if err := b.opts.FS.Remove(filepath.Join(b.dir, tombstone+name)); err != nil {
+		return err
+	}
+	return b.opts.FS.SyncDir(b.dir)
+}
+
+// sweepAll ends every deletion that a crash or a failure left halfway.
+func (b *Broker) sweepAll(entries []fs.DirEntry) error {
+	for _, e := range entries {
+		if name, ok := strings.CutPrefix(e.Name(), tombstone); ok && !e.IsDir() && checkName(name, maxTopicFolder) == nil {
+			if err := b.sweep(name); err != nil {
+				return fmt.Errorf("remove deleted topic %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// sweepOne ends the deletion of a topic of that name, if one was left halfway. The caller holds mu.
+func (b *Broker) sweepOne(name string) error {
+	switch _, err := b.opts.FS.Stat(filepath.Join(b.dir, tombstone+name)); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return b.sweep(name)
+}
+
+// removeAll removes a folder with everything in it. It is no error if there is none.
+func removeAll(fsys disk.FS, dir string) error {
+	entries, err := fsys.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if e.IsDir() {
+			err = errors.Join(err, removeAll(fsys, path))
+			continue
+		}
+		err = errors.Join(err, fsys.Remove(path))
+	}
+	if err != nil {
+		return err
+	}
+	return fsys.Remove(dir)
+}

@@ -1,0 +1,120 @@
+package broker
+
+import (
+	"hash/maphash"
+	"slices"
+)
+
+// An order keeps the unsettled messages of each key in line, so that a key's next message waits until the one
+// before is settled. Keys are kept as hashes: two keys of one hash wait for each other, which breaks no promise.
+//
+//	key A:  5 acquired  ->  7 blocked  ->  12 blocked
+//	key B:  6 delayed   ->  9 blocked
+//
+// The first in line is delivered, released, delayed like any message; the others are blocked. Bounded by the
+// group's span. It is not saved: after a restart it is made again from the messages that are not settled.
+type order struct {
+	lines map[uint64][]uint64 // offsets by key, ascending
+	keys  map[uint64]uint64   // key by offset
+}
+
+var keySeed = maphash.MakeSeed()
+
+func hashKey(key string) uint64 { return maphash.String(keySeed, key) }
+
+func newOrder() *order {
+	return &order{lines: make(map[uint64][]uint64), keys: make(map[uint64]uint64)}
+}
+
+// add puts offset in line behind smaller ones. first says whether it heads the line.
+func (o *order) add(offset, key uint64) (first bool) {
+	line := append(o.lines[key], offset)
+	o.lines[key], o.keys[offset] = line, key
+	return len(line) == 1
+}
+
+// blocks says whether another message must be settled before offset.
+func (o *order) blocks(offset uint64) bool {
+	key, ok := o.keys[offset]
+	return ok && o.lines[key][0] != offset
+}
+
+// settled takes offset out of its line and returns the one that heads it now, if that is a change.
+func (o *order) settled(offset uint64) (next uint64, ok bool) {
+	key, ok := o.keys[offset]
+	if !ok {
+		return 0, false
+	}
+	delete(o.keys, offset)
+	line := o.lines[key]
+	at := slices.Index(line, offset)
+	if len(line) == 1 {
+		delete(o.lines, key)
+		return 0, false
+	}
+	if at > 0 { // only what was delivered before order was asked for
+		o.lines[key] = slices.Delete(line, at, at+1)
+		return 0, false
+	}
+	o.lines[key] = line[1:]
+	return line[1], true
+}
+
+// setOrder begins to keep order: keys tells the unsettled messages that have a key, in ascending order. What
+// has been delivered out of order stays in hand.
+func (g *groupState) setOrder(offsets []uint64, key func(i int) uint64) {
+	g.order = newOrder()
+	for i, offset := range offsets {
+		g.order.add(offset, key(i))
+	}
+	g.offerAgain(slices.Clone(g.ready.offsets))
+}
+
+// dropOrder stops keeping it.
+func (g *groupState) dropOrder() {
+	g.order = nil
+	for offset := g.start; offset < g.next; offset++ {
+		if g.at(offset).status == blocked {
+			g.unblock(offset)
+		}
+	}
+}
+
+// offerAgain judges available messages anew.
+func (g *groupState) offerAgain(offsets []uint64) {
+	for _, offset := range offsets {
+		s := g.at(offset)
+		was := s.status
+		g.ready.remove(int(s.pos))
+		g.offer(offset, was)
+	}
+}
+
+// lineUp puts the first message never handed out in line. If others of its key are before it, it is blocked,
+// never due before due, and lineUp returns true: the message is then no longer the next.
+func (g *groupState) lineUp(key uint64, due int64) (isBlocked bool) {
+	if g.order.add(g.next, key) {
+		return false
+	}
+	offset := g.extend()
+	s := g.at(offset)
+	s.status, s.when = blocked, due
+	if due > 0 {
+		g.mark(offset, s)
+	}
+	return true
+}
+
+// unblock makes the head of a line available, when it is due.
+func (g *groupState) unblock(offset uint64) {
+	s := g.at(offset)
+	if s.status != blocked {
+		return
+	}
+	if s.when > 0 {
+		s.status = delayed
+		g.timed.push(offset)
+		return
+	}
+	g.offer(offset, available)
+}

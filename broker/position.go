@@ -1,0 +1,88 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrBusy says that a group has members, so that it or its topic cannot be deleted.
+var ErrBusy = errors.New("in use")
+
+// SetPosition lets a group go on at p, creating it if need be, and returns the offset when that is durable.
+// Messages from there on come again with counts from nothing; those before count as acknowledged. What members
+// hold is lost to them: ErrLockLost. A message that is being rejected at this moment is still buried.
+func (b *Broker) SetPosition(topic, group string, p Position) (uint64, error) {
+	t, err := b.topic(topic)
+	if err != nil {
+		return 0, err
+	}
+	if err := checkName(group, maxName); err != nil {
+		return 0, err
+	}
+	offset, err := t.setPosition(group, p)
+	if err != nil {
+		return 0, fmt.Errorf("set position of %s in %s: %w", group, topic, err)
+	}
+	return offset, nil
+}
+
+func (t *topic) setPosition(name string, p Position) (uint64, error) {
+	t.creating.Lock() // or retention could remove what the group goes back to
+	defer t.creating.Unlock()
+	start, err := p.resolve(t.log)
+	if err != nil {
+		return 0, err
+	}
+	g := t.group(name)
+	if g == nil {
+		_, err := t.create(name, start)
+		return start, err
+	}
+	g.life.Lock()
+	defer g.life.Unlock()
+	if g.closed {
+		return 0, ErrClosed
+	}
+	if g.cancel != nil {
+		g.stop()
+		defer g.start()
+	}
+	return start, t.journal.reset(g, func() { g.moveTo(start) })
+}
+
+// moveTo begins anew at start. The caller holds life, and neither feeder nor keeper runs.
+func (g *group) moveTo(start uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	old := g.state
+	g.state = newGroupState(start, int(old.maxSpan), old.lastLock)
+	g.state.maxDeliveries = old.maxDeliveries
+	if old.order != nil {
+		g.state.order = newOrder()
+	}
+	g.ahead, g.wakeAt = ahead{}, never
+}
+
+// DeleteGroup forgets a group, durably. It returns ErrNoGroup, or ErrBusy while the group has members.
+func (b *Broker) DeleteGroup(topic, group string) error {
+	t, err := b.topic(topic)
+	if err != nil {
+		return err
+	}
+	t.creating.Lock()
+	defer t.creating.Unlock()
+	g := t.group(group)
+	if g == nil {
+		return fmt.Errorf("%w: %q of topic %s", ErrNoGroup, group, topic)
+	}
+	g.life.Lock()
+	defer g.life.Unlock()
+	if g.cancel != nil {
+		return fmt.Errorf("%w: group %s of topic %s has members", ErrBusy, group, topic)
+	}
+	g.deleted = true
+	if err := t.journal.remove(g); err != nil {
+		return fmt.Errorf("delete group %s of %s: %w", group, topic, err)
+	}
+	return nil
+}
