@@ -15,19 +15,20 @@ import (
 // arrows are the imports between our own packages that the design allows.
 // A new one is a decision: change docs/ARCHITECTURE.md with it.
 var arrows = map[string]string{
-	"casepress":               "blob broker disk dispatcher handlers store tasks tasks/picture",
-	"casepress/handlers":      "blob broker disk dispatcher static store tasks tasks/picture",
-	"casepress/dispatcher":    "broker commitlog store tasks",
-	"casepress/tasks":         "blob tasks/picture tasks/report",
-	"casepress/store":         "tasks",
-	"casepress/broker":        "commitlog disk",
-	"casepress/commitlog":     "disk",
-	"casepress/blob":          "disk",
-	"casepress/disk":          "",
-	"casepress/disk/disktest": "disk",
-	"casepress/static":        "",
-	"casepress/tasks/picture": "",
-	"casepress/tasks/report":  "tasks/report/font",
+	"casepress":                 "blob broker disk dispatcher handlers store tasks tasks/picture",
+	"casepress/handlers":        "blob broker disk dispatcher static store tasks tasks/picture",
+	"casepress/dispatcher":      "broker commitlog store tasks",
+	"casepress/tasks":           "blob tasks/picture tasks/report",
+	"casepress/store":           "tasks",
+	"casepress/broker":          "broker/brokerpb commitlog disk",
+	"casepress/broker/brokerpb": "",
+	"casepress/commitlog":       "disk",
+	"casepress/blob":            "disk",
+	"casepress/disk":            "",
+	"casepress/disk/disktest":   "disk",
+	"casepress/static":          "",
+	"casepress/tasks/picture":   "",
+	"casepress/tasks/report":    "tasks/report/font",
 
 	"casepress/tasks/report/font": "",
 }

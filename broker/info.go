@@ -7,6 +7,29 @@ import (
 	"time"
 )
 
+// TopicInfo describes a topic.
+type TopicInfo struct {
+	Topic  string
+	Start  uint64   // offset of the oldest message that is kept
+	End    uint64   // offset of the next message
+	Bytes  int64    // of messages on disk
+	Groups []string // sorted
+}
+
+// Topic describes a topic.
+func (b *Broker) Topic(name string) (TopicInfo, error) {
+	t, err := b.topic(name)
+	if err != nil {
+		return TopicInfo{}, err
+	}
+	info := TopicInfo{Topic: name, Start: t.log.Start(), End: t.log.End()}
+	for _, s := range t.log.Segments() {
+		info.Bytes += s.Bytes
+	}
+	info.Groups, err = b.Groups(name)
+	return info, err
+}
+
 // GroupInfo is where a group stands.
 type GroupInfo struct {
 	Topic, Group  string

@@ -20,26 +20,38 @@ func (b *Broker) Publish(ctx context.Context, topic string, msgs ...Message) (fi
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	t, err := b.topic(topic)
+	t, s, err := b.place(topic, msgs, nil)
 	if err != nil {
 		return 0, err
 	}
+	if err := s.wait(ctx, t); err != nil {
+		return 0, fmt.Errorf("publish to %s: %w", topic, t.blame(err))
+	}
+	return s.first, nil
+}
+
+// place is Publish without the wait. If offsets is not nil it is as long as msgs and gets the offset of each.
+func (b *Broker) place(name string, msgs []Message, offsets []uint64) (*topic, sent, error) {
+	t, err := b.topic(name)
+	if err != nil {
+		return nil, sent{}, err
+	}
 	if len(msgs) == 0 {
-		return 0, fmt.Errorf("%w: no message to publish", ErrInvalid)
+		return nil, sent{}, fmt.Errorf("%w: no message to publish", ErrInvalid)
 	}
 	for i := range msgs {
 		if err := msgs[i].check(b.opts.MaxMessageBytes); err != nil {
-			return 0, err
+			return nil, sent{}, err
 		}
 	}
-	first, err = t.publish(ctx, msgs)
+	s, err := t.enqueue(msgs, offsets)
 	if errors.Is(err, commitlog.ErrTooLarge) {
-		return 0, fmt.Errorf("%w: publish to %s: %w", ErrInvalid, topic, err)
+		return nil, sent{}, fmt.Errorf("%w: publish to %s: %w", ErrInvalid, name, err)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("publish to %s: %w", topic, t.blame(err))
+		return nil, sent{}, fmt.Errorf("publish to %s: %w", name, t.blame(err))
 	}
-	return first, nil
+	return t, s, nil
 }
 
 // blame says ErrNoTopic or ErrClosed where the log says that it is closed.

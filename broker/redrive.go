@@ -12,8 +12,9 @@ import (
 const RedriveGroup = "redrive"
 
 // DeadLetters returns up to limit dead letters of a topic that were not sent again, oldest first, from an offset of
-// its dead-letter topic on; next is where to go on, 0 at the end. A topic without dead letters has none.
+// its dead-letter topic on, and no more than fit into about 2 MiB; next is where to go on, 0 at the end. A topic without dead letters has none.
 func (b *Broker) DeadLetters(topic string, from uint64, limit int) (letters []Message, next uint64, err error) {
+	size := 0
 	dead, err := b.deadTopic(topic)
 	if err != nil || dead == nil {
 		return nil, 0, err
@@ -28,7 +29,7 @@ func (b *Broker) DeadLetters(topic string, from uint64, limit int) (letters []Me
 			return letters, 0, nil
 		}
 		for _, r := range records {
-			if len(letters) == limit {
+			if len(letters) == limit || size > lettersBytes {
 				return letters, r.Offset, nil
 			}
 			if g != nil && g.isDone(r.Offset) {
@@ -38,11 +39,14 @@ func (b *Broker) DeadLetters(topic string, from uint64, limit int) (letters []Me
 			if err != nil {
 				return nil, 0, err
 			}
-			letters = append(letters, m)
+			letters, size = append(letters, m), size+len(m.Payload)
 		}
 		from = records[len(records)-1].Offset + 1
 	}
 }
+
+// lettersBytes is when DeadLetters has enough.
+const lettersBytes = 1 << 20
 
 // deadTopic returns the dead-letter topic, nil if there is none yet.
 func (b *Broker) deadTopic(topic string) (*topic, error) {
@@ -63,7 +67,7 @@ func (g *group) isDone(offset uint64) bool {
 }
 
 // redriveTogether bounds how many dead letters are published at once.
-const redriveTogether = 100
+const redriveTogether = 16
 
 // Redrive publishes dead letters to the topic they came from, with key, payload and all headers, those of a dead
 // letter included, so that every group gets them as new messages; then they are no dead letters any more.

@@ -1,0 +1,95 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"casepress/broker/brokerpb"
+)
+
+// ServerOptions are the settings of the gRPC face. The zero value is good.
+type ServerOptions struct {
+	Logger *slog.Logger // default: discards. Names topics and groups, never keys, headers or payloads
+
+	// NoAutoCreate answers NOT_FOUND to a Send or Subscribe of a topic that is not there, instead of creating it.
+	NoAutoCreate bool
+	MaxTopics    int // that clients may bring about, those there included, default 1,000
+
+	// Protected topics, and their dead-letter topics, take nothing from clients and cannot be deleted or redriven by
+	// them: PERMISSION_DENIED. Nor may clients act as the groups named there.
+	Protected map[string][]string
+
+	MaxMessageBytes int // largest request and answer, default 8 MiB
+}
+
+const (
+	defaultMaxTopics = 1000
+	defaultMaxWire   = 8 << 20
+	connectionWindow = 4 << 20 // bytes on the way from one client that are not read yet
+	streamWindow     = 1 << 20
+	gracefully       = 2 * time.Second // for subscribers that do not take their last messages
+)
+
+// Server serves a broker over gRPC, with health and reflection services. Shut it down before the broker is closed.
+type Server struct {
+	grpc    *grpc.Server
+	service *Service
+	health  *health.Server
+}
+
+// NewServer makes a server. Clients may ping every 5 s, also without a call: go-zero's do.
+func NewServer(b *Broker, o ServerOptions) *Server {
+	service := NewService(b, o)
+	def(&o.MaxMessageBytes, defaultMaxWire)
+	s := &Server{service: service, health: health.NewServer(), grpc: grpc.NewServer(
+		grpc.MaxRecvMsgSize(o.MaxMessageBytes), grpc.MaxSendMsgSize(o.MaxMessageBytes),
+		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connectionWindow),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		// So a machine that vanished gives back what it holds.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+	)}
+	brokerpb.RegisterBrokerServer(s.grpc, service)
+	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
+	s.health.SetServingStatus(brokerpb.Broker_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)
+	reflection.Register(s.grpc)
+	return s
+}
+
+// Serve serves until Shutdown or Close, which is no error.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve grpc: %w", err)
+	}
+	return nil
+}
+
+// Shutdown ends the subscriptions, lets calls in flight finish and ends the server. Subscribers get UNAVAILABLE;
+// one that takes no more holds it up for two seconds. What is in hand goes back uncounted.
+func (s *Server) Shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, gracefully)
+	defer cancel()
+	s.health.Shutdown()
+	s.service.stop()
+	stop := context.AfterFunc(ctx, s.grpc.Stop)
+	s.grpc.GracefulStop()
+	stop()
+	return s.service.Close()
+}
+
+// Close ends the server at once.
+func (s *Server) Close() error {
+	s.health.Shutdown()
+	s.service.stop()
+	s.grpc.Stop()
+	return s.service.Close()
+}

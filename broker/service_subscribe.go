@@ -1,0 +1,187 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"casepress/broker/brokerpb"
+)
+
+const (
+	minLockTimeout = 10 * time.Millisecond
+	maxLockTimeout = 24 * time.Hour
+	maxWindow      = 1 << 16
+	together       = 64 // deliveries taken at once
+)
+
+type subscribeStream = grpc.ServerStreamingServer[brokerpb.SubscribeResponse]
+
+// Subscribe sends deliveries until the client goes or the service stops; then it gives back what is in hand.
+func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream) error {
+	if err := s.mayActAs(r.GetTopic(), r.GetConsumerGroup()); err != nil {
+		return err
+	}
+	o, err := toSubscribeOptions(r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := s.untilStop(stream.Context())
+	defer cancel()
+	if ctx.Err() != nil {
+		return errStopping
+	}
+	if err := s.bringAbout(ctx, r.GetTopic()); err != nil {
+		return err
+	}
+	sub, err := s.broker.Subscribe(r.GetTopic(), r.GetConsumerGroup(), o)
+	if err != nil {
+		return statusOf(err)
+	}
+	if err := stream.SendHeader(nil); err != nil { // tells the client that it is a member now
+		return errors.Join(err, sub.Close())
+	}
+	if isAutomatic(r) {
+		a := newAutoAck(stream)
+		defer a.close()
+		err = s.deliver(ctx, sub, a.send)
+	} else {
+		err = s.deliver(ctx, sub, func(d *Delivery) error { return stream.Send(fromDelivery(d)) })
+	}
+	if s.ctx.Err() != nil {
+		err = errStopping
+	}
+	return statusOf(errors.Join(err, sub.Close()))
+}
+
+// deliver hands out what there is until ctx ends or send fails.
+func (s *Service) deliver(ctx context.Context, sub *Subscription, send func(*Delivery) error) error {
+	for {
+		ds, err := sub.Receive(ctx, together)
+		if err != nil {
+			return err
+		}
+		for i := range ds {
+			if err := send(&ds[i]); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func toSubscribeOptions(r *brokerpb.SubscribeRequest) (SubscribeOptions, error) {
+	o, err := toGroupOptions(r.GetMaxDeliveries(), r.GetFrom(), r.GetOrdered())
+	if err != nil {
+		return o, err
+	}
+	if r.GetWindow() > maxWindow {
+		return o, invalid("window", "must be at most 65536")
+	}
+	o.Window = int(r.GetWindow())
+	if isAutomatic(r) {
+		o.Window = max(o.Window, 2*autoBehind)
+	}
+	o.LockTimeout, err = toDuration("lock_timeout", r.GetLockTimeout(), minLockTimeout, maxLockTimeout)
+	return o, err
+}
+
+func toGroupOptions(maxDeliveries uint32, from *brokerpb.Position, ordered bool) (o SubscribeOptions, err error) {
+	if maxDeliveries > math.MaxInt32 {
+		return o, invalid("max_deliveries", "must be at most 2147483647")
+	}
+	o.MaxDeliveries, o.keepMax, o.Ordered = int(maxDeliveries), maxDeliveries == 0, ordered
+	o.From, err = toPosition("from", from)
+	return o, err
+}
+
+// isAutomatic says whether the subscriber leaves acknowledging to the broker. One that says no more than the
+// article's clients can is one of them, and has no way to acknowledge.
+func isAutomatic(r *brokerpb.SubscribeRequest) bool {
+	switch r.GetAckMode() {
+	case brokerpb.AckMode_ACK_MODE_AUTOMATIC:
+		return true
+	case brokerpb.AckMode_ACK_MODE_UNSPECIFIED:
+		return r.GetWindow() == 0 && r.LockTimeout == nil && r.GetMaxDeliveries() == 0 && !r.GetOrdered()
+	}
+	return false
+}
+
+const (
+	autoAfter  = time.Second // a message counts as taken when the stream has lived on so long after it,
+	autoBehind = 1024        // or when so many more have gone out
+)
+
+// An autoAck acknowledges for a subscriber that does not. What the subscriber may not have got when it went is
+// not acknowledged, as far as can be told.
+type autoAck struct {
+	stream subscribeStream
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+
+	mu    sync.Mutex // guards queue
+	queue []handedOut
+}
+
+type handedOut struct {
+	delivery Delivery // without payload
+	at       time.Time
+}
+
+func newAutoAck(stream subscribeStream) *autoAck {
+	ctx, cancel := context.WithCancel(stream.Context())
+	a := &autoAck{stream: stream, cancel: cancel}
+	a.tasks.Go(func() { a.run(ctx) })
+	return a
+}
+
+func (a *autoAck) close() {
+	a.cancel()
+	a.tasks.Wait()
+}
+
+func (a *autoAck) send(d *Delivery) error {
+	if err := a.stream.Send(fromDelivery(d)); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	h := handedOut{delivery: *d, at: time.Now()}
+	h.delivery.Message = Message{Offset: d.Offset}
+	a.queue = append(a.queue, h)
+	a.acknowledge(len(a.queue) - autoBehind)
+	return nil
+}
+
+// acknowledge acknowledges the first n. A lock that was lost meanwhile is no matter: it comes again to somebody.
+func (a *autoAck) acknowledge(n int) {
+	if n <= 0 {
+		return
+	}
+	for _, h := range a.queue[:n] {
+		_ = h.delivery.Ack()
+	}
+	a.queue = a.queue[n:]
+}
+
+func (a *autoAck) run(ctx context.Context) {
+	tick := time.NewTicker(autoAfter / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			a.mu.Lock()
+			n := 0
+			for n < len(a.queue) && now.Sub(a.queue[n].at) >= autoAfter {
+				n++
+			}
+			a.acknowledge(n)
+			a.mu.Unlock()
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package broker
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"casepress/broker/brokerpb"
+)
+
+// toMessage takes what a producer may set. It shares the payload.
+func toMessage(m *brokerpb.Message) (Message, error) {
+	if m == nil {
+		return Message{}, invalid("msg", "is missing")
+	}
+	out := Message{ID: m.GetId(), Key: m.GetKey(), Payload: m.GetPayload()}
+	if len(m.GetHeaders()) > 0 {
+		out.Headers = make([]Header, len(m.GetHeaders()))
+		for i, h := range m.GetHeaders() {
+			out.Headers[i] = Header{Name: h.GetName(), Value: h.GetValue()}
+		}
+	}
+	if m.DeliverAt != nil {
+		if m.DeliverAt.CheckValid() != nil {
+			return Message{}, invalid("deliver_at", "is no time")
+		}
+		out.DeliverAt = m.DeliverAt.AsTime()
+	}
+	return out, nil
+}
+
+func fromMessage(m *Message) *brokerpb.Message {
+	out := &brokerpb.Message{
+		Topic: m.Topic, Payload: m.Payload, Key: m.Key, Id: m.ID, Offset: m.Offset, Time: toTimestamp(m.Time),
+	}
+	if len(m.Headers) > 0 {
+		out.Headers = make([]*brokerpb.Header, len(m.Headers))
+		for i, h := range m.Headers {
+			out.Headers[i] = &brokerpb.Header{Name: h.Name, Value: h.Value}
+		}
+	}
+	if !m.DeliverAt.IsZero() {
+		out.DeliverAt = toTimestamp(m.DeliverAt)
+	}
+	return out
+}
+
+func fromDelivery(d *Delivery) *brokerpb.SubscribeResponse {
+	m := fromMessage(&d.Message)
+	m.DeliveryCount = uint32(d.Count)
+	return &brokerpb.SubscribeResponse{Msg: m, AckId: d.AckID()}
+}
+
+func toTimestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+func toPosition(field string, p *brokerpb.Position) (Position, error) {
+	switch at := p.GetAt().(type) {
+	case *brokerpb.Position_Latest:
+		return Latest, nil
+	case *brokerpb.Position_Offset:
+		return FromOffset(at.Offset), nil
+	case *brokerpb.Position_Time:
+		if at.Time.CheckValid() != nil {
+			return Position{}, invalid(field, "is no time")
+		}
+		return FromTime(at.Time.AsTime()), nil
+	}
+	return Earliest, nil
+}
+
+// toDuration reads a duration within limits; absent is 0.
+func toDuration(field string, d *durationpb.Duration, least, most time.Duration) (time.Duration, error) {
+	if d == nil {
+		return 0, nil
+	}
+	v := d.AsDuration()
+	if d.CheckValid() != nil || v < least || v > most {
+		return 0, invalid(field, "must be "+least.String()+" to "+most.String())
+	}
+	return v, nil
+}
