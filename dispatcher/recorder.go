@@ -15,13 +15,16 @@ import (
 // recordBatch is how many records become rows in one transaction at most.
 const recordBatch = 512
 
+// recordRest is how long records may wait for company.
+const recordRest = 5 * time.Millisecond
+
 // recorder turns one topic into rows, in the topic's order.
 type recorder struct {
 	d     *Dispatcher
 	topic string
 	sub   *broker.Subscription
 	// recorded is how far the rows have come.
-	recorded watermark
+	recorded *watermark
 	// inherited is the topic's end when this process started.
 	inherited uint64
 
@@ -44,9 +47,7 @@ func newRecorder(d *Dispatcher, topic string) (*recorder, error) {
 	if err != nil {
 		return nil, errors.Join(err, sub.Close())
 	}
-	r := &recorder{d: d, topic: topic, sub: sub, inherited: end}
-	r.recorded.advance(g.Start)
-	return r, nil
+	return &recorder{d: d, topic: topic, sub: sub, inherited: end, recorded: newWatermark(g.Start)}, nil
 }
 
 func (r *recorder) run(ctx context.Context) {
@@ -61,6 +62,20 @@ func (r *recorder) run(ctx context.Context) {
 		if r.note(err); err != nil && !pause(ctx, time.Second) {
 			return
 		}
+		r.rest(ctx)
+	}
+}
+
+// rest lets records gather for the next transaction while nobody waits for their
+// rows: fewer syncs of the rows leave the disk to the log, which clients do wait
+// for.
+func (r *recorder) rest(ctx context.Context) {
+	t := time.NewTimer(recordRest)
+	defer t.Stop()
+	select {
+	case <-r.recorded.wanted:
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

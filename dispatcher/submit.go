@@ -157,7 +157,7 @@ func (d *Dispatcher) settle(ctx context.Context, topic string, e *entry, s tasks
 		d.unrecorded.drop(e, Receipt{}, err)
 		return Receipt{}, err
 	}
-	d.unrecorded.keep(topic, &d.recorders[topic].recorded, e, receipt)
+	d.unrecorded.keep(topic, d.recorders[topic].recorded, e, receipt)
 	return receipt, nil
 }
 

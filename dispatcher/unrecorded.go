@@ -94,6 +94,11 @@ type watermark struct {
 	mu      sync.Mutex
 	next    uint64
 	changed chan struct{} // closed and replaced at each advance; nil while nobody waits
+	wanted  chan struct{} // holds a token once somebody waits
+}
+
+func newWatermark(next uint64) *watermark {
+	return &watermark{next: next, wanted: make(chan struct{}, 1)}
 }
 
 func (w *watermark) advance(next uint64) {
@@ -125,6 +130,10 @@ func (w *watermark) wait(ctx context.Context, next uint64) error {
 		}
 		if w.changed == nil {
 			w.changed = make(chan struct{})
+			select {
+			case w.wanted <- struct{}{}:
+			default:
+			}
 		}
 		changed := w.changed
 		w.mu.Unlock()
