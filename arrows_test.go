@@ -22,6 +22,7 @@ var arrows = map[string]string{
 	"casepress/store":           "tasks",
 	"casepress/broker":          "broker/brokerpb commitlog disk",
 	"casepress/broker/brokerpb": "",
+	"casepress/client":          "broker/brokerpb",
 	"casepress/commitlog":       "disk",
 	"casepress/blob":            "disk",
 	"casepress/disk":            "",
