@@ -133,6 +133,9 @@ func Start(ctx context.Context, cfg Config, b *broker.Broker, st *store.Store, p
 			return nil, fmt.Errorf("create topic %s: %w", topic, err)
 		}
 	}
+	if err := d.remake(ctx); err != nil {
+		return nil, fmt.Errorf("make rows again: %w", err)
+	}
 	if err := d.subscribe(); err != nil {
 		return nil, errors.Join(err, d.unsubscribe())
 	}
@@ -146,6 +149,33 @@ func Start(ctx context.Context, cfg Config, b *broker.Broker, st *store.Store, p
 	}
 	d.lane.start(feed, work, d.cfg.Workers)
 	return d, nil
+}
+
+// remake starts the groups anew if the rows are gone while the log remembers:
+// every row is made again from the log, and every report is worked on again. The
+// order matters if the process ends in between: the records come last, because
+// their position is what tells that rows are missing.
+func (d *Dispatcher) remake(ctx context.Context) error {
+	empty, err := d.store.Empty(ctx)
+	if err != nil || !empty {
+		return err
+	}
+	for _, g := range []struct{ topic, group string }{
+		{TopicImages, groupRecords}, {TopicCaseReports, groupWorkers}, {TopicCaseReports, groupRecords},
+	} {
+		info, err := d.broker.Group(g.topic, g.group)
+		if errors.Is(err, broker.ErrNoGroup) || err == nil && info.Next == 0 {
+			continue // it has not begun
+		}
+		if err != nil {
+			return err
+		}
+		d.cfg.Logger.Warn("the rows are gone and are made again from the log", "topic", g.topic, "group", g.group, "records", info.End)
+		if _, err := d.broker.SetPosition(g.topic, g.group, broker.Earliest); err != nil {
+			return fmt.Errorf("set %s of %s back: %w", g.group, g.topic, err)
+		}
+	}
+	return nil
 }
 
 func (d *Dispatcher) subscribe() error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -159,6 +160,44 @@ func TestRecordOfAnEarlierProcess(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, receipt.Replayed, "the id is taken although no row told so at the start")
 	require.Equal(t, tasks.Completed, h.final(t, "CR-1").Status)
+}
+
+// Rows are a view of the log: without the database they are made again.
+func TestLostRowsAreMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	h, shut := open(t, options{dir: dir})
+	var receipts []dispatcher.Receipt
+	for i := range 5 {
+		receipt, err := h.Submit(t.Context(), report(fmt.Sprintf("CR-%d", i)))
+		require.NoError(t, err)
+		receipts = append(receipts, receipt)
+		h.final(t, receipt.ID)
+	}
+	img := tasks.Image{ImageID: "IMG007", SHA256: "aa", Bytes: 1, MediaType: "image/png"}
+	_, err := h.RegisterImage(t.Context(), "P001", img)
+	require.NoError(t, err)
+	shut(false)
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "rows.db"+suffix)))
+	}
+
+	for range 2 { // the second start finds rows and leaves them alone
+		h, shut = open(t, options{dir: dir})
+		for _, first := range receipts {
+			row := h.final(t, first.ID)
+			require.Equal(t, tasks.Completed, row.Status)
+			require.Equal(t, 1, row.Attempts)
+			require.Equal(t, first.Sequence, row.Sequence)
+			again, err := h.Submit(t.Context(), report(first.ID))
+			require.NoError(t, err)
+			require.True(t, again.Replayed)
+		}
+		require.NoError(t, h.CaughtUp(t.Context()))
+		stored, err := h.store.Image(t.Context(), "P001", "IMG007")
+		require.NoError(t, err)
+		require.Equal(t, img, stored)
+		shut(false)
+	}
 }
 
 func TestServerMakesAnID(t *testing.T) {

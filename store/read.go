@@ -67,6 +67,22 @@ func (s *Store) Image(ctx context.Context, patientID, imageID string) (tasks.Ima
 	return found[0], nil
 }
 
+const anyQuery = `SELECT 1 FROM case_reports UNION ALL SELECT 1 FROM patient_images LIMIT 1`
+
+// Empty reports whether there is no row at all: nothing was ever recorded, or the
+// database was lost.
+func (s *Store) Empty(ctx context.Context) (bool, error) {
+	rows, err := s.queries.query(ctx, anyQuery)
+	if err != nil {
+		return false, fmt.Errorf("empty: %w", err)
+	}
+	found, err := collect(rows, func(rows *sql.Rows) (one int, err error) { return one, rows.Scan(&one) })
+	if err != nil {
+		return false, fmt.Errorf("empty: %w", err)
+	}
+	return len(found) == 0, nil
+}
+
 const countQuery = `SELECT status, COUNT(*) FROM case_reports GROUP BY status`
 
 // Counts returns how many reports have each status; every status is there.
