@@ -1,0 +1,233 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "casepress/broker/brokerpb"
+)
+
+// ErrLockLost is the cause with which a handler's context ends when the message went to another consumer.
+var ErrLockLost = errors.New("client: lock on the message is lost")
+
+// A Handler handles one message. Nil acknowledges it; an error releases it for later; an error made by Reject makes it
+// a dead letter at once; a panic counts as an error. It may see a message more than once. ctx ends when the lock
+// is lost or the consumer has waited long enough to stop.
+type Handler func(ctx context.Context, m *Message) error
+
+// Reject wraps an error that no later attempt can mend.
+func Reject(err error) error { return &rejection{err} }
+
+type rejection struct{ error }
+
+func (r *rejection) Unwrap() error { return r.error }
+
+// ConsumerOptions are the settings of a Consumer. Topic and Group must be set; for the rest zero is good.
+type ConsumerOptions struct {
+	Topic, Group  string
+	Concurrency   int           // handlers that run at once, default 1
+	Window        int           // messages in hand, waiting ones included; default twice Concurrency
+	LockTimeout   time.Duration // how soon another consumer gets what a dead one held, default 30 s; renewed while a handler works
+	MaxDeliveries int           // then a message is a dead letter; 0 leaves the group's setting
+	Ordered       bool          // a key's next message waits for the last one
+	Latest        bool          // a new group starts after the newest message, not at the oldest
+
+	FirstBackoff, MaxBackoff time.Duration // of a released message, doubling with its delivery count; default 1 s and 1 min
+	StopTimeout              time.Duration // how long handlers may take to finish after the end of Run's ctx, default 30 s
+
+	Logger *slog.Logger // default: discards. Never logs keys, headers or payloads
+}
+
+// Consumer is one member of a group.
+type Consumer struct {
+	broker  pb.BrokerClient
+	opts    ConsumerOptions
+	handler Handler
+	work    chan *job
+	hand    *hand
+}
+
+// A job is a delivery in hand.
+type job struct {
+	ackID   string
+	msg     *Message
+	session context.Context // ends with the stream that brought it: then it goes to another consumer
+}
+
+// NewConsumer makes a consumer on a connection; Run does the work.
+func NewConsumer(conn grpc.ClientConnInterface, o ConsumerOptions, h Handler) *Consumer {
+	def(&o.Concurrency, 1)
+	def(&o.Window, 2*o.Concurrency)
+	def(&o.LockTimeout, 30*time.Second)
+	def(&o.FirstBackoff, time.Second)
+	def(&o.MaxBackoff, time.Minute)
+	def(&o.StopTimeout, 30*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	b := pb.NewBrokerClient(conn)
+	return &Consumer{broker: b, opts: o, handler: h}
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Run consumes until ctx ends, reconnecting with backoff; then it takes no more, lets the handlers finish, settles
+// what they did and returns nil. It returns an error only for what trying again cannot mend, such as a group that
+// it may not act as. Run it once.
+func (c *Consumer) Run(ctx context.Context) error {
+	c.work = make(chan *job, c.opts.Window) // taken at once, so that the locks of those that wait are renewed
+	c.hand = newHand(c.broker, c.opts)
+	handling, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
+	var workers sync.WaitGroup
+	for range c.opts.Concurrency {
+		workers.Go(func() {
+			for j := range c.work {
+				if ctx.Err() != nil || j.session.Err() != nil {
+					c.hand.drop(j) // it is given back with the stream
+					continue
+				}
+				c.handle(handling, j)
+			}
+		})
+	}
+	stopped := func() { // what is in hand is finished while the stream still holds it
+		close(c.work)
+		timer := time.AfterFunc(c.opts.StopTimeout, giveUp)
+		workers.Wait()
+		timer.Stop()
+		c.hand.close()
+	}
+	return c.subscribe(ctx, stopped)
+}
+
+// subscribe keeps a stream until ctx ends or trying is in vain, and calls stopped before it ends the last one.
+func (c *Consumer) subscribe(ctx context.Context, stopped func()) error {
+	session, end := newSession()
+	defer func() { end() }()
+	defer stopped()
+	for n := 0; ctx.Err() == nil; n++ {
+		got, err := c.session(ctx, session)
+		if ctx.Err() != nil {
+			break
+		}
+		if code := status.Code(err); !passingCode(code) && code != codes.NotFound && code != codes.Internal && code != codes.Unknown {
+			return fmt.Errorf("consume %s as %s: %w", c.opts.Topic, c.opts.Group, err)
+		}
+		end()
+		session, end = newSession()
+		if got {
+			n = 0
+		}
+		d := pause(n, firstPause, longestPause)
+		c.opts.Logger.Warn("subscription broke", "topic", c.opts.Topic, "group", c.opts.Group, "again_in", d, "error", err)
+		if rest(ctx, d) != nil {
+			break
+		}
+	}
+	return nil
+}
+
+func newSession() (ctx context.Context, end func()) { return context.WithCancel(context.Background()) }
+
+// session is one stream. It returns when the stream breaks, or when ctx ends and leaves the stream to the session then.
+func (c *Consumer) session(ctx, session context.Context) (got bool, err error) {
+	stream, err := c.broker.Subscribe(session, c.request())
+	if err != nil {
+		return false, err
+	}
+	deliveries := make(chan *pb.SubscribeResponse)
+	broken := make(chan error, 1)
+	go func() { // ends with the session
+		for {
+			d, err := stream.Recv()
+			if err != nil {
+				broken <- err
+				return
+			}
+			select {
+			case deliveries <- d:
+			case <-session.Done():
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return got, nil
+		case err := <-broken:
+			return got, err
+		case d := <-deliveries:
+			got = true
+			j := &job{ackID: d.GetAckId(), msg: fromWire(d.GetMsg()), session: session}
+			c.hand.take(j)
+			select {
+			case c.work <- j:
+			case err := <-broken:
+				c.hand.drop(j)
+				return got, err
+			case <-ctx.Done():
+				c.hand.drop(j)
+				return got, nil
+			}
+		}
+	}
+}
+
+func (c *Consumer) request() *pb.SubscribeRequest {
+	r := &pb.SubscribeRequest{
+		Topic: c.opts.Topic, ConsumerGroup: c.opts.Group, Window: uint32(c.opts.Window),
+		LockTimeout: durationpb.New(c.opts.LockTimeout), MaxDeliveries: uint32(c.opts.MaxDeliveries),
+		Ordered: c.opts.Ordered, AckMode: pb.AckMode_ACK_MODE_EXPLICIT,
+	}
+	if c.opts.Latest {
+		r.From = &pb.Position{At: &pb.Position_Latest{Latest: true}}
+	}
+	return r
+}
+
+// handle runs the handler and settles the message.
+func (c *Consumer) handle(ctx context.Context, j *job) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c.hand.watch(j, cancel)
+	err := c.call(ctx, j.msg)
+	s := &pb.Settlement{AckId: j.ackID}
+	var r *rejection
+	switch {
+	case errors.As(err, &r):
+		s.How = &pb.Settlement_Reject{Reject: &pb.Reject{Reason: r.Error()}}
+	case err != nil:
+		d := pause(max(j.msg.DeliveryCount-1, 0), c.opts.FirstBackoff, c.opts.MaxBackoff)
+		s.How = &pb.Settlement_Release{Release: &pb.Release{Delay: durationpb.New(d)}}
+		c.opts.Logger.Warn("message released", "topic", j.msg.Topic, "group", c.opts.Group, "offset", j.msg.Offset, "again_in", d, "error", err)
+	}
+	c.hand.settle(j, s)
+}
+
+// call turns a panic into an error.
+func (c *Consumer) call(ctx context.Context, m *Message) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("handler panicked: %v", p)
+			c.opts.Logger.Error("handler panicked", "topic", m.Topic, "offset", m.Offset, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	return c.handler(ctx, m)
+}

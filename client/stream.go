@@ -1,0 +1,278 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "casepress/broker/brokerpb"
+)
+
+// ErrClosed says that the stream was closed.
+var ErrClosed = errors.New("client: closed")
+
+const (
+	defaultInFlight = 1024
+	mostTogether    = 512     // messages in one request
+	bytesTogether   = 1 << 20 // of payload, about
+)
+
+// A Stream sends many messages over one call, in order. While an answer is on its way further messages collect and
+// go together. When the connection breaks it is made again and what was not answered is sent again with the
+// same IDs. Its methods may be called from many goroutines. Close it.
+type Stream struct {
+	broker pb.BrokerClient
+	ctx    context.Context // ends when Close gives up
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	slots  chan struct{} // one taken for each message in flight
+	queue  chan *Pending // never full: it has as many places
+	ending chan struct{} // closed by Close
+
+	closing sync.RWMutex // guards closed against a Send under way
+	closed  bool
+
+	mu         sync.Mutex // guards unanswered
+	unanswered []*Pending // sent, oldest first
+}
+
+// A Pending is a message on its way to stable storage.
+type Pending struct {
+	msg    *pb.Message
+	done   chan struct{}
+	offset uint64
+	err    error
+}
+
+// Wait returns the offset when the message is on stable storage. ctx ends the wait only.
+func (p *Pending) Wait(ctx context.Context) (offset uint64, err error) {
+	select {
+	case <-p.done:
+		return p.offset, p.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// NewStream starts a stream with room for so many messages in flight; 0 means 1,024.
+func NewStream(conn grpc.ClientConnInterface, inFlight int) *Stream {
+	if inFlight <= 0 {
+		inFlight = defaultInFlight
+	}
+	s := &Stream{
+		broker: pb.NewBrokerClient(conn), ending: make(chan struct{}),
+		slots: make(chan struct{}, inFlight), queue: make(chan *Pending, inFlight),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.tasks.Go(s.run)
+	return s
+}
+
+// Send hands the message over and does not wait for the broker; it waits, until ctx ends, while there is no room.
+// The payload must not be changed until the message is answered.
+func (s *Stream) Send(ctx context.Context, m Message) (*Pending, error) {
+	select {
+	case s.slots <- struct{}{}:
+	case <-s.ending:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s.closing.RLock()
+	defer s.closing.RUnlock()
+	if s.closed {
+		<-s.slots
+		return nil, ErrClosed
+	}
+	p := &Pending{msg: m.toWire(), done: make(chan struct{})}
+	s.queue <- p
+	return p, nil
+}
+
+// Close waits until every message is answered, or until ctx ends: then the others fail, and may be there or not.
+func (s *Stream) Close(ctx context.Context) error {
+	s.closing.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.ending)
+	}
+	s.closing.Unlock()
+	stop := context.AfterFunc(ctx, s.cancel)
+	s.tasks.Wait()
+	stop()
+	s.cancel()
+	return ctx.Err()
+}
+
+// run keeps the call going until the stream is closed and all is answered.
+func (s *Stream) run() {
+	for n := 0; ; n++ {
+		answered, err := s.session()
+		if s.over() {
+			break
+		}
+		if answered {
+			n = 0
+		}
+		if errors.Is(err, io.EOF) {
+			continue
+		}
+		if err := rest(s.ctx, pause(n, firstPause, longestPause)); err != nil {
+			break
+		}
+	}
+	s.abandon()
+}
+
+// over says whether nothing is left to do.
+func (s *Stream) over() bool {
+	select {
+	case <-s.ending:
+	default:
+		return s.ctx.Err() != nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.unanswered) == 0 && len(s.queue) == 0
+}
+
+// abandon fails what is left.
+func (s *Stream) abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.queue) > 0 {
+		s.unanswered = append(s.unanswered, <-s.queue)
+	}
+	for _, p := range s.unanswered {
+		p.err = fmt.Errorf("send to %s: %w: the outcome is unknown", p.msg.GetTopic(), ErrClosed)
+		close(p.done)
+	}
+	s.unanswered = nil
+}
+
+// session is one call: what was not answered by the last one goes first.
+func (s *Stream) session() (answered bool, err error) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	call, err := s.broker.SendStream(ctx)
+	if err != nil {
+		return false, err
+	}
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		if s.write(ctx, call) != nil {
+			cancel()
+		}
+	})
+	defer writer.Wait()
+	defer cancel()
+	for {
+		a, err := call.Recv()
+		if err != nil {
+			return answered, err
+		}
+		for _, r := range a.GetResults() {
+			if err := s.answer(r); err != nil {
+				return answered, err
+			}
+			answered = true
+		}
+	}
+}
+
+// write sends what is unanswered and then what comes, until the stream is closed and its queue is empty.
+func (s *Stream) write(ctx context.Context, call pb.Broker_SendStreamClient) error {
+	s.mu.Lock()
+	again := make([]*pb.Message, len(s.unanswered))
+	for i, p := range s.unanswered {
+		again[i] = p.msg
+	}
+	s.mu.Unlock()
+	for len(again) > 0 {
+		n := fitting(again)
+		if err := call.Send(&pb.SendStreamRequest{Msgs: again[:n:n]}); err != nil {
+			return err
+		}
+		again = again[n:]
+	}
+	for {
+		var first *Pending
+		select {
+		case first = <-s.queue:
+		default:
+			select {
+			case first = <-s.queue:
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-s.ending:
+				if len(s.queue) == 0 {
+					return call.CloseSend()
+				}
+				continue
+			}
+		}
+		msgs := s.collect(first, nil)
+		if err := call.Send(&pb.SendStreamRequest{Msgs: msgs}); err != nil {
+			return err
+		}
+	}
+}
+
+// fitting says how many of msgs go into one request.
+func fitting(msgs []*pb.Message) int {
+	size := 0
+	for i, m := range msgs {
+		if size += len(m.GetPayload()); i == mostTogether || i > 0 && size > bytesTogether {
+			return i
+		}
+	}
+	return len(msgs)
+}
+
+// collect takes first and what else is there.
+func (s *Stream) collect(first *Pending, msgs []*pb.Message) []*pb.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for size := 0; ; {
+		s.unanswered = append(s.unanswered, first)
+		msgs, size = append(msgs, first.msg), size+len(first.msg.GetPayload())
+		if len(msgs) >= mostTogether || size >= bytesTogether {
+			return msgs
+		}
+		select {
+		case first = <-s.queue:
+		default:
+			return msgs
+		}
+	}
+}
+
+// answer settles the oldest message. A failure that may pass ends the session: the message is sent again.
+func (s *Stream) answer(r *pb.SendResult) error {
+	code := codes.Code(r.GetFailure().GetCode())
+	if r.Failure != nil && passingCode(code) {
+		return status.Error(code, r.GetFailure().GetMessage())
+	}
+	s.mu.Lock()
+	if len(s.unanswered) == 0 {
+		s.mu.Unlock()
+		return status.Error(codes.Internal, "the broker answered what was not sent")
+	}
+	p := s.unanswered[0]
+	s.unanswered[0] = nil
+	s.unanswered = s.unanswered[1:]
+	s.mu.Unlock()
+	p.offset = r.GetOffset()
+	if r.Failure != nil {
+		p.err = fmt.Errorf("send to %s: %w", p.msg.GetTopic(), status.Error(code, r.GetFailure().GetMessage()))
+	}
+	close(p.done)
+	<-s.slots
+	return nil
+}
