@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"casepress/broker"
@@ -113,6 +114,7 @@ type Dispatcher struct {
 	recorders  map[string]*recorder // by topic
 	lane       *lane
 	counters   counters
+	damage     atomic.Pointer[error] // what reading the whole log has found
 
 	stop     context.CancelCauseFunc // ends feeders and recorders
 	kill     context.CancelCauseFunc // ends running tasks
@@ -148,7 +150,24 @@ func Start(ctx context.Context, cfg Config, b *broker.Broker, st *store.Store, p
 		d.wg.Go(func() { r.run(feed) })
 	}
 	d.lane.start(feed, work, d.cfg.Workers)
+	d.wg.Go(func() { d.verify(feed) })
 	return d, nil
+}
+
+// verify reads every byte of the log once, in the background: opening it has
+// checked only the newest part, so that the start does not take longer with every
+// year.
+func (d *Dispatcher) verify(ctx context.Context) {
+	start := time.Now()
+	err := d.broker.Verify(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		d.cfg.Logger.Error("the log is damaged", "err", err)
+		d.damage.Store(&err)
+	default:
+		d.cfg.Logger.Info("the whole log is sound", "took", time.Since(start).Round(time.Millisecond).String())
+	}
 }
 
 // remake starts the groups anew if the rows are gone while the log remembers:
@@ -235,6 +254,9 @@ func (d *Dispatcher) Ready() error {
 	}
 	if err := d.broker.Err(); err != nil {
 		return fmt.Errorf("broker: %w", err)
+	}
+	if err := d.damage.Load(); err != nil {
+		return fmt.Errorf("log: %w", *err)
 	}
 	for topic, r := range d.recorders {
 		if err := r.failure(); err != nil {

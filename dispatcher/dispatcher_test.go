@@ -29,11 +29,13 @@ type house struct {
 	*dispatcher.Dispatcher
 	broker *broker.Broker
 	store  *store.Store
+	dir    string
 }
 
 type options struct {
 	dir     string
 	fs      disk.FS
+	noDedup bool // opening does not read back what is recent
 	config  dispatcher.Config
 	process dispatcher.Process
 }
@@ -46,7 +48,11 @@ func done(context.Context, store.Row, func(int, int)) (tasks.Result, error) {
 // too. hard interrupts running tasks.
 func open(t *testing.T, o options) (h house, shut func(hard bool)) {
 	t.Helper()
-	b, err := broker.Open(filepath.Join(o.dir, "topics"), broker.Options{FS: o.fs})
+	settings := broker.Options{FS: o.fs}
+	if o.noDedup {
+		settings.DedupWindow = -1
+	}
+	b, err := broker.Open(filepath.Join(o.dir, "topics"), settings)
 	require.NoError(t, err)
 	st, err := store.Open(t.Context(), filepath.Join(o.dir, "rows.db"))
 	require.NoError(t, err)
@@ -72,7 +78,7 @@ func open(t *testing.T, o options) (h house, shut func(hard bool)) {
 		})
 	}
 	t.Cleanup(func() { shut(true) })
-	return house{d, b, st}, shut
+	return house{d, b, st, o.dir}, shut
 }
 
 func report(id string) tasks.CaseReport {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -13,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"casepress/broker"
+	"casepress/commitlog"
 	"casepress/disk/disktest"
 	"casepress/dispatcher"
 	"casepress/store"
@@ -126,4 +130,38 @@ func TestFullDiskFailsNoReport(t *testing.T) {
 	row := h.final(t, "CR-1")
 	require.Equal(t, tasks.Completed, row.Status, row.Error)
 	require.Equal(t, 6, row.Attempts)
+}
+
+// Damage in an old segment, which opening does not read, is found and told.
+func TestDamagedLogIsNotReady(t *testing.T) {
+	dir := t.TempDir()
+	h, shut := open(t, options{dir: dir, noDedup: true})
+	filler := broker.Message{Payload: make([]byte, 1<<20)}
+	for h.segments(t) < 5 { // further back than opening looks
+		_, err := h.broker.Publish(t.Context(), dispatcher.TopicUpdates, filler)
+		require.NoError(t, err)
+	}
+	require.NoError(t, h.Ready())
+	shut(false)
+
+	first, err := os.OpenFile(filepath.Join(dir, "topics", dispatcher.TopicUpdates, "log", "00000000000000000000.log"), os.O_RDWR, 0)
+	require.NoError(t, err)
+	_, err = first.WriteAt([]byte("damage"), 500_000)
+	require.NoError(t, err)
+	require.NoError(t, first.Close())
+
+	h, _ = open(t, options{dir: dir, noDedup: true})
+	for err = h.Ready(); err == nil; err = h.Ready() {
+		runtime.Gosched()
+	}
+	var corruption *commitlog.CorruptionError
+	require.ErrorAs(t, err, &corruption)
+	require.Equal(t, first.Name(), corruption.File)
+}
+
+func (h house) segments(t *testing.T) int {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(h.dir, "topics", dispatcher.TopicUpdates, "log", "*.log"))
+	require.NoError(t, err)
+	return len(files)
 }
