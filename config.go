@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"casepress/broker"
 	"casepress/dispatcher"
 	"casepress/handlers"
 	"casepress/tasks/picture"
@@ -30,8 +31,14 @@ type command interface {
 // cli is the command line. Every flag has an environment twin: CASEPRESS_ and
 // the flag's name in capitals, dashes as underscores.
 type cli struct {
-	Serve   Serve            `cmd:"" default:"withargs" help:"Serve the API and the page (the default command)."`
-	Health  Health           `cmd:"" help:"Ask a running casepress whether it is ready; exit 1 if not."`
+	Serve  Serve  `cmd:"" default:"withargs" help:"Serve the API and the page (the default command)."`
+	Health Health `cmd:"" help:"Ask a running casepress whether it is ready; exit 1 if not."`
+
+	Send      Send      `cmd:"" help:"Send a message to a topic, or each line of standard input."`
+	Subscribe Subscribe `cmd:"" help:"Print the messages of a topic as they come."`
+	Topics    Topics    `cmd:"" help:"List, create and delete topics; list dead letters and send them again."`
+	Groups    Groups    `cmd:"" help:"Tell where the groups of a topic stand; move and delete them."`
+
 	Version kong.VersionFlag `help:"Print the version." env:"-"`
 }
 
@@ -39,6 +46,7 @@ type cli struct {
 type Serve struct {
 	HTTPAddr  string `name:"http-addr" default:"127.0.0.1:8080" help:"Address of the API and the page."`
 	AdminAddr string `default:"127.0.0.1:8081" help:"Address of /metrics, /debug/pprof and health checks. Keep it private."`
+	GRPCAddr  string `name:"grpc-addr" default:"127.0.0.1:9090" help:"Address of the broker for other services, over gRPC."`
 	DataDir   string `default:"./data" help:"Folder for everything that must survive: log, rows, images, PDFs."`
 
 	Workers      int           `default:"${workers}" help:"Reports that are worked on at once."`
@@ -211,6 +219,15 @@ func (c *Serve) dispatcherConfig(log *slog.Logger) dispatcher.Config {
 		Workers: c.Workers, TaskTimeout: c.TaskTimeout, MaxAttempts: c.MaxAttempts,
 		Backoff: c.Backoff, MaxBackoff: c.MaxBackoff, Logger: log,
 	}
+}
+
+// brokerServer keeps what the service itself relies on to itself: a case report that was sent by a client of the broker
+// would not have been checked.
+func (c *Serve) brokerServer(brk *broker.Broker, log *slog.Logger) *broker.Server {
+	own := []string{"records", "workers"}
+	return broker.NewServer(brk, broker.ServerOptions{Logger: log, Protected: map[string][]string{
+		dispatcher.TopicCaseReports: own, dispatcher.TopicImages: own, dispatcher.TopicUpdates: nil,
+	}})
 }
 
 func (c *Serve) handlersConfig() handlers.Config {

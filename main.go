@@ -100,6 +100,7 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 	api := handlers.New(c.handlersConfig(), work, rows, blobs, log)
 	return serveAll(ctx, hurry, log,
 		listener{"http", c.HTTPAddr, api.Server()},
+		listener{"grpc", c.GRPCAddr, c.brokerServer(brk, log)},
 		listener{"admin", c.AdminAddr, api.AdminServer()},
 	)
 }
@@ -107,7 +108,11 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 // listener is one address to serve.
 type listener struct {
 	name, addr string
-	server     *http.Server
+	server     interface {
+		Serve(net.Listener) error
+		Shutdown(context.Context) error
+		Close() error
+	}
 }
 
 // serveAll binds every address before it serves any, serves until ctx ends or a
@@ -145,7 +150,7 @@ func serveAll(ctx, hurry context.Context, log *slog.Logger, listeners ...listene
 		}
 	}
 	for range running {
-		if e := <-failed; !errors.Is(e, http.ErrServerClosed) {
+		if e := <-failed; e != nil && !errors.Is(e, http.ErrServerClosed) {
 			err = errors.Join(err, e)
 		}
 	}

@@ -67,6 +67,7 @@ func binary(t testing.TB) string {
 // service is a running casepress process.
 type service struct {
 	url, admin string
+	grpc       string
 	cmd        *exec.Cmd
 	logs       *lockedBuffer
 	ended      chan struct{}
@@ -77,7 +78,7 @@ type service struct {
 // it serves.
 func launch(t testing.TB, data string, args ...string) (s *service, listening <-chan struct{}) {
 	t.Helper()
-	args = append([]string{"--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--log-format=json", "--data-dir=" + data}, args...)
+	args = append([]string{"--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--grpc-addr=127.0.0.1:0", "--log-format=json", "--data-dir=" + data}, args...)
 	s = &service{cmd: exec.Command(binary(t), args...), logs: &lockedBuffer{}, ended: make(chan struct{})}
 	stderr, err := s.cmd.StderrPipe()
 	require.NoError(t, err)
@@ -105,6 +106,8 @@ func (s *service) follow(stderr io.Reader, ready chan<- struct{}) {
 		switch line.For {
 		case "http":
 			s.url = "http://" + line.Addr
+		case "grpc":
+			s.grpc = line.Addr
 		case "admin":
 			s.admin = "http://" + line.Addr
 			close(ready)
