@@ -1,0 +1,80 @@
+// Package testbroker keeps a casepress for tests, as a process or within the test; it never outlives its test.
+package testbroker
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/broker"
+)
+
+// Within starts a broker in the test's own process and returns its address.
+func Within(t *testing.T) string {
+	t.Helper()
+	b, err := broker.Open(t.TempDir(), broker.Options{})
+	require.NoError(t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := broker.NewServer(b, broker.ServerOptions{})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() {
+		require.NoError(t, s.Shutdown(context.Background()))
+		require.NoError(t, <-served)
+		require.NoError(t, b.Close())
+	})
+	return l.Addr().String()
+}
+
+// Build makes the real binary from the module around this one, with that one's versions.
+func Build(t *testing.T, dir string) (path string) {
+	t.Helper()
+	path = filepath.Join(dir, "casepress")
+	_, here, _, _ := runtime.Caller(0)
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".")
+	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..", "..", "..")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}
+
+// Run starts the real binary and returns the address of its broker.
+func Run(t *testing.T, binary string) string {
+	t.Helper()
+	cmd := exec.Command(binary, "serve", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--grpc-addr=127.0.0.1:0",
+		"--log-format=json", "--data-dir="+t.TempDir())
+	stderr, err := cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	addr, read := make(chan string, 1), make(chan struct{})
+	go func() {
+		defer close(read)
+		defer close(addr)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			var entry struct{ Msg, For, Addr string }
+			if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "listening" && entry.For == "grpc" {
+				addr <- entry.Addr
+				_, _ = io.Copy(io.Discard, stderr) // it ends with the process
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		<-read
+		require.NoError(t, cmd.Wait())
+	})
+	a := <-addr
+	require.NotEmpty(t, a, "casepress did not start")
+	return a
+}
