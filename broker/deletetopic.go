@@ -167,6 +167,9 @@ func removeAll(fsys disk.FS, dir string) error {
 		}
 		err = errors.Join(err, fsys.Remove(path))
 	}
+	if err == nil {
+		err = fsys.SyncDir(dir) // not the folder before what is in it
+	}
 	if err != nil {
 		return err
 	}

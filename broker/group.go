@@ -172,11 +172,18 @@ func (g *group) schedule() {
 	}
 }
 
-// serve hands out what there is to those who wait, first come first served. The caller holds mu.
+// serve hands out what there is to those who wait, first come first served; but whoever let a lock lapse gets that
+// message again only if nobody else is there to take it. The caller holds mu.
 func (g *group) serve(now int64) {
 	g.state.expire(now)
+	passed := false
 	for i := 0; i < len(g.waiters) && g.plenty(); {
 		w := g.waiters[i]
+		if g.state.lapsedWith(w.sub.id) && g.otherWaits(i) {
+			passed = true
+			i++
+			continue
+		}
 		ds := g.take(w.sub, w.max, w.lockTimeout, now)
 		if len(ds) == 0 {
 			i++ // its window is full
@@ -184,7 +191,20 @@ func (g *group) serve(now int64) {
 		}
 		g.waiters = slices.Delete(g.waiters, i, i+1)
 		w.ch <- ds
+		if passed {
+			passed, i = false, 0
+		}
 	}
+}
+
+// otherWaits says whether a member other than the i-th waiter's comes after it and has room.
+func (g *group) otherWaits(i int) bool {
+	for _, w := range g.waiters[i+1:] {
+		if w.sub.id != g.waiters[i].sub.id && g.state.held[w.sub.id] < w.sub.window {
+			return true
+		}
+	}
+	return false
 }
 
 // plenty says whether there may be something to hand out.

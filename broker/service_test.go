@@ -49,12 +49,17 @@ func (r *remote) stop(t testing.TB) {
 // dial makes a connection of its own.
 func (r *remote) dial(t testing.TB, o ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	o = append(o, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return r.wire.DialContext(ctx) }))
-	conn, err := grpc.NewClient("passthrough:///broker", o...)
+	conn, err := grpc.NewClient("passthrough:///broker", append(o, dialing(r)...)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	return conn
+}
+
+func dialing(r *remote) []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return r.wire.DialContext(ctx) }),
+	}
 }
 
 func newRemote(t testing.TB, o broker.ServerOptions) *remote {

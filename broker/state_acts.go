@@ -172,3 +172,12 @@ func (g *groupState) deadLater(offset uint64, due int64) {
 	g.timed.push(offset)
 	g.mark(offset, s)
 }
+
+// lapsedWith says whether the message that is available first is one whose lock lapsed with holder.
+func (g *groupState) lapsedWith(holder uint32) bool {
+	if g.ready.len() == 0 {
+		return false
+	}
+	s := g.at(g.ready.offsets[0])
+	return s.status == lapsed && s.holder == holder
+}

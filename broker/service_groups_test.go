@@ -1,0 +1,296 @@
+package broker_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"casepress/broker"
+	pb "casepress/broker/brokerpb"
+	"casepress/disk/disktest"
+)
+
+// TestRedeliveryToAnotherMember: no ack in time, and the message goes to another; the first one's ack is refused.
+func TestRedeliveryToAnotherMember(t *testing.T) {
+	r := newRemote(t, broker.ServerOptions{})
+	r.sendAll(t, "a")
+	dead := r.join(t, &pb.SubscribeRequest{Window: 1, LockTimeout: durationpb.New(100 * time.Millisecond)})
+	first := dead.next(t)
+	other := r.join(t, explicit())
+	again := other.next(t)
+	require.Equal(t, "a", string(again.Msg.Payload))
+	require.Equal(t, uint32(2), again.Msg.DeliveryCount)
+	err := settling(r, &pb.Settlement{AckId: first.AckId})(t.Context())
+	require.Equal(t, codes.FailedPrecondition, status.Code(err))
+	r.accept(t, again)
+	r.accept(t, first) // acknowledged already: no error
+}
+
+func TestRenewKeepsTheLock(t *testing.T) {
+	r := newRemote(t, broker.ServerOptions{})
+	r.sendAll(t, "a")
+	const lock = 200 * time.Millisecond
+	d := r.fetch(t, &pb.FetchRequest{LockTimeout: durationpb.New(lock)})[0]
+	for range 4 {
+		require.Empty(t, r.fetch(t, &pb.FetchRequest{Wait: durationpb.New(lock / 2)}))
+		r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{{AckId: d.AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}}}})
+	}
+	require.Equal(t, uint32(2), r.fetch(t, &pb.FetchRequest{})[0].Msg.DeliveryCount)
+}
+
+// TestDeadLettersAfterTheMaximum come after exactly so many deliveries, are listed, and go round again on request.
+func TestDeadLettersAfterTheMaximum(t *testing.T) {
+	r := newRemote(t, broker.ServerOptions{})
+	r.send(t, &pb.Message{Payload: []byte("bad"), Key: "k", Id: "1", Headers: []*pb.Header{{Name: "n", Value: "v"}}})
+	r.sendAll(t, "good")
+	for n := uint32(1); n <= 3; n++ {
+		d := r.fetch(t, &pb.FetchRequest{MaxDeliveries: 3})[0]
+		require.Equal(t, []any{"bad", n}, []any{string(d.Msg.Payload), d.Msg.DeliveryCount})
+		r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{{AckId: d.AckId, How: &pb.Settlement_Release{Release: &pb.Release{}}}}})
+	}
+	r.accept(t, r.fetch(t, &pb.FetchRequest{})...) // good
+	list := func() []*pb.Message {
+		a, err := r.ListDeadLetters(t.Context(), &pb.ListDeadLettersRequest{Topic: "cases"})
+		require.NoError(t, err)
+		return a.Letters
+	}
+	require.Eventually(t, func() bool { return len(list()) == 1 }, patience, tick)
+	letter := list()[0]
+	require.Equal(t, []string{"bad", "k"}, []string{string(letter.Payload), letter.Key})
+	for range 2 {
+		_, err := r.RedriveDeadLetters(t.Context(), &pb.RedriveDeadLettersRequest{Topic: "cases", Offsets: []uint64{letter.Offset}})
+		require.NoError(t, err)
+	}
+	require.Empty(t, list())
+	ds := r.fetch(t, &pb.FetchRequest{Max: 5})
+	require.Len(t, ds, 1, "sent again once")
+	require.Equal(t, []string{"bad", "k"}, []string{string(ds[0].Msg.Payload), ds[0].Msg.Key})
+	require.Equal(t, uint32(1), ds[0].Msg.DeliveryCount)
+	headers := map[string]string{}
+	for _, h := range ds[0].Msg.Headers {
+		headers[h.Name] = h.Value
+	}
+	require.Equal(t, []string{"v", "1", "3", "g"}, []string{headers["n"], headers["dead-id"], headers["dead-count"], headers["dead-group"]})
+	r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{{AckId: ds[0].AckId, How: &pb.Settlement_Reject{Reject: &pb.Reject{Reason: "still"}}}}})
+	require.Len(t, list(), 1)
+	a, err := r.RedriveDeadLetters(t.Context(), &pb.RedriveDeadLettersRequest{Topic: "cases"})
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), a.Redriven)
+}
+
+func TestOrderPerKeyOverTheWire(t *testing.T) {
+	r := newRemote(t, broker.ServerOptions{})
+	for i := range 4 {
+		r.send(t, &pb.Message{Key: "a", Payload: fmt.Append(nil, "a", i)})
+	}
+	r.send(t, &pb.Message{Key: "b", Payload: []byte("b0")})
+	r.send(t, &pb.Message{Payload: []byte("free")})
+	one := r.join(t, &pb.SubscribeRequest{Ordered: true})
+	a0, b0, free := one.next(t), one.next(t), one.next(t)
+	require.Equal(t, []string{"a0", "b0", "free"}, []string{string(a0.Msg.Payload), string(b0.Msg.Payload), string(free.Msg.Payload)})
+	r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{{AckId: a0.AckId, How: &pb.Settlement_Release{Release: &pb.Release{}}}}})
+	a0 = one.next(t)
+	require.Equal(t, "a0", string(a0.Msg.Payload), "a released message is still before the next")
+	for _, want := range []string{"a1", "a2", "a3"} {
+		r.accept(t, a0)
+		a0 = one.next(t)
+		require.Equal(t, want, string(a0.Msg.Payload))
+		require.Equal(t, uint32(1), a0.Msg.DeliveryCount)
+	}
+}
+
+// TestOrderSurvivesRestart: what was not settled is in line again.
+func TestOrderSurvivesRestart(t *testing.T) {
+	dir := t.TempDir()
+	b := openTopic(t, dir, broker.Options{})
+	for i := range 3 {
+		for _, key := range []string{"a", "b"} {
+			_, err := b.Publish(t.Context(), "cases", broker.Message{Key: key, Payload: fmt.Append(nil, key, i)})
+			require.NoError(t, err)
+		}
+	}
+	ds := receive(t, subscribe(t, b, "g", broker.SubscribeOptions{Ordered: true}), 2)
+	require.Equal(t, []string{"a0", "b0"}, payloads(ds))
+	require.NoError(t, ds[1].Ack())
+	b = openedAgain(t, b, dir)
+	s := subscribe(t, b, "g", broker.SubscribeOptions{Ordered: true})
+	ds = receive(t, s, 2)
+	require.Equal(t, []string{"a0", "b1"}, payloads(ds))
+	nothing(t, s)
+	require.NoError(t, ds[0].Ack())
+	require.Equal(t, []string{"a1"}, payloads(receive(t, s, 1)))
+}
+
+func TestSetPosition(t *testing.T) {
+	r := newRemote(t, broker.ServerOptions{})
+	r.sendAll(t, "0", "1", "2")
+	before := time.Now()
+	r.sendAll(t, "3")
+	ds := r.fetch(t, &pb.FetchRequest{Max: 4})
+	r.accept(t, ds[0], ds[1])
+	for name, c := range map[string]struct {
+		to   *pb.Position
+		want uint64
+	}{
+		"earliest": {&pb.Position{At: &pb.Position_Earliest{Earliest: true}}, 0},
+		"latest":   {&pb.Position{At: &pb.Position_Latest{Latest: true}}, 4},
+		"offset":   {&pb.Position{At: &pb.Position_Offset{Offset: 2}}, 2},
+		"time":     {&pb.Position{At: &pb.Position_Time{Time: timestamppb.New(before)}}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, group := range []string{"g", "new-" + name} {
+				a, err := r.SetPosition(t.Context(), &pb.SetPositionRequest{Topic: "cases", ConsumerGroup: group, Position: c.to})
+				require.NoError(t, err)
+				require.Equal(t, c.want, a.Offset)
+				ds := r.fetch(t, &pb.FetchRequest{ConsumerGroup: group, Max: 9, Wait: durationpb.New(100 * time.Millisecond)})
+				require.Len(t, ds, 4-int(c.want))
+				for i, d := range ds {
+					require.Equal(t, []any{fmt.Sprint(int(c.want) + i), uint32(1)}, []any{string(d.Msg.Payload), d.Msg.DeliveryCount})
+				}
+			}
+		})
+	}
+	err := settling(r, &pb.Settlement{AckId: ds[2].AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}})(t.Context())
+	require.Equal(t, codes.FailedPrecondition, status.Code(err))
+}
+
+// TestPositionsAndDeletedGroupsSurvivePowerCuts: when the call has returned.
+func TestPositionsAndDeletedGroupsSurvivePowerCuts(t *testing.T) {
+	fs := disktest.NewCrash(1)
+	b := openTopic(t, "/data", broker.Options{FS: fs})
+	publishN(t, b, 3)
+	s := subscribe(t, b, "g", broker.SubscribeOptions{})
+	require.NoError(t, receive(t, s, 3)[0].Ack())
+	_, err := b.SetPosition("cases", "g", broker.FromOffset(2))
+	require.NoError(t, err)
+	require.Equal(t, []string{"2"}, payloads(receive(t, s, 1)), "members go on")
+	_, err = b.SetPosition("cases", "h", broker.Latest)
+	require.NoError(t, err)
+	require.NoError(t, b.DeleteGroup("cases", "h"))
+	again := open(t, "/data", broker.Options{FS: fs.CrashClone(0)})
+	info, err := again.Group("cases", "g")
+	require.NoError(t, err)
+	require.Equal(t, uint64(2), info.Start)
+	_, err = again.Group("cases", "h")
+	require.ErrorIs(t, err, broker.ErrNoGroup)
+}
+
+// TestDeletionSurvivesPowerCuts: the deletion of a topic fails at one operation after another, and then the power
+// does. The topic is whole or gone; it is whole if the broker went on with it, and gone if the deletion returned nil.
+func TestDeletionSurvivesPowerCuts(t *testing.T) {
+	for n := 1; ; n++ {
+		fs := disktest.NewCrash(uint64(n))
+		faulty := disktest.NewFault(fs)
+		b, err := broker.Open("/data", broker.Options{FS: faulty})
+		require.NoError(t, err)
+		require.NoError(t, b.CreateTopic(t.Context(), "cases"))
+		publishN(t, b, 3)
+		faulty.Inject(disktest.Fault{N: n, Err: syscall.EIO})
+		deleted := b.DeleteTopic(t.Context(), "cases")
+		fired := faulty.Fired() > 0
+		faulty.Heal()
+		_, kept := b.Publish(t.Context(), "cases", broker.Message{Payload: []byte("3")})
+		for seed := range 4 {
+			after, err := broker.Open("/data", broker.Options{FS: fs.CrashClone(float64(seed) / 3)})
+			require.NoError(t, err)
+			end, err := after.End("cases")
+			switch {
+			case deleted == nil:
+				require.ErrorIs(t, err, broker.ErrNoTopic)
+			case kept == nil:
+				require.NoError(t, err, "fault %d: an acknowledged message is lost: %v", n, deleted)
+				require.Equal(t, uint64(4), end)
+			case err == nil:
+				require.Equal(t, uint64(3), end)
+			default:
+				require.ErrorIs(t, err, broker.ErrNoTopic)
+			}
+			require.NoError(t, after.Close())
+		}
+		_ = b.Close()
+		if !fired {
+			require.NoError(t, deleted)
+			return
+		}
+	}
+}
+
+func TestDeleteTopic(t *testing.T) {
+	dir := t.TempDir()
+	b := openTopic(t, dir, broker.Options{})
+	publishN(t, b, 3)
+	s := subscribe(t, b, "g", broker.SubscribeOptions{})
+	d := receive(t, s, 1)[0]
+	require.ErrorIs(t, b.DeleteTopic(t.Context(), "cases"), broker.ErrBusy)
+	require.ErrorIs(t, b.DeleteGroup("cases", "g"), broker.ErrBusy)
+	publishN(t, b, 1)
+	require.NoError(t, s.Close())
+	require.NoError(t, b.DeleteTopic(t.Context(), "cases"))
+	require.ErrorIs(t, b.DeleteTopic(t.Context(), "cases"), broker.ErrNoTopic)
+	_, err := b.Delivery(d.AckID())
+	require.ErrorIs(t, err, broker.ErrLockLost)
+	require.NoError(t, b.CreateTopic(t.Context(), "cases"))
+	require.Equal(t, uint64(0), publish(t, b, "new"))
+	b = openedAgain(t, b, dir)
+	require.Equal(t, []string{"new"}, payloads(receive(t, subscribe(t, b, "g", broker.SubscribeOptions{}), 1)))
+}
+
+// TestPingsDoNotEndConnections: a zrpc client may ping every 10 s; a server of default settings ends it at the third.
+func TestPingsDoNotEndConnections(t *testing.T) {
+	if os.Getenv("CASEPRESS_SLOW") == "" {
+		t.Skip("takes 45 s: set CASEPRESS_SLOW")
+	}
+	r := newRemote(t, broker.ServerOptions{})
+	conn := r.dial(t, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, PermitWithoutStream: true}))
+	stream, err := pb.NewBrokerClient(conn).Subscribe(t.Context(), &pb.SubscribeRequest{Topic: "cases", ConsumerGroup: "g"})
+	require.NoError(t, err)
+	<-time.After(45 * time.Second)
+	r.sendAll(t, "a")
+	_, err = stream.Recv()
+	require.NoError(t, err)
+}
+
+// TestConnectsLeaveNothing: members come and go with a message in hand.
+func TestConnectsLeaveNothing(t *testing.T) {
+	n := 200
+	if os.Getenv("CASEPRESS_SLOW") != "" {
+		n = 10_000
+	}
+	r := newRemote(t, broker.ServerOptions{})
+	r.sendAll(t, "a")
+	var before int
+	for i := range n {
+		if i == 10 {
+			before = runtime.NumGoroutine()
+		}
+		conn, err := grpc.NewClient("passthrough:///broker", dialing(r)...)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		stream, err := pb.NewBrokerClient(conn).Subscribe(ctx, &pb.SubscribeRequest{Topic: "cases", ConsumerGroup: "g", AckMode: pb.AckMode_ACK_MODE_EXPLICIT})
+		require.NoError(t, err)
+		d, err := stream.Recv()
+		require.NoError(t, err)
+		require.Equal(t, uint32(1), d.Msg.DeliveryCount)
+		if i%2 == 0 {
+			cancel()
+		}
+		require.NoError(t, conn.Close())
+		cancel()
+	}
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+3 }, patience, tick)
+	info, err := r.broker.Group("cases", "g")
+	require.NoError(t, err)
+	require.Zero(t, info.Members)
+}
