@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -202,4 +203,13 @@ func TestHealthAndReflection(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, grpc_health_v1.HealthCheckResponse_SERVING, a.Status)
 	}
+	ask, err := grpc_reflection_v1.NewServerReflectionClient(r.dial(t)).ServerReflectionInfo(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, ask.Send(&grpc_reflection_v1.ServerReflectionRequest{
+		MessageRequest: &grpc_reflection_v1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "broker.Broker"},
+	}))
+	a, err := ask.Recv()
+	require.NoError(t, err)
+	require.NotEmpty(t, a.GetFileDescriptorResponse().GetFileDescriptorProto())
+	require.NoError(t, ask.CloseSend())
 }
