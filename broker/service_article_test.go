@@ -6,9 +6,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"casepress/broker"
+	pb "casepress/broker/brokerpb"
 )
 
 // The article's proto, as it stands. Its client is played below by encoding these fields by hand, so that nothing
@@ -87,4 +90,40 @@ func TestArticleClient(t *testing.T) {
 		info, err := r.broker.Group("patients", "pharmacy")
 		return err == nil && info.Lag == 0
 	}, patience, tick, "they are acknowledged by themselves")
+}
+
+// TestArticleClientThatGoesGetsItAgain: what it was sent in its last second is not taken for handled.
+func TestArticleClientThatGoesGetsItAgain(t *testing.T) {
+	r := newRemote(t, broker.ServerOptions{})
+	r.sendAll(t, "a", "b")
+	m := r.join(t, &pb.SubscribeRequest{})
+	require.Equal(t, "a", string(m.next(t).Msg.Payload))
+	m.leave()
+	require.Equal(t, "a", string(r.join(t, &pb.SubscribeRequest{}).next(t).Msg.Payload))
+}
+
+func TestSendBatch(t *testing.T) {
+	r := newRemote(t, broker.ServerOptions{})
+	a, err := r.SendBatch(t.Context(), &pb.SendBatchRequest{Msgs: []*pb.Message{
+		{Topic: "cases", Id: "1"}, {Topic: "other"}, {Topic: "cases"}, {Topic: "cases", Id: "1"}, {Topic: "other"},
+	}})
+	require.NoError(t, err)
+	require.Equal(t, []uint64{0, 0, 1, 0, 1}, a.Offsets)
+	a, err = r.SendBatch(t.Context(), &pb.SendBatchRequest{Msgs: []*pb.Message{{Topic: "cases"}, {Topic: "cases", Id: "1"}}})
+	require.NoError(t, err)
+	require.Equal(t, []uint64{2, 0}, a.Offsets)
+}
+
+// TestFetchersLeave so that their group can be deleted, unless they hold something.
+func TestFetchersLeave(t *testing.T) {
+	r := newRemote(t, broker.ServerOptions{})
+	r.sendAll(t, "a")
+	d := r.fetch(t, &pb.FetchRequest{})
+	_, err := r.DeleteGroup(t.Context(), &pb.DeleteGroupRequest{Topic: "cases", ConsumerGroup: "g"})
+	require.Equal(t, codes.Aborted, status.Code(err))
+	r.accept(t, d...)
+	_, err = r.DeleteGroup(t.Context(), &pb.DeleteGroupRequest{Topic: "cases", ConsumerGroup: "g"})
+	require.NoError(t, err)
+	require.Len(t, r.fetch(t, &pb.FetchRequest{}), 1, "a group of that name begins anew")
+	r.fetch(t, &pb.FetchRequest{ConsumerGroup: "idle", Wait: short()})
 }
