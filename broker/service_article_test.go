@@ -70,9 +70,15 @@ func TestArticleClient(t *testing.T) {
 	require.NoError(t, stream.SendMsg(&subscribe))
 	require.NoError(t, stream.CloseSend())
 	for i := range n {
-		if i > 100 && i < n-100 { // the bulk by other means: this is not about speed
-			_, err := r.broker.Publish(t.Context(), "patients", broker.Message{Payload: fmt.Append(nil, i)})
+		if i == 100 { // the bulk by other means: this is not about speed
+			var bulk []broker.Message
+			for j := i; j < n-100; j++ {
+				bulk = append(bulk, broker.Message{Payload: fmt.Append(nil, j)})
+			}
+			_, err := r.broker.Publish(t.Context(), "patients", bulk...)
 			require.NoError(t, err)
+		}
+		if i >= 100 && i < n-100 {
 			continue
 		}
 		message := text(text(nil, 1, "patients"), 2, fmt.Sprint(i))
