@@ -159,7 +159,7 @@ func update(n int) *patient.UpdateRequest {
 // TestServices runs casepress, the producer and a consumer in each mode as they ship.
 func TestServices(t *testing.T) {
 	logx.Disable()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", built.dir+"/", "./producer", "./consumer").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", built.dir+"/", "./producer", "./consumer").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	addr := testbroker.Run(t, casepress(t))
 	b := dial(t, clientConf(t, addr))
@@ -171,14 +171,14 @@ func TestServices(t *testing.T) {
 	}
 	listen := freeAddr(t)
 	producer := launch(t, "producer", "127.0.0.1:9090", addr, "127.0.0.1:9191", listen, "Topic:", "CpuThreshold: 0 # refuses nobody while the tests load the machine\nTopic:")
-	cli, err := zrpc.NewClient(clientConf(t, listen))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, cli.Conn().Close()) })
-	patients := patient.NewPatientClient(cli.Conn())
 	require.Eventually(t, func() bool { // by calls it would open the client's breaker
 		conn, err := net.Dial("tcp", listen)
 		return err == nil && conn.Close() == nil
 	}, 20*time.Second, 50*time.Millisecond, "the producer listens")
+	cli, err := zrpc.NewClient(clientConf(t, listen))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cli.Conn().Close()) })
+	patients := patient.NewPatientClient(cli.Conn())
 
 	want := map[string]bool{}
 	for n := range 20 {

@@ -49,32 +49,54 @@ func Build(t *testing.T, dir string) (path string) {
 }
 
 // Run starts the real binary and returns the address of its broker.
-func Run(t *testing.T, binary string) string {
+func Run(t *testing.T, binary string) (addr string) {
 	t.Helper()
-	cmd := exec.Command(binary, "serve", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--grpc-addr=127.0.0.1:0",
-		"--log-format=json", "--data-dir="+t.TempDir())
+	addr, _ = RunAt(t, binary, "127.0.0.1:0", t.TempDir())
+	return addr
+}
+
+// RunAt is Run at an address and in a folder of the caller's choice. Kill ends it as a power cut would, as far as a
+// process can.
+func RunAt(t *testing.T, binary, at, folder string) (addr string, kill func()) {
+	t.Helper()
+	cmd := exec.Command(binary, "serve", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--grpc-addr="+at,
+		"--log-format=json", "--data-dir="+folder)
 	stderr, err := cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	addr, read := make(chan string, 1), make(chan struct{})
+	found, read := make(chan string, 1), make(chan struct{})
 	go func() {
 		defer close(read)
-		defer close(addr)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			var entry struct{ Msg, For, Addr string }
-			if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "listening" && entry.For == "grpc" {
-				addr <- entry.Addr
-				_, _ = io.Copy(io.Discard, stderr) // it ends with the process
-				return
-			}
-		}
+		findAddr(stderr, found)
+		_, _ = io.Copy(io.Discard, stderr) // it ends with the process
 	}()
+	killed := false
 	t.Cleanup(func() {
+		if killed {
+			return
+		}
 		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		<-read
 		require.NoError(t, cmd.Wait())
 	})
-	a := <-addr
-	require.NotEmpty(t, a, "casepress did not start")
-	return a
+	addr = <-found
+	require.NotEmpty(t, addr, "casepress did not start")
+	return addr, func() {
+		killed = true
+		require.NoError(t, cmd.Process.Kill())
+		<-read
+		require.Error(t, cmd.Wait())
+	}
+}
+
+// findAddr reads the log until it tells where the broker listens, and closes found.
+func findAddr(log io.Reader, found chan<- string) {
+	defer close(found)
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		var entry struct{ Msg, For, Addr string }
+		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "listening" && entry.For == "grpc" {
+			found <- entry.Addr
+			return
+		}
+	}
 }
