@@ -21,8 +21,8 @@ type work struct {
 	end func() error
 }
 
-// rate runs a load and returns the messages answered a second after the warm-up.
-func rate(set settings, open func() (work, error)) ([]float64, error) {
+// rate runs a load of so many messages in flight and returns the messages answered a second after the warm-up.
+func rate(set settings, inFlight int, open func() (work, error)) ([]float64, error) {
 	w, err := open()
 	if err != nil {
 		return nil, err
@@ -34,6 +34,12 @@ func rate(set settings, open func() (work, error)) ([]float64, error) {
 	time.Sleep(set.warmUp)
 	before, begun := answered.Load(), time.Now()
 	time.Sleep(set.span)
+	for range 4 { // some answer their senders all at once, seconds apart
+		if answered.Load()-before >= int64(4*inFlight) {
+			break
+		}
+		time.Sleep(set.span)
+	}
 	count, span := answered.Load()-before, time.Since(begun)
 	stop.Store(true)
 	err = errors.Join(<-failed, w.end())

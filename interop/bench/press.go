@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"casepress/broker"
+	"casepress/commitlog"
 )
 
 const topic = "cases"
@@ -32,6 +33,18 @@ func openPress(dir string) (func() error, func() error, error) {
 		_, err := b.Publish(context.Background(), topic, m)
 		return err
 	}, b.Close, nil
+}
+
+// openLog is the commit log beneath a topic.
+func openLog(dir string) (func() error, func() error, error) {
+	l, err := commitlog.Open(dir, commitlog.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return func() error {
+		_, err := l.Append(context.Background(), payload)
+		return err
+	}, l.Close, nil
 }
 
 // fillPress publishes n messages of so many bytes.

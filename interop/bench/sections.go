@@ -8,6 +8,7 @@ import (
 // Rows that ratios name.
 const (
 	rowFloor   = "raw floor: zeroed file, fdatasync"
+	rowLog     = "casepress, the commit log alone"
 	rowPress   = "casepress"
 	rowSync    = "JetStream, sync always"
 	rowDefault = "JetStream, default (no fsync before the answer)"
@@ -22,16 +23,17 @@ func sections(set settings) []*section {
 func publishing(set settings) *section {
 	s := &section{
 		title: "Publish in process", unit: "messages/s, by producers", format: perSecond,
-		ratios: []ratio{{rowPress, rowFloor}, {rowPress, rowSync}, {rowPress, rowDefault}, {rowPress, rowRedis}},
+		ratios: []ratio{{rowLog, rowFloor}, {rowPress, rowFloor}, {rowPress, rowSync}, {rowPress, rowDefault}, {rowPress, rowRedis}},
 	}
 	for column, n := range []int{1, 16, 128, 1024} {
 		s.columns = append(s.columns, fmt.Sprint(n))
 		add := func(row string, open opener) {
 			s.cells = append(s.cells, cell{row: row, column: column, run: func(ctx context.Context, dir string) ([]float64, error) {
-				return rate(set, func() (work, error) { return parallel(n, dir, open) })
+				return rate(set, n, func() (work, error) { return parallel(n, dir, open) })
 			}})
 		}
 		add(rowFloor, openFloor)
+		add(rowLog, openLog)
 		add(rowPress, openPress)
 		add(rowSync, openJetStream(true, inProcess))
 		add(rowDefault, openJetStream(false, inProcess))
@@ -81,26 +83,26 @@ func loopback(set settings) *section {
 		columns: []string{"128 callers, one message a call", "stream, 128 in flight", "stream, 1,024 in flight"},
 		ratios:  []ratio{{rowPress + " Send", rowSync}, {rowPress + " Send", rowDefault}, {stream, asyncSync}, {stream, asyncDefault}},
 	}
-	add := func(row string, column int, open func(dir string) (work, error)) {
+	add := func(row string, column, inFlight int, open func(dir string) (work, error)) {
 		s.cells = append(s.cells, cell{row: row, column: column, run: func(ctx context.Context, dir string) ([]float64, error) {
-			return rate(set, func() (work, error) { return open(dir) })
+			return rate(set, inFlight, func() (work, error) { return open(dir) })
 		}})
 	}
 	calls := func(open opener) func(dir string) (work, error) {
 		return func(dir string) (work, error) { return parallel(128, dir, open) }
 	}
-	add(rowPress+" Send", 0, calls(openSend))
-	add("casepress Send, client.Producer", 0, calls(openProducer))
-	add(rowSync, 0, calls(openJetStream(true, tcp)))
-	add(rowDefault, 0, calls(openJetStream(false, tcp)))
+	add(rowPress+" Send", 0, 128, calls(openSend))
+	add("casepress Send, client.Producer", 0, 128, calls(openProducer))
+	add(rowSync, 0, 128, calls(openJetStream(true, tcp)))
+	add(rowDefault, 0, 128, calls(openJetStream(false, tcp)))
 	if noRedis() == "" {
-		add("Redis streams, appendfsync always, 128 connections", 0, calls(openRedis(128, "tcp")))
+		add("Redis streams, appendfsync always, 128 connections", 0, 128, calls(openRedis(128, "tcp")))
 	}
 	for i, inFlight := range []int{128, 1024} {
-		add(stream, 1+i, func(dir string) (work, error) { return streamClient(dir, inFlight) })
-		add("casepress SendStream, generated client", 1+i, func(dir string) (work, error) { return streamRaw(dir, inFlight) })
-		add(asyncSync, 1+i, func(dir string) (work, error) { return streamJetStream(dir, inFlight, true) })
-		add(asyncDefault, 1+i, func(dir string) (work, error) { return streamJetStream(dir, inFlight, false) })
+		add(stream, 1+i, inFlight, func(dir string) (work, error) { return streamClient(dir, inFlight) })
+		add("casepress SendStream, generated client", 1+i, inFlight, func(dir string) (work, error) { return streamRaw(dir, inFlight) })
+		add(asyncSync, 1+i, inFlight, func(dir string) (work, error) { return streamJetStream(dir, inFlight, true) })
+		add(asyncDefault, 1+i, inFlight, func(dir string) (work, error) { return streamJetStream(dir, inFlight, false) })
 	}
 	return s
 }
