@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
+	"slices"
 	"strings"
 	"time"
 )
@@ -33,6 +35,8 @@ func main() {
 	flag.IntVar(&set.rounds, "rounds", full.rounds, "how often each measurement is taken")
 	flag.DurationVar(&set.span, "span", full.span, "length of a measurement")
 	only := flag.String("only", "", "run only the sections whose title contains this")
+	rows := flag.String("rows", "", "run only the rows that contain this")
+	profile := flag.String("cpuprofile", "", "write a CPU profile of the run to this file")
 	quick := flag.Bool("quick", false, "a few seconds in all: shows that everything runs, the figures mean nothing")
 	tenMillion := flag.Bool("tenmillion", false, "measure opening and seeking in 100 thousand, 1 million and 10 million messages instead")
 	probing := flag.String("probe", "", "for the program itself: measure the data folder that is given and print JSON")
@@ -49,7 +53,7 @@ func main() {
 	case *tenMillion:
 		err = growth(ctx, set, *quick, os.Stdout)
 	default:
-		err = compare(ctx, set, *only, os.Stdout)
+		err = profiled(*profile, func() error { return compare(ctx, set, *only, *rows, os.Stdout) })
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -58,12 +62,30 @@ func main() {
 	}
 }
 
-// compare runs all sections round robin and prints their tables.
-func compare(ctx context.Context, set settings, only string, out io.Writer) error {
+// profiled runs do, with a CPU profile if a file is named.
+func profiled(name string, do func() error) error {
+	if name == "" {
+		return do()
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return do()
+}
+
+// compare runs the chosen sections round robin and prints their tables.
+func compare(ctx context.Context, set settings, only, rows string, out io.Writer) error {
 	begun := time.Now()
 	var chosen []*section
 	for _, s := range sections(set) {
 		if strings.Contains(s.title, only) {
+			s.cells = slices.DeleteFunc(s.cells, func(c cell) bool { return !strings.Contains(c.row, rows) })
 			chosen = append(chosen, s)
 		}
 	}
