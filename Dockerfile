@@ -13,6 +13,8 @@ COPY --from=build /casepress /casepress
 # The folder must belong to the user, or a fresh volume would be root's.
 COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532
+# The broker's port stays on loopback until it has authentication; set
+# CASEPRESS_GRPC_ADDR=0.0.0.0:9090 only on a network of your own.
 ENV CASEPRESS_HTTP_ADDR=0.0.0.0:8080 \
     CASEPRESS_DATA_DIR=/data \
     CASEPRESS_LOG_FORMAT=json

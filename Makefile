@@ -3,7 +3,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT = mvdan.cc/gofumpt@v0.10.0
 
-.PHONY: build test race lint fuzz kill soak bench browser ci
+.PHONY: build test race lint fuzz kill soak bench browser gozero peers proto ci
 
 build: ## a static binary, ./casepress
 	CGO_ENABLED=0 go build -trimpath -tags nomsgpack -ldflags "-s -w -X main.version=$(VERSION)" -o casepress .
@@ -38,6 +38,16 @@ bench: ## our own benchmarks; docs/performance.md says how to read them
 
 browser: ## the page in a real browser; needs node and chromium
 	interop/browser/run.sh
+
+gozero: ## go-zero services on the broker; a module of its own, slow to compile
+	cd interop/gozero && go vet ./... && go test ./...
+
+peers: ## casepress beside JetStream and Redis in one run
+	cd interop/bench && go run .
+
+proto: ## regenerates broker/brokerpb; needs protoc, protoc-gen-go v1.36.12, protoc-gen-go-grpc v1.6.2
+	PATH="$$PATH:$$(go env GOPATH)/bin" protoc -I . --go_out=. --go_opt=paths=source_relative \
+	  --go-grpc_out=. --go-grpc_opt=paths=source_relative broker/brokerpb/broker.proto
 
 ci:
 	.ci/run

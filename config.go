@@ -224,10 +224,11 @@ func (c *Serve) dispatcherConfig(log *slog.Logger) dispatcher.Config {
 // brokerServer keeps what the service itself relies on to itself: a case report that was sent by a client of the broker
 // would not have been checked.
 func (c *Serve) brokerServer(brk *broker.Broker, log *slog.Logger) *broker.Server {
-	own := []string{"records", "workers"}
-	return broker.NewServer(brk, broker.ServerOptions{Logger: log, Protected: map[string][]string{
-		dispatcher.TopicCaseReports: own, dispatcher.TopicImages: own, dispatcher.TopicUpdates: nil,
-	}})
+	return broker.NewServer(brk, broker.ServerOptions{
+		Logger:   log,
+		ReadOnly: []string{dispatcher.TopicUpdates},
+		Private:  []string{dispatcher.TopicCaseReports, dispatcher.TopicImages},
+	})
 }
 
 func (c *Serve) handlersConfig() handlers.Config {

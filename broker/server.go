@@ -25,9 +25,9 @@ type ServerOptions struct {
 	NoAutoCreate bool
 	MaxTopics    int // that clients may bring about, those there included, default 1,000
 
-	// Protected topics, and their dead-letter topics, take nothing from clients and cannot be deleted or redriven by
-	// them: PERMISSION_DENIED. Nor may clients act as the groups named there.
-	Protected map[string][]string
+	// ReadOnly topics may be consumed by clients, Private ones may not even be read: what is in them is nobody's
+	// business. Clients can change neither: PERMISSION_DENIED. Both go for the dead-letter topics, too.
+	ReadOnly, Private []string
 
 	MaxMessageBytes int // largest request and answer, default 8 MiB
 }

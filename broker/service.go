@@ -118,18 +118,26 @@ func named(field, name string, limit int) error {
 // existing checks the name of a topic that is to be there: it may be a dead-letter topic of one with a long name.
 func existing(topic string) error { return named("topic", topic, maxTopicFolder) }
 
-// reservedGroups returns whether a topic is protected, and the groups that clients may not act as.
-func (s *Service) reservedGroups(topic string) (groups []string, protected bool) {
-	if len(s.opts.Protected) == 0 {
-		return nil, false
-	}
+// access is what clients may do with a topic.
+type access int
+
+const (
+	anything access = iota
+	readOnly
+	nothing
+)
+
+func (s *Service) access(topic string) access {
 	for {
-		if groups, protected = s.opts.Protected[topic]; protected {
-			return groups, true
+		switch {
+		case slices.Contains(s.opts.Private, topic):
+			return nothing
+		case slices.Contains(s.opts.ReadOnly, topic):
+			return readOnly
 		}
 		source, dead := strings.CutSuffix(topic, deadSuffix)
 		if !dead {
-			return nil, false
+			return anything
 		}
 		topic = source
 	}
@@ -137,13 +145,21 @@ func (s *Service) reservedGroups(topic string) (groups []string, protected bool)
 
 // mayChange says whether clients may publish to a topic or delete it.
 func (s *Service) mayChange(topic string) error {
-	if _, protected := s.reservedGroups(topic); protected {
+	if s.access(topic) != anything {
 		return status.Errorf(codes.PermissionDenied, "topic: %s is kept for the service itself", topic)
 	}
 	return nil
 }
 
-// mayActAs checks topic and group, and that clients may act as that group.
+// mayRead says whether clients may see what is in a topic.
+func (s *Service) mayRead(topic string) error {
+	if s.access(topic) == nothing {
+		return status.Errorf(codes.PermissionDenied, "topic: %s is private to the service", topic)
+	}
+	return nil
+}
+
+// mayActAs checks topic and group, and that clients may act as that group of that topic.
 func (s *Service) mayActAs(topic, group string) error {
 	if err := existing(topic); err != nil {
 		return err
@@ -151,8 +167,10 @@ func (s *Service) mayActAs(topic, group string) error {
 	if err := named("consumerGroup", group, maxName); err != nil {
 		return err
 	}
-	if groups, _ := s.reservedGroups(topic); slices.Contains(groups, group) ||
-		group == RedriveGroup && strings.HasSuffix(topic, deadSuffix) {
+	if err := s.mayRead(topic); err != nil {
+		return err
+	}
+	if group == RedriveGroup && strings.HasSuffix(topic, deadSuffix) {
 		return status.Errorf(codes.PermissionDenied, "consumerGroup: %s of %s is kept for the service itself", group, topic)
 	}
 	return nil

@@ -5,9 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"casepress/broker/brokerpb"
 )
 
@@ -55,11 +52,11 @@ func (s *Service) settle(one *brokerpb.Settlement) (*topic, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := d.sub.group
-	if groups, _ := s.reservedGroups(g.topic.name); slices.Contains(groups, g.name) {
-		return nil, status.Error(codes.PermissionDenied, "ackId: is of a group kept for the service itself")
+	t := d.sub.group.topic
+	if err := s.mayRead(t.name); err != nil {
+		return nil, err
 	}
-	return g.topic, how(d, one)
+	return t, how(d, one)
 }
 
 func how(d Delivery, one *brokerpb.Settlement) error {

@@ -137,6 +137,9 @@ func (s *Service) ListDeadLetters(_ context.Context, r *brokerpb.ListDeadLetters
 	if err := existing(r.GetTopic()); err != nil {
 		return nil, err
 	}
+	if err := s.mayRead(r.GetTopic()); err != nil {
+		return nil, err
+	}
 	n := int(r.GetMax())
 	def(&n, lettersDefault)
 	if n > lettersMax {

@@ -25,8 +25,8 @@ const (
 )
 
 func TestStatusCodes(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{MaxTopics: 5, Protected: map[string][]string{"own": {"workers"}}})
-	for _, topic := range []string{"own", "own.dead", "busy"} {
+	r := newRemote(t, broker.ServerOptions{MaxTopics: 7, ReadOnly: []string{"own"}, Private: []string{"secret"}})
+	for _, topic := range []string{"own", "own.dead", "busy", "secret", "secret.dead"} {
 		require.NoError(t, r.broker.CreateTopic(t.Context(), topic))
 	}
 	_, err := r.broker.Subscribe("busy", "g", broker.SubscribeOptions{})
@@ -59,11 +59,12 @@ func TestStatusCodes(t *testing.T) {
 			_, err := r.SendBatch(ctx, &pb.SendBatchRequest{})
 			return err
 		}},
-		"fetch nowhere":  {codes.NotFound, "", fetching(r, &pb.FetchRequest{Topic: "nowhere", ConsumerGroup: "g"})},
-		"no group name":  {codes.InvalidArgument, "consumerGroup", fetching(r, &pb.FetchRequest{Topic: "cases"})},
-		"bad wait":       {codes.InvalidArgument, "wait", fetching(r, &pb.FetchRequest{Topic: "cases", ConsumerGroup: "g", Wait: durationpb.New(time.Hour)})},
-		"reserved group": {codes.PermissionDenied, "consumerGroup", fetching(r, &pb.FetchRequest{Topic: "own", ConsumerGroup: "workers"})},
-		"other group":    {codes.OK, "", fetching(r, &pb.FetchRequest{Topic: "own", ConsumerGroup: "mine", Wait: short()})},
+		"fetch nowhere": {codes.NotFound, "", fetching(r, &pb.FetchRequest{Topic: "nowhere", ConsumerGroup: "g"})},
+		"no group name": {codes.InvalidArgument, "consumerGroup", fetching(r, &pb.FetchRequest{Topic: "cases"})},
+		"bad wait":      {codes.InvalidArgument, "wait", fetching(r, &pb.FetchRequest{Topic: "cases", ConsumerGroup: "g", Wait: durationpb.New(time.Hour)})},
+		"private":       {codes.PermissionDenied, "topic", fetching(r, &pb.FetchRequest{Topic: "secret", ConsumerGroup: "mine"})},
+		"private dead":  {codes.PermissionDenied, "topic", fetching(r, &pb.FetchRequest{Topic: "secret.dead", ConsumerGroup: "mine"})},
+		"read only":     {codes.OK, "", fetching(r, &pb.FetchRequest{Topic: "own", ConsumerGroup: "mine", Wait: short()})},
 		"bad position": {codes.InvalidArgument, "", fetching(r, &pb.FetchRequest{
 			Topic: "cases", ConsumerGroup: "new", From: &pb.Position{At: &pb.Position_Offset{Offset: 99}},
 		})},
@@ -71,7 +72,7 @@ func TestStatusCodes(t *testing.T) {
 		"bad lock": {codes.InvalidArgument, "lock_timeout", subscribing(r, &pb.SubscribeRequest{
 			Topic: "cases", ConsumerGroup: "g", LockTimeout: durationpb.New(-1),
 		})},
-		"subscribe reserved": {codes.PermissionDenied, "consumerGroup", subscribing(r, &pb.SubscribeRequest{Topic: "own", ConsumerGroup: "workers"})},
+		"subscribe private": {codes.PermissionDenied, "topic", subscribing(r, &pb.SubscribeRequest{Topic: "secret", ConsumerGroup: "mine"})},
 		"no settlement": {codes.InvalidArgument, "settlements", func(ctx context.Context) error {
 			_, err := r.Ack(ctx, &pb.AckRequest{})
 			return err
@@ -101,6 +102,10 @@ func TestStatusCodes(t *testing.T) {
 		}},
 		"own topic": {codes.PermissionDenied, "topic", func(ctx context.Context) error {
 			_, err := r.DeleteTopic(ctx, &pb.DeleteTopicRequest{Topic: "own"})
+			return err
+		}},
+		"list private": {codes.PermissionDenied, "topic", func(ctx context.Context) error {
+			_, err := r.ListDeadLetters(ctx, &pb.ListDeadLettersRequest{Topic: "secret"})
 			return err
 		}},
 		"own dead": {codes.PermissionDenied, "topic", func(ctx context.Context) error {
