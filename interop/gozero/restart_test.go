@@ -3,6 +3,8 @@ package gozero_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"testing"
 	"time"
 
@@ -22,7 +24,7 @@ func TestKilledBroker(t *testing.T) {
 	logx.Disable()
 	t.Parallel()
 	folder := t.TempDir()
-	addr, kill := testbroker.RunAt(t, casepress(t), freeAddr(t), folder)
+	addr, kill := testbroker.RunAt(t, casepress(t), lastingAddr(t), folder)
 	cli, err := zrpc.NewClient(clientConf(t, addr))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cli.Conn().Close()) })
@@ -55,6 +57,19 @@ func TestKilledBroker(t *testing.T) {
 		_, kill = testbroker.RunAt(t, casepress(t), addr, folder)
 	}
 	require.EqualValues(t, 60, end(t, b), "each message once, however often it was sent")
+}
+
+// lastingAddr returns an address that nobody takes while the broker is away: its port is not one of those that the
+// system hands out, to others or, when a client dials, to that very connection.
+func lastingAddr(t *testing.T) string {
+	t.Helper()
+	for port := 20000 + rand.N(10000); ; port++ {
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			require.NoError(t, l.Close())
+			return addr
+		}
+	}
 }
 
 func message(key string) *brokerpb.SendRequest {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -65,9 +66,10 @@ func RunAt(t *testing.T, binary, at, folder string) (addr string, kill func()) {
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	found, read := make(chan string, 1), make(chan struct{})
+	var said strings.Builder // until found is closed
 	go func() {
 		defer close(read)
-		findAddr(stderr, found)
+		findAddr(io.TeeReader(stderr, &said), found)
 		_, _ = io.Copy(io.Discard, stderr) // it ends with the process
 	}()
 	killed := false
@@ -80,7 +82,11 @@ func RunAt(t *testing.T, binary, at, folder string) (addr string, kill func()) {
 		require.NoError(t, cmd.Wait())
 	})
 	addr = <-found
-	require.NotEmpty(t, addr, "casepress did not start")
+	if addr == "" {
+		killed = true
+		<-read
+		t.Fatalf("casepress did not start: %v\n%s", cmd.Wait(), said.String())
+	}
 	return addr, func() {
 		killed = true
 		require.NoError(t, cmd.Process.Kill())
