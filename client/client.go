@@ -122,8 +122,12 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// passing says whether the same call may work later.
-func passing(err error) bool { return passingCode(status.Code(err)) }
+// passing says whether the same call may work later. An error without a status did not come from the broker but
+// from the way to it, such as a circuit breaker that is open for a while.
+func passing(err error) bool {
+	s, fromBroker := status.FromError(err)
+	return !fromBroker || passingCode(s.Code())
+}
 
 func passingCode(c codes.Code) bool {
 	switch c {

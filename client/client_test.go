@@ -268,3 +268,27 @@ func TestConsumersSurviveCuts(t *testing.T) {
 	w.cut()
 	<-all
 }
+
+// breaker is a connection that refuses calls for a while, as a circuit breaker does, with an error of its own.
+type breaker struct {
+	grpc.ClientConnInterface
+	open atomic.Int32 // calls it still refuses
+}
+
+func (b *breaker) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if b.open.Add(-1) >= 0 {
+		return errors.New("circuit breaker is open")
+	}
+	return b.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
+}
+
+func TestProducerWaitsForACircuitBreaker(t *testing.T) {
+	w := newWorld(t)
+	conn := &breaker{ClientConnInterface: w.dial()}
+	conn.open.Store(3)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err := client.NewProducer(conn).Send(ctx, client.Message{Topic: "cases", Payload: []byte("a")})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, w.end())
+}
