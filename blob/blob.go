@@ -1,13 +1,18 @@
 // Package blob keeps bytes under the SHA-256 of their content, on disk, and never
 // changes or loses what a Commit has answered for. It does not know what the
-// bytes mean, and it never deletes a committed blob.
+// bytes mean, and it deletes nothing but originals that [Store.Drop] was told to.
 //
-//	<dir>/tmp/<n>          being received; cleared by Open
-//	<dir>/<2 hex>/<64 hex> committed: the name is the digest of the content
+//	<dir>/tmp/<n>                   being received; cleared by Open
+//	<dir>/<2 hex>/<64 hex>          committed: the name is the digest of the content
+//	<dir>/<2 hex>/<64 hex>.original the same, an original that may be dropped
+//	<dir>/<2 hex>/<64 hex>.age      the same, encrypted; the digest is of what is inside
+//	<dir>/keys/<32 hex>             public name of a key that has sealed originals
 //
-// A blob moves from the first place to the second by a rename, after its bytes
-// are on stable storage, and Commit returns when the folder entry is there too.
-// So a file under its digest is always whole.
+// Originals are what is staged, in the form that [Options] say; what is Put is
+// derived from them, lies as it is and is never deleted, even if it has the same
+// content as an original. A blob moves from tmp to its place by a rename, after
+// its bytes are on stable storage, and Commit returns when the folder entry is
+// there too. So a file under its digest is always whole.
 package blob
 
 import (
@@ -16,7 +21,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 
@@ -43,20 +47,38 @@ const (
 type Store struct {
 	fs        disk.FS
 	dir       string
+	original  form  // of what is staged
+	keys      *Keys // nil if there are none
 	shards    [256]shard
+	holds     holds
 	temps     atomic.Uint64 // temp files made since Open, and so their names
 	untrusted atomic.Pointer[error]
 }
 
-// Open opens the store in dir, makes the folder if it is not there, and removes
-// what earlier processes left behind half received.
-func Open(dir string, fsys disk.FS) (*Store, error) {
-	s := &Store{fs: fsys, dir: dir}
-	if err := s.findFolders(); err != nil {
+// Options say how originals are kept. The zero value keeps them as they came.
+type Options struct {
+	Originals Originals
+	// Keys open originals that are encrypted and, unless Originals is Keep,
+	// encrypt new ones.
+	Keys *Keys
+}
+
+// Open is [OpenWith] for a store that keeps originals as they came.
+func Open(dir string, fsys disk.FS) (*Store, error) { return OpenWith(dir, fsys, Options{}) }
+
+// OpenWith opens the store in dir, makes the folder if it is not there, and
+// removes what earlier processes left behind half received. [ErrKey] if the
+// folder, or what is asked for, needs a key that is not there.
+func OpenWith(dir string, fsys disk.FS, o Options) (*Store, error) {
+	original, err := originalForm(o)
+	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
-	if err := s.clearTemps(); err != nil {
-		return nil, fmt.Errorf("open blobs: %w", err)
+	s := &Store{fs: fsys, dir: dir, original: original, keys: o.Keys}
+	for _, step := range []func() error{s.findFolders, s.clearTemps, s.checkKeys} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("open blobs: %w", err)
+		}
 	}
 	return s, nil
 }
@@ -97,20 +119,21 @@ func (s *Store) clearTemps() error {
 	return nil
 }
 
-// Put stores all of r: Stage and Commit in one. size is in bytes.
+// Put stores all of r, which is derived from originals or kept by somebody else:
+// it lies on disk as it is and is never dropped. size is in bytes.
 func (s *Store) Put(ctx context.Context, r io.Reader) (k Key, size int64, err error) {
-	g, err := s.Stage(ctx, r)
+	g, err := s.stage(ctx, r, shared)
 	if err != nil {
 		return "", 0, err
 	}
 	if err := g.Commit(ctx); err != nil {
 		return "", 0, err
 	}
-	return g.Key(), g.Size(), nil
+	return g.Key(), g.Size(), g.Discard()
 }
 
-// Blob is an open blob. It must be closed; its methods other than Read and Seek
-// may be called by many goroutines at once.
+// Blob is an open blob, decrypted if it is sealed. It must be closed; its methods
+// other than Read and Seek may be called by many goroutines at once.
 type Blob struct {
 	*io.SectionReader
 	file disk.File
@@ -128,18 +151,31 @@ func (s *Store) Open(ctx context.Context, k Key) (*Blob, error) {
 	if !k.Valid() {
 		return nil, fmt.Errorf("open blob %q: %w", k, ErrNotFound)
 	}
-	f, err := s.fs.OpenFile(s.shard(k).path(k), os.O_RDONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open blob %s: %w", k, ErrNotFound)
+	for _, f := range forms {
+		b, err := s.openForm(k, f)
+		if err == nil {
+			return b, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("open blob: %w", err)
+		}
 	}
+	return nil, fmt.Errorf("open blob %s: %w", k, ErrNotFound)
+}
+
+// opened is the content of a file in this form.
+func (s *Store) opened(file disk.File, f form) (*Blob, error) {
+	size, err := file.Size()
 	if err != nil {
-		return nil, fmt.Errorf("open blob: %w", err)
+		return nil, err
 	}
-	size, err := f.Size()
-	if err != nil {
-		return nil, fmt.Errorf("open blob: %w", errors.Join(err, f.Close()))
+	content := io.ReaderAt(file)
+	if f == sealed {
+		if content, size, err = s.keys.opened(file, size); err != nil {
+			return nil, err
+		}
 	}
-	return &Blob{io.NewSectionReader(f, 0, size), f}, nil
+	return &Blob{io.NewSectionReader(content, 0, size), file}, nil
 }
 
 // Err is nil unless the store can no longer be trusted: then it tells why.

@@ -43,21 +43,21 @@ func (sh *shard) open(fsys disk.FS, dir string, made bool, untrusted *atomic.Poi
 	sh.fs, sh.dir, sh.made, sh.untrusted, sh.entered = fsys, dir, made, untrusted, 1
 }
 
-func (sh *shard) path(k Key) string { return filepath.Join(sh.dir, string(k)) }
+func (sh *shard) path(k Key, f form) string { return filepath.Join(sh.dir, string(k)+string(f)) }
 
 // find reports whether the blob has an entry, durable or not.
-func (sh *shard) find(k Key, size int64) (there bool, at place, err error) {
+func (sh *shard) find(e entry) (there bool, at place, err error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	there, err = sh.has(k, size)
+	there, err = sh.has(e)
 	return there, place{sh.entered, sh.failures}, err
 }
 
-// enter moves the synced file temp to its key, unless the blob has an entry by now.
-func (sh *shard) enter(temp string, k Key, size int64) (moved bool, at place, err error) {
+// enter moves the synced file temp to its place, unless the blob has an entry by now.
+func (sh *shard) enter(temp string, e entry) (moved bool, at place, err error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	there, err := sh.has(k, size)
+	there, err := sh.has(e)
 	if err != nil {
 		return false, place{}, err
 	}
@@ -71,28 +71,26 @@ func (sh *shard) enter(temp string, k Key, size int64) (moved bool, at place, er
 		// Counted before it is known to have worked: what a failed rename may have
 		// left behind is not to be trusted either.
 		sh.entered++
-		sh.recent = append(sh.recent, sh.path(k))
-		if err := sh.fs.Rename(temp, sh.path(k)); err != nil {
+		sh.recent = append(sh.recent, e.path)
+		if err := sh.fs.Rename(temp, e.path); err != nil {
 			return false, place{}, err
 		}
 	}
 	return !there, place{sh.entered, sh.failures}, nil
 }
 
-// has does not take a file of another size for the blob. The order of commit
-// leaves none, but a copied or repaired folder may hold one; it is replaced.
-func (sh *shard) has(k Key, size int64) (bool, error) {
+func (sh *shard) has(e entry) (bool, error) {
 	if err := sh.untrusted.Load(); err != nil {
 		return false, *err
 	}
-	info, err := sh.fs.Stat(sh.path(k))
+	info, err := sh.fs.Stat(e.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil {
+	if err != nil || !info.Mode().IsRegular() {
 		return false, err
 	}
-	return info.Mode().IsRegular() && info.Size() == size, nil
+	return e.whole(info)
 }
 
 // settle returns when all entries up to at are on stable storage. Whoever finds no

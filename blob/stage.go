@@ -29,30 +29,38 @@ const maxIdleReads = 100
 var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
 
 // Staged is content that has been received and hashed but is no blob yet. It must
-// be ended by Commit or Discard. It is for one goroutine.
+// be ended by Discard, after Commit too: until then a committed original cannot be
+// dropped. It is for one goroutine.
 type Staged struct {
-	store *Store
-	file  disk.File // nil once ended
-	temp  string
-	moved bool // temp has become the blob
-	key   Key
-	size  int64
-	head  []byte
+	store   *Store
+	form    form
+	file    disk.File // nil once ended
+	temp    string
+	content io.ReaderAt // of file, opened if it is sealed
+	moved   bool        // temp has become the blob
+	held    bool
+	key     Key
+	size    int64
+	head    []byte
 }
 
-// Stage reads r to its end into a temp file. An error of r comes back wrapped,
-// and so does one of the disk; the temp file is gone then. The context is looked
-// at between two reads.
+// Stage reads an original to its end into a temp file, encrypted if originals are
+// to be. An error of r comes back wrapped, and so does one of the disk; the temp
+// file is gone then. The context is looked at between two reads.
 func (s *Store) Stage(ctx context.Context, r io.Reader) (*Staged, error) {
+	return s.stage(ctx, r, s.original)
+}
+
+func (s *Store) stage(ctx context.Context, r io.Reader, f form) (*Staged, error) {
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
 	temp := filepath.Join(s.dir, tmpName, strconv.FormatUint(s.temps.Add(1), 10))
-	f, err := s.fs.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, filePerm)
+	file, err := s.fs.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, filePerm)
 	if err != nil {
 		return nil, fmt.Errorf("stage: %w", err)
 	}
-	g := &Staged{store: s, file: f, temp: temp}
+	g := &Staged{store: s, form: f, file: file, temp: temp}
 	if err := g.receive(ctx, r); err != nil {
 		return nil, fmt.Errorf("stage: %w", errors.Join(err, g.Discard()))
 	}
@@ -60,6 +68,30 @@ func (s *Store) Stage(ctx context.Context, r io.Reader) (*Staged, error) {
 }
 
 func (g *Staged) receive(ctx context.Context, r io.Reader) error {
+	if g.form != sealed {
+		g.content = g.file
+		return g.copy(ctx, g.file, r)
+	}
+	seal, err := g.store.keys.sealing(g.file)
+	if err != nil {
+		return err
+	}
+	if err := g.copy(ctx, seal, r); err != nil {
+		return err
+	}
+	if err := seal.Close(); err != nil {
+		return err
+	}
+	size, err := g.file.Size()
+	if err != nil {
+		return err
+	}
+	g.content, _, err = g.store.keys.opened(g.file, size)
+	return err
+}
+
+// copy reads r to its end into w, and learns key, size and head.
+func (g *Staged) copy(ctx context.Context, w io.Writer, r io.Reader) error {
 	buf := buffers.Get().(*[bufferBytes]byte)
 	defer buffers.Put(buf)
 	digest := sha256.New()
@@ -68,7 +100,7 @@ func (g *Staged) receive(ctx context.Context, r io.Reader) error {
 		if err != nil && err != io.EOF {
 			return err
 		}
-		if err := g.take(buf[:n], digest); err != nil {
+		if err := g.take(w, buf[:n], digest); err != nil {
 			return err
 		}
 		if err == io.EOF {
@@ -98,12 +130,12 @@ func fill(ctx context.Context, buf []byte, r io.Reader) (n int, err error) {
 	return n, err
 }
 
-func (g *Staged) take(b []byte, digest hash.Hash) error {
+func (g *Staged) take(w io.Writer, b []byte, digest hash.Hash) error {
 	if missing := headBytes - len(g.head); missing > 0 {
 		g.head = append(g.head, b[:min(missing, len(b))]...)
 	}
 	digest.Write(b)
-	n, err := g.file.Write(b)
+	n, err := w.Write(b)
 	g.size += int64(n)
 	return err
 }
@@ -118,12 +150,13 @@ func (g *Staged) Size() int64 { return g.size }
 func (g *Staged) Head() []byte { return g.head }
 
 // Open reads the content until Commit or Discard. Several readers may be open.
-func (g *Staged) Open() *io.SectionReader { return io.NewSectionReader(g.file, 0, g.size) }
+func (g *Staged) Open() *io.SectionReader { return io.NewSectionReader(g.content, 0, g.size) }
 
 // Commit returns when the content is on stable storage under its key; if it was
 // there before, nothing is written. After an error it is not stored as far as
 // this call goes, and the same content may be staged again. In any case the temp
-// file is gone. The context ends the wait for another's work.
+// file is gone. The context ends the wait for another's work. From its beginning
+// to Discard, an original that is stored is not dropped.
 func (g *Staged) Commit(ctx context.Context) error {
 	if g.file == nil {
 		return fmt.Errorf("commit blob: %w", os.ErrClosed)
@@ -135,8 +168,14 @@ func (g *Staged) Commit(ctx context.Context) error {
 }
 
 func (g *Staged) commit(ctx context.Context) error {
-	sh := g.store.shard(g.key)
-	known, at, err := sh.find(g.key, g.size)
+	if g.form != shared {
+		if err := g.store.holds.take(ctx, g.key); err != nil {
+			return err
+		}
+		g.held = true
+	}
+	sh, e := g.store.shard(g.key), g.store.entry(g.key, g.form, g.size)
+	known, at, err := sh.find(e)
 	if err != nil {
 		return err
 	}
@@ -144,18 +183,28 @@ func (g *Staged) commit(ctx context.Context) error {
 		if err := g.file.Sync(); err != nil {
 			return err
 		}
-		if g.moved, at, err = sh.enter(g.temp, g.key, g.size); err != nil {
+		if g.moved, at, err = sh.enter(g.temp, e); err != nil {
 			return err
 		}
 	}
-	if err := g.Discard(); err != nil {
+	if err := g.end(); err != nil {
 		return err
 	}
 	return sh.settle(ctx, at)
 }
 
-// Discard gives the content up. After Commit, or a second time, it does nothing.
+// Discard gives up what is not committed. After Commit it only lets go of the
+// content: from now on it may be dropped. A second time it does nothing.
 func (g *Staged) Discard() error {
+	if g.held {
+		g.held = false
+		g.store.holds.release(g.key)
+	}
+	return g.end()
+}
+
+// end closes the temp file and removes it unless it has become the blob.
+func (g *Staged) end() error {
 	if g.file == nil {
 		return nil
 	}
