@@ -3,43 +3,82 @@
 // resizes and turns pictures in that form. It never reads or writes a file format.
 package planar
 
+// align is what strides are a multiple of: a vector of the fast paths.
+const align = 32
+
 // Plane is a rectangle of 8-bit samples, row by row.
 type Plane struct {
-	// Pix holds Height rows of Stride bytes, of which Width are samples.
+	// Pix holds Height rows of Stride bytes, of which Width are samples. A vector may
+	// be read past the last sample of a row, also of the last one.
 	Pix                   []byte
 	Stride, Width, Height int
 }
 
+// Row is the samples of row y.
+func (p *Plane) Row(y int) []byte { return p.Pix[y*p.Stride:][:p.Width:p.Stride] }
+
 // Image is a picture of one plane (grey) or three (Y, Cb, Cr: full range BT.601, as
 // in JFIF). Planes[0] is Width x Height; the colour planes are both ceil(Width/x) x
 // ceil(Height/y), with x and y each 1, 2 or 4, their samples centred in the area
-// they stand for.
+// they stand for. Only New makes one.
 type Image struct {
 	Width, Height int
 	Planes        []Plane
 	x, y          int
+	memory        *buffer
 }
 
-// New returns an image with planes of undefined contents. x and y say how many
-// pixels a colour sample is wide and high; both 0 mean grey.
+// New returns an image with planes of undefined contents, which may be an earlier
+// picture's: whoever asks for one writes every sample. x and y say how many pixels a
+// colour sample is wide and high; both 0 mean grey. The strides are a multiple of 32.
 func New(width, height, x, y int) *Image {
-	m := &Image{Width: width, Height: height, x: x, y: y, Planes: []Plane{newPlane(width, height)}}
+	m := &Image{Width: width, Height: height, x: x, y: y}
+	m.Planes = append(make([]Plane, 0, 3), layout(width, height))
 	if x > 0 {
-		w, h := (width+x-1)/x, (height+y-1)/y
-		m.Planes = append(m.Planes, newPlane(w, h), newPlane(w, h))
+		c := layout((width+x-1)/x, (height+y-1)/y)
+		m.Planes = append(m.Planes, c, c)
 	}
+	size := 0
+	for _, p := range m.Planes {
+		size += p.Stride*p.Height + align
+	}
+	m.memory = obtain(size)
+	m.place(m.memory.bytes)
 	return m
 }
 
-func newPlane(width, height int) Plane {
-	const align = 32
+// layout is a plane without its samples.
+func layout(width, height int) Plane {
 	stride := (width + align - 1) &^ (align - 1)
-	return Plane{Pix: make([]byte, stride*height+align), Stride: stride, Width: width, Height: height}
+	return Plane{Stride: stride, Width: width, Height: height}
+}
+
+// place cuts memory into the planes.
+func (m *Image) place(memory []byte) {
+	for i := range m.Planes {
+		n := m.Planes[i].Stride*m.Planes[i].Height + align
+		m.Planes[i].Pix, memory = memory[:n:n], memory[n:]
+	}
 }
 
 // Chroma says how many pixels a colour sample is wide and high; both are 0 in a grey
 // image.
 func (m *Image) Chroma() (x, y int) { return m.x, m.y }
 
-// Release gives the planes back for use by another image. m must not be used again.
-func (m *Image) Release() { m.Planes = nil }
+// Bytes is the memory that the image holds.
+func (m *Image) Bytes() int64 {
+	if m.memory == nil {
+		return 0
+	}
+	return int64(cap(m.memory.bytes))
+}
+
+// Release gives the planes back for use by another image. m must not be used again;
+// a second Release does nothing.
+func (m *Image) Release() {
+	if m.memory == nil {
+		return
+	}
+	giveBack(m.memory)
+	m.memory, m.Planes = nil, nil
+}
