@@ -1,0 +1,172 @@
+//go:build !noheif
+
+package heif
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+)
+
+// Available says whether [Decode] can decode at all.
+const Available = true
+
+// Memory is the most memory in bytes that the sandbox ever holds: enough for 25
+// megapixels of 8 bits four times over, or for 10 bits once.
+const Memory = 512 << 20
+
+// The colour spaces and chroma samplings of libheif that the wrapper gives.
+const (
+	spaceYCbCr, spaceRGB, spaceGrey    = 0, 1, 2
+	chroma420, chroma422, chroma444    = 1, 2, 3
+	aligned                            = 16 // bytes; every row begins at a multiple
+	argumentBytes                      = 5 * 4
+	atWidth, atHeight, atSpace, atMode = 0, 4, 8, 12
+	atPremultiplied                    = 16
+)
+
+// Decode decodes the primary picture of a file, upright: what the file says of
+// turning and cropping is done. The samples are as the file has them, in its own
+// range and colours; see [Info]. The result is an *image.YCbCr, *image.Gray,
+// *image.NRGBA or *image.RGBA.
+//
+// A picture of more than maxPixels gives [ErrTooLarge], one that the decoder refuses
+// [ErrDamaged]. When ctx ends the call returns within about 100 ms with its cause,
+// but for the first call of a process, which spends about a second on compiling.
+//
+// Callers see to it that calls do not run side by side: each takes about 5 bytes a
+// pixel, several times as much for more than 8 bits.
+func Decode(ctx context.Context, data []byte, maxPixels int64) (image.Image, error) {
+	img, err := decode(ctx, data, maxPixels)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("heif: %w", context.Cause(ctx))
+	}
+	return img, err
+}
+
+func decode(ctx context.Context, data []byte, maxPixels int64) (image.Image, error) {
+	g, err := newGuest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer g.close()
+	in, err := g.put(data)
+	if err != nil {
+		return nil, err
+	}
+	args, err := g.malloc(argumentBytes)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.decode(in, len(data), true, args, 0); err != nil {
+		return nil, err
+	}
+	l, err := g.layout(args, maxPixels)
+	if err != nil {
+		return nil, err
+	}
+	out, err := g.malloc(l.size)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.decode(in, len(data), false, args, out); err != nil {
+		return nil, err
+	}
+	if again, err := g.layout(args, maxPixels); err != nil || again != l {
+		return nil, fmt.Errorf("%w: two sizes that differ", ErrDamaged)
+	}
+	pix, err := g.get(out, l.size)
+	if err != nil {
+		return nil, err
+	}
+	return l.image(pix), nil
+}
+
+// layout is how the decoder lays a picture out.
+type layout struct {
+	width, height, space, mode int
+	premultiplied              bool
+	stride                     int // of brightness, grey or RGBA
+	chromaStride, chromaHeight int
+	size                       int
+}
+
+func (g *guest) layout(args uint32, maxPixels int64) (l layout, err error) {
+	var premultiplied int
+	for _, v := range []struct {
+		at uint32
+		to *int
+	}{{atWidth, &l.width}, {atHeight, &l.height}, {atSpace, &l.space}, {atMode, &l.mode}, {atPremultiplied, &premultiplied}} {
+		n, ok := g.module.Memory().ReadUint32Le(args + v.at)
+		if !ok {
+			return l, ErrDamaged
+		}
+		*v.to = int(n)
+	}
+	if l.width < 1 || l.height < 1 {
+		return l, fmt.Errorf("%w: no pixels", ErrDamaged)
+	}
+	if l.width > 1<<20 || l.height > 1<<20 || int64(l.width)*int64(l.height) > maxPixels {
+		return l, fmt.Errorf("%w: %d x %d", ErrTooLarge, l.width, l.height)
+	}
+	l.premultiplied = premultiplied == 1
+	return l, l.measure()
+}
+
+// measure fills in strides and size.
+func (l *layout) measure() error {
+	align := func(n int) int { return (n + aligned - 1) &^ (aligned - 1) }
+	switch {
+	case l.space == spaceGrey:
+		l.stride = align(l.width)
+	case l.space == spaceRGB:
+		l.stride = align(4 * l.width)
+	case l.space == spaceYCbCr && l.mode == chroma420:
+		l.stride, l.chromaStride, l.chromaHeight = align(l.width), align((l.width+1)/2), (l.height+1)/2
+	case l.space == spaceYCbCr && l.mode == chroma422:
+		l.stride, l.chromaStride, l.chromaHeight = align(l.width), align((l.width+1)/2), l.height
+	case l.space == spaceYCbCr && l.mode == chroma444:
+		l.stride, l.chromaStride, l.chromaHeight = align(l.width), align(l.width), l.height
+	default:
+		return fmt.Errorf("%w: colour space %d, chroma %d", ErrDamaged, l.space, l.mode)
+	}
+	l.size = l.stride*l.height + 2*l.chromaStride*l.chromaHeight
+	return nil
+}
+
+func (l layout) image(pix []byte) image.Image {
+	rect := image.Rect(0, 0, l.width, l.height)
+	switch {
+	case l.space == spaceGrey:
+		return &image.Gray{Pix: pix, Stride: l.stride, Rect: rect}
+	case l.space == spaceRGB && l.premultiplied:
+		return &image.RGBA{Pix: pix, Stride: l.stride, Rect: rect}
+	case l.space == spaceRGB:
+		return &image.NRGBA{Pix: pix, Stride: l.stride, Rect: rect}
+	}
+	ratio := map[int]image.YCbCrSubsampleRatio{
+		chroma420: image.YCbCrSubsampleRatio420, chroma422: image.YCbCrSubsampleRatio422, chroma444: image.YCbCrSubsampleRatio444,
+	}[l.mode]
+	luma, chroma := l.stride*l.height, l.chromaStride*l.chromaHeight
+	return &image.YCbCr{
+		Y: pix[:luma:luma], Cb: pix[luma : luma+chroma : luma+chroma], Cr: pix[luma+chroma:],
+		YStride: l.stride, CStride: l.chromaStride, SubsampleRatio: ratio, Rect: rect,
+	}
+}
+
+// decode calls the wrapper: once for the sizes, once for the samples.
+func (g *guest) decode(in uint32, size int, sizesOnly bool, args, out uint32) error {
+	only := uint64(0)
+	if sizesOnly {
+		only = 1
+	}
+	at := func(offset uint32) uint64 { return uint64(args + offset) }
+	ok, err := g.call("decode", uint64(in), uint64(size), only, at(atWidth), at(atHeight), at(atSpace), at(atMode), at(atPremultiplied), uint64(out))
+	if err == nil && ok == 0 {
+		err = ErrDamaged
+	}
+	return err
+}
+
+var errMemory = errors.New("heif: the sandbox has no memory left")

@@ -1,0 +1,177 @@
+//go:build !noheif
+
+package heif
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+//go:embed heif.wasm
+var wasm []byte
+
+// program is the compiled decoder. It is made by the first photo that needs it and
+// then kept.
+type program struct {
+	runtime wazero.Runtime
+	code    wazero.CompiledModule
+}
+
+var compiled = struct {
+	sync.Mutex
+	*program
+}{}
+
+// compile returns the program. A failure is not kept: it is tried again.
+func compile() (*program, error) {
+	compiled.Lock()
+	defer compiled.Unlock()
+	if compiled.program != nil {
+		return compiled.program, nil
+	}
+	const page = 64 << 10
+	ctx := experimental.WithFunctionListenerFactory(context.Background(), checkpoints{})
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(Memory/page))
+	code, err := r.CompileModule(ctx, wasm)
+	if err == nil {
+		err = host(ctx, r, code)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("heif: compile: %w", err), r.Close(ctx))
+	}
+	compiled.program = &program{r, code}
+	return compiled.program, nil
+}
+
+// host gives the decoder the system calls that it is linked against. None does
+// anything: there is no environment and no file.
+func host(ctx context.Context, r wazero.Runtime, code wazero.CompiledModule) error {
+	builder := r.NewHostModuleBuilder("wasi_snapshot_preview1")
+	for _, f := range code.ImportedFunctions() {
+		_, name, _ := f.Import()
+		builder = builder.NewFunctionBuilder().WithGoModuleFunction(systemCall(name), f.ParamTypes(), f.ResultTypes()).Export(name)
+	}
+	_, err := builder.Instantiate(ctx)
+	return err
+}
+
+func systemCall(name string) api.GoModuleFunc {
+	const success, badFile = 0, 8
+	return func(_ context.Context, guest api.Module, stack []uint64) {
+		switch name {
+		case "proc_exit":
+			panic(ErrDamaged) // an abort; the sandbox turns it into an error of the call
+		case "environ_sizes_get":
+			guest.Memory().WriteUint32Le(uint32(stack[0]), 0)
+			guest.Memory().WriteUint32Le(uint32(stack[1]), 0)
+			stack[0] = success
+		case "environ_get":
+			stack[0] = success
+		default:
+			stack[0] = badFile
+		}
+	}
+}
+
+// guest is one run of the program, in memory of its own.
+type guest struct {
+	ctx    context.Context
+	module api.Module
+}
+
+func newGuest(ctx context.Context) (*guest, error) {
+	p, err := compile()
+	if err != nil {
+		return nil, err
+	}
+	// Without a name any number may run at a time.
+	m, err := p.runtime.InstantiateModule(ctx, p.code, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
+	if err != nil {
+		return nil, fmt.Errorf("heif: start: %w", err)
+	}
+	return &guest{ctx, m}, nil
+}
+
+func (g *guest) close() { _ = g.module.Close(context.WithoutCancel(g.ctx)) } // only memory is given back
+
+// call runs a function of the program. A trap, an abort or the end of the context
+// is an error.
+func (g *guest) call(name string, args ...uint64) (uint64, error) {
+	f := g.module.ExportedFunction(name)
+	if f == nil {
+		return 0, fmt.Errorf("heif: no function %s", name)
+	}
+	results, err := f.Call(g.ctx, args...)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if len(results) == 0 {
+		return 0, nil
+	}
+	return results[0], nil
+}
+
+func (g *guest) malloc(n int) (uint32, error) {
+	p, err := g.call("malloc", uint64(n))
+	if err == nil && p == 0 {
+		err = errMemory
+	}
+	return uint32(p), err
+}
+
+// put copies data into the sandbox.
+func (g *guest) put(data []byte) (uint32, error) {
+	p, err := g.malloc(len(data))
+	if err == nil && !g.module.Memory().Write(p, data) {
+		err = errMemory
+	}
+	return p, err
+}
+
+// get copies n bytes out of the sandbox.
+func (g *guest) get(at uint32, n int) ([]byte, error) {
+	b, ok := g.module.Memory().Read(at, uint32(n))
+	if !ok {
+		return nil, errMemory
+	}
+	return bytes.Clone(b), nil
+}
+
+// checkpoints stops the program when its context ends, at functions that it calls
+// thousands of times a photo: one for every block that is parsed, one for every
+// strip that is put together. The runtime's own way, a check in every loop, makes
+// decoding seven times slower.
+type checkpoints struct{}
+
+// The numbers are those of heif.wasm as it is here; TestDecodeStops fails when they
+// are no longer right.
+var checkpointFunctions = map[uint32]bool{1838: true, 2222: true}
+
+// NewFunctionListener picks the checkpoints.
+func (c checkpoints) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
+	if checkpointFunctions[f.Index()] && f.ModuleName() == "" {
+		return c
+	}
+	return nil
+}
+
+// Before ends the run, by a panic that the sandbox turns into an error of the call.
+func (checkpoints) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
+	if ctx.Err() != nil {
+		panic(context.Cause(ctx))
+	}
+}
+
+// After does nothing.
+func (checkpoints) After(context.Context, api.Module, api.FunctionDefinition, []uint64) {}
+
+// Abort does nothing.
+func (checkpoints) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}

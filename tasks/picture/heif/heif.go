@@ -1,0 +1,17 @@
+// Package heif keeps what decodes HEIC photos: libheif and libde265, compiled to
+// WebAssembly, in a sandbox. The decoder never sees more memory than it is given, the
+// file system, the network or a clock, and nothing it does can end the process.
+//
+// Both libraries are under the LGPL-3.0; see ORIGIN.md.
+package heif
+
+import "errors"
+
+// ErrUnsupported says that this casepress was built without the decoder.
+var ErrUnsupported = errors.New("heif: built without a decoder")
+
+// ErrDamaged says that the decoder refused the file.
+var ErrDamaged = errors.New("heif: damaged or of an unknown kind")
+
+// ErrTooLarge says that the picture is not of the size that was promised.
+var ErrTooLarge = errors.New("heif: too large")
