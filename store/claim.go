@@ -69,23 +69,29 @@ func (s *Store) Unclaim(ctx context.Context, id string, attempt int) error {
 // no longer holds it. It may be called again after an error whose outcome is
 // unknown; ErrStale then also says that the first call had succeeded.
 func (s *Store) Complete(ctx context.Context, id string, attempt int, r tasks.Result) error {
+	return s.end(ctx, "complete", id, func(c *change) (int64, error) {
+		done, total := s.claims.progress(id, attempt)
+		return c.complete(id, attempt, time.Now(), done, total, r)
+	})
+}
+
+// complete returns how many rows it changed: 0 if the attempt does not hold the
+// report.
+func (c *change) complete(id string, attempt int, finished time.Time, done, total int, r tasks.Result) (int64, error) {
 	const update = `UPDATE case_reports
 		SET status = 'completed', finished_at = $1, error = '', done = $2, total = $3,
 			pdf_sha256 = $4, pdf_bytes = $5, pdf_pages = $6, problems = $7, version = version + 1
 		WHERE id = $8 AND attempts = $9 AND status = 'processing'`
 	problems, err := json.Marshal(append([]tasks.Problem{}, r.Problems...))
 	if err != nil {
-		return fmt.Errorf("complete %s: %w", id, err)
+		return 0, err
 	}
-	return s.end(ctx, "complete", id, func(c *change) (int64, error) {
-		done, total := s.claims.progress(id, attempt)
-		n, err := c.affects(update, micros(time.Now()), done, total,
-			r.Report.SHA256, r.Report.Bytes, r.Report.Pages, string(problems), id, attempt)
-		if err != nil || n == 0 {
-			return n, err
-		}
-		return n, c.completeImages(id, r.Images)
-	})
+	n, err := c.affects(update, micros(finished), done, total,
+		r.Report.SHA256, r.Report.Bytes, r.Report.Pages, string(problems), id, attempt)
+	if err != nil || n == 0 {
+		return n, err
+	}
+	return n, c.completeImages(id, r.Images)
 }
 
 func (c *change) completeImages(id string, images []tasks.ImageResult) error {

@@ -50,19 +50,27 @@ func readReport(ctx context.Context, on *statements, id string) (Row, error) {
 func (s *Store) Image(ctx context.Context, patientID, imageID string) (tasks.Image, error) {
 	const query = `SELECT image_id, sha256, bytes, media_type, name FROM patient_images
 		WHERE patient_id = $1 AND image_id = $2`
-	rows, err := s.queries.query(ctx, query, patientID, imageID)
+	img, err := s.oneImage(ctx, query, patientID, imageID)
 	if err != nil {
 		return tasks.Image{}, fmt.Errorf("image %s: %w", imageID, err)
+	}
+	return img, nil
+}
+
+func (s *Store) oneImage(ctx context.Context, query string, args ...any) (tasks.Image, error) {
+	rows, err := s.queries.query(ctx, query, args...)
+	if err != nil {
+		return tasks.Image{}, err
 	}
 	found, err := collect(rows, func(rows *sql.Rows) (img tasks.Image, err error) {
 		err = rows.Scan(&img.ImageID, &img.SHA256, &img.Bytes, &img.MediaType, &img.Name)
 		return img, err
 	})
 	if err != nil {
-		return tasks.Image{}, fmt.Errorf("image %s: %w", imageID, err)
+		return tasks.Image{}, err
 	}
 	if len(found) == 0 {
-		return tasks.Image{}, fmt.Errorf("image %s: %w", imageID, ErrNotFound)
+		return tasks.Image{}, ErrNotFound
 	}
 	return found[0], nil
 }
@@ -72,15 +80,11 @@ const anyQuery = `SELECT 1 FROM case_reports UNION ALL SELECT 1 FROM patient_ima
 // Empty reports whether there is no row at all: nothing was ever recorded, or the
 // database was lost.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
-	rows, err := s.queries.query(ctx, anyQuery)
+	found, err := s.any(ctx, anyQuery)
 	if err != nil {
 		return false, fmt.Errorf("empty: %w", err)
 	}
-	found, err := collect(rows, func(rows *sql.Rows) (one int, err error) { return one, rows.Scan(&one) })
-	if err != nil {
-		return false, fmt.Errorf("empty: %w", err)
-	}
-	return len(found) == 0, nil
+	return !found, nil
 }
 
 const countQuery = `SELECT status, COUNT(*) FROM case_reports GROUP BY status`

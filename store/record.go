@@ -16,8 +16,9 @@ type Recorded struct {
 
 // Record turns a batch of the log into rows: all of it or nothing. A case report
 // becomes a row that is accepted, and its images become known under their
-// patient; an image becomes known under its patient; a retry sends a failed
-// report back to accepted. It may be given the same records again, also as part
+// patient; an image becomes known under its patient and waits for a report; a
+// retry sends a failed report back to accepted; a completion completes a report
+// that is not, and releases originals. It may be given the same records again, also as part
 // of another batch: the second time changes nothing. Of two records with the
 // same id, or the same patient and image id, the first one counts.
 func (s *Store) Record(ctx context.Context, batch []Recorded) error {
@@ -44,9 +45,11 @@ func (c *change) record(r Recorded, now int64) error {
 	case tasks.KindCaseReport:
 		return c.recordReport(r, now)
 	case tasks.KindImage:
-		return c.recordImage(sub.Image.PatientID, sub.Image.Image)
+		return c.recordImage(sub.Image.PatientID, sub.Image.Image, r.Offset+1)
 	case tasks.KindRetry:
 		return c.recordRetry(*sub.Retry)
+	case tasks.KindCompletion:
+		return c.recordCompletion(*sub.Completion)
 	default:
 		return fmt.Errorf("unknown kind %q", sub.Kind)
 	}
@@ -54,12 +57,12 @@ func (c *change) record(r Recorded, now int64) error {
 
 func (c *change) recordReport(r Recorded, now int64) error {
 	const insert = `INSERT INTO case_reports (id, sequence, sha256, patient_id, visit_id, notes, captured_at,
-			received_at, created_at, status)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'accepted')
+			received_at, created_at, images_end, status)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'accepted')
 		ON CONFLICT (id) DO NOTHING`
 	report := r.Submission.CaseReport
 	n, err := c.affects(insert, report.ID, int64(r.Offset), r.Submission.SHA256, report.PatientID, report.VisitID,
-		report.Notes, report.CapturedAt, micros(r.Submission.ReceivedAt), now)
+		report.Notes, report.CapturedAt, micros(r.Submission.ReceivedAt), now, int64(r.Submission.ImagesEnd))
 	if err != nil {
 		return err
 	}
@@ -72,7 +75,7 @@ func (c *change) recordReport(r Recorded, now int64) error {
 		if _, err := c.exec(insertImage, report.ID, i+1, img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name); err != nil {
 			return err
 		}
-		if err := c.recordImage(report.PatientID, img); err != nil {
+		if err := c.recordImage(report.PatientID, img, 0); err != nil {
 			return err
 		}
 	}
@@ -80,11 +83,15 @@ func (c *change) recordReport(r Recorded, now int64) error {
 	return nil
 }
 
-func (c *change) recordImage(patientID string, img tasks.Image) error {
-	const insert = `INSERT INTO patient_images (patient_id, image_id, sha256, bytes, media_type, name)
-		VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (patient_id, image_id) DO NOTHING`
-	_, err := c.exec(insert, patientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name)
+// recordImage makes the image known; putEnd is the offset after the record that
+// put it ahead, 0 if it came with a report. Putting the same image again makes it
+// wait again.
+func (c *change) recordImage(patientID string, img tasks.Image, putEnd uint64) error {
+	const insert = `INSERT INTO patient_images (patient_id, image_id, sha256, bytes, media_type, name, put_end)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (patient_id, image_id) DO UPDATE SET put_end = excluded.put_end
+			WHERE patient_images.sha256 = excluded.sha256 AND patient_images.put_end < excluded.put_end`
+	_, err := c.exec(insert, patientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name, int64(putEnd))
 	return err
 }
 

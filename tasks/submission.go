@@ -16,6 +16,7 @@ const (
 	KindCaseReport Kind = "case-report"
 	KindImage      Kind = "image"
 	KindRetry      Kind = "retry"
+	KindCompletion Kind = "completion"
 )
 
 // submissionVersion is the version of the JSON that [Submission.Encode] writes.
@@ -82,17 +83,37 @@ type Retry struct {
 	Attempt int    `json:"attempt"`
 }
 
-// Submission is one record of the log: what was accepted and when. Exactly one
-// of CaseReport, Image and Retry is set, as Kind says.
+// Completion is what became of a report whose originals are about to be dropped:
+// once they are, its row cannot be made again in any other way.
+type Completion struct {
+	ID string `json:"id"`
+	// Sequence is the offset of the report's record.
+	Sequence   uint64    `json:"sequence"`
+	Attempt    int       `json:"attempt"`
+	StartedAt  time.Time `json:"startedAt"`
+	FinishedAt time.Time `json:"finishedAt"`
+	Result     Result    `json:"result"`
+	// Released are the 1-based positions of the images whose originals the report
+	// needs no more.
+	Released []int `json:"released"`
+}
+
+// Submission is one record of the log: what was accepted and when, or a
+// completion. Exactly one of CaseReport, Image, Retry and Completion is set, as
+// Kind says.
 type Submission struct {
 	Version    int       `json:"v"`
 	Kind       Kind      `json:"kind"`
 	ReceivedAt time.Time `json:"receivedAt"`
 	// SHA256 is [CaseReport.Digest] for a case report, else empty.
-	SHA256     string        `json:"sha256,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+	// ImagesEnd is set for a case report: images put ahead at or beyond this offset
+	// of their topic were put after it, and so for another report.
+	ImagesEnd  uint64        `json:"imagesEnd,omitempty"`
 	CaseReport *CaseReport   `json:"caseReport,omitempty"`
 	Image      *PatientImage `json:"image,omitempty"`
 	Retry      *Retry        `json:"retry,omitempty"`
+	Completion *Completion   `json:"completion,omitempty"`
 }
 
 // Encode returns the submission as the log keeps it. It sets Version.
@@ -115,6 +136,7 @@ func DecodeSubmission(b []byte) (Submission, error) {
 	case s.Kind == KindCaseReport && s.CaseReport != nil:
 	case s.Kind == KindImage && s.Image != nil:
 	case s.Kind == KindRetry && s.Retry != nil:
+	case s.Kind == KindCompletion && s.Completion != nil:
 	default:
 		return Submission{}, fmt.Errorf("decode submission: kind %q without its content", s.Kind)
 	}
