@@ -17,7 +17,7 @@ import (
 var arrows = map[string]string{
 	"casepress":                 "blob broker broker/brokerpb client disk dispatcher handlers store tasks tasks/picture",
 	"casepress/handlers":        "blob broker disk dispatcher static store tasks tasks/picture",
-	"casepress/dispatcher":      "broker commitlog store tasks",
+	"casepress/dispatcher":      "blob broker commitlog store tasks",
 	"casepress/tasks":           "blob tasks/picture tasks/report",
 	"casepress/store":           "tasks",
 	"casepress/broker":          "broker/brokerpb commitlog disk",
@@ -40,6 +40,7 @@ var onlyIn = map[string]string{
 	"github.com/disintegration/imaging": "casepress/tasks/picture",
 	"github.com/jung-kurt/gofpdf":       "casepress/tasks/report",
 	"modernc.org/sqlite":                "casepress/store",
+	"filippo.io/age":                    "casepress/blob",
 }
 
 type goPackage struct {

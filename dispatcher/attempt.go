@@ -47,6 +47,9 @@ func (d *Dispatcher) work(ctx context.Context, l *lane, dl broker.Delivery) erro
 	if err := d.recorders[l.topic].recorded.wait(l.feeding, dl.Offset+1); err != nil {
 		return nil // shutting down: the subscription's Close gives the delivery back
 	}
+	if err := d.inherit(l.feeding, TopicCompletions); err != nil {
+		return nil // shutting down; what is completed already may have no originals
+	}
 	if !l.running.begin(id) {
 		return dl.Release(busyDelay)
 	}
@@ -85,14 +88,7 @@ func reportID(payload []byte) (string, error) {
 // between the result and the acknowledgement, and perhaps before the event. The
 // event's id is the same, so that a consumer drops the repeat.
 func (d *Dispatcher) again(ctx context.Context, dl broker.Delivery, id string) error {
-	row, err := d.store.CaseReport(ctx, id)
-	if err != nil {
-		return fmt.Errorf("read finished report: %w", err)
-	}
-	if err := d.announce(ctx, row); err != nil {
-		return err
-	}
-	return dl.Ack()
+	return d.finish(ctx, dl, id, dl.Ack)
 }
 
 // attempt runs the task within its time limit. A panic fails the attempt, never
@@ -147,7 +143,7 @@ func reason(err error) string {
 }
 
 // complete follows the order that makes a crash harmless at any point: result
-// row, event, acknowledgement.
+// row, event, completion in the log if originals are dropped, acknowledgement.
 func (d *Dispatcher) complete(ctx context.Context, dl broker.Delivery, row store.Row, result tasks.Result) error {
 	if err := d.store.Complete(ctx, row.ID, row.Attempts, result); err != nil {
 		return unlessStale(err, "store result")
@@ -171,6 +167,9 @@ func (d *Dispatcher) finish(ctx context.Context, dl broker.Delivery, id string, 
 		return fmt.Errorf("read finished report: %w", err)
 	}
 	if err := d.announce(ctx, row); err != nil {
+		return err
+	}
+	if err := d.releaseOriginals(ctx, row); err != nil {
 		return err
 	}
 	return settle()

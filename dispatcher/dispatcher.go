@@ -9,6 +9,9 @@
 //
 // A lane is a bounded channel; the log on disk is the reservoir behind it, so a
 // burst fills the disk's queue and never the memory.
+//
+// If originals are to be dropped, it tells when: once what came of every report
+// with them is in the log itself.
 package dispatcher
 
 import (
@@ -20,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"casepress/blob"
 	"casepress/broker"
 	"casepress/commitlog"
 	"casepress/store"
@@ -32,6 +36,8 @@ const (
 	TopicCaseReports = "case-reports"
 	// TopicImages holds images put ahead of the report that names them.
 	TopicImages = "images"
+	// TopicCompletions holds what came of reports whose originals may be dropped.
+	TopicCompletions = "completions"
 	// TopicUpdates holds a patient-data-update event for every finished report.
 	TopicUpdates = "patient-data-update"
 )
@@ -78,7 +84,10 @@ type Config struct {
 	// MaxUnrecorded bounds the submissions that are in the log but not yet in
 	// the rows; beyond it [Dispatcher.Submit] answers ErrOverloaded. Default 100,000.
 	MaxUnrecorded int
-	Logger        *slog.Logger
+	// Drop is the store whose originals are dropped once no report needs them; nil
+	// keeps them.
+	Drop   *blob.Store
+	Logger *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -114,6 +123,7 @@ type Dispatcher struct {
 	recorders  map[string]*recorder // by topic
 	lane       *lane
 	counters   counters
+	recheck    recheck
 	damage     atomic.Pointer[error] // what reading the whole log has found
 
 	stop     context.CancelCauseFunc // ends feeders and recorders
@@ -128,9 +138,9 @@ type Dispatcher struct {
 func Start(ctx context.Context, cfg Config, b *broker.Broker, st *store.Store, process Process) (*Dispatcher, error) {
 	d := &Dispatcher{
 		cfg: cfg.withDefaults(), broker: b, store: st, process: process,
-		unrecorded: newUnrecorded(), recorders: map[string]*recorder{}, draining: make(chan struct{}),
+		unrecorded: newUnrecorded(), recorders: map[string]*recorder{}, recheck: newRecheck(), draining: make(chan struct{}),
 	}
-	for _, topic := range []string{TopicCaseReports, TopicImages, TopicUpdates} {
+	for _, topic := range []string{TopicCaseReports, TopicImages, TopicCompletions, TopicUpdates} {
 		if err := b.CreateTopic(ctx, topic); err != nil {
 			return nil, fmt.Errorf("create topic %s: %w", topic, err)
 		}
@@ -148,6 +158,9 @@ func Start(ctx context.Context, cfg Config, b *broker.Broker, st *store.Store, p
 	d.stop, d.kill = stop, kill
 	for _, r := range d.recorders {
 		d.wg.Go(func() { r.run(feed) })
+	}
+	if d.cfg.Drop != nil {
+		d.wg.Go(func() { d.sweep(feed) })
 	}
 	d.lane.start(feed, work, d.cfg.Workers)
 	d.wg.Go(func() { d.verify(feed) })
@@ -171,16 +184,17 @@ func (d *Dispatcher) verify(ctx context.Context) {
 }
 
 // remake starts the groups anew if the rows are gone while the log remembers:
-// every row is made again from the log, and every report is worked on again. The
-// order matters if the process ends in between: the records come last, because
-// their position is what tells that rows are missing.
+// every row is made again from the log, and every report is worked on again, but
+// for those whose completion the log has too. The order matters if the process
+// ends in between: the records come last, because their position is what tells
+// that rows are missing.
 func (d *Dispatcher) remake(ctx context.Context) error {
 	empty, err := d.store.Empty(ctx)
 	if err != nil || !empty {
 		return err
 	}
 	for _, g := range []struct{ topic, group string }{
-		{TopicImages, groupRecords}, {TopicCaseReports, groupWorkers}, {TopicCaseReports, groupRecords},
+		{TopicImages, groupRecords}, {TopicCompletions, groupRecords}, {TopicCaseReports, groupWorkers}, {TopicCaseReports, groupRecords},
 	} {
 		info, err := d.broker.Group(g.topic, g.group)
 		if errors.Is(err, broker.ErrNoGroup) || err == nil && info.Next == 0 {
@@ -198,7 +212,7 @@ func (d *Dispatcher) remake(ctx context.Context) error {
 }
 
 func (d *Dispatcher) subscribe() error {
-	for _, topic := range []string{TopicCaseReports, TopicImages} {
+	for _, topic := range []string{TopicCaseReports, TopicImages, TopicCompletions} {
 		r, err := newRecorder(d, topic)
 		if err != nil {
 			return fmt.Errorf("subscribe to %s: %w", topic, err)

@@ -50,7 +50,23 @@ func newRecorder(d *Dispatcher, topic string) (*recorder, error) {
 	return &recorder{d: d, topic: topic, sub: sub, inherited: end, recorded: newWatermark(g.Start)}, nil
 }
 
+// inherit waits until the rows show all that earlier processes put into topics. A
+// completion finds the row of its report, and images put ahead of that report, if
+// it is taken after them.
+func (d *Dispatcher) inherit(ctx context.Context, topics ...string) error {
+	for _, topic := range topics {
+		r := d.recorders[topic]
+		if err := r.recorded.wait(ctx, r.inherited); err != nil {
+			return fmt.Errorf("wait for rows of %s: %w", topic, err)
+		}
+	}
+	return nil
+}
+
 func (r *recorder) run(ctx context.Context) {
+	if r.topic == TopicCompletions && r.d.inherit(ctx, TopicCaseReports, TopicImages) != nil {
+		return // shutting down
+	}
 	for {
 		batch, err := r.sub.Receive(ctx, recordBatch)
 		if ctx.Err() != nil {

@@ -57,7 +57,11 @@ func (d *Dispatcher) Submit(ctx context.Context, r tasks.CaseReport) (Receipt, e
 		}
 		r.ID = id.String()
 	}
-	s := tasks.Submission{Kind: tasks.KindCaseReport, SHA256: r.Digest(), CaseReport: &r}
+	ahead, err := d.broker.End(TopicImages)
+	if err != nil {
+		return Receipt{ID: r.ID}, fmt.Errorf("end of %s: %w", TopicImages, err)
+	}
+	s := tasks.Submission{Kind: tasks.KindCaseReport, SHA256: r.Digest(), ImagesEnd: ahead, CaseReport: &r}
 	receipt, err := d.accept(ctx, TopicCaseReports, "report/"+r.ID, s, func() (Receipt, error) {
 		if fresh {
 			return Receipt{}, store.ErrNotFound
@@ -68,6 +72,9 @@ func (d *Dispatcher) Submit(ctx context.Context, r tasks.CaseReport) (Receipt, e
 		}
 		return Receipt{ID: r.ID, SHA256: row.SHA256, Sequence: row.Sequence, ReceivedAt: row.ReceivedAt, Report: row.CaseReport}, nil
 	})
+	if err != nil || receipt.Replayed {
+		d.checkLater(digests(r.Images)...) // they were stored for nothing
+	}
 	if err != nil {
 		return Receipt{ID: r.ID}, err
 	}
@@ -80,21 +87,29 @@ func (d *Dispatcher) Submit(ctx context.Context, r tasks.CaseReport) (Receipt, e
 // image can be found in the store.
 func (d *Dispatcher) RegisterImage(ctx context.Context, patientID string, img tasks.Image) (created bool, err error) {
 	s := tasks.Submission{Kind: tasks.KindImage, SHA256: img.SHA256, Image: &tasks.PatientImage{PatientID: patientID, Image: img}}
+	known := false
 	receipt, err := d.accept(ctx, TopicImages, "image/"+patientID+"/"+img.ImageID, s, func() (Receipt, error) {
 		// An image may have come with a report, on the other topic.
 		if err := d.CaughtUp(ctx); err != nil {
 			return Receipt{}, err
 		}
 		stored, err := d.store.Image(ctx, patientID, img.ImageID)
+		if err == nil && stored.SHA256 == img.SHA256 {
+			var anew bool
+			if anew, err = d.waitsAnew(ctx, patientID, img.ImageID); anew {
+				known, err = true, store.ErrNotFound
+			}
+		}
 		return Receipt{ID: img.ImageID, SHA256: stored.SHA256}, err
 	})
 	if err != nil {
+		d.checkLater(img.SHA256)
 		return false, err
 	}
 	if receipt.Replayed {
 		return false, d.CaughtUp(ctx)
 	}
-	return true, d.recorders[TopicImages].recorded.wait(ctx, receipt.Sequence+1)
+	return !known, d.recorders[TopicImages].recorded.wait(ctx, receipt.Sequence+1)
 }
 
 // Retry lets a failed report run again with a new budget of attempts. It returns
