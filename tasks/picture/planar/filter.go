@@ -46,6 +46,12 @@ func (a axis) lanczos() filter {
 	return f
 }
 
+// at is the first input sample that sample i of the output is made from, and the
+// weights of it and those after it.
+func (f *filter) at(i int) (start int, weights []int16) {
+	return int(f.starts[i]), f.weights[i*f.taps:][:f.taps]
+}
+
 // even makes n even where the input is long enough: the fast path takes rows in pairs.
 func even(n, length int) int {
 	if n%2 == 1 && n < length {

@@ -63,14 +63,21 @@ func mirror(dst, src *Plane, flip bool) {
 }
 
 // transpose writes the columns of src as rows of dst: from the bottom up if rows is
-// set, and the last column first if columns is.
+// set, and the last column first if columns is. It goes by tiles whose lines of cache
+// are all in reach at once.
 func transpose(dst, src *Plane, rows, columns bool) {
-	for y := 0; y < src.Height; y += 8 {
-		for x := 0; x < src.Width; x += 8 {
-			if y+8 <= src.Height && x+8 <= src.Width {
-				transpose8(dst, src, x, y, rows, columns)
-			} else {
-				transposeEdge(dst, src, x, y, rows, columns)
+	const tile = 64
+	for top := 0; top < src.Height; top += tile {
+		for left := 0; left < src.Width; left += tile {
+			right, bottom := min(left+tile, src.Width), min(top+tile, src.Height)
+			for x := left; x < right; x += 8 {
+				for y := top; y < bottom; y += 8 {
+					if y+8 <= src.Height && x+8 <= src.Width {
+						transpose8(dst, src, x, y, rows, columns)
+					} else {
+						transposeEdge(dst, src, x, y, rows, columns)
+					}
+				}
 			}
 		}
 	}
@@ -91,47 +98,48 @@ func transposeEdge(dst, src *Plane, x0, y0 int, rows, columns bool) {
 	}
 }
 
-// transpose8 does a block of 8x8 samples, a row in a word.
+// transpose8 does a block of 8x8 samples, a row in a word: it swaps the block's
+// quarters, then the quarters of those, then single samples.
 func transpose8(dst, src *Plane, x, y int, rows, columns bool) {
-	var b [8]uint64
-	for i := range b {
-		from := y + i
-		if rows {
-			from = y + 7 - i
-		}
-		b[i] = binary.LittleEndian.Uint64(src.Pix[from*src.Stride+x:])
-	}
-	swapBlocks(&b)
-	at := y
+	from, down := y*src.Stride+x, src.Stride
+	to, across := x*dst.Stride+y, dst.Stride
 	if rows {
-		at = src.Height - 8 - y
+		from, down = from+7*down, -down
+		to += src.Height - 8 - 2*y
 	}
-	for i, v := range b {
-		to := x + i
-		if columns {
-			to = src.Width - 1 - to
-		}
-		binary.LittleEndian.PutUint64(dst.Pix[to*dst.Stride+at:], v)
+	if columns {
+		to, across = to+(src.Width-1-2*x)*across, -across
 	}
-}
+	load := func(i int) uint64 { return binary.LittleEndian.Uint64(src.Pix[from+i*down:]) }
+	a, b, c, d := load(0), load(1), load(2), load(3)
+	e, f, g, h := load(4), load(5), load(6), load(7)
 
-// swapBlocks transposes an 8x8 matrix of bytes by swapping its quarters, then the
-// quarters of those, then single bytes.
-func swapBlocks(b *[8]uint64) {
-	for i := range 4 {
-		swap(&b[i], &b[i+4], 32, 0x00000000_ffffffff)
-	}
-	for _, i := range [4]int{0, 1, 4, 5} {
-		swap(&b[i], &b[i+2], 16, 0x0000ffff_0000ffff)
-	}
-	for i := 0; i < 8; i += 2 {
-		swap(&b[i], &b[i+1], 8, 0x00ff00ff_00ff00ff)
-	}
+	a, e = swap(a, e, 32, 0x00000000_ffffffff)
+	b, f = swap(b, f, 32, 0x00000000_ffffffff)
+	c, g = swap(c, g, 32, 0x00000000_ffffffff)
+	d, h = swap(d, h, 32, 0x00000000_ffffffff)
+	a, c = swap(a, c, 16, 0x0000ffff_0000ffff)
+	b, d = swap(b, d, 16, 0x0000ffff_0000ffff)
+	e, g = swap(e, g, 16, 0x0000ffff_0000ffff)
+	f, h = swap(f, h, 16, 0x0000ffff_0000ffff)
+	a, b = swap(a, b, 8, 0x00ff00ff_00ff00ff)
+	c, d = swap(c, d, 8, 0x00ff00ff_00ff00ff)
+	e, f = swap(e, f, 8, 0x00ff00ff_00ff00ff)
+	g, h = swap(g, h, 8, 0x00ff00ff_00ff00ff)
+
+	store := func(i int, v uint64) { binary.LittleEndian.PutUint64(dst.Pix[to+i*across:], v) }
+	store(0, a)
+	store(1, b)
+	store(2, c)
+	store(3, d)
+	store(4, e)
+	store(5, f)
+	store(6, g)
+	store(7, h)
 }
 
 // swap exchanges the high parts of upper with the low parts of lower.
-func swap(upper, lower *uint64, shift uint, mask uint64) {
-	t := (*upper>>shift ^ *lower) & mask
-	*upper ^= t << shift
-	*lower ^= t
+func swap(upper, lower uint64, shift uint, mask uint64) (uint64, uint64) {
+	t := (upper>>shift ^ lower) & mask
+	return upper ^ t<<shift, lower ^ t
 }

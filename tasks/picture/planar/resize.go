@@ -60,26 +60,26 @@ type resizer struct {
 	across, down axis
 	h            groups
 	v            filter
-	line         []int16
+	lines        [2][]int16
+	pairs        []int64
 }
 
-// plane resizes one plane, a row of the result after the other: the input's rows are
-// summed up into a line of 16-bit samples, and that line is resized into place.
-// Nothing larger than the line is ever kept between the two.
+// plane resizes one plane, a row or two of the result after the other: the input's
+// rows are summed up into a line of 16-bit samples, and that line is resized into
+// place. Nothing larger than the lines is ever kept between the two.
 func (r *resizer) plane(ctx context.Context, dst, src *Plane, across, down axis) error {
 	r.prepare(across, down)
 	same := across.identity() && down.identity()
-	for y := range dst.Height {
+	for y := 0; y < dst.Height; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if same {
 			copy(dst.Row(y), src.Row(y))
+			y++
 			continue
 		}
-		weights := r.v.weights[y*r.v.taps:][:r.v.taps]
-		vertical(r.line, src.Pix[int(r.v.starts[y])*src.Stride:], src.Stride, weights, src.Width)
-		horizontal(dst.Pix[y*dst.Stride:][:dst.Stride], r.line, &r.h)
+		y += r.rows(dst, src, y)
 	}
 	return nil
 }
@@ -87,7 +87,10 @@ func (r *resizer) plane(ctx context.Context, dst, src *Plane, across, down axis)
 func (r *resizer) prepare(across, down axis) {
 	if across != r.across {
 		r.across, r.h = across, group(across.lanczos())
-		r.line = make([]int16, across.from+2*align)
+		for i := range r.lines {
+			r.lines[i] = make([]int16, across.from+2*align)
+		}
+		r.pairs = nil
 	}
 	if down != r.down {
 		r.down, r.v = down, down.lanczos()

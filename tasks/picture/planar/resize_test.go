@@ -121,7 +121,7 @@ func requireNear(t *testing.T, want [][]float64, p *planar.Plane) {
 // TestResizeKeepsEvenAreas is what keeps a white page white.
 func TestResizeKeepsEvenAreas(t *testing.T) {
 	for _, size := range [][4]int{{300, 200, 160, 107}, {1600, 40, 320, 8}, {64, 64, 63, 1}, {7, 5, 3, 2}, {2, 2, 1, 1}} {
-		for v := range 256 {
+		for v := 0; v < 256; v += 5 {
 			src := planar.New(size[0], size[1], 1, 1)
 			paint(src, func(int, float64, float64) float64 { return float64(v) })
 			dst, err := src.Resize(t.Context(), size[2], size[3])

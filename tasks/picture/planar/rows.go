@@ -80,21 +80,47 @@ func halves(sums int64) (low, high int16) {
 	return int16(l >> toLine), int16(h >> toLine)
 }
 
-// horizontalGo makes a row of samples from a line.
-func horizontalGo(dst []byte, line []int16, g *groups) {
-	step := g.chunks * lane * lane
+// horizontalGo makes two rows of samples from two lines, of which pairs holds the sum
+// low + high<<32 at each place: one multiplication serves both.
+func horizontalGo(low, high []byte, pairs []int64, g *groups) {
+	const round = 1<<(toSample-1) | 1<<(toSample-1)<<32
 	for i := range g.width {
-		at := i/lane*step + slot(i%lane)
+		at := i/lane*g.chunks*lane*lane + slot(i%lane)
 		from := int(g.starts[i])
-		sum := int32(1 << (toSample - 1))
+		sums := int64(round)
 		for range g.chunks {
-			w, v := g.weights[at:][:lane:lane], line[from:][:lane:lane]
-			sum += int32(w[0])*int32(v[0]) + int32(w[1])*int32(v[1]) +
-				int32(w[2])*int32(v[2]) + int32(w[3])*int32(v[3]) +
-				int32(w[4])*int32(v[4]) + int32(w[5])*int32(v[5]) +
-				int32(w[6])*int32(v[6]) + int32(w[7])*int32(v[7])
+			w, v := g.weights[at:][:lane:lane], pairs[from:][:lane:lane]
+			sums += int64(w[0])*v[0] + int64(w[1])*v[1] + int64(w[2])*v[2] + int64(w[3])*v[3] +
+				int64(w[4])*v[4] + int64(w[5])*v[5] + int64(w[6])*v[6] + int64(w[7])*v[7]
 			at, from = at+lane*lane, from+lane
 		}
-		dst[i] = uint8(max(0, min(sum>>toSample, 255)))
+		l := int32(sums)
+		h := int32((sums - int64(l)) >> 32)
+		low[i] = uint8(max(0, min(l>>toSample, 255)))
+		high[i] = uint8(max(0, min(h>>toSample, 255)))
 	}
+}
+
+// pair puts two lines into one for horizontalGo.
+func pair(pairs []int64, low, high []int16) {
+	high = high[:len(low)]
+	pairs = pairs[:len(low)]
+	for i, v := range low {
+		pairs[i] = int64(v) + int64(high[i])<<32
+	}
+}
+
+// rowsGo makes the rows y and y+1 of dst, and says how many those were.
+func (r *resizer) rowsGo(dst, src *Plane, y int) int {
+	n := min(2, dst.Height-y)
+	for i := range n {
+		start, weights := r.v.at(y + i)
+		verticalGo(r.lines[i], src.Pix[start*src.Stride:], src.Stride, weights, src.Width)
+	}
+	if r.pairs == nil {
+		r.pairs = make([]int64, len(r.lines[0]))
+	}
+	pair(r.pairs, r.lines[0], r.lines[n-1])
+	horizontalGo(dst.Row(y), dst.Row(y+n-1), r.pairs, &r.h)
+	return n
 }
