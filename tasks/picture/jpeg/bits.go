@@ -1,0 +1,123 @@
+package jpeg
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+const (
+	windowSize = 32 << 10
+	// windowNeed bounds the bytes of one MCU: 48 blocks of 64 codes of 16 + 16 bits.
+	windowNeed  = 48*64*4 + 64
+	windowSlack = windowNeed + 64
+)
+
+// bitReader reads the bits of entropy-coded data up to the next marker. It keeps a
+// window of the data without the stuffed zeros, so that eight bytes may be loaded
+// anywhere; behind the last byte the window holds zeros for as long as an MCU can read.
+//
+//	win:   | read | pos … | end … zeros |
+//	acc:   n bits, the next one on top; below them bits that the next load repeats
+type bitReader struct {
+	data     []byte
+	at       int // the next byte of data to go into the window
+	pos      int // the next byte of the window to go into acc
+	end      int
+	acc      uint64
+	n        uint
+	ended    bool // data[at:] starts with a marker, or is empty
+	restarts bool // restart markers end the window; else they are stepped over
+	bad      bool // a code that no table has, or coefficients beyond the block
+	stray    int  // markers where there should be data
+	win      [windowSize + windowSlack]byte
+}
+
+// start puts the reader at data[at:], the first byte of entropy-coded data.
+func (r *bitReader) start(data []byte, at int) {
+	r.data, r.at = data, at
+	r.pos, r.end, r.acc, r.n = 0, 0, 0, 0
+	r.ended, r.bad = false, false
+	r.fill()
+}
+
+// ensure fills the window if an MCU might read beyond it.
+func (r *bitReader) ensure() {
+	if r.end-r.pos < windowNeed && !r.ended {
+		r.fill()
+	}
+}
+
+func (r *bitReader) fill() {
+	r.end = copy(r.win[:], r.win[r.pos:max(r.pos, r.end)])
+	r.pos = 0
+	for r.end < windowSize && !r.ended {
+		r.fillTo(r.data[r.at:min(len(r.data), r.at+windowSize-r.end)])
+	}
+	if r.ended {
+		clear(r.win[r.end:min(len(r.win), r.end+windowSlack)])
+	}
+}
+
+// fillTo takes the bytes up to the first FF of chunk, and what stands there.
+func (r *bitReader) fillTo(chunk []byte) {
+	i := bytes.IndexByte(chunk, 0xff)
+	if i < 0 {
+		r.end += copy(r.win[r.end:], chunk)
+		r.at += len(chunk)
+		r.ended = r.at == len(r.data)
+		return
+	}
+	r.end += copy(r.win[r.end:], chunk[:i])
+	r.at += i
+	if r.at+1 >= len(r.data) {
+		r.at, r.ended = len(r.data), true
+		return
+	}
+	r.special(r.data[r.at+1])
+}
+
+// special handles FF and the byte after it.
+func (r *bitReader) special(next byte) {
+	switch {
+	case next == 0:
+		r.put(2)
+	case next == 0xff: // a fill byte
+		r.at++
+	case next < markerSOF0: // reserved: damage rather than a marker
+		r.stray++
+		r.put(1)
+	case isRestart(next) && !r.restarts:
+		r.stray++
+		r.at += 2
+	default:
+		r.ended = true
+	}
+}
+
+// put takes an FF that stands for itself, written in n bytes.
+func (r *bitReader) put(n int) {
+	r.win[r.end] = 0xff
+	r.end++
+	r.at += n
+}
+
+// overrun says that more bits were read than there were.
+func (r *bitReader) overrun() bool { return r.ended && r.pos*8-int(r.n) > r.end*8 }
+
+// refill makes n at least 56.
+func (r *bitReader) refill() {
+	r.acc |= binary.BigEndian.Uint64(r.win[r.pos:]) >> (r.n & 63)
+	r.pos += int((63 - r.n) >> 3)
+	r.n |= 56
+}
+
+// bits reads count bits, 0 to 32.
+func (r *bitReader) bits(count uint) uint32 {
+	if r.n < 32 {
+		r.refill()
+	}
+	v := uint32(r.acc >> 32 >> (32 - count))
+	r.acc <<= count
+	r.n -= count
+	return v
+}

@@ -1,0 +1,44 @@
+package jpeg
+
+import (
+	"errors"
+	"fmt"
+)
+
+// damage collects what is wrong with a file of which something was salvaged.
+type damage struct {
+	salvaged bool // at least one MCU was read
+	ended    bool // the data end too early
+	cause    error
+	// of all and missing MCUs of the scans so far; the first scan of each component
+	// counts, as later ones only refine it
+	all, missing int64
+	places       int // where data were altered
+}
+
+// note keeps the first error that ended the decoding early.
+func (d *damage) note(err error) {
+	if d.cause == nil {
+		d.cause = err
+	}
+}
+
+// err says what is wrong; nil if nothing is.
+func (d *damage) err() error {
+	switch {
+	case d.missing > 0 && d.ended:
+		return fmt.Errorf("the data end after %d %% of the picture", d.percent())
+	case d.missing > 0:
+		return fmt.Errorf("the data are damaged and %d %% of the picture could be read", d.percent())
+	case d.places > 0:
+		return fmt.Errorf("the data are damaged in %d or more places", d.places)
+	case d.ended:
+		return errors.New("the data end before the picture has all its detail")
+	case d.cause != nil:
+		return fmt.Errorf("the data cannot be read to their end: %w", d.cause)
+	}
+	return nil
+}
+
+// percent rounds down, so that a picture with a hole never counts as whole.
+func (d *damage) percent() int64 { return (d.all - d.missing) * 100 / d.all }

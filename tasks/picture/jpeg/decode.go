@@ -1,0 +1,195 @@
+package jpeg
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"casepress/tasks/picture/planar"
+)
+
+// maxScans bounds the scans that are read; encoders write ten or so. Without a bound a
+// small file could ask for a picture to be gone over for hours.
+const maxScans = 256
+
+// decoder is the state of one Decode. Between two it rests in a pool.
+type decoder struct {
+	ctx     context.Context
+	header  Header
+	size    int // a block becomes size x size samples
+	places  *places
+	image   *planar.Image
+	quant   [4][64]int32 // by number, places' order
+	zigzag  [4][64]uint16
+	tables  [4]bool
+	huffman [2][4]huffman
+	bits    bitReader
+	every   int // MCUs between restart markers, 0 for none
+	scans   int
+	done    [4]bool // components that a sequential scan has been read of
+
+	rows   [4]blockRows // of the current row of MCUs
+	strip  []byte       // samples of a row of blocks that the plane has no room for
+	coeffs [4]coefficients
+	scan   scan
+	damage damage
+}
+
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+// Decode decodes data reduced by d, which is 1, 2, 4 or 8, to an image of ceil(Width/d)
+// x ceil(Height/d) that belongs to the caller. Colour is as coarse as in the file.
+//
+// Of data that are cut short or altered it returns what can be salvaged, the rest mid
+// grey, and damage says in a sentence what is wrong. If nothing can be, err is
+// [ErrFormat]; it is [ErrUnsupported] for kinds that other decoders must take, and
+// the context's once ctx is done, which is looked at after each row of blocks.
+//
+// It holds at most [Header.Cost] bytes besides data, so check that before.
+func Decode(ctx context.Context, data []byte, d int) (m *planar.Image, damage error, err error) {
+	h, err := ReadHeader(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !h.Supported() || (d != 1 && d != 2 && d != 4 && d != 8) {
+		return nil, nil, fmt.Errorf("decode by 1/%d: %w", d, ErrUnsupported)
+	}
+	dec := decoders.Get().(*decoder)
+	defer dec.release()
+	dec.start(ctx, h, 8/d)
+	if err := dec.decode(data); err != nil {
+		if dec.image != nil {
+			dec.image.Release()
+		}
+		return nil, nil, fmt.Errorf("decode: %w", err)
+	}
+	return dec.image, dec.damage.err(), nil
+}
+
+func (d *decoder) start(ctx context.Context, h Header, size int) {
+	d.ctx, d.header, d.size, d.places = ctx, h, size, placesBySize[size]
+	d.tables, d.done, d.every, d.scans = [4]bool{}, [4]bool{}, 0, 0
+	d.damage = damage{}
+	for class := range d.huffman {
+		for i := range d.huffman[class] {
+			d.huffman[class][i].defined = false
+		}
+	}
+}
+
+// release keeps the buffers for the next Decode and lets go of the rest.
+func (d *decoder) release() {
+	d.ctx, d.header, d.image, d.bits.data = nil, Header{}, nil, nil
+	for i := range d.coeffs {
+		d.coeffs[i].release()
+	}
+	decoders.Put(d)
+}
+
+// decode reads segment after segment. An error after the first rows is damage.
+func (d *decoder) decode(data []byte) error {
+	s := segments{data: data, at: 2}
+	for s.next() && s.marker != markerEOI {
+		err := d.segment(&s)
+		if d.ctx.Err() != nil {
+			return context.Cause(d.ctx)
+		}
+		if err != nil && !d.damage.salvaged {
+			return err
+		}
+		if err != nil || d.finished() {
+			d.damage.note(err)
+			return d.finish()
+		}
+	}
+	d.damage.ended = d.damage.ended || s.marker != markerEOI
+	return d.finish()
+}
+
+// finished says that a sequential picture is complete; what follows it is not ours. A
+// progressive one may always get better.
+func (d *decoder) finished() bool {
+	if d.header.Progressive {
+		return false
+	}
+	for i := range d.header.components {
+		if !d.done[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *decoder) segment(s *segments) error {
+	switch s.marker {
+	case markerDQT:
+		return d.readQuantisation(s.payload)
+	case markerDHT:
+		return d.readHuffman(s.payload)
+	case markerDRI:
+		if len(s.payload) < 2 {
+			return fmt.Errorf("restart interval: %w", ErrFormat)
+		}
+		d.every = int(binary.BigEndian.Uint16(s.payload))
+	case markerSOS:
+		if d.scans++; d.scans > maxScans {
+			return fmt.Errorf("more than %d scans: %w", maxScans, ErrFormat)
+		}
+		if d.image == nil {
+			d.allocate()
+		}
+		if err := d.readScan(s.payload); err != nil {
+			return err
+		}
+		d.bits.restarts = d.every > 0
+		d.bits.start(s.data, s.at)
+		err := d.runScan()
+		s.at = d.bits.at
+		return err
+	}
+	return nil
+}
+
+func (d *decoder) allocate() {
+	h := &d.header
+	by := 8 / d.size
+	d.image = planar.New(reduced(h.Width, by), reduced(h.Height, by), h.Sampling.X, h.Sampling.Y)
+	if h.Progressive {
+		for i, c := range h.components {
+			d.coeffs[i].allocate(c, d.size)
+		}
+	}
+}
+
+// readQuantisation reads the tables of a segment (T.81, B.2.4.1), each
+//
+//	precision(4 bits: 0 for 1 byte, 1 for 2) number(4 bits) 64 steps in zigzag order
+func (d *decoder) readQuantisation(b []byte) error {
+	for len(b) > 0 {
+		wide, number := int(b[0]>>4), b[0]&15
+		if wide > 1 || number > 3 || len(b) < 1+64<<wide {
+			return fmt.Errorf("quantisation table: %w", ErrFormat)
+		}
+		steps := b[1 : 1+64<<wide]
+		for k := range 64 {
+			if wide == 1 {
+				d.zigzag[number][k] = binary.BigEndian.Uint16(steps[2*k:])
+			} else {
+				d.zigzag[number][k] = uint16(steps[k])
+			}
+		}
+		d.placeQuantisation(int(number))
+		b = b[1+64<<wide:]
+	}
+	return nil
+}
+
+func (d *decoder) placeQuantisation(number int) {
+	d.tables[number] = true
+	for k, step := range d.zigzag[number] {
+		if d.places.need>>k&1 != 0 {
+			d.quant[number][d.places.to[k]] = int32(step)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package jpeg
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrFormat is a file that is no JPEG, or one too broken for anything to be salvaged.
+var ErrFormat = errors.New("not a readable JPEG")
+
+// ErrUnsupported is a JPEG of a kind that this package does not decode: CMYK and RGB,
+// 12 bits, arithmetic coding, lossless, or samplings that planes cannot hold.
+var ErrUnsupported = errors.New("unsupported kind of JPEG")
+
+// Transform says what the components of a picture are.
+type Transform int
+
+// The transforms. Unknown is any other count of components.
+const (
+	Unknown Transform = iota
+	Grey
+	YCbCr
+	RGB
+	CMYK
+	YCCK
+)
+
+// Sampling says how many pixels a colour sample is wide and high; both are 0 if there
+// is none, or if the file has a relation that planes cannot hold.
+type Sampling struct{ X, Y int }
+
+// Header is what a file says before its first scan.
+type Header struct {
+	Width, Height int // pixels, as stored; never 0
+	Components    int
+	Precision     int // bits a sample
+	Progressive   bool
+	Transform     Transform
+	Sampling      Sampling
+	// Orientation is that of EXIF, 1 to 8; 1 if the file does not say.
+	Orientation int
+	// Profile is the joined ICC profile, nil if there is none or a part is missing.
+	Profile []byte
+
+	frame      byte // marker of the frame header
+	components []component
+}
+
+// ReadHeader reads a file up to its first scan. It sets nothing aside but the profile,
+// which is part of the file. The error is ErrFormat if no frame header with a size is
+// found.
+func ReadHeader(data []byte) (Header, error) {
+	h := Header{Orientation: 1}
+	if len(data) < 2 || data[0] != 0xff || data[1] != markerSOI {
+		return h, fmt.Errorf("read header: no start marker: %w", ErrFormat)
+	}
+	var apps appSegments
+	s := segments{data: data, at: 2}
+	for s.next() && s.marker != markerSOS && s.marker != markerEOI {
+		switch {
+		case isFrame(s.marker):
+			if h.frame == 0 {
+				h.frame = s.marker
+				h.readFrame(s.payload)
+			}
+		case s.marker >= markerAPP0 && s.marker < markerAPP0+16:
+			apps.read(s.marker, s.payload)
+		}
+	}
+	if h.Width == 0 || h.Height == 0 || h.Components == 0 {
+		return h, fmt.Errorf("read header: no size: %w", ErrFormat)
+	}
+	h.Orientation, h.Profile = apps.orientation(), apps.profile()
+	h.Transform = h.transform(&apps)
+	return h, nil
+}
+
+// transform follows the habits of the field: JFIF means YCbCr, else Adobe's segment
+// tells, else the names of the components.
+func (h *Header) transform(apps *appSegments) Transform {
+	switch h.Components {
+	case 1:
+		return Grey
+	case 3:
+		rgb := apps.adobe && apps.adobeTransform == 0 || !apps.adobe && h.named("RGB")
+		if rgb && !apps.jfif {
+			return RGB
+		}
+		return YCbCr
+	case 4:
+		if apps.adobe && apps.adobeTransform != 0 {
+			return YCCK
+		}
+		return CMYK
+	}
+	return Unknown
+}
+
+func (h *Header) named(ids string) bool {
+	for i, c := range h.components {
+		if c.id != ids[i] {
+			return false
+		}
+	}
+	return len(h.components) == len(ids)
+}
+
+// Supported says whether Decode takes the picture.
+func (h Header) Supported() bool {
+	return h.frame >= markerSOF0 && h.frame <= markerSOF2 && h.Precision == 8 && len(h.components) == h.Components &&
+		(h.Transform == Grey || h.Transform == YCbCr && h.Sampling != Sampling{})
+}
+
+// Denominator is the largest of 1, 2, 4 and 8 that leaves the longer side at least
+// target pixels.
+func (h Header) Denominator(target int) int {
+	d := 8
+	for d > 1 && reduced(max(h.Width, h.Height), d) < target {
+		d /= 2
+	}
+	return d
+}
+
+func reduced(n, d int) int { return (n + d - 1) / d }

@@ -1,0 +1,89 @@
+package jpeg
+
+// ready says whether the next MCU's data are there: they are not if a damaged stretch
+// is being left out or the data have ended.
+func (d *decoder) ready() bool {
+	s := &d.scan
+	if s.left == 0 && !s.over {
+		d.restart()
+	}
+	s.left--
+	switch {
+	case s.over:
+	case s.lost > 0:
+		s.lost--
+	default:
+		d.bits.ensure()
+		return true
+	}
+	d.damage.missing++
+	return false
+}
+
+// settle looks back at an MCU: had it data, and were they right? With restart markers
+// the rest of a damaged interval is left out, as nothing in it can be believed.
+// Without, reading goes on: the codes fall into step again after a while.
+func (d *decoder) settle() {
+	r, s := &d.bits, &d.scan
+	switch {
+	case r.overrun():
+		s.lost = s.left
+		s.over = d.every == 0
+		if s.over {
+			d.damage.missing++
+			d.damage.ended = true
+			return
+		}
+		d.damage.places++
+	case r.bad:
+		r.bad = false
+		d.damage.places++
+		if d.every > 0 {
+			s.lost = s.left
+		}
+	default:
+		d.damage.salvaged = true
+	}
+}
+
+// restart steps over the next restart marker and starts anew behind it. If that is not
+// the one expected, the intervals between are lost, or it is a stray one.
+func (d *decoder) restart() {
+	const behind = 4 // of eight numbers: so many before are taken for strays
+	r, s := &d.bits, &d.scan
+	for {
+		marker, after := nextMarker(r.data, r.at)
+		if after < 0 || !isRestart(marker) && marker >= markerSOF0 {
+			s.over = true
+			d.damage.ended = true
+			return
+		}
+		ahead := (marker - s.number) & 7
+		r.at = after
+		if marker < markerSOF0 || ahead > behind {
+			r.stray++
+			continue
+		}
+		s.lost, s.left = int(ahead)*d.every, int(ahead+1)*d.every
+		s.number = (s.number + ahead + 1) & 7
+		break
+	}
+	if s.lost > 0 {
+		d.damage.places++
+	}
+	r.start(r.data, r.at)
+	s.run = 0
+	for i := range s.members {
+		s.members[i].pred = 0
+	}
+}
+
+// settleScan closes the account of a scan. first says that it was the first of its
+// components, so that what is missing of it is missing of the picture.
+func (d *decoder) settleScan(first bool) {
+	d.damage.places += d.bits.stray
+	d.bits.stray = 0
+	if first {
+		d.damage.all += int64(d.scan.across) * int64(d.scan.down)
+	}
+}
