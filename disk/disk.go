@@ -31,7 +31,7 @@ type File interface {
 
 // FS is a file system. Names are paths as package os takes them.
 type FS interface {
-	// OpenFile opens a file with the flags of package os, and [Durable].
+	// OpenFile opens a file with the flags of package os, [Durable] and [Direct].
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 
 	// MkdirAll creates a folder and its missing parents; on return all of them are durable.

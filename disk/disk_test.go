@@ -41,3 +41,44 @@ func TestFree(t *testing.T) {
 	_, err = disk.Free(filepath.Join(t.TempDir(), "none"))
 	require.Error(t, err)
 }
+
+func TestAligned(t *testing.T) {
+	for n := 2; n < 200_000; n += 1 + n/3 {
+		b := disk.Aligned(n)
+		require.Len(t, b, n)
+		require.True(t, disk.IsAligned(b))
+		require.False(t, disk.IsAligned(b[1:]))
+	}
+}
+
+// Whole blocks written past the page cache, and anything else as if the flag were not there.
+func TestDirectFileReadsBack(t *testing.T) {
+	for name, shape := range map[string]struct{ offset, length, skew int }{
+		"whole blocks":   {disk.BlockBytes, 2 * disk.BlockBytes, 0},
+		"odd offset":     {100, disk.BlockBytes, 0},
+		"odd length":     {0, 300, 0},
+		"unaligned data": {0, disk.BlockBytes, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "f")
+			f, err := disk.OS.OpenFile(path, os.O_RDWR|os.O_CREATE|disk.Durable|disk.Direct, 0o644)
+			require.NoError(t, err)
+			want := disk.Aligned(shape.skew + shape.length)[shape.skew:]
+			for i := range want {
+				want[i] = byte(i * 7)
+			}
+			for range 2 {
+				_, err = f.WriteAt(want, int64(shape.offset))
+				require.NoError(t, err)
+			}
+			got := disk.Aligned(shape.skew + shape.length)[shape.skew:]
+			_, err = f.ReadAt(got, int64(shape.offset))
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+			require.NoError(t, f.Close())
+			content, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, want, content[shape.offset:])
+		})
+	}
+}

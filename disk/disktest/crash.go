@@ -21,10 +21,15 @@ import (
 // ErrPowerCut is what every operation returns after the power cut that CutAt ordered.
 var ErrPowerCut = errors.New("power cut")
 
+// ErrNotBlocks is the answer to a read or write of a file opened with disk.Direct that is not of whole blocks, or not
+// from aligned memory.
+var ErrNotBlocks = errors.New("not in whole blocks")
+
 // CrashFS is a file system in memory that remembers what is on stable storage. Synced data and synced
 // folder entries survive a power cut. Of unsynced writes any blocks may survive, of 512 bytes or 4 KiB;
 // a file's size may be the old or the new one; a created, renamed or removed entry may be old or new
-// until SyncDir, whether the file itself was synced or not. It is safe for concurrent use.
+// until SyncDir, whether the file itself was synced or not. It insists on whole blocks where disk.Direct asks for them.
+// It is safe for concurrent use.
 type CrashFS struct {
 	mu      sync.Mutex
 	rng     *rand.Rand

@@ -270,3 +270,28 @@ func TestCrashFSBehavesLikeTheRealOne(t *testing.T) {
 	real := walk(t, disk.OS, t.TempDir())
 	require.Equal(t, real, walk(t, disktest.NewFault(disktest.NewCrash(1)), "/x"))
 }
+
+func TestDirectFilesTakeWholeBlocksOnly(t *testing.T) {
+	fsys := disktest.NewFault(disktest.NewCrash(1))
+	require.NoError(t, fsys.MkdirAll("/d", 0o755))
+	f, err := fsys.OpenFile("/d/f", create|disk.Direct|disk.Durable, 0o644)
+	require.NoError(t, err)
+	block := disk.Aligned(2 * disk.BlockBytes)
+	_, err = f.WriteAt(block, disk.BlockBytes)
+	require.NoError(t, err)
+	_, err = f.ReadAt(block[:disk.BlockBytes], 0)
+	require.NoError(t, err)
+	for _, c := range []struct {
+		p   []byte
+		off int64
+	}{{block[:100], 0}, {block, 512}, {block[1 : 1+disk.BlockBytes], 0}} {
+		_, err = f.WriteAt(c.p, c.off)
+		require.ErrorIs(t, err, disktest.ErrNotBlocks)
+		_, err = f.ReadAt(c.p, c.off)
+		require.ErrorIs(t, err, disktest.ErrNotBlocks)
+	}
+	fsys.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.ENOSPC, Short: true})
+	n, err := f.WriteAt(block[:disk.BlockBytes], 0)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.Equal(t, disk.BlockBytes/2, n, "a write may stop anywhere all the same")
+}

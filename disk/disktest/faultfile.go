@@ -45,7 +45,7 @@ func (f *faultFile) volatile(p []byte, off int64) (int, error) {
 	if f.flag&disk.Durable == 0 {
 		return f.File.WriteAt(p, off)
 	}
-	const once = disk.Durable | os.O_CREATE | os.O_EXCL | os.O_TRUNC
+	const once = disk.Durable | disk.Direct | os.O_CREATE | os.O_EXCL | os.O_TRUNC
 	file, err := f.fs.inner.OpenFile(f.name, f.flag&^once, 0)
 	if err != nil {
 		return 0, err

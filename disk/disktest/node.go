@@ -1,6 +1,7 @@
 package disktest
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -108,6 +109,9 @@ func (f *crashFile) ReadAt(p []byte, off int64) (int, error) {
 	if f.fs.after != nil {
 		return 0, ErrPowerCut
 	}
+	if err := f.checkBlocks(p, off); err != nil {
+		return 0, err
+	}
 	if off >= int64(len(f.node.data)) {
 		return 0, io.EOF
 	}
@@ -142,6 +146,9 @@ func (f *crashFile) write(p []byte, off int) (int, error) {
 	if f.flag&(os.O_WRONLY|os.O_RDWR) == 0 {
 		return 0, &fs.PathError{Op: "write", Path: f.name, Err: fs.ErrPermission}
 	}
+	if err := f.checkBlocks(p, int64(off)); err != nil {
+		return 0, err
+	}
 	f.node.write(p, off)
 	if err := f.fs.step(); err != nil {
 		return 0, err
@@ -153,6 +160,15 @@ func (f *crashFile) write(p []byte, off int) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// checkBlocks refuses what is not in whole blocks if the file was opened with disk.Direct. The real disk.OS would get by
+// without telling, only slower.
+func (f *crashFile) checkBlocks(p []byte, off int64) error {
+	if f.flag&disk.Direct == 0 || disk.IsAligned(p) && len(p)%disk.BlockBytes == 0 && off%disk.BlockBytes == 0 {
+		return nil
+	}
+	return &fs.PathError{Op: "use", Path: f.name, Err: fmt.Errorf("%w: %d bytes at %d", ErrNotBlocks, len(p), off)}
 }
 
 func (f *crashFile) Sync() error {
