@@ -66,11 +66,7 @@ func (d *Dispatcher) Submit(ctx context.Context, r tasks.CaseReport) (Receipt, e
 		if fresh {
 			return Receipt{}, store.ErrNotFound
 		}
-		row, err := d.store.CaseReport(ctx, r.ID)
-		if err != nil {
-			return Receipt{}, err
-		}
-		return Receipt{ID: r.ID, SHA256: row.SHA256, Sequence: row.Sequence, ReceivedAt: row.ReceivedAt, Report: row.CaseReport}, nil
+		return d.recorded(ctx, r.ID)
 	})
 	if err != nil || receipt.Replayed {
 		d.checkLater(digests(r.Images)...) // they were stored for nothing
@@ -79,6 +75,29 @@ func (d *Dispatcher) Submit(ctx context.Context, r tasks.CaseReport) (Receipt, e
 		return Receipt{ID: r.ID}, err
 	}
 	return receipt, nil
+}
+
+// Replay returns the receipt of an earlier submission of the same report, as
+// Submit would: store.ErrNotFound if the rows have none, a *ConflictError if its
+// content was other. It accepts nothing.
+func (d *Dispatcher) Replay(ctx context.Context, r tasks.CaseReport) (Receipt, error) {
+	if err := d.CaughtUp(ctx); err != nil {
+		return Receipt{ID: r.ID}, err
+	}
+	earlier, err := d.recorded(ctx, r.ID)
+	if err != nil {
+		return Receipt{ID: r.ID}, err
+	}
+	return replay("report/"+r.ID, earlier, r.Digest())
+}
+
+// recorded is the receipt of a report as its row has it.
+func (d *Dispatcher) recorded(ctx context.Context, id string) (Receipt, error) {
+	row, err := d.store.CaseReport(ctx, id)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return Receipt{ID: id, SHA256: row.SHA256, Sequence: row.Sequence, ReceivedAt: row.ReceivedAt, Report: row.CaseReport}, nil
 }
 
 // RegisterImage accepts an image of a patient ahead of the report that will name

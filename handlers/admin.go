@@ -9,12 +9,13 @@ import (
 )
 
 // Admin returns the handler for a private address: /metrics, /debug/pprof/,
-// /healthz and /readyz. Profiles show memory and so patient data: the address
+// /healthz and /readyz, and originals. Profiles show memory and so patient data: the address
 // must not be reachable by others.
 func (a *API) Admin() http.Handler {
 	e := a.newEngine()
 	get(e, "/healthz", a.healthz)
 	get(e, "/readyz", a.readyz)
+	get(e, "/originals/:sha256", a.original)
 	get(e, "/metrics", gin.WrapH(promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, Registry: a.metrics.registry,
 	})))

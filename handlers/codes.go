@@ -22,12 +22,14 @@ const (
 	codeMalformedForm    code = "malformed-form"
 	codeMethodNotAllowed code = "method-not-allowed"
 	codeNoImage          code = "image-not-found"
+	codeNoOriginal       code = "original-not-found"
 	codeNoPicture        code = "image-not-decodable"
 	codeNoReport         code = "report-not-found"
 	codeNoRoute          code = "no-such-address"
 	codeNotAnImage       code = "not-an-image"
 	codeNotFailed        code = "report-not-failed"
 	codeNotReady         code = "report-not-ready"
+	codeOriginalDropped  code = "original-dropped"
 	codeOutcomeUnknown   code = "outcome-unknown"
 	codeOverloaded       code = "overloaded"
 	codePrecondition     code = "precondition-failed"
@@ -91,6 +93,9 @@ var kinds = map[code]kind{
 	codeNoImage: {status: http.StatusNotFound,
 		title:  text{"No such image", "没有此图片"},
 		detail: text{"The case report has no image number %s; it has %d.", "该病例报告没有第 %s 张图片，共有 %d 张。"}},
+	codeNoOriginal: {status: http.StatusNotFound,
+		title:  text{"No such original", "没有此原始文件"},
+		detail: text{"No image with this SHA-256 was ever handed in.", "没有接收过具有此 SHA-256 的图片。"}},
 	codeNoPicture: {status: http.StatusNotFound,
 		title:  text{"This image could not be decoded", "该图片无法解码"},
 		detail: text{"Image %d could not be decoded, so there is no picture of it to show. The original bytes are kept, and the report's problems say why.", "第 %d 张图片无法解码，因此没有可显示的图像。原始文件已保留，原因见报告的 problems。"}},
@@ -109,6 +114,9 @@ var kinds = map[code]kind{
 	codeNotReady: {status: http.StatusConflict,
 		title:  text{"Not ready", "尚未就绪"},
 		detail: text{"The case report is %s; this exists once it is completed.", "该病例报告状态为 %s，处理完成后才能获取。"}},
+	codeOriginalDropped: {status: http.StatusGone,
+		title:  text{"Original deleted", "原始文件已删除"},
+		detail: text{"The server deletes originals once every report with them is completed. The pictures and the PDF made of this one are kept.", "服务器在相关报告全部完成后删除原始文件。由其生成的图像和 PDF 仍然保留。"}},
 	codeOutcomeUnknown: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
 		title:  text{"Outcome unknown", "结果未知"},
 		detail: text{"Storing took too long to see how it ended. Keep your copy and send the same again with reportId %s: the answer to that is the truth, and nothing is ever stored twice.", "保存耗时过长，未能确认结果。请保留原件，并以同一 reportId %s 原样重发；结果以届时的答复为准，内容不会重复保存。"}},

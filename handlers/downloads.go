@@ -26,7 +26,7 @@ func (a *API) reportPDF(c *gin.Context) {
 }
 
 // reportImage answers GET /case-reports/{id}/images/{n}: the image as the PDF
-// shows it, or its thumbnail. The original is not served.
+// shows it, or its thumbnail. The original is not served here: see [API.original].
 func (a *API) reportImage(c *gin.Context) {
 	thumb, err := thumbOf(c)
 	if err != nil {

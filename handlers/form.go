@@ -32,8 +32,9 @@ type form struct {
 
 // formImage is a file that was sent or the id of an image put earlier.
 type formImage struct {
-	staged *blob.Staged // nil for an id
-	image  tasks.Image  // only ImageID for an id
+	staged  *blob.Staged // nil for an id
+	release func()       // lets go of the original of an id; nil unless it is held
+	image   tasks.Image  // only ImageID for an id
 }
 
 // readForm reads the body of an upload to its end. On an error nothing stays
@@ -128,12 +129,15 @@ func (f *form) add(name, value string) {
 	f.values[name] = value
 }
 
-// discard removes what is staged and not committed.
+// discard removes what is staged and not committed, and lets go of the rest.
 func (f *form) discard() error {
 	var errs []error
 	for _, img := range f.images {
 		if img.staged != nil {
 			errs = append(errs, img.staged.Discard())
+		}
+		if img.release != nil {
+			img.release()
 		}
 	}
 	return errors.Join(errs...)

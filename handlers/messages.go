@@ -26,6 +26,7 @@ var (
 	textNotAnImage     = text{"%s is not an image of a known format (JPEG, PNG, GIF, HEIC, AVIF, WebP, TIFF, BMP), whatever its name says", "%s 不是可识别的图片格式（JPEG、PNG、GIF、HEIC、AVIF、WebP、TIFF、BMP）；判断依据是内容而非文件名"}
 	textTooManyPixels  = text{"%s has %d x %d pixels; the limit is %s pixels", "%s 为 %d x %d 像素，超过了 %s 像素的上限"}
 	textUnknownImage   = text{"%s: this patient has no image %s; put it first with PUT /images/{imageId}", "%s：该患者没有图片 %s，请先用 PUT /images/{imageId} 上传"}
+	textDroppedImage   = text{"%s: the original of image %s was deleted after its report was completed; send its bytes again", "%s：图片 %s 的原始文件已在其报告完成后删除，请重新上传"}
 	textBadDigest      = text{"%s must look like sha-256=:BASE64: (RFC 9530)", "%s 的格式须为 sha-256=:BASE64:（RFC 9530）"}
 	textBadCursor      = text{"%s is not one that an earlier page returned", "%s 不是先前页面返回的值"}
 	textBadLimit       = text{"%s must be a number from 1 to %d", "%s 须为 1 至 %d 之间的数字"}

@@ -83,8 +83,12 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 	// All bytes are in: the client leaving now must not cut the storing short.
 	ctx, cancel := a.detached(r)
 	defer cancel()
-	if report.Images, err = a.resolve(ctx, report.PatientID, f.images); err != nil {
+	var dropped []fieldFault
+	if report.Images, dropped, err = a.resolve(ctx, report.PatientID, f.images); err != nil {
 		return got, err
+	}
+	if len(dropped) > 0 {
+		return a.replay(ctx, report, dropped)
 	}
 	if err := f.commit(ctx); err != nil {
 		return got, err
@@ -117,10 +121,21 @@ func submitFault(err error, id string) error {
 	return f
 }
 
+// replay answers a report whose images were dropped: it is an earlier one handed
+// in again, or it needs the bytes once more.
+func (a *API) replay(ctx context.Context, report tasks.CaseReport, dropped []fieldFault) (dispatcher.Receipt, error) {
+	got, err := a.work.Replay(ctx, report)
+	if errors.Is(err, store.ErrNotFound) {
+		return got, &fault{code: codeInvalidInput, fields: dropped}
+	}
+	return got, submitFault(err, report.ID)
+}
+
 // resolve returns the images of the form in its order, or a fault that names
-// every imageId the patient does not have.
-func (a *API) resolve(ctx context.Context, patientID string, from []formImage) ([]tasks.Image, error) {
-	images := make([]tasks.Image, len(from))
+// every imageId the patient does not have. Images that were put earlier are held;
+// dropped names those whose originals are gone.
+func (a *API) resolve(ctx context.Context, patientID string, from []formImage) (images []tasks.Image, dropped []fieldFault, err error) {
+	images = make([]tasks.Image, len(from))
 	var unknown []fieldFault
 	for i, img := range from {
 		if img.staged != nil {
@@ -133,14 +148,21 @@ func (a *API) resolve(ctx context.Context, patientID string, from []formImage) (
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		gone, err := a.hold(ctx, &from[i], found)
+		if err != nil {
+			return nil, nil, err
+		}
+		if gone {
+			dropped = append(dropped, fieldFault{field: "imageId", detail: textDroppedImage, args: []any{img.image.ImageID}})
 		}
 		images[i] = found
 	}
 	if len(unknown) > 0 {
-		return nil, &fault{code: codeInvalidInput, fields: unknown}
+		return nil, nil, &fault{code: codeInvalidInput, fields: append(unknown, dropped...)}
 	}
-	return images, nil
+	return images, dropped, nil
 }
 
 // image looks an image up, and again once the rows show everything accepted so

@@ -1,0 +1,59 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gin-gonic/gin"
+
+	"casepress/blob"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// original answers GET /originals/{sha256} on the private address: the bytes as
+// they were handed in, decrypted if they are kept so. They may tell a position and
+// a device; the public address serves none.
+func (a *API) original(c *gin.Context) {
+	sha256 := c.Param("sha256")
+	img, err := a.knownOriginal(c.Request.Context(), sha256)
+	if errors.Is(err, store.ErrNotFound) {
+		err = refuse(codeNoOriginal)
+	}
+	if err == nil {
+		err = a.serveBlob(c, img.SHA256, img.MediaType, img.SHA256)
+	}
+	if errors.Is(err, blob.ErrNotFound) {
+		err = &fault{code: codeOriginalDropped, cause: err}
+	}
+	if err != nil {
+		a.fail(c, err)
+	}
+}
+
+// knownOriginal looks an original up, and again once the rows show everything
+// accepted so far.
+func (a *API) knownOriginal(ctx context.Context, sha256 string) (tasks.Image, error) {
+	if !blob.Key(sha256).Valid() {
+		return tasks.Image{}, store.ErrNotFound
+	}
+	img, err := a.rows.Original(ctx, sha256)
+	if !errors.Is(err, store.ErrNotFound) {
+		return img, err
+	}
+	if err := a.work.CaughtUp(ctx); err != nil {
+		return tasks.Image{}, err
+	}
+	return a.rows.Original(ctx, sha256)
+}
+
+// hold keeps an image that was put earlier until the form is discarded, or
+// reports that its original has been dropped.
+func (a *API) hold(ctx context.Context, from *formImage, found tasks.Image) (dropped bool, err error) {
+	release, err := a.blobs.Hold(ctx, blob.Key(found.SHA256))
+	if errors.Is(err, blob.ErrNotFound) {
+		return true, nil
+	}
+	from.release = release
+	return false, err
+}
