@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"casepress/blob"
 	"casepress/broker"
 	"casepress/dispatcher"
 	"casepress/handlers"
@@ -33,6 +34,8 @@ type command interface {
 type cli struct {
 	Serve  Serve  `cmd:"" default:"withargs" help:"Serve the API and the page (the default command)."`
 	Health Health `cmd:"" help:"Ask a running casepress whether it is ready; exit 1 if not."`
+
+	VaultKey VaultKey `cmd:"" help:"Make a key for --originals=vault."`
 
 	Send      Send      `cmd:"" help:"Send a message to a topic, or each line of standard input."`
 	Subscribe Subscribe `cmd:"" help:"Print the messages of a topic as they come."`
@@ -59,6 +62,9 @@ type Serve struct {
 	ImageMemory Size `default:"128MiB" help:"Memory for images in work. One that needs more runs alone."`
 	ImageSide   int  `default:"1600" help:"Longest side of a compressed image, in pixels."`
 	JPEGQuality int  `name:"jpeg-quality" default:"80" help:"Quality of compressed images, 1 to 100."`
+
+	Originals    string `default:"keep" enum:"keep,vault,drop" help:"Images as they were handed in: keep them; vault: keep them encrypted; drop: delete them once their report is completed."`
+	VaultKeyFile string `help:"File with the key of the vault, made by casepress vault-key. Needed as long as anything is encrypted."`
 
 	Limits Limits `embed:""`
 
@@ -105,6 +111,8 @@ func (c *Serve) validate() error {
 		return fmt.Errorf("--image-side is %d: it must be at least 100 pixels", c.ImageSide)
 	case c.JPEGQuality < 1 || c.JPEGQuality > 100:
 		return fmt.Errorf("--jpeg-quality is %d: it must be 1 to 100", c.JPEGQuality)
+	case c.Originals == "vault" && c.VaultKeyFile == "":
+		return errors.New("--originals=vault needs --vault-key-file: make one with casepress vault-key FILE")
 	}
 	return c.Limits.validate()
 }
@@ -214,11 +222,15 @@ func (h *Health) Run(ctx context.Context, stdout, _ io.Writer) error {
 	return nil
 }
 
-func (c *Serve) dispatcherConfig(log *slog.Logger) dispatcher.Config {
-	return dispatcher.Config{
+func (c *Serve) dispatcherConfig(blobs *blob.Store, log *slog.Logger) dispatcher.Config {
+	config := dispatcher.Config{
 		Workers: c.Workers, TaskTimeout: c.TaskTimeout, MaxAttempts: c.MaxAttempts,
 		Backoff: c.Backoff, MaxBackoff: c.MaxBackoff, Logger: log,
 	}
+	if c.Originals == "drop" {
+		config.Drop = blobs
+	}
+	return config
 }
 
 // brokerServer keeps what the service itself relies on to itself: a case report that was sent by a client of the broker
@@ -227,7 +239,7 @@ func (c *Serve) brokerServer(brk *broker.Broker, log *slog.Logger) *broker.Serve
 	return broker.NewServer(brk, broker.ServerOptions{
 		Logger:   log,
 		ReadOnly: []string{dispatcher.TopicUpdates},
-		Private:  []string{dispatcher.TopicCaseReports, dispatcher.TopicImages},
+		Private:  []string{dispatcher.TopicCaseReports, dispatcher.TopicImages, dispatcher.TopicCompletions},
 	})
 }
 

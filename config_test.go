@@ -21,7 +21,7 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, serve.validate())
 	require.Equal(t, 3, serve.Workers)
 	require.Equal(t, Size(3<<20), serve.Limits.MaxBody)
-	require.Equal(t, 7*time.Second, serve.dispatcherConfig(nil).TaskTimeout)
+	require.Equal(t, 7*time.Second, serve.dispatcherConfig(nil, nil).TaskTimeout)
 	require.EqualValues(t, 3<<20, serve.handlersConfig().MaxBodyBytes)
 }
 
@@ -31,6 +31,8 @@ func TestSettingsRefused(t *testing.T) {
 		{"--max-attempts=0", "--max-attempts"},
 		{"--image-side=5", "--image-side"},
 		{"--jpeg-quality=101", "--jpeg-quality"},
+		{"--originals=lose", "originals"},
+		{"--originals=vault", "--originals=vault needs --vault-key-file"},
 		{"--max-body=0", "--max-body"},
 		{"--max-body=many", `"many" is not a size`},
 		{"--max-body=9999999TiB", "is not a size"},

@@ -19,9 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"casepress/blob"
 	"casepress/broker"
-	"casepress/disk"
 	"casepress/dispatcher"
 	"casepress/handlers"
 	"casepress/store"
@@ -66,7 +64,7 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 	defer func() { err = errors.Join(err, unlock()) }()
 
 	// What stays: bytes, log, rows.
-	blobs, err := blob.Open(filepath.Join(c.DataDir, "blobs"), disk.OS)
+	blobs, err := c.openBlobs()
 	if err != nil {
 		return fmt.Errorf("open blobs: %w", err)
 	}
@@ -90,7 +88,7 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 			Blobs: blobs, Budget: budget, Pictures: c.pictureOptions(), Logger: log,
 		}.Run(ctx, progress)
 	}
-	work, err := dispatcher.Start(ctx, c.dispatcherConfig(log), brk, rows, process)
+	work, err := dispatcher.Start(ctx, c.dispatcherConfig(blobs, log), brk, rows, process)
 	if err != nil {
 		return fmt.Errorf("start dispatcher: %w", err)
 	}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"casepress/blob"
+	"casepress/disk"
+)
+
+// openBlobs opens the store of images and PDFs as --originals asks. Whatever is
+// wrong with the key ends the start: nothing is taken in that could not be kept as
+// promised, or not be read again.
+func (c *Serve) openBlobs() (*blob.Store, error) {
+	keys, err := c.vaultKeys()
+	if err != nil {
+		return nil, err
+	}
+	blobs, err := blob.OpenWith(filepath.Join(c.DataDir, "blobs"), disk.OS, blob.Options{Originals: blob.Originals(c.Originals), Keys: keys})
+	switch {
+	case errors.Is(err, blob.ErrKey) && keys == nil:
+		return nil, fmt.Errorf("%w; --vault-key-file must name the file with that key", err)
+	case errors.Is(err, blob.ErrKey):
+		return nil, fmt.Errorf("%w; the file %s of --vault-key-file does not hold it", err, c.VaultKeyFile)
+	}
+	return blobs, err
+}
+
+// vaultKeys reads the key file, nil without one.
+func (c *Serve) vaultKeys() (*blob.Keys, error) {
+	if c.VaultKeyFile == "" {
+		return nil, nil
+	}
+	if inside(c.DataDir, c.VaultKeyFile) {
+		return nil, fmt.Errorf("--vault-key-file: %s lies in the data folder, whose originals it is to protect: keep it elsewhere", c.VaultKeyFile)
+	}
+	f, err := os.Open(c.VaultKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("--vault-key-file: %w", err)
+	}
+	keys, err := blob.ParseKeys(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("--vault-key-file: %s: %w", c.VaultKeyFile, err)
+	}
+	return keys, nil
+}
+
+// inside reports whether the file lies in the folder or below it.
+func inside(folder, file string) bool {
+	rel, err := filepath.Rel(real(folder), real(file))
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// real is the absolute path without links, as far as it exists.
+func real(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
+	}
+	return path
+}
+
+// VaultKey makes a key for the vault.
+type VaultKey struct {
+	File string `arg:"" help:"File to write the key to. It must not exist."`
+}
+
+// Run writes the key, readable by its owner only, and prints its public name.
+func (v *VaultKey) Run(_ context.Context, stdout, _ io.Writer) error {
+	f, err := os.OpenFile(v.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	public, err := blob.NewKey(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "%s: a key for --vault-key-file. Its public name is %s\nKeep a copy where no disk failure reaches it: without it, the originals that it seals cannot be read by anybody.\n", v.File, public)
+	return err
+}
