@@ -3,7 +3,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT = mvdan.cc/gofumpt@v0.10.0
 
-.PHONY: build test race lint fuzz kill soak bench browser gozero peers proto ci
+.PHONY: build test race lint fuzz kill soak bench browser gozero peers pictures proto ci
 
 build: ## a static binary, ./casepress
 	CGO_ENABLED=0 go build -trimpath -tags nomsgpack -ldflags "-s -w -X main.version=$(VERSION)" -o casepress .
@@ -44,6 +44,9 @@ gozero: ## go-zero services on the broker; a module of its own, slow to compile
 
 peers: ## casepress beside JetStream and Redis in one run
 	cd interop/bench && go run .
+
+pictures: ## casepress beside libvips, ImageMagick, img2pdf and the naive way; gets its photos first
+	cd interop/pictures && go run . -fetch
 
 proto: ## regenerates broker/brokerpb; needs protoc, protoc-gen-go v1.36.12, protoc-gen-go-grpc v1.6.2
 	PATH="$$PATH:$$(go env GOPATH)/bin" protoc -I . --go_out=. --go_opt=paths=source_relative \
