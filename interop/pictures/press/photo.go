@@ -53,7 +53,7 @@ func warm(ctx context.Context, args []string) (any, error) {
 func workers(ctx context.Context, args []string) (any, error) {
 	first, inputs, n, err := split(args, 2)
 	if err != nil {
-		return nil, errors.New("workers N OUTDIR IN...")
+		return nil, errors.New("workers N OUTDIR IN…")
 	}
 	budget := picture.NewBudget(picture.DefaultBudget)
 	group, ctx := errgroup.WithContext(ctx)

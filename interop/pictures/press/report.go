@@ -33,7 +33,7 @@ type spans struct{ IntakeWall, IntakeCPU, Wall, CPU float64 }
 func caseReport(ctx context.Context, args []string) (any, error) {
 	first, inputs, n, err := split(args, 3)
 	if err != nil {
-		return nil, errors.New("case N DIR PDF IN...")
+		return nil, errors.New("case N DIR PDF IN…")
 	}
 	blobs, err := blob.Open(first[1], disk.OS)
 	if err != nil {
@@ -98,7 +98,7 @@ func keep(ctx context.Context, blobs *blob.Store, key blob.Key, name string) err
 func pdf(ctx context.Context, args []string) (any, error) {
 	first, inputs, n, err := split(args, 2)
 	if err != nil {
-		return nil, errors.New("pdf N PDF IN...")
+		return nil, errors.New("pdf N PDF IN…")
 	}
 	doc := report.Document{ID: "measured", PatientID: "P-1", ReceivedAt: received, SHA256: strings.Repeat("0", 64), Notes: notes}
 	for i, in := range inputs {
