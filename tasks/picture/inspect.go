@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"casepress/tasks/picture/heif"
 )
 
 // ErrNotImage says that the bytes begin like no picture format known here.
@@ -15,7 +17,7 @@ var ErrNotImage = errors.New("not a picture")
 // Format is a picture format, told by the leading bytes alone.
 type Format string
 
-// The formats that are recognised. The first three are decoded.
+// The formats that are recognised. All but AVIF are decoded.
 const (
 	FormatJPEG Format = "JPEG"
 	FormatPNG  Format = "PNG"
@@ -37,7 +39,8 @@ func (f Format) MediaType() string { return mediaTypes[f] }
 
 // Decodable reports whether [Process] can decode the format.
 func (f Format) Decodable() bool {
-	return f == FormatJPEG || f == FormatPNG || f == FormatGIF
+	_, ok := decoders[f]
+	return ok || f == FormatHEIC && heif.Available
 }
 
 // Info is what a picture's header says.
@@ -53,12 +56,25 @@ type Info struct {
 type header struct {
 	Info
 	orientation int     // as in EXIF, 1 to 8
+	length      int64   // JPEG: bytes in front of the first scan's data, or more
 	samples     float64 // JPEG: samples a pixel over all components, 3 for 4:4:4
 	progressive bool    // JPEG
 	converted   bool    // JPEG: CMYK or RGB, which the decoder copies once more
-	depth       int     // PNG: bytes a pixel once decoded
+	depth       int     // PNG, TIFF, BMP: bytes a pixel once decoded
 	paletted    bool    // PNG
 	interlaced  bool    // PNG
+	details
+}
+
+// details are what the rest of a file says about its picture; [Inspect] does not
+// look for them.
+type details struct {
+	profile []byte // ICC, nil if there is none
+	// pages is how many pictures the file has one after the other; 0 if there is one
+	// or if that was not looked for. It is not counted far beyond the second.
+	pages int
+	// frame is the first frame of an animated WebP, as a range of the file's bytes.
+	frame [2]int64
 }
 
 // maxHeader is how far [Inspect] reads for the frame header of a JPEG, which may
@@ -76,7 +92,8 @@ func Inspect(r io.Reader) (Info, error) {
 }
 
 func readHeader(r io.Reader) (header, error) {
-	br := bufio.NewReaderSize(io.LimitReader(r, maxHeader), 4096)
+	counter := &countingReader{r: io.LimitReader(r, maxHeader)}
+	br := bufio.NewReaderSize(counter, 4096)
 	head, err := br.Peek(32)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return header{}, fmt.Errorf("inspect picture: %w", err)
@@ -90,6 +107,7 @@ func readHeader(r io.Reader) (header, error) {
 	switch h.Format {
 	case FormatJPEG:
 		err = h.readJPEG(br)
+		h.length = counter.n
 	case FormatHEIC, FormatAVIF:
 		err = h.readHEIF(br)
 	default:
@@ -99,6 +117,18 @@ func readHeader(r io.Reader) (header, error) {
 		return header{}, fmt.Errorf("inspect picture: %w", err)
 	}
 	return h, nil
+}
+
+// countingReader counts what is read.
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // sniff returns the format that begins with these bytes, or "".

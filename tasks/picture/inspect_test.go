@@ -134,7 +134,7 @@ func FuzzProcess(f *testing.F) {
 			return
 		}
 		require.LessOrEqual(t, max(res.Full.Width, res.Full.Height), 16)
-		require.Equal(t, image.Rect(0, 0, res.Full.Width, res.Full.Height), decodeJPEG(t, res.Full.Data).Bounds())
-		require.Equal(t, image.Rect(0, 0, res.Thumb.Width, res.Thumb.Height), decodeJPEG(t, res.Thumb.Data).Bounds())
+		require.Equal(t, image.Rect(0, 0, res.Full.Width, res.Full.Height), decode(t, res.Full.Data).Bounds())
+		require.Equal(t, image.Rect(0, 0, res.Thumb.Width, res.Thumb.Height), decode(t, res.Thumb.Data).Bounds())
 	})
 }

@@ -60,9 +60,10 @@ func encodeGIF(t testing.TB, g *gif.GIF) []byte {
 	return buf.Bytes()
 }
 
-func decodeJPEG(t testing.TB, b []byte) image.Image {
+// decode decodes a finished picture, JPEG or PNG.
+func decode(t testing.TB, b []byte) image.Image {
 	t.Helper()
-	img, err := jpeg.Decode(bytes.NewReader(b))
+	img, _, err := image.Decode(bytes.NewReader(b))
 	require.NoError(t, err)
 	return img
 }
@@ -134,13 +135,19 @@ func near(t testing.TB, want color.Color, got color.Color, at string) {
 }
 
 // requireQuarters requires the four colours, in reading order, at the middles of
-// the quarters of a JPEG.
-func requireQuarters(t testing.TB, jpg []byte, want [4]color.NRGBA) {
+// the quarters of a finished picture.
+func requireQuarters(t testing.TB, made []byte, want [4]color.NRGBA) {
 	t.Helper()
-	img := decodeJPEG(t, jpg)
+	img := decode(t, made)
 	w, h := img.Bounds().Dx(), img.Bounds().Dy()
 	for i, c := range want {
 		x, y := w/4+i%2*w/2, h/4+i/2*h/2
 		near(t, c, img.At(x, y), [4]string{"top left", "top right", "bottom left", "bottom right"}[i])
 	}
+}
+
+// heic is the beginning of a HEIC file that claims a size.
+func heic(w, h uint32) []byte {
+	b := []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic\x00\x00\x01\x00meta\x00\x00\x00\x14ispe\x00\x00\x00\x00")
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, w), h)
 }

@@ -1,9 +1,12 @@
 // Package picture keeps what turns the bytes of a photo, in whatever format a
 // phone or a site sends it, into an upright, bounded, compressed and private
-// JPEG and its thumbnail. It never trusts a file: sizes are read from the header
+// picture and its thumbnail. It never trusts a file: sizes are read from the header
 // before a pixel is decoded, every decode reserves its memory first, and no
 // input, however broken, ends the process. It never copies metadata into what it
 // makes: no EXIF, no position, no colour profile, no embedded thumbnail.
+//
+// JPEG goes its own way on planes, at a fraction of the usual cost; HEIC and lossy
+// WebP join it there once they are decoded; everything else is scaled by imaging.
 //
 // What a caller gets on trouble is either a [*Problem], which is about the
 // picture and will not go away by trying again, or any other error, which is
@@ -12,10 +15,7 @@ package picture
 
 import (
 	"context"
-	"fmt"
-	"image"
 	"io"
-	"runtime"
 )
 
 // Options are the limits and sizes of [Process]. Zero fields take the values of
@@ -28,16 +28,19 @@ type Options struct {
 	ThumbSide int
 	// Quality is the JPEG quality of both, 1 to 100.
 	Quality int
-	// MaxPixels is the largest width times height that is decoded.
+	// MaxPixels is the largest width times height that is decoded. HEIC is decoded
+	// to 25 megapixels at most.
 	MaxPixels int64
 	// MaxSourceSide is the longest side that is decoded, in pixels.
 	MaxSourceSide int
+	// MaxBytes is the largest file that is decoded.
+	MaxBytes int64
 }
 
 // DefaultOptions returns 1600 px at quality 80, a thumbnail of 320 px, and at
-// most 50 megapixels of at most 20,000 px a side.
+// most 50 megapixels of at most 20,000 px a side in a file of at most 100 MiB.
 func DefaultOptions() Options {
-	return Options{MaxSide: 1600, ThumbSide: 320, Quality: 80, MaxPixels: 50_000_000, MaxSourceSide: 20_000}
+	return Options{MaxSide: 1600, ThumbSide: 320, Quality: 80, MaxPixels: 50_000_000, MaxSourceSide: 20_000, MaxBytes: 100 << 20}
 }
 
 func (o Options) orDefault() Options {
@@ -50,102 +53,61 @@ func (o Options) orDefault() Options {
 			*f.value = *f.def
 		}
 	}
-	if o.MaxPixels <= 0 {
-		o.MaxPixels = d.MaxPixels
+	for _, f := range []struct{ value, def *int64 }{{&o.MaxPixels, &d.MaxPixels}, {&o.MaxBytes, &d.MaxBytes}} {
+		if *f.value <= 0 {
+			*f.value = *f.def
+		}
 	}
 	return o
 }
 
-// JPEG is one encoded picture: baseline, 4:2:0, without any metadata.
-type JPEG struct {
+// Encoded is one finished picture, without any metadata.
+type Encoded struct {
 	Data          []byte
 	Width, Height int // pixels, upright
+	// Format is FormatJPEG or, for drawings and screenshots, FormatPNG: 8 bits, RGB
+	// or grey, opaque, not interlaced.
+	Format Format
 }
 
 // Result is what [Process] made of a picture.
 type Result struct {
-	Full, Thumb JPEG
+	// Full is at most Options.MaxSide on its longer side, Thumb at most
+	// Options.ThumbSide and always JPEG.
+	Full, Thumb Encoded
 	// Source is what the header of the original says, before orientation. It is set
 	// with a [Problem] too, as far as it is known.
 	Source Info
+	// Damage is one sentence if only a part of the picture could be read; "" if it
+	// is whole.
+	Damage string
+	// Notes are what somebody who looks at the picture must know: that it is
+	// damaged, that it is the first of several pages, that its colours may be off.
+	Notes []*Problem
+	// Removed are the names of the tags that the original has and the result has
+	// not, sorted; never a value.
+	Removed []string
+	// CapturedAt is when the camera says that it took the picture, RFC 3339, without
+	// a zone if it tells none; "" if it does not say.
+	CapturedAt string
 }
 
-// largeDecode is the reservation from which on memory is collected at once: about
-// that of a 12-megapixel photo.
-const largeDecode = 48 << 20
-
 // Process decodes the size bytes of src and returns the picture upright, over
-// white where it was transparent, no larger than o.MaxSide, and its thumbnail.
-// The same bytes and options give the same result. Of an animation it takes the
-// first frame.
+// white where it was transparent, in sRGB, no larger than o.MaxSide, and its
+// thumbnail. The same bytes and options give the same result. Of an animation it
+// takes the first frame, of several pages the first.
 //
 // It waits until budget has room for the decode; a nil budget has no bound. The
-// context ends that wait and any reading of src; between two steps it is checked
-// too, so that a cancelled call returns within one step (at most a second at 50
-// megapixels).
+// context ends that wait and the work: within 100 ms for JPEG and HEIC (the first
+// HEIC of a process compiles its decoder for about a second), within one step, at
+// most about a second at 50 megapixels, for other formats.
 //
 // The error is a [*Problem] if the picture is at fault.
 func Process(ctx context.Context, src io.ReaderAt, size int64, budget *Budget, o Options) (Result, error) {
-	o = o.orDefault()
-	r := &source{ctx: ctx, r: src, size: size}
-	h, err := r.header()
-	if err != nil {
-		return Result{}, err
+	j := &job{
+		source:  source{ctx: ctx, r: src, size: size},
+		options: o.orDefault(), budget: budget,
 	}
-	res := Result{Source: h.Info}
-	if err := checkBounds(h, o); err != nil {
-		return res, err
-	}
-	cost := h.cost(o)
-	release, err := budget.Acquire(ctx, cost)
-	if err != nil {
-		return res, err
-	}
-	defer func() {
-		if cost >= largeDecode {
-			// Else the pixels would stand as garbage until the heap had doubled, and
-			// what the budget says is free would not be.
-			runtime.GC()
-		}
-		release()
-	}()
-	full, err := r.pixels(h, o)
-	if err != nil {
-		return res, err
-	}
-	if res.Full, err = encode(full, o.Quality); err != nil {
-		return res, err
-	}
-	res.Thumb, err = encode(fit(full, o.ThumbSide), o.Quality)
-	return res, err
-}
-
-// pixels returns the picture upright, opaque and no larger than o.MaxSide.
-func (s *source) pixels(h header, o Options) (*image.NRGBA, error) {
-	img, err := s.decode(h)
-	if err != nil {
-		return nil, err
-	}
-	full, err := safely(func() (*image.NRGBA, error) {
-		return overWhite(orient(fit(img, o.MaxSide), h.orientation)), nil
-	})
-	if s.ctx.Err() != nil {
-		return nil, fmt.Errorf("compress picture: %w", context.Cause(s.ctx))
-	}
-	return full, err
-}
-
-// checkBounds refuses, from the header alone, what must not be decoded.
-func checkBounds(h header, o Options) error {
-	if !h.Format.Decodable() {
-		return problem(CodeUnsupported, "The picture is in %s format, which cannot be shown yet; the original is kept.", h.Format)
-	}
-	if h.Width <= 0 || h.Height <= 0 {
-		return problem(CodeUndecodable, "The picture's header is damaged: it does not say how large the picture is.")
-	}
-	if max(h.Width, h.Height) > o.MaxSourceSide || int64(h.Width)*int64(h.Height) > o.MaxPixels {
-		return problem(CodeTooLarge, "The picture is %d × %d pixels; at most %d megapixels and %d pixels a side are decoded.",
-			h.Width, h.Height, o.MaxPixels/1_000_000, o.MaxSourceSide)
-	}
-	return nil
+	err := j.run()
+	return j.result, err
 }

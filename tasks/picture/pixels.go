@@ -1,12 +1,10 @@
 package picture
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
 )
 
 // settle returns img as a type that the resizer reads without ever panicking: it
@@ -22,11 +20,28 @@ func settle(img image.Image, canvas image.Rectangle) (image.Image, error) {
 	if img.Bounds() != canvas {
 		return nil, fmt.Errorf("decoded %v, header said %v", img.Bounds(), canvas)
 	}
-	switch img.(type) {
+	switch img := img.(type) {
+	case *image.NYCbCrA: // WebP alone decodes to it
+		expandRange(&img.YCbCr)
+		return flatten(img), nil
 	case *image.NRGBA, *image.NRGBA64, *image.RGBA, *image.RGBA64, *image.Gray, *image.Gray16, *image.YCbCr, *image.CMYK:
 		return img, nil
 	}
 	return nil, fmt.Errorf("unexpected pixels %T", img)
+}
+
+// flatten returns the pixels of a picture in planes with transparency.
+func flatten(img *image.NYCbCrA) *image.NRGBA {
+	dst := image.NewNRGBA(img.Rect)
+	for y := range img.Rect.Dy() {
+		row := dst.Pix[y*dst.Stride:]
+		for x := range img.Rect.Dx() {
+			c := img.NYCbCrAAt(x, y)
+			r, g, b := color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
+			row[4*x], row[4*x+1], row[4*x+2], row[4*x+3] = r, g, b, c.A
+		}
+	}
+	return dst
 }
 
 // unpalette draws p onto a transparent canvas. An index beyond the palette, which
@@ -62,17 +77,4 @@ func overWhite(img *image.NRGBA) *image.NRGBA {
 		img.Pix[i+3] = 255
 	}
 	return img
-}
-
-// encode writes an opaque picture as JPEG. The standard encoder writes no segment
-// beyond the ones decoding needs.
-func encode(img *image.NRGBA, quality int) (JPEG, error) {
-	// Opaque pixels are the same bytes in both types, and only for RGBA has the
-	// encoder a fast way.
-	rgba := &image.RGBA{Pix: img.Pix, Stride: img.Stride, Rect: img.Rect}
-	var buf bytes.Buffer
-	if err := jpeg.Encode(&buf, rgba, &jpeg.Options{Quality: quality}); err != nil {
-		return JPEG{}, fmt.Errorf("encode picture: %w", err)
-	}
-	return JPEG{Data: buf.Bytes(), Width: img.Rect.Dx(), Height: img.Rect.Dy()}, nil
 }

@@ -6,19 +6,33 @@ import "fmt"
 const (
 	// CodeUndecodable: truncated, damaged or not what its header says.
 	CodeUndecodable = "image-undecodable"
-	// CodeTooLarge: more pixels, or a longer side, than is decoded.
+	// CodeTooLarge: more pixels or bytes, or a longer side, than is decoded.
 	CodeTooLarge = "image-too-large"
-	// CodeUnsupported: a known picture format without a decoder here.
+	// CodeUnsupported: a known picture format, or a kind of it, without a decoder
+	// here.
 	CodeUnsupported = "image-format-unsupported"
 	// CodeNotImage: no picture format that is known here.
 	CodeNotImage = "image-format-unknown"
 )
 
-// Problem says why a picture cannot be shown. Trying again does not help.
+// The codes of the notes in a [Result], whose picture is shown all the same.
+const (
+	// CodeDamaged: a part of the picture could not be read.
+	CodeDamaged = "image-damaged"
+	// CodeFirstPage: the file has more pages.
+	CodeFirstPage = "image-first-page"
+	// CodeFirstFrame: the file is an animation.
+	CodeFirstFrame = "image-first-frame"
+	// CodeColours: the colour profile could not be applied.
+	CodeColours = "image-colours-unconverted"
+)
+
+// Problem says why a picture cannot be shown, or what must be known of one that is.
+// Trying again does not help.
 type Problem struct {
 	// Code is stable and machine-readable.
 	Code string
-	// Detail is one English sentence for people.
+	// Detail is English for people.
 	Detail string
 	// Err is what the decoder said, if it said anything.
 	Err error
