@@ -96,11 +96,20 @@ func (c *change) complete(id string, attempt int, finished time.Time, done, tota
 
 func (c *change) completeImages(id string, images []tasks.ImageResult) error {
 	const update = `UPDATE case_report_images
-		SET full_sha256 = $1, full_bytes = $2, thumb_sha256 = $3, thumb_bytes = $4, width = $5, height = $6
-		WHERE report_id = $7 AND n = $8`
+		SET full_sha256 = $1, full_bytes = $2, thumb_sha256 = $3, thumb_bytes = $4, width = $5, height = $6,
+			full_media_type = $7, source_width = $8, source_height = $9, taken_at = $10, removed = $11, damaged = $12
+		WHERE report_id = $13 AND n = $14`
 	for i, img := range images {
-		n, err := c.affects(update, img.Full.SHA256, img.Full.Bytes, img.Thumb.SHA256, img.Thumb.Bytes,
-			img.Width, img.Height, id, i+1)
+		removed, err := json.Marshal(append([]string{}, img.Removed...))
+		if err != nil {
+			return err
+		}
+		damaged := 0
+		if img.Damaged {
+			damaged = 1
+		}
+		n, err := c.affects(update, img.Full.SHA256, img.Full.Bytes, img.Thumb.SHA256, img.Thumb.Bytes, img.Width, img.Height,
+			img.MediaType, img.SourceWidth, img.SourceHeight, img.CapturedAt, string(removed), damaged, id, i+1)
 		if err != nil {
 			return err
 		}

@@ -141,7 +141,8 @@ func result(r tasks.CaseReport) tasks.Result {
 		res.Images = append(res.Images, tasks.ImageResult{
 			Full:  tasks.Output{SHA256: fmt.Sprintf("%064x", 100+i), Bytes: 5000},
 			Thumb: tasks.Output{SHA256: fmt.Sprintf("%064x", 200+i), Bytes: 500},
-			Width: 1600, Height: 1200,
+			Width: 1600, Height: 1200, MediaType: "image/png", SourceWidth: 4032, SourceHeight: 3024,
+			CapturedAt: "2026-11-21T12:00:00+08:00", Removed: []string{"GPSLatitude", "Model"}, Damaged: i == 1,
 		})
 	}
 	return res

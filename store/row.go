@@ -78,7 +78,8 @@ func scanReport(rows *sql.Rows) (Row, error) {
 }
 
 const imageColumns = `report_id, image_id, sha256, bytes, media_type, name,
-	full_sha256, full_bytes, thumb_sha256, thumb_bytes, width, height`
+	full_sha256, full_bytes, thumb_sha256, thumb_bytes, width, height,
+	full_media_type, source_width, source_height, taken_at, removed, damaged`
 
 // imageRow is one image of a report and what became of it.
 type imageRow struct {
@@ -89,10 +90,21 @@ type imageRow struct {
 
 func scanImage(rows *sql.Rows) (imageRow, error) {
 	var r imageRow
+	var removed string
 	err := rows.Scan(&r.reportID, &r.image.ImageID, &r.image.SHA256, &r.image.Bytes, &r.image.MediaType, &r.image.Name,
 		&r.result.Full.SHA256, &r.result.Full.Bytes, &r.result.Thumb.SHA256, &r.result.Thumb.Bytes,
-		&r.result.Width, &r.result.Height)
-	return r, err
+		&r.result.Width, &r.result.Height,
+		&r.result.MediaType, &r.result.SourceWidth, &r.result.SourceHeight, &r.result.CapturedAt, &removed, &r.result.Damaged)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal([]byte(removed), &r.result.Removed); err != nil {
+		return r, fmt.Errorf("removed tags of an image of report %s: %w", r.reportID, err)
+	}
+	if len(r.result.Removed) == 0 {
+		r.result.Removed = nil
+	}
+	return r, nil
 }
 
 // add appends the next image. The images of a report never change, and their

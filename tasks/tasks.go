@@ -41,12 +41,28 @@ type Output struct {
 }
 
 // ImageResult is what became of one image. Full and Thumb are zero when it could
-// not be decoded; the original is kept in any case.
+// not be decoded.
 type ImageResult struct {
 	Full   Output `json:"full"`
 	Thumb  Output `json:"thumb"`
 	Width  int    `json:"width"` // of Full, in pixels
 	Height int    `json:"height"`
+	// MediaType is that of Full, image/jpeg or image/png; Thumb is always a JPEG.
+	// Results of earlier versions have none and mean image/jpeg.
+	MediaType string `json:"mediaType,omitempty"`
+	// SourceWidth and SourceHeight are the original's pixels before it was turned
+	// upright, 0 if its header does not say.
+	SourceWidth  int `json:"sourceWidth,omitempty"`
+	SourceHeight int `json:"sourceHeight,omitempty"`
+	// CapturedAt is when the camera says that it took the picture: RFC 3339, without
+	// a zone if it tells none, and empty if it does not say. Where is never kept.
+	CapturedAt string `json:"capturedAt,omitempty"`
+	// Removed are the names of the metadata that the original has and Full has not,
+	// sorted; never a value.
+	Removed []string `json:"removed,omitempty"`
+	// Damaged says that Full shows what could be read of a damaged original; a
+	// [Problem] says more.
+	Damaged bool `json:"damaged,omitempty"`
 }
 
 // Document is the rendered PDF.
