@@ -37,7 +37,7 @@ const (
 	// TopicImages holds images put ahead of the report that names them.
 	TopicImages = "images"
 	// TopicCompletions holds what came of reports whose originals may be dropped.
-	TopicCompletions = "completions"
+	TopicCompletions = "case-report-completions"
 	// TopicUpdates holds a patient-data-update event for every finished report.
 	TopicUpdates = "patient-data-update"
 )

@@ -26,12 +26,12 @@ func (d *Dispatcher) releaseOriginals(ctx context.Context, row store.Row) error 
 	if len(released) == 0 {
 		return nil
 	}
-	if err := d.resultsAreThere(row); err != nil {
-		return err
+	err := d.resultsAreThere(row)
+	if err == nil {
+		err = d.recordCompletion(ctx, row, released)
 	}
-	err := d.recordCompletion(ctx, row, released)
-	if errors.Is(err, broker.ErrInvalid) {
-		d.cfg.Logger.Error("the originals of a report are kept: its completion does not fit into the log", "report", row.ID, "err", err)
+	if errors.Is(err, errNoResult) || errors.Is(err, broker.ErrInvalid) {
+		d.cfg.Logger.Error("the originals of a report are kept", "report", row.ID, "err", err)
 		return nil
 	}
 	if err != nil {
@@ -55,22 +55,24 @@ func released(row store.Row) (images []int) {
 	return images
 }
 
+var errNoResult = errors.New("a picture or the PDF is not where the row says")
+
 // resultsAreThere returns an error unless every picture and the PDF are in the
 // store, whatever the row says.
 func (d *Dispatcher) resultsAreThere(row store.Row) error {
 	outputs := []tasks.Output{row.Result.Report.Output}
 	for _, made := range row.Result.Images {
 		if made.Full.SHA256 != "" {
-			outputs = append(outputs, made.Full, made.Thumb)
+			outputs = append(outputs, made.Full, made.Thumb) // neither comes without the other
 		}
 	}
 	for _, o := range outputs {
 		there, err := d.cfg.Drop.Has(blob.Key(o.SHA256), o.Bytes)
-		if err == nil && !there {
-			err = fmt.Errorf("%q is not stored", o.SHA256)
-		}
 		if err != nil {
-			return fmt.Errorf("originals are kept: results of report %s: %w", row.ID, err)
+			return err
+		}
+		if !there {
+			return fmt.Errorf("%w: %q", errNoResult, o.SHA256)
 		}
 	}
 	return nil
