@@ -82,6 +82,9 @@ func (d *decoder) runProgressive() error {
 			break
 		}
 	}
+	if s.run > 0 && !s.over {
+		d.damage.places++ // a run beyond the last block
+	}
 	for _, m := range s.members {
 		d.coeffs[m.index].seen = d.coeffs[m.index].seen || s.from == 0
 	}

@@ -63,7 +63,7 @@ func (r *bitReader) first(b *band) (run int) {
 		if value != 0 {
 			nonzero |= 1 << k
 			if to := int(b.places.to[k]); to < len(b.values) {
-				b.values[to] = value << b.low
+				b.values[to] = clamp16(int32(value) << b.low)
 			}
 		}
 	}
@@ -134,7 +134,7 @@ func (r *bitReader) refineTo(b *band, k, skip int, value int16) int {
 	if value != 0 {
 		*b.nonzero |= 1 << at
 		if to := int(b.places.to[at]); to < len(b.values) {
-			b.values[to] = value << b.low
+			b.values[to] = clamp16(int32(value) << b.low)
 		}
 	}
 	return at + 1

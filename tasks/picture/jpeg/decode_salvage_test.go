@@ -1,0 +1,213 @@
+package jpeg_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/tasks/picture/jpeg"
+	"casepress/tasks/picture/planar"
+)
+
+// TestDecodeCutShort cuts a file at every byte: it gives a picture with damage, or the
+// error, and the upper rows are right whenever there is a sequential picture.
+func TestDecodeCutShort(t *testing.T) {
+	for _, name := range []string{"420", "420-progressive", "420-restart", "grey", "420-alone"} {
+		t.Run(name, func(t *testing.T) {
+			data := small(t, name)
+			pictures := 0
+			for n := range len(data) - 2 { // without the end marker
+				m, damage, err := jpeg.Decode(t.Context(), data[:n], 1+n%2)
+				if err != nil {
+					require.ErrorIs(t, err, jpeg.ErrFormat)
+					continue
+				}
+				pictures++
+				if n < len(data)-8 { // the last byte may be padding
+					require.Error(t, damage, "%d of %d bytes", n, len(data))
+				}
+				m.Release()
+			}
+			require.Greater(t, pictures, len(data)/3)
+		})
+	}
+}
+
+func TestDecodeKeepsTheUpperRows(t *testing.T) {
+	data := picture(t, 320, 320, 2, 2)
+	whole := decoded(t, data, 1)
+	m, damage, err := jpeg.Decode(t.Context(), data[:len(data)*2/3], 1)
+	require.NoError(t, err)
+	defer m.Release()
+	require.EqualError(t, damage, "the data end after 65 % of the picture")
+	for i := range m.Planes {
+		rows := m.Planes[i].Height / 2
+		upper, want := m.Planes[i], whole.Planes[i]
+		upper.Height, want.Height = rows, rows
+		require.Zero(t, furthest(t, []planar.Plane{upper}, []planar.Plane{want}))
+		require.Equal(t, byte(128), m.Planes[i].Pix[(m.Planes[i].Height-1)*m.Planes[i].Stride])
+	}
+}
+
+// TestDecodeAltered alters bytes anywhere. Nothing is asked but an answer.
+func TestDecodeAltered(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, name := range smallNames(t) {
+		data := small(t, name)
+		for range 200 {
+			altered := bytes.Clone(data)
+			for range 1 + r.IntN(6) {
+				altered[r.IntN(len(data))] = byte(r.Uint32())
+			}
+			h, err := jpeg.ReadHeader(altered)
+			if err != nil || h.Cost(1) > 64<<20 {
+				continue
+			}
+			m, _, err := jpeg.Decode(t.Context(), altered, denominators[r.IntN(4)])
+			if err == nil {
+				m.Release()
+			}
+		}
+	}
+}
+
+// intervals finds the data after each restart marker.
+func intervals(data []byte) (at []int) {
+	for i := range data[:len(data)-1] {
+		if data[i] == 0xff && data[i+1] >= 0xd0 && data[i+1] <= 0xd7 {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+// TestDecodeResumesAtRestarts loses parts of a file with a restart marker after each
+// MCU of 16 x 16, and all but what was lost must be there.
+func TestDecodeResumesAtRestarts(t *testing.T) {
+	data := small(t, "420-restart")
+	whole := decoded(t, data, 1)
+	at := intervals(data)
+	require.Len(t, at, 11)
+	for _, c := range []struct {
+		name string
+		data []byte
+		lost []int // MCUs
+	}{
+		{"an interval cut short", slices.Concat(data[:at[2]-8], data[at[2]:]), []int{2}},
+		{"an interval gone", slices.Concat(data[:at[3]], data[at[4]:]), []int{4}},
+		{"three intervals gone", slices.Concat(data[:at[3]], data[at[6]:]), []int{4, 5, 6}},
+		{"a marker gone", slices.Concat(data[:at[4]], data[at[4]+2:]), []int{4, 5}},
+		{"an older marker again", slices.Concat(data[:at[4]], data[at[2]:at[2]+2], data[at[4]:]), nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, damage, err := jpeg.Decode(t.Context(), c.data, 1)
+			require.NoError(t, err)
+			require.Error(t, damage)
+			defer m.Release()
+			require.Subset(t, c.lost, differingMCUs(m.Planes[0], whole.Planes[0]))
+		})
+	}
+}
+
+func differingMCUs(a, b planar.Plane) (mcus []int) {
+	across := (a.Width + 15) / 16
+	for y := range a.Height {
+		for x := range a.Width {
+			if n := y/16*across + x/16; a.Pix[y*a.Stride+x] != b.Pix[y*b.Stride+x] && !slices.Contains(mcus, n) {
+				mcus = append(mcus, n)
+			}
+		}
+	}
+	return mcus
+}
+
+// dht writes a table of Huffman codes.
+func dht(id byte, counts [16]byte) []byte {
+	n := 0
+	for _, c := range counts {
+		n += int(c)
+	}
+	return segment(0xc4, slices.Concat([]byte{id}, counts[:], make([]byte, n))...)
+}
+
+func TestDecodeHostile(t *testing.T) {
+	data := small(t, "420-progressive")
+	scan := bytes.Index(data, []byte{0xff, 0xda})
+	body := bytes.Clone(data[:len(data)-2])
+	ac := slices.Concat(dht(0x10, [16]byte{1}), segment(0xda, 1, 1, 0, 1, 63, 0), []byte{0})
+	for _, c := range []struct {
+		name string
+		data []byte
+		err  error
+	}{
+		{"no tables", slices.Concat(data[:2], data[bytes.Index(data, []byte{0xff, 0xc2}):bytes.Index(data, []byte{0xff, 0xc4})], data[scan:]), jpeg.ErrFormat},
+		{"too many codes of a length", insert(small(t, "420"), dht(0, [16]byte{3})), nil},
+		{"more than 256 codes", insert(small(t, "420"), dht(0, [16]byte{15: 255, 14: 255})), jpeg.ErrFormat},
+		{"thousands of scans", append(body, bytes.Repeat(ac, 20_000)...), nil},
+		{"thousands of tables", insert(data, bytes.Repeat(dht(0x13, [16]byte{7: 200}), 50_000)), nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			start := time.Now()
+			m, damage, err := jpeg.Decode(t.Context(), c.data, 1)
+			require.ErrorIs(t, err, c.err)
+			if err == nil && damage == nil {
+				require.NotContains(t, c.name, "scans")
+			}
+			if m != nil {
+				m.Release()
+			}
+			require.Less(t, time.Since(start), 2*time.Second)
+		})
+	}
+}
+
+func TestReadHeaderSetsNothingAside(t *testing.T) {
+	data := bytes.Clone(small(t, "420"))
+	binary.BigEndian.PutUint32(frameAt(t, data)[1:], 65500<<16|65500)
+	h, err := jpeg.ReadHeader(data)
+	require.NoError(t, err)
+	require.Greater(t, h.Cost(1), int64(6)<<30)
+	require.Less(t, testing.AllocsPerRun(10, func() { _, _ = jpeg.ReadHeader(data) }), 5.0)
+}
+
+func TestDecodeEndsWithItsContext(t *testing.T) {
+	stop := errors.New("stop")
+	for _, name := range []string{"420", "420-progressive"} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(stop)
+		_, _, err := jpeg.Decode(ctx, small(t, name), 1)
+		require.ErrorIs(t, err, stop)
+	}
+}
+
+// TestDecodeEndsSoon cancels while a large picture is being decoded.
+func TestDecodeEndsSoon(t *testing.T) {
+	for _, name := range []string{"02_note10_12mp_o6.jpg", "08_progressive_12mp.jpg"} {
+		data := photo(t, name)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		start := time.Now()
+		_, _, err := jpeg.Decode(ctx, data, 1)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Less(t, time.Since(start), time.Second)
+	}
+}
+
+func TestDecodeSalvagesPhotos(t *testing.T) {
+	for name, want := range map[string]string{
+		"90_truncated.jpg": "the data end after ", "91_bitflips.jpg": "the data ",
+	} {
+		m, damage, err := jpeg.Decode(t.Context(), photo(t, name), 2)
+		require.NoError(t, err)
+		require.ErrorContains(t, damage, want)
+		t.Log(name, damage)
+		m.Release()
+	}
+}

@@ -1,0 +1,148 @@
+package jpeg_test
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/tasks/picture/jpeg"
+	"casepress/tasks/picture/planar"
+)
+
+var denominators = []int{1, 2, 4, 8}
+
+func small(tb testing.TB, name string) []byte {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name+".jpg"))
+	require.NoError(tb, err)
+	return data
+}
+
+func smallNames(tb testing.TB) (names []string) {
+	tb.Helper()
+	files, err := filepath.Glob("testdata/*.jpg")
+	require.NoError(tb, err)
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), ".jpg"))
+	}
+	require.NotEmpty(tb, names)
+	return names
+}
+
+func TestDecodeAsStd(t *testing.T) {
+	for _, name := range smallNames(t) {
+		if strings.Contains(name, "restart") && strings.Contains(name, "-a") {
+			continue // image/jpeg counts blocks of scans of one component in its own way
+		}
+		t.Run(name, func(t *testing.T) {
+			data := small(t, name)
+			require.LessOrEqual(t, furthest(t, decoded(t, data, 1).Planes, stdSamples(t, data)), 1)
+		})
+	}
+}
+
+func TestDecodeLosslessVariants(t *testing.T) {
+	for _, name := range smallNames(t) {
+		root, _, variant := strings.Cut(name, "-")
+		if !variant {
+			continue
+		}
+		for _, d := range denominators {
+			t.Run(fmt.Sprint(name, " by ", d), func(t *testing.T) {
+				require.Zero(t, furthest(t, decoded(t, small(t, root), d).Planes, decoded(t, small(t, name), d).Planes))
+			})
+		}
+	}
+}
+
+// TestDecodeSizes tries sizes around those of blocks and MCUs in every sampling.
+func TestDecodeSizes(t *testing.T) {
+	samplings := [][2]int{{0, 0}, {1, 1}, {2, 1}, {1, 2}, {2, 2}, {4, 1}, {4, 2}}
+	for _, size := range [][2]int{{1, 1}, {2, 3}, {7, 9}, {8, 8}, {9, 7}, {16, 15}, {17, 33}, {33, 64}, {65, 31}, {500, 1}, {1, 300}} {
+		for _, s := range samplings {
+			t.Run(fmt.Sprint(size, s), func(t *testing.T) {
+				data := picture(t, size[0], size[1], s[0], s[1])
+				require.LessOrEqual(t, furthest(t, decoded(t, data, 1).Planes, stdSamples(t, data)), 1)
+				for _, d := range denominators {
+					checkShape(t, decoded(t, data, d), size[0], size[1], s, d)
+				}
+			})
+		}
+	}
+}
+
+func checkShape(t *testing.T, m *planar.Image, width, height int, sampling [2]int, d int) {
+	t.Helper()
+	w, h := (width+d-1)/d, (height+d-1)/d
+	require.Equal(t, [2]int{w, h}, [2]int{m.Width, m.Height})
+	x, y := m.Chroma()
+	require.Equal(t, sampling, [2]int{x, y})
+	for i, p := range m.Planes {
+		pw, ph := w, h
+		if i > 0 {
+			pw, ph = (w+x-1)/x, (h+y-1)/y
+		}
+		require.Equal(t, [2]int{pw, ph}, [2]int{p.Width, p.Height})
+	}
+}
+
+// picture encodes gentle waves, which survive reduction.
+func picture(tb testing.TB, width, height, x, y int) []byte {
+	tb.Helper()
+	m := planar.New(width, height, x, y)
+	defer m.Release()
+	for i, p := range m.Planes {
+		for row := range p.Height {
+			for col := range p.Width {
+				v := 128 + 60*math.Sin(float64(col)/11+float64(i)) + 50*math.Cos(float64(row)/9-float64(i))
+				p.Pix[row*p.Stride+col] = byte(v)
+			}
+		}
+	}
+	data, err := jpeg.AppendEncode(tb.Context(), nil, m, 90)
+	require.NoError(tb, err)
+	return data
+}
+
+// TestDecodeReduced holds the reduced planes against averages of the whole ones, from
+// which they may differ little in a picture of gentle waves.
+func TestDecodeReduced(t *testing.T) {
+	data := picture(t, 128, 96, 2, 2)
+	whole := decoded(t, data, 1)
+	for _, d := range denominators[1:] {
+		m := decoded(t, data, d)
+		for i, p := range m.Planes {
+			var sum float64
+			for y := range p.Height {
+				for x := range p.Width {
+					diff := float64(p.Pix[y*p.Stride+x]) - average(whole.Planes[i], x*d, y*d, d)
+					sum += diff * diff
+				}
+			}
+			require.Less(t, math.Sqrt(sum/float64(p.Width*p.Height)), 2.0, "by %d, plane %d", d, i)
+		}
+	}
+}
+
+func average(p planar.Plane, left, top, n int) (v float64) {
+	for y := range n {
+		for x := range n {
+			v += float64(p.Pix[(top+y)*p.Stride+left+x])
+		}
+	}
+	return v / float64(n*n)
+}
+
+func TestDecodeIsDeterministic(t *testing.T) {
+	data := small(t, "420-progressive")
+	first := decoded(t, data, 2)
+	for _, name := range []string{"444", "420-restart", "fine-progressive"} { // leave other states in the pool
+		decoded(t, small(t, name), 1)
+	}
+	require.Zero(t, furthest(t, first.Planes, decoded(t, data, 2).Planes))
+}
