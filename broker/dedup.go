@@ -12,14 +12,15 @@ type dedup struct {
 	window int64 // microseconds
 	max    int
 
-	mu      sync.Mutex
-	offsets map[string]uint64
-	order   []seen // oldest first, from head on
-	head    int
+	mu     sync.Mutex
+	places map[string]uint64 // of each ID in order, counted from the first that ever was
+	order  []seen            // oldest first, from head on
+	head   int
+	begin  uint64 // place of order[0]
 }
 
 type seen struct {
-	id     string
+	id     string // empty once a later message has the same
 	offset uint64
 	at     int64 // microseconds
 }
@@ -27,7 +28,7 @@ type seen struct {
 // openDedup reads the IDs of the window from the tail of the topic's log.
 func openDedup(t *topic) (*dedup, error) {
 	o := t.broker.opts
-	d := &dedup{window: o.DedupWindow.Microseconds(), max: o.DedupMessages, offsets: make(map[string]uint64)}
+	d := &dedup{window: o.DedupWindow.Microseconds(), max: o.DedupMessages, places: make(map[string]uint64)}
 	if d.window <= 0 {
 		return d, nil
 	}
@@ -58,67 +59,87 @@ func openDedup(t *topic) (*dedup, error) {
 	}
 }
 
-// unplaced stands for the offset of a message that is just being appended.
-const unplaced = math.MaxUint64
+const (
+	unplaced = math.MaxUint64 // stands for the offset of a message that is just being appended
+	nowhere  = math.MaxUint64 // the place of a message without an ID
+)
 
-// claim returns the offset of the message with that ID, or notes that it is about to be appended: then comes
-// remember or unclaim, under the same lock. The caller holds mu.
-func (d *dedup) claim(id string) (offset uint64, known bool) {
+// claim returns the place of the message with that ID, or makes one for it: then comes settle or unclaim, under the
+// same lock. The caller holds mu.
+func (d *dedup) claim(id string, now int64) (place uint64, known bool) {
 	if id == "" {
-		return 0, false
+		return nowhere, false
 	}
-	if offset, known = d.offsets[id]; !known {
-		d.offsets[id] = unplaced
+	if place, known = d.places[id]; !known {
+		place = d.begin + uint64(len(d.order))
+		d.places[id] = place
+		d.order = append(d.order, seen{id, unplaced, now})
 	}
-	return offset, known
+	return place, known
 }
 
-// tell sets the offset of each message after claim, if offsets is not nil: the new ones begin at next. The caller
-// holds mu.
-func (d *dedup) tell(msgs []Message, offsets []uint64, next uint64) {
-	for i := range offsets {
-		offset, named := d.offsets[msgs[i].ID]
-		if !named || offset == unplaced {
-			offset = next
+// offset returns what is known of a place: unplaced if it was only claimed. The caller holds mu.
+func (d *dedup) offset(place uint64) uint64 { return d.order[place-d.begin].offset }
+
+// settle gives the messages that were claimed their offsets: those that are new begin at next. It sets the offset of
+// each if offsets is not nil. The caller holds mu.
+func (d *dedup) settle(places, offsets []uint64, next uint64) {
+	for i, place := range places {
+		offset := next
+		if place != nowhere {
+			s := &d.order[place-d.begin]
+			if s.offset == unplaced {
+				s.offset = next
+			}
+			offset = s.offset
+		}
+		if offset == next {
 			next++
 		}
-		if named {
-			d.offsets[msgs[i].ID] = offset
+		if offsets != nil {
+			offsets[i] = offset
 		}
-		offsets[i] = offset
 	}
 }
 
-func (d *dedup) unclaim(ids []string) {
-	for _, id := range ids {
-		delete(d.offsets, id)
+// unclaim takes back what was claimed and not settled. The caller holds mu.
+func (d *dedup) unclaim() {
+	for last := len(d.order) - 1; last >= d.head && d.order[last].offset == unplaced; last-- {
+		delete(d.places, d.order[last].id)
+		d.order[last] = seen{}
+		d.order = d.order[:last]
 	}
 }
 
-// remember notes a message. The caller holds mu.
-func (d *dedup) remember(id string, offset uint64, now int64) {
-	if id == "" || d.window <= 0 {
+// remember notes a message of the log. The caller holds mu or nobody else knows d.
+func (d *dedup) remember(id string, offset uint64, at int64) {
+	if id == "" {
 		return
 	}
-	d.offsets[id] = offset
-	d.order = append(d.order, seen{id, offset, now})
-	d.forget(now)
+	if place, known := d.places[id]; known {
+		d.order[place-d.begin].id = ""
+	}
+	d.places[id] = d.begin + uint64(len(d.order))
+	d.order = append(d.order, seen{id, offset, at})
+	d.forget(at)
 }
 
+// forget drops what is older than the window or too much. The caller holds mu.
 func (d *dedup) forget(now int64) {
 	for d.head < len(d.order) {
-		oldest := d.order[d.head]
+		oldest := &d.order[d.head]
 		if len(d.order)-d.head <= d.max && oldest.at >= now-d.window {
 			break
 		}
-		if d.offsets[oldest.id] == oldest.offset {
-			delete(d.offsets, oldest.id)
+		if oldest.id != "" {
+			delete(d.places, oldest.id)
 		}
-		d.order[d.head] = seen{}
+		*oldest = seen{}
 		d.head++
 	}
 	if d.head > 1024 && d.head > len(d.order)/2 {
-		d.order = append([]seen(nil), d.order[d.head:]...)
-		d.head = 0
+		n := copy(d.order, d.order[d.head:])
+		clear(d.order[n:])
+		d.order, d.begin, d.head = d.order[:n], d.begin+uint64(d.head), 0
 	}
 }

@@ -18,6 +18,7 @@ import (
 const (
 	messageVersion  = 1
 	flagDeliverAt   = 1
+	usualOverhead   = 32       // bytes beside id, key and payload when there are no headers, with room to spare
 	messageOverhead = 64 << 10 // room that a record needs at most beside the payload, dead-letter headers included
 )
 

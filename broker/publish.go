@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"casepress/commitlog"
@@ -104,9 +105,7 @@ func (s *sent) settled(t *topic) bool {
 func (t *topic) enqueue(msgs []Message, offsets []uint64) (sent, error) {
 	b := batches.Get().(*batch)
 	defer b.free()
-	for i := range msgs {
-		b.add(&msgs[i])
-	}
+	b.encode(msgs)
 	if t.dedup.window > 0 && hasID(msgs) {
 		return t.enqueueOnce(msgs, offsets, b)
 	}
@@ -127,33 +126,28 @@ func (t *topic) enqueueOnce(msgs []Message, offsets []uint64, b *batch) (s sent,
 	d.forget(now)
 	fresh, firstKnown := b.payloads[:0], false
 	for i := range msgs {
-		offset, known := d.claim(msgs[i].ID)
-		switch {
-		case !known:
-			fresh, b.ids = append(fresh, b.payloads[i]), append(b.ids, msgs[i].ID)
-		case offset != unplaced: // else the same message twice in one batch
+		place, known := d.claim(msgs[i].ID, now)
+		b.places = append(b.places, place)
+		if !known {
+			fresh = append(fresh, b.payloads[i])
+		} else if offset := d.offset(place); offset != unplaced { // else the same message twice in one batch
 			s.dup, s.lastDup = true, max(s.lastDup, offset)
 			if i == 0 {
 				s.first, firstKnown = offset, true
 			}
 		}
 	}
-	if len(fresh) == 0 {
-		d.tell(msgs, offsets, 0)
-		return s, nil
+	if len(fresh) > 0 {
+		if s.pending, err = t.log.Enqueue(fresh...); err != nil {
+			d.unclaim()
+			return s, err
+		}
+		s.last = s.pending.First + uint64(len(fresh)) - 1
+		if !firstKnown {
+			s.first = s.pending.First
+		}
 	}
-	if s.pending, err = t.log.Enqueue(fresh...); err != nil {
-		d.unclaim(b.ids)
-		return s, err
-	}
-	if !firstKnown {
-		s.first = s.pending.First
-	}
-	d.tell(msgs, offsets, s.pending.First)
-	for i, id := range b.ids {
-		d.remember(id, s.pending.First+uint64(i), now)
-	}
-	s.last = s.pending.First + uint64(len(fresh)) - 1
+	d.settle(b.places, offsets, s.pending.First)
 	return s, nil
 }
 
@@ -170,25 +164,32 @@ func hasID(msgs []Message) bool {
 type batch struct {
 	buf      []byte
 	payloads [][]byte
-	ids      []string
+	places   []uint64 // in the table of duplicates
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-const maxPooled = 256 << 10 // a larger buffer is left to the garbage collector
+const maxPooled = 1 << 20 // a larger buffer is left to the garbage collector
 
-func (b *batch) add(m *Message) {
-	from := len(b.buf)
-	b.buf = appendMessage(b.buf, m)
-	b.payloads = append(b.payloads, b.buf[from:len(b.buf):len(b.buf)])
+// encode encodes messages. It makes room for all of them at once.
+func (b *batch) encode(msgs []Message) {
+	size := 0
+	for i := range msgs {
+		size += len(msgs[i].Payload) + len(msgs[i].ID) + len(msgs[i].Key) + usualOverhead
+	}
+	b.buf = slices.Grow(b.buf, size)
+	for i := range msgs {
+		from := len(b.buf)
+		b.buf = appendMessage(b.buf, &msgs[i])
+		b.payloads = append(b.payloads, b.buf[from:len(b.buf):len(b.buf)])
+	}
 }
 
 func (b *batch) free() {
 	if cap(b.buf) > maxPooled {
 		return
 	}
-	clear(b.ids)
 	clear(b.payloads)
-	b.buf, b.payloads, b.ids = b.buf[:0], b.payloads[:0], b.ids[:0]
+	b.buf, b.payloads, b.places = b.buf[:0], b.payloads[:0], b.places[:0]
 	batches.Put(b)
 }

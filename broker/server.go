@@ -38,6 +38,10 @@ const (
 	connectionWindow = 4 << 20 // bytes on the way from one client that are not read yet
 	streamWindow     = 1 << 20
 	gracefully       = 2 * time.Second // for subscribers that do not take their last messages
+
+	// Goroutines that wait for calls, so that a call needs no new one whose stack has to grow first. Further calls get
+	// one of their own.
+	streamWorkers = 128
 )
 
 // Server serves a broker over gRPC, with health and reflection services. Shut it down before the broker is closed.
@@ -53,6 +57,7 @@ func NewServer(b *Broker, o ServerOptions) *Server {
 	def(&o.MaxMessageBytes, defaultMaxWire)
 	s := &Server{service: service, health: health.NewServer(), grpc: grpc.NewServer(
 		grpc.MaxRecvMsgSize(o.MaxMessageBytes), grpc.MaxSendMsgSize(o.MaxMessageBytes),
+		grpc.NumStreamWorkers(streamWorkers), grpc.ForceServerCodecV2(brokerpb.Codec{}),
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connectionWindow),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		// So a machine that vanished gives back what it holds.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -177,11 +178,10 @@ func (s *Stream) session() (answered bool, err error) {
 		if err != nil {
 			return answered, err
 		}
-		for _, r := range a.GetResults() {
-			if err := s.answer(r); err != nil {
-				return answered, err
-			}
-			answered = true
+		n, err := s.answer(a.GetResults())
+		answered = answered || n > 0
+		if err != nil {
+			return answered, err
 		}
 	}
 }
@@ -216,6 +216,9 @@ func (s *Stream) write(ctx context.Context, call pb.Broker_SendStreamClient) err
 				}
 				continue
 			}
+		}
+		if len(s.queue) == 0 {
+			runtime.Gosched() // to those who were let go by the same answer and are about to send, too
 		}
 		msgs := s.collect(first, nil)
 		if err := call.Send(&pb.SendStreamRequest{Msgs: msgs}); err != nil {
@@ -253,26 +256,36 @@ func (s *Stream) collect(first *Pending, msgs []*pb.Message) []*pb.Message {
 	}
 }
 
-// answer settles the oldest message. A failure that may pass ends the session: the message is sent again.
-func (s *Stream) answer(r *pb.SendResult) error {
-	code := codes.Code(r.GetFailure().GetCode())
-	if r.Failure != nil && passingCode(code) {
-		return status.Error(code, r.GetFailure().GetMessage())
-	}
+// answer settles the oldest messages and says how many. A failure that may pass ends the session: that message and
+// those after it are sent again.
+func (s *Stream) answer(results []*pb.SendResult) (settled int, err error) {
 	s.mu.Lock()
-	if len(s.unanswered) == 0 {
-		s.mu.Unlock()
-		return status.Error(codes.Internal, "the broker answered what was not sent")
+	defer s.mu.Unlock()
+	for _, r := range results {
+		code := codes.Code(r.GetFailure().GetCode())
+		if r.Failure != nil && passingCode(code) {
+			err = status.Error(code, r.GetFailure().GetMessage())
+			break
+		}
+		if settled == len(s.unanswered) {
+			err = status.Error(codes.Internal, "the broker answered what was not sent")
+			break
+		}
+		s.unanswered[settled].settle(r)
+		s.unanswered[settled] = nil
+		settled++
 	}
-	p := s.unanswered[0]
-	s.unanswered[0] = nil
-	s.unanswered = s.unanswered[1:]
-	s.mu.Unlock()
+	s.unanswered = s.unanswered[settled:]
+	for range settled { // all at once, so that what is sent next goes together
+		<-s.slots
+	}
+	return settled, err
+}
+
+func (p *Pending) settle(r *pb.SendResult) {
 	p.offset = r.GetOffset()
 	if r.Failure != nil {
-		p.err = fmt.Errorf("send to %s: %w", p.msg.GetTopic(), status.Error(code, r.GetFailure().GetMessage()))
+		p.err = fmt.Errorf("send to %s: %w", p.msg.GetTopic(), status.Error(codes.Code(r.GetFailure().GetCode()), r.GetFailure().GetMessage()))
 	}
 	close(p.done)
-	<-s.slots
-	return nil
 }

@@ -1,3 +1,3 @@
-// Package brokerpb keeps the broker's wire contract, broker.proto, and the code that is generated from it; it never
-// does anything itself.
+// Package brokerpb keeps the broker's wire contract, broker.proto, the code that is generated from it, and the codec that
+// both ends use; it never does anything itself.
 package brokerpb
