@@ -26,6 +26,22 @@ type settings struct {
 	consume int           // messages of a consuming measurement; the slower ones take a share of it
 	pings   int           // messages of a latency measurement
 	pause   time.Duration // between those
+	cpu     bool          // tell the processor time of a message instead of messages a second, where that is measured
+}
+
+// unit and format are those of what publishing costs.
+func (s settings) unit() string {
+	if s.cpu {
+		return "µs CPU a message"
+	}
+	return "messages/s"
+}
+
+func (s settings) format() func(float64) string {
+	if s.cpu {
+		return microseconds
+	}
+	return perSecond
 }
 
 func main() {
@@ -34,6 +50,7 @@ func main() {
 	flag.StringVar(&set.dir, "dir", os.TempDir(), "folder on the disk to be measured")
 	flag.IntVar(&set.rounds, "rounds", full.rounds, "how often each measurement is taken")
 	flag.DurationVar(&set.span, "span", full.span, "length of a measurement")
+	flag.BoolVar(&set.cpu, "cpu", false, "publish: microseconds of processor time a message, of this process with clients and server, instead of messages a second")
 	only := flag.String("only", "", "run only the sections whose title contains this")
 	rows := flag.String("rows", "", "run only the rows that contain this")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the run to this file")

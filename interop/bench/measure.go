@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -32,7 +33,7 @@ func rate(set settings, inFlight int, open func() (work, error)) ([]float64, err
 	failed := make(chan error, 1)
 	go func() { failed <- w.run(&stop, &answered) }()
 	time.Sleep(set.warmUp)
-	before, begun := answered.Load(), time.Now()
+	before, begun, busy := answered.Load(), time.Now(), processorTime()
 	time.Sleep(set.span)
 	for range 4 { // some answer their senders all at once, seconds apart
 		if answered.Load()-before >= int64(4*inFlight) {
@@ -41,9 +42,22 @@ func rate(set settings, inFlight int, open func() (work, error)) ([]float64, err
 		time.Sleep(set.span)
 	}
 	count, span := answered.Load()-before, time.Since(begun)
+	busy = processorTime() - busy
 	stop.Store(true)
 	err = errors.Join(<-failed, w.end())
+	if set.cpu {
+		return []float64{float64(busy.Nanoseconds()) / 1000 / float64(count)}, err
+	}
 	return []float64{float64(count) / span.Seconds()}, err
+}
+
+// processorTime is what this process has used so far, in user and system mode.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err) // the arguments are right
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // parallel is a load of n senders, each of which waits for its answer.

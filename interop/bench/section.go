@@ -158,6 +158,8 @@ func perSecond(v float64) string {
 	return text
 }
 
+func microseconds(v float64) string { return fmt.Sprintf("%.1f", v) }
+
 func milliseconds(v float64) string { return fmt.Sprintf("%.3f", v) }
 
 func times(v float64) string {

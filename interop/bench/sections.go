@@ -22,7 +22,7 @@ func sections(set settings) []*section {
 // publishing: an answer means stable storage, but for JetStream's default.
 func publishing(set settings) *section {
 	s := &section{
-		title: "Publish in process", unit: "messages/s, by producers", format: perSecond,
+		title: "Publish in process", unit: set.unit() + ", by producers", format: set.format(),
 		ratios: []ratio{{rowLog, rowFloor}, {rowPress, rowFloor}, {rowPress, rowSync}, {rowPress, rowDefault}, {rowPress, rowRedis}},
 	}
 	for column, n := range []int{1, 16, 128, 1024} {
@@ -79,7 +79,7 @@ func loopback(set settings) *section {
 	const stream = "casepress SendStream, client.Stream"
 	const asyncSync, asyncDefault = "JetStream sync always, PublishAsync", "JetStream default, PublishAsync"
 	s := &section{
-		title: "Publish over loopback", unit: "messages/s", format: perSecond,
+		title: "Publish over loopback", unit: set.unit(), format: set.format(),
 		columns: []string{"128 callers, one message a call", "stream, 128 in flight", "stream, 1,024 in flight"},
 		ratios:  []ratio{{rowPress + " Send", rowSync}, {rowPress + " Send", rowDefault}, {stream, asyncSync}, {stream, asyncDefault}},
 	}
