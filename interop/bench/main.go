@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -58,6 +59,8 @@ func main() {
 	tenMillion := flag.Bool("tenmillion", false, "measure opening and seeking in 100 thousand, 1 million and 10 million messages instead")
 	probing := flag.String("probe", "", "for the program itself: measure the data folder that is given and print JSON")
 	flag.Parse()
+	debug.SetGCPercent(200) // both as the service does
+	runtime.GOMAXPROCS(runtime.NumCPU() + 1)
 	if *quick {
 		set.rounds, set.span, set.warmUp, set.consume, set.pings = 1, 20*time.Millisecond, 5*time.Millisecond, 4000, 10
 	}
