@@ -1,0 +1,392 @@
+package dispatcher_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/blob"
+	"casepress/disk"
+	"casepress/dispatcher"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// dropping is a house that drops originals, with the store they lie in.
+type dropping struct {
+	house
+	*testing.T
+	blobs *blob.Store
+	shut  func(hard bool)
+}
+
+func openDropping(t *testing.T, dir string, process dispatcher.Process) dropping {
+	t.Helper()
+	return openOriginals(t, dir, blob.Drop, process)
+}
+
+func openOriginals(t *testing.T, dir string, mode blob.Originals, process dispatcher.Process) dropping {
+	t.Helper()
+	blobs, err := blob.OpenWith(filepath.Join(dir, "blobs"), disk.OS, blob.Options{Originals: mode})
+	require.NoError(t, err)
+	o := options{dir: dir, config: dispatcher.Config{MaxAttempts: 1}}
+	if mode == blob.Drop {
+		o.config.Drop = blobs
+	}
+	o.process = func(ctx context.Context, row store.Row, progress func(int, int)) (tasks.Result, error) {
+		if process != nil {
+			if r, err := process(ctx, row, progress); err != nil || r.Images != nil {
+				return r, err
+			}
+		}
+		return makePictures(ctx, blobs, row)
+	}
+	h, shut := open(t, o)
+	return dropping{h, t, blobs, shut}
+}
+
+// makePictures reads every original and makes something of it.
+func makePictures(ctx context.Context, blobs *blob.Store, row store.Row) (r tasks.Result, err error) {
+	keep := func(content string) (tasks.Output, error) {
+		k, n, err := blobs.Put(ctx, bytes.NewReader([]byte(content)))
+		return tasks.Output{SHA256: string(k), Bytes: n}, err
+	}
+	for _, img := range row.Images {
+		b, err := blobs.Open(ctx, blob.Key(img.SHA256))
+		if err != nil {
+			return r, err
+		}
+		made := tasks.ImageResult{Width: 4, Height: 3}
+		var errs [2]error
+		made.Full, errs[0] = keep("full of " + img.SHA256)
+		made.Thumb, errs[1] = keep("thumb of " + img.SHA256)
+		if err := errors.Join(errs[0], errs[1], b.Close()); err != nil {
+			return r, err
+		}
+		r.Images = append(r.Images, made)
+	}
+	r.Report.Pages = 1 + len(row.Images)
+	r.Report.Output, err = keep("%PDF of " + row.ID)
+	return r, err
+}
+
+// image stores an original and returns it with what lets it go.
+func (d dropping) image(content string) (tasks.Image, func()) {
+	d.Helper()
+	g, err := d.blobs.Stage(d.Context(), bytes.NewReader([]byte(content)))
+	require.NoError(d, err)
+	require.NoError(d, g.Commit(d.Context()))
+	img := tasks.Image{ImageID: "sha256-" + string(g.Key()[:32]), SHA256: string(g.Key()), Bytes: g.Size(), MediaType: "image/jpeg"}
+	return img, func() { require.NoError(d, g.Discard()) }
+}
+
+func (d dropping) submit(id string, contents ...string) {
+	d.Helper()
+	r := tasks.CaseReport{ID: id, PatientID: "P001"}
+	for _, content := range contents {
+		img, release := d.image(content)
+		defer release()
+		r.Images = append(r.Images, img)
+	}
+	_, err := d.Submit(d.Context(), r)
+	require.NoError(d, err)
+}
+
+func (d dropping) register(imageID, content string) (created bool) {
+	d.Helper()
+	img, release := d.image(content)
+	defer release()
+	img.ImageID = imageID
+	created, err := d.RegisterImage(d.Context(), "P001", img)
+	require.NoError(d, err)
+	return created
+}
+
+// name submits a report with an image that was put ahead.
+func (d dropping) name(id, imageID string) {
+	d.Helper()
+	img, err := d.store.Image(d.Context(), "P001", imageID)
+	require.NoError(d, err)
+	release, err := d.blobs.Hold(d.Context(), blob.Key(img.SHA256))
+	require.NoError(d, err)
+	defer release()
+	_, err = d.Submit(d.Context(), tasks.CaseReport{ID: id, PatientID: "P001", Images: []tasks.Image{img}})
+	require.NoError(d, err)
+}
+
+func (d dropping) there(content string) bool {
+	d.Helper()
+	b, err := d.blobs.Open(d.Context(), digestOf(content))
+	if err == nil {
+		require.NoError(d, b.Close())
+		return true
+	}
+	require.ErrorIs(d, err, blob.ErrNotFound)
+	return false
+}
+
+func (d dropping) requireDropped(content string) {
+	d.Helper()
+	require.Eventually(d, func() bool { return !d.there(content) }, 20*time.Second, 10*time.Millisecond, content)
+}
+
+// requireKept proves that the original is still there once another, which nobody
+// needs, is not.
+func (d dropping) requireKept(content string) {
+	d.Helper()
+	other := "the latest after " + content
+	d.submit("after-"+string(digestOf(content))[:8]+"-"+time.Now().Format("150405.000000"), other)
+	d.requireDropped(other)
+	require.True(d, d.there(content), content)
+}
+
+// A report is completed, its originals go, its results stay.
+func TestOriginalsAreDropped(t *testing.T) {
+	d := openDropping(t, t.TempDir(), nil)
+	d.submit("CR-1", "one", "two")
+	row := d.final(t, "CR-1")
+	require.Equal(t, tasks.Completed, row.Status)
+	d.requireDropped("one")
+	d.requireDropped("two")
+	d.requireResults(row)
+
+	d.submit("CR-2", "one") // the same bytes work like the first time
+	require.Equal(t, tasks.Completed, d.final(t, "CR-2").Status)
+	d.requireDropped("one")
+
+	d.submit("CR-2", "one") // handed in again: stored for nothing
+	d.requireDropped("one")
+}
+
+func (d dropping) requireResults(row store.Row) {
+	d.Helper()
+	for _, made := range row.Result.Images {
+		for _, o := range []tasks.Output{made.Full, made.Thumb, row.Result.Report.Output} {
+			there, err := d.blobs.Has(blob.Key(o.SHA256), o.Bytes)
+			require.NoError(d, err)
+			require.True(d, there)
+		}
+	}
+}
+
+// The rows are lost after a drop: reports are completed as they were, whatever
+// becomes of originals now.
+func TestRowsLostAfterADrop(t *testing.T) {
+	for _, mode := range []blob.Originals{blob.Drop, blob.Keep} {
+		t.Run(string(mode), func(t *testing.T) {
+			dir := t.TempDir()
+			d := openDropping(t, dir, nil)
+			before := map[string]store.Row{}
+			d.register("IMG007", "ahead")
+			for _, id := range []string{"CR-1", "CR-2", "CR-3"} {
+				d.submit(id, "of "+id, "of all")
+				before[id] = d.final(t, id)
+			}
+			d.requireDropped("of all")
+			d.name("CR-4", "IMG007")
+			before["CR-4"] = d.final(t, "CR-4")
+			d.requireDropped("ahead")
+			d.register("IMG007", "ahead")
+			d.shut(false)
+			for _, suffix := range []string{"", "-wal", "-shm"} {
+				require.NoError(t, os.RemoveAll(filepath.Join(dir, "rows.db"+suffix)))
+			}
+
+			for range 2 {
+				d = openOriginals(t, dir, mode, func(_ context.Context, row store.Row, _ func(int, int)) (r tasks.Result, err error) {
+					if before[row.ID].ID != "" {
+						t.Errorf("%s was done again", row.ID)
+					}
+					return r, nil
+				})
+				for id, was := range before {
+					row := d.final(t, id)
+					require.Equal(t, tasks.Completed, row.Status, row.Error)
+					row.CreatedAt, row.Version = was.CreatedAt, was.Version
+					row.Done, row.Total = was.Done, was.Total
+					require.Equal(t, was, row)
+					d.requireResults(row)
+				}
+				require.True(t, d.there("ahead"), "it was put again, for a report to come")
+				if mode == blob.Drop {
+					d.requireKept("ahead")
+				}
+				d.shut(false)
+			}
+		})
+	}
+}
+
+func TestNeededOriginalsAreKept(t *testing.T) {
+	failing := func(_ context.Context, row store.Row, _ func(int, int)) (tasks.Result, error) {
+		if row.ID == "CR-bad" {
+			return tasks.Result{}, errors.New("will not do")
+		}
+		return tasks.Result{}, nil
+	}
+	t.Run("failed report", func(t *testing.T) {
+		t.Parallel()
+		d := openDropping(t, t.TempDir(), failing)
+		d.submit("CR-bad", "shared", "own")
+		require.Equal(t, tasks.Failed, d.final(t, "CR-bad").Status)
+		d.submit("CR-good", "shared")
+		require.Equal(t, tasks.Completed, d.final(t, "CR-good").Status)
+		d.requireKept("shared")
+		d.requireKept("own")
+	})
+	t.Run("unfinished report", func(t *testing.T) {
+		t.Parallel()
+		wait := make(chan struct{})
+		d := openDropping(t, t.TempDir(), func(ctx context.Context, row store.Row, _ func(int, int)) (r tasks.Result, err error) {
+			if row.ID != "CR-slow" {
+				return r, nil
+			}
+			select {
+			case <-wait:
+			case <-ctx.Done():
+			}
+			return r, ctx.Err()
+		})
+		d.SetWorkers(2)
+		d.submit("CR-slow", "shared")
+		d.submit("CR-quick", "shared", "own")
+		d.final(t, "CR-quick")
+		d.requireDropped("own")
+		d.requireKept("shared")
+		close(wait)
+		require.Equal(t, tasks.Completed, d.final(t, "CR-slow").Status)
+		d.requireDropped("shared")
+	})
+	t.Run("picture with a problem", func(t *testing.T) {
+		t.Parallel()
+		var d dropping
+		d = openDropping(t, t.TempDir(), func(ctx context.Context, row store.Row, _ func(int, int)) (r tasks.Result, err error) {
+			if row.ID != "CR-1" {
+				return r, nil
+			}
+			r, err = makePictures(ctx, d.blobs, row)
+			r.Images[0] = tasks.ImageResult{}
+			r.Problems = []tasks.Problem{{Image: 1, Code: "image-undecodable"}, {Image: 2, Code: "image-damaged"}, {Code: "text-characters-unshowable"}}
+			return r, err
+		})
+		d.submit("CR-1", "undecodable", "damaged", "fine")
+		require.Equal(t, tasks.Completed, d.final(t, "CR-1").Status)
+		d.requireDropped("fine")
+		d.requireKept("undecodable")
+		d.requireKept("damaged")
+	})
+	t.Run("results that are not there", func(t *testing.T) {
+		t.Parallel()
+		d := openDropping(t, t.TempDir(), func(ctx context.Context, row store.Row, _ func(int, int)) (r tasks.Result, err error) {
+			if row.ID != "CR-1" {
+				return r, nil
+			}
+			lost := tasks.Output{SHA256: string(digestOf("never stored")), Bytes: 12}
+			return tasks.Result{Images: []tasks.ImageResult{{Full: lost, Thumb: lost}}, Report: tasks.Document{Output: lost}}, nil
+		})
+		d.submit("CR-1", "all there is")
+		require.Equal(t, tasks.Completed, d.final(t, "CR-1").Status)
+		d.requireKept("all there is")
+	})
+	t.Run("put ahead", func(t *testing.T) {
+		t.Parallel()
+		d := openDropping(t, t.TempDir(), nil)
+		require.True(t, d.register("IMG007", "ahead"))
+		d.submit("CR-1", "ahead") // as a file of its own
+		d.final(t, "CR-1")
+		d.requireKept("ahead")
+		d.name("CR-2", "IMG007")
+		d.final(t, "CR-2")
+		d.requireDropped("ahead")
+		require.False(t, d.register("IMG007", "ahead"), "known, and it waits again")
+		d.requireKept("ahead")
+		d.name("CR-3", "IMG007")
+		d.final(t, "CR-3")
+		d.requireDropped("ahead")
+	})
+	t.Run("put again while a report with it runs", func(t *testing.T) {
+		t.Parallel()
+		begun, wait := make(chan struct{}), make(chan struct{})
+		d := openDropping(t, t.TempDir(), func(ctx context.Context, row store.Row, _ func(int, int)) (r tasks.Result, err error) {
+			if row.ID == "CR-1" {
+				close(begun)
+				<-wait
+			}
+			return r, nil
+		})
+		d.register("IMG007", "ahead")
+		d.name("CR-1", "IMG007")
+		<-begun
+		d.register("IMG007", "ahead")
+		close(wait)
+		d.final(t, "CR-1")
+		d.requireKept("ahead")
+	})
+	t.Run("of the time when originals were kept", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		d := openOriginals(t, dir, blob.Keep, nil)
+		d.submit("CR-1", "kept")
+		d.final(t, "CR-1")
+		d.shut(false)
+		d = openDropping(t, dir, nil)
+		d.submit("CR-2", "kept")
+		d.final(t, "CR-2")
+		d.requireKept("kept")
+	})
+}
+
+// An upload has stored its bytes and is not in the log yet.
+func TestAnUploadInHandIsSpared(t *testing.T) {
+	d := openDropping(t, t.TempDir(), nil)
+	img, release := d.image("shared")
+	d.submit("CR-1", "shared")
+	d.final(t, "CR-1")
+	d.requireKept("shared")
+	_, err := d.Submit(t.Context(), tasks.CaseReport{ID: "CR-2", PatientID: "P002", Images: []tasks.Image{img}})
+	require.NoError(t, err)
+	release()
+	require.Equal(t, tasks.Completed, d.final(t, "CR-2").Status)
+	d.requireDropped("shared")
+
+	_, release = d.image("shared") // and this one comes to nothing
+	d.submit("CR-3", "shared")
+	d.final(t, "CR-3")
+	d.requireKept("shared")
+	release()
+	d.requireDropped("shared")
+}
+
+// What a process leaves behind that ends after the result row and before all else.
+func TestOriginalsOfFinishedWorkThatComesAgain(t *testing.T) {
+	dir := t.TempDir()
+	begun := make(chan struct{})
+	var d dropping
+	d = openDropping(t, dir, func(ctx context.Context, row store.Row, _ func(int, int)) (tasks.Result, error) {
+		result, err := makePictures(ctx, d.blobs, row)
+		err = errors.Join(err, d.store.Complete(ctx, row.ID, row.Attempts, result))
+		close(begun)
+		<-ctx.Done()
+		return tasks.Result{}, errors.Join(err, ctx.Err())
+	})
+	d.submit("CR-1", "left behind")
+	<-begun
+	d.shut(true)
+
+	d = openDropping(t, dir, nil)
+	d.requireDropped("left behind")
+	d.requireResults(d.final(t, "CR-1"))
+}
+
+func digestOf(content string) blob.Key {
+	sum := sha256.Sum256([]byte(content))
+	return blob.Key(hex.EncodeToString(sum[:]))
+}
