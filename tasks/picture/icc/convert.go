@@ -34,9 +34,10 @@ func (p *Profile) Convert(ctx context.Context, m *planar.Image) error {
 func (p *Profile) convertGrey(ctx context.Context, m *planar.Image) error {
 	table := p.grey
 	if table == nil {
+		out := encoded()
 		table = new([256]uint8)
 		for v := range table {
-			r, g, b := p.rgb(uint8(v), uint8(v), uint8(v))
+			r, g, b := p.rgb(out, uint8(v), uint8(v), uint8(v))
 			table[v] = uint8((299*int(r) + 587*int(g) + 114*int(b) + 500) / 1000)
 		}
 	}
@@ -55,25 +56,18 @@ func (p *Profile) convertGrey(ctx context.Context, m *planar.Image) error {
 // convertRow converts a row of colour samples and the pixels under them. The equations
 // between YCbCr and RGB are those of JFIF, with 16 bits of fraction as in image/color.
 func (p *Profile) convertRow(m *planar.Image, row int, out *[white + 1]uint16) {
-	const round = 1<<15 + margin<<16
 	blues, reds := m.Planes[1].Row(row), m.Planes[2].Row(row)
 	w, h := m.Chroma()
 	top, bottom := row*h, min(row*h+h, m.Height)
+	light, stride := m.Planes[0].Pix[top*m.Planes[0].Stride:], m.Planes[0].Stride
 	for i := range blues {
-		cb, cr := int(blues[i])-128, int(reds[i])-128
-		red := (*curveEntries)(p.in[0][(finer*91881*cr+round)>>16:])
-		green := (*curveEntries)(p.in[1][(finer*(-22554*cb-46802*cr)+round)>>16:])
-		blue := (*curveEntries)(p.in[2][(finer*116130*cb+round)>>16:])
+		t := p.tint(int(blues[i])-128, int(reds[i])-128)
 		left, right := i*w, min(i*w+w, m.Width)
 		var r, g, b int64
-		for y := top; y < bottom; y++ {
-			light := m.Planes[0].Pix[y*m.Planes[0].Stride+left:][:right-left]
-			for x, v := range light {
-				sum := red[finer*int(v)] + green[finer*int(v)] + blue[finer*int(v)]
-				pr, pg, pb := int64(out[lane(sum)]), int64(out[lane(sum>>laneBits)]), int64(out[lane(sum>>(2*laneBits))])
-				light[x] = uint8((19595*pr + 38470*pg + 7471*pb + half<<16) >> (16 + codeBits))
-				r, g, b = r+pr, g+pg, b+pb
-			}
+		if right-left == 2 && bottom-top == 2 {
+			r, g, b = t.four((*[2]uint8)(light[left:]), (*[2]uint8)(light[left+stride:]), out)
+		} else {
+			r, g, b = t.any(light[left:], stride, right-left, bottom-top, out)
 		}
 		n := (right - left) * (bottom - top)
 		blues[i] = centred(-11056*r-21712*g+32768*b, n)
@@ -81,12 +75,53 @@ func (p *Profile) convertRow(m *planar.Image, row int, out *[white + 1]uint16) {
 	}
 }
 
-// curveEntries is the part of a channel's entries that one colour sample's pixels use.
-type curveEntries [255*finer + 1]int64
+// tint is the entries of pixels of one Cb and Cr, by their Y.
+type tint struct{ red, green, blue *[255*finer + 1]int64 }
 
-// lane takes the lowest lane of a sum, clipped to the range of the encoding table.
-func lane(sum int64) int {
-	return max(0, min(int(sum>>extraBits&laneMask)-zero, white))
+func (p *Profile) tint(cb, cr int) tint {
+	const round = 1<<15 + margin<<16
+	return tint{
+		red:   (*[255*finer + 1]int64)(p.in[0][(finer*91881*cr+round)>>16:]),
+		green: (*[255*finer + 1]int64)(p.in[1][(finer*(-22554*cb-46802*cr)+round)>>16:]),
+		blue:  (*[255*finer + 1]int64)(p.in[2][(finer*116130*cb+round)>>16:]),
+	}
+}
+
+// four converts two by two pixels, the most frequent case, and returns the sums of
+// their encoded values.
+func (t tint) four(upper, lower *[2]uint8, out *[white + 1]uint16) (r, g, b int64) {
+	r, g, b = values(out, inRange(t.sum(upper[0])))
+	upper[0] = luma(r, g, b)
+	x, y, z := values(out, inRange(t.sum(upper[1])))
+	upper[1] = luma(x, y, z)
+	r, g, b = r+x, g+y, b+z
+	x, y, z = values(out, inRange(t.sum(lower[0])))
+	lower[0] = luma(x, y, z)
+	r, g, b = r+x, g+y, b+z
+	x, y, z = values(out, inRange(t.sum(lower[1])))
+	lower[1] = luma(x, y, z)
+	return r + x, g + y, b + z
+}
+
+// any is four for any number of pixels.
+func (t tint) any(light []uint8, stride, width, height int, out *[white + 1]uint16) (r, g, b int64) {
+	for y := range height {
+		row := light[y*stride:][:width]
+		for i, v := range row {
+			x, y, z := values(out, inRange(t.sum(v)))
+			row[i] = luma(x, y, z)
+			r, g, b = r+x, g+y, b+z
+		}
+	}
+	return r, g, b
+}
+
+func (t tint) sum(v uint8) int64 {
+	return t.red[finer*int(v)] + t.green[finer*int(v)] + t.blue[finer*int(v)]
+}
+
+func luma(r, g, b int64) uint8 {
+	return uint8((19595*r + 38470*g + 7471*b + half<<16) >> (16 + codeBits))
 }
 
 // centred is the mean of n differences, brought to 128 as its zero.
@@ -106,12 +141,13 @@ func (p *Profile) ConvertNRGBA(ctx context.Context, m *image.NRGBA) error {
 	if p.grey != nil && !isGrey(m) {
 		return fmt.Errorf("%w: a grey profile on a picture with colours", ErrUnsupported)
 	}
+	out := encoded()
 	for y := m.Rect.Min.Y; y < m.Rect.Max.Y; y++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		for row := m.Pix[m.PixOffset(m.Rect.Min.X, y):][:4*m.Rect.Dx()]; len(row) > 0; row = row[4:] {
-			row[0], row[1], row[2] = p.rgb(row[0], row[1], row[2])
+			row[0], row[1], row[2] = p.rgb(out, row[0], row[1], row[2])
 		}
 	}
 	return nil
@@ -129,12 +165,11 @@ func isGrey(m *image.NRGBA) bool {
 }
 
 // rgb converts one colour.
-func (p *Profile) rgb(r, g, b uint8) (uint8, uint8, uint8) {
+func (p *Profile) rgb(out *[white + 1]uint16, r, g, b uint8) (uint8, uint8, uint8) {
 	if p.grey != nil {
 		return p.grey[r], p.grey[g], p.grey[b]
 	}
-	out := encoded()
 	sum := p.in[0][margin+finer*int(r)] + p.in[1][margin+finer*int(g)] + p.in[2][margin+finer*int(b)]
-	code := func(sum int64) uint8 { return uint8((int(out[lane(sum)]) + half) >> codeBits) }
-	return code(sum), code(sum >> laneBits), code(sum >> (2 * laneBits))
+	x, y, z := values(out, inRange(sum))
+	return uint8((x + half) >> codeBits), uint8((y + half) >> codeBits), uint8((z + half) >> codeBits)
 }

@@ -70,9 +70,11 @@ func (p *Profile) fillGrey(tags tags) error {
 	if err != nil {
 		return err
 	}
+	out := encoded()
 	p.grey = new([256]uint8)
 	for v := range p.grey {
-		p.grey[v] = uint8((int(encoded()[int(float64(c[2*v]*white)+0.5)]) + half) >> codeBits)
+		light := int(float64(c[finer*v]*white) + 0.5)
+		p.grey[v] = uint8((out[light] + half) >> codeBits)
 	}
 	return nil
 }
@@ -114,9 +116,10 @@ func (p *Profile) closeToSRGB() bool {
 		}
 		return true
 	}
+	out := encoded()
 	for i := range 16 * 16 * 16 {
 		r, g, b := uint8(i/256*step), uint8(i/16%16*step), uint8(i%16*step)
-		x, y, z := p.rgb(r, g, b)
+		x, y, z := p.rgb(out, r, g, b)
 		if !near(r, x) || !near(g, y) || !near(b, z) {
 			return false
 		}

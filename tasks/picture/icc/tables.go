@@ -13,17 +13,21 @@ const (
 
 	// white is the light of 1.0 as it indexes the encoding table. Where the curve of
 	// sRGB is steepest, a step of it is a fifth of a value of 8 bits.
-	white = 1 << 14
+	white = 1<<14 - 1
 
 	// Light is summed up for red, green and blue in one word, in lanes of 21 bits with
-	// extra bits below those of white. To each lane zero is added, 8.0, so that none is
-	// ever negative.
+	// extra bits below those of white. To each lane zero is added, about 8.0, so that
+	// none is ever negative; above it are the 14 bits of a light in range, and extra.
+	//
+	//	bit   20  19 18 17  16 … 3  2 1 0
+	//	       1   0  0  0   light  extra
 	laneBits  = 21
 	extraBits = 3
 	laneWhite = white << extraBits
-	zero      = 8 * white
-	laneMask  = 1<<(laneBits-extraBits) - 1
+	zero      = 1 << 20
 	lanes     = 1 | 1<<laneBits | 1<<(2*laneBits)
+	laneMask  = 1<<laneBits - 1
+	rangeMask = (laneMask &^ (1<<(14+extraBits) - 1)) * lanes
 
 	// margin is how far, in steps of a curve, an index may lie outside its range:
 	// colour planes give red, green and blue from -227 to 255+227.
@@ -108,9 +112,35 @@ func fillEntries(m matrix, curves [3]*curve) (in [3]entries) {
 				in[channel][i] += v << (to * laneBits)
 			}
 		}
-		in[0][i] += (zero<<extraBits + 1<<(extraBits-1)) * lanes
+		in[0][i] += (zero + 1<<(extraBits-1)) * lanes
 	}
 	return in
+}
+
+// inRange clips each lane of a sum to 0..white, and takes zero off.
+func inRange(sum int64) int64 {
+	if sum&rangeMask == zero*lanes {
+		return sum &^ rangeMask
+	}
+	return clipLanes(sum)
+}
+
+// clipLanes is apart, and kept apart, because it is rarely needed: within its callers'
+// loops it would take the registers that they need.
+//
+//go:noinline
+func clipLanes(sum int64) (clipped int64) {
+	for shift := 0; shift < 3*laneBits; shift += laneBits {
+		clipped |= max(0, min(sum>>shift&laneMask-zero, laneWhite)) << shift
+	}
+	return clipped
+}
+
+// values looks up the encoded red, green and blue of a sum in range.
+func values(out *[white + 1]uint16, sum int64) (r, g, b int64) {
+	return int64(out[sum>>extraBits&white]),
+		int64(out[sum>>(extraBits+laneBits)&white]),
+		int64(out[sum>>(extraBits+2*laneBits)&white])
 }
 
 // encoded is sRGB's value, with codeBits of fraction, of every light from 0 to white.
