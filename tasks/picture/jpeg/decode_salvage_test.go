@@ -134,24 +134,24 @@ func dht(id byte, counts [16]byte) []byte {
 	for _, c := range counts {
 		n += int(c)
 	}
-	return segment(0xc4, slices.Concat([]byte{id}, counts[:], make([]byte, n))...)
+	return marked(0xc4, slices.Concat([]byte{id}, counts[:], make([]byte, n))...)
 }
 
 func TestDecodeHostile(t *testing.T) {
 	data := small(t, "420-progressive")
 	scan := bytes.Index(data, []byte{0xff, 0xda})
 	body := bytes.Clone(data[:len(data)-2])
-	ac := slices.Concat(dht(0x10, [16]byte{1}), segment(0xda, 1, 1, 0, 1, 63, 0), []byte{0})
+	ac := slices.Concat(dht(0x10, [16]byte{1}), marked(0xda, 1, 1, 0, 1, 63, 0), []byte{0})
 	for _, c := range []struct {
 		name string
 		data []byte
 		err  error
 	}{
 		{"no tables", slices.Concat(data[:2], data[bytes.Index(data, []byte{0xff, 0xc2}):bytes.Index(data, []byte{0xff, 0xc4})], data[scan:]), jpeg.ErrFormat},
-		{"too many codes of a length", insert(small(t, "420"), dht(0, [16]byte{3})), nil},
-		{"more than 256 codes", insert(small(t, "420"), dht(0, [16]byte{15: 255, 14: 255})), jpeg.ErrFormat},
+		{"too many codes of a length", inserted(small(t, "420"), dht(0, [16]byte{3})), nil},
+		{"more than 256 codes", inserted(small(t, "420"), dht(0, [16]byte{15: 255, 14: 255})), jpeg.ErrFormat},
 		{"thousands of scans", append(body, bytes.Repeat(ac, 20_000)...), nil},
-		{"thousands of tables", insert(data, bytes.Repeat(dht(0x13, [16]byte{7: 200}), 50_000)), nil},
+		{"thousands of tables", inserted(data, bytes.Repeat(dht(0x13, [16]byte{7: 200}), 50_000)), nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			start := time.Now()

@@ -11,13 +11,13 @@ import (
 	"casepress/tasks/picture/jpeg"
 )
 
-// segment writes a marker segment.
-func segment(marker byte, payload ...byte) []byte {
+// marked writes a marker segment.
+func marked(marker byte, payload ...byte) []byte {
 	return append(binary.BigEndian.AppendUint16([]byte{0xff, marker}, uint16(len(payload)+2)), payload...)
 }
 
-// insert puts segments behind the start marker of data.
-func insert(data []byte, segments ...[]byte) []byte {
+// inserted puts segments behind the start marker of data.
+func inserted(data []byte, segments ...[]byte) []byte {
 	return slices.Concat(data[:2], slices.Concat(segments...), data[2:])
 }
 
@@ -43,15 +43,15 @@ func exif(order string, orientation uint16) []byte {
 	put.PutUint16(b[24:], 3)
 	put.PutUint32(b[26:], 1)
 	put.PutUint16(b[30:], orientation)
-	return segment(0xe1, append([]byte("Exif\x00\x00"), b...)...)
+	return marked(0xe1, append([]byte("Exif\x00\x00"), b...)...)
 }
 
 func iccPart(number, total byte, part string) []byte {
-	return segment(0xe2, append(append([]byte("ICC_PROFILE\x00"), number, total), part...)...)
+	return marked(0xe2, append(append([]byte("ICC_PROFILE\x00"), number, total), part...)...)
 }
 
 func adobe(transform byte) []byte {
-	return segment(0xee, append([]byte("Adobe\x00\x64\x00\x00\x00\x00"), transform)...)
+	return marked(0xee, append([]byte("Adobe\x00\x64\x00\x00\x00\x00"), transform)...)
 }
 
 func TestReadHeader(t *testing.T) {
@@ -80,18 +80,18 @@ func TestReadHeader(t *testing.T) {
 		{"other factors", small(t, "even"), func(r *require.Assertions, h jpeg.Header) {
 			r.Equal(jpeg.Sampling{X: 1, Y: 2}, h.Sampling)
 		}},
-		{"orientation, little end first", insert(data, exif("II", 6)), func(r *require.Assertions, h jpeg.Header) { r.Equal(6, h.Orientation) }},
-		{"orientation, big end first", insert(data, exif("MM", 8)), func(r *require.Assertions, h jpeg.Header) { r.Equal(8, h.Orientation) }},
-		{"orientation out of range", insert(data, exif("II", 9)), func(r *require.Assertions, h jpeg.Header) { r.Equal(1, h.Orientation) }},
-		{"EXIF cut short", insert(data, segment(0xe1, []byte("Exif\x00\x00II*\x00\xff\xff\xff\xff")...)), func(r *require.Assertions, h jpeg.Header) { r.Equal(1, h.Orientation) }},
-		{"profile in parts", insert(data, iccPart(2, 2, "world"), iccPart(1, 2, "hello ")), func(r *require.Assertions, h jpeg.Header) {
+		{"orientation, little end first", inserted(data, exif("II", 6)), func(r *require.Assertions, h jpeg.Header) { r.Equal(6, h.Orientation) }},
+		{"orientation, big end first", inserted(data, exif("MM", 8)), func(r *require.Assertions, h jpeg.Header) { r.Equal(8, h.Orientation) }},
+		{"orientation out of range", inserted(data, exif("II", 9)), func(r *require.Assertions, h jpeg.Header) { r.Equal(1, h.Orientation) }},
+		{"EXIF cut short", inserted(data, marked(0xe1, []byte("Exif\x00\x00II*\x00\xff\xff\xff\xff")...)), func(r *require.Assertions, h jpeg.Header) { r.Equal(1, h.Orientation) }},
+		{"profile in parts", inserted(data, iccPart(2, 2, "world"), iccPart(1, 2, "hello ")), func(r *require.Assertions, h jpeg.Header) {
 			r.Equal("hello world", string(h.Profile))
 		}},
-		{"profile with a part missing", insert(data, iccPart(2, 2, "world")), func(r *require.Assertions, h jpeg.Header) { r.Nil(h.Profile) }},
-		{"profile part 0", insert(data, iccPart(0, 1, "x")), func(r *require.Assertions, h jpeg.Header) { r.Nil(h.Profile) }},
-		{"Adobe RGB", insert(bare, adobe(0)), func(r *require.Assertions, h jpeg.Header) { r.Equal(jpeg.RGB, h.Transform); r.False(h.Supported()) }},
-		{"JFIF wins over Adobe", insert(data, adobe(0)), func(r *require.Assertions, h jpeg.Header) { r.Equal(jpeg.YCbCr, h.Transform) }},
-		{"Adobe YCbCr", insert(bare, adobe(1)), func(r *require.Assertions, h jpeg.Header) { r.Equal(jpeg.YCbCr, h.Transform) }},
+		{"profile with a part missing", inserted(data, iccPart(2, 2, "world")), func(r *require.Assertions, h jpeg.Header) { r.Nil(h.Profile) }},
+		{"profile part 0", inserted(data, iccPart(0, 1, "x")), func(r *require.Assertions, h jpeg.Header) { r.Nil(h.Profile) }},
+		{"Adobe RGB", inserted(bare, adobe(0)), func(r *require.Assertions, h jpeg.Header) { r.Equal(jpeg.RGB, h.Transform); r.False(h.Supported()) }},
+		{"JFIF wins over Adobe", inserted(data, adobe(0)), func(r *require.Assertions, h jpeg.Header) { r.Equal(jpeg.YCbCr, h.Transform) }},
+		{"Adobe YCbCr", inserted(bare, adobe(1)), func(r *require.Assertions, h jpeg.Header) { r.Equal(jpeg.YCbCr, h.Transform) }},
 		{"components named RGB", named, func(r *require.Assertions, h jpeg.Header) { r.Equal(jpeg.RGB, h.Transform) }},
 		{"fill and stray bytes", slices.Concat(data[:2], []byte{0xff, 0xff}, data[2:]), func(r *require.Assertions, h jpeg.Header) { r.True(h.Supported()) }},
 	} {

@@ -63,35 +63,36 @@ func block8(dst []byte, stride int, b *[64]int16, q *[64]int32) {
 			continue
 		}
 		const round, down = 1 << (scaleBits - extraBits - 1), scaleBits - extraBits
-		e, o := halves(dc, int32(b[8+v])*q[8+v], int32(b[16+v])*q[16+v], int32(b[24+v])*q[24+v],
+		e0, e1, e2, e3, o0, o1, o2, o3 := halves(dc, int32(b[8+v])*q[8+v], int32(b[16+v])*q[16+v], int32(b[24+v])*q[24+v],
 			int32(b[32+v])*q[32+v], int32(b[40+v])*q[40+v], int32(b[48+v])*q[48+v], int32(b[56+v])*q[56+v])
-		t[v], t[56+v] = (e[0]+o[0]+round)>>down, (e[0]-o[0]+round)>>down
-		t[8+v], t[48+v] = (e[1]+o[1]+round)>>down, (e[1]-o[1]+round)>>down
-		t[16+v], t[40+v] = (e[2]+o[2]+round)>>down, (e[2]-o[2]+round)>>down
-		t[24+v], t[32+v] = (e[3]+o[3]+round)>>down, (e[3]-o[3]+round)>>down
+		t[v], t[56+v] = (e0+o0+round)>>down, (e0-o0+round)>>down
+		t[8+v], t[48+v] = (e1+o1+round)>>down, (e1-o1+round)>>down
+		t[16+v], t[40+v] = (e2+o2+round)>>down, (e2-o2+round)>>down
+		t[24+v], t[32+v] = (e3+o3+round)>>down, (e3-o3+round)>>down
 	}
+	row := func(y int) *[8]byte { return (*[8]byte)(dst[y*stride:]) }
+	r0, r1, r2, r3, r4, r5, r6, r7 := row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)
 	for x := range 8 {
 		const round, down = 1 << (scaleBits + extraBits + 2), scaleBits + extraBits + 3
 		c := (*[8]int32)(t[8*x:])
-		e, o := halves(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7])
-		dst[x], dst[7*stride+x] = sample((e[0]+o[0]+round)>>down), sample((e[0]-o[0]+round)>>down)
-		dst[stride+x], dst[6*stride+x] = sample((e[1]+o[1]+round)>>down), sample((e[1]-o[1]+round)>>down)
-		dst[2*stride+x], dst[5*stride+x] = sample((e[2]+o[2]+round)>>down), sample((e[2]-o[2]+round)>>down)
-		dst[3*stride+x], dst[4*stride+x] = sample((e[3]+o[3]+round)>>down), sample((e[3]-o[3]+round)>>down)
+		e0, e1, e2, e3, o0, o1, o2, o3 := halves(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7])
+		r0[x], r7[x] = sample((e0+o0+round)>>down), sample((e0-o0+round)>>down)
+		r1[x], r6[x] = sample((e1+o1+round)>>down), sample((e1-o1+round)>>down)
+		r2[x], r5[x] = sample((e2+o2+round)>>down), sample((e2-o2+round)>>down)
+		r3[x], r4[x] = sample((e3+o3+round)>>down), sample((e3-o3+round)>>down)
 	}
 }
 
-// halves is the one-dimensional transform but for its last sums: output i is e[i]+o[i]
-// and output 7-i is e[i]-o[i].
-func halves(c0, c1, c2, c3, c4, c5, c6, c7 int32) (e, o [4]int32) {
+// halves is the one-dimensional transform but for its last sums: output i is ei+oi and
+// output 7-i is ei-oi.
+func halves(c0, c1, c2, c3, c4, c5, c6, c7 int32) (e0, e1, e2, e3, o0, o1, o2, o3 int32) {
 	z := (c2 + c6) * f0541
 	t2, t3 := z-c6*f1847, z+c2*f0765
 	t0, t1 := (c0+c4)<<scaleBits, (c0-c4)<<scaleBits
-	e = [4]int32{t0 + t3, t1 + t2, t1 - t2, t0 - t3}
 
 	z5 := (c7 + c3 + c5 + c1) * f1175
 	z3, z4 := z5-(c7+c3)*f1961, z5-(c5+c1)*f0390
-	z1, z2 := (c7+c1)*-f0899, (c5+c3)*-f2562
-	o = [4]int32{c1*f1501 + z1 + z4, c3*f3072 + z2 + z3, c5*f2053 + z2 + z4, c7*f0298 + z1 + z3}
-	return e, o
+	z1, z2 := (c7+c1)*f0899, (c5+c3)*f2562
+	return t0 + t3, t1 + t2, t1 - t2, t0 - t3,
+		c1*f1501 - z1 + z4, c3*f3072 - z2 + z3, c5*f2053 - z2 + z4, c7*f0298 - z1 + z3
 }

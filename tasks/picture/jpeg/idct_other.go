@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package jpeg
 
 func inverse8(dst []byte, stride int, coefficients []int16, last []uint8, q *[64]int32) {
