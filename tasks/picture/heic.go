@@ -72,7 +72,7 @@ func (j *job) unpack(info heif.Info) error {
 	}
 	size := img.Bounds().Size()
 	j.header.Width, j.header.Height = size.X, size.Y
-	if m := lossyPlanes(img, info.Limited); m != nil {
+	if m := planesOf(img, info.Limited); m != nil {
 		return j.finish(m)
 	}
 	settled, err := settle(img, image.Rectangle{Max: size})

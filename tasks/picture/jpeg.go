@@ -3,6 +3,7 @@ package picture
 import (
 	"errors"
 
+	"casepress/tasks/picture/icc"
 	"casepress/tasks/picture/jpeg"
 	"casepress/tasks/picture/planar"
 )
@@ -77,14 +78,14 @@ func (j *job) mayStay(h jpeg.Header) bool {
 	if h.Profile == nil {
 		return true
 	}
-	p, err := iccParse(h.Profile)
+	p, err := icc.Parse(h.Profile)
 	return err == nil && p.SRGB()
 }
 
 // stay keeps the file's pixels as they are and makes the thumbnail from m. done is
 // false if the file cannot be taken apart after all.
 func (j *job) stay(data []byte, m *planar.Image) (done bool, err error) {
-	stripped, err := jpegStrip(data)
+	stripped, err := jpeg.Strip(data)
 	if err != nil {
 		return false, nil //nolint:nilerr // it is encoded anew instead
 	}
@@ -100,7 +101,7 @@ func (j *job) finish(m *planar.Image) error {
 		return err
 	}
 	defer func() { m.Release() }()
-	if err := j.toSRGB(func(p *iccProfile) error { return p.Convert(j.ctx, m) }); err != nil {
+	if err := j.toSRGB(func(p *icc.Profile) error { return p.Convert(j.ctx, m) }); err != nil {
 		return err
 	}
 	m = m.Orient(j.header.orientation)
@@ -142,11 +143,11 @@ func (j *job) encode(m *planar.Image, quality int) (Encoded, error) {
 
 // toSRGB lets convert apply the picture's profile if it has one that matters. One
 // that cannot be applied is noted, and the colours stay as they are.
-func (j *job) toSRGB(convert func(*iccProfile) error) error {
+func (j *job) toSRGB(convert func(*icc.Profile) error) error {
 	if j.header.profile == nil {
 		return nil
 	}
-	p, err := iccParse(j.header.profile)
+	p, err := icc.Parse(j.header.profile)
 	if err == nil && p.SRGB() {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
 
+	"casepress/tasks/picture/icc"
 	"casepress/tasks/picture/planar"
 )
 
@@ -41,8 +42,10 @@ func (j *job) other() error {
 		if err != nil {
 			return err
 		}
-		if m := lossyPlanes(img, j.header.Format == FormatWebP); m != nil {
-			return j.finish(m)
+		if f := j.header.Format; f == FormatJPEG || f == FormatWebP {
+			if m := planesOf(img, f == FormatWebP); m != nil {
+				return j.finish(m)
+			}
 		}
 		return j.draw(img)
 	})
@@ -111,7 +114,7 @@ func (j *job) draw(img image.Image) error {
 	if err := j.ctx.Err(); err != nil {
 		return err
 	}
-	if err := j.toSRGB(func(p *iccProfile) error { return p.ConvertNRGBA(j.ctx, full) }); err != nil {
+	if err := j.toSRGB(func(p *icc.Profile) error { return p.ConvertNRGBA(j.ctx, full) }); err != nil {
 		return err
 	}
 	full = overWhite(orient(full, j.header.orientation))

@@ -6,10 +6,10 @@ import (
 	"casepress/tasks/picture/planar"
 )
 
-// lossyPlanes returns the planes of a picture that was decoded to planes of full
+// planesOf returns the planes of a picture that was decoded to planes of full
 // range, or of the range that films use if limited is true. It returns nil for any
 // other kind of picture.
-func lossyPlanes(img image.Image, limited bool) *planar.Image {
+func planesOf(img image.Image, limited bool) *planar.Image {
 	var light, colour *[256]byte
 	if limited {
 		light, colour = &expandLight, &expandColour
