@@ -16,7 +16,8 @@ const (
 	minLockTimeout = 10 * time.Millisecond
 	maxLockTimeout = 24 * time.Hour
 	maxWindow      = 1 << 16
-	together       = 64 // deliveries taken at once
+	together       = 64      // deliveries taken at once, and so at most in a response
+	togetherBytes  = 1 << 20 // of payload in a response, about
 )
 
 type subscribeStream = grpc.ServerStreamingServer[brokerpb.SubscribeResponse]
@@ -45,13 +46,13 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 	if err := stream.SendHeader(nil); err != nil { // tells the client that it is a member now
 		return errors.Join(err, sub.Close())
 	}
+	send := func(ds []Delivery) error { return sendTogether(stream, ds, max(int(r.GetTogether()), 1)) }
 	if isAutomatic(r) {
-		a := newAutoAck(stream)
+		a := newAutoAck(stream.Context(), send)
 		defer a.close()
-		err = s.deliver(ctx, sub, a.send)
-	} else {
-		err = s.deliver(ctx, sub, func(d *Delivery) error { return stream.Send(fromDelivery(d)) })
+		send = a.send
 	}
+	err = s.deliver(ctx, sub, send)
 	if s.ctx.Err() != nil {
 		err = errStopping
 	}
@@ -59,18 +60,32 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 }
 
 // deliver hands out what there is until ctx ends or send fails.
-func (s *Service) deliver(ctx context.Context, sub *Subscription, send func(*Delivery) error) error {
+func (s *Service) deliver(ctx context.Context, sub *Subscription, send func([]Delivery) error) error {
 	for {
 		ds, err := sub.Receive(ctx, together)
 		if err != nil {
 			return err
 		}
-		for i := range ds {
-			if err := send(&ds[i]); err != nil {
-				return err
-			}
+		if err := send(ds); err != nil {
+			return err
 		}
 	}
+}
+
+// sendTogether sends deliveries, up to most in a response.
+func sendTogether(stream subscribeStream, ds []Delivery, most int) error {
+	for len(ds) > 0 {
+		n, size := 1, len(ds[0].Payload)
+		for n < min(len(ds), most) && size+len(ds[n].Payload) <= togetherBytes {
+			size += len(ds[n].Payload)
+			n++
+		}
+		if err := stream.Send(fromDeliveries(ds[:n])); err != nil {
+			return err
+		}
+		ds = ds[n:]
+	}
+	return nil
 }
 
 func toSubscribeOptions(r *brokerpb.SubscribeRequest) (SubscribeOptions, error) {
@@ -118,9 +133,9 @@ const (
 // An autoAck acknowledges for a subscriber that does not. What the subscriber may not have got when it went is
 // not acknowledged, as far as can be told.
 type autoAck struct {
-	stream subscribeStream
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup
+	handOut func([]Delivery) error
+	cancel  context.CancelFunc
+	tasks   sync.WaitGroup
 
 	mu    sync.Mutex // guards queue
 	queue []handedOut
@@ -131,9 +146,9 @@ type handedOut struct {
 	at       time.Time
 }
 
-func newAutoAck(stream subscribeStream) *autoAck {
-	ctx, cancel := context.WithCancel(stream.Context())
-	a := &autoAck{stream: stream, cancel: cancel}
+func newAutoAck(ctx context.Context, handOut func([]Delivery) error) *autoAck {
+	ctx, cancel := context.WithCancel(ctx)
+	a := &autoAck{handOut: handOut, cancel: cancel}
 	a.tasks.Go(func() { a.run(ctx) })
 	return a
 }
@@ -143,15 +158,17 @@ func (a *autoAck) close() {
 	a.tasks.Wait()
 }
 
-func (a *autoAck) send(d *Delivery) error {
-	if err := a.stream.Send(fromDelivery(d)); err != nil {
+func (a *autoAck) send(ds []Delivery) error {
+	if err := a.handOut(ds); err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	h := handedOut{delivery: *d, at: time.Now()}
-	h.delivery.Message = Message{Offset: d.Offset}
-	a.queue = append(a.queue, h)
+	now := time.Now()
+	for _, d := range ds {
+		d.Message = Message{Offset: d.Offset}
+		a.queue = append(a.queue, handedOut{d, now})
+	}
 	a.acknowledge(len(a.queue) - autoBehind)
 	return nil
 }

@@ -52,6 +52,15 @@ func fromDelivery(d *Delivery) *brokerpb.SubscribeResponse {
 	return &brokerpb.SubscribeResponse{Msg: m, AckId: d.AckID()}
 }
 
+// fromDeliveries returns one response with all of them.
+func fromDeliveries(ds []Delivery) *brokerpb.SubscribeResponse {
+	first := fromDelivery(&ds[0])
+	for i := range ds[1:] {
+		first.More = append(first.More, fromDelivery(&ds[1+i]))
+	}
+	return first
+}
+
 func toTimestamp(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {
 		return nil

@@ -99,7 +99,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		workers.Go(func() {
 			for j := range c.work {
 				if ctx.Err() != nil || j.session.Err() != nil {
-					c.hand.drop(j) // it is given back with the stream
+					c.hand.drop([]*job{j}) // it is given back with the stream
 					continue
 				}
 				c.handle(handling, j)
@@ -151,7 +151,7 @@ func (c *Consumer) session(ctx, session context.Context) (got bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	deliveries := make(chan *pb.SubscribeResponse)
+	deliveries := make(chan []*job)
 	broken := make(chan error, 1)
 	go func() { // ends with the session
 		for {
@@ -161,7 +161,7 @@ func (c *Consumer) session(ctx, session context.Context) (got bool, err error) {
 				return
 			}
 			select {
-			case deliveries <- d:
+			case deliveries <- jobs(session, d):
 			case <-session.Done():
 				return
 			}
@@ -173,28 +173,38 @@ func (c *Consumer) session(ctx, session context.Context) (got bool, err error) {
 			return got, nil
 		case err := <-broken:
 			return got, err
-		case d := <-deliveries:
+		case js := <-deliveries:
 			got = true
-			j := &job{ackID: d.GetAckId(), msg: fromWire(d.GetMsg()), session: session}
-			c.hand.take(j)
-			select {
-			case c.work <- j:
-			case err := <-broken:
-				c.hand.drop(j)
+			c.hand.take(js)
+			for i, j := range js {
+				select {
+				case c.work <- j:
+					continue
+				case err = <-broken:
+				case <-ctx.Done():
+				}
+				c.hand.drop(js[i:])
 				return got, err
-			case <-ctx.Done():
-				c.hand.drop(j)
-				return got, nil
 			}
 		}
 	}
+}
+
+// jobs are the deliveries of a response.
+func jobs(session context.Context, r *pb.SubscribeResponse) []*job {
+	js := make([]*job, 0, 1+len(r.GetMore()))
+	js = append(js, &job{r.GetAckId(), fromWire(r.GetMsg()), session})
+	for _, d := range r.GetMore() {
+		js = append(js, &job{d.GetAckId(), fromWire(d.GetMsg()), session})
+	}
+	return js
 }
 
 func (c *Consumer) request() *pb.SubscribeRequest {
 	r := &pb.SubscribeRequest{
 		Topic: c.opts.Topic, ConsumerGroup: c.opts.Group, Window: uint32(c.opts.Window),
 		LockTimeout: durationpb.New(c.opts.LockTimeout), MaxDeliveries: uint32(c.opts.MaxDeliveries),
-		Ordered: c.opts.Ordered, AckMode: pb.AckMode_ACK_MODE_EXPLICIT,
+		Ordered: c.opts.Ordered, AckMode: pb.AckMode_ACK_MODE_EXPLICIT, Together: mostTogether,
 	}
 	if c.opts.Latest {
 		r.From = &pb.Position{At: &pb.Position_Latest{Latest: true}}

@@ -46,10 +46,12 @@ func (h *hand) close() {
 	h.cancel()
 }
 
-func (h *hand) take(j *job) {
+func (h *hand) take(js []*job) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.held[j] = nil
+	for _, j := range js {
+		h.held[j] = nil
+	}
 }
 
 func (h *hand) watch(j *job, cancel context.CancelCauseFunc) {
@@ -58,10 +60,12 @@ func (h *hand) watch(j *job, cancel context.CancelCauseFunc) {
 	h.held[j] = cancel
 }
 
-func (h *hand) drop(j *job) {
+func (h *hand) drop(js []*job) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.held, j)
+	for _, j := range js {
+		delete(h.held, j)
+	}
 }
 
 func (h *hand) settle(j *job, s *pb.Settlement) {

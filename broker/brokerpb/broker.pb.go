@@ -741,6 +741,7 @@ type SubscribeRequest struct {
 	From          *Position              `protobuf:"bytes,6,opt,name=from,proto3" json:"from,omitempty"`                                         // where the group starts if it is new
 	Ordered       bool                   `protobuf:"varint,7,opt,name=ordered,proto3" json:"ordered,omitempty"`                                  // a key's next message waits until the last one is settled; for the whole group
 	AckMode       AckMode                `protobuf:"varint,8,opt,name=ack_mode,json=ackMode,proto3,enum=broker.AckMode" json:"ack_mode,omitempty"`
+	Together      uint32                 `protobuf:"varint,9,opt,name=together,proto3" json:"together,omitempty"` // most deliveries in one response; 0: 1, so that nothing comes in more
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -831,10 +832,18 @@ func (x *SubscribeRequest) GetAckMode() AckMode {
 	return AckMode_ACK_MODE_UNSPECIFIED
 }
 
+func (x *SubscribeRequest) GetTogether() uint32 {
+	if x != nil {
+		return x.Together
+	}
+	return 0
+}
+
 type SubscribeResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Msg           *Message               `protobuf:"bytes,1,opt,name=msg,proto3" json:"msg,omitempty"`
 	AckId         string                 `protobuf:"bytes,2,opt,name=ackId,proto3" json:"ackId,omitempty"`
+	More          []*SubscribeResponse   `protobuf:"bytes,3,rep,name=more,proto3" json:"more,omitempty"` // the deliveries after this one, when several were there; never nested further
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -881,6 +890,13 @@ func (x *SubscribeResponse) GetAckId() string {
 		return x.AckId
 	}
 	return ""
+}
+
+func (x *SubscribeResponse) GetMore() []*SubscribeResponse {
+	if x != nil {
+		return x.More
+	}
+	return nil
 }
 
 type FetchRequest struct {
@@ -2525,7 +2541,7 @@ const file_broker_brokerpb_broker_proto_rawDesc = "" +
 	"\x06latest\x18\x02 \x01(\bH\x00R\x06latest\x12\x18\n" +
 	"\x06offset\x18\x03 \x01(\x04H\x00R\x06offset\x120\n" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x04timeB\x04\n" +
-	"\x02at\"\xb7\x02\n" +
+	"\x02at\"\xd3\x02\n" +
 	"\x10SubscribeRequest\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12$\n" +
 	"\rconsumerGroup\x18\x02 \x01(\tR\rconsumerGroup\x12\x16\n" +
@@ -2534,10 +2550,12 @@ const file_broker_brokerpb_broker_proto_rawDesc = "" +
 	"\x0emax_deliveries\x18\x05 \x01(\rR\rmaxDeliveries\x12$\n" +
 	"\x04from\x18\x06 \x01(\v2\x10.broker.PositionR\x04from\x12\x18\n" +
 	"\aordered\x18\a \x01(\bR\aordered\x12*\n" +
-	"\back_mode\x18\b \x01(\x0e2\x0f.broker.AckModeR\aackMode\"L\n" +
+	"\back_mode\x18\b \x01(\x0e2\x0f.broker.AckModeR\aackMode\x12\x1a\n" +
+	"\btogether\x18\t \x01(\rR\btogether\"{\n" +
 	"\x11SubscribeResponse\x12!\n" +
 	"\x03msg\x18\x01 \x01(\v2\x0f.broker.MessageR\x03msg\x12\x14\n" +
-	"\x05ackId\x18\x02 \x01(\tR\x05ackId\"\xb0\x02\n" +
+	"\x05ackId\x18\x02 \x01(\tR\x05ackId\x12-\n" +
+	"\x04more\x18\x03 \x03(\v2\x19.broker.SubscribeResponseR\x04more\"\xb0\x02\n" +
 	"\fFetchRequest\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12$\n" +
 	"\rconsumerGroup\x18\x02 \x01(\tR\rconsumerGroup\x12\x10\n" +
@@ -2734,59 +2752,60 @@ var file_broker_brokerpb_broker_proto_depIdxs = []int32{
 	11, // 10: broker.SubscribeRequest.from:type_name -> broker.Position
 	0,  // 11: broker.SubscribeRequest.ack_mode:type_name -> broker.AckMode
 	2,  // 12: broker.SubscribeResponse.msg:type_name -> broker.Message
-	45, // 13: broker.FetchRequest.wait:type_name -> google.protobuf.Duration
-	45, // 14: broker.FetchRequest.lock_timeout:type_name -> google.protobuf.Duration
-	11, // 15: broker.FetchRequest.from:type_name -> broker.Position
-	13, // 16: broker.FetchResponse.deliveries:type_name -> broker.SubscribeResponse
-	17, // 17: broker.Settlement.accept:type_name -> broker.Accept
-	18, // 18: broker.Settlement.release:type_name -> broker.Release
-	19, // 19: broker.Settlement.reject:type_name -> broker.Reject
-	20, // 20: broker.Settlement.renew:type_name -> broker.Renew
-	45, // 21: broker.Release.delay:type_name -> google.protobuf.Duration
-	16, // 22: broker.AckRequest.settlements:type_name -> broker.Settlement
-	23, // 23: broker.AckResponse.results:type_name -> broker.AckResult
-	5,  // 24: broker.AckResult.failure:type_name -> broker.Failure
-	44, // 25: broker.DescribeGroupResponse.oldest_unacked:type_name -> google.protobuf.Timestamp
-	45, // 26: broker.DescribeGroupResponse.oldest_unacked_age:type_name -> google.protobuf.Duration
-	11, // 27: broker.SetPositionRequest.position:type_name -> broker.Position
-	2,  // 28: broker.ListDeadLettersResponse.letters:type_name -> broker.Message
-	3,  // 29: broker.Broker.Send:input_type -> broker.SendRequest
-	7,  // 30: broker.Broker.SendBatch:input_type -> broker.SendBatchRequest
-	9,  // 31: broker.Broker.SendStream:input_type -> broker.SendStreamRequest
-	12, // 32: broker.Broker.Subscribe:input_type -> broker.SubscribeRequest
-	14, // 33: broker.Broker.Fetch:input_type -> broker.FetchRequest
-	21, // 34: broker.Broker.Ack:input_type -> broker.AckRequest
-	24, // 35: broker.Broker.CreateTopic:input_type -> broker.CreateTopicRequest
-	26, // 36: broker.Broker.ListTopics:input_type -> broker.ListTopicsRequest
-	28, // 37: broker.Broker.DescribeTopic:input_type -> broker.DescribeTopicRequest
-	30, // 38: broker.Broker.DeleteTopic:input_type -> broker.DeleteTopicRequest
-	32, // 39: broker.Broker.ListGroups:input_type -> broker.ListGroupsRequest
-	34, // 40: broker.Broker.DescribeGroup:input_type -> broker.DescribeGroupRequest
-	36, // 41: broker.Broker.SetPosition:input_type -> broker.SetPositionRequest
-	38, // 42: broker.Broker.DeleteGroup:input_type -> broker.DeleteGroupRequest
-	40, // 43: broker.Broker.ListDeadLetters:input_type -> broker.ListDeadLettersRequest
-	42, // 44: broker.Broker.RedriveDeadLetters:input_type -> broker.RedriveDeadLettersRequest
-	4,  // 45: broker.Broker.Send:output_type -> broker.SendResponse
-	8,  // 46: broker.Broker.SendBatch:output_type -> broker.SendBatchResponse
-	10, // 47: broker.Broker.SendStream:output_type -> broker.SendStreamResponse
-	13, // 48: broker.Broker.Subscribe:output_type -> broker.SubscribeResponse
-	15, // 49: broker.Broker.Fetch:output_type -> broker.FetchResponse
-	22, // 50: broker.Broker.Ack:output_type -> broker.AckResponse
-	25, // 51: broker.Broker.CreateTopic:output_type -> broker.CreateTopicResponse
-	27, // 52: broker.Broker.ListTopics:output_type -> broker.ListTopicsResponse
-	29, // 53: broker.Broker.DescribeTopic:output_type -> broker.DescribeTopicResponse
-	31, // 54: broker.Broker.DeleteTopic:output_type -> broker.DeleteTopicResponse
-	33, // 55: broker.Broker.ListGroups:output_type -> broker.ListGroupsResponse
-	35, // 56: broker.Broker.DescribeGroup:output_type -> broker.DescribeGroupResponse
-	37, // 57: broker.Broker.SetPosition:output_type -> broker.SetPositionResponse
-	39, // 58: broker.Broker.DeleteGroup:output_type -> broker.DeleteGroupResponse
-	41, // 59: broker.Broker.ListDeadLetters:output_type -> broker.ListDeadLettersResponse
-	43, // 60: broker.Broker.RedriveDeadLetters:output_type -> broker.RedriveDeadLettersResponse
-	45, // [45:61] is the sub-list for method output_type
-	29, // [29:45] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	13, // 13: broker.SubscribeResponse.more:type_name -> broker.SubscribeResponse
+	45, // 14: broker.FetchRequest.wait:type_name -> google.protobuf.Duration
+	45, // 15: broker.FetchRequest.lock_timeout:type_name -> google.protobuf.Duration
+	11, // 16: broker.FetchRequest.from:type_name -> broker.Position
+	13, // 17: broker.FetchResponse.deliveries:type_name -> broker.SubscribeResponse
+	17, // 18: broker.Settlement.accept:type_name -> broker.Accept
+	18, // 19: broker.Settlement.release:type_name -> broker.Release
+	19, // 20: broker.Settlement.reject:type_name -> broker.Reject
+	20, // 21: broker.Settlement.renew:type_name -> broker.Renew
+	45, // 22: broker.Release.delay:type_name -> google.protobuf.Duration
+	16, // 23: broker.AckRequest.settlements:type_name -> broker.Settlement
+	23, // 24: broker.AckResponse.results:type_name -> broker.AckResult
+	5,  // 25: broker.AckResult.failure:type_name -> broker.Failure
+	44, // 26: broker.DescribeGroupResponse.oldest_unacked:type_name -> google.protobuf.Timestamp
+	45, // 27: broker.DescribeGroupResponse.oldest_unacked_age:type_name -> google.protobuf.Duration
+	11, // 28: broker.SetPositionRequest.position:type_name -> broker.Position
+	2,  // 29: broker.ListDeadLettersResponse.letters:type_name -> broker.Message
+	3,  // 30: broker.Broker.Send:input_type -> broker.SendRequest
+	7,  // 31: broker.Broker.SendBatch:input_type -> broker.SendBatchRequest
+	9,  // 32: broker.Broker.SendStream:input_type -> broker.SendStreamRequest
+	12, // 33: broker.Broker.Subscribe:input_type -> broker.SubscribeRequest
+	14, // 34: broker.Broker.Fetch:input_type -> broker.FetchRequest
+	21, // 35: broker.Broker.Ack:input_type -> broker.AckRequest
+	24, // 36: broker.Broker.CreateTopic:input_type -> broker.CreateTopicRequest
+	26, // 37: broker.Broker.ListTopics:input_type -> broker.ListTopicsRequest
+	28, // 38: broker.Broker.DescribeTopic:input_type -> broker.DescribeTopicRequest
+	30, // 39: broker.Broker.DeleteTopic:input_type -> broker.DeleteTopicRequest
+	32, // 40: broker.Broker.ListGroups:input_type -> broker.ListGroupsRequest
+	34, // 41: broker.Broker.DescribeGroup:input_type -> broker.DescribeGroupRequest
+	36, // 42: broker.Broker.SetPosition:input_type -> broker.SetPositionRequest
+	38, // 43: broker.Broker.DeleteGroup:input_type -> broker.DeleteGroupRequest
+	40, // 44: broker.Broker.ListDeadLetters:input_type -> broker.ListDeadLettersRequest
+	42, // 45: broker.Broker.RedriveDeadLetters:input_type -> broker.RedriveDeadLettersRequest
+	4,  // 46: broker.Broker.Send:output_type -> broker.SendResponse
+	8,  // 47: broker.Broker.SendBatch:output_type -> broker.SendBatchResponse
+	10, // 48: broker.Broker.SendStream:output_type -> broker.SendStreamResponse
+	13, // 49: broker.Broker.Subscribe:output_type -> broker.SubscribeResponse
+	15, // 50: broker.Broker.Fetch:output_type -> broker.FetchResponse
+	22, // 51: broker.Broker.Ack:output_type -> broker.AckResponse
+	25, // 52: broker.Broker.CreateTopic:output_type -> broker.CreateTopicResponse
+	27, // 53: broker.Broker.ListTopics:output_type -> broker.ListTopicsResponse
+	29, // 54: broker.Broker.DescribeTopic:output_type -> broker.DescribeTopicResponse
+	31, // 55: broker.Broker.DeleteTopic:output_type -> broker.DeleteTopicResponse
+	33, // 56: broker.Broker.ListGroups:output_type -> broker.ListGroupsResponse
+	35, // 57: broker.Broker.DescribeGroup:output_type -> broker.DescribeGroupResponse
+	37, // 58: broker.Broker.SetPosition:output_type -> broker.SetPositionResponse
+	39, // 59: broker.Broker.DeleteGroup:output_type -> broker.DeleteGroupResponse
+	41, // 60: broker.Broker.ListDeadLetters:output_type -> broker.ListDeadLettersResponse
+	43, // 61: broker.Broker.RedriveDeadLetters:output_type -> broker.RedriveDeadLettersResponse
+	46, // [46:62] is the sub-list for method output_type
+	30, // [30:46] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_broker_brokerpb_broker_proto_init() }
