@@ -44,8 +44,9 @@ func printAims(out io.Writer, aims []aim) {
 
 // results are all sections after the last round.
 type results struct {
-	one, warm, workers, whole, pdf *section
-	verdicts                       []verdict
+	one, warm, workers, whole, pdf, stages *section
+
+	verdicts []verdict
 }
 
 // aims compares with what the project promised.

@@ -122,13 +122,13 @@ func prepare(ctx context.Context, dir, folder string, files []string) (b *bench,
 
 // sections returns all sections, the unwanted ones empty, and the wanted ones in their order.
 func (b *bench) sections(ctx context.Context, only []string) (r results, chosen []*section, err error) {
-	r = results{one: b.one(), warm: b.warm(), workers: b.workers(), whole: b.caseReport(), pdf: &section{title: pdfTitle}}
+	r = results{one: b.one(), warm: b.warm(), workers: b.workers(), whole: b.caseReport(), pdf: &section{title: pdfTitle}, stages: b.stages()}
 	if wanted(only, pdfTitle) {
 		if r.pdf, err = b.pdf(ctx); err != nil {
 			return r, nil, err
 		}
 	}
-	for _, s := range []*section{r.one, r.warm, r.workers, r.whole, r.pdf} {
+	for _, s := range []*section{r.one, r.warm, r.workers, r.whole, r.pdf, r.stages} {
 		if wanted(only, s.title) {
 			chosen = append(chosen, s)
 		} else {
@@ -152,6 +152,7 @@ func (b *bench) print(out io.Writer, r results, only []string) {
 		{r.workers, func() { printWorkers(out, r.workers) }},
 		{r.whole, func() { printCase(out, r.whole) }},
 		{r.pdf, func() { printPDF(out, r.pdf) }},
+		{r.stages, func() { printStages(out, r.stages) }},
 	} {
 		if len(s.cells) == 0 {
 			continue

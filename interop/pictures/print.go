@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 )
 
 func title(out io.Writer, text, note string) { fmt.Fprintf(out, "\n## %s\n\n%s\n", text, note) }
@@ -96,4 +98,27 @@ func printPDF(out io.Writer, s *section) {
 		}
 	}
 	t.print(out)
+}
+
+func printStages(out io.Writer, s *section) {
+	title(out, s.title, "CPU ms of each step in one process, the best time after the first.")
+	for _, row := range s.rows() {
+		names := map[string]bool{}
+		for _, c := range s.cells {
+			for _, u := range c.rounds {
+				for name := range u.more {
+					names[name] = true
+				}
+			}
+		}
+		t := table{head: append([]string{row}, s.columns()...)}
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			cells := []string{name}
+			for _, column := range s.columns() {
+				cells = append(cells, number(s.least(row, column, also(name)), 1))
+			}
+			t.row(cells...)
+		}
+		t.print(out)
+	}
 }

@@ -16,6 +16,7 @@ const (
 	workersTitle = "Two workers on twelve photos of 12 MP"
 	caseTitle    = "Ten photos of 12 MP in, PDF on disk"
 	pdfTitle     = "PDF of ready pictures"
+	stagesTitle  = "Where our time goes"
 	qualityTitle = "Quality"
 )
 
@@ -60,6 +61,21 @@ func (b *bench) warm() *section {
 	return s
 }
 
+// ours are casepress's two programs.
+var ours = []struct{ name, program string }{{press, "press"}, {pressGo, "press-go"}}
+
+// stages measures the steps of each photo in casepress.
+func (b *bench) stages() *section {
+	s := &section{title: stagesTitle}
+	for _, p := range b.set {
+		for _, row := range ours {
+			argv := []string{b.program(row.program), "stages", "3", b.photo(p)}
+			s.add(row.name, p.number(), func(ctx context.Context) (usage, error) { return child(ctx, argv...) })
+		}
+	}
+	return s
+}
+
 // The rows of two workers.
 const (
 	twoOfList  = "vipsthumbnail, two processes, each a list of six"
@@ -84,7 +100,7 @@ func (b *bench) workers() *section {
 		all = append(all, files[i%len(files)])
 	}
 	outs := b.out("workers")
-	for _, row := range []struct{ name, program string }{{press, "press"}, {pressGo, "press-go"}} {
+	for _, row := range ours {
 		argv := append([]string{b.program(row.program), "workers", "2", outs}, all...)
 		s.add(row.name, "", func(ctx context.Context) (usage, error) { return child(ctx, argv...) })
 	}
@@ -113,7 +129,7 @@ func (b *bench) caseReport() *section {
 	if len(b.ten) != len(tenPhotos) {
 		return s
 	}
-	for _, row := range []struct{ name, program string }{{press, "press"}, {pressGo, "press-go"}} {
+	for _, row := range ours {
 		s.add(row.name, "", func(ctx context.Context) (usage, error) {
 			data := b.out("case")
 			defer os.RemoveAll(data)

@@ -99,7 +99,7 @@ func TestAims(t *testing.T) {
 }
 
 func TestAimsOfNothingAreNotMeasured(t *testing.T) {
-	empty := results{one: &section{}, warm: &section{}, workers: &section{}, whole: &section{}, pdf: &section{}}
+	empty := results{one: &section{}, warm: &section{}, workers: &section{}, whole: &section{}, pdf: &section{}, stages: &section{}}
 	for _, a := range empty.aims(photos) {
 		require.Equal(t, "not measured", a.met(), a.text)
 	}

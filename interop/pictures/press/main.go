@@ -9,8 +9,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
+
+	"casepress/tasks/picture"
 )
 
 // A job takes the arguments after its name and returns what the parent is to be told, or nil.
@@ -19,12 +23,14 @@ type job func(ctx context.Context, args []string) (any, error)
 var jobs = map[string]job{
 	"photo":   photo,
 	"warm":    warm,
+	"stages":  stages,
 	"workers": workers,
 	"case":    caseReport,
 	"pdf":     pdf,
 }
 
 func main() {
+	asServed()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
@@ -32,6 +38,13 @@ func main() {
 		stop()
 		os.Exit(1)
 	}
+}
+
+// asServed sets the runtime up as casepress serve does with its defaults.
+func asServed() {
+	debug.SetMemoryLimit(picture.DefaultBudget + 72<<20)
+	debug.SetGCPercent(200)
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 }
 
 // run does args: -cpuprofile and a file, if wanted, a job and its arguments.
