@@ -41,7 +41,7 @@ func randomBytes(rng *rand.Rand, n int) []byte {
 func TestVerticalTwins(t *testing.T) {
 	requireVectors(t)
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 3000 {
+	for range 400 {
 		width, taps := 1+rng.IntN(300), 2+2*rng.IntN(33)
 		src := layout(width, taps)
 		src.Pix = randomBytes(rng, src.Stride*taps+align)
@@ -50,7 +50,7 @@ func TestVerticalTwins(t *testing.T) {
 		want, got := make([]int16, width+align), make([]int16, width+align)
 		verticalGo(want, src.Pix, src.Stride, weights, width)
 		vertical(got, src.Pix, src.Stride, weights, width)
-		require.Equal(t, want[:width], got[:width], "%d samples, %d taps", width, taps)
+		require.True(t, slices.Equal(want[:width], got[:width]), "%d samples, %d taps", width, taps)
 	}
 }
 
@@ -58,7 +58,7 @@ func TestVerticalTwins(t *testing.T) {
 func TestHorizontalTwins(t *testing.T) {
 	requireVectors(t)
 	rng := rand.New(rand.NewPCG(3, 4))
-	for range 3000 {
+	for range 400 {
 		from, to := 1+rng.IntN(300), 1+rng.IntN(300)
 		g := group(randomFilter(rng, from, to))
 		lines := [2][]int16{make([]int16, from+2*align), make([]int16, from+2*align)}
@@ -93,18 +93,16 @@ func randomFilter(rng *rand.Rand, from, to int) filter {
 func TestTwins(t *testing.T) {
 	requireVectors(t)
 	rng := rand.New(rand.NewPCG(7, 8))
-	for range 150 {
-		src := New(1+rng.IntN(400), 1+rng.IntN(400), 1+rng.IntN(2), 1+rng.IntN(2))
+	for range 40 {
+		src := New(1+rng.IntN(250), 1+rng.IntN(250), 1+rng.IntN(2), 1+rng.IntN(2))
 		for i := range src.Planes {
 			copy(src.Planes[i].Pix, randomBytes(rng, len(src.Planes[i].Pix)))
 		}
+		width, height := 1+rng.IntN(src.Width), 1+rng.IntN(src.Height)
 		var made [2]*Image
 		for i := range made {
 			fast = i == 1
-			made[i] = New(1+src.Width*rng.IntN(10)/10, 1+src.Height*rng.IntN(10)/10, 2, 2)
-			if i == 1 {
-				made[i] = New(made[0].Width, made[0].Height, 2, 2)
-			}
+			made[i] = New(width, height, 2, 2)
 			require.NoError(t, src.ResizeTo(t.Context(), made[i]))
 		}
 		for i := range src.Planes {
