@@ -7,8 +7,9 @@ import "encoding/binary"
 // a block, so that ends of blocks and damaged runs need no test.
 type places struct {
 	n    int
-	keep int // the last position that is needed
-	need uint64
+	keep int    // the last position that is needed
+	need uint64 // the positions that are
+	upTo uint64 // those up to the last one that is
 	to   [256]uint8
 }
 
@@ -22,6 +23,7 @@ var placesBySize = func() (all [9]*places) {
 			if u, v := int(natural&7), int(natural>>3); u < n && v < n {
 				p.to[k], p.keep = uint8(u*n+v), k
 				p.need |= 1 << k
+				p.upTo = span(0, k+1)
 			}
 		}
 		all[n] = p

@@ -1,25 +1,24 @@
 package jpeg
 
-import "math/bits"
-
 // acRow reads a row of blocks of a scan of AC (T.81, G.1.2.2 and G.1.2.3).
 func (d *decoder) acRow(y int) {
 	s, m := &d.scan, &d.scan.members[0]
 	c := &d.coeffs[m.index]
 	b := band{from: s.from, to: s.to, low: s.low, places: d.places, table: m.ac}
-	for x := range s.across {
+	for x := 0; x < s.across; x++ {
+		if s.run > 0 && s.high == 0 && s.left > 0 && s.lost == 0 { // blocks that have no data
+			n := min(s.run, s.across-x, s.left)
+			s.run, s.left, x = s.run-n, s.left-n, x+n-1
+			continue
+		}
 		if !d.ready() {
 			continue
 		}
 		at := y*c.across + x
 		b.values, b.nonzero = c.values[at*c.area:(at+1)*c.area], &c.nonzero[at]
-		switch {
-		case s.high > 0:
-			d.bits.refine(&b, &s.run)
-		case s.run > 0:
-			s.run--
-			continue // no data, so nothing to settle
-		default:
+		if s.high > 0 {
+			s.run = d.bits.refine(&b, s.run)
+		} else {
 			s.run = d.bits.first(&b)
 		}
 		d.settle()
@@ -84,88 +83,4 @@ func (t *huffman) longProgressive(e code, acc uint64, bad *bool) (skip int, valu
 	}
 	skip, value, used = t.longAC(e, acc, bad)
 	return skip, value, used, 0
-}
-
-// refine reads one more bit of each coefficient of a band that is not zero, and those
-// that become so. run is how many blocks, this one included, have none that do.
-func (r *bitReader) refine(b *band, run *int) {
-	k := b.from
-	for *run == 0 && k <= b.to {
-		if r.n < 32 {
-			r.refill()
-		}
-		e := b.table.look[r.acc>>(64-lookBits)]
-		skip, value, used := int(e>>8&255), int16(e>>16), uint(e&codeBits)
-		after := 0
-		if e&codeLong != 0 {
-			skip, value, used, after = b.table.longProgressive(e, r.acc, &r.bad)
-		}
-		r.acc <<= used & 63
-		r.n -= used
-		if skip >= blockEnd {
-			*run = after + 1
-			break
-		}
-		r.bad = r.bad || value > 1 || value < -1
-		k = r.refineTo(b, k, skip, value)
-	}
-	if *run > 0 {
-		*run--
-		r.corrections(b, *b.nonzero&span(k, b.to+1))
-	}
-}
-
-// refineTo goes to the zero coefficient behind skip others, correcting those on the way
-// that are not zero, puts value there and returns the position behind it.
-func (r *bitReader) refineTo(b *band, k, skip int, value int16) int {
-	zero := ^*b.nonzero & span(k, b.to+1)
-	for ; skip > 0 && zero != 0; skip-- {
-		zero &= zero - 1
-	}
-	at := b.to + 1
-	if zero != 0 {
-		at = bits.TrailingZeros64(zero)
-	}
-	r.corrections(b, *b.nonzero&span(k, at))
-	if at > b.to {
-		r.bad = true
-		return at
-	}
-	if value != 0 {
-		*b.nonzero |= 1 << at
-		if to := int(b.places.to[at]); to < len(b.values) {
-			b.values[to] = clamp16(int32(value) << b.low)
-		}
-	}
-	return at + 1
-}
-
-// span is the set of positions from … to-1.
-func span(from, to int) uint64 { return 1<<to - 1<<from }
-
-// corrections reads a bit for each coefficient in which and moves away from zero those
-// whose bit is set.
-func (r *bitReader) corrections(b *band, which uint64) {
-	for which != 0 {
-		count := min(bits.OnesCount64(which), 32)
-		set := uint64(r.bits(uint(count))) << (64 - count)
-		for ; count > 0; count-- {
-			if set == 0 { // the rest of these stays
-				for ; count > 0; count-- {
-					which &= which - 1
-				}
-				break
-			}
-			k := bits.TrailingZeros64(which)
-			which &= which - 1
-			if to := int(b.places.to[k]); int64(set) < 0 && to < len(b.values) {
-				if b.values[to] >= 0 {
-					b.values[to] += 1 << b.low
-				} else {
-					b.values[to] -= 1 << b.low
-				}
-			}
-			set <<= 1
-		}
-	}
 }
