@@ -8,6 +8,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	mathrand "math/rand/v2"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -67,10 +69,20 @@ func Dial(addr string, o ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-func (m *Message) toWire() *pb.Message {
+// ids makes up message IDs: at random, then counted.
+type ids struct {
+	prefix string
+	n      atomic.Uint64
+}
+
+func newIDs() *ids { return &ids{prefix: rand.Text() + "-"} }
+
+func (i *ids) next() string { return i.prefix + strconv.FormatUint(i.n.Add(1), 36) }
+
+func (m *Message) toWire(i *ids) *pb.Message {
 	out := &pb.Message{Topic: m.Topic, Id: m.ID, Key: m.Key, Payload: m.Payload}
 	if out.Id == "" {
-		out.Id = rand.Text()
+		out.Id = i.next()
 	}
 	for _, h := range m.Headers {
 		out.Headers = append(out.Headers, &pb.Header{Name: h.Name, Value: h.Value})

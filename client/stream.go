@@ -29,6 +29,7 @@ const (
 // same IDs. Its methods may be called from many goroutines. Close it.
 type Stream struct {
 	broker pb.BrokerClient
+	ids    *ids
 	ctx    context.Context // ends when Close gives up
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
@@ -67,7 +68,7 @@ func NewStream(conn grpc.ClientConnInterface, inFlight int) *Stream {
 		inFlight = defaultInFlight
 	}
 	s := &Stream{
-		broker: pb.NewBrokerClient(conn), ending: make(chan struct{}),
+		broker: pb.NewBrokerClient(conn), ids: newIDs(), ending: make(chan struct{}),
 		slots: make(chan struct{}, inFlight), queue: make(chan *Pending, inFlight),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -91,7 +92,7 @@ func (s *Stream) Send(ctx context.Context, m Message) (*Pending, error) {
 		<-s.slots
 		return nil, ErrClosed
 	}
-	p := &Pending{msg: m.toWire(), done: make(chan struct{})}
+	p := &Pending{msg: m.toWire(s.ids), done: make(chan struct{})}
 	s.queue <- p
 	return p, nil
 }
