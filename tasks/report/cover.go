@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -9,14 +10,14 @@ import (
 // the table of images.
 func (l *layout) cover(notes []string) {
 	l.newPage()
-	l.bookmark(l.doc.Title, 0)
+	l.bookmark(l.doc.Title)
 	l.heading()
-	l.fields()
+	l.who()
+	l.facts()
 	l.remarks()
 	if l.doc.Notes != "" {
-		l.section("Notes")
-		l.flow(notes, styleBody)
-		l.y += 10
+		l.section(l.words.notes, 64)
+		l.flow(notes)
 	}
 	if len(l.doc.Images) > 0 {
 		l.table()
@@ -24,108 +25,159 @@ func (l *layout) cover(notes []string) {
 }
 
 func (l *layout) heading() {
-	l.box(margin, top-8, 36, 3, accent)
-	l.y = top + 8
-	for _, line := range l.lines(l.doc.Title, styleTitle, width) {
-		l.put(margin, l.y, styleTitle, line)
-		l.y += styleTitle.leading()
-	}
-	for _, line := range l.lines(l.doc.whose(), styleLead, width) {
-		l.put(margin, l.y, styleLead, line)
-		l.y += styleLead.leading()
-	}
-	l.y += 14
-	l.box(margin, l.y, width, 0.5, rule)
-	l.y += 14
+	l.box(margin, l.y, 40, 3, accent)
+	l.y += 16
+	l.y = l.stack(margin, l.y, styleTitle, l.lines(l.doc.Title, styleTitle, l.span))
+	l.y = l.stack(margin, l.y+1, styleID, l.lines(l.words.report+" "+l.doc.ID, styleID, l.span))
+	l.y += 16
 }
 
 // field is a label and its value.
 type field struct{ label, value string }
 
-// fields lays out the facts in two columns, the long ones over both.
-func (l *layout) fields() {
+// row is a row of facts: a long one and a short one.
+type row struct {
+	long, short field
+	style       style // of the long one
+}
+
+// who lays out whose report it is on a tinted panel.
+func (l *layout) who() {
+	const pad = 14.0
 	d := l.doc
-	bad := 0
+	fields := []field{{l.words.patient, orDash(d.PatientID)}, {l.words.visit, orDash(d.VisitID)}}
+	if d.StudyID != "" {
+		fields = append(fields, field{l.words.study, d.StudyID})
+	}
+	inner := l.span - 2*pad
+	height := l.fieldsHeight(fields, styleWho, inner) + 2*pad - 8
+	l.box(margin, l.y, l.span, height, shade)
+	l.fields(margin+pad, l.y+pad-4, inner, styleWho, fields)
+	l.y += height + 16
+}
+
+// facts lays out the rest in two columns, ruled.
+func (l *layout) facts() {
+	d, w := l.doc, l.words
+	bad, damaged := 0, 0
 	for _, img := range d.Images {
-		if img.Problem != "" {
+		switch {
+		case img.Problem != "":
 			bad++
+		case img.Damaged != "":
+			damaged++
 		}
 	}
-	images := count(len(d.Images), "image")
-	if bad > 0 {
-		images += fmt.Sprintf(", %d not shown", bad)
+	for i, r := range []row{
+		{field{w.captured, orDash(instant(d.CapturedAt))}, field{w.received, d.ReceivedAt.UTC().Format("2006-01-02 15:04:05.000 UTC")}, styleBody},
+		{field{w.status, w.statusOf(d.Status)}, field{w.contents, w.count(len(d.Images), bad, damaged)}, styleBody},
+		{field{w.receipt, orDash(d.SHA256)}, field{w.sequence, fmt.Sprint(d.Sequence)}, styleReceipt},
+	} {
+		l.row(i, r)
 	}
-	l.row(field{"Captured, as the sender wrote it", orDash(d.CapturedAt)},
-		field{"Received (UTC)", d.ReceivedAt.UTC().Format("2006-01-02 15:04:05.000 UTC")})
-	l.row(field{"Status", "Accepted and stored"}, field{"Contents", images})
-	l.row(field{"Report", d.ID}, field{"Log sequence", fmt.Sprint(d.Sequence)})
-	l.row(field{"Receipt: SHA-256 of what was accepted", d.SHA256})
-	l.y += 6
+	l.y += 3
 }
 
-func orDash(s string) string {
-	if s == "" {
-		return "–"
+// row lays out one row of facts. The long one takes two thirds of the width.
+func (l *layout) row(i int, r row) {
+	const pad = 7.0
+	first := exact(l.span * 0.64)
+	second := l.span - first - gutter
+	long, short := []field{r.long}, []field{r.short}
+	height := max(l.fieldsHeight(long, r.style, first), l.fieldsHeight(short, styleBody, second))
+	l.ensure(height + 2*pad)
+	if i > 0 {
+		l.box(margin, l.y, l.span, hairline, rule)
+		l.y += pad
 	}
-	return s
+	l.fields(margin, l.y, first, r.style, long)
+	l.fields(margin+first+gutter, l.y, second, styleBody, short)
+	l.y += height + pad
 }
 
-// row lays out fields side by side, each over its share of the width.
-func (l *layout) row(fields ...field) {
-	const gutter = 16.0
-	share := (width - gutter*float64(len(fields)-1)) / float64(len(fields))
-	columns, lines := make([][]string, len(fields)), 1
+// fields lays out fields side by side, each over its share of the width.
+func (l *layout) fields(x, y, width float64, s style, fields []field) {
+	share := l.share(width, len(fields))
 	for i, f := range fields {
-		columns[i] = l.lines(f.value, styleBody, share)
-		lines = max(lines, len(columns[i]))
+		at := x + float64(i)*(share+gutter)
+		l.put(at, y, styleLabel, f.label)
+		l.stack(at, y+styleLabel.leading()+1, s, l.lines(f.value, s, share))
 	}
-	l.ensure(styleLabel.leading() + styleBody.leading()*float64(lines))
-	for i, f := range fields {
-		x, y := margin+float64(i)*(share+gutter), l.y
-		l.put(x, y, styleLabel, f.label)
-		y += styleLabel.leading()
-		for _, line := range columns[i] {
-			l.put(x, y, styleBody, line)
-			y += styleBody.leading()
-		}
-	}
-	l.y += styleLabel.leading() + styleBody.leading()*float64(lines) + 9
 }
 
-// remarks lays out what the reader must know, in a tinted box.
+func (l *layout) fieldsHeight(fields []field, s style, width float64) float64 {
+	share, lines := l.share(width, len(fields)), 1
+	for _, f := range fields {
+		lines = max(lines, len(l.lines(f.value, s, share)))
+	}
+	return styleLabel.leading() + 1 + float64(lines)*s.leading()
+}
+
+func (l *layout) share(width float64, n int) float64 {
+	return exact((width - gutter*float64(n-1)) / float64(n))
+}
+
+// remarks lays out what the reader must know.
 func (l *layout) remarks() {
-	const pad = 9.0
 	for _, p := range l.problems() {
-		lines := l.lines(p.Detail, styleProblem, width-2*pad)
-		height := float64(len(lines))*styleProblem.leading() + 2*pad
-		l.ensure(height)
-		l.box(margin, l.y, width, height, amber)
-		l.box(margin, l.y, 2, height, warning)
-		for i, line := range lines {
-			l.put(margin+pad, l.y+pad+float64(i)*styleProblem.leading(), styleProblem, line)
-		}
-		l.y += height + 12
+		l.y += 4
+		l.ensure(l.remarkHeight(p.Detail, l.span))
+		l.y = l.remark(margin, l.y, l.span, p.Detail) + 6
 	}
 }
 
-// section begins a part of the cover under a heading, together with its first
-// lines.
-func (l *layout) section(title string) {
-	l.ensure(80)
-	l.bookmark(title, 1)
+const remarkPad = 8.0
+
+func (l *layout) remarkHeight(content string, width float64) float64 {
+	lines := l.lines(content, styleProblem, width-2*remarkPad-2)
+	return float64(len(lines))*styleProblem.leading() + 2*remarkPad - 4
+}
+
+// remark lays out a sentence in a tinted box and returns where that ends.
+func (l *layout) remark(x, y, width float64, content string) float64 {
+	height := l.remarkHeight(content, width)
+	l.box(x, y, width, height, amber)
+	l.box(x, y, 2, height, signal)
+	l.stack(x+remarkPad+2, y+remarkPad-2, styleProblem, l.lines(content, styleProblem, width-2*remarkPad-2))
+	return y + height
+}
+
+// section begins a part of the cover under a heading, together with the first
+// room points of what follows.
+func (l *layout) section(title string, room float64) {
+	l.y += 12
+	l.ensure(styleHeading.leading() + room)
+	l.bookmark(title)
 	l.put(margin, l.y, styleHeading, title)
-	l.y += styleHeading.leading() + 3
+	l.y += styleHeading.leading() + 4
 }
 
-// whose says whose report it is.
-func (d Document) whose() string {
-	if d.VisitID == "" {
-		return "Patient " + d.PatientID
+// flow places the notes, over as many pages as they need. Lines are shorter than
+// the page is wide, to be read with ease.
+func (l *layout) flow(paragraphs []string) {
+	measure := min(l.span, 440)
+	for _, p := range paragraphs {
+		for _, line := range l.lines(p, styleNotes, measure) {
+			l.ensure(styleNotes.leading())
+			l.place(margin, l.y, styleNotes, line)
+			l.y += styleNotes.leading()
+		}
 	}
-	return "Patient " + d.PatientID + ", visit " + d.VisitID
+	l.y += 4
 }
 
-// receivedAt is the time that dates the document.
-func (d Document) receivedAt() time.Time {
-	return d.ReceivedAt.UTC().Truncate(time.Second)
+// instant returns a time in RFC 3339 with blanks between date, time and zone, and
+// anything else as it is.
+func instant(s string) string {
+	const local = "2006-01-02T15:04:05"
+	_, zoned := time.Parse(time.RFC3339, s)
+	_, plain := time.Parse(local, s)
+	if zoned != nil && plain != nil || len(s) < len(local) {
+		return s
+	}
+	date, clock := s[:10], s[11:]
+	if i := strings.IndexAny(clock, "+-Z"); i >= 0 {
+		clock = clock[:i] + " " + strings.Replace(clock[i:], "Z", "UTC", 1)
+	}
+	return date + " " + clock
 }

@@ -2,178 +2,113 @@ package report
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/gob"
-	"encoding/hex"
-	"errors"
+	"encoding/binary"
 	"fmt"
-	"io"
-	"math"
+	"strconv"
+	"unicode/utf16"
 
 	"github.com/jung-kurt/gofpdf"
 )
 
 // This file alone knows gofpdf, which nobody maintains any more and which panics
-// on what it does not expect. Only its plain drawing is used: its own line breaking
-// (MultiCell, SplitText, Write) loses Chinese characters.
+// on what it does not expect. It makes the pages, their shapes, the outline and the
+// document's title. Text and pictures are written into its pages by hand: its own
+// line breaking loses Chinese characters, its fonts know neither characters beyond
+// the Basic Multilingual Plane nor more than one typeface a line, its pictures are
+// held in memory and come out in the order of a map.
 
-const family = "noto"
+// drawing is a PDF being drawn.
+type drawing struct {
+	pdf   *gofpdf.Fpdf
+	sheet sheet
+	faces *typefaces
+	keys  []string // by image
+	line  []byte   // of content, being put together
+}
 
-// draw writes the pages as a PDF, once it is complete and checked.
-func draw(w io.Writer, doc Document, pages []*page) (err error) {
+// draw returns the pages as gofpdf writes them, without typefaces and pictures.
+func draw(doc Document, pages []*page, keys []string, faces *typefaces) (raw []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("gofpdf: panic: %v", r)
 		}
 	}()
-	codes := newCodes()
-	for _, p := range pages {
-		for _, t := range p.texts {
-			codes.add(t.content)
-		}
-	}
-	d, err := newDrawing(doc, codes)
-	if err != nil {
-		return err
-	}
-	for _, p := range pages {
-		if err := d.page(p); err != nil {
-			return err
-		}
-	}
-	var raw bytes.Buffer
-	if err := d.pdf.Output(&raw); err != nil {
-		return err
-	}
-	return finish(w, raw.Bytes(), codes, len(pages), len(d.pictures))
-}
-
-// drawing is a PDF being drawn.
-type drawing struct {
-	pdf      *gofpdf.Fpdf
-	doc      Document
-	codes    *codes
-	pictures map[string]bool // by the digest of the JPEG
-}
-
-func newDrawing(doc Document, codes *codes) (*drawing, error) {
-	subset, err := codes.font()
-	if err != nil {
-		return nil, err
-	}
-	pdf := gofpdf.NewCustom(&gofpdf.InitType{UnitStr: "pt", Size: gofpdf.SizeType{Wd: pageWidth, Ht: pageHeight}})
+	s := doc.Options.Paper.sheet()
+	pdf := gofpdf.NewCustom(&gofpdf.InitType{UnitStr: "pt", Size: gofpdf.SizeType{Wd: s.width, Ht: s.height}})
 	pdf.SetMargins(0, 0, 0)
 	pdf.SetAutoPageBreak(false, 0)
 	pdf.SetCatalogSort(true)
-	pdf.SetCreationDate(doc.receivedAt())
-	pdf.SetModificationDate(doc.receivedAt())
-	pdf.SetTitle(bmp(doc.Title+" "+doc.ID), true)
-	pdf.SetSubject(bmp(doc.whose()), true)
-	pdf.SetAuthor("casepress", true)
-	pdf.SetCreator("casepress", true)
-	pdf.SetProducer("casepress", true)
-	pdf.AddUTF8FontFromBytes(family, "", subset)
-	return &drawing{pdf, doc, codes, map[string]bool{}}, pdf.Error()
+	pdf.SetCompression(false) // it is done later, with less memory
+	about := describe(doc)
+	pdf.SetCreationDate(about.time)
+	pdf.SetModificationDate(about.time)
+	pdf.SetTitle(utf16Text(about.title), false)
+	pdf.SetSubject(utf16Text(about.subject), false)
+	pdf.SetAuthor(creator, false)
+	pdf.SetCreator(creator, false)
+	pdf.SetProducer(creator, false)
+	d := drawing{pdf: pdf, sheet: s, faces: faces, keys: keys}
+	for _, p := range pages {
+		d.page(p)
+	}
+	var b bytes.Buffer
+	err = pdf.Output(&b)
+	return b.Bytes(), err
 }
 
-func (d *drawing) page(p *page) error {
+// utf16Text is text for titles and bookmarks, which gofpdf itself would cut at the
+// end of the Basic Multilingual Plane.
+func utf16Text(s string) string {
+	b := []byte{0xfe, 0xff}
+	for _, unit := range utf16.Encode([]rune(s)) {
+		b = binary.BigEndian.AppendUint16(b, unit)
+	}
+	return string(b)
+}
+
+func (d *drawing) page(p *page) {
 	d.pdf.AddPage()
-	d.pdf.SetFont(family, "", styleBody.size)
 	for _, b := range p.bookmarks {
-		d.pdf.Bookmark(bmp(b.title), b.level, b.y)
+		d.pdf.Bookmark(utf16Text(b.title), 0, max(0, b.y-12))
 	}
 	for _, b := range p.boxes {
 		d.pdf.SetFillColor(b.fill.r, b.fill.g, b.fill.b)
 		d.pdf.Rect(b.x, b.y, b.w, b.h, "F")
 	}
 	for _, pl := range p.pictures {
-		if err := d.picture(pl); err != nil {
-			return fmt.Errorf("image %d: %w", pl.image+1, err)
-		}
+		d.pdf.RawWriteStr(fmt.Sprintf("q %.2f 0 0 %.2f %.2f %.2f cm /%s Do Q", pl.w, pl.h, pl.x, d.sheet.height-pl.y-pl.h, d.keys[pl.image]))
 	}
 	for _, t := range p.texts {
 		d.text(t)
 	}
-	return d.pdf.Error()
 }
 
+// text writes one line: its colour and place, then its runs of one typeface each.
 func (d *drawing) text(t text) {
-	d.pdf.SetFontSize(t.style.size)
-	d.pdf.SetTextColor(t.style.colour.r, t.style.colour.g, t.style.colour.b)
-	if t.style.bold {
-		// There is one weight in the binary; a hairline around it makes another.
-		d.pdf.SetDrawColor(t.style.colour.r, t.style.colour.g, t.style.colour.b)
-		d.pdf.SetLineWidth(t.style.size * 0.028)
-		d.pdf.SetTextRenderingMode(2)
-		defer d.pdf.SetTextRenderingMode(0)
+	c := t.style.colour
+	d.line = fmt.Appendf(d.line[:0], "BT %.3f %.3f %.3f rg %.2f %.2f Td", float64(c.r)/255, float64(c.g)/255, float64(c.b)/255, t.x, d.sheet.height-t.y)
+	for from, to := 0, 0; from < len(t.letters); from = to {
+		l := t.letters[from]
+		for to = from + 1; to < len(t.letters) && t.letters[to].face == l.face && t.letters[to].heavy == l.heavy; to++ {
+		}
+		if l.heavy {
+			d.line = fmt.Appendf(d.line, " %.3f %.3f %.3f RG %.2f w 2 Tr", float64(c.r)/255, float64(c.g)/255, float64(c.b)/255, t.style.size*0.032)
+		}
+		d.line = fmt.Appendf(d.line, " /F%d ", l.face)
+		d.line = strconv.AppendFloat(d.line, t.style.size, 'f', -1, 64)
+		d.line = append(d.line, " Tf <"...)
+		for _, l := range t.letters[from:to] {
+			d.line = appendCode(d.line, d.faces.code(l))
+		}
+		d.line = append(d.line, "> Tj"...)
+		if l.heavy {
+			d.line = append(d.line, " 0 Tr"...)
+		}
 	}
-	d.pdf.Text(t.x, t.y, d.codes.encode(t.content))
+	d.pdf.RawWriteStr(string(append(d.line, " ET"...)))
 }
 
-// picture embeds the bytes of a JPEG as they are, once however often they appear.
-func (d *drawing) picture(p placed) error {
-	img := d.doc.Images[p.image]
-	if img.Open == nil {
-		return errors.New("no picture and no problem")
-	}
-	r, err := img.Open()
-	if err != nil {
-		return err
-	}
-	data, err := io.ReadAll(r)
-	if err := errors.Join(err, r.Close()); err != nil {
-		return err
-	}
-	sum := sha256.Sum256(data)
-	name := hex.EncodeToString(sum[:])
-	options := gofpdf.ImageOptions{ImageType: "jpg"}
-	info := d.pdf.RegisterImageOptionsReader(name, options, bytes.NewReader(data))
-	if err := d.pdf.Error(); err != nil {
-		return err
-	}
-	if !d.pictures[name] {
-		if w, h := math.Round(info.Width()), math.Round(info.Height()); int(w) != img.Width || int(h) != img.Height {
-			return fmt.Errorf("the JPEG is %v x %v, not %d x %d", w, h, img.Width, img.Height)
-		}
-		d.pictures[name] = true
-		if err := unique(info, len(d.pictures)); err != nil {
-			return err
-		}
-	}
-	d.pdf.ImageOptions(name, p.x, p.y, p.w, p.h, false, options, 0, "")
-	return d.pdf.Error()
-}
-
-// unique gives the n-th picture a width that no other has, by less than a pixel:
-// gofpdf writes pictures in the order of their widths, and those of one width in
-// the order of a map, which is another one each time. The only way to the width is
-// through its gob.
-func unique(info *gofpdf.ImageInfoType, n int) error {
-	raw, err := info.GobEncode()
-	if err != nil {
-		return err
-	}
-	var f struct {
-		data, mask, palette        []byte
-		n, depth                   int
-		w, h, scale, dpi           float64
-		space, filter, decodeParms string
-		transparent                []int
-	}
-	fields := []any{&f.data, &f.mask, &f.n, &f.w, &f.h, &f.space, &f.palette, &f.depth, &f.filter, &f.decodeParms, &f.transparent, &f.scale, &f.dpi}
-	dec := gob.NewDecoder(bytes.NewReader(raw))
-	for _, field := range fields {
-		if err := dec.Decode(field); err != nil {
-			return fmt.Errorf("gofpdf's picture: %w", err)
-		}
-	}
-	f.w += float64(n) / (1 << 20)
-	var wider bytes.Buffer
-	enc := gob.NewEncoder(&wider)
-	for _, field := range fields {
-		if err := enc.Encode(field); err != nil {
-			return fmt.Errorf("gofpdf's picture: %w", err)
-		}
-	}
-	return info.GobDecode(wider.Bytes())
+func appendCode(b []byte, code int) []byte {
+	const digits = "0123456789ABCDEF"
+	return append(b, digits[code>>12&15], digits[code>>8&15], digits[code>>4&15], digits[code&15])
 }

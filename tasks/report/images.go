@@ -1,144 +1,148 @@
 package report
 
-import (
-	"fmt"
-	"strconv"
-)
+// cell is the room for one image and its caption.
+type cell struct{ x, y, w, h float64 }
 
-// The columns of the table of images, from the left margin.
-const (
-	columnName   = 26.0
-	columnPixels = 340.0 // right edge
-	columnSize   = 410.0 // right edge
-	columnState  = width // right edge
-)
+// cells returns the rooms of a page.
+func (l *layout) cells() []cell {
+	const gap = 22.0
+	height, half := l.bottom-top, exact((l.span-gap)/2)
+	row := exact((height - gap) / 2)
+	second := top + row + gap
+	switch l.doc.Options.PerPage {
+	case 2:
+		return []cell{{margin, top, l.span, row}, {margin, second, l.span, row}}
+	case 4:
+		right := margin + half + gap
+		return []cell{{margin, top, half, row}, {right, top, half, row}, {margin, second, half, row}, {right, second, half, row}}
+	}
+	return []cell{{margin, top, l.span, height}}
+}
 
-// table lays out one entry an image: position, names, size, state, digest and, if
-// it has one, its problem.
-func (l *layout) table() {
-	l.section("Images")
-	l.tableHead()
-	for i, img := range l.doc.Images {
-		problem := l.lines(img.Problem, styleProblem, width-columnName)
-		if img.Problem == "" {
-			problem = nil
-		}
-		height := 6 + styleBody.leading() + styleHash.leading() + float64(len(problem))*styleProblem.leading() + 6
-		if l.y+height > bottom {
+// imagePages lays out every image, or the reason why it cannot be shown.
+func (l *layout) imagePages() {
+	cells := l.cells()
+	for i := range l.doc.Images {
+		c := cells[i%len(cells)]
+		if i%len(cells) == 0 {
 			l.newPage()
-			l.tableHead()
 		}
-		l.entry(i, img, problem)
-		l.y += height
-		l.box(margin, l.y, width, 0.5, rule)
+		l.y = c.y
+		l.bookmark(joined(": ", l.words.bookmark(i+1), l.doc.Images[i].ID))
+		l.image(i, c, len(cells) == 1)
 	}
 }
 
-func (l *layout) tableHead() {
-	l.put(margin, l.y, styleLabel, "No.")
-	l.put(margin+columnName, l.y, styleLabel, "Image, file name, SHA-256 of the original")
-	l.putRight(margin+columnPixels, l.y, styleLabel, "Original")
-	l.putRight(margin+columnSize, l.y, styleLabel, "Size")
-	l.putRight(margin+columnState, l.y, styleLabel, "State")
-	l.y += styleLabel.leading() + 3
-	l.box(margin, l.y, width, 0.8, grey)
-}
-
-func (l *layout) entry(i int, img Image, problem []string) {
-	y := l.y + 6
-	l.put(margin, y, styleBody, strconv.Itoa(i+1))
-	l.names(margin+columnName, y, img, columnPixels-columnName-96)
-	l.putRight(margin+columnPixels, y, styleSmall.grown(), pixels(img.SourceWidth, img.SourceHeight))
-	l.putRight(margin+columnSize, y, styleSmall.grown(), size(img.Bytes))
-	state, stateStyle := "shown", styleSmall.grown()
-	if problem != nil {
-		state, stateStyle = "not shown", styleProblem.grown()
-	}
-	l.putRight(margin+columnState, y, stateStyle, state)
-	y += styleBody.leading()
-	l.put(margin+columnName, y, styleHash, img.SHA256)
-	y += styleHash.leading()
-	for _, line := range problem {
-		l.put(margin+columnName, y, styleProblem, line)
-		y += styleProblem.leading()
-	}
-}
-
-// names puts the client's names for an image on one line, cut to limit points.
-func (l *layout) names(x, y float64, img Image, limit float64) {
-	id := l.clip(img.ID, styleBody, limit)
-	l.put(x, y, styleBody, id)
-	const gap = 8.0
-	used := l.chars.width(id, styleBody.size) + gap
-	if limit-used > gap {
-		l.put(x+used, y, styleSmall.grown(), l.clip(img.Name, styleBody, limit-used))
-	}
-}
-
-// grown returns the style at the size of the body, so that both share a baseline.
-func (s style) grown() style {
-	s.size = styleBody.size
-	return s
-}
-
-// The room for a picture on its page.
-const (
-	pictureTop    = top + 46
-	pictureHeight = 590.0
-)
-
-// imagePage lays out one image, or the reason why it cannot be shown, on a page of
-// its own.
-func (l *layout) imagePage(i int) {
+// image lays out one image in its room: a heading, the picture as large as it may
+// be, and the caption close below it, or beside it where a tall picture leaves room.
+func (l *layout) image(i int, c cell, alone bool) {
 	img := l.doc.Images[i]
-	l.newPage()
-	l.bookmark(joined(": ", fmt.Sprintf("Image %d", i+1), img.ID), 1)
-	l.put(margin, l.y, styleHeading, fmt.Sprintf("Image %d of %d", i+1, len(l.doc.Images)))
-	l.y += styleHeading.leading()
-	l.names(margin, l.y, img, width)
-	l.y = pictureTop
+	y := l.imageHead(i, c, alone)
+	if l.besides(img, c, c.y+c.h-y) {
+		w, _ := l.show(i, c.x, y, c.w, c.y+c.h-y)
+		l.caption(img, c.x+w+gutter, y-3, c.w-w-gutter, stacked)
+		return
+	}
+	k := below
+	if !alone {
+		k = compact
+	}
+	room := max(24, c.y+c.h-y-l.captionHeight(img, c.w, k))
+	h := 0.0
 	if img.Problem != "" {
-		l.placeholder(img.Problem)
+		h = l.placeholder(c.x, y, c.w, min(room, exact(c.w*0.62)), img.Problem)
 	} else {
-		l.picture(i, img)
+		_, h = l.show(i, c.x, y, c.w, room)
 	}
-	l.y += 12
-	shown := ""
-	if img.Problem == "" {
-		shown = "shown at " + pixels(img.Width, img.Height)
-	}
-	original := joined(", ", pixels(img.SourceWidth, img.SourceHeight), size(img.Bytes))
-	l.put(margin, l.y, styleBody, joined("; ", "Original "+original, shown))
-	l.y += styleBody.leading()
-	l.put(margin, l.y, styleHash, "SHA-256 of the original  "+img.SHA256)
+	l.caption(img, c.x, y+h+captionGap, c.w, k)
 }
 
-// picture fits the image into its room, never larger than 48 pixels an inch would
-// be.
-func (l *layout) picture(i int, img Image) {
+// besides reports whether the caption has its place beside the picture.
+func (l *layout) besides(img Image, c cell, room float64) bool {
+	const least = 150
+	w, _ := fit(img, c.w, room)
+	return l.doc.Options.PerPage == 2 && img.Problem == "" && w+gutter+least <= c.w
+}
+
+// show puts a picture as large as the room allows, marked if it is damaged.
+func (l *layout) show(i int, x, y, width, height float64) (w, h float64) {
+	w, h = fit(l.doc.Images[i], width, height)
+	if l.doc.Images[i].Damaged != "" {
+		l.box(x-2, y-2, w+4, h+4, signal)
+	}
+	l.picture(i, x, y, w, h)
+	return w, h
+}
+
+// imageHead names the image and returns where the picture may begin.
+func (l *layout) imageHead(i int, c cell, alone bool) float64 {
+	img, y := l.doc.Images[i], c.y
+	if alone {
+		title := l.words.imageOf(i+1, len(l.doc.Images))
+		l.put(c.x, y, styleHeading, title)
+		y += styleHeading.leading()
+		return l.names(img, c.x, c.x, y, c.w) + 8
+	}
+	number := l.words.bookmark(i + 1)
+	l.put(c.x, y, styleStrong, number)
+	return l.names(img, c.x, c.x+l.width(styleStrong, number)+8, y, c.w) + 4
+}
+
+// names puts the client's names for an image on one line from x on, or, where they
+// are too long for that, on lines of their own, and returns where they end.
+func (l *layout) names(img Image, left, x, y, w float64) float64 {
+	const gap = 8.0
+	id, room := l.width(styleStrong, img.ID), left+w-x
+	if name := l.width(styleBody, img.Name); id+gap+name <= room {
+		l.put(x, y, styleStrong, img.ID)
+		l.put(x+id+gap, y, styleBody.tinted(grey), img.Name)
+		return y + styleStrong.leading()
+	}
+	if id > room && x > left {
+		x, y = left, y+styleStrong.leading()
+	}
+	y = l.stack(x, y, styleStrong, l.lines(img.ID, styleStrong, left+w-x))
+	if img.Name == "" {
+		return y
+	}
+	return l.stack(left, y, styleBody.tinted(grey), l.lines(img.Name, styleBody, w))
+}
+
+// fit returns the size of a picture in a room, never larger than 48 pixels an inch
+// would be, and never thinner than can be seen.
+func fit(img Image, width, height float64) (w, h float64) {
 	const coarsest = 72.0 / 48
-	w, h := float64(max(img.Width, 1)), float64(max(img.Height, 1))
-	scale := min(width/w, pictureHeight/h, coarsest)
-	w, h = w*scale, h*scale
-	const frame = 0.75 // tells a white picture from the page
-	x := margin + (width-w)/2
-	l.box(x-frame, l.y-frame, w+2*frame, h+2*frame, rule)
-	p := l.page()
-	p.pictures = append(p.pictures, placed{i, x, l.y, w, h})
-	l.y += h
+	pw, ph := float64(max(img.Width, 1)), float64(max(img.Height, 1))
+	scale := min(width/pw, height/ph, coarsest)
+	return max(exact(pw*scale), 1), max(exact(ph*scale), 1)
 }
 
-func (l *layout) placeholder(reason string) {
-	const height, pad = 220.0, 40.0
-	l.box(margin, l.y, width, height, shade)
-	l.box(margin, l.y, width, 2, warning)
-	const headline = "This image cannot be shown"
-	y := l.y + 78
-	l.put(margin+(width-l.chars.width(headline, styleHeading.size))/2, y, styleHeading, headline)
-	y += styleHeading.leading() + 4
-	for _, line := range l.lines(reason, styleBody, width-2*pad) {
-		l.put(margin+(width-l.chars.width(line, styleBody.size))/2, y, styleBody, line)
-		y += styleBody.leading()
+// picture places a picture in a hairline frame, which tells a white one from the
+// page.
+func (l *layout) picture(i int, x, y, w, h float64) {
+	l.box(x-hairline, y-hairline, w+2*hairline, h+2*hairline, rule)
+	p := l.page()
+	p.pictures = append(p.pictures, placed{i, x, y, w, h})
+}
+
+// placeholder stands where a picture should be, and returns its height.
+func (l *layout) placeholder(x, y, w, h float64, reason string) float64 {
+	const pad = 28.0
+	headline := l.lines(l.words.cannotBeShown, styleStrong, w-2*pad)
+	sentence := l.lines(reason, styleQuiet, w-2*pad)
+	height := float64(len(headline))*styleStrong.leading() + float64(len(sentence))*styleQuiet.leading()
+	h = max(h, height+20)
+	l.box(x, y, w, h, shade)
+	l.box(x, y, w, 2, signal)
+	at := y + exact((h-height)/2)
+	for _, part := range []struct {
+		s     style
+		lines [][]letter
+	}{{styleStrong, headline}, {styleQuiet, sentence}} {
+		for _, line := range part.lines {
+			l.place(x+exact((w-widthOf(part.s, line))/2), at, part.s, line)
+			at += part.s.leading()
+		}
 	}
-	l.y += height
+	return h
 }

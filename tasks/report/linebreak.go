@@ -1,65 +1,65 @@
 package report
 
-import "unicode"
+import (
+	"unicode"
+	"unicode/utf8"
+)
 
-// breakLines splits one paragraph into lines no wider than limit, where width is
-// that of a rune. The lines joined are the paragraph: nothing is added and nothing
-// is lost; blanks stay at the end of the line they end, beyond the limit if need
-// be. A line breaks
+// breakLines splits one paragraph into lines no wider than limit, in thousandths
+// of an em. The lines joined are the paragraph: nothing is added and nothing is
+// lost; blanks stay at the end of the line they end, beyond the limit if need be. A
+// line breaks
 //
 //   - after blanks,
-//   - before and after Chinese and Japanese characters,
+//   - before and after Chinese and Japanese characters and emoji,
 //   - but never before closing punctuation or a combining mark, nor after opening
 //     punctuation (kinsoku), nor within a Latin word, nor within a pair of dashes
 //     or dots,
 //   - unless one unbreakable stretch is wider than the whole line: it breaks where
 //     the line is full.
 //
-// Every line has at least one rune, so it ends whatever the limit.
-func breakLines(s string, limit float64, width func(rune) float64) []string {
-	runes := []rune(s)
-	var lines []string
-	for start := 0; start < len(runes); {
-		end := lineEnd(runes, start, limit, width)
-		lines = append(lines, string(runes[start:end]))
-		start = end
+// Every line has at least one letter, so it ends whatever the limit.
+func breakLines(paragraph []letter, limit int) [][]letter {
+	if len(paragraph) == 0 {
+		return [][]letter{nil}
 	}
-	if lines == nil {
-		lines = []string{""}
+	var lines [][]letter
+	for len(paragraph) > 0 {
+		end := lineEnd(paragraph, limit)
+		lines = append(lines, paragraph[:end:end])
+		paragraph = paragraph[end:]
 	}
 	return lines
 }
 
-// lineEnd returns where the line that begins at start ends.
-func lineEnd(runes []rune, start int, limit float64, width func(rune) float64) int {
-	used, last, lenient := 0.0, 0, 0
-	for i := start; i < len(runes); i++ {
-		r := runes[i]
-		if i > start {
-			if canBreak(runes[i-1], r) {
+// lineEnd returns where the first line ends.
+func lineEnd(letters []letter, limit int) int {
+	used, last, lenient := 0, 0, 0
+	for i, l := range letters {
+		after := first(l.text)
+		if i > 0 {
+			before, _ := utf8.DecodeLastRuneInString(letters[i-1].text)
+			if canBreak(before, after) {
 				last = i
 			}
-			if !forbidden(runes[i-1], r) {
+			if !forbidden(before, after) {
 				lenient = i
 			}
 		}
-		if r == ' ' || r == '\u3000' {
-			used += width(r)
+		used += l.width
+		if isBlank(after) || used <= limit || i == 0 {
 			continue // blanks hang over the edge
 		}
-		used += width(r)
-		if used > limit && i > start {
-			switch {
-			case last > start:
-				return last
-			case lenient > start:
-				return lenient
-			default:
-				return i
-			}
+		switch {
+		case last > 0:
+			return last
+		case lenient > 0:
+			return lenient
+		default:
+			return i
 		}
 	}
-	return len(runes)
+	return len(letters)
 }
 
 // canBreak reports whether a line may end between two neighbours.
@@ -73,7 +73,7 @@ func canBreak(before, after rune) bool {
 // forbidden reports whether a break between two neighbours would be wrong even in
 // a stretch that has no better one.
 func forbidden(before, after rune) bool {
-	if isBlank(after) || closing[after] || unicode.In(after, unicode.Mn, unicode.Mc, unicode.Me) {
+	if isBlank(after) || closing[after] || unicode.Is(unicode.M, after) || before == '\u200d' {
 		return true
 	}
 	return opening[before] || before == after && paired[before]
@@ -83,8 +83,13 @@ func isBlank(r rune) bool { return r == ' ' || r == '\u3000' }
 
 // ideographic reports whether lines may break on both sides of r as a rule.
 func ideographic(r rune) bool {
-	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Bopomofo, unicode.Hangul) ||
-		r >= 0x3000 && r <= 0x303f || r >= 0xff00 && r <= 0xffef || paired[r]
+	switch {
+	case r < 0x1100:
+		return false
+	case r >= 0x3000 && r <= 0x303f, r >= 0xff00 && r <= 0xffef, r >= 0x1f000 && r <= 0x1faff, paired[r]:
+		return true
+	}
+	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Bopomofo, unicode.Hangul)
 }
 
 func set(s string) map[rune]bool {

@@ -1,26 +1,47 @@
 package report
 
-// The page is A4 in points, y growing downwards.
+import "math"
+
+// Measures are in points, y growing downwards, and multiples of 1/64 so that sums
+// are exact: the same layout on every machine.
 const (
-	pageWidth  = 595.28
-	pageHeight = 841.89
-	margin     = 56.0
-	top        = 64.0
-	bottom     = 776.0 // nothing but the footer lies below
-	width      = pageWidth - 2*margin
+	margin    = 54.0
+	top       = 78.0 // below the running head
+	coverTop  = 54.0
+	footRoom  = 66.0 // nothing but the footer lies this near the lower edge
+	baseline  = 34.0 // of the footer, from the lower edge
+	headLine  = 46.0 // baseline of the running head
+	hairline  = 0.5
+	gutter    = 16.0
+	precision = 64
 )
+
+// exact rounds a measure.
+func exact(points float64) float64 { return math.Round(points*precision) / precision }
+
+// sheet is the paper.
+type sheet struct{ width, height float64 }
+
+func (p Paper) sheet() sheet {
+	if p == Letter {
+		return sheet{612, 792}
+	}
+	return sheet{595.28125, 841.890625}
+}
 
 // colour is a red, green and blue of 0 to 255.
 type colour struct{ r, g, b int }
 
 var (
-	ink     = colour{31, 41, 51}
-	grey    = colour{107, 119, 133}
-	rule    = colour{222, 226, 231}
-	shade   = colour{246, 248, 250}
-	accent  = colour{11, 110, 117}
-	warning = colour{161, 70, 9}
-	amber   = colour{255, 247, 236}
+	ink     = colour{24, 35, 46}
+	grey    = colour{94, 107, 121}
+	faint   = colour{139, 150, 162}
+	rule    = colour{217, 223, 229}
+	shade   = colour{243, 246, 248}
+	accent  = colour{13, 104, 114}
+	warning = colour{150, 62, 8}
+	amber   = colour{255, 246, 232}
+	signal  = colour{222, 135, 29}
 )
 
 // style is how a text looks.
@@ -31,18 +52,31 @@ type style struct {
 }
 
 var (
-	styleTitle   = style{22, ink, true}
-	styleLead    = style{12, grey, false}
-	styleHeading = style{12, ink, true}
-	styleBody    = style{10, ink, false}
-	styleLabel   = style{7.5, grey, false}
-	styleSmall   = style{8, grey, false}
-	styleHash    = style{7.5, grey, false}
+	styleTitle   = style{25, ink, true}
+	styleID      = style{9.5, grey, false}
+	styleWho     = style{15, ink, true}
+	styleHeading = style{12.5, ink, true}
+	styleStrong  = style{9.5, ink, true}
+	styleBody    = style{9.5, ink, false}
+	styleNotes   = style{10.5, ink, false}
+	styleQuiet   = style{9, grey, false}
+	styleCell    = style{8.5, grey, false}
+	styleReceipt = style{8.25, ink, false}
+	styleLabel   = style{7.25, grey, false}
+	styleSmall   = style{7.75, grey, false}
+	styleHash    = style{7, grey, false}
+	styleDigest  = style{7.75, ink, false}
 	styleProblem = style{8.5, warning, false}
 )
 
 // leading is the distance between two lines of a style.
-func (s style) leading() float64 { return s.size * 1.55 }
+func (s style) leading() float64 { return exact(s.size * 1.5) }
+
+// tinted returns the style in another colour.
+func (s style) tinted(c colour) style {
+	s.colour = c
+	return s
+}
 
 // page is one page, laid out but not drawn.
 type page struct {
@@ -52,10 +86,9 @@ type page struct {
 	texts     []text
 }
 
-// bookmark is an entry of the outline. level 0 is the top.
+// bookmark is an entry of the outline.
 type bookmark struct {
 	title string
-	level int
 	y     float64
 }
 
@@ -71,9 +104,9 @@ type placed struct {
 	x, y, w, h float64
 }
 
-// text is one line of text, y its baseline. content is clean.
+// text is one line of text, y its baseline.
 type text struct {
 	x, y    float64
 	style   style
-	content string
+	letters []letter
 }

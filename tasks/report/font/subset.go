@@ -6,33 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 )
 
-// Characters stand in a cut font, and so in the document, under codes of two bytes
-// that have nothing to do with their numbers: the first one under firstCode, each
-// further one codeStep on. The step leaves a gap between any two, because gofpdf's
-// table of widths takes cubic time over a run of neighbours: 4,000 characters in
-// the order of the alphabet would keep it busy for a minute.
-const (
-	firstCode = 0x100
-	codeStep  = 2
-)
-
-// MaxRunes is how many characters a cut font can hold: the table of codes has a
-// 16-bit length. All codes lie below the surrogates, so that each is a character in
-// the eyes of gofpdf.
-const MaxRunes = 16_000
-
-// Code returns the code of the i-th character of a cut font.
-func Code(i int) uint16 { return uint16(firstCode + codeStep*i) }
+// MaxDrawings is how many drawings a cut font can hold. Twice as many glyphs fit,
+// and those that others are made of need room too.
+const MaxDrawings = 30_000
 
 // glyphOut is one glyph of the file being cut.
 type glyphOut struct {
 	data    []byte
 	advance uint16
-	bearing uint16
+	bearing int16
 }
 
 // cut is a file being made.
@@ -42,126 +27,203 @@ type cut struct {
 	index  map[int]uint16 // glyph of from -> glyph here
 }
 
-// Subset returns a TrueType file that holds the glyphs of runes only, runes[i]
-// under [Code](i). Glyph 0 is the empty box. A rune that [Font.Has] denies is an
-// error, and so are more than [MaxRunes].
-func (f *Font) Subset(runes []rune) ([]byte, error) {
-	if len(runes) > MaxRunes {
-		return nil, fmt.Errorf("cut font: %d characters, at most %d fit", len(runes), MaxRunes)
+// Cut returns a TrueType file with nothing but the drawings, the i-th as glyph
+// i+1; glyph 0 is the empty box. It has no table of characters: in a PDF the text
+// names glyphs. Drawings of another font are an error, and so are more than
+// [MaxDrawings].
+func (f *Font) Cut(drawings []Drawing) ([]byte, error) {
+	if len(drawings) > MaxDrawings {
+		return nil, fmt.Errorf("cut font: %d drawings, at most %d fit", len(drawings), MaxDrawings)
 	}
-	c := &cut{from: f, index: map[int]uint16{}}
-	if _, err := c.copy(0); err != nil {
+	c := &cut{from: f, index: map[int]uint16{}, glyphs: make([]glyphOut, 1+len(drawings))}
+	var err error
+	if c.glyphs[0], err = c.copy(0, 0); err != nil {
 		return nil, fmt.Errorf("cut font: %w", err)
 	}
-	glyphs := make([]uint16, len(runes))
-	for i, r := range runes {
-		g, err := c.add(r)
-		if err != nil {
-			return nil, fmt.Errorf("cut font: U+%04X: %w", r, err)
+	for i, d := range drawings {
+		if c.glyphs[i+1], err = c.draw(d); err != nil {
+			return nil, fmt.Errorf("cut font: drawing %d: %w", i, err)
 		}
-		glyphs[i] = g
 	}
-	return c.assemble(cmapOf(glyphs)), nil
+	return c.assemble(), nil
 }
 
-// add returns the new glyph for r, composing it if the file has none.
-func (c *cut) add(r rune) (uint16, error) {
-	if id := c.from.glyph(r); id != 0 {
-		return c.copy(id)
+// draw returns the new glyph for a drawing.
+func (c *cut) draw(d Drawing) (glyphOut, error) {
+	switch len(d.parts) {
+	case 0:
+		return glyphOut{}, errors.New("empty")
+	case 1:
+		return c.copy(d.parts[0].glyph, 0)
 	}
-	s, ok := scripts[r]
-	id := c.from.glyph(s.base)
-	if !ok || id == 0 {
-		return 0, errors.New("no glyph")
+	g := glyphOut{advance: uint16(d.width)}
+	g.data = binary.BigEndian.AppendUint16(nil, 0xffff)
+	box := c.from.union(d.parts)
+	for _, v := range box {
+		g.data = binary.BigEndian.AppendUint16(g.data, uint16(int16(v)))
 	}
-	base, err := c.copy(id)
-	if err != nil {
-		return 0, err
+	g.bearing = int16(box[0])
+	for i, p := range d.parts {
+		id, err := c.component(p.glyph, 0)
+		if err != nil {
+			return g, err
+		}
+		flags := uint16(wordArgs | argsAreXY)
+		if i+1 < len(d.parts) {
+			flags |= moreComponents
+		}
+		for _, v := range []uint16{flags, id, uint16(int16(p.dx)), uint16(int16(p.dy))} {
+			g.data = binary.BigEndian.AppendUint16(g.data, v)
+		}
 	}
-	g := c.glyphs[base]
-	space := scriptSpace * c.from.em
-	scaled := func(v uint16, plus float64) uint16 {
-		return uint16(int16(math.Round(scriptScale*float64(int16(v)) + plus)))
-	}
-	c.glyphs = append(c.glyphs, glyphOut{
-		data:    s.compose(base, g.data, c.from.em),
-		advance: scaled(g.advance, 2*space),
-		bearing: scaled(g.bearing, space),
-	})
-	return uint16(len(c.glyphs) - 1), nil
+	return g, nil
 }
 
-// copy returns the new glyph for glyph id of the file.
-func (c *cut) copy(id int) (uint16, error) {
-	if g, ok := c.index[id]; ok {
-		return g, nil
-	}
+// Flags of a component: flags(2) | glyph(2) | dx, dy (2x1 or 2x2) | scale (0, 2, 4 or 8).
+const (
+	wordArgs       = 0x01
+	argsAreXY      = 0x02
+	haveScale      = 0x08
+	moreComponents = 0x20
+	haveXYScale    = 0x40
+	haveMatrix     = 0x80
+)
+
+// copy returns glyph id of the file, with those that it is made of renumbered.
+func (c *cut) copy(id, depth int) (glyphOut, error) {
 	data, err := c.from.outline(id)
 	if err != nil {
+		return glyphOut{}, err
+	}
+	g := glyphOut{data, uint16(c.from.advance(id)), c.from.bearing(id)}
+	if len(data) == 0 || int16(binary.BigEndian.Uint16(data)) >= 0 {
+		return g, nil
+	}
+	if depth > 4 {
+		return g, errors.New("glyphs made of glyphs without end")
+	}
+	g.data = bytes.Clone(data)
+	for at, more := outlineHead, true; more; {
+		if at+4 > len(g.data) {
+			return g, errCut
+		}
+		flags := binary.BigEndian.Uint16(g.data[at:])
+		n, err := c.component(int(binary.BigEndian.Uint16(g.data[at+2:])), depth+1)
+		if err != nil {
+			return g, err
+		}
+		binary.BigEndian.PutUint16(g.data[at+2:], n)
+		at += componentSize(flags)
+		more = flags&moreComponents != 0
+	}
+	return g, nil
+}
+
+func componentSize(flags uint16) int {
+	size := 6
+	if flags&wordArgs != 0 {
+		size += 2
+	}
+	switch {
+	case flags&haveScale != 0:
+		size += 2
+	case flags&haveXYScale != 0:
+		size += 4
+	case flags&haveMatrix != 0:
+		size += 8
+	}
+	return size
+}
+
+// component returns the new number of a glyph that others are made of.
+func (c *cut) component(id, depth int) (uint16, error) {
+	if n, ok := c.index[id]; ok {
+		return n, nil
+	}
+	g, err := c.copy(id, depth)
+	if err != nil {
 		return 0, err
 	}
-	hmtx, n := c.from.tables["hmtx"], c.from.metrics
-	bearing := hmtx[4*min(id, n-1)+2:]
-	if id >= n {
-		bearing = hmtx[4*n+2*(id-n):]
+	if len(c.glyphs) >= 0xffff {
+		return 0, errors.New("too many glyphs")
 	}
-	g := uint16(len(c.glyphs))
-	c.index[id] = g
-	c.glyphs = append(c.glyphs, glyphOut{data, c.from.advance(id), binary.BigEndian.Uint16(bearing)})
-	return g, nil
+	n := uint16(len(c.glyphs))
+	c.index[id] = n
+	c.glyphs = append(c.glyphs, g)
+	return n, nil
 }
 
 // assemble writes the tables, each padded to four bytes with zeros:
 //
 //	header(12) | directory(16 a table) | tables
-func (c *cut) assemble(cmap []byte) []byte {
+func (c *cut) assemble() []byte {
 	tables := c.tables()
-	tables["cmap"] = cmap
 	tags := slices.Sorted(maps.Keys(tables))
 	at := 12 + 16*len(tags)
-	out := []byte{0, 1, 0, 0}
-	out = binary.BigEndian.AppendUint16(out, uint16(len(tags)))
-	out = append(out, make([]byte, 6)...) // search hints that no reader needs
-	var body bytes.Buffer
+	total := at
+	for _, t := range tables {
+		total += len(t) + 3
+	}
+	directory := append(make([]byte, 0, total), 0, 1, 0, 0)
+	directory = binary.BigEndian.AppendUint16(directory, uint16(len(tags)))
+	directory = append(directory, make([]byte, 6)...) // search hints that no reader needs
 	for _, tag := range tags {
 		t := tables[tag]
-		out = append(out, tag...)
-		out = binary.BigEndian.AppendUint32(out, checksum(t))
-		out = binary.BigEndian.AppendUint32(out, uint32(at+body.Len()))
-		out = binary.BigEndian.AppendUint32(out, uint32(len(t)))
-		body.Write(t)
-		body.Write(make([]byte, -len(t)&3))
+		directory = append(directory, tag...)
+		directory = binary.BigEndian.AppendUint32(directory, checksum(t))
+		directory = binary.BigEndian.AppendUint32(directory, uint32(at))
+		directory = binary.BigEndian.AppendUint32(directory, uint32(len(t)))
+		at += (len(t) + 3) &^ 3
 	}
-	return append(out, body.Bytes()...)
+	for _, tag := range tags {
+		directory = append(directory, tables[tag]...)
+		directory = append(directory, 0, 0, 0)[:(len(directory)+3)&^3]
+	}
+	return directory
 }
 
-// tables returns every table but the cmap.
+// tables returns every table.
 func (c *cut) tables() map[string][]byte {
-	out := map[string][]byte{"name": {0, 0, 0, 0, 0, 6}} // no names
-	for _, tag := range []string{"OS/2", "prep", "fpgm", "cvt ", "gasp"} {
+	out := map[string][]byte{}
+	for _, tag := range []string{"prep", "fpgm", "cvt "} {
 		if t, ok := c.from.tables[tag]; ok {
 			out[tag] = t
 		}
 	}
-	n := uint16(len(c.glyphs))
-	out["post"] = append([]byte{0, 3, 0, 0}, c.from.tables["post"][4:32]...)
+	n := len(c.glyphs)
 	out["head"] = patched(c.from.tables["head"], map[int]uint16{8: 0, 10: 0, 50: 1})
-	out["hhea"] = patched(c.from.tables["hhea"], map[int]uint16{34: n})
-	maxp := c.from.tables["maxp"]
-	points, contours := binary.BigEndian.Uint16(maxp[6:]), binary.BigEndian.Uint16(maxp[8:])
-	const composedPoints, composedContours, components, depth = 10, 12, 28, 30
-	out["maxp"] = patched(maxp, map[int]uint16{4: n, composedPoints: points, composedContours: contours, components: 1, depth: 1})
-	var glyf, loca, hmtx []byte
+	out["hhea"] = patched(c.from.tables["hhea"], map[int]uint16{34: uint16(n)})
+	out["maxp"] = c.maxp(uint16(n))
+	size := 0
+	for _, g := range c.glyphs {
+		size += len(g.data) + 3
+	}
+	glyf, loca, hmtx := make([]byte, 0, size), make([]byte, 0, 4*(n+1)), make([]byte, 0, 4*n)
 	for _, g := range c.glyphs {
 		loca = binary.BigEndian.AppendUint32(loca, uint32(len(glyf)))
 		glyf = append(glyf, g.data...)
-		glyf = append(glyf, make([]byte, -len(glyf)&3)...)
+		glyf = append(glyf, 0, 0, 0)[:(len(glyf)+3)&^3]
 		hmtx = binary.BigEndian.AppendUint16(hmtx, g.advance)
-		hmtx = binary.BigEndian.AppendUint16(hmtx, g.bearing)
+		hmtx = binary.BigEndian.AppendUint16(hmtx, uint16(g.bearing))
 	}
 	out["loca"] = binary.BigEndian.AppendUint32(loca, uint32(len(glyf)))
 	out["glyf"], out["hmtx"] = glyf, hmtx
 	return out
+}
+
+// maxp returns the table of maxima, with room for what drawings put together.
+func (c *cut) maxp(glyphs uint16) []byte {
+	const count, points, contours, composedPoints, composedContours, components, depth = 4, 6, 8, 10, 12, 28, 30
+	t := c.from.tables["maxp"]
+	word := func(at int) int { return int(binary.BigEndian.Uint16(t[at:])) }
+	const together = 8
+	return patched(t, map[int]uint16{
+		count:            glyphs,
+		composedPoints:   uint16(min(0xffff, together*max(word(points), word(composedPoints)))),
+		composedContours: uint16(min(0xffff, together*max(word(contours), word(composedContours)))),
+		components:       uint16(max(together, word(components))),
+		depth:            uint16(word(depth) + 1),
+	})
 }
 
 // patched returns a copy of a table with some 16-bit fields replaced.
@@ -180,30 +242,4 @@ func checksum(t []byte) (sum uint32) {
 	var rest [4]byte
 	copy(rest[:], t)
 	return sum + binary.BigEndian.Uint32(rest[:])
-}
-
-// cmapOf returns a cmap with one Windows Unicode table of format 4, all codes in
-// one segment with a list of glyphs, 0 in the gaps:
-//
-//	0(2) tables(2) 3(2) 1(2) offset(4) | 4(2) length(2) language(2) 2*segments(2) hints(6)
-//	last codes(2x2) | 0(2) | first codes(2x2) | deltas(2x2) | range offsets(2x2) | glyphs
-//
-// The second segment is the end mark that the format wants.
-func cmapOf(glyphs []uint16) []byte {
-	const segments, end = 2, 0xffff
-	list := make([]uint16, max(1, codeStep*len(glyphs)-1))
-	for i, g := range glyphs {
-		list[codeStep*i] = g
-	}
-	last := uint16(firstCode + len(list) - 1)
-	words := []uint16{
-		0, 1, 3, 1, 0, 12,
-		4, uint16(16 + 8*segments + 2*len(list)), 0, 2 * segments, 0, 0, 0,
-		last, end, 0, firstCode, end, 0, 1, 2 * segments, 0,
-	}
-	var b []byte
-	for _, w := range append(words, list...) {
-		b = binary.BigEndian.AppendUint16(b, w)
-	}
-	return b
 }

@@ -1,0 +1,374 @@
+package report
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+)
+
+// Contents are what a finished document shows, read back from its bytes.
+type Contents struct {
+	// Pages holds the text of every page in the order in which it is drawn.
+	Pages []string
+	// Pictures stand in the order of the file, each once.
+	Pictures []Picture
+	// Shown is how often pictures are drawn on each page.
+	Shown []int
+}
+
+// Picture is a picture in a document.
+type Picture struct {
+	Width, Height int
+	// At and Bytes say where its samples lie in the file.
+	At, Bytes int64
+}
+
+// Read reads a document that [Render] made, along the way a PDF reader goes: from
+// the trailer over the catalog and the pages to the text and its typefaces. It
+// checks that every reference leads somewhere and that nothing is cut off. Documents
+// of others are an error. It holds the file in memory but for the pictures.
+func Read(r io.ReaderAt, size int64) (Contents, error) {
+	d := &reading{r: r, size: size}
+	if err := d.open(); err != nil {
+		return Contents{}, fmt.Errorf("read PDF: %w", err)
+	}
+	c, err := d.contents()
+	if err != nil {
+		return Contents{}, fmt.Errorf("read PDF: %w", err)
+	}
+	return c, nil
+}
+
+// reading is a PDF being read.
+type reading struct {
+	r       io.ReaderAt
+	size    int64
+	trailer []byte
+	offsets []int
+	sorted  []int
+	fonts   map[string]map[string]string // by name in the pages: code in hex -> text
+}
+
+var errContents = errors.New("not a document of this package, or damaged")
+
+func (d *reading) bytes(from, to int64) ([]byte, error) {
+	const most = 64 << 20
+	if from < 0 || to < from || to > d.size || to-from > most {
+		return nil, errContents
+	}
+	b := make([]byte, to-from)
+	_, err := d.r.ReadAt(b, from)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return b, err
+}
+
+func (d *reading) open() error {
+	tail, err := d.bytes(max(0, d.size-64), d.size)
+	if err != nil {
+		return err
+	}
+	if !bytes.HasSuffix(tail, []byte("\n%%EOF\n")) {
+		return errContents
+	}
+	_, number, _ := bytes.Cut(tail, []byte("startxref\n"))
+	number, _, _ = bytes.Cut(number, []byte("\n"))
+	at, err := strconv.ParseInt(string(number), 10, 64)
+	if err != nil {
+		return errContents
+	}
+	table, err := d.bytes(at, d.size)
+	if err != nil {
+		return err
+	}
+	if d.offsets, err = readTable(table); err != nil {
+		return err
+	}
+	_, d.trailer, _ = bytes.Cut(table, []byte("trailer\n"))
+	d.sorted = append(slices.Clone(d.offsets[1:]), int(at))
+	slices.Sort(d.sorted)
+	return nil
+}
+
+// span returns where object n begins and ends.
+func (d *reading) span(n int) (from, to int64, err error) {
+	if n < 1 || n >= len(d.offsets) {
+		return 0, 0, fmt.Errorf("object %d: %w", n, errContents)
+	}
+	i, _ := slices.BinarySearch(d.sorted, d.offsets[n])
+	if i+1 >= len(d.sorted) {
+		return 0, 0, fmt.Errorf("object %d: %w", n, errContents)
+	}
+	return int64(d.sorted[i]), int64(d.sorted[i+1]), nil
+}
+
+// object returns the body of object n.
+func (d *reading) object(n int) ([]byte, error) {
+	from, to, err := d.span(n)
+	if err != nil {
+		return nil, err
+	}
+	b, err := d.bytes(from, to)
+	if err != nil {
+		return nil, err
+	}
+	b, begins := bytes.CutPrefix(b, fmt.Appendf(nil, "%d 0 obj\n", n))
+	b, ends := bytes.CutSuffix(b, []byte("\nendobj\n"))
+	if !begins || !ends {
+		return nil, fmt.Errorf("object %d: %w", n, errContents)
+	}
+	return b, nil
+}
+
+// stream returns what object n holds, unpacked.
+func (d *reading) stream(n int) ([]byte, error) {
+	b, err := d.object(n)
+	if err != nil {
+		return nil, err
+	}
+	dict, data, ok := bytes.Cut(b, []byte("stream\n"))
+	data, ends := bytes.CutSuffix(data, []byte("\nendstream"))
+	if length, err := number(dict, "/Length "); err != nil || !ok || !ends || length != len(data) {
+		return nil, fmt.Errorf("object %d: %w", n, errContents)
+	}
+	z, err := zlib.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("object %d: %w", n, err)
+	}
+	const most = 64 << 20
+	out, err := io.ReadAll(io.LimitReader(z, most))
+	return out, errors.Join(err, z.Close())
+}
+
+// number returns the number after a key, or the object that the key refers to.
+func number(dict []byte, key string) (int, error) {
+	_, after, ok := bytes.Cut(dict, []byte(key))
+	end := bytes.IndexFunc(after, func(r rune) bool { return r < '0' || r > '9' })
+	if !ok || end < 0 {
+		return 0, fmt.Errorf("%s: %w", strings.TrimSpace(key), errContents)
+	}
+	return strconv.Atoi(string(after[:end]))
+}
+
+// follow returns the body of the object that a key refers to.
+func (d *reading) follow(dict []byte, key string) ([]byte, error) {
+	n, err := number(dict, key)
+	if err != nil {
+		return nil, err
+	}
+	return d.object(n)
+}
+
+// between returns what stands between two marks, as fields.
+func between(b []byte, from, to string) []string {
+	_, b, _ = bytes.Cut(b, []byte(from))
+	b, _, _ = bytes.Cut(b, []byte(to))
+	return strings.Fields(string(b))
+}
+
+func (d *reading) contents() (c Contents, err error) {
+	catalog, err := d.follow(d.trailer, "/Root ")
+	if err != nil {
+		return c, err
+	}
+	list, err := d.follow(catalog, "/Pages ")
+	if err != nil {
+		return c, err
+	}
+	kids := between(list, "/Kids [", "]")
+	if count, err := number(list, "/Count "); err != nil || 3*count != len(kids) {
+		return c, fmt.Errorf("list of pages: %w", errContents)
+	}
+	pictures := map[string]bool{}
+	for i := 0; i < len(kids); i += 3 {
+		page, err := d.follow([]byte("/Page "+kids[i]+" "), "/Page ")
+		if err != nil {
+			return c, err
+		}
+		if d.fonts == nil {
+			if err := d.uses(page, &c, pictures); err != nil {
+				return c, err
+			}
+		}
+		text, shown, err := d.page(page, pictures)
+		if err != nil {
+			return c, fmt.Errorf("page %d: %w", i/3+1, err)
+		}
+		c.Pages, c.Shown = append(c.Pages, text), append(c.Shown, shown)
+	}
+	return c, nil
+}
+
+// uses reads the typefaces and pictures that the pages share.
+func (d *reading) uses(page []byte, c *Contents, pictures map[string]bool) error {
+	dict, err := d.follow(page, "/Resources ")
+	if err != nil {
+		return err
+	}
+	d.fonts = map[string]map[string]string{}
+	fonts := between(dict, "/Font <<", ">>")
+	for i := 0; i+1 < len(fonts); i += 4 {
+		if d.fonts[fonts[i]], err = d.font(fonts[i+1]); err != nil {
+			return fmt.Errorf("typeface %s: %w", fonts[i], err)
+		}
+	}
+	xobjects := between(dict, "/XObject <<", ">>")
+	for i := 0; i+1 < len(xobjects); i += 4 {
+		n, err := strconv.Atoi(xobjects[i+1])
+		if err != nil {
+			return errContents
+		}
+		p, err := d.picture(n)
+		if err != nil {
+			return fmt.Errorf("picture %s: %w", xobjects[i], err)
+		}
+		pictures[xobjects[i]] = true
+		c.Pictures = append(c.Pictures, p)
+	}
+	return nil
+}
+
+// font returns what each code of a typeface means, for the codes that have a glyph.
+func (d *reading) font(reference string) (map[string]string, error) {
+	font, err := d.follow([]byte("/F "+reference+" "), "/F ")
+	if err != nil {
+		return nil, err
+	}
+	n, err := number(font, "/ToUnicode ")
+	if err != nil {
+		return nil, err
+	}
+	cmap, err := d.stream(n)
+	if err != nil {
+		return nil, err
+	}
+	descendant, err := d.follow(font, "/DescendantFonts [")
+	if err != nil {
+		return nil, err
+	}
+	descriptor, err := d.follow(descendant, "/FontDescriptor ")
+	if err != nil {
+		return nil, err
+	}
+	if n, err = number(descriptor, "/FontFile2 "); err != nil {
+		return nil, err
+	}
+	if _, err := d.stream(n); err != nil {
+		return nil, err
+	}
+	widths := len(between(descendant, "/W [1 [", "]"))
+	meaning := map[string]string{}
+	fields := strings.Fields(string(cmap))
+	for i := 1; i+1 < len(fields); i++ {
+		code, isCode := inAngles(fields[i])
+		text, isText := inAngles(fields[i+1])
+		if !isCode || !isText || fields[i-1] == "begincodespacerange" {
+			continue
+		}
+		meaning[code] = decodeUTF16(text)
+		i++
+	}
+	if widths != len(meaning) {
+		return nil, fmt.Errorf("%d widths for %d letters: %w", widths, len(meaning), errContents)
+	}
+	return meaning, nil
+}
+
+func inAngles(s string) (string, bool) {
+	if len(s) < 2 || s[0] != '<' || s[len(s)-1] != '>' {
+		return "", false
+	}
+	return s[1 : len(s)-1], true
+}
+
+func decodeUTF16(digits string) string {
+	b, err := hex.DecodeString(digits)
+	if err != nil || len(b)%2 != 0 {
+		return ""
+	}
+	units := make([]uint16, len(b)/2)
+	for i := range units {
+		units[i] = uint16(b[2*i])<<8 | uint16(b[2*i+1])
+	}
+	return string(utf16.Decode(units))
+}
+
+// picture reads a picture's head and checks that its samples have the length that
+// the file says.
+func (d *reading) picture(n int) (p Picture, err error) {
+	from, to, err := d.span(n)
+	if err != nil {
+		return p, err
+	}
+	head, err := d.bytes(from, min(to, from+512))
+	if err != nil {
+		return p, err
+	}
+	dict, _, ok := bytes.Cut(head, []byte("stream\n"))
+	length, err := d.follow(dict, "/Length ")
+	if err != nil {
+		return p, err
+	}
+	if p.Width, err = number(dict, "/Width "); err != nil {
+		return p, err
+	}
+	if p.Height, err = number(dict, "/Height "); err != nil {
+		return p, err
+	}
+	if p.Bytes, err = strconv.ParseInt(string(length), 10, 64); err != nil || !ok {
+		return p, errContents
+	}
+	p.At = from + int64(len(dict)+len("stream\n"))
+	end, err := d.bytes(min(p.At+p.Bytes, to), to)
+	if err != nil || string(end) != "\nendstream\nendobj\n" {
+		return p, errContents
+	}
+	return p, nil
+}
+
+// page returns the text of a page, and how many pictures it shows.
+func (d *reading) page(dict []byte, pictures map[string]bool) (string, int, error) {
+	n, err := number(dict, "/Contents ")
+	if err != nil {
+		return "", 0, err
+	}
+	content, err := d.stream(n)
+	if err != nil {
+		return "", 0, err
+	}
+	var text strings.Builder
+	var font map[string]string
+	shown, fields := 0, strings.Fields(string(content))
+	for i, f := range fields {
+		switch {
+		case f == "Do" && i > 0:
+			if !pictures[fields[i-1]] {
+				return "", 0, fmt.Errorf("picture %s: %w", fields[i-1], errContents)
+			}
+			shown++
+		case f == "Tf" && i > 1:
+			font = d.fonts[fields[i-2]]
+		case f == "Tj" && i > 0:
+			codes, ok := inAngles(fields[i-1])
+			if !ok || len(codes)%4 != 0 {
+				return "", 0, errContents
+			}
+			for ; codes != ""; codes = codes[4:] {
+				letter, ok := font[codes[:4]]
+				if !ok {
+					return "", 0, fmt.Errorf("code %s means nothing: %w", codes[:4], errContents)
+				}
+				text.WriteString(letter)
+			}
+		}
+	}
+	return text.String(), shown, nil
+}
