@@ -39,12 +39,17 @@ type parts struct {
 // assemble opens everything: rows under rowsDir on the real disk, log and blobs
 // in root on fsys. A nil process is the real one.
 func assemble(ctx context.Context, rowsDir string, fsys disk.FS, root string, process dispatcher.Process) (p parts, err error) {
+	return assembleWith(ctx, rowsDir, fsys, root, blob.Options{}, process)
+}
+
+// assembleWith is assemble for a way to keep originals.
+func assembleWith(ctx context.Context, rowsDir string, fsys disk.FS, root string, originals blob.Options, process dispatcher.Process) (p parts, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.blobs, err = blob.Open(filepath.Join(root, "blobs"), fsys); err != nil {
+	if p.blobs, err = blob.OpenWith(filepath.Join(root, "blobs"), fsys, originals); err != nil {
 		return p, err
 	}
 	if p.brk, err = broker.Open(filepath.Join(root, "topics"), broker.Options{FS: fsys}); err != nil {
@@ -61,6 +66,9 @@ func assemble(ctx context.Context, rowsDir string, fsys disk.FS, root string, pr
 		}
 	}
 	config := dispatcher.Config{MaxUnrecorded: 1 << 30, TaskTimeout: time.Hour, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}
+	if originals.Originals == blob.Drop {
+		config.Drop = p.blobs
+	}
 	if p.work, err = dispatcher.Start(ctx, config, p.brk, p.rows, process); err != nil {
 		return p, err
 	}

@@ -82,8 +82,8 @@ func TestKill(t *testing.T) {
 	checkNoTempFiles(t, data)
 }
 
-func killedRound(t *testing.T, data string, book *ledger) {
-	s, listening := launch(t, data)
+func killedRound(t *testing.T, data string, book *ledger, args ...string) {
+	s, listening := launch(t, data, args...)
 	died := time.After(time.Duration(rand.N(700)) * time.Millisecond)
 	select {
 	case <-listening:
