@@ -43,18 +43,24 @@ func (a *API) reportImage(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	out, name := row.Result.Images[n-1].Full, row.ID+"-"+strconv.Itoa(n)
+	made := row.Result.Images[n-1]
+	out, mediaType, name := made.Full, outputType(made), row.ID+"-"+strconv.Itoa(n)
 	if thumb {
-		out, name = row.Result.Images[n-1].Thumb, name+"-thumb"
+		out, mediaType, name = made.Thumb, mediaJPEG, name+"-thumb"
 	}
 	if out.SHA256 == "" {
 		a.fail(c, refuse(codeNoPicture, n))
 		return
 	}
-	if err := a.serveBlob(c, out.SHA256, "image/jpeg", name+".jpg"); err != nil {
+	if err := a.serveBlob(c, out.SHA256, mediaType, name+extensions[mediaType]); err != nil {
 		a.fail(c, err)
 	}
 }
+
+// The media types of compressed images.
+const mediaJPEG, mediaPNG = "image/jpeg", "image/png"
+
+var extensions = map[string]string{mediaJPEG: ".jpg", mediaPNG: ".png"}
 
 func thumbOf(c *gin.Context) (bool, error) {
 	query, err := queryOf(c, "size")

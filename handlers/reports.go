@@ -51,6 +51,13 @@ type reportImage struct {
 	ThumbURL  *string `json:"thumbUrl"`
 	Width     int     `json:"width"`
 	Height    int     `json:"height"`
+	// What is known of the original, and of the image at URL beside its size.
+	OutputType   *string  `json:"outputType"`
+	SourceWidth  int      `json:"sourceWidth"`
+	SourceHeight int      `json:"sourceHeight"`
+	CapturedAt   *string  `json:"capturedAt"`
+	Removed      []string `json:"removed"`
+	Damaged      bool     `json:"damaged"`
 }
 
 type document struct {
@@ -86,14 +93,30 @@ func showImage(row store.Row, i int) reportImage {
 	img := row.Images[i]
 	shown := reportImage{
 		N: i + 1, ImageID: img.ImageID, Name: orNull(img.Name), MediaType: img.MediaType, SHA256: img.SHA256, Bytes: img.Bytes,
+		Removed: []string{},
 	}
-	if i < len(row.Result.Images) && row.Result.Images[i].Full.SHA256 != "" {
-		url := statusURL(row.ID) + "/images/" + strconv.Itoa(i+1)
+	if i >= len(row.Result.Images) {
+		return shown
+	}
+	made := row.Result.Images[i]
+	shown.SourceWidth, shown.SourceHeight, shown.CapturedAt = made.SourceWidth, made.SourceHeight, orNull(made.CapturedAt)
+	shown.Removed = append(shown.Removed, made.Removed...)
+	if made.Full.SHA256 != "" {
+		url, kind := statusURL(row.ID)+"/images/"+strconv.Itoa(i+1), outputType(made)
 		thumb := url + "?size=thumb"
-		shown.URL, shown.ThumbURL = &url, &thumb
-		shown.Width, shown.Height = row.Result.Images[i].Width, row.Result.Images[i].Height
+		shown.URL, shown.ThumbURL, shown.OutputType = &url, &thumb, &kind
+		shown.Width, shown.Height, shown.Damaged = made.Width, made.Height, made.Damaged
 	}
 	return shown
+}
+
+// outputType is the media type of a full picture. Rows of before there was another
+// have none.
+func outputType(made tasks.ImageResult) string {
+	if made.MediaType == "" {
+		return mediaJPEG
+	}
+	return made.MediaType
 }
 
 // caseReport answers GET /case-reports/{id}, at once or after a wait.

@@ -78,6 +78,8 @@ func TestCaseReportFromAcceptedToCompleted(t *testing.T) {
 	require.NotNil(t, a.get("startedAt"))
 	image := a.get("images").([]any)[0].(map[string]any)
 	require.Nil(t, image["url"])
+	require.Nil(t, image["outputType"])
+	require.Equal(t, []any{}, image["removed"])
 
 	s.get("/case-reports/r1", "If-None-Match", a.Header.Get("Etag")).is(304)
 	s.get("/case-reports/r1", "If-None-Match", `"x", W/`+a.Header.Get("Etag")).is(304)
@@ -99,6 +101,11 @@ func TestCaseReportFromAcceptedToCompleted(t *testing.T) {
 	image = done.get("images").([]any)[0].(map[string]any)
 	require.Equal(t, "/case-reports/r1/images/1", image["url"])
 	require.Equal(t, float64(8), image["width"])
+	require.Equal(t, "image/jpeg", image["outputType"])
+	require.Equal(t, []any{float64(16), float64(12)}, []any{image["sourceWidth"], image["sourceHeight"]})
+	require.Equal(t, "2026-11-21T19:57:31+08:00", image["capturedAt"])
+	require.Equal(t, []any{"GPSLatitude", "Model"}, image["removed"])
+	require.Equal(t, false, image["damaged"])
 	s.get("/case-reports/r1", "If-None-Match", a.Header.Get("Etag")).is(200)
 }
 
@@ -274,13 +281,15 @@ func TestList(t *testing.T) {
 
 func TestDownloads(t *testing.T) {
 	s := open(t)
-	s.upload(field("reportId", "r1"), field("patientId", "P1"), file("a.jpg", photo(1)), file("b.png", pngHeader(8, 8))).is(202)
+	s.upload(field("reportId", "r1"), field("patientId", "P1"), file("a.jpg", photo(1)), file("b.png", pngHeader(8, 8)), file("c.gif", []byte("GIF89a\x08\x00\x06\x00"))).is(202)
 	require.Equal(t, "completed", s.final("r1").get("status"))
 	for _, test := range []struct{ path, mediaType, name, content string }{
 		{"/case-reports/r1/report.pdf", "application/pdf", "r1.pdf", "%PDF-1.3 r1"},
 		{"/case-reports/r1/images/1", "image/jpeg", "r1-1.jpg", "full r1 0"},
 		{"/case-reports/r1/images/1?size=full", "image/jpeg", "r1-1.jpg", "full r1 0"},
 		{"/case-reports/r1/images/1?size=thumb", "image/jpeg", "r1-1-thumb.jpg", "thumb r1 0"},
+		{"/case-reports/r1/images/3", "image/png", "r1-3.png", "full r1 2"},
+		{"/case-reports/r1/images/3?size=thumb", "image/jpeg", "r1-3-thumb.jpg", "thumb r1 2"},
 	} {
 		t.Run(test.path, func(t *testing.T) {
 			s := s.on(t)
@@ -314,7 +323,7 @@ func TestDownloads(t *testing.T) {
 		{"/case-reports/r1/images/2", 404, "image-not-decodable"},
 		{"/case-reports/r1/images/2?size=thumb", 404, "image-not-decodable"},
 		{"/case-reports/r1/images/0", 404, "image-not-found"},
-		{"/case-reports/r1/images/3", 404, "image-not-found"},
+		{"/case-reports/r1/images/4", 404, "image-not-found"},
 		{"/case-reports/r1/images/one", 404, "image-not-found"},
 		{"/case-reports/r1/images/1?size=huge", 400, "invalid-input"},
 	} {

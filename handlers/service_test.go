@@ -153,8 +153,8 @@ func (s *service) temps() []string {
 	return names
 }
 
-// complete is a process that makes a PDF of a line and a picture of each image
-// that is a JPEG.
+// complete is a process that makes a PDF of a line, a picture of each image that is a
+// JPEG and a PNG of each GIF.
 func (s *service) complete(ctx context.Context, row store.Row, progress func(done, total int)) (tasks.Result, error) {
 	result := tasks.Result{Problems: []tasks.Problem{}}
 	for i, img := range row.Images {
@@ -162,8 +162,14 @@ func (s *service) complete(ctx context.Context, row store.Row, progress func(don
 		if img.MediaType == "image/jpeg" {
 			made = tasks.ImageResult{
 				Full: s.keep(ctx, fmt.Sprintf("full %s %d", row.ID, i)), Thumb: s.keep(ctx, fmt.Sprintf("thumb %s %d", row.ID, i)),
-				Width: 8, Height: 6,
+				Width: 8, Height: 6, SourceWidth: 16, SourceHeight: 12, CapturedAt: "2026-11-21T19:57:31+08:00", Removed: []string{"GPSLatitude", "Model"},
 			}
+		} else if img.MediaType == "image/gif" { // shown as a drawing, and only in part
+			made = tasks.ImageResult{
+				Full: s.keep(ctx, fmt.Sprintf("full %s %d", row.ID, i)), Thumb: s.keep(ctx, fmt.Sprintf("thumb %s %d", row.ID, i)),
+				Width: 8, Height: 6, MediaType: "image/png", Damaged: true,
+			}
+			result.Problems = append(result.Problems, tasks.Problem{Image: i + 1, Code: "image-damaged", Detail: "half of it"})
 		} else {
 			result.Problems = append(result.Problems, tasks.Problem{Image: i + 1, Code: "image-undecodable", Detail: "not a JPEG"})
 		}

@@ -8,7 +8,9 @@ import { sha256 } from './digest.js';
 /** Photos in the order of the report: {file, picture, digest}. */
 export const photos = [];
 
-const types = $('images').accept.split(',');
+// HEIC is not among what the file picker asks for, so that iPhones send JPEG; it can be dropped. Not every system knows its type.
+const types = [...$('images').accept.split(','), 'image/heic', 'image/heif'];
+const known = (file) => types.includes(file.type) || /\.hei[cf]$/i.test(file.name);
 const changed = [];
 let notice = null;  // what could not be added, kept so that it can be said in either language
 let dragged = null;
@@ -24,7 +26,7 @@ export function add(files) {
   const odd = [], twice = [];
   let n = 0;
   for (const file of files) {
-    if (!types.includes(file.type)) odd.push(file.name);
+    if (!known(file)) odd.push(file.name);
     else if (photos.some((p) => same(p.file, file))) twice.push(file.name);
     else {
       const photo = { file, picture: h('span', { className: 'picture' }), digest: null };
