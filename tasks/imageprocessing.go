@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -36,6 +37,8 @@ type ImageProcessingTask struct {
 	Budget *picture.Budget
 	// Pictures are the sizes and limits; the zero value means the defaults.
 	Pictures picture.Options
+	// Layout is how the PDF looks; the zero value means one image a page, on A4.
+	Layout report.Options
 	// Parallel is how many images of this report may be in work at a time; 0 means
 	// one a processor.
 	Parallel int
@@ -68,9 +71,7 @@ func (t ImageProcessingTask) Run(ctx context.Context, progress func(done, total 
 	res := Result{Images: make([]ImageResult, len(works)), Problems: []Problem{}}
 	for i, w := range works {
 		res.Images[i] = w.result
-		if w.problem != nil {
-			res.Problems = append(res.Problems, *w.problem)
-		}
+		res.Problems = append(res.Problems, w.problems...)
 	}
 	if err := t.render(ctx, works, &res); err != nil {
 		return Result{}, fmt.Errorf("case report %s: %w", t.Report.ID, err)
@@ -115,9 +116,11 @@ func (c *counter) step() (err error) {
 
 // imageWork is what became of one image, and what the PDF says of it.
 type imageWork struct {
-	result  ImageResult
-	source  picture.Info
-	problem *Problem
+	result ImageResult
+	// placeholder is the sentence that stands in place of the picture, damage the one
+	// that stands beside it.
+	placeholder, damage string
+	problems            []Problem
 }
 
 // image makes the picture and the thumbnail of image i. Whatever is wrong with the
@@ -126,7 +129,8 @@ func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork) (er
 	defer func() {
 		if r := recover(); r != nil {
 			t.logger().Error("panic while processing an image", "report", t.Report.ID, "image", i+1, "panic", r, "stack", string(debug.Stack()))
-			*w = imageWork{problem: &Problem{i + 1, CodeInternal, "The picture could not be processed because of an internal error; the original is kept."}}
+			*w = imageWork{}
+			w.fail(i, CodeInternal, "The picture could not be processed because of an internal error; the original is kept.")
 			err = nil
 		}
 	}()
@@ -136,20 +140,41 @@ func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork) (er
 	}
 	defer original.Close()
 	res, err := picture.Process(ctx, original, original.Size(), t.Budget, t.Pictures)
+	w.know(res)
 	if p, ok := errors.AsType[*picture.Problem](err); ok {
-		w.source = res.Source
-		w.problem = &Problem{i + 1, p.Code, p.Detail}
+		w.fail(i, p.Code, p.Detail)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	w.source = res.Source
-	w.result = ImageResult{Width: res.Full.Width, Height: res.Full.Height}
-	if w.result.Full, err = t.keep(ctx, res.Full.Data); err != nil {
+	for _, n := range res.Notes {
+		w.problems = append(w.problems, Problem{i + 1, n.Code, n.Detail})
+	}
+	return t.keepPictures(ctx, res, &w.result)
+}
+
+// know takes over what is known of the original, decoded or not.
+func (w *imageWork) know(res picture.Result) {
+	w.damage = res.Damage
+	w.result = ImageResult{
+		SourceWidth: res.Source.Width, SourceHeight: res.Source.Height,
+		CapturedAt: res.CapturedAt, Removed: res.Removed, Damaged: res.Damage != "",
+	}
+}
+
+func (w *imageWork) fail(i int, code, detail string) {
+	w.placeholder, w.damage, w.result.Damaged = detail, "", false
+	w.problems = []Problem{{i + 1, code, detail}}
+}
+
+// keepPictures stores the full picture and the thumbnail.
+func (t ImageProcessingTask) keepPictures(ctx context.Context, res picture.Result, made *ImageResult) (err error) {
+	made.Width, made.Height, made.MediaType = res.Full.Width, res.Full.Height, res.Full.Format.MediaType()
+	if made.Full, err = t.keep(ctx, bytes.NewReader(res.Full.Data)); err != nil {
 		return err
 	}
-	w.result.Thumb, err = t.keep(ctx, res.Thumb.Data)
+	made.Thumb, err = t.keep(ctx, bytes.NewReader(res.Thumb.Data))
 	return err
 }
 
@@ -160,24 +185,38 @@ func (t ImageProcessingTask) logger() *slog.Logger {
 	return t.Logger
 }
 
-// keep stores bytes and returns where.
-func (t ImageProcessingTask) keep(ctx context.Context, data []byte) (Output, error) {
-	key, n, err := t.Blobs.Put(ctx, bytes.NewReader(data))
+// keep stores what r gives and returns where.
+func (t ImageProcessingTask) keep(ctx context.Context, r io.Reader) (Output, error) {
+	key, n, err := t.Blobs.Put(ctx, r)
 	if err != nil {
 		return Output{}, err
 	}
 	return Output{SHA256: string(key), Bytes: n}, nil
 }
 
-// render makes the PDF, which [report.Render] checks, and stores it.
+// renderCost is the memory in bytes that rendering holds at its peak, however many
+// pictures there are: they go through it.
+const renderCost = 8 << 20
+
+// render makes the PDF, which [report.Render] checks, and stores it as it comes. If
+// the check fails, nothing is stored.
 func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res *Result) error {
-	release, err := t.Budget.Acquire(ctx, renderCost(res.Images))
+	release, err := t.Budget.Acquire(ctx, renderCost)
 	if err != nil {
 		return err
 	}
 	defer release()
-	var pdf bytes.Buffer
-	info, err := report.Render(&pdf, t.document(ctx, works))
+	pdf, to := io.Pipe()
+	var info report.Info
+	var rendering sync.WaitGroup
+	rendering.Go(func() {
+		var err error
+		info, err = t.write(to, t.document(ctx, works))
+		_ = to.CloseWithError(err) // always nil; pdf's reader sees err, or the end
+	})
+	res.Report.Output, err = t.keep(ctx, pdf)
+	_ = pdf.CloseWithError(err) // always nil; ends the rendering if storing failed
+	rendering.Wait()
 	if err != nil {
 		return err
 	}
@@ -185,38 +224,39 @@ func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res 
 		res.Problems = append(res.Problems, Problem{Code: p.Code, Detail: p.Detail})
 	}
 	res.Report.Pages = info.Pages
-	res.Report.Output, err = t.keep(ctx, pdf.Bytes())
-	return err
+	return nil
 }
 
-// renderCost is the memory in bytes that rendering holds at its peak.
-func renderCost(images []ImageResult) int64 {
-	const base, copies = 8 << 20, 4
-	cost := int64(base)
-	for _, img := range images {
-		cost += copies * img.Full.Bytes
+// write renders the document to w. A panic becomes an error: it would end the
+// process in a goroutine where nobody else recovers.
+func (t ImageProcessingTask) write(w io.Writer, d report.Document) (info report.Info, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			t.logger().Error("panic while rendering", "report", t.Report.ID, "panic", r, "stack", string(debug.Stack()))
+			err = errors.New("render report: an internal error")
+		}
+	}()
+	buffered := bufio.NewWriterSize(w, 64<<10)
+	if info, err = report.Render(buffered, d); err != nil {
+		return info, err
 	}
-	return cost
+	return info, buffered.Flush()
 }
 
 func (t ImageProcessingTask) document(ctx context.Context, works []imageWork) report.Document {
 	d := report.Document{
-		ID: t.Report.ID, PatientID: t.Report.PatientID, VisitID: t.Report.VisitID, Notes: t.Report.Notes,
-		CapturedAt: t.Report.CapturedAt, ReceivedAt: t.ReceivedAt, SHA256: t.SHA256, Sequence: t.Sequence,
+		ID: t.Report.ID, PatientID: t.Report.PatientID, VisitID: t.Report.VisitID, Notes: t.Report.Notes, Status: string(Completed),
+		CapturedAt: t.Report.CapturedAt, ReceivedAt: t.ReceivedAt, SHA256: t.SHA256, Sequence: t.Sequence, Options: t.Layout,
 	}
 	for i, img := range t.Report.Images {
-		w := works[i]
-		out := report.Image{
+		w, made := works[i], works[i].result
+		d.Images = append(d.Images, report.Image{
 			ID: img.ImageID, Name: img.Name, SHA256: img.SHA256, Bytes: img.Bytes,
-			SourceWidth: w.source.Width, SourceHeight: w.source.Height,
-			Width: w.result.Width, Height: w.result.Height,
-		}
-		if w.problem != nil {
-			out.Problem = w.problem.Detail
-		} else {
-			out.Open = func() (io.ReadCloser, error) { return t.Blobs.Open(ctx, blob.Key(w.result.Full.SHA256)) }
-		}
-		d.Images = append(d.Images, out)
+			SourceWidth: made.SourceWidth, SourceHeight: made.SourceHeight, CapturedAt: made.CapturedAt,
+			Width: made.Width, Height: made.Height, Key: made.Full.SHA256,
+			Damaged: w.damage, Problem: w.placeholder,
+			Open: func() (io.ReadCloser, error) { return t.Blobs.Open(ctx, blob.Key(made.Full.SHA256)) },
+		})
 	}
 	return d
 }

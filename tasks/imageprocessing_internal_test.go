@@ -17,8 +17,10 @@ func TestImageContainsPanics(t *testing.T) {
 	}
 	var w imageWork
 	require.NoError(t, job.image(t.Context(), 1, &w))
-	require.Equal(t, 2, w.problem.Image)
-	require.Equal(t, CodeInternal, w.problem.Code)
+	require.Len(t, w.problems, 1)
+	require.Equal(t, 2, w.problems[0].Image)
+	require.Equal(t, CodeInternal, w.problems[0].Code)
+	require.NotEmpty(t, w.placeholder)
 	require.Contains(t, log.String(), "report=R1 image=2")
 	require.NotContains(t, log.String(), "P001")
 }

@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/jpeg"
+	"image/png"
 	"os"
 	"path/filepath"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"casepress/disk"
 	"casepress/tasks"
 	"casepress/tasks/picture"
+	"casepress/tasks/report"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -120,7 +122,7 @@ func TestRunImageProblems(t *testing.T) {
 	blobs, _ := openBlobs(t)
 	whole := photo(t, 400, 400, color.White)
 	job := task(t, blobs, []byte("no photo"), photo(t, 40, 30, color.Black), whole[:len(whole)/2])
-	job.Report.Notes = "😀"
+	job.Report.Notes = "\U000F0000"
 	res, err := job.Run(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, 4, res.Report.Pages)
@@ -128,10 +130,44 @@ func TestRunImageProblems(t *testing.T) {
 	for _, p := range res.Problems {
 		got = append(got, fmt.Sprint(p.Image, " ", p.Code))
 	}
-	require.Equal(t, []string{"1 image-format-unknown", "3 image-undecodable", "0 text-characters-unshowable"}, got)
+	require.Equal(t, []string{"1 image-format-unknown", "3 image-damaged", "0 text-characters-unshowable"}, got)
 	require.Zero(t, res.Images[0])
-	require.NotZero(t, res.Images[1])
-	require.Zero(t, res.Images[2])
+	require.NotZero(t, res.Images[1].Full)
+	require.False(t, res.Images[1].Damaged)
+	require.NotZero(t, res.Images[2].Full)
+	require.True(t, res.Images[2].Damaged)
+}
+
+func TestRunKeepsWhatIsKnownOfAPicture(t *testing.T) {
+	blobs, _ := openBlobs(t)
+	drawing := image.NewGray(image.Rect(0, 0, 300, 200))
+	var asPNG bytes.Buffer
+	require.NoError(t, png.Encode(&asPNG, drawing))
+	job := task(t, blobs, photo(t, 300, 150, color.White), asPNG.Bytes(), asPNG.Bytes()[:24])
+	job.Pictures = picture.Options{MaxSide: 100, MaxPixels: 200 * 300}
+	res, err := job.Run(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, "image/jpeg", res.Images[0].MediaType)
+	require.Equal(t, [2]int{300, 150}, [2]int{res.Images[0].SourceWidth, res.Images[0].SourceHeight})
+	require.Equal(t, "image/png", res.Images[1].MediaType)
+	require.True(t, bytes.HasPrefix(content(t, blobs, res.Images[1].Full), []byte("\x89PNG")))
+	require.True(t, bytes.HasPrefix(content(t, blobs, res.Images[1].Thumb), []byte("\xff\xd8")))
+	require.Zero(t, res.Images[2].Full)
+	require.Empty(t, res.Images[2].MediaType)
+}
+
+func TestRunLaysTheReportOut(t *testing.T) {
+	blobs, _ := openBlobs(t)
+	job := task(t, blobs, photo(t, 40, 30, color.White), photo(t, 40, 30, color.Black), photo(t, 30, 40, color.White))
+	one, err := job.Run(t.Context(), nil)
+	require.NoError(t, err)
+	job.Layout = report.Options{PerPage: 4, Paper: report.Letter}
+	four, err := job.Run(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, one.Report.Pages-2, four.Report.Pages)
+	job.Layout.PerPage = 3
+	_, err = job.Run(t.Context(), nil)
+	require.ErrorContains(t, err, "3 images a page")
 }
 
 func TestRunErrorsAreWorthAnotherAttempt(t *testing.T) {

@@ -2,6 +2,8 @@ package picture
 
 import (
 	"runtime"
+
+	"casepress/tasks/picture/metadata"
 )
 
 // job is one picture on its way through [Process].
@@ -58,7 +60,7 @@ func (j *job) checkBounds() error {
 
 // readMetadata takes the capture time and the names of what the result leaves out.
 func (j *job) readMetadata() error {
-	summary := metadataRead(j.file(), string(j.header.Format))
+	summary := metadata.Read(&j.source, j.size)
 	j.result.Removed, j.result.CapturedAt = summary.Tags, summary.CapturedAt
 	return j.err
 }
