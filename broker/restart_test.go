@@ -92,12 +92,18 @@ func TestGroupsLogIsCompacted(t *testing.T) {
 		receive(t, s, 1)
 		subs = append(subs, s)
 	}
-	for range rounds {
+	for round := range rounds {
 		publish(t, b, "")
 		for _, s := range subs {
 			require.NoError(t, receive(t, s, 1)[0].Ack())
 		}
 		require.NoError(t, b.Flush(t.Context()))
+		if round%100 == 0 { // it must not come back from before a compaction, nor with what it once acknowledged
+			gone := subscribe(t, b, "gone", broker.SubscribeOptions{})
+			require.NoError(t, receive(t, gone, 1)[0].Ack())
+			require.NoError(t, gone.Close())
+			require.NoError(t, b.DeleteGroup("cases", "gone"))
+		}
 	}
 	require.NoError(t, b.Close())
 	l, err := commitlog.Open("/data/cases/groups", commitlog.Options{FS: fs})
@@ -105,6 +111,11 @@ func TestGroupsLogIsCompacted(t *testing.T) {
 	require.NotZero(t, l.Start())
 	require.NoError(t, l.Close())
 	b = open(t, "/data", broker.Options{FS: fs})
+	names, err := b.Groups("cases")
+	require.NoError(t, err)
+	require.Len(t, names, groups)
+	require.NotContains(t, names, "gone")
+	require.Equal(t, "stuck", string(receive(t, subscribe(t, b, "gone", broker.SubscribeOptions{}), 1)[0].Payload))
 	for i := range groups {
 		info, err := b.Group("cases", name(i))
 		require.NoError(t, err)
