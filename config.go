@@ -19,6 +19,7 @@ import (
 	"casepress/dispatcher"
 	"casepress/handlers"
 	"casepress/tasks/picture"
+	"casepress/tasks/report"
 )
 
 // version is set by the linker for a release.
@@ -62,6 +63,10 @@ type Serve struct {
 	ImageMemory Size `default:"128MiB" help:"Memory for images in work. One that needs more runs alone."`
 	ImageSide   int  `default:"1600" help:"Longest side of a compressed image, in pixels."`
 	JPEGQuality int  `name:"jpeg-quality" default:"80" help:"Quality of compressed images, 1 to 100."`
+
+	ReportImagesPerPage int    `default:"1" enum:"1,2,4" help:"Images on a page of the PDF: 1, 2 or 4."`
+	ReportPaper         string `default:"a4" enum:"a4,letter" help:"Paper of the PDF: a4 or letter."`
+	ReportLanguage      string `default:"en" enum:"en,zh" help:"Language of the PDF's own words: en or zh. What was handed in stays as it is."`
 
 	Originals    string `default:"keep" enum:"keep,vault,drop" help:"Images as they were handed in: keep them; vault: keep them encrypted; drop: delete them once their report is completed."`
 	VaultKeyFile string `help:"File with the key of the vault, made by casepress vault-key. Needed as long as anything is encrypted."`
@@ -264,4 +269,9 @@ func orOff[T ~int64](v T) T {
 
 func (c *Serve) pictureOptions() picture.Options {
 	return picture.Options{MaxSide: c.ImageSide, Quality: c.JPEGQuality, MaxPixels: int64(c.Limits.MaxMegapixels) * 1_000_000}
+}
+
+func (c *Serve) reportOptions() report.Options {
+	paper := map[string]report.Paper{"a4": report.A4, "letter": report.Letter}[c.ReportPaper]
+	return report.Options{PerPage: c.ReportImagesPerPage, Paper: paper, Language: report.Language(c.ReportLanguage)}
 }

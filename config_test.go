@@ -9,17 +9,20 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"casepress/tasks/report"
 )
 
 func TestSettings(t *testing.T) {
 	t.Setenv("CASEPRESS_MAX_BODY", "3MiB")
 	t.Setenv("CASEPRESS_TASK_TIMEOUT", "7s")
-	cmd, err := parse([]string{"--workers=3"}, &strings.Builder{}, &strings.Builder{})
+	cmd, err := parse([]string{"--workers=3", "--report-images-per-page=4", "--report-paper=letter"}, &strings.Builder{}, &strings.Builder{})
 	require.NoError(t, err)
 	serve, ok := cmd.(*Serve)
 	require.True(t, ok, "no command is serve")
 	require.NoError(t, serve.validate())
 	require.Equal(t, 3, serve.Workers)
+	require.Equal(t, report.Options{PerPage: 4, Paper: report.Letter, Language: report.English}, serve.reportOptions())
 	require.Equal(t, Size(3<<20), serve.Limits.MaxBody)
 	require.Equal(t, 7*time.Second, serve.dispatcherConfig(nil, nil).TaskTimeout)
 	require.EqualValues(t, 3<<20, serve.handlersConfig().MaxBodyBytes)
@@ -31,6 +34,8 @@ func TestSettingsRefused(t *testing.T) {
 		{"--max-attempts=0", "--max-attempts"},
 		{"--image-side=5", "--image-side"},
 		{"--jpeg-quality=101", "--jpeg-quality"},
+		{"--report-images-per-page=3", "--report-images-per-page"},
+		{"--report-paper=a5", "--report-paper"},
 		{"--originals=lose", "originals"},
 		{"--originals=vault", "--originals=vault needs --vault-key-file"},
 		{"--max-body=0", "--max-body"},

@@ -87,7 +87,7 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 	process := func(ctx context.Context, row store.Row, progress func(done, total int)) (tasks.Result, error) {
 		return tasks.ImageProcessingTask{
 			Report: row.CaseReport, SHA256: row.SHA256, Sequence: row.Sequence, ReceivedAt: row.ReceivedAt,
-			Blobs: blobs, Budget: budget, Pictures: c.pictureOptions(), Parallel: runtime.NumCPU(), Logger: log,
+			Blobs: blobs, Budget: budget, Pictures: c.pictureOptions(), Layout: c.reportOptions(), Parallel: runtime.NumCPU(), Logger: log,
 		}.Run(ctx, progress)
 	}
 	work, err := dispatcher.Start(ctx, c.dispatcherConfig(blobs, log), brk, rows, process)
