@@ -5,44 +5,6 @@ import (
 	"fmt"
 )
 
-// batch is what one commit writes: room for the header, then records.
-type batch struct {
-	buf     []byte
-	base    uint64
-	count   uint32
-	waiters int           // producers in Append that wait for it
-	taken   chan struct{} // closed when the batch is full no more but on its way; nil while nobody needs room
-	done    chan struct{} // closed when it is on stable storage or failed
-	err     error         // set before done is closed
-}
-
-func newBatch(buf []byte, base uint64) *batch {
-	if cap(buf) < batchBytes {
-		buf = make([]byte, 0, windowBytes)
-	}
-	return &batch{buf: buf[:batchBytes], base: base, done: make(chan struct{})}
-}
-
-func (b *batch) end() uint64 { return b.base + uint64(b.count) }
-
-// room says whether n more bytes may join. The first always may.
-func (b *batch) room(n, limit int) bool { return b.count == 0 || len(b.buf)+n <= limit }
-
-// depart lets those go who wait for room.
-func (b *batch) depart() {
-	if b.taken != nil {
-		close(b.taken)
-		b.taken = nil
-	}
-}
-
-// finish lets everybody go who waits for the batch.
-func (b *batch) finish(err error) {
-	b.depart()
-	b.err = err
-	close(b.done)
-}
-
 // Append adds the payloads, all in one batch with consecutive offsets, and returns the first offset
 // when they are on stable storage. The payloads are copied before it waits.
 //
@@ -98,6 +60,7 @@ func (l *Log) join(ctx context.Context, payloads [][]byte, waits bool) (*batch, 
 		return nil, first, nil
 	}
 	fresh := b.count == 0
+	b.reserve(n)
 	for _, p := range payloads {
 		b.buf = appendRecord(b.buf, p)
 	}

@@ -32,7 +32,7 @@ type prepared struct {
 // when hurry turns true.
 func prepare(fsys disk.FS, dir string, want plan, hurry *atomic.Bool) (*prepared, error) {
 	p := &prepared{header: header{salt: newSalt(), limit: want.limit}, temp: filepath.Join(dir, tempSegment)}
-	f, err := fsys.OpenFile(p.temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC|disk.Durable, 0o644)
+	f, err := fsys.OpenFile(p.temp, writeFlags|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("prepare segment: %w", err)
 	}
@@ -47,15 +47,18 @@ func prepare(fsys disk.FS, dir string, want plan, hurry *atomic.Bool) (*prepared
 // that a commit in between, or one that needs the segment, never waits for more than one chunk.
 func (p *prepared) fill(zero bool, hurry *atomic.Bool) error {
 	pos := int64(0)
-	for zero && pos < p.header.limit && !(pos > 0 && hurry.Load()) {
-		n := min(int64(len(zeros)), p.header.limit-pos)
+	end := roundUp(p.header.limit)
+	for zero && pos < end && !(pos > 0 && hurry.Load()) {
+		n := min(int64(len(zeros)), end-pos)
 		if _, err := p.file.WriteAt(zeros[:n], pos); err != nil {
 			return err
 		}
 		pos += n
 	}
-	p.header.zeroed = max(pos, headerBytes)
-	if _, err := p.file.WriteAt(p.header.encode(), 0); err != nil {
+	p.header.zeroed = max(pos, blockBytes)
+	first := disk.Aligned(blockBytes)
+	copy(first, p.header.encode())
+	if _, err := p.file.WriteAt(first, 0); err != nil {
 		return err
 	}
 	return p.file.Sync()

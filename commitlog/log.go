@@ -37,6 +37,8 @@ type Log struct {
 	end      atomic.Uint64
 
 	active  activeFile // the committer's alone
+	buffers buffers    // likewise
+	recent  recent
 	keeper  *keeper
 	idle    idleReaders
 	dropMu  sync.Mutex
@@ -123,6 +125,7 @@ func (l *Log) Close() error {
 	l.state.Lock()
 	l.shut = true
 	l.state.Unlock()
+	l.recent.clear()
 	return errors.Join(l.Err(), l.active.close(), l.keeper.close(), l.idle.close())
 }
 

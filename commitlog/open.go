@@ -29,7 +29,7 @@ func Open(dir string, o Options) (*Log, error) {
 // start sets the goroutines going.
 func (l *Log) start() {
 	l.end.Store(l.active.seg.end)
-	l.filling = newBatch(nil, l.active.seg.end)
+	l.filling = newBatch(l.buffers.get(), len(l.active.held), l.active.seg.end)
 	l.lazy = time.AfterFunc(time.Hour, l.lazyExpired)
 	l.lazy.Stop()
 	go l.commits()

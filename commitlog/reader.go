@@ -37,7 +37,9 @@ type Reader struct {
 }
 
 // NewReader returns a reader that starts at offset. Close it before the log.
-func (l *Log) NewReader(offset uint64) *Reader { return &Reader{log: l, next: offset} }
+func (l *Log) NewReader(offset uint64) *Reader {
+	return &Reader{log: l, next: offset, win: window{recent: &l.recent}}
+}
 
 // Offset returns the offset of the record that Next returns first.
 func (r *Reader) Offset() uint64 { return r.next }
@@ -52,7 +54,7 @@ func (r *Reader) Seek(offset uint64) {
 // Close lets go of the file.
 func (r *Reader) Close() error {
 	f := r.win.file
-	r.seg, r.body, r.win = nil, nil, window{}
+	r.seg, r.body, r.win = nil, nil, window{recent: r.win.recent}
 	if f == nil {
 		return nil
 	}
@@ -136,7 +138,7 @@ func (r *Reader) open(v view) error {
 		return err
 	}
 	old := r.win.file
-	r.win.reset(f)
+	r.win.reset(f, v.seg)
 	r.seg, r.pos, r.body, r.known = v.seg, v.pos, nil, false
 	if old != nil {
 		_ = old.Close() // it was only read

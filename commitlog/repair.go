@@ -17,7 +17,7 @@ func (l *Log) create() error {
 	}
 	seg := newSegment(l.dir, 0, p.header)
 	l.segments = []*segment{seg}
-	l.active = activeFile{seg: seg, file: p.file, sealed: true}
+	l.active = activeFile{seg: seg, file: p.file, held: p.header.encode(), sealed: true}
 	return p.install(l.opts.FS, seg.path)
 }
 
@@ -41,7 +41,7 @@ func (l *Log) repair(found folder, unsealed []*segment, last newest) error {
 		}
 		l.keeper.toSeal = append(l.keeper.toSeal, unsealedFile{s, f})
 	}
-	f, err := l.opts.FS.OpenFile(last.seg.path, os.O_RDWR|disk.Durable, 0)
+	f, err := l.opts.FS.OpenFile(last.seg.path, writeFlags, 0)
 	if err != nil {
 		return err
 	}
@@ -57,21 +57,42 @@ func (l *Log) repair(found folder, unsealed []*segment, last newest) error {
 // sync would ever write it. Only then a seal follows, and zeros over what a torn commit left.
 func (l *Log) repairTail(last newest) error {
 	a := &l.active
+	size, from := last.seg.size, roundDown(last.seg.size)
 	if last.lastData > 0 {
-		b := make([]byte, last.seg.size-last.lastData)
-		if _, err := a.file.ReadAt(b, last.lastData); err != nil {
-			return err
-		}
-		if _, err := a.file.WriteAt(b, last.lastData); err != nil {
+		from = roundDown(last.lastData)
+	}
+	b, err := l.readTail(last.seg, from)
+	if err != nil {
+		return err
+	}
+	if last.lastData > 0 || last.garbage > size {
+		if _, err := a.file.WriteAt(b, from); err != nil {
 			return err
 		}
 	}
-	for pos := last.seg.size; pos < last.garbage; {
-		n := min(last.garbage-pos, int64(len(zeros)))
+	a.held = append(a.held, b[roundDown(size)-from:size-from]...)
+	end := roundUp(last.garbage)
+	for pos := roundUp(size); pos < end; {
+		n := min(end-pos, int64(len(zeros)))
 		if _, err := a.file.WriteAt(zeros[:n], pos); err != nil {
 			return err
 		}
 		pos += n
 	}
 	return l.seal()
+}
+
+// readTail returns the segment from a block on up to its size, and zeros up to the end of the last block. It reads as the
+// checks did, through the page cache: past it, something else might be found.
+func (l *Log) readTail(s *segment, from int64) ([]byte, error) {
+	f, err := l.openSegment(s)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := disk.Aligned(int(roundUp(s.size) - from))
+	if _, err := f.ReadAt(b[:s.size-from], from); err != nil {
+		return nil, err
+	}
+	return b, nil
 }

@@ -61,7 +61,7 @@ func laterBatch(b, salt []byte, end uint64, atTail bool) bool {
 	}
 }
 
-var zeros = make([]byte, maxReadAhead)
+var zeros = disk.Aligned(maxReadAhead)
 
 // lastNonZero returns -1 if all of b, at most maxReadAhead, is zero, which is compared fast.
 func lastNonZero(b []byte) int {

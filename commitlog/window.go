@@ -12,10 +12,12 @@ const windowBytes = 64 << 10
 // window reads a file front to back through one buffer that it keeps. What it hands out is valid
 // until the next call.
 type window struct {
-	file disk.File
-	want int    // bytes to read at a time
-	pos  int64  // position in the file of buf[0]
-	buf  []byte // what was read
+	file   disk.File
+	seg    *segment // of the file, for what recent has of it
+	recent *recent  // nil to read everything from the file
+	want   int      // bytes to read at a time
+	pos    int64    // position in the file of buf[0]
+	buf    []byte   // what was read
 }
 
 // at returns n bytes of the file from pos on; the file is taken to end at limit.
@@ -30,7 +32,9 @@ func (w *window) at(pos int64, n int, limit int64) ([]byte, error) {
 }
 
 // reset turns to another file and keeps the buffer.
-func (w *window) reset(file disk.File) { w.file, w.pos, w.buf = file, 0, w.buf[:0] }
+func (w *window) reset(file disk.File, seg *segment) {
+	w.file, w.seg, w.pos, w.buf = file, seg, 0, w.buf[:0]
+}
 
 // holdsBatch says whether the whole batch at pos can be had without reading on.
 func (w *window) holdsBatch(pos int64) bool {
@@ -50,11 +54,23 @@ func (w *window) fill(pos int64, n int, limit int64) error {
 		w.buf = make([]byte, size)
 	}
 	w.pos, w.buf = pos, w.buf[:size]
-	if _, err := w.file.ReadAt(w.buf, pos); err != nil {
+	if err := w.read(pos); err != nil {
 		w.buf = w.buf[:0]
 		return fmt.Errorf("read segment: %w", err)
 	}
 	return nil
+}
+
+func (w *window) read(pos int64) error {
+	n := 0
+	if w.recent != nil {
+		n = w.recent.read(w.buf, w.seg, pos)
+	}
+	if n == len(w.buf) {
+		return nil
+	}
+	_, err := w.file.ReadAt(w.buf[n:], pos+int64(n))
+	return err
 }
 
 // batch returns the checked batch at pos. The error is one of format.go's reasons if there is none,
