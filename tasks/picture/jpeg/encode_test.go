@@ -68,11 +68,9 @@ func std(m *planar.Image) image.Image {
 	}
 }
 
-// psnr compares the planes of m with what image/jpeg decoded; the loss of each plane,
-// in dB, up to 99.
-func psnr(t *testing.T, m *planar.Image, decoded image.Image) (loss []float64) {
+// psnr compares the planes of m with decoded ones: the loss of each, in dB, up to 99.
+func psnr(t *testing.T, m *planar.Image, planes []planar.Plane) (loss []float64) {
 	t.Helper()
-	planes := planesOf(t, decoded)
 	require.Len(t, planes, len(m.Planes))
 	for i, p := range m.Planes {
 		sum := 0.0
@@ -109,7 +107,7 @@ func mustEncode(tb testing.TB, m *planar.Image, quality int) []byte {
 // TestEncode decodes what was encoded with image/jpeg: every coarseness it knows, odd
 // sizes, hard pictures, the ends of the quality scale.
 func TestEncode(t *testing.T) {
-	for _, size := range [][2]int{{1, 1}, {2, 3}, {8, 8}, {17, 3}, {16, 16}, {31, 33}, {65, 40}, {100, 129}} {
+	for _, size := range [][2]int{{1, 1}, {8, 8}, {17, 3}, {31, 33}, {70, 41}} {
 		for _, chroma := range [][2]int{{0, 0}, {1, 1}, {2, 1}, {2, 2}, {1, 2}, {4, 1}, {4, 2}} {
 			for kind := range encodeKinds {
 				for _, quality := range []int{1, 50, 80, 100} {
@@ -120,7 +118,7 @@ func TestEncode(t *testing.T) {
 						require.NoError(t, err)
 						require.Equal(t, std(m).Bounds(), decoded.Bounds())
 						atLeast := map[int]float64{1: 5, 50: 12, 80: 17, 100: 44}[quality]
-						for i, loss := range psnr(t, m, decoded) {
+						for i, loss := range psnr(t, m, planesOf(t, decoded)) {
 							require.Greater(t, loss, atLeast, "plane %d", i)
 						}
 					})
@@ -133,10 +131,10 @@ func TestEncode(t *testing.T) {
 // TestEncodeNoWorseThanStd encodes what image/jpeg encodes and compares loss and size.
 func TestEncodeNoWorseThanStd(t *testing.T) {
 	for kind := range encodeKinds {
-		for _, quality := range []int{1, 10, 49, 50, 51, 75, 80, 90, 95, 100} {
+		for _, quality := range []int{1, 49, 50, 80, 95, 100} {
 			for _, chroma := range [][2]int{{0, 0}, {2, 2}} {
 				t.Run(fmt.Sprintf("%s %d %v", kind, quality, chroma), func(t *testing.T) {
-					m := paint(kind, 160, 144, chroma[0], chroma[1])
+					m := paint(kind, 112, 96, chroma[0], chroma[1])
 					var theirs bytes.Buffer
 					require.NoError(t, stdjpeg.Encode(&theirs, std(m), &stdjpeg.Options{Quality: quality}))
 					ours := mustEncode(t, m, quality)
@@ -146,11 +144,12 @@ func TestEncodeNoWorseThanStd(t *testing.T) {
 					got, err := stdjpeg.Decode(bytes.NewReader(ours))
 					require.NoError(t, err)
 					// In patterns many blocks are alike, so that a tie, rounded one way or the
-					// other, shows; in what is like a photo it does not.
+					// other, shows; in what is like a photo it does not. From 55 dB on it is a
+					// matter of single samples.
 					within := map[string]float64{"ramp": 0.1, "specks": 0.1}[kind]
-					wantLoss := psnr(t, m, want)
-					for i, loss := range psnr(t, m, got) {
-						require.GreaterOrEqual(t, loss, wantLoss[i]-max(within, 0.02), "plane %d", i)
+					wantLoss := psnr(t, m, planesOf(t, want))
+					for i, loss := range psnr(t, m, planesOf(t, got)) {
+						require.GreaterOrEqual(t, loss, min(55, wantLoss[i]-max(within, 0.02)), "plane %d", i)
 					}
 				})
 			}
@@ -162,7 +161,7 @@ func TestEncodeIsDeterministic(t *testing.T) {
 	m := paint("noise", 333, 77, 2, 2)
 	want := mustEncode(t, m, 80)
 	for range 5 {
-		mustEncode(t, paint("specks", 500, 300, 1, 1), 100) // leaves other things in the pool
+		mustEncode(t, paint("specks", 200, 100, 1, 1), 100) // leaves other things in the pool
 		require.Equal(t, want, mustEncode(t, m, 80))
 	}
 }
@@ -207,6 +206,37 @@ func TestEncodeLeavesNoGarbage(t *testing.T) {
 	out := mustEncode(t, m, 80)
 	perCall := testing.AllocsPerRun(20, func() { out, _ = jpeg.AppendEncode(context.Background(), out[:0], m, 80) })
 	require.LessOrEqual(t, perCall, 20.0)
+}
+
+// FuzzEncode encodes a picture made of the input and decodes it with image/jpeg.
+func FuzzEncode(f *testing.F) {
+	f.Add(uint8(17), uint8(9), uint8(2), uint8(80), []byte("samples"))
+	f.Add(uint8(255), uint8(255), uint8(0), uint8(100), []byte{0, 255})
+	f.Add(uint8(1), uint8(1), uint8(5), uint8(1), []byte{})
+	f.Fuzz(func(t *testing.T, width, height, kind, quality uint8, samples []byte) {
+		chroma := [][2]int{{0, 0}, {1, 1}, {2, 1}, {2, 2}, {1, 2}, {4, 1}, {4, 2}}[kind%7]
+		m := planar.New(int(width)+1, int(height)+1, chroma[0], chroma[1])
+		for _, p := range m.Planes {
+			for i := range p.Pix {
+				p.Pix[i] = byte(i)
+				if len(samples) > 0 {
+					p.Pix[i] = samples[i%len(samples)]
+				}
+			}
+		}
+		data := mustEncode(t, m, int(quality))
+		decoded, err := stdjpeg.Decode(bytes.NewReader(data))
+		require.NoError(t, err)
+		require.Equal(t, std(m).Bounds(), decoded.Bounds())
+		if quality >= 100 {
+			for i, loss := range psnr(t, m, planesOf(t, decoded)) {
+				require.Greater(t, loss, 40.0, "plane %d", i)
+			}
+		}
+		stripped, err := jpeg.Strip(data)
+		require.NoError(t, err)
+		requireBytes(t, data, stripped)
+	})
 }
 
 func benchmarkPicture() *planar.Image {
@@ -260,6 +290,24 @@ func TestEncodeEveryChroma(t *testing.T) {
 			}
 			require.Equal(t, scans, bytes.Count(data, []byte{0xff, 0xda}))
 		}
+	}
+}
+
+// TestEncodeRoundTrip reads back, with this package's decoder, every coarseness that
+// planes can have, also those that image/jpeg cannot read.
+func TestEncodeRoundTrip(t *testing.T) {
+	for _, chroma := range [][2]int{{0, 0}, {1, 1}, {1, 2}, {1, 4}, {2, 1}, {2, 2}, {2, 4}, {4, 1}, {4, 2}, {4, 4}} {
+		t.Run(fmt.Sprint(chroma), func(t *testing.T) {
+			m := paint("smooth", 131, 67, chroma[0], chroma[1])
+			got, damage, err := jpeg.Decode(t.Context(), mustEncode(t, m, 95), 1)
+			require.NoError(t, err)
+			require.NoError(t, damage)
+			x, y := got.Chroma()
+			require.Equal(t, chroma, [2]int{x, y})
+			for i, loss := range psnr(t, m, got.Planes) {
+				require.Greater(t, loss, 45.0, "plane %d", i)
+			}
+		})
 	}
 }
 
