@@ -86,18 +86,7 @@ func (k *Keys) opened(sealed io.ReaderAt, size int64) (io.ReaderAt, int64, error
 	if _, none := errors.AsType[*age.NoIdentityMatchError](err); none {
 		return nil, 0, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	return plainReads{content}, n, err
-}
-
-// plainReads reads like a file: the end only shows where bytes are missing.
-type plainReads struct{ io.ReaderAt }
-
-func (r plainReads) ReadAt(p []byte, off int64) (int, error) {
-	n, err := r.ReaderAt.ReadAt(p, off)
-	if n == len(p) && err == io.EOF {
-		err = nil
-	}
-	return n, err
+	return &steady{content: content, size: n, at: -1}, n, err
 }
 
 // Every key that ever sealed has a file in <dir>/keys with its public name, so

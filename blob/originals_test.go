@@ -401,7 +401,7 @@ func TestAnUploadWaitsForADrop(t *testing.T) {
 // there, and what was dropped and not stored since is not.
 func TestPowerCutsWhileOriginalsComeAndGo(t *testing.T) {
 	k := keys(t, newKey(t))
-	for seed := range uint64(1000) {
+	for seed := range uint64(600) {
 		o := blob.Options{Originals: blob.Drop}
 		if seed%10 == 0 {
 			o.Keys = k
