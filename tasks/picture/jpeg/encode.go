@@ -20,15 +20,14 @@ var ErrSize = errors.New("size cannot be written as JPEG")
 // nothing else, and the same picture always gives the same bytes. Encoding ends with
 // ctx's error, and dst as it was, when ctx is done.
 //
-// Beside the result it holds about one byte for each sample of m, at most four, from
-// a pool.
+// Beside the result it holds less than a byte for each sample of a photo, at most four
+// for one of noise, from a pool.
 func AppendEncode(ctx context.Context, dst []byte, m *planar.Image, quality int) ([]byte, error) {
 	if m.Width < 1 || m.Height < 1 || max(m.Width, m.Height) > 65535 {
 		return dst, fmt.Errorf("encode %d x %d: %w", m.Width, m.Height, ErrSize)
 	}
 	e := encoders.Get().(*encoder)
-	defer encoders.Put(e)
-	defer e.tokens.release()
+	defer e.finish()
 	e.start(m, quality)
 	out := e.appendHeader(dst)
 	for _, scan := range e.scans() {
@@ -79,6 +78,15 @@ func (e *encoder) start(m *planar.Image, quality int) {
 	if len(m.Planes) > 1 {
 		e.components[0].h, e.components[0].v = m.Chroma()
 	}
+}
+
+// finish puts e back into the pool, without the picture.
+func (e *encoder) finish() {
+	for i := range e.components {
+		e.components[i].plane = planar.Plane{}
+	}
+	e.tokens.release()
+	encoders.Put(e)
 }
 
 // scans returns the planes that share a scan. One scan holds them all, unless a MCU

@@ -5,12 +5,15 @@ import (
 	"image"
 	stdjpeg "image/jpeg"
 	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"casepress/tasks/picture/jpeg"
+	"casepress/tasks/picture/metadata"
 )
 
 // segment returns a segment of a JPEG file.
@@ -144,6 +147,49 @@ func TestStripKeepsCMYK(t *testing.T) {
 			got, err := jpeg.Strip([]byte(file))
 			require.NoError(t, err)
 			require.Equal(t, file, string(got))
+		})
+	}
+}
+
+func tagsIn(data []byte) []string {
+	return metadata.Read(bytes.NewReader(data), int64(len(data))).Tags
+}
+
+func TestNothingTellsMoreThanThePicture(t *testing.T) {
+	require.Empty(t, tagsIn(plainFile(t)))
+	all := plainFile(t)
+	for _, more := range metadataSegments {
+		all = insert(all, more)
+	}
+	require.NotEmpty(t, tagsIn(all))
+	got, err := jpeg.Strip(all)
+	require.NoError(t, err)
+	require.Empty(t, tagsIn(got))
+	require.NotContains(t, string(got), "secret")
+}
+
+// TestStripPhotos strips the whole JPEGs in the folder that CASEPRESS_PHOTOS names.
+func TestStripPhotos(t *testing.T) {
+	names, err := filepath.Glob(filepath.Join(os.Getenv("CASEPRESS_PHOTOS"), "*.jpg"))
+	require.NoError(t, err)
+	if os.Getenv("CASEPRESS_PHOTOS") == "" || len(names) == 0 {
+		t.Skip("no photos")
+	}
+	for _, name := range names {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			data, err := os.ReadFile(name)
+			require.NoError(t, err)
+			got, err := jpeg.Strip(data)
+			if err != nil {
+				t.Skip(err)
+			}
+			require.NotEmpty(t, tagsIn(data))
+			require.Empty(t, tagsIn(got))
+			if want, err := stdjpeg.Decode(bytes.NewReader(data)); err == nil {
+				picture, err := stdjpeg.Decode(bytes.NewReader(got))
+				require.NoError(t, err)
+				require.True(t, reflect.DeepEqual(want, picture))
+			}
 		})
 	}
 }
