@@ -27,6 +27,7 @@ type letter struct {
 // point in brackets, such as [U+202E].
 type characters struct {
 	replaced []rune // in the order of appearance, each once
+	unshaped bool   // there are letters that should have joined
 	seen     map[rune]bool
 	known    map[shape]letter // also what no typeface has: width -1
 }
@@ -73,6 +74,7 @@ func (c *characters) letters(s string, bold bool) []letter {
 // what can be had of it.
 func (c *characters) appendCluster(out []letter, cluster string, bold, wide bool) []letter {
 	if l, ok := c.resolve(shape{cluster, bold, wide}); ok {
+		c.unshaped = c.unshaped || unicode.Is(unicode.Devanagari, first(cluster))
 		return append(out, l)
 	}
 	r, n := utf8.DecodeRuneInString(cluster)
@@ -203,21 +205,24 @@ func first(s string) rune {
 	return r
 }
 
-// problems returns one problem that lists what was replaced, or nothing.
-func (c *characters) problems() []Problem {
+// problems returns what a reader must know about the characters, or nothing.
+func (c *characters) problems() (all []Problem) {
 	const listed = 12
-	if len(c.replaced) == 0 {
-		return nil
+	if len(c.replaced) > 0 {
+		var names []string
+		for _, r := range c.replaced[:min(len(c.replaced), listed)] {
+			names = append(names, fmt.Sprintf("U+%04X", r))
+		}
+		more := ""
+		if n := len(c.replaced) - listed; n > 0 {
+			more = fmt.Sprintf(" and %d more", n)
+		}
+		all = append(all, Problem{CodeCharacters, fmt.Sprintf(
+			"Some characters cannot be shown by the report's typefaces and are printed as their code points: %s%s.",
+			strings.Join(names, ", "), more)})
 	}
-	var names []string
-	for _, r := range c.replaced[:min(len(c.replaced), listed)] {
-		names = append(names, fmt.Sprintf("U+%04X", r))
+	if c.unshaped {
+		all = append(all, Problem{CodeUnshaped, "Some text is in a script whose letters should join (Devanagari); they are printed one by one, in the order of the text."})
 	}
-	more := ""
-	if n := len(c.replaced) - listed; n > 0 {
-		more = fmt.Sprintf(" and %d more", n)
-	}
-	return []Problem{{CodeCharacters, fmt.Sprintf(
-		"Some characters cannot be shown by the report's typefaces and are printed as their code points: %s%s.",
-		strings.Join(names, ", "), more)}}
+	return all
 }

@@ -54,6 +54,8 @@ type reading struct {
 	offsets []int
 	sorted  []int
 	fonts   map[string]map[string]string // by name in the pages: code in hex -> text
+
+	unpacker io.ReadCloser // one for all streams: it holds 40 kB
 }
 
 var errContents = errors.New("not a document of this package, or damaged")
@@ -139,13 +141,17 @@ func (d *reading) stream(n int) ([]byte, error) {
 	if length, err := number(dict, "/Length "); err != nil || !ok || !ends || length != len(data) {
 		return nil, fmt.Errorf("object %d: %w", n, errContents)
 	}
-	z, err := zlib.NewReader(bytes.NewReader(data))
+	if d.unpacker == nil {
+		d.unpacker, err = zlib.NewReader(bytes.NewReader(data))
+	} else {
+		err = d.unpacker.(zlib.Resetter).Reset(bytes.NewReader(data), nil)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("object %d: %w", n, err)
 	}
 	const most = 64 << 20
-	out, err := io.ReadAll(io.LimitReader(z, most))
-	return out, errors.Join(err, z.Close())
+	out, err := io.ReadAll(io.LimitReader(d.unpacker, most))
+	return out, errors.Join(err, d.unpacker.Close())
 }
 
 // number returns the number after a key, or the object that the key refers to.

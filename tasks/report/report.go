@@ -120,6 +120,9 @@ type Problem struct {
 // as their code points.
 const CodeCharacters = "text-characters-unshowable"
 
+// CodeUnshaped marks text whose letters should join but are printed one by one.
+const CodeUnshaped = "text-letters-not-joined"
+
 // Info is what a rendered document turned out to be.
 type Info struct {
 	Pages    int
