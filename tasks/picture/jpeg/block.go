@@ -39,7 +39,9 @@ const blockSpan = 128
 // returns the difference of its DC, which it does not store, and the last position that
 // may not be zero.
 //
-// It is one long function as everything that a code needs must stay in registers.
+// It is one long function as everything that a code needs must stay in registers, and
+// says the same four times as to ask after each code whether bits are left takes a fifth
+// longer.
 func (r *bitReader) block(dc, ac *huffman, b *[blockSpan]int16, p *places) (diff int32, last int) {
 	acc, n, pos, win := r.acc, r.n, r.pos, r.win[:]
 	acc |= binary.BigEndian.Uint64(win[pos:]) >> (n & 63)
@@ -58,13 +60,35 @@ func (r *bitReader) block(dc, ac *huffman, b *[blockSpan]int16, p *places) (diff
 	}
 	k := 1
 	for k <= p.keep {
-		if n < 32 {
-			acc |= binary.BigEndian.Uint64(win[pos:]) >> (n & 63)
-			pos += int((63 - n) >> 3)
-			n |= 56
-		}
+		acc |= binary.BigEndian.Uint64(win[pos:]) >> (n & 63)
+		pos += int((63 - n) >> 3)
+		n |= 56
 		e := ac.look[acc>>(64-lookBits)]
-		if e&codeLong == 0 {
+		if e&codeLong == 0 { // four codes of 11 bits for one load of 56
+			acc <<= e & codeBits
+			n -= uint(e & codeBits)
+			k += int(e >> 8 & 255)
+			b[p.to[uint8(k)]&(blockSpan-1)] = int16(e >> 16)
+			k++
+			if e = ac.look[acc>>(64-lookBits)]; k > p.keep || e&codeLong != 0 {
+				continue
+			}
+			acc <<= e & codeBits
+			n -= uint(e & codeBits)
+			k += int(e >> 8 & 255)
+			b[p.to[uint8(k)]&(blockSpan-1)] = int16(e >> 16)
+			k++
+			if e = ac.look[acc>>(64-lookBits)]; k > p.keep || e&codeLong != 0 {
+				continue
+			}
+			acc <<= e & codeBits
+			n -= uint(e & codeBits)
+			k += int(e >> 8 & 255)
+			b[p.to[uint8(k)]&(blockSpan-1)] = int16(e >> 16)
+			k++
+			if e = ac.look[acc>>(64-lookBits)]; k > p.keep || e&codeLong != 0 {
+				continue
+			}
 			acc <<= e & codeBits
 			n -= uint(e & codeBits)
 			k += int(e >> 8 & 255)

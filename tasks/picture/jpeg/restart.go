@@ -20,30 +20,27 @@ func (d *decoder) ready() bool {
 	return false
 }
 
-// settle looks back at an MCU: had it data, and were they right? With restart markers
-// the rest of a damaged interval is left out, as nothing in it can be believed.
-// Without, reading goes on: the codes fall into step again after a while.
-func (d *decoder) settle() {
+// settle looks back at an MCU: had it data, and can they be believed? With restart
+// markers the rest of a damaged interval is left out. Without, reading goes on: the
+// codes fall into step again after a while.
+func (d *decoder) settle() bool {
 	r, s := &d.bits, &d.scan
 	switch {
 	case r.overrun():
-		s.lost = s.left
 		s.over = d.every == 0
-		if s.over {
-			d.damage.missing++
-			d.damage.ended = true
-			return
-		}
-		d.damage.places++
-	case r.bad:
-		r.bad = false
-		d.damage.places++
-		if d.every > 0 {
-			s.lost = s.left
-		}
-	default:
+		d.damage.ended = d.damage.ended || s.over
+	case !r.bad:
 		d.damage.salvaged = true
+		return true
 	}
+	r.bad = false
+	d.damage.places++
+	if !s.over && d.every == 0 {
+		return true
+	}
+	s.lost = s.left
+	d.damage.missing++
+	return false
 }
 
 // restart steps over the next restart marker and starts anew behind it. If that is not

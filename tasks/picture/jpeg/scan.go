@@ -131,6 +131,9 @@ func (d *decoder) runScan() error {
 // sequentialRow reads a row of MCUs into d.rows.
 func (d *decoder) sequentialRow() {
 	s := &d.scan
+	for _, m := range s.members {
+		clear(d.rows[m.index].coefficients)
+	}
 	for x := range s.across {
 		if !d.ready() {
 			d.blank(x)
@@ -139,7 +142,9 @@ func (d *decoder) sequentialRow() {
 		for i := range s.members {
 			d.sequentialMember(&s.members[i], x)
 		}
-		d.settle()
+		if !d.settle() {
+			d.blank(x)
+		}
 	}
 }
 
@@ -149,7 +154,6 @@ func (d *decoder) sequentialMember(m *scanMember, x int) {
 		row := &d.rows[m.index]
 		for i := x * m.h; i < (x+1)*m.h; i++ {
 			b := row.block(y, i)
-			clear(b[:row.area])
 			diff, last := d.bits.block(m.dc, m.ac, b, d.places)
 			m.pred += diff
 			b[0] = clamp16(m.pred)
