@@ -22,6 +22,7 @@ func main() {
 	fetching := flag.Bool("fetch", false, "fill that folder first, from test data of Go modules")
 	rounds := flag.Int("rounds", 5, "how often each measurement is taken")
 	only := flag.String("only", "", "only the sections whose title contains one of these, separated by commas")
+	rows := flag.String("rows", "", "only the contenders whose name contains one of these, separated by commas")
 	files := flag.String("files", "", "only the photos with these numbers, separated by commas")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -31,7 +32,7 @@ func main() {
 		err = fetch(ctx, *photos, os.Stderr)
 	}
 	if err == nil {
-		err = compare(ctx, *photos, max(1, *rounds), list(*only), list(*files), os.Stdout)
+		err = compare(ctx, *photos, max(1, *rounds), chosen{list(*only), list(*rows), list(*files)}, os.Stdout)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pictures:", err)
@@ -48,19 +49,27 @@ func defaultPhotos() string {
 	return filepath.Join(cache, "casepress-photos")
 }
 
+// chosen are parts of names; none means all.
+type chosen struct{ sections, rows, photos []string }
+
+// wanted says whether one of the parts is in the name.
+func wanted(parts []string, name string) bool {
+	return len(parts) == 0 || slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(name, part) })
+}
+
 func list(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
 }
 
 // compare measures round robin and prints everything.
-func compare(ctx context.Context, folder string, rounds int, only, files []string, out io.Writer) error {
+func compare(ctx context.Context, folder string, rounds int, only chosen, out io.Writer) error {
 	begun := time.Now()
 	dir, err := os.MkdirTemp("", "pictures")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b, missing, err := prepare(ctx, dir, folder, files)
+	b, missing, err := prepare(ctx, dir, folder, only.photos)
 	if err != nil {
 		return err
 	}
@@ -77,7 +86,7 @@ func compare(ctx context.Context, folder string, rounds int, only, files []strin
 		}
 	}
 	small := ownSize()
-	if wanted(only, qualityTitle) {
+	if wanted(only.sections, qualityTitle) {
 		if r.verdicts, err = b.judge(ctx); err != nil {
 			return err
 		}
@@ -92,7 +101,7 @@ func compare(ctx context.Context, folder string, rounds int, only, files []strin
 }
 
 // prepare builds, looks for programs and photos, and says what is not there.
-func prepare(ctx context.Context, dir, folder string, files []string) (b *bench, missing []string, err error) {
+func prepare(ctx context.Context, dir, folder string, numbers []string) (b *bench, missing []string, err error) {
 	b = &bench{dir: dir, photos: folder}
 	if err := os.MkdirAll(filepath.Join(dir, "workers"), 0o755); err != nil {
 		return nil, nil, err
@@ -113,7 +122,7 @@ func prepare(ctx context.Context, dir, folder string, files []string) (b *bench,
 	for _, name := range append(lacking, lackingTen...) {
 		missing = append(missing, "photo "+name+" (not there: try -fetch)")
 	}
-	b.set = slices.DeleteFunc(set, func(p photo) bool { return len(files) > 0 && !slices.Contains(files, p.number()) })
+	b.set = slices.DeleteFunc(set, func(p photo) bool { return !wanted(numbers, p.number()) })
 	for _, p := range ten {
 		b.ten = append(b.ten, b.photo(p))
 	}
@@ -121,28 +130,23 @@ func prepare(ctx context.Context, dir, folder string, files []string) (b *bench,
 }
 
 // sections returns all sections, the unwanted ones empty, and the wanted ones in their order.
-func (b *bench) sections(ctx context.Context, only []string) (r results, chosen []*section, err error) {
+func (b *bench) sections(ctx context.Context, only chosen) (r results, picked []*section, err error) {
 	r = results{one: b.one(), warm: b.warm(), workers: b.workers(), whole: b.caseReport(), pdf: &section{title: pdfTitle}, stages: b.stages()}
-	if wanted(only, pdfTitle) {
+	if wanted(only.sections, pdfTitle) {
 		if r.pdf, err = b.pdf(ctx); err != nil {
 			return r, nil, err
 		}
 	}
 	for _, s := range []*section{r.one, r.warm, r.workers, r.whole, r.pdf, r.stages} {
-		if wanted(only, s.title) {
-			chosen = append(chosen, s)
-		} else {
-			s.cells = nil
+		s.cells = slices.DeleteFunc(s.cells, func(c *cell) bool { return !wanted(only.sections, s.title) || !wanted(only.rows, c.row) })
+		if len(s.cells) > 0 {
+			picked = append(picked, s)
 		}
 	}
-	return r, chosen, nil
+	return r, picked, nil
 }
 
-func wanted(only []string, title string) bool {
-	return len(only) == 0 || slices.ContainsFunc(only, func(part string) bool { return strings.Contains(title, part) })
-}
-
-func (b *bench) print(out io.Writer, r results, only []string) {
+func (b *bench) print(out io.Writer, r results, only chosen) {
 	for _, s := range []struct {
 		*section
 		print func()
@@ -166,7 +170,7 @@ func (b *bench) print(out io.Writer, r results, only []string) {
 		printVerdicts(out, r.verdicts)
 	}
 	fmt.Fprint(out, "\n## Aims\n")
-	printAims(out, slices.DeleteFunc(r.aims(b.set), func(a aim) bool { return len(only) > 0 && a.met() == "not measured" }))
+	printAims(out, slices.DeleteFunc(r.aims(b.set), func(a aim) bool { return len(only.sections) > 0 && a.met() == "not measured" }))
 }
 
 // load returns the machine's load averages, which the run itself drives up.
