@@ -15,7 +15,7 @@ import (
 // arrows are the imports between our own packages that the design allows.
 // A new one is a decision: change docs/ARCHITECTURE.md with it.
 var arrows = map[string]string{
-	"casepress":                 "blob broker broker/brokerpb client disk dispatcher handlers store tasks tasks/picture",
+	"casepress":                 "blob broker broker/brokerpb client disk dispatcher handlers store tasks tasks/picture tasks/report",
 	"casepress/handlers":        "blob broker disk dispatcher static store tasks tasks/picture",
 	"casepress/dispatcher":      "blob broker commitlog store tasks",
 	"casepress/tasks":           "blob tasks/picture tasks/report",
@@ -28,10 +28,15 @@ var arrows = map[string]string{
 	"casepress/disk":            "",
 	"casepress/disk/disktest":   "disk",
 	"casepress/static":          "",
-	"casepress/tasks/picture":   "",
-	"casepress/tasks/report":    "tasks/report/font",
 
-	"casepress/tasks/report/font": "",
+	"casepress/tasks/picture":          "tasks/picture/heif tasks/picture/icc tasks/picture/jpeg tasks/picture/metadata tasks/picture/planar",
+	"casepress/tasks/picture/heif":     "",
+	"casepress/tasks/picture/icc":      "tasks/picture/planar",
+	"casepress/tasks/picture/jpeg":     "tasks/picture/planar",
+	"casepress/tasks/picture/metadata": "",
+	"casepress/tasks/picture/planar":   "",
+
+	"casepress/tasks/report": "tasks/report/font", "casepress/tasks/report/font": "",
 }
 
 // onlyIn names libraries that one package alone may import.
@@ -39,6 +44,7 @@ var onlyIn = map[string]string{
 	"github.com/gin-gonic/gin":          "casepress/handlers",
 	"github.com/disintegration/imaging": "casepress/tasks/picture",
 	"github.com/jung-kurt/gofpdf":       "casepress/tasks/report",
+	"github.com/tetratelabs/wazero":     "casepress/tasks/picture/heif",
 	"modernc.org/sqlite":                "casepress/store",
 	"filippo.io/age":                    "casepress/blob",
 }
