@@ -68,7 +68,7 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 	// What stays: bytes, log, rows.
 	blobs, err := c.openBlobs()
 	if err != nil {
-		return fmt.Errorf("open blobs: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, blobs.Close()) }()
 	brk, err := broker.Open(filepath.Join(c.DataDir, "topics"), broker.Options{Logger: log})

@@ -48,7 +48,7 @@ func (d *Dispatcher) releaseOriginals(ctx context.Context, row store.Row) error 
 func released(row store.Row) (images []int) {
 	for i, made := range row.Result.Images {
 		problem := slices.ContainsFunc(row.Result.Problems, func(p tasks.Problem) bool { return p.Image == i+1 })
-		if !problem && made.Full.SHA256 != "" && i < len(row.Images) {
+		if !problem && !made.Damaged && made.Full.SHA256 != "" && i < len(row.Images) {
 			images = append(images, i+1)
 		}
 	}
