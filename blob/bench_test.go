@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -62,34 +59,4 @@ func BenchmarkReopen(b *testing.B) {
 		_, err := blob.Open(dir, disk.OS)
 		require.NoError(b, err)
 	}
-}
-
-// BenchmarkOriginal receives an original and reads it once, as a worker does, with
-// CPU time beside the clock's.
-func BenchmarkOriginal(b *testing.B) {
-	for name, o := range map[string]blob.Options{"keep": {}, "vault": {Originals: blob.Vault, Keys: keys(b, newKey(b))}} {
-		for _, size := range []int{100 << 10, 4 << 20} {
-			b.Run(fmt.Sprintf("%s/size=%dKiB", name, size>>10), func(b *testing.B) {
-				s := openWith(b, b.TempDir(), disk.OS, o)
-				content := random(1, size)
-				b.SetBytes(int64(size))
-				b.ReportAllocs()
-				before := cpuTime(b)
-				for b.Loop() {
-					g, err := s.Stage(b.Context(), bytes.NewReader(content))
-					require.NoError(b, err)
-					_, err = io.Copy(io.Discard, g.Open())
-					require.NoError(b, err)
-					require.NoError(b, g.Discard())
-				}
-				b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
-			})
-		}
-	}
-}
-
-func cpuTime(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
