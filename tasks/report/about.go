@@ -19,10 +19,14 @@ type metadata struct {
 // describe returns the metadata of a document with clean names.
 func describe(doc Document) metadata {
 	l := layout{doc: doc, words: doc.Options.labels()}
-	return metadata{
+	m := metadata{
 		title: joined(" ", doc.Title, doc.ID), subject: l.whose(), language: l.words.tag,
 		time: doc.ReceivedAt.UTC().Truncate(time.Second),
 	}
+	if m.time.IsZero() {
+		m.time = time.Unix(0, 0).UTC() // gofpdf would look at the clock
+	}
+	return m
 }
 
 // xmp returns the metadata as XMP, with the claim to be PDF/A-2b.

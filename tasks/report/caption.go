@@ -1,6 +1,9 @@
 package report
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // kind is how a caption stands to its picture.
 type kind int
@@ -58,10 +61,19 @@ func (l *layout) captionFacts(img Image) []field {
 		shown = inPixels(img.Width, img.Height)
 	}
 	return []field{
-		{l.words.taken, orDash(instant(img.CapturedAt))},
+		{l.words.taken, orDash(l.taken(img))},
 		{l.words.original, joined(" · ", inPixels(img.SourceWidth, img.SourceHeight), size(img.Bytes))},
 		{l.words.shownAt, orDash(shown)},
 	}
+}
+
+// taken says when a picture was taken, and that the camera did not tell its zone if
+// it did not.
+func (l *layout) taken(img Image) string {
+	if _, err := time.Parse(localTime, img.CapturedAt); err == nil {
+		return instant(img.CapturedAt) + l.words.noZone
+	}
+	return instant(img.CapturedAt)
 }
 
 // brief is the caption of an image that shares its page.

@@ -166,13 +166,15 @@ func (l *layout) flow(paragraphs []string) {
 	l.y += 4
 }
 
+// localTime is RFC 3339 without a zone.
+const localTime = "2006-01-02T15:04:05"
+
 // instant returns a time in RFC 3339 with blanks between date, time and zone, and
 // anything else as it is.
 func instant(s string) string {
-	const local = "2006-01-02T15:04:05"
 	_, zoned := time.Parse(time.RFC3339, s)
-	_, plain := time.Parse(local, s)
-	if zoned != nil && plain != nil || len(s) < len(local) {
+	_, plain := time.Parse(localTime, s)
+	if zoned != nil && plain != nil || len(s) < len(localTime) {
 		return s
 	}
 	date, clock := s[:10], s[11:]

@@ -13,7 +13,7 @@ type labels struct {
 	captured, received, status, contents, sequence, receipt string
 	notes, images                                           string
 	number, image, taken, original, originalPixels, size    string
-	shownAt, digest                                         string
+	shownAt, digest, noZone                                 string
 	accepted, notShown, damaged                             string
 	cannotBeShown                                           string
 	statuses                                                map[string]string
@@ -30,7 +30,7 @@ var english = labels{
 	sequence: "Place in the log", receipt: "Receipt: SHA-256 of what was accepted",
 	notes: "Notes", images: "Images",
 	number: "No.", image: "Image and file name", taken: "Captured", original: "Original", originalPixels: "Original, px", size: "Size",
-	shownAt: "Shown at", digest: "SHA-256 of the original",
+	shownAt: "Shown at", digest: "SHA-256 of the original", noZone: " (zone unknown)",
 	accepted: "Accepted and stored", notShown: "Not shown", damaged: "Damaged",
 	cannotBeShown: "This image cannot be shown",
 	statuses: map[string]string{
@@ -61,7 +61,7 @@ var chineseLabels = labels{
 	sequence: "日志位置", receipt: "回执：所接收内容的 SHA-256",
 	notes: "备注", images: "图像",
 	number: "序号", image: "图像与文件名", taken: "拍摄时间", original: "原图", originalPixels: "原图像素", size: "大小",
-	shownAt: "显示尺寸", digest: "原图的 SHA-256",
+	shownAt: "显示尺寸", digest: "原图的 SHA-256", noZone: "（时区未知）",
 	accepted: "已接收并保存", notShown: "未显示", damaged: "有损坏",
 	cannotBeShown: "此图像无法显示",
 	statuses: map[string]string{

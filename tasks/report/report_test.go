@@ -267,8 +267,28 @@ func TestRenderOddSizesAndLengths(t *testing.T) {
 	}
 	_, info := render(t, document(many...))
 	require.Greater(t, info.Pages, 52)
-	_, info = render(t, report.Document{})
+	pdf, info := render(t, report.Document{})
 	require.Equal(t, 1, info.Pages)
+	require.Contains(t, string(pdf), "1970-01-01T00:00:00Z", "no clock is asked")
+}
+
+// FuzzRender requires that any text makes a document, which Render reads back, and
+// that this is the same every time.
+func FuzzRender(f *testing.F) {
+	f.Add("P1", "V\x00", "患者，“好”\r\n😀 e\u0301", "a.jpg", uint8(0))
+	f.Add("\xff", "\ufffe<&>()\\\r", strings.Repeat("长", 2000), strings.Repeat("W", 300), uint8(5))
+	f.Fuzz(func(t *testing.T, patient, visit, notes, name string, how uint8) {
+		d := report.Document{ID: visit, PatientID: patient, VisitID: visit, Notes: notes, CapturedAt: name, Status: name, Images: []report.Image{
+			{ID: name, Name: notes, CapturedAt: visit, Problem: "x"}, {ID: patient, Name: name, Problem: notes + "x"},
+		}}
+		d.Options.PerPage = []int{1, 2, 4}[how%3]
+		if how&8 != 0 {
+			d.Options.Language = report.Chinese
+		}
+		first, _ := render(t, d)
+		second, _ := render(t, d)
+		require.True(t, bytes.Equal(first, second))
+	})
 }
 
 // TestRenderHoldsNoPictures makes a document of 200 MB and counts what was

@@ -76,6 +76,9 @@ func (f *Font) place(r rune, id int, d Drawing) part {
 		p.dx = d.width // Thai marks reach back over the letter before them
 	} else {
 		base := f.box(d.parts[0])
+		if base[0] == base[2] { // a blank
+			base = [4]int{2: d.width}
+		}
 		p.dx = (base[0]+base[2])/2 - (mark[0]+mark[2])/2
 	}
 	space := int(gap * float64(f.em))
