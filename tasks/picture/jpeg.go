@@ -2,6 +2,7 @@ package picture
 
 import (
 	"errors"
+	"strings"
 
 	"casepress/tasks/picture/icc"
 	"casepress/tasks/picture/jpeg"
@@ -65,8 +66,9 @@ func (j *job) scaled(h jpeg.Header, d int) error {
 
 // damaged takes down that a part of the picture is missing.
 func (j *job) damaged(damage error) {
-	j.result.Damage = "The picture is damaged: " + damage.Error() + "."
-	j.note(CodeDamaged, "The picture is damaged: %v. What can be read of it is shown; the original is kept.", damage)
+	text := damage.Error()
+	j.result.Damage = strings.ToUpper(text[:1]) + text[1:] + "."
+	j.note(CodeDamaged, "%s What can be read of the picture is shown; the original is kept.", j.result.Damage)
 }
 
 // mayStay says whether the file is as it should be but for its metadata: encoding it
