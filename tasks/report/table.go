@@ -72,7 +72,10 @@ func (l *layout) entryLines(img Image) (e entryLines) {
 
 func (e entryLines) height() float64 {
 	text := float64(len(e.id))*styleStrong.leading() + float64(len(e.name))*styleCell.leading() +
-		float64(len(e.digest))*styleHash.leading() + float64(len(e.problem))*styleProblem.leading() + 1
+		float64(len(e.digest))*styleHash.leading() + 1
+	if len(e.problem) > 0 {
+		text += float64(len(e.problem))*styleProblem.leading() + 2
+	}
 	return max(text, thumbHeight) + 2*rowPad
 }
 
@@ -86,7 +89,7 @@ func (l *layout) entry(i int, img Image, e entryLines) {
 	y = l.stack(x, y, styleStrong, e.id)
 	y = l.stack(x, y, styleCell, e.name)
 	y = l.stack(x, y+1, styleHash, e.digest)
-	l.stack(x, y, styleProblem, e.problem)
+	l.stack(x, y+2, styleProblem, e.problem)
 }
 
 // thumb puts a small copy of the picture, or an empty frame, in an entry. It costs
