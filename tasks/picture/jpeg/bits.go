@@ -23,6 +23,7 @@ type bitReader struct {
 	at       int // the next byte of data to go into the window
 	pos      int // the next byte of the window to go into acc
 	end      int
+	dirty    int // from here on the window holds zeros
 	acc      uint64
 	n        uint
 	ended    bool // data[at:] starts with a marker, or is empty
@@ -53,8 +54,10 @@ func (r *bitReader) fill() {
 	for r.end < windowSize && !r.ended {
 		r.fillTo(r.data[r.at:min(len(r.data), r.at+windowSize-r.end)])
 	}
-	if r.ended {
-		clear(r.win[r.end:min(len(r.win), r.end+windowSlack)])
+	r.dirty = max(r.dirty, r.end)
+	if r.ended && r.dirty > r.end { // short intervals leave little to clear
+		clear(r.win[r.end:r.dirty])
+		r.dirty = r.end
 	}
 }
 

@@ -15,6 +15,7 @@ type coefficients struct {
 	values  []int16
 	nonzero []uint64 // a bit for each position in zigzag order; that of DC is not used
 	seen    bool     // a scan of DC was read
+	broken  bool     // a scan of AC was cut short: what refines it makes no sense
 }
 
 // coefficientPool keeps the storage of pictures for those after them.
@@ -26,7 +27,7 @@ type coefficientStore struct {
 }
 
 func (c *coefficients) allocate(of component, size int) {
-	c.area, c.across, c.seen = size*size, of.across, false
+	c.area, c.across = size*size, of.across
 	blocks := of.across * of.down
 	store, _ := coefficientPool.Get().(*coefficientStore)
 	if store == nil || !fits(cap(store.nonzero), blocks) || !fits(cap(store.values), blocks*c.area) {
@@ -63,9 +64,8 @@ func (d *decoder) checkProgression() error {
 // now or to tell which coefficients are zero later, are stepped over.
 func (d *decoder) runProgressive() error {
 	s := &d.scan
-	first := s.from == 0 && s.high == 0
 	before := d.damage.missing
-	if s.from > 0 && d.size == 1 {
+	if ac := &d.coeffs[s.members[0].index]; s.from > 0 && (d.size == 1 || s.high > 0 && ac.broken) {
 		return nil
 	}
 	for y := range s.down {
@@ -86,13 +86,15 @@ func (d *decoder) runProgressive() error {
 		d.damage.places++ // a run beyond the last block
 	}
 	for _, m := range s.members {
-		d.coeffs[m.index].seen = d.coeffs[m.index].seen || s.from == 0
+		c := &d.coeffs[m.index]
+		c.seen = c.seen || s.from == 0
+		c.broken = c.broken || s.from > 0 && s.over
 	}
-	if !first { // what is missing of it is detail
+	if !s.first() { // what is missing of it is detail
 		d.damage.ended = d.damage.ended || d.damage.missing > before
 		d.damage.missing = before
 	}
-	d.settleScan(first)
+	d.settleScan(s.first())
 	return nil
 }
 

@@ -9,18 +9,11 @@ import (
 type damage struct {
 	salvaged bool // at least one MCU was read
 	ended    bool // the data end too early
-	cause    error
+	stopped  bool // a segment made no sense, so what follows it was left out
 	// of all and missing MCUs of the scans so far; the first scan of each component
 	// counts, as later ones only refine it
 	all, missing int64
 	places       int // where data were altered
-}
-
-// note keeps the first error that ended the decoding early.
-func (d *damage) note(err error) {
-	if d.cause == nil {
-		d.cause = err
-	}
 }
 
 // err says what is wrong; nil if nothing is.
@@ -34,8 +27,8 @@ func (d *damage) err() error {
 		return fmt.Errorf("the data are damaged in %d or more places", d.places)
 	case d.ended:
 		return errors.New("the data end before the picture has all its detail")
-	case d.cause != nil:
-		return fmt.Errorf("the data cannot be read to their end: %w", d.cause)
+	case d.stopped:
+		return errors.New("the data cannot be read to their end")
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func (d *decoder) decode(data []byte) error {
 			return err
 		}
 		if err != nil || d.finished() {
-			d.damage.note(err)
+			d.damage.stopped = err != nil
 			return d.finish()
 		}
 	}

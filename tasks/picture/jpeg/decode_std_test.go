@@ -91,7 +91,7 @@ func furthest(tb testing.TB, a, b []planar.Plane) (most int) {
 }
 
 func TestPhotosAsStd(t *testing.T) {
-	for _, name := range []string{"01_iphonexs_12mp_o6_p3.jpg", "02_note10_12mp_o6.jpg", "03_s8_12mp_o6.jpg", "08_progressive_12mp.jpg"} {
+	for _, name := range []string{"01_iphonexs_12mp_o6_p3.jpg", "08_progressive_12mp.jpg"} {
 		t.Run(name, func(t *testing.T) {
 			data := photo(t, name)
 			require.LessOrEqual(t, furthest(t, decoded(t, data, 1).Planes, stdSamples(t, data)), 1)

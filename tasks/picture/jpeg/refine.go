@@ -16,6 +16,8 @@ func (r *bitReader) refine(b *band, run int) int {
 	acc, n, pos, win := r.acc, r.n, r.pos, r.win[:]
 	before := *b.nonzero & span(b.from, b.to+1)
 	zero := span(b.from, b.to+1) &^ before
+	var fresh uint64 // those that become something else
+	var odd int16    // is more than 1 if a value is neither 1 nor -1
 	for run == 0 && (zero|before) != 0 {
 		if n < 32 {
 			acc |= binary.BigEndian.Uint64(win[pos:]) >> (n & 63)
@@ -33,7 +35,17 @@ func (r *bitReader) refine(b *band, run int) int {
 			run++
 			break
 		}
-		for ; skip > 0; skip-- {
+		// Most skip few; a loop for all would be guessed wrong at most ends.
+		if next := zero & (zero - 1); skip > 0 {
+			zero = next
+		}
+		if next := zero & (zero - 1); skip > 1 {
+			zero = next
+		}
+		if next := zero & (zero - 1); skip > 2 {
+			zero = next
+		}
+		for ; skip > 3; skip-- {
 			zero &= zero - 1
 		}
 		landing := zero & -zero // none if there are not as many
@@ -62,13 +74,15 @@ func (r *bitReader) refine(b *band, run int) int {
 			break
 		}
 		if value != 0 {
-			r.bad = r.bad || value > 1 || value < -1
-			*b.nonzero |= landing
-			if to := int(b.places.to[bits.TrailingZeros64(landing)]); to < len(b.values) {
-				b.values[to] = value << b.low
+			odd |= value * value
+			fresh |= landing
+			if to := int(b.places.to[uint8(bits.TrailingZeros64(landing))]); to < len(b.values) {
+				b.values[to] = value << (b.low & 15)
 			}
 		}
 	}
+	*b.nonzero |= fresh
+	r.bad = r.bad || odd > 1 || odd < 0
 	r.acc, r.n, r.pos = acc, n, pos
 	if run == 0 {
 		return 0
@@ -106,15 +120,9 @@ func (b *band) correct(which, acc uint64, count uint) {
 	for ; which != 0 && set != 0; set <<= 1 {
 		k := bits.TrailingZeros64(which)
 		which &= which - 1
-		if int64(set) >= 0 {
-			continue
-		}
-		if to := int(b.places.to[k]); to < len(b.values) {
-			if b.values[to] >= 0 {
-				b.values[to] += 1 << b.low
-			} else {
-				b.values[to] -= 1 << b.low
-			}
+		if to := int(b.places.to[uint8(k)]); to < len(b.values) {
+			v := b.values[to]
+			b.values[to] = v + (v>>15|1)*int16(set>>63)<<(b.low&15)
 		}
 	}
 }

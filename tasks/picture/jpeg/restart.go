@@ -22,7 +22,8 @@ func (d *decoder) ready() bool {
 
 // settle looks back at an MCU: had it data, and can they be believed? With restart
 // markers the rest of a damaged interval is left out. Without, reading goes on: the
-// codes fall into step again after a while.
+// codes fall into step again after a while, which is better than a hole; but not than a
+// picture with less detail, so a scan that only adds detail ends there.
 func (d *decoder) settle() bool {
 	r, s := &d.bits, &d.scan
 	switch {
@@ -36,7 +37,10 @@ func (d *decoder) settle() bool {
 	r.bad = false
 	d.damage.places++
 	if !s.over && d.every == 0 {
-		return true
+		if s.first() {
+			return true
+		}
+		s.over = true
 	}
 	s.lost = s.left
 	d.damage.missing++

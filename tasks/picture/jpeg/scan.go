@@ -20,6 +20,10 @@ type scan struct {
 	over   bool // the data have ended: all further MCUs are missing
 }
 
+// first says that there is no picture without this scan: that it is sequential, or the
+// first of DC.
+func (s *scan) first() bool { return s.from == 0 && s.high == 0 }
+
 // scanMember is a component of a scan.
 type scanMember struct {
 	index  int
