@@ -2,11 +2,13 @@ package picture_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/zlib"
 	"encoding/binary"
 	"image"
 	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,8 +46,7 @@ func short(tag uint16, values ...uint16) tiffTag {
 	return tiffTag{tag, 3, uint32(len(values)), b}
 }
 
-// encodeTIFF writes pages of 8-bit RGB, each with the further tags, which must be in
-// order and above 0x111.
+// encodeTIFF writes pages of 8-bit RGB, each with the further tags.
 func encodeTIFF(pages []*image.NRGBA, further ...tiffTag) []byte {
 	b := []byte("II*\x00\x00\x00\x00\x00")
 	next := 4 // where the offset of the next directory is to be put
@@ -61,15 +62,8 @@ func encodeTIFF(pages []*image.NRGBA, further ...tiffTag) []byte {
 			short(0x100, uint16(img.Rect.Dx())), short(0x101, uint16(img.Rect.Dy())), short(0x102, 8, 8, 8),
 			short(0x103, 1), short(0x106, 2), long(0x111, strip),
 		}
-		var early, late []tiffTag
-		for _, t := range further {
-			if t.tag < 0x115 {
-				early = append(early, t)
-			} else {
-				late = append(late, t)
-			}
-		}
-		tags = append(append(append(tags, early...), short(0x115, 3), long(0x116, img.Rect.Dy()), long(0x117, 3*img.Rect.Dx()*img.Rect.Dy())), late...)
+		tags = append(append(tags, short(0x115, 3), long(0x116, img.Rect.Dy()), long(0x117, 3*img.Rect.Dx()*img.Rect.Dy())), further...)
+		slices.SortFunc(tags, func(a, b tiffTag) int { return cmp.Compare(a.tag, b.tag) })
 		for i, t := range tags {
 			if len(t.data) > 4 {
 				tags[i].data = binary.LittleEndian.AppendUint32(nil, uint32(len(b)))

@@ -209,20 +209,6 @@ func TestProcessProblems(t *testing.T) {
 	}
 }
 
-func TestProcessOutputsCarryNoMetadata(t *testing.T) {
-	b := withSegments(encodeJPEG(t, quarters(64, 48)),
-		exif(binary.BigEndian, 6), segment(0xe1, []byte("http://ns.adobe.com/xap/1.0/\x00<secret>")),
-		segment(0xe2, []byte("ICC_PROFILE\x00")), segment(0xed, []byte("Photoshop 3.0\x00")), segment(0xfe, []byte("comment")))
-	res, err := process(t, b, picture.Options{})
-	require.NoError(t, err)
-	for _, out := range [][]byte{res.Full.Data, res.Thumb.Data} {
-		require.Equal(t, []byte{0xff, 0xd8}, out[:2])
-		for i := 2; out[i+1] != 0xda; i += 2 + int(binary.BigEndian.Uint16(out[i+2:])) {
-			require.Contains(t, []byte{0xe0, 0xdb, 0xc0, 0xc4}, out[i+1], "marker %x", out[i+1])
-		}
-	}
-}
-
 func TestProcessIsRepeatable(t *testing.T) {
 	b := encodeJPEG(t, quarters(500, 300))
 	first, err := process(t, b, picture.Options{MaxSide: 100})
