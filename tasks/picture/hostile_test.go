@@ -1,0 +1,140 @@
+package picture_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"image"
+	"image/color"
+	"image/gif"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/tasks/picture"
+)
+
+// samples are small pictures of every format.
+func samples(t testing.TB) map[string][]byte {
+	src := quarters(64, 48)
+	paletted := image.NewPaletted(image.Rect(0, 0, 7, 9), color.Palette{red, green})
+	return map[string][]byte{
+		"jpeg": withSegments(encodeJPEG(t, noise(64, 48)), exif(binary.BigEndian, 6), profileSegment(swapped())),
+		"cmyk": testdata(t, "cmyk.jpg"),
+		"png":  withChunks(encodePNG(t, src), profileChunk(t, swapped()), pngChunk("eXIf", exif(binary.BigEndian, 6)[10:])),
+		"gif":  encodeGIF(t, &gif.GIF{Image: []*image.Paletted{paletted, paletted}, Delay: []int{0, 0}}),
+		"bmp":  encodeBMP(t, src), "tiff": encodeTIFF([]*image.NRGBA{src, src}, short(0x112, 6)),
+		"webp": testdata(t, "lossy.webp"), "webp lossless": testdata(t, "lossless.webp"), "webp alpha": testdata(t, "alpha.webp"),
+		"webp animation": testdata(t, "animation.webp"), "heic": testdata(t, "quarters.heic"),
+	}
+}
+
+// requireSettled requires that the end of Process is one of two: a picture or a
+// problem.
+func requireSettled(t testing.TB, res picture.Result, err error) {
+	t.Helper()
+	if err != nil {
+		p := new(picture.Problem)
+		require.ErrorAs(t, err, &p)
+		require.NotEmpty(t, p.Detail)
+		return
+	}
+	require.Equal(t, image.Rect(0, 0, res.Full.Width, res.Full.Height), decode(t, res.Full.Data).Bounds())
+	require.Equal(t, image.Rect(0, 0, res.Thumb.Width, res.Thumb.Height), decode(t, res.Thumb.Data).Bounds())
+}
+
+func TestProcessSettlesWhateverIsBroken(t *testing.T) {
+	o := picture.Options{MaxPixels: 1 << 20}
+	for name, whole := range samples(t) {
+		t.Run(name, func(t *testing.T) {
+			step := max(1, len(whole)/40)
+			for n := 0; n < len(whole); n += step {
+				res, err := process(t, whole[:n], o)
+				requireSettled(t, res, err)
+			}
+			random := rand.New(rand.NewPCG(1, uint64(len(whole))))
+			for range 60 {
+				b := bytes.Clone(whole)
+				for range 1 + random.IntN(8) {
+					b[random.IntN(len(b))] = byte(random.Uint32())
+				}
+				res, err := process(t, b, o)
+				requireSettled(t, res, err)
+			}
+		})
+	}
+}
+
+func TestProcessBoundsEveryFormat(t *testing.T) {
+	for name, b := range samples(t) {
+		t.Run(name, func(t *testing.T) {
+			for _, o := range []picture.Options{{MaxPixels: 62}, {MaxSourceSide: 6}, {MaxBytes: 60}} {
+				res, err := process(t, b, o)
+				p, ok := errors.AsType[*picture.Problem](err)
+				require.True(t, ok, "%v", err)
+				require.Equal(t, picture.CodeTooLarge, p.Code)
+				require.NotZero(t, res.Source.Width)
+			}
+		})
+	}
+}
+
+func TestProcessGivesTheBudgetBack(t *testing.T) {
+	const all = 32 << 20
+	budget := picture.NewBudget(all)
+	for name, whole := range samples(t) {
+		for _, b := range [][]byte{whole, whole[:len(whole)/2]} {
+			_, _ = picture.Process(t.Context(), bytes.NewReader(b), int64(len(b)), budget, picture.Options{})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			release, err := budget.Acquire(ctx, all)
+			require.NoError(t, err, name)
+			release()
+			cancel()
+		}
+	}
+}
+
+// cancelling serves a file and cancels as soon as its end has been read, that is, when
+// decoding begins.
+type cancelling struct {
+	*bytes.Reader
+	cancel func()
+}
+
+func (c *cancelling) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.Reader.ReadAt(p, off)
+	if off == 0 && int64(len(p)) == c.Size() {
+		c.cancel()
+	}
+	return n, err
+}
+
+func TestProcessStopsInTheMiddleOfAJPEG(t *testing.T) {
+	b := encodeJPEG(t, noise(3000, 2000))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("shutting down")
+	var cancelled time.Time
+	src := &cancelling{Reader: bytes.NewReader(b), cancel: func() { cancelled = time.Now(); cancel(why) }}
+	_, err := picture.Process(ctx, src, int64(len(b)), nil, picture.Options{})
+	require.ErrorIs(t, err, why)
+	t.Log("returned after", time.Since(cancelled))
+	require.Less(t, time.Since(cancelled), 2*time.Second, "100 ms on a machine with nothing else to do")
+}
+
+func TestProcessWaitsForTheBudget(t *testing.T) {
+	for name, b := range samples(t) {
+		t.Run(name, func(t *testing.T) {
+			budget := picture.NewBudget(1 << 20)
+			release, err := budget.Acquire(t.Context(), 1<<20)
+			require.NoError(t, err)
+			defer release()
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errors.New("waited"))
+			defer cancel()
+			_, err = picture.Process(ctx, bytes.NewReader(b), int64(len(b)), budget, picture.Options{})
+			require.ErrorContains(t, err, "waited")
+		})
+	}
+}
