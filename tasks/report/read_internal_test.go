@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"testing"
@@ -33,7 +34,7 @@ func FuzzReadSource(f *testing.F) {
 	f.Add([]byte("\xff\xd8\xff\xe0\x00\x04ab\xff\xc0\x00\x11\x08\x00\x01\x00\x01\x03 and more"))
 	f.Add([]byte(pngMagic + "\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\x00\x00\x00\x00IEND\xaeB`\x82"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := readSource(bytes.NewReader(b))
+		s, err := readSource(bufio.NewReader(bytes.NewReader(b)))
 		if err == nil {
 			_ = s.copyTo(io.Discard)
 		}

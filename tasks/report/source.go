@@ -23,8 +23,7 @@ type source struct {
 const maxHead = 1 << 20
 
 // readSource reads a picture's head, and tells its kind from its first bytes.
-func readSource(r io.Reader) (source, error) {
-	b := bufio.NewReaderSize(r, 32<<10)
+func readSource(b *bufio.Reader) (source, error) {
 	magic, err := b.Peek(8)
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
@@ -64,7 +63,7 @@ func readJPEG(b *bufio.Reader) (source, error) {
 	}
 }
 
-func jpegSource(marker byte, r io.Reader, rest io.Reader, head *bytes.Buffer) (source, error) {
+func jpegSource(marker byte, r io.Reader, rest *bufio.Reader, head *bytes.Buffer) (source, error) {
 	var f [6]byte
 	if _, err := io.ReadFull(r, f[:]); err != nil {
 		return source{}, fmt.Errorf("JPEG without a size: %w", err)
@@ -76,8 +75,7 @@ func jpegSource(marker byte, r io.Reader, rest io.Reader, head *bytes.Buffer) (s
 			if _, err := w.Write(head.Bytes()); err != nil {
 				return err
 			}
-			_, err := io.Copy(w, rest)
-			return err
+			return drain(w, rest)
 		},
 	}
 	switch {
@@ -89,6 +87,23 @@ func jpegSource(marker byte, r io.Reader, rest io.Reader, head *bytes.Buffer) (s
 		return s, fmt.Errorf("JPEG with %d components, which an archived PDF in sRGB cannot show", s.colours)
 	}
 	return s, nil
+}
+
+// drain writes all that is still to be read, through the reader's own buffer.
+func drain(w io.Writer, b *bufio.Reader) error {
+	for {
+		if _, err := b.Peek(1); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		ready, _ := b.Peek(b.Buffered()) // it is there
+		if _, err := w.Write(ready); err != nil {
+			return err
+		}
+		_, _ = b.Discard(len(ready)) // so is this
+	}
 }
 
 const pngMagic = "\x89PNG\r\n\x1a\n"

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ func write(w io.Writer, doc Document, pages []*page) (int64, error) {
 		return 0, err
 	}
 	sent := &record{}
-	f := &file{w: w, sent: sent, offsets: make([]int64, len(d.objects))}
+	f := &file{w: w, sent: sent, offsets: make([]int64, len(d.objects)), reader: bufio.NewReaderSize(nil, 64<<10)}
 	if err := f.document(doc, d, &faces, distinct); err != nil {
 		return 0, err
 	}
@@ -62,7 +63,8 @@ func pictureKeys(images []Image) (names []string, distinct []picture) {
 type file struct {
 	w       io.Writer
 	sent    *record
-	offsets []int64 // of object n, at n
+	offsets []int64       // of object n, at n
+	reader  *bufio.Reader // of one picture after the other
 	err     error
 }
 
@@ -181,7 +183,8 @@ func (f *file) picture(n int, img Image) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	s, err := readSource(r)
+	f.reader.Reset(r)
+	s, err := readSource(f.reader)
 	if err != nil {
 		return err
 	}
