@@ -39,6 +39,15 @@ func makeKey(t testing.TB) (file string) {
 	return file
 }
 
+func readKeys(t testing.TB) *blob.Keys {
+	t.Helper()
+	file, err := os.Open(makeKey(t))
+	require.NoError(t, err)
+	keys, err := blob.ParseKeys(file)
+	require.NoError(t, errors.Join(err, file.Close()))
+	return keys
+}
+
 // marked is a picture with a text in it that pictures made of it do not have.
 func marked(t testing.TB, marker string) []byte {
 	photo := newPicture(t)
@@ -229,12 +238,13 @@ func TestDroppedOriginals(t *testing.T) {
 	s.stop(t)
 }
 
-// TestKillWhileDropping is TestKill with originals that go.
+// TestKillWhileDropping is TestKill with originals that are encrypted and go.
 func TestKillWhileDropping(t *testing.T) {
 	data := t.TempDir()
+	how := []string{"--originals=drop", "--vault-key-file=" + makeKey(t)}
 	book := &ledger{receipts: map[string]promise{}, handedIn: map[string]bool{}}
 	for range 5 {
-		killedRound(t, data, book, "--originals=drop")
+		killedRound(t, data, book, how...)
 	}
 	require.NotEmpty(t, book.receipts)
 	finals := map[string]status{}
@@ -250,7 +260,7 @@ func TestKillWhileDropping(t *testing.T) {
 		}
 		checkList(t, s, book)
 	}
-	s := start(t, data, "--originals=drop")
+	s := start(t, data, how...)
 	check(s)
 	checkReplays(t, s, book)
 	for _, p := range book.receipts {
@@ -264,7 +274,7 @@ func TestKillWhileDropping(t *testing.T) {
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		require.NoError(t, os.RemoveAll(filepath.Join(data, "casepress.db"+suffix)))
 	}
-	s = start(t, data, "--originals=drop")
+	s = start(t, data, how...)
 	check(s)
 	s.stop(t)
 }
@@ -278,6 +288,9 @@ func TestPowerCutsWhileDropping(t *testing.T) {
 	for seed := range uint64(30) {
 		crash := disktest.NewCrash(seed)
 		originals := blob.Options{Originals: blob.Drop}
+		if seed%4 > 1 {
+			originals.Keys = readKeys(t)
+		}
 		rowsDir := t.TempDir()
 		p, err := assembleWith(t.Context(), rowsDir, crash, "/data", originals, nil)
 		require.NoError(t, err)
@@ -319,10 +332,7 @@ func TestPowerCutsWhileDropping(t *testing.T) {
 // originals, at some of the points.
 func TestDiskFaultsOfOriginals(t *testing.T) {
 	t.Parallel()
-	file, err := os.Open(makeKey(t))
-	require.NoError(t, err)
-	keys, err := blob.ParseKeys(file)
-	require.NoError(t, errors.Join(err, file.Close()))
+	keys := readKeys(t)
 	for name, originals := range map[string]blob.Options{
 		"vault": {Originals: blob.Vault, Keys: keys}, "drop": {Originals: blob.Drop}, "drop sealed": {Originals: blob.Drop, Keys: keys},
 	} {
