@@ -34,4 +34,4 @@ func (d *damage) err() error {
 }
 
 // percent rounds down, so that a picture with a hole never counts as whole.
-func (d *damage) percent() int64 { return (d.all - d.missing) * 100 / d.all }
+func (d *damage) percent() int64 { return (d.all - d.missing) * 100 / max(d.all, 1) }

@@ -8,7 +8,6 @@ import (
 // The markers (T.81, table B.1).
 const (
 	markerSOF0 = 0xc0 // baseline
-	markerSOF1 = 0xc1 // extended sequential, Huffman
 	markerSOF2 = 0xc2 // progressive, Huffman
 	markerDHT  = 0xc4
 	markerJPG  = 0xc8
@@ -22,7 +21,6 @@ const (
 	markerDNL  = 0xdc
 	markerDRI  = 0xdd
 	markerAPP0 = 0xe0
-	markerTEM  = 0x01
 )
 
 // segments walks the segments of a file, over fill bytes and stray bytes between them.

@@ -6,8 +6,7 @@ func (d *decoder) acRow(y int) {
 	c := &d.coeffs[m.index]
 	b := band{from: s.from, to: s.to, low: s.low, places: d.places, table: m.ac}
 	for x := 0; x < s.across; x++ {
-		if s.run > 0 && s.high == 0 && s.left > 0 && s.lost == 0 { // blocks that have no data
-			n := min(s.run, s.across-x, s.left)
+		if n := d.withoutData(c.nonzero[y*c.across+x : y*c.across+s.across]); n > 0 {
 			s.run, s.left, x = s.run-n, s.left-n, x+n-1
 			continue
 		}
@@ -23,6 +22,25 @@ func (d *decoder) acRow(y int) {
 		}
 		d.settle()
 	}
+}
+
+// withoutData counts the next blocks of a run that have no data: nothing to begin, and
+// nothing to refine either.
+func (d *decoder) withoutData(nonzero []uint64) int {
+	s := &d.scan
+	if s.run == 0 || s.lost > 0 || s.over {
+		return 0
+	}
+	most := min(s.run, len(nonzero), s.left)
+	if s.high == 0 {
+		return most
+	}
+	for i, set := range nonzero[:most] {
+		if set&span(s.from, s.to+1) != 0 {
+			return i
+		}
+	}
+	return most
 }
 
 // band is the part of a block that a scan of AC is about.

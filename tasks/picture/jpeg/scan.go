@@ -3,6 +3,7 @@ package jpeg
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // scan is a scan header and where the reading of its data stands.
@@ -60,10 +61,8 @@ func (d *decoder) addMember(id, tables byte) error {
 		if c.id != id {
 			continue
 		}
-		for _, m := range s.members {
-			if m.index == i {
-				return fmt.Errorf("scan has a component twice: %w", ErrFormat)
-			}
+		if d.done[i] || slices.ContainsFunc(s.members, func(m scanMember) bool { return m.index == i }) {
+			return fmt.Errorf("a component comes again: %w", ErrFormat)
 		}
 		if tables>>4 > 3 || tables&15 > 3 || !d.tables[c.table] {
 			return fmt.Errorf("scan names a missing table: %w", ErrFormat)
