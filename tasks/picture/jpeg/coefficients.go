@@ -18,8 +18,11 @@ type coefficients struct {
 	broken  bool     // a scan of AC was cut short: what refines it makes no sense
 }
 
-// coefficientPool keeps the storage of pictures for those after them.
+// coefficientPool keeps the storage of pictures for those after them, up to
+// largestStore bytes each.
 var coefficientPool sync.Pool
+
+const largestStore = 16 << 20
 
 type coefficientStore struct {
 	values  []int16
@@ -43,7 +46,7 @@ func (c *coefficients) allocate(of component, size int) {
 func fits(have, want int) bool { return have >= want && have <= want+want/8 }
 
 func (c *coefficients) release() {
-	if c.values != nil {
+	if c.values != nil && 2*cap(c.values)+8*cap(c.nonzero) <= largestStore {
 		coefficientPool.Put(&coefficientStore{c.values, c.nonzero})
 	}
 	*c = coefficients{}

@@ -20,9 +20,8 @@ type decoder struct {
 	size    int // a block becomes size x size samples
 	places  *places
 	image   *planar.Image
-	quant   [4][64]int32 // by number, places' order
-	zigzag  [4][64]uint16
-	tables  [4]bool
+	quant   [4][64]int32 // quantisation steps by number of their table, in places' order
+	tables  [4]bool      // those that the file has
 	huffman [2][4]huffman
 	bits    bitReader
 	every   int // MCUs between restart markers, 0 for none
@@ -171,25 +170,17 @@ func (d *decoder) readQuantisation(b []byte) error {
 		if wide > 1 || number > 3 || len(b) < 1+64<<wide {
 			return fmt.Errorf("quantisation table: %w", ErrFormat)
 		}
-		steps := b[1 : 1+64<<wide]
+		d.tables[number] = true
 		for k := range 64 {
+			step := uint16(b[1+k])
 			if wide == 1 {
-				d.zigzag[number][k] = binary.BigEndian.Uint16(steps[2*k:])
-			} else {
-				d.zigzag[number][k] = uint16(steps[k])
+				step = binary.BigEndian.Uint16(b[1+2*k:])
+			}
+			if d.places.need>>k&1 != 0 {
+				d.quant[number][d.places.to[k]] = int32(step)
 			}
 		}
-		d.placeQuantisation(int(number))
 		b = b[1+64<<wide:]
 	}
 	return nil
-}
-
-func (d *decoder) placeQuantisation(number int) {
-	d.tables[number] = true
-	for k, step := range d.zigzag[number] {
-		if d.places.need>>k&1 != 0 {
-			d.quant[number][d.places.to[k]] = int32(step)
-		}
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -166,10 +167,30 @@ func dht(id byte, counts [16]byte) []byte {
 	return marked(0xc4, slices.Concat([]byte{id}, counts[:], make([]byte, n))...)
 }
 
+// longRuns is 49 megapixels of nothing in 100 KB, gone over 255 times.
+func longRuns() []byte {
+	const side, blocks = 7000, 875 * 875
+	var runs big.Int // codes of 1 bit and 14 ones: 32767 blocks each
+	for range blocks/32767 + 1 {
+		runs.Lsh(&runs, 15).Or(&runs, big.NewInt(1<<14-1))
+	}
+	coded := runs.FillBytes(make([]byte, 46))
+	return slices.Concat([]byte{0xff, 0xd8},
+		segmentDQT(), marked(0xc2, 8, side>>8, side&255, side>>8, side&255, 1, 1, 0x11, 0),
+		dht(0, [16]byte{1}), marked(0xc4, append([]byte{0x10, 1}, append(make([]byte, 15), 0xe0)...)...),
+		marked(0xda, 1, 1, 0, 0, 0, 0), make([]byte, blocks/8+1),
+		bytes.Repeat(slices.Concat(marked(0xda, 1, 1, 0, 1, 63, 0x10), bytes.ReplaceAll(coded, []byte{0xff}, []byte{0xff, 0})), 255),
+		[]byte{0xff, 0xd9})
+}
+
+func segmentDQT() []byte { return marked(0xdb, append([]byte{0}, bytes.Repeat([]byte{1}, 64)...)...) }
+
 func TestDecodeHostile(t *testing.T) {
 	data := small(t, "420-progressive")
 	scan := bytes.Index(data, []byte{0xff, 0xda})
 	body := bytes.Clone(data[:len(data)-2])
+	plain := small(t, "420")
+	start := bytes.Index(plain, []byte{0xff, 0xda})
 	ac := slices.Concat(dht(0x10, [16]byte{1}), marked(0xda, 1, 1, 0, 1, 63, 0), []byte{0})
 	for _, c := range []struct {
 		name string
@@ -177,7 +198,8 @@ func TestDecodeHostile(t *testing.T) {
 		err  error
 	}{
 		{"no tables", slices.Concat(data[:2], data[bytes.Index(data, []byte{0xff, 0xc2}):bytes.Index(data, []byte{0xff, 0xc4})], data[scan:]), jpeg.ErrFormat},
-		{"too many codes of a length", inserted(small(t, "420"), dht(0, [16]byte{3})), nil},
+		{"too many codes of a length", slices.Concat(plain[:start], dht(0, [16]byte{3}), plain[start:]), jpeg.ErrFormat},
+		{"hundreds of scans of long runs", longRuns(), nil},
 		{"more than 256 codes", inserted(small(t, "420"), dht(0, [16]byte{15: 255, 14: 255})), jpeg.ErrFormat},
 		{"thousands of scans", append(body, bytes.Repeat(ac, 20_000)...), nil},
 		{"thousands of tables", inserted(data, bytes.Repeat(dht(0x13, [16]byte{7: 200}), 50_000)), nil},
