@@ -30,7 +30,8 @@ type Document struct {
 	// place in the log.
 	SHA256   string
 	Sequence uint64
-	// Notes are the client's words. Line ends are kept.
+	// Notes are the client's words. Line ends are kept. A document with more than
+	// 30,000 different letters of one typeface is an error.
 	Notes string
 	// Images stand in the order of the report.
 	Images []Image
