@@ -14,6 +14,7 @@ import (
 
 	"casepress/commitlog"
 	"casepress/disk"
+	"casepress/disk/disktest"
 )
 
 var producerCounts = []int{1, 16, 128, 1024}
@@ -207,4 +208,34 @@ func BenchmarkSeek(b *testing.B) {
 			require.NoError(b, err)
 		}
 	})
+}
+
+// BenchmarkTail appends while a reader follows, and tells how often it had to go to the disk for a thousand records.
+func BenchmarkTail(b *testing.B) {
+	for _, n := range producerCounts {
+		b.Run(fmt.Sprintf("producers=%d", n), func(b *testing.B) {
+			fsys := disktest.NewFault(disk.OS)
+			l := mustOpen(b, b.TempDir(), commitlog.Options{FS: fsys})
+			var follower sync.WaitGroup
+			follower.Go(func() {
+				r := l.NewReader(0)
+				defer r.Close()
+				for l.Wait(context.Background(), r.Offset()) == nil && r.Offset() < uint64(b.N) {
+					if _, err := r.Next(512 << 10); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			before := fsys.Count(disktest.OpRead)
+			payload := make([]byte, 1024)
+			produce(b, n, func() error {
+				_, err := l.Append(context.Background(), payload)
+				return err
+			})
+			require.NoError(b, l.Close())
+			follower.Wait()
+			b.ReportMetric(float64(fsys.Count(disktest.OpRead)-before)/float64(b.N)*1000, "reads/1000")
+		})
+	}
 }

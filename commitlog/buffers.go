@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	maxFree  = 2  // buffers that wait for a batch
+	maxFree  = 1  // buffers that wait for a batch
 	needFade = 64 // a burst is forgotten by that part with each commit
 )
 

@@ -195,10 +195,11 @@ func (l *Log) commit(b *batch) error {
 func (l *Log) remember(b *batch) {
 	p := &piece{seg: l.active.seg, pos: l.active.seg.size, buf: b.buf, start: b.start}
 	b.buf = nil // what waits for the batch must not hold on to it
-	l.buffers.used(len(p.buf))
-	if len(p.buf) > l.opts.BatchBytes+blockBytes {
+	if huge := len(p.buf) > l.opts.BatchBytes+blockBytes; huge {
+		l.buffers.put(p.buf)
 		return
 	}
+	l.buffers.used(len(p.buf))
 	for _, buf := range l.recent.push(p, min(recentMost, max(recentLeast, recentBatches*l.buffers.need))) {
 		l.buffers.put(buf)
 	}

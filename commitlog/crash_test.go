@@ -130,10 +130,10 @@ func TestPowerCutsLoseNothingAcknowledged(t *testing.T) {
 		require.NoError(t, fsys.MkdirAll(logDir, 0o755))
 		for range 4 {
 			fsys.CutAt(1+rng.IntN(160), []float64{0, 0.1, 0.5, 0.9, 1}[rng.IntN(5)])
-			l, err := commitlog.Open(logDir, small(fsys))
+			l, err := commitlog.Open(logDir, sized(fsys, seed))
 			if err == nil {
 				opens++
-				h.checkUnlessCut(t, fsys, l)
+				h.checkUnlessCut(t, fsys, l, seed)
 				err = work(l, h, rng, rng.IntN(40), &number)
 				err = errors.Join(err, l.Close())
 			}
@@ -148,7 +148,7 @@ func TestPowerCutsLoseNothingAcknowledged(t *testing.T) {
 				fsys = fsys.CrashClone(0) // closed in good order: nothing may depend on luck
 			}
 		}
-		l, err := commitlog.Open(logDir, small(fsys))
+		l, err := commitlog.Open(logDir, sized(fsys, seed))
 		require.NoError(t, err, "seed %d", seed)
 		h.check(t, l)
 		require.NoError(t, l.Verify(t.Context()))
@@ -157,10 +157,10 @@ func TestPowerCutsLoseNothingAcknowledged(t *testing.T) {
 	t.Logf("%d power cuts, %d starts between them", cuts, opens)
 }
 
-func (h *history) checkUnlessCut(t *testing.T, fsys *disktest.CrashFS, l *commitlog.Log) {
+func (h *history) checkUnlessCut(t *testing.T, fsys *disktest.CrashFS, l *commitlog.Log, seed uint64) {
 	if fsys.AfterCut() == nil {
 		probe := fsys.CrashClone(0.5)
-		again, err := commitlog.Open(logDir, small(probe))
+		again, err := commitlog.Open(logDir, sized(probe, seed))
 		require.NoError(t, err, "power cut right after recovery")
 		h.check(t, again)
 		require.NoError(t, again.Close())
@@ -172,7 +172,7 @@ func TestPowerCutsUnderLoad(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
 		fsys, h := disktest.NewCrash(seed), newHistory()
-		l := mustOpen(t, logDir, small(fsys))
+		l := mustOpen(t, logDir, sized(fsys, seed))
 		rng := rand.New(rand.NewPCG(seed, 2))
 		fsys.CutAt(1+rng.IntN(200), 0.5)
 		var wg sync.WaitGroup
@@ -191,7 +191,7 @@ func TestPowerCutsUnderLoad(t *testing.T) {
 		}
 		wg.Wait()
 		require.ErrorIs(t, l.Close(), disktest.ErrPowerCut)
-		l = mustOpen(t, logDir, small(fsys.AfterCut()))
+		l = mustOpen(t, logDir, sized(fsys.AfterCut(), seed))
 		h.check(t, l)
 		require.NoError(t, l.Close())
 	}
@@ -206,7 +206,7 @@ func TestKillThenPowerCut(t *testing.T) {
 		inner, h, number := disktest.NewCrash(seed), newHistory(), 0
 		for range 3 {
 			fsys := disktest.NewFault(inner)
-			l, err := commitlog.Open(logDir, small(fsys))
+			l, err := commitlog.Open(logDir, sized(fsys, seed))
 			require.NoError(t, err, "seed %d", seed)
 			h.check(t, l)
 			// From some write on nothing more becomes durable, as if the process had been killed in it.
@@ -217,14 +217,14 @@ func TestKillThenPowerCut(t *testing.T) {
 				inner.ForgetDirty() // and the kernel takes it for written
 			}
 		}
-		l := mustOpen(t, logDir, small(inner))
+		l := mustOpen(t, logDir, sized(inner, seed))
 		h.check(t, l)
 		first, err := l.Append(noCancel, []byte("after all"))
 		h.note(first, err, [][]byte{[]byte("after all")}, true)
 		require.NoError(t, err)
 		cut := inner.CrashClone(0)
 		require.NoError(t, l.Close())
-		l, err = commitlog.Open(logDir, small(cut))
+		l, err = commitlog.Open(logDir, sized(cut, seed))
 		require.NoError(t, err, "seed %d", seed)
 		h.check(t, l)
 		require.NoError(t, l.Close())

@@ -28,6 +28,13 @@ func small(fsys disk.FS) commitlog.Options {
 	return commitlog.Options{FS: fsys, SegmentBytes: 4096, LazyDelay: time.Millisecond}
 }
 
+// sized has segments of one block, of some and a part of one, and of many.
+func sized(fsys disk.FS, seed uint64) commitlog.Options {
+	o := small(fsys)
+	o.SegmentBytes = []int64{4096, 10_000, 40_000}[seed%3]
+	return o
+}
+
 func mustOpen(t require.TestingT, dir string, o commitlog.Options) *commitlog.Log {
 	l, err := commitlog.Open(dir, o)
 	require.NoError(t, err)

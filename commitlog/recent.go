@@ -65,6 +65,15 @@ func (r *recent) read(b []byte, seg *segment, pos int64) (n int) {
 	return n
 }
 
+// has says whether the byte at pos is in memory.
+func (r *recent) has(seg *segment, pos int64) bool {
+	p := r.hold(seg, pos)
+	if p != nil {
+		p.readers.Add(-1)
+	}
+	return p != nil
+}
+
 // hold returns the piece that has the byte at pos, nil if there is none. The caller lets go of it.
 func (r *recent) hold(seg *segment, pos int64) *piece {
 	r.mu.RLock()

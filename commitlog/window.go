@@ -7,17 +7,23 @@ import (
 	"casepress/disk"
 )
 
-const windowBytes = 64 << 10
+const (
+	windowBytes = 64 << 10
+	directBytes = 256 << 10 // from where on it pays to leave the page cache out
+)
 
 // window reads a file front to back through one buffer that it keeps. What it hands out is valid
 // until the next call.
 type window struct {
-	file   disk.File
-	seg    *segment // of the file, for what recent has of it
-	recent *recent  // nil to read everything from the file
-	want   int      // bytes to read at a time
-	pos    int64    // position in the file of buf[0]
-	buf    []byte   // what was read
+	file disk.File
+	want int    // bytes to read at a time
+	pos  int64  // position in the file of buf[0]
+	buf  []byte // what was read; aligned
+
+	// Only in a reader's window. The others have to see what is in the file.
+	log    *Log     // whose memory is asked first
+	seg    *segment // that file is of
+	direct bool     // file is read past the page cache
 }
 
 // at returns n bytes of the file from pos on; the file is taken to end at limit.
@@ -33,7 +39,7 @@ func (w *window) at(pos int64, n int, limit int64) ([]byte, error) {
 
 // reset turns to another file and keeps the buffer.
 func (w *window) reset(file disk.File, seg *segment) {
-	w.file, w.seg, w.pos, w.buf = file, seg, 0, w.buf[:0]
+	w.file, w.seg, w.direct, w.pos, w.buf = file, seg, false, 0, w.buf[:0]
 }
 
 // holdsBatch says whether the whole batch at pos can be had without reading on.
@@ -45,32 +51,65 @@ func (w *window) holdsBatch(pos int64) bool {
 	return pos+decodeBatchHeader(w.buf[pos-w.pos:]).size() <= end
 }
 
+// fill reads n bytes from pos on, and more if they are there: each time twice as much while one piece follows the
+// other, for that is how a reader that has fallen behind catches up soonest.
 func (w *window) fill(pos int64, n int, limit int64) error {
-	size := int(min(int64(max(n, w.want, windowBytes)), limit-pos))
+	ahead := windowBytes
+	if w.pos <= pos && pos <= w.pos+int64(len(w.buf)) {
+		ahead = min(2*len(w.buf), maxReadAhead)
+	}
+	size := int(min(int64(max(n, w.want, windowBytes, ahead)), limit-pos))
 	if size < n {
 		return fmt.Errorf("read %d bytes at %d of %d: %w", n, pos, limit, io.ErrUnexpectedEOF)
 	}
-	if cap(w.buf) < size {
-		w.buf = make([]byte, size)
+	if w.log != nil && w.remember(pos, n, size) {
+		return nil
 	}
+	if w.log != nil && size >= directBytes && !w.direct {
+		w.turnDirect()
+	}
+	return w.read(pos, size)
+}
+
+// remember takes up to size bytes from the log's memory, if at least n are there.
+func (w *window) remember(pos int64, n, size int) bool {
+	if !w.log.recent.has(w.seg, pos) {
+		return false
+	}
+	w.provide(size)
 	w.pos, w.buf = pos, w.buf[:size]
-	if err := w.read(pos); err != nil {
+	w.buf = w.buf[:w.log.recent.read(w.buf, w.seg, pos)]
+	return len(w.buf) >= n
+}
+
+// read reads whole blocks but shows nothing behind pos+size.
+func (w *window) read(pos int64, size int) error {
+	start := roundDown(pos)
+	size += int(pos - start)
+	w.provide(roundUp(size))
+	w.pos, w.buf = start, w.buf[:size]
+	n, err := w.file.ReadAt(w.buf[:roundUp(size)], start)
+	if n < size {
 		w.buf = w.buf[:0]
 		return fmt.Errorf("read segment: %w", err)
 	}
 	return nil
 }
 
-func (w *window) read(pos int64) error {
-	n := 0
-	if w.recent != nil {
-		n = w.recent.read(w.buf, w.seg, pos)
+// provide makes the buffer large enough, and small again when a reader has caught up.
+func (w *window) provide(size int) {
+	if cap(w.buf) < size || cap(w.buf)/8 > max(size, windowBytes) {
+		w.buf = disk.Aligned(size)
 	}
-	if n == len(w.buf) {
-		return nil
+}
+
+// turnDirect goes on past the page cache, which is faster for large reads of what was written past it. If the file
+// cannot be opened again, the one that is open will do.
+func (w *window) turnDirect() {
+	if f, err := w.log.openSegment(w.seg, disk.Direct); err == nil {
+		_ = w.file.Close() // it was only read
+		w.file, w.direct = f, true
 	}
-	_, err := w.file.ReadAt(w.buf[n:], pos+int64(n))
-	return err
 }
 
 // batch returns the checked batch at pos. The error is one of format.go's reasons if there is none,
