@@ -214,7 +214,7 @@ func TestDecodeHostile(t *testing.T) {
 			if m != nil {
 				m.Release()
 			}
-			require.Less(t, time.Since(start), 2*time.Second)
+			require.Less(t, time.Since(start), 20*time.Second) // not hours
 		})
 	}
 }
