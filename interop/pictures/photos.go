@@ -55,6 +55,7 @@ var photos = []photo{
 	{name: "08_progressive_12mp.jpg", what: "02 made progressive", group: progressive, from: "02_note10_12mp_o6.jpg", transform: []string{"-progressive"}},
 	{name: "09_grey_12mp.jpg", what: "02 without colour", from: "02_note10_12mp_o6.jpg", transform: []string{"-grayscale"}},
 	{name: "10_restart_12mp.jpg", what: "02 with a restart marker a row", from: "02_note10_12mp_o6.jpg", transform: []string{"-restart", "1"}},
+	{name: "11_odd_9mp.jpg", what: "04 cropped to odd sides, 4027 x 2261", from: "04_s8_9mp.jpg", transform: []string{"-crop", "4027x2261+0+0"}},
 }
 
 // number is the photo's short name, "01".
