@@ -50,7 +50,7 @@ func (d *decoder) settle() bool {
 // restart steps over the next restart marker and starts anew behind it. If that is not
 // the one expected, the intervals between are lost, or it is a stray one.
 func (d *decoder) restart() {
-	const behind = 4 // of eight numbers: so many before are taken for strays
+	const farthest = 4 // of eight numbers; one farther ahead is taken for one from behind
 	r, s := &d.bits, &d.scan
 	for {
 		marker, after := nextMarker(r.data, r.at)
@@ -61,7 +61,7 @@ func (d *decoder) restart() {
 		}
 		ahead := (marker - s.number) & 7
 		r.at = after
-		if marker < markerSOF0 || ahead > behind {
+		if marker < markerSOF0 || ahead > farthest {
 			r.stray++
 			continue
 		}
