@@ -9,6 +9,9 @@ import (
 // CountQuery is the text of Counts.
 const CountQuery = countQuery
 
+// UnneededQuery is the text of Unneeded.
+const UnneededQuery = unneededQuery
+
 // ListQuery is the text of CaseReports.
 func ListQuery(f Filter) (query string, args []any) { return listQuery(f, 1, 1) }
 
