@@ -25,14 +25,19 @@ type Image struct {
 	Width, Height int
 	Planes        []Plane
 	x, y          int
+	across, down  extent
 	memory        *buffer
 }
+
+// extent is how many samples, num/den, the picture really reaches over. It is their
+// number unless Reduced says less.
+type extent struct{ num, den int }
 
 // New returns an image with planes of undefined contents, which may be an earlier
 // picture's: whoever asks for one writes every sample. x and y say how many pixels a
 // colour sample is wide and high; both 0 mean grey. The strides are a multiple of 32.
 func New(width, height, x, y int) *Image {
-	m := &Image{Width: width, Height: height, x: x, y: y}
+	m := &Image{Width: width, Height: height, x: x, y: y, across: extent{width, 1}, down: extent{height, 1}}
 	m.Planes = append(make([]Plane, 0, 3), layout(width, height))
 	if x > 0 {
 		c := layout((width+x-1)/x, (height+y-1)/y)
@@ -64,6 +69,14 @@ func (m *Image) place(memory []byte) {
 // Chroma says how many pixels a colour sample is wide and high; both are 0 in a grey
 // image.
 func (m *Image) Chroma() (x, y int) { return m.x, m.y }
+
+// Reduced says that the samples stand for a picture of width x height pixels that was
+// reduced to n/d of its size: the last column and row then reach over its edges where
+// the sides are no multiples, and a resize takes that into account. Without it all
+// that is far from the top left would come out displaced by up to a pixel.
+func (m *Image) Reduced(width, height, n, d int) {
+	m.across, m.down = extent{width * n, d}, extent{height * n, d}
+}
 
 // Bytes is the memory that the image holds.
 func (m *Image) Bytes() int64 {

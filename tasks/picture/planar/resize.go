@@ -46,8 +46,8 @@ func (m *Image) ResizeTo(ctx context.Context, dst *Image) error {
 
 // axes says how plane i of dst lies on that of m.
 func axes(m, dst *Image, i int) (h, v axis) {
-	h = axis{from: m.Planes[i].Width, to: dst.Planes[i].Width, num: m.Width, den: dst.Width}
-	v = axis{from: m.Planes[i].Height, to: dst.Planes[i].Height, num: m.Height, den: dst.Height}
+	h = axis{from: m.Planes[i].Width, to: dst.Planes[i].Width, num: m.across.num, den: m.across.den * dst.Width}
+	v = axis{from: m.Planes[i].Height, to: dst.Planes[i].Height, num: m.down.num, den: m.down.den * dst.Height}
 	if i > 0 {
 		h.num, h.den = h.num*dst.x, h.den*m.x
 		v.num, v.den = v.num*dst.y, v.den*m.y

@@ -191,3 +191,32 @@ func TestResizeEndsWithItsContext(t *testing.T) {
 	_, err := src.Resize(ctx, 100, 100)
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+// TestResizeOfReducedPictures: whatever a picture was reduced by when it was decoded,
+// each of its parts ends up where it belongs, although the samples reach over the
+// edges.
+func TestResizeOfReducedPictures(t *testing.T) {
+	const width, height = 127, 95
+	for _, n := range []int{1, 2, 4, 6, 8} {
+		for _, c := range []struct{ x, y int }{{0, 0}, {1, 1}, {2, 1}, {2, 2}} {
+			src := planar.New((width*n+7)/8, (height*n+7)/8, c.x, c.y)
+			src.Reduced(width, height, n, 8)
+			pixels := func(samples float64) float64 { return samples * 8 / float64(n) }
+			paint(src, func(_ int, x, y float64) float64 { return pixels(x) + pixels(y) })
+			dst := planar.New(min(11, src.Width), min(9, src.Height), c.x, c.y)
+			require.NoError(t, src.ResizeTo(t.Context(), dst))
+			for i := range dst.Planes {
+				p := &dst.Planes[i]
+				w, h := float64(width)/float64(dst.Width), float64(height)/float64(dst.Height)
+				if i > 0 {
+					w, h = w*float64(c.x), h*float64(c.y)
+				}
+				for y := 3; y < p.Height-3; y++ {
+					for x := 3; x < p.Width-3; x++ {
+						require.InDelta(t, (float64(x)+0.5)*w+(float64(y)+0.5)*h, float64(p.Row(y)[x]), 0.7, "n=%d plane %d at %d, %d", n, i, x, y)
+					}
+				}
+			}
+		}
+	}
+}
