@@ -60,11 +60,7 @@ func (l *Log) join(ctx context.Context, payloads [][]byte, waits bool) (*batch, 
 		return nil, first, nil
 	}
 	fresh := b.count == 0
-	b.reserve(n)
-	for _, p := range payloads {
-		b.buf = appendRecord(b.buf, p)
-	}
-	b.count += uint32(len(payloads))
+	b.add(payloads, n)
 	rouse := false
 	if waits {
 		b.waiters++

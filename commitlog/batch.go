@@ -1,6 +1,10 @@
 package commitlog
 
-import "casepress/disk"
+import (
+	"hash/crc32"
+
+	"casepress/disk"
+)
 
 // Blocks are what is written: a batch begins where in a block the one before it ended.
 const (
@@ -15,6 +19,7 @@ type batch struct {
 	start   int    // of the header
 	base    uint64
 	count   uint32
+	sum     uint32        // checksum of the records
 	waiters int           // producers in Append that wait for it
 	taken   chan struct{} // closed when the batch is full no more but on its way; nil while nobody needs room
 	done    chan struct{} // closed when it is on stable storage or failed
@@ -34,6 +39,18 @@ func (b *batch) size() int { return len(b.buf) - b.start }
 
 // room says whether n more bytes may join. The first always may.
 func (b *batch) room(n, limit int) bool { return b.count == 0 || b.size()+n <= limit }
+
+// add appends records that take n bytes. It sums them up at once: they are in the processor's cache, and the committer
+// has the disk to keep busy.
+func (b *batch) add(payloads [][]byte, n int) {
+	b.reserve(n)
+	from := len(b.buf)
+	for _, p := range payloads {
+		b.buf = appendRecord(b.buf, p)
+	}
+	b.sum = crc32.Update(b.sum, castagnoli, b.buf[from:])
+	b.count += uint32(len(payloads))
+}
 
 // reserve makes room for n more bytes, in aligned memory: append would not see to that.
 func (b *batch) reserve(n int) {

@@ -175,7 +175,7 @@ func (l *Log) commit(b *batch) error {
 	if b.count > 0 {
 		now = max(now, l.opts.Now().UnixMicro())
 	}
-	finishBatch(b.buf[b.start:], a.seg.salt, b.base, now, b.count)
+	finishBatch(b.buf[b.start:], b.sum, a.seg.salt, b.base, now, b.count)
 	if err := a.write(b); err != nil {
 		return err
 	}

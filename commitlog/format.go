@@ -17,8 +17,6 @@ const (
 	recordOverhead = 4
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // Reasons found inside a CorruptionError.
 var (
 	errBadHeader   = errors.New("segment header is damaged")
@@ -103,20 +101,15 @@ func decodeBatchHeader(b []byte) batchHeader {
 	}
 }
 
-// finishBatch fills in the header in front of the records and the checksum over both.
-func finishBatch(b []byte, salt, base uint64, time int64, count uint32) {
+// finishBatch fills in the header in front of the records and the checksum over both, sum being that of the records.
+func finishBatch(b []byte, sum uint32, salt, base uint64, time int64, count uint32) {
 	binary.LittleEndian.PutUint64(b, salt)
 	binary.LittleEndian.PutUint32(b[12:], uint32(len(b)-batchBytes))
 	binary.LittleEndian.PutUint64(b[16:], base)
 	binary.LittleEndian.PutUint64(b[24:], uint64(time))
 	binary.LittleEndian.PutUint32(b[32:], count)
 	binary.LittleEndian.PutUint32(b[36:], 0)
-	binary.LittleEndian.PutUint32(b[8:], batchCRC(b))
-}
-
-// batchCRC covers the whole batch but the checksum's own four bytes.
-func batchCRC(b []byte) uint32 {
-	return crc32.Update(crc32.Checksum(b[:8], castagnoli), castagnoli, b[12:])
+	binary.LittleEndian.PutUint32(b[8:], joinCRC(headCRC(b), sum, len(b)-batchBytes))
 }
 
 func appendRecord(b, payload []byte) []byte {

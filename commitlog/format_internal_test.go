@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"hash/crc32"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,11 +15,11 @@ func FuzzBatch(f *testing.F) {
 		raw := append(append([]byte(nil), one...), two...)
 		if len(raw) >= batchBytes {
 			_ = checkBatch(decodeBatchHeader(raw), raw)
-			finishBatch(raw, 1, base, 2, uint32(bit)) // checksum right, shape arbitrary
+			finishBatch(raw, crc32.Checksum(raw[batchBytes:], castagnoli), 1, base, 2, uint32(bit)) // checksum right, shape arbitrary
 			_ = checkBatch(decodeBatchHeader(raw), raw)
 		}
 		b := appendRecord(appendRecord(make([]byte, batchBytes), one), two)
-		finishBatch(b, 5, base>>1, 6, 2)
+		finishBatch(b, crc32.Checksum(b[batchBytes:], castagnoli), 5, base>>1, 6, 2)
 		h := decodeBatchHeader(b)
 		require.NoError(t, checkBatch(h, b))
 		require.Equal(t, batchHeader{salt: 5, crc: h.crc, length: uint32(8 + len(one) + len(two)), base: base >> 1, time: 6, count: 2}, h)
@@ -50,4 +51,26 @@ func TestSegmentsGrowToFullSize(t *testing.T) {
 	}
 	require.Equal(t, []int64{1, 4, 16, 64, 64}, sizes)
 	require.Equal(t, int64(64<<20), o.nextLimit(1<<62), "whatever a header says")
+}
+
+// The checksum made from two pieces is that of the whole.
+func TestTheChecksumIsOfTheWhole(t *testing.T) {
+	b := make([]byte, 3<<20)
+	for i := range b {
+		b[i] = byte(i * i >> 7)
+	}
+	for n := 0; n < len(b)-batchBytes; n += 1 + n/2 {
+		batch := b[:batchBytes+n]
+		got := joinCRC(headCRC(batch), crc32.Checksum(batch[batchBytes:], castagnoli), n)
+		require.Equal(t, batchCRC(batch), got, "%d bytes", n)
+	}
+	const most = 1 << 30 // of zeros, in two ways
+	require.Equal(t, joinCRC(joinCRC(77, 0, most-1), 0, 1), joinCRC(77, 0, most))
+}
+
+func BenchmarkJoinChecksums(b *testing.B) {
+	batch := make([]byte, batchBytes+1028)
+	for b.Loop() {
+		joinCRC(headCRC(batch), 0, len(batch)-batchBytes)
+	}
 }
