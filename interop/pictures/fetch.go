@@ -26,7 +26,12 @@ func fetch(ctx context.Context, dir string, out io.Writer) error {
 			if !slices.Contains(missing, p.name) {
 				continue
 			}
-			if err := p.make(ctx, dir); err != nil {
+			err := p.make(ctx, dir)
+			if errors.Is(err, exec.ErrNotFound) && p.from != "" {
+				fmt.Fprintf(out, "%s left out: not installed: jpegtran\n", p.name)
+				continue
+			}
+			if err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
 			fmt.Fprintln(out, filepath.Join(dir, p.name))

@@ -43,6 +43,9 @@ func (b *bench) printOne(out io.Writer, s *section) {
 
 // printMeans prints the mean ratio of each group of photos.
 func (b *bench) printMeans(out io.Writer, s *section, to string) {
+	if !slices.Contains(s.rows(), to) {
+		return
+	}
 	groups := map[string][]string{}
 	for _, p := range b.set {
 		groups[p.group] = append(groups[p.group], p.number())
