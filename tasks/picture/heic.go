@@ -45,15 +45,20 @@ func (j *job) heic() error {
 // maxHEIFBoxes is how far the properties of the picture are looked for.
 const maxHEIFBoxes = 1 << 20
 
-// heifCost counts the file twice, ours and the sandbox's, the sandbox's work, and the
-// samples on their way out of it.
-func (j *job) heifCost(depth int) int64 {
-	work := int64(5)
+// heifMemory is what the sandbox is given: what photos need and half as much again.
+func (j *job) heifMemory(depth int) int64 {
+	pixel := int64(10)
 	if depth > 8 {
-		work = 20
+		pixel = 16
 	}
-	const out, base = 3, 16 << 20
-	return 2*j.size + (work+out)*int64(j.header.Width)*int64(j.header.Height) + j.finalCost() + base
+	const fixed = 16 << 20
+	return min(j.size+pixel*int64(j.header.Width)*int64(j.header.Height)+fixed, heif.MaxMemory)
+}
+
+// heifCost counts the file, the sandbox, and the samples on their way out of it.
+func (j *job) heifCost(depth int) int64 {
+	const out = 3
+	return j.size + j.heifMemory(depth) + out*int64(j.header.Width)*int64(j.header.Height) + j.finalCost()
 }
 
 func (j *job) unpack(info heif.Info) error {
@@ -63,7 +68,7 @@ func (j *job) unpack(info heif.Info) error {
 	}
 	ctx, cancel := context.WithTimeout(j.ctx, heifTime)
 	defer cancel()
-	img, err := heif.Decode(ctx, data, min(j.options.MaxPixels, maxHEIFPixels))
+	img, err := heif.Decode(ctx, data, min(j.options.MaxPixels, maxHEIFPixels), j.heifMemory(info.Depth))
 	if errors.Is(err, heif.ErrTooLarge) {
 		return problem(CodeTooLarge, "The picture is larger than its header says; it is not decoded.")
 	}

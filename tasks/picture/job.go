@@ -1,7 +1,7 @@
 package picture
 
 import (
-	"runtime"
+	"runtime/debug"
 
 	"casepress/tasks/picture/metadata"
 )
@@ -65,8 +65,8 @@ func (j *job) readMetadata() error {
 	return j.err
 }
 
-// largeDecode is the reservation from which on memory is collected at once: about
-// that of a 12-megapixel photo.
+// largeDecode is the reservation from which on memory is collected and given back to
+// the system at once. JPEGs from phones stay below.
 const largeDecode = 48 << 20
 
 // reserve waits until the budget has room. release gives the room back.
@@ -79,7 +79,7 @@ func (j *job) reserve(cost int64) (release func(), err error) {
 		if cost >= largeDecode {
 			// Else the pixels would stand as garbage until the heap had doubled, and
 			// what the budget says is free would not be.
-			runtime.GC()
+			debug.FreeOSMemory()
 		}
 		free()
 	}, nil

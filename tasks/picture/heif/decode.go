@@ -12,9 +12,8 @@ import (
 // Available says whether [Decode] can decode at all.
 const Available = true
 
-// Memory is the most memory in bytes that the sandbox ever holds: enough for 25
-// megapixels of 8 bits four times over, or for 10 bits once.
-const Memory = 512 << 20
+// MaxMemory is the most memory in bytes that a picture can be given.
+const MaxMemory = 512 << 20
 
 // The colour spaces and chroma samplings of libheif that the wrapper gives.
 const (
@@ -31,22 +30,20 @@ const (
 // range and colours; see [Info]. The result is an *image.YCbCr, *image.Gray,
 // *image.NRGBA or *image.RGBA.
 //
-// A picture of more than maxPixels gives [ErrTooLarge], one that the decoder refuses
-// [ErrDamaged]. When ctx ends the call returns within about 100 ms with its cause,
+// A picture of more than maxPixels gives [ErrTooLarge], one that the decoder refuses,
+// or cannot decode within memory bytes, [ErrDamaged]. Photos of 8 bits take 5 to 7
+// bytes a pixel, of more bits 10, and a copy of the samples comes on top. When ctx ends the call returns within about 100 ms with its cause,
 // but for the first call of a process, which spends about a second on compiling.
-//
-// Callers see to it that calls do not run side by side: each takes about 5 bytes a
-// pixel, several times as much for more than 8 bits.
-func Decode(ctx context.Context, data []byte, maxPixels int64) (image.Image, error) {
-	img, err := decode(ctx, data, maxPixels)
+func Decode(ctx context.Context, data []byte, maxPixels, memory int64) (image.Image, error) {
+	img, err := decode(ctx, data, maxPixels, memory)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("heif: %w", context.Cause(ctx))
 	}
 	return img, err
 }
 
-func decode(ctx context.Context, data []byte, maxPixels int64) (image.Image, error) {
-	g, err := newGuest(ctx)
+func decode(ctx context.Context, data []byte, maxPixels, memory int64) (image.Image, error) {
+	g, err := newGuest(ctx, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +63,8 @@ func decode(ctx context.Context, data []byte, maxPixels int64) (image.Image, err
 	if err != nil {
 		return nil, err
 	}
+	const usual, fixed = 5, 4 << 20
+	g.memory.soon = uint64(usual*l.width*l.height + len(data) + fixed)
 	out, err := g.malloc(l.size)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func compile() (*program, error) {
 	}
 	const page = 64 << 10
 	ctx := experimental.WithFunctionListenerFactory(context.Background(), checkpoints{})
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(Memory/page))
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(MaxMemory/page))
 	code, err := r.CompileModule(ctx, mended(wasm))
 	if err == nil {
 		err = host(ctx, r, code)
@@ -101,19 +101,24 @@ func systemCall(name string) api.GoModuleFunc {
 type guest struct {
 	ctx    context.Context
 	module api.Module
+	memory *memory
 }
 
-func newGuest(ctx context.Context) (*guest, error) {
+func newGuest(ctx context.Context, most int64) (*guest, error) {
 	p, err := compile()
 	if err != nil {
 		return nil, err
 	}
+	const first = 1 << 20 // what the program starts with must not be refused
+	m := &memory{most: uint64(max(most, first))}
+	allocate := experimental.MemoryAllocatorFunc(func(uint64, uint64) experimental.LinearMemory { return m })
 	// Without a name any number may run at a time.
-	m, err := p.runtime.InstantiateModule(ctx, p.code, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
+	module, err := p.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocate), p.code,
+		wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
 	if err != nil {
 		return nil, fmt.Errorf("heif: start: %w", err)
 	}
-	return &guest{ctx, m}, nil
+	return &guest{ctx, module, m}, nil
 }
 
 func (g *guest) close() { _ = g.module.Close(context.WithoutCancel(g.ctx)) } // only memory is given back
@@ -191,3 +196,28 @@ func (checkpoints) After(context.Context, api.Module, api.FunctionDefinition, []
 
 // Abort does nothing.
 func (checkpoints) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}
+
+// memory is what a guest sees as its memory. It grows to most bytes and then no more,
+// which the program is told as an allocation that failed.
+type memory struct {
+	bytes []byte
+	most  uint64
+	soon  uint64 // will be needed: growing to it at once saves copies
+}
+
+// Reallocate grows the memory to size bytes; nil if that is too much.
+func (m *memory) Reallocate(size uint64) []byte {
+	if size > m.most {
+		return nil
+	}
+	if size > uint64(cap(m.bytes)) {
+		grown := make([]byte, size, min(max(size+size/4, m.soon), m.most))
+		copy(grown, m.bytes)
+		m.bytes = grown
+	}
+	m.bytes = m.bytes[:size]
+	return m.bytes
+}
+
+// Free lets the memory go.
+func (m *memory) Free() { m.bytes = nil }

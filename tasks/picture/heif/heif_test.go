@@ -23,6 +23,9 @@ const largePhoto = "../../../../shared/photos/20_iphone11pro_12mp_o6.heic"
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// memory is enough for the small pictures.
+const memory = 16 << 20
+
 // file reads a file of testdata: four quarters, red, green, blue and yellow, written
 // by libvips 8.14 and x265.
 func file(t testing.TB, name string) []byte {
@@ -43,7 +46,7 @@ func TestDecode(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			data := file(t, c.name)
 			require.Equal(t, c.depth, heif.ReadInfo(data).Depth)
-			img, err := heif.Decode(t.Context(), data, 1<<20)
+			img, err := heif.Decode(t.Context(), data, 1<<20, memory)
 			require.NoError(t, err)
 			require.Equal(t, image.Rect(0, 0, 128, 96), img.Bounds())
 			for i, want := range quarters {
@@ -56,7 +59,7 @@ func TestDecode(t *testing.T) {
 					require.InDelta(t, d[0], d[1], 12, "quarter %d: want %v, got %v", i, want, got)
 				}
 			}
-			again, err := heif.Decode(t.Context(), data, 1<<20)
+			again, err := heif.Decode(t.Context(), data, 1<<20, memory)
 			require.NoError(t, err)
 			requireSame(t, img, again)
 		})
@@ -76,13 +79,17 @@ func requireSame(t *testing.T, a, b image.Image) {
 
 func TestDecodeRefuses(t *testing.T) {
 	whole := file(t, "quarters.heic")
-	_, err := heif.Decode(t.Context(), whole, 1000)
+	_, err := heif.Decode(t.Context(), whole, 1000, memory)
 	require.ErrorIs(t, err, heif.ErrTooLarge)
+	for _, little := range []int64{0, 1 << 16, 2 << 20} {
+		_, err = heif.Decode(t.Context(), whole, 1<<20, little)
+		require.Error(t, err)
+	}
 	for name, data := range map[string][]byte{
 		"empty": nil, "text": []byte("no photo at all"), "its first half": whole[:len(whole)/2], "boxes only": whole[:300],
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := heif.Decode(t.Context(), data, 1<<20)
+			_, err := heif.Decode(t.Context(), data, 1<<20, memory)
 			require.ErrorIs(t, err, heif.ErrDamaged)
 		})
 	}
@@ -93,19 +100,19 @@ func TestDecodeStops(t *testing.T) {
 	if err != nil {
 		data = file(t, "quarters.heic")
 	}
-	_, err = heif.Decode(t.Context(), file(t, "quarters-grey.heic"), 1<<20) // compiled from here on
+	_, err = heif.Decode(t.Context(), file(t, "quarters-grey.heic"), 1<<20, memory) // compiled from here on
 	require.NoError(t, err)
 	why := errors.New("shutting down")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(why)
 	start := time.Now()
-	_, err = heif.Decode(ctx, data, 25_000_000)
+	_, err = heif.Decode(ctx, data, 25_000_000, heif.MaxMemory)
 	require.ErrorIs(t, err, why)
 	t.Log("returned after", time.Since(start))
 	ctx, cancel = context.WithCancelCause(t.Context())
 	timer := time.AfterFunc(20*time.Millisecond, func() { start = time.Now(); cancel(why) })
 	defer timer.Stop()
-	if _, err = heif.Decode(ctx, data, 25_000_000); err != nil { // a small photo may be done before
+	if _, err = heif.Decode(ctx, data, 25_000_000, heif.MaxMemory); err != nil { // a small photo may be done before
 		require.ErrorIs(t, err, why)
 		t.Log("returned after", time.Since(start))
 	}
@@ -119,9 +126,9 @@ func FuzzDecode(f *testing.F) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		heif.ReadInfo(b)
-		img, err := heif.Decode(ctx, b, 1<<20)
+		img, err := heif.Decode(ctx, b, 1<<20, memory)
 		if err == nil {
-			require.LessOrEqual(t, img.Bounds().Dx()*img.Bounds().Dy(), 1<<20)
+			require.LessOrEqual(t, img.Bounds().Dx()*img.Bounds().Dy(), 1<<20, memory)
 		}
 	})
 }
