@@ -81,10 +81,11 @@ func TestDecodeRefuses(t *testing.T) {
 	whole := file(t, "quarters.heic")
 	_, err := heif.Decode(t.Context(), whole, 1000, memory)
 	require.ErrorIs(t, err, heif.ErrTooLarge)
-	for _, little := range []int64{0, 1 << 16, 2 << 20} {
-		_, err = heif.Decode(t.Context(), whole, 1<<20, little)
-		require.Error(t, err)
-	}
+	red := file(t, "red.heic") // 2000 x 1500
+	_, err = heif.Decode(t.Context(), red, 1<<22, memory)
+	require.ErrorIs(t, err, heif.ErrDamaged, "more memory than it was given")
+	_, err = heif.Decode(t.Context(), red, 1<<22, 3*memory)
+	require.NoError(t, err)
 	for name, data := range map[string][]byte{
 		"empty": nil, "text": []byte("no photo at all"), "its first half": whole[:len(whole)/2], "boxes only": whole[:300],
 	} {
