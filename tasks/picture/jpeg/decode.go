@@ -154,6 +154,7 @@ func (d *decoder) allocate() {
 	h := &d.header
 	by := 8 / d.size
 	d.image = planar.New(reduced(h.Width, by), reduced(h.Height, by), h.Sampling.X, h.Sampling.Y)
+	d.image.Reduced(h.Width, h.Height, 1, by)
 	if h.Progressive {
 		for i, c := range h.components {
 			d.coeffs[i].allocate(c, d.size)
