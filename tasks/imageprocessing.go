@@ -142,6 +142,9 @@ func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork) (er
 	res, err := picture.Process(ctx, original, original.Size(), t.Budget, t.Pictures)
 	w.know(res)
 	if p, ok := errors.AsType[*picture.Problem](err); ok {
+		if p.Stack != nil {
+			t.logger().Error("panic while decoding an image", "report", t.Report.ID, "image", i+1, "panic", p.Err, "stack", string(p.Stack))
+		}
 		w.fail(i, p.Code, p.Detail)
 		return nil
 	}

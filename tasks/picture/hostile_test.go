@@ -40,6 +40,7 @@ func requireSettled(t testing.TB, res picture.Result, err error) {
 		p := new(picture.Problem)
 		require.ErrorAs(t, err, &p)
 		require.NotEmpty(t, p.Detail)
+		require.Nil(t, p.Stack, "%v\n%s", p.Err, p.Stack)
 		return
 	}
 	require.Equal(t, image.Rect(0, 0, res.Full.Width, res.Full.Height), decode(t, res.Full.Data).Bounds())

@@ -36,6 +36,9 @@ type Problem struct {
 	Detail string
 	// Err is what the decoder said, if it said anything.
 	Err error
+	// Stack is where a decoder panicked; nil if none did. It is a bug, ours or theirs,
+	// that somebody should hear of.
+	Stack []byte
 }
 
 func problem(code, format string, args ...any) *Problem {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 )
 
 // source reads one picture and remembers whether reading itself went wrong, so
@@ -64,21 +65,27 @@ func (s *source) readHeader() (header, error) {
 // guard runs one step on untrusted pixels and turns its error, or its panic, into a
 // [*Problem], unless the context ended or reading failed.
 func (s *source) guard(step func() error) (err error) {
+	var stack []byte
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
+			err, stack = fmt.Errorf("panic: %v", r), debug.Stack()
 		}
-		switch _, known := errors.AsType[*Problem](err); {
-		case err == nil:
-		case s.err != nil:
-			err = s.err
-		case s.ctx.Err() != nil:
-			err = fmt.Errorf("compress picture: %w", context.Cause(s.ctx))
-		case !known:
-			p := problem(CodeUndecodable, "The picture is damaged or incomplete and cannot be decoded; the original is kept.")
-			p.Err = err
-			err = p
-		}
+		err = s.settle(err, stack)
 	}()
 	return step()
+}
+
+func (s *source) settle(err error, stack []byte) error {
+	_, known := errors.AsType[*Problem](err)
+	switch {
+	case err == nil || known:
+		return err
+	case stack == nil && s.err != nil:
+		return s.err
+	case stack == nil && s.ctx.Err() != nil:
+		return fmt.Errorf("compress picture: %w", context.Cause(s.ctx))
+	}
+	p := problem(CodeUndecodable, "The picture is damaged or incomplete and cannot be decoded; the original is kept.")
+	p.Err, p.Stack = err, stack
+	return p
 }
