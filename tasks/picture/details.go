@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"encoding/binary"
+	"errors"
 	"io"
 )
 
@@ -115,25 +116,41 @@ func (h *header) readWebPChunks(file *io.SectionReader) {
 	}
 }
 
-// stillWebP returns the first frame of an animation as a file of its own, and makes
-// its size the picture's: a frame may be smaller than the canvas, which is
-// transparent around it and is not shown.
+// frameHeader is what stands in front of an animation's frame: its place and size, each
+// in three bytes, its duration and flags.
+const frameHeader = 16
+
+// firstFrame makes the size of an animation's first frame the picture's: it may be
+// smaller than the canvas, which is transparent around it and is not shown.
+func (j *job) firstFrame() error {
+	head := chunk(j.file(), j.header.frame[0], frameHeader, frameHeader)
+	if head == nil || j.header.frame[1] <= frameHeader {
+		return errors.New("no frame")
+	}
+	size := func(b []byte) int { return 1 + (int(b[0]) | int(b[1])<<8 | int(b[2])<<16) }
+	w, h := size(head[6:]), size(head[9:])
+	if w > j.header.Width || h > j.header.Height {
+		return errors.New("a frame larger than its canvas")
+	}
+	j.header.Width, j.header.Height = w, h
+	return nil
+}
+
+// stillWebP returns the first frame of an animation as a file of its own:
+//
+//	"RIFF" size "WEBP" | "VP8X" 10 | flags, 3 reserved, width-1(3), height-1(3) | the frame's chunks
 func (j *job) stillWebP() io.Reader {
-	const frameHeader = 16
-	at, n := j.header.frame[0], j.header.frame[1]
-	head := chunk(j.file(), at, frameHeader, frameHeader)
-	if n <= frameHeader || head == nil {
-		return bytes.NewReader(nil)
-	}
-	// "RIFF" size "WEBP" | "VP8X" 10 | flags, 3 reserved, width-1(3), height-1(3) | the frame's chunks
+	at, n := j.header.frame[0]+frameHeader, j.header.frame[1]-frameHeader
 	still := []byte("RIFF\x00\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00")
-	still = append(still, head[6:12]...)
-	if kind := chunk(j.file(), at+frameHeader, 4, 4); string(kind) == "ALPH" {
-		const alpha = 0x10
-		still[20] = alpha
+	for _, side := range []int{j.header.Width - 1, j.header.Height - 1} {
+		still = append(still, byte(side), byte(side>>8), byte(side>>16))
 	}
-	binary.LittleEndian.PutUint32(still[4:], uint32(int64(len(still))-8+n-frameHeader))
-	return io.MultiReader(bytes.NewReader(still), io.NewSectionReader(j, at+frameHeader, n-frameHeader))
+	const flags, alpha = 20, 0x10
+	if kind := chunk(j.file(), at, 4, 4); string(kind) == "ALPH" {
+		still[flags] = alpha
+	}
+	binary.LittleEndian.PutUint32(still[4:], uint32(int64(len(still))-8+n))
+	return io.MultiReader(bytes.NewReader(still), io.NewSectionReader(j, at, n))
 }
 
 // countGIF counts the frames up to the second.

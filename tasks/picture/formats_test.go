@@ -30,6 +30,7 @@ func TestProcessOtherFormats(t *testing.T) {
 		{"webp lossless", testdata(t, "lossless.webp"), upright, ""},
 		{"webp transparent", testdata(t, "alpha.webp"), [4]color.NRGBA{white, green, blue, yellow}, ""},
 		{"webp animated", testdata(t, "animation.webp"), upright, picture.CodeFirstFrame},
+		{"webp animated, its first frame small", onCanvas(testdata(t, "animation.webp"), 500, 400), upright, picture.CodeFirstFrame},
 		{"tiff", plain, upright, ""},
 		{"tiff to be turned", encodeTIFF([]*image.NRGBA{src}, short(0x112, 6)), turned, ""},
 		{"tiff of two pages", encodeTIFF([]*image.NRGBA{src, image.NewNRGBA(src.Rect)}), upright, picture.CodeFirstPage},
@@ -54,6 +55,13 @@ func TestProcessOtherFormats(t *testing.T) {
 			require.Equal(t, c.note, res.Notes[0].Code)
 		})
 	}
+}
+
+// onCanvas gives an animation another canvas.
+func onCanvas(webp []byte, w, h int) []byte {
+	b := bytes.Clone(webp)
+	copy(b[24:], []byte{byte(w - 1), byte((w - 1) >> 8), 0, byte(h - 1), byte((h - 1) >> 8), 0})
+	return b
 }
 
 func TestProcessAppliesProfiles(t *testing.T) {

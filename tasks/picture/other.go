@@ -54,6 +54,11 @@ func (j *job) other() error {
 // decode returns the pixels in a form that is safe to hand on. The size is asked
 // of the decoder once more: it, not our own header walk, is what will allocate.
 func (j *job) decode() (image.Image, error) {
+	if j.header.frame[1] > 0 {
+		if err := j.firstFrame(); err != nil {
+			return nil, err
+		}
+	}
 	d, h := decoders[j.header.Format], j.header
 	c, err := d.config(j.picture())
 	if err != nil {
