@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/store"
+	"casepress/tasks"
 )
 
 func TestOpenKeepsRows(t *testing.T) {
@@ -66,6 +67,27 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 	_, err = store.Open(t.Context(), path)
 	require.ErrorIs(t, err, store.ErrNewerSchema)
 	require.ErrorContains(t, err, "9999")
+}
+
+// Rows from before pictures had more to tell stay readable.
+func TestOpenBringsOldRowsUpToDate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := openAt(t, path)
+	record(t, s, 0, 2)
+	moves["completed"](t, s, report(1).ID)
+	for _, column := range []string{"full_media_type", "source_width", "source_height", "taken_at", "removed", "damaged"} {
+		require.NoError(t, store.ExecOnWriter(s, "ALTER TABLE case_report_images DROP COLUMN "+column))
+	}
+	require.NoError(t, store.ExecOnWriter(s, "DELETE FROM schema_migrations WHERE version >= 3"))
+	require.NoError(t, s.Close())
+
+	row, err := openAt(t, path).CaseReport(t.Context(), report(1).ID)
+	require.NoError(t, err)
+	want := result(report(1)).Images
+	for i := range want {
+		want[i] = tasks.ImageResult{Full: want[i].Full, Thumb: want[i].Thumb, Width: want[i].Width, Height: want[i].Height}
+	}
+	require.Equal(t, want, row.Result.Images)
 }
 
 // The promise depends on these, and a typing error in the DSN would be silent.
