@@ -29,12 +29,12 @@ func (j *job) jpeg() error {
 	if !h.Supported() {
 		return j.other()
 	}
-	d := h.Denominator(j.options.MaxSide)
-	release, err := j.reserve(j.size + h.Cost(d) + j.finalCost())
+	eighths := h.Eighths(j.options.MaxSide)
+	release, err := j.reserve(j.size + h.Cost(eighths) + j.finalCost())
 	if err != nil {
 		return err
 	}
-	err = j.guard(func() error { return j.scaled(h, d) })
+	err = j.guard(func() error { return j.scaled(h, eighths) })
 	release()
 	if errors.Is(err, jpeg.ErrUnsupported) {
 		return j.other() // the frame's header did not tell
@@ -42,12 +42,12 @@ func (j *job) jpeg() error {
 	return err
 }
 
-func (j *job) scaled(h jpeg.Header, d int) error {
+func (j *job) scaled(h jpeg.Header, eighths int) error {
 	data, err := j.bytes(j.size)
 	if err != nil {
 		return err
 	}
-	m, damage, err := jpeg.Decode(j.ctx, data, d)
+	m, damage, err := jpeg.Decode(j.ctx, data, eighths)
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func (s *steps) once() error {
 		return err
 	}
 	err = s.step(stepDecode, func() (err error) {
-		m, _, err = jpeg.Decode(s.ctx, data, head.Denominator(1600))
+		m, _, err = jpeg.Decode(s.ctx, data, head.Eighths(1600))
 		return err
 	})
 	if err != nil {

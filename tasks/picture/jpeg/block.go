@@ -14,7 +14,7 @@ type places struct {
 }
 
 var placesBySize = func() (all [9]*places) {
-	for _, n := range []int{1, 2, 4, 8} {
+	for _, n := range scales {
 		p := &places{n: n}
 		for i := range p.to {
 			p.to[i] = uint8(n * n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 
 	"casepress/tasks/picture/planar"
@@ -17,7 +18,7 @@ const maxScans = 256
 type decoder struct {
 	ctx     context.Context
 	header  Header
-	size    int // a block becomes size x size samples
+	size    int // a block becomes size x size samples: the scale in eighths
 	places  *places
 	image   *planar.Image
 	quant   [4][64]int32 // quantisation steps by number of their table, in places' order
@@ -37,8 +38,9 @@ type decoder struct {
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// Decode decodes data reduced by d, which is 1, 2, 4 or 8, to an image of ceil(Width/d)
-// x ceil(Height/d) that belongs to the caller. Colour is as coarse as in the file.
+// Decode decodes data at a scale of 1, 2, 4, 6 or 8 eighths, to an image whose sides are
+// those of the picture at that scale, rounded up, and which belongs to the caller. Colour
+// is as coarse as in the file.
 //
 // Of data that are cut short or altered it returns what can be salvaged, the rest mid
 // grey, and damage says in a sentence what is wrong. If nothing can be, err is
@@ -46,17 +48,17 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 // the context's once ctx is done, which is looked at after each row of blocks.
 //
 // It holds at most [Header.Cost] bytes besides data, so check that before.
-func Decode(ctx context.Context, data []byte, d int) (m *planar.Image, damage error, err error) {
+func Decode(ctx context.Context, data []byte, eighths int) (m *planar.Image, damage error, err error) {
 	h, err := ReadHeader(data)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !h.Supported() || (d != 1 && d != 2 && d != 4 && d != 8) {
-		return nil, nil, fmt.Errorf("decode by 1/%d: %w", d, ErrUnsupported)
+	if !h.Supported() || !slices.Contains(scales[:], eighths) {
+		return nil, nil, fmt.Errorf("decode at %d/8: %w", eighths, ErrUnsupported)
 	}
 	dec := decoders.Get().(*decoder)
 	defer dec.release()
-	dec.start(ctx, h, 8/d)
+	dec.start(ctx, h, eighths)
 	if err := dec.decode(data); err != nil {
 		if dec.image != nil {
 			dec.image.Release()
@@ -152,9 +154,8 @@ func (d *decoder) segment(s *segments) error {
 
 func (d *decoder) allocate() {
 	h := &d.header
-	by := 8 / d.size
-	d.image = planar.New(reduced(h.Width, by), reduced(h.Height, by), h.Sampling.X, h.Sampling.Y)
-	d.image.Reduced(h.Width, h.Height, 1, by)
+	d.image = planar.New(reduced(h.Width, d.size), reduced(h.Height, d.size), h.Sampling.X, h.Sampling.Y)
+	d.image.Reduced(h.Width, h.Height, d.size, 8)
 	if h.Progressive {
 		for i, c := range h.components {
 			d.coeffs[i].allocate(c, d.size)

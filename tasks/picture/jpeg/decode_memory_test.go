@@ -28,32 +28,34 @@ func TestDecodeHoldsItsCost(t *testing.T) {
 		"small": small(t, "420-progressive"), "wide": picture(t, 20000, 9, 2, 2),
 	}
 	for name, data := range files {
-		for _, d := range denominators {
-			t.Run(fmt.Sprint(name, " by ", d), func(t *testing.T) { checkCost(t, data, d) })
+		for _, eighths := range scales {
+			t.Run(fmt.Sprint(name, " at ", eighths), func(t *testing.T) { checkCost(t, data, eighths) })
 		}
 	}
 }
 
 func TestDecodeHoldsItsCostOfPhotos(t *testing.T) {
 	for _, name := range []string{"02_note10_12mp_o6.jpg", "08_progressive_12mp.jpg"} {
-		t.Run(name, func(t *testing.T) { checkCost(t, photo(t, name), 2) })
+		for _, eighths := range []int{4, 6} {
+			t.Run(fmt.Sprint(name, " at ", eighths), func(t *testing.T) { checkCost(t, photo(t, name), eighths) })
+		}
 	}
 }
 
-func checkCost(t *testing.T, data []byte, d int) {
+func checkCost(t *testing.T, data []byte, eighths int) {
 	t.Helper()
 	h, err := jpeg.ReadHeader(data)
 	require.NoError(t, err)
 	var planes int64 // which may come from a pool that no collection empties
 	used := allocated(func() {
-		m, _, err := jpeg.Decode(t.Context(), data, d)
+		m, _, err := jpeg.Decode(t.Context(), data, eighths)
 		require.NoError(t, err)
 		planes = m.Bytes()
 		m.Release()
 	})
-	t.Logf("%d of %d bytes, planes %d", used, h.Cost(d), planes)
-	require.LessOrEqual(t, max(used, planes), h.Cost(d))
-	require.Less(t, h.Cost(d), (used+planes)*5/4+(128<<10))
+	t.Logf("%d of %d bytes, planes %d", used, h.Cost(eighths), planes)
+	require.LessOrEqual(t, max(used, planes), h.Cost(eighths))
+	require.Less(t, h.Cost(eighths), (used+planes)*5/4+(128<<10))
 }
 
 // TestDecodeAllocatesNothingTwice decodes the same file over and over from the pools.
@@ -66,11 +68,11 @@ func TestDecodeAllocatesNothingTwice(t *testing.T) {
 		before := m.TotalAlloc
 		const rounds = 20
 		for range rounds {
-			decoded, _, err := jpeg.Decode(t.Context(), data, 1)
+			decoded, _, err := jpeg.Decode(t.Context(), data, 8)
 			require.NoError(t, err)
 			decoded.Release()
 		}
 		runtime.ReadMemStats(&m)
-		require.Less(t, (m.TotalAlloc-before)/rounds, uint64(h.Cost(1)/2))
+		require.Less(t, (m.TotalAlloc-before)/rounds, uint64(h.Cost(8)/2))
 	}
 }

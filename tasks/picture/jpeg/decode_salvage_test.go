@@ -29,7 +29,7 @@ func TestDecodeCutShort(t *testing.T) {
 				step = 13
 			}
 			for n := 0; n < len(data)-2; n += step { // the end marker is not missed
-				m, damage, err := jpeg.Decode(t.Context(), data[:n], 1+n%2)
+				m, damage, err := jpeg.Decode(t.Context(), data[:n], 4+n%3*2)
 				if err != nil {
 					require.ErrorIs(t, err, jpeg.ErrFormat)
 					continue
@@ -47,8 +47,8 @@ func TestDecodeCutShort(t *testing.T) {
 
 func TestDecodeKeepsTheUpperRows(t *testing.T) {
 	data := picture(t, 320, 320, 2, 2)
-	whole := decoded(t, data, 1)
-	m, damage, err := jpeg.Decode(t.Context(), data[:len(data)*2/3], 1)
+	whole := decoded(t, data, 8)
+	m, damage, err := jpeg.Decode(t.Context(), data[:len(data)*2/3], 8)
 	require.NoError(t, err)
 	defer m.Release()
 	require.EqualError(t, damage, "the data end after 65 % of the picture")
@@ -72,10 +72,10 @@ func TestDecodeAltered(t *testing.T) {
 				altered[r.IntN(len(data))] = byte(r.Uint32())
 			}
 			h, err := jpeg.ReadHeader(altered)
-			if err != nil || h.Cost(1) > 64<<20 {
+			if err != nil || h.Cost(8) > 64<<20 {
 				continue
 			}
-			m, _, err := jpeg.Decode(t.Context(), altered, denominators[r.IntN(4)])
+			m, _, err := jpeg.Decode(t.Context(), altered, scales[r.IntN(len(scales))])
 			if err == nil {
 				m.Release()
 			}
@@ -97,7 +97,7 @@ func intervals(data []byte) (at []int) {
 // MCU of 16 x 16, and all but what was lost must be there.
 func TestDecodeResumesAtRestarts(t *testing.T) {
 	data := small(t, "420-restart")
-	whole := decoded(t, data, 1)
+	whole := decoded(t, data, 8)
 	at := intervals(data)
 	require.Len(t, at, 11)
 	for _, c := range []struct {
@@ -112,7 +112,7 @@ func TestDecodeResumesAtRestarts(t *testing.T) {
 		{"an older marker again", slices.Concat(data[:at[4]], data[at[2]:at[2]+2], data[at[4]:]), nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m, damage, err := jpeg.Decode(t.Context(), c.data, 1)
+			m, damage, err := jpeg.Decode(t.Context(), c.data, 8)
 			require.NoError(t, err)
 			require.Error(t, damage)
 			defer m.Release()
@@ -137,11 +137,11 @@ func differingMCUs(a, b planar.Plane) (mcus []int) {
 // scans before them said must stay, so on average nothing is far from the picture.
 func TestDecodeKeepsWhatIsCoarser(t *testing.T) {
 	data := small(t, "420-approximation")
-	whole := decoded(t, data, 1)
+	whole := decoded(t, data, 8)
 	for at := bytes.LastIndex(data, []byte{0xff, 0xda}) - 300; at < len(data)-2; at++ {
 		altered := bytes.Clone(data)
 		altered[at] ^= 0x55
-		m, _, err := jpeg.Decode(t.Context(), altered, 1)
+		m, _, err := jpeg.Decode(t.Context(), altered, 8)
 		require.NoError(t, err)
 		require.Less(t, meanDifference(m.Planes[0], whole.Planes[0]), 4.0, at)
 		m.Release()
@@ -206,7 +206,7 @@ func TestDecodeHostile(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			start := time.Now()
-			m, damage, err := jpeg.Decode(t.Context(), c.data, 1)
+			m, damage, err := jpeg.Decode(t.Context(), c.data, 8)
 			require.ErrorIs(t, err, c.err)
 			if err == nil && damage == nil {
 				require.NotContains(t, c.name, "scans")
@@ -224,7 +224,7 @@ func TestReadHeaderSetsNothingAside(t *testing.T) {
 	binary.BigEndian.PutUint32(frameAt(t, data)[1:], 65500<<16|65500)
 	h, err := jpeg.ReadHeader(data)
 	require.NoError(t, err)
-	require.Greater(t, h.Cost(1), int64(6)<<30)
+	require.Greater(t, h.Cost(8), int64(6)<<30)
 	require.Less(t, testing.AllocsPerRun(10, func() { _, _ = jpeg.ReadHeader(data) }), 5.0)
 }
 
@@ -233,7 +233,7 @@ func TestDecodeEndsWithItsContext(t *testing.T) {
 	for _, name := range []string{"420", "420-progressive"} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(stop)
-		_, _, err := jpeg.Decode(ctx, small(t, name), 1)
+		_, _, err := jpeg.Decode(ctx, small(t, name), 8)
 		require.ErrorIs(t, err, stop)
 	}
 }
@@ -244,7 +244,7 @@ func TestDecodeEndsSoon(t *testing.T) {
 		data := photo(t, name)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		start := time.Now()
-		_, _, err := jpeg.Decode(ctx, data, 1)
+		_, _, err := jpeg.Decode(ctx, data, 8)
 		cancel()
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Less(t, time.Since(start), time.Second)
@@ -255,7 +255,7 @@ func TestDecodeSalvagesPhotos(t *testing.T) {
 	for name, want := range map[string]string{
 		"90_truncated.jpg": "the data end after ", "91_bitflips.jpg": "the data ",
 	} {
-		m, damage, err := jpeg.Decode(t.Context(), photo(t, name), 2)
+		m, damage, err := jpeg.Decode(t.Context(), photo(t, name), 6)
 		require.NoError(t, err)
 		require.ErrorContains(t, damage, want)
 		t.Log(name, damage)

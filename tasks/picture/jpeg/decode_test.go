@@ -14,7 +14,7 @@ import (
 	"casepress/tasks/picture/planar"
 )
 
-var denominators = []int{1, 2, 4, 8}
+var scales = []int{1, 2, 4, 6, 8} // in eighths
 
 func small(tb testing.TB, name string) []byte {
 	tb.Helper()
@@ -41,7 +41,7 @@ func TestDecodeAsStd(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			data := small(t, name)
-			require.LessOrEqual(t, furthest(t, decoded(t, data, 1).Planes, stdSamples(t, data)), 1)
+			require.LessOrEqual(t, furthest(t, decoded(t, data, 8).Planes, stdSamples(t, data)), 1)
 		})
 	}
 }
@@ -52,9 +52,9 @@ func TestDecodeLosslessVariants(t *testing.T) {
 		if !variant {
 			continue
 		}
-		for _, d := range denominators {
-			t.Run(fmt.Sprint(name, " by ", d), func(t *testing.T) {
-				require.Zero(t, furthest(t, decoded(t, small(t, root), d).Planes, decoded(t, small(t, name), d).Planes))
+		for _, eighths := range scales {
+			t.Run(fmt.Sprint(name, " at ", eighths), func(t *testing.T) {
+				require.Zero(t, furthest(t, decoded(t, small(t, root), eighths).Planes, decoded(t, small(t, name), eighths).Planes))
 			})
 		}
 	}
@@ -67,18 +67,18 @@ func TestDecodeSizes(t *testing.T) {
 		for _, s := range samplings {
 			t.Run(fmt.Sprint(size, s), func(t *testing.T) {
 				data := picture(t, size[0], size[1], s[0], s[1])
-				require.LessOrEqual(t, furthest(t, decoded(t, data, 1).Planes, stdSamples(t, data)), 1)
-				for _, d := range denominators {
-					checkShape(t, decoded(t, data, d), size[0], size[1], s, d)
+				require.LessOrEqual(t, furthest(t, decoded(t, data, 8).Planes, stdSamples(t, data)), 1)
+				for _, eighths := range scales {
+					checkShape(t, decoded(t, data, eighths), size[0], size[1], s, eighths)
 				}
 			})
 		}
 	}
 }
 
-func checkShape(t *testing.T, m *planar.Image, width, height int, sampling [2]int, d int) {
+func checkShape(t *testing.T, m *planar.Image, width, height int, sampling [2]int, eighths int) {
 	t.Helper()
-	w, h := (width+d-1)/d, (height+d-1)/d
+	w, h := (width*eighths+7)/8, (height*eighths+7)/8
 	require.Equal(t, [2]int{w, h}, [2]int{m.Width, m.Height})
 	x, y := m.Chroma()
 	require.Equal(t, sampling, [2]int{x, y})
@@ -113,36 +113,42 @@ func picture(tb testing.TB, width, height, x, y int) []byte {
 // which they may differ little in a picture of gentle waves.
 func TestDecodeReduced(t *testing.T) {
 	data := picture(t, 128, 96, 2, 2)
-	whole := decoded(t, data, 1)
-	for _, d := range denominators[1:] {
-		m := decoded(t, data, d)
+	whole := decoded(t, data, 8)
+	for _, eighths := range scales[:len(scales)-1] {
+		m := decoded(t, data, eighths)
 		for i, p := range m.Planes {
 			var sum float64
 			for y := range p.Height {
 				for x := range p.Width {
-					diff := float64(p.Pix[y*p.Stride+x]) - average(whole.Planes[i], x*d, y*d, d)
+					diff := float64(p.Pix[y*p.Stride+x]) - average(whole.Planes[i], x, y, 8/float64(eighths))
 					sum += diff * diff
 				}
 			}
-			require.Less(t, math.Sqrt(sum/float64(p.Width*p.Height)), 2.0, "by %d, plane %d", d, i)
+			require.Less(t, math.Sqrt(sum/float64(p.Width*p.Height)), 2.0, "at %d, plane %d", eighths, i)
 		}
 	}
 }
 
-func average(p planar.Plane, left, top, n int) (v float64) {
-	for y := range n {
-		for x := range n {
-			v += float64(p.Pix[(top+y)*p.Stride+left+x])
+// average is that of p under sample x, y of a plane whose samples are side times as large.
+func average(p planar.Plane, x, y int, side float64) (v float64) {
+	for row := range p.Height {
+		for col := range p.Width {
+			v += float64(p.Row(row)[col]) * overlap(row, y, side) * overlap(col, x, side)
 		}
 	}
-	return v / float64(n*n)
+	return v / (side * side)
+}
+
+// overlap is how much of sample i lies under sample n of those that are side times as large.
+func overlap(i, n int, side float64) float64 {
+	return max(0, min(float64(i+1), float64(n+1)*side)-max(float64(i), float64(n)*side))
 }
 
 func TestDecodeIsDeterministic(t *testing.T) {
 	data := small(t, "420-progressive")
-	first := decoded(t, data, 2)
+	first := decoded(t, data, 4)
 	for _, name := range []string{"444", "420-restart", "fine-progressive"} { // leave other states in the pool
-		decoded(t, small(t, name), 1)
+		decoded(t, small(t, name), 8)
 	}
-	require.Zero(t, furthest(t, first.Planes, decoded(t, data, 2).Planes))
+	require.Zero(t, furthest(t, first.Planes, decoded(t, data, 4).Planes))
 }

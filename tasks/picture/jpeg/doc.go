@@ -1,9 +1,8 @@
 // Package jpeg keeps the JPEG codec of the picture path: it reads a photo straight to
-// planes of brightness and colour, at full size or reduced by 2, 4 or 8 on the way,
-// writes planes as JPEG, and strips a file of its metadata. It never turns planes into
-// RGB, and never trusts a file: what a header claims is told by [ReadHeader] before
-// anything is set aside for it, and what is broken is salvaged or refused, never a
-// panic.
+// planes of brightness and colour, at full size or at 1, 2, 4 or 6 eighths of it, writes
+// planes as JPEG, and strips a file of its metadata. It never turns planes into RGB, and
+// never trusts a file: what a header claims is told by [ReadHeader] before anything is
+// set aside for it, and what is broken is salvaged or refused, never a panic.
 //
 // A file is a row of segments (ITU-T T.81, annex B):
 //
@@ -21,14 +20,15 @@
 // 8x8 cosine transform in zigzag order, the first (DC) as the difference from that of
 // the block before. A row of MCUs is decoded to coefficients, then turned into samples.
 //
-// For a picture reduced by d only the coefficients of the N x N lowest frequencies
-// matter, N = 8/d: they, times N/8, are the N x N transform of the block reduced. For
-// d = 2 that is an ideal low-pass within the block. The rest are stepped over, several
-// codes in one look-up.
+// For a picture at N/8 of its size only the coefficients of the N x N lowest frequencies
+// matter: they, times N/8, are the N x N transform of the block reduced, an ideal low-pass
+// within the block. The rest are stepped over, several codes in one look-up. As blocks are
+// cut each for itself, that is not what a resize of the whole picture would give: hence
+// [Header.Eighths] leaves the resize something to do.
 //
 // The 8x8 inverse transform is that of Loeffler, Ligtenberg and Moschytz, "Practical
 // fast 1-D DCT algorithms with 11 multiplications" (ICASSP 1989), in 13-bit fixed
-// point; the 4x4 one is its even half. Progressive files (T.81 annex G) keep
+// point; the 4x4 one is its even half, and the 6x6 one splits six into threes likewise. Progressive files (T.81 annex G) keep
 // their coefficients until the last scan, only those that matter, and one bit for each
 // of the others, as refining scans need to know which are not zero.
 package jpeg

@@ -64,10 +64,10 @@ func (h *Header) layOut() {
 	}
 	for i := range c {
 		c := &c[i]
-		c.wide = reduced(reduced(h.Width*c.h, hMost), 8)
-		c.high = reduced(reduced(h.Height*c.v, vMost), 8)
-		c.across = reduced(h.Width, 8*hMost) * c.h
-		c.down = reduced(h.Height, 8*vMost) * c.v
+		c.wide = ceil(ceil(h.Width*c.h, hMost), 8)
+		c.high = ceil(ceil(h.Height*c.v, vMost), 8)
+		c.across = ceil(h.Width, 8*hMost) * c.h
+		c.down = ceil(h.Height, 8*vMost) * c.v
 	}
 }
 

@@ -134,7 +134,7 @@ func TestReadHeaderRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := jpeg.ReadHeader(data)
 			require.ErrorIs(t, err, jpeg.ErrFormat)
-			_, _, err = jpeg.Decode(t.Context(), data, 1)
+			_, _, err = jpeg.Decode(t.Context(), data, 8)
 			require.ErrorIs(t, err, jpeg.ErrFormat)
 		})
 	}
@@ -160,19 +160,22 @@ func TestDecodeUnsupported(t *testing.T) {
 			h, err := jpeg.ReadHeader(data)
 			require.NoError(t, err)
 			require.False(t, h.Supported())
-			_, _, err = jpeg.Decode(t.Context(), data, 1)
+			_, _, err = jpeg.Decode(t.Context(), data, 8)
 			require.ErrorIs(t, err, jpeg.ErrUnsupported)
 		})
 	}
-	_, _, err := jpeg.Decode(t.Context(), small(t, "420"), 3)
-	require.ErrorIs(t, err, jpeg.ErrUnsupported)
+	for _, eighths := range []int{-1, 0, 3, 5, 7, 9, 16} {
+		_, _, err := jpeg.Decode(t.Context(), small(t, "420"), eighths)
+		require.ErrorIs(t, err, jpeg.ErrUnsupported)
+	}
 }
 
-func TestDenominator(t *testing.T) {
+func TestEighths(t *testing.T) {
 	for _, c := range []struct{ width, height, target, want int }{
-		{4032, 3024, 1600, 2}, {3024, 4032, 1600, 2}, {6400, 10, 1600, 4}, {6399, 10, 1600, 4}, {6396, 10, 1600, 2},
-		{1600, 1600, 1600, 1}, {100, 100, 1600, 1}, {60000, 60000, 320, 8}, {8, 8, 1, 8},
+		{4032, 3024, 1600, 6}, {3024, 4032, 1600, 6}, {6000, 4000, 1600, 4}, {5120, 10, 1600, 4}, {5119, 10, 1600, 6},
+		{3414, 10, 1600, 6}, {3413, 10, 1600, 8}, {10240, 10, 1600, 2}, {4032, 3024, 320, 2}, {4096, 10, 320, 1},
+		{1600, 1600, 1600, 8}, {100, 100, 1600, 8}, {60000, 60000, 320, 1}, {8, 8, 1, 2},
 	} {
-		require.Equal(t, c.want, jpeg.Header{Width: c.width, Height: c.height}.Denominator(c.target), "%+v", c)
+		require.Equal(t, c.want, jpeg.Header{Width: c.width, Height: c.height}.Eighths(c.target), "%+v", c)
 	}
 }

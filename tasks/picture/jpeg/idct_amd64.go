@@ -25,6 +25,20 @@ func inverse8(dst []byte, stride int, coefficients []int16, last []uint8, q *[64
 	}
 }
 
+// inverse6 is inverse6Go, to the same samples. The vectors read and write two columns beyond
+// each block, so the last one is not for them.
+func inverse6(dst []byte, stride int, coefficients []int16, last []uint8, q *[64]int32) {
+	n := max(len(last)-1, 0)
+	if !cpu.X86.HasAVX2 {
+		n = 0
+	}
+	if n > 0 {
+		_, _ = coefficients[36*n+1], dst[5*stride+6*n+1]
+		inverse6AVX2(&dst[0], stride, &coefficients[0], n, q)
+	}
+	inverse6Go(dst[6*n:], stride, coefficients[36*n:], last[n:], q)
+}
+
 // inverse4 is inverse4Go, to the same samples.
 func inverse4(dst []byte, stride int, coefficients []int16, last []uint8, q *[64]int32) {
 	pairs := len(last) / 2
@@ -42,6 +56,12 @@ func inverse4(dst []byte, stride int, coefficients []int16, last []uint8, q *[64
 //
 //go:noescape
 func inverse8AVX2(dst *byte, stride int, coefficients *int16, n int, q *[64]int32)
+
+// inverse6AVX2 turns n blocks, at least one, into samples. It reads two coefficients and
+// writes two samples of each row beyond the last.
+//
+//go:noescape
+func inverse6AVX2(dst *byte, stride int, coefficients *int16, n int, q *[64]int32)
 
 // inverse4AVX2 turns pairs of blocks, at least one, into samples.
 //

@@ -3,9 +3,9 @@
 #include "textflag.h"
 
 // A register holds eight 32-bit numbers: of an 8x8 block the coefficients of one
-// horizontal frequency, after the first pass a row of samples to be; of two 4x4 blocks
-// the same, one in each half. idct.go and idct_reduced.go say what is computed and name
-// the factors.
+// horizontal frequency, after the first pass a row of samples to be; of a 6x6 block the
+// same, what follows it in memory making up the last two; of two 4x4 blocks the same, one
+// in each half. idct.go and its neighbours say what is computed and name the factors.
 
 // A constant that fills a register.
 #define VECTOR(name, dword) \
@@ -20,11 +20,14 @@
 	GLOBL name<>(SB), RODATA|NOPTR, $32
 
 VECTOR(f0298, 0x0000098e)
+VECTOR(f0366, 0x00000bb6)
 VECTOR(f0390, 0x00000c7c)
 VECTOR(f0541, 0x00001151)
+VECTOR(f0707, 0x000016a1)
 VECTOR(f0765, 0x0000187e)
 VECTOR(f0899, 0x00001ccd)
 VECTOR(f1175, 0x000025a1)
+VECTOR(f1225, 0x00002731)
 VECTOR(f1501, 0x0000300b)
 VECTOR(f1847, 0x00003b21)
 VECTOR(f1961, 0x00003ec5)
@@ -193,6 +196,106 @@ next8:
 	ADDQ      $8, DX
 	DECQ      CX
 	JNZ       next8
+	VZEROUPPER
+	RET
+
+// PASS6 transforms Y0 … Y5: e ends in Y12, Y11 and Y13, o in Y15, Y14 and Y5.
+#define PASS6(round, down) \
+	VPADDD  Y5, Y1, Y6 \
+	VPMULLD f0366<>(SB), Y6, Y6 \
+	VPMULLD f0707<>(SB), Y4, Y7 \
+	VPMULLD f1225<>(SB), Y2, Y8 \
+	VPSLLD  $13, Y0, Y9 \
+	VPADDD  round<>(SB), Y9, Y9 \
+	VPADDD  Y7, Y9, Y10 \
+	VPADDD  Y7, Y7, Y7 \
+	VPSUBD  Y7, Y9, Y11 \
+	VPADDD  Y8, Y10, Y12 \
+	VPSUBD  Y8, Y10, Y13 \
+	VPADDD  Y3, Y5, Y14 \
+	VPSUBD  Y14, Y1, Y14 \
+	VPSLLD  $13, Y14, Y14 \
+	VPADDD  Y3, Y1, Y15 \
+	VPSLLD  $13, Y15, Y15 \
+	VPADDD  Y6, Y15, Y15 \
+	VPSUBD  Y3, Y5, Y5 \
+	VPSLLD  $13, Y5, Y5 \
+	VPADDD  Y6, Y5, Y5 \
+	VPADDD  Y15, Y12, Y0 \
+	VPSUBD  Y15, Y12, Y12 \
+	VPADDD  Y14, Y11, Y1 \
+	VPSUBD  Y14, Y11, Y11 \
+	VPADDD  Y5, Y13, Y2 \
+	VPSUBD  Y5, Y13, Y3 \
+	VPSRAD  $down, Y0, Y0 \
+	VPSRAD  $down, Y1, Y1 \
+	VPSRAD  $down, Y2, Y2 \
+	VPSRAD  $down, Y3, Y3 \
+	VPSRAD  $down, Y11, Y4 \
+	VPSRAD  $down, Y12, Y5
+
+// TRANSPOSE6 turns the rows in Y0 … Y5 to columns, of which the last two numbers are
+// neither's.
+#define TRANSPOSE6 \
+	VPUNPCKLDQ  Y1, Y0, Y6 \
+	VPUNPCKHDQ  Y1, Y0, Y7 \
+	VPUNPCKLDQ  Y3, Y2, Y8 \
+	VPUNPCKHDQ  Y3, Y2, Y9 \
+	VPUNPCKLDQ  Y5, Y4, Y10 \
+	VPUNPCKHDQ  Y5, Y4, Y11 \
+	VPUNPCKLQDQ Y8, Y6, Y12 \
+	VPUNPCKHQDQ Y8, Y6, Y13 \
+	VPUNPCKLQDQ Y9, Y7, Y14 \
+	VPUNPCKHQDQ Y9, Y7, Y15 \
+	VPUNPCKHQDQ Y10, Y10, Y8 \
+	VPUNPCKHQDQ Y11, Y11, Y9 \
+	VINSERTI128 $1, X10, Y12, Y0 \
+	VINSERTI128 $1, X8, Y13, Y1 \
+	VINSERTI128 $1, X11, Y14, Y2 \
+	VINSERTI128 $1, X9, Y15, Y3 \
+	VPERM2I128  $0x31, Y10, Y12, Y4 \
+	VPERM2I128  $0x31, Y8, Y13, Y5
+
+// func inverse6AVX2(dst *byte, stride int, coefficients *int16, n int, q *[64]int32)
+TEXT ·inverse6AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ stride+8(FP), BX
+	MOVQ coefficients+16(FP), SI
+	MOVQ n+24(FP), CX
+	MOVQ q+32(FP), R9
+	LEAQ (BX)(BX*2), R8  // three rows
+	LEAQ (BX)(BX*4), R10 // five
+
+next6:
+	VPMOVSXWD 0(SI), Y0
+	VPMULLD   0(R9), Y0, Y0
+	VPMOVSXWD 12(SI), Y1
+	VPMULLD   24(R9), Y1, Y1
+	VPMOVSXWD 24(SI), Y2
+	VPMULLD   48(R9), Y2, Y2
+	VPMOVSXWD 36(SI), Y3
+	VPMULLD   72(R9), Y3, Y3
+	VPMOVSXWD 48(SI), Y4
+	VPMULLD   96(R9), Y4, Y4
+	VPMOVSXWD 60(SI), Y5
+	VPMULLD   120(R9), Y5, Y5
+	VPMINSD   mostDC<>(SB), Y0, Y0
+	VPMAXSD   leastDC<>(SB), Y0, Y0
+	PASS6(firstRound, 11)
+	TRANSPOSE6
+	PASS6(secondRound, 18)
+	FOUR_ROWS(Y0, Y1, Y2, Y3, X0)
+	VPACKSSDW Y5, Y4, Y4
+	VPADDW    middle<>(SB), Y4, Y4
+	VPACKUSWB Y4, Y4, Y4
+	VMOVDQU   woven<>(SB), Y2
+	VPERMD    Y4, Y2, Y4
+	VMOVQ     X4, (DI)(BX*4)
+	VMOVHPS   X4, (DI)(R10*1)
+	ADDQ      $72, SI
+	ADDQ      $6, DI
+	DECQ      CX
+	JNZ       next6
 	VZEROUPPER
 	RET
 

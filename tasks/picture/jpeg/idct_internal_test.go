@@ -52,7 +52,7 @@ func randomBlocks(r *rand.Rand, n, count, most int) (c []int16, last []uint8, q 
 }
 
 var kernels = map[int]func(dst []byte, stride int, c []int16, last []uint8, q *[64]int32){
-	8: inverse8, 4: inverse4,
+	8: inverse8, 6: inverseSix, 4: inverse4,
 	2: func(dst []byte, stride int, c []int16, last []uint8, q *[64]int32) {
 		inverse2(dst, stride, c, len(last), q)
 	},
@@ -81,12 +81,34 @@ func TestInverseIsExact(t *testing.T) {
 	}
 }
 
+// TestInverseSixEndsWithItsRow makes samples for rows that end within the last block: the
+// rows must be as in a wider plane, and nothing behind the last one touched.
+func TestInverseSixEndsWithItsRow(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, count := range []int{1, 2, 6, 11} {
+		c, last, q := randomBlocks(r, 6, count, 1000)
+		whole := make([]byte, 36*count)
+		inverse6Go(whole, 6*count, c, last, q)
+		for cut := range 6 {
+			stride := 6*count - cut
+			dst := make([]byte, 6*stride, 7*stride)
+			inverseSix(dst, stride, c, last, q)
+			for y := range 6 {
+				require.Equal(t, whole[6*count*y:][:stride], dst[stride*y:][:stride])
+			}
+			require.Equal(t, make([]byte, stride), dst[:cap(dst)][6*stride:])
+		}
+	}
+}
+
 // TestInverseTwins holds the vectors against their twins, also on coefficients that no
 // picture has.
 func TestInverseTwins(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for round := range 300 {
-		for n, twins := range map[int][2]func([]byte, int, []int16, []uint8, *[64]int32){8: {inverse8, inverse8Go}, 4: {inverse4, inverse4Go}} {
+		for n, twins := range map[int][2]func([]byte, int, []int16, []uint8, *[64]int32){
+			8: {inverse8, inverse8Go}, 6: {inverse6, inverse6Go}, 4: {inverse4, inverse4Go},
+		} {
 			count := 1 + r.IntN(9)
 			c, last, q := randomBlocks(r, n, count, 20+round*100)
 			if round%2 == 1 {
@@ -110,14 +132,14 @@ func TestInverseTwins(t *testing.T) {
 
 func BenchmarkInverse(b *testing.B) {
 	r := rand.New(rand.NewPCG(3, 4))
-	for _, n := range []int{8, 4} {
+	for _, n := range []int{8, 6, 4} {
 		const count = 500
 		c, last, q := randomBlocks(r, n, count, 1000)
 		for i := range last {
 			last[i] = 63
 		}
 		dst := make([]byte, n*n*count)
-		for name, f := range map[string]func([]byte, int, []int16, []uint8, *[64]int32){"8": inverse8, "8Go": inverse8Go, "4": inverse4, "4Go": inverse4Go} {
+		for name, f := range map[string]func([]byte, int, []int16, []uint8, *[64]int32){"8": inverse8, "8Go": inverse8Go, "6": inverse6, "6Go": inverse6Go, "4": inverse4, "4Go": inverse4Go} {
 			if int(name[0]-'0') != n {
 				continue
 			}

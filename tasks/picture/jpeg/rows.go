@@ -68,12 +68,29 @@ func (d *decoder) inverse(dst []byte, stride int, coefficients []int16, last []u
 	switch d.size {
 	case 8:
 		inverse8(dst, stride, coefficients, last[:c.wide], q)
+	case 6:
+		inverseSix(dst, stride, coefficients, last[:c.wide], q)
 	case 4:
 		inverse4(dst, stride, coefficients, last[:c.wide], q)
 	case 2:
 		inverse2(dst, stride, coefficients, c.wide, q)
 	default:
 		inverse1(dst, coefficients[:c.wide], q[0])
+	}
+}
+
+// inverseSix looks after the end of the row: strides are no multiples of 6, so that the last
+// block may reach beyond.
+func inverseSix(dst []byte, stride int, coefficients []int16, last []uint8, q *[64]int32) {
+	n := min(len(last), stride/6)
+	inverse6(dst, stride, coefficients, last[:n], q)
+	if n == len(last) {
+		return
+	}
+	var cut [36]byte
+	inverse6Go(cut[:], 6, coefficients[36*n:], last[n:], q)
+	for y := range 6 {
+		copy(dst[y*stride+6*n:(y+1)*stride], cut[6*y:])
 	}
 }
 
