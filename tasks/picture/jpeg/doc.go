@@ -28,7 +28,8 @@
 //
 // The 8x8 inverse transform is that of Loeffler, Ligtenberg and Moschytz, "Practical
 // fast 1-D DCT algorithms with 11 multiplications" (ICASSP 1989), in 13-bit fixed
-// point; the 4x4 one is its even half, and the 6x6 one splits six into threes likewise. Progressive files (T.81 annex G) keep
-// their coefficients until the last scan, only those that matter, and one bit for each
-// of the others, as refining scans need to know which are not zero.
+// point; the 4x4 one is its even half, and the 6x6 one splits six into threes likewise.
+// Progressive files (T.81 annex G) keep their coefficients until the last scan, only those
+// that matter, and one bit for each of the others, as refining scans need to know which are
+// not zero.
 package jpeg
