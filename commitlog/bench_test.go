@@ -176,6 +176,7 @@ func BenchmarkRead(b *testing.B) {
 			l := fillLog(b, b.TempDir(), total/size, size)
 			defer l.Close()
 			b.SetBytes(int64(size))
+			b.ResetTimer()
 			n := 0
 			for next := uint64(0); n < b.N; {
 				records, err := l.Read(next, 256<<10)

@@ -121,7 +121,7 @@ func (l *Log) viewTime(t int64) (view, error) {
 }
 
 func (l *Log) firstAt(v view, t int64) (uint64, error) {
-	f, err := l.openSegment(v.seg, 0)
+	f, err := l.openSegment(v.seg)
 	if err != nil {
 		return 0, err
 	}

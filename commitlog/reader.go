@@ -128,7 +128,7 @@ func (l *Log) view(offset uint64) (view, error) {
 
 // open turns to another segment, or anew to the same one.
 func (r *Reader) open(v view) error {
-	f, err := r.log.openSegment(v.seg, 0)
+	f, err := r.log.openSegment(v.seg)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, dropped := r.log.view(r.next); dropped != nil {
 			return dropped // in between
@@ -209,9 +209,9 @@ func (h harvest) own() []Record {
 	return h.records
 }
 
-// openSegment opens a segment for reading, with disk.Direct if that is the flag.
-func (l *Log) openSegment(s *segment, flag int) (disk.File, error) {
-	f, err := l.opts.FS.OpenFile(s.path, os.O_RDONLY|flag, 0)
+// openSegment opens a segment for reading.
+func (l *Log) openSegment(s *segment) (disk.File, error) {
+	f, err := l.opts.FS.OpenFile(s.path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}

@@ -85,7 +85,7 @@ func (l *Log) repairTail(last newest) error {
 // readTail returns the segment from a block on up to its size, and zeros up to the end of the last block. It reads as the
 // checks did, through the page cache: past it, something else might be found.
 func (l *Log) readTail(s *segment, from int64) ([]byte, error) {
-	f, err := l.openSegment(s, 0)
+	f, err := l.openSegment(s)
 	if err != nil {
 		return nil, err
 	}

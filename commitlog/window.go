@@ -7,10 +7,7 @@ import (
 	"casepress/disk"
 )
 
-const (
-	windowBytes = 64 << 10
-	directBytes = 256 << 10 // from where on it pays to leave the page cache out
-)
+const windowBytes = 64 << 10
 
 // window reads a file front to back through one buffer that it keeps. What it hands out is valid
 // until the next call.
@@ -18,12 +15,11 @@ type window struct {
 	file disk.File
 	want int    // bytes to read at a time
 	pos  int64  // position in the file of buf[0]
-	buf  []byte // what was read; aligned
+	buf  []byte // what was read
 
 	// Only in a reader's window. The others have to see what is in the file.
-	log    *Log     // whose memory is asked first
-	seg    *segment // that file is of
-	direct bool     // file is read past the page cache
+	log *Log     // whose memory is asked first
+	seg *segment // that file is of
 }
 
 // at returns n bytes of the file from pos on; the file is taken to end at limit.
@@ -39,7 +35,7 @@ func (w *window) at(pos int64, n int, limit int64) ([]byte, error) {
 
 // reset turns to another file and keeps the buffer.
 func (w *window) reset(file disk.File, seg *segment) {
-	w.file, w.seg, w.direct, w.pos, w.buf = file, seg, false, 0, w.buf[:0]
+	w.file, w.seg, w.pos, w.buf = file, seg, 0, w.buf[:0]
 }
 
 // holdsBatch says whether the whole batch at pos can be had without reading on.
@@ -65,10 +61,13 @@ func (w *window) fill(pos int64, n int, limit int64) error {
 	if w.log != nil && w.remember(pos, n, size) {
 		return nil
 	}
-	if w.log != nil && size >= directBytes && !w.direct {
-		w.turnDirect()
+	w.provide(size)
+	w.pos, w.buf = pos, w.buf[:size]
+	if _, err := w.file.ReadAt(w.buf, pos); err != nil {
+		w.buf = w.buf[:0]
+		return fmt.Errorf("read segment: %w", err)
 	}
-	return w.read(pos, size)
+	return nil
 }
 
 // remember takes up to size bytes from the log's memory, if at least n are there.
@@ -82,33 +81,10 @@ func (w *window) remember(pos int64, n, size int) bool {
 	return len(w.buf) >= n
 }
 
-// read reads whole blocks but shows nothing behind pos+size.
-func (w *window) read(pos int64, size int) error {
-	start := roundDown(pos)
-	size += int(pos - start)
-	w.provide(roundUp(size))
-	w.pos, w.buf = start, w.buf[:size]
-	n, err := w.file.ReadAt(w.buf[:roundUp(size)], start)
-	if n < size {
-		w.buf = w.buf[:0]
-		return fmt.Errorf("read segment: %w", err)
-	}
-	return nil
-}
-
 // provide makes the buffer large enough, and small again when a reader has caught up.
 func (w *window) provide(size int) {
 	if cap(w.buf) < size || cap(w.buf)/8 > max(size, windowBytes) {
-		w.buf = disk.Aligned(size)
-	}
-}
-
-// turnDirect goes on past the page cache, which is faster for large reads of what was written past it. If the file
-// cannot be opened again, the one that is open will do.
-func (w *window) turnDirect() {
-	if f, err := w.log.openSegment(w.seg, disk.Direct); err == nil {
-		_ = w.file.Close() // it was only read
-		w.file, w.direct = f, true
+		w.buf = make([]byte, size)
 	}
 }
 
