@@ -29,12 +29,13 @@ var arrows = map[string]string{
 	"casepress/disk/disktest":   "disk",
 	"casepress/static":          "",
 
-	"casepress/tasks/picture":          "tasks/picture/heif tasks/picture/icc tasks/picture/jpeg tasks/picture/metadata tasks/picture/planar",
+	"casepress/tasks/picture":          "tasks/picture/heif tasks/picture/icc tasks/picture/jpeg tasks/picture/memory tasks/picture/metadata tasks/picture/planar",
 	"casepress/tasks/picture/heif":     "",
 	"casepress/tasks/picture/icc":      "tasks/picture/planar",
 	"casepress/tasks/picture/jpeg":     "tasks/picture/planar",
+	"casepress/tasks/picture/memory":   "",
 	"casepress/tasks/picture/metadata": "",
-	"casepress/tasks/picture/planar":   "",
+	"casepress/tasks/picture/planar":   "tasks/picture/memory",
 
 	"casepress/tasks/report": "tasks/report/font", "casepress/tasks/report/font": "",
 }

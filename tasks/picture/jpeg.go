@@ -43,10 +43,11 @@ func (j *job) jpeg() error {
 }
 
 func (j *job) scaled(h jpeg.Header, eighths int) error {
-	data, err := j.bytes(j.size)
+	data, buffer, err := j.whole()
 	if err != nil {
 		return err
 	}
+	defer buffer.Free()
 	m, damage, err := jpeg.Decode(j.ctx, data, eighths)
 	if err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+
+	"casepress/tasks/picture/memory"
 )
 
 // source reads one picture and remembers whether reading itself went wrong, so
@@ -37,13 +39,26 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 // bytes reads the first n bytes of the file, fewer if there are fewer.
 func (s *source) bytes(n int64) ([]byte, error) {
 	b := make([]byte, min(max(n, 0), s.size))
-	if _, err := io.ReadFull(s.file(), b); err != nil {
-		if s.err == nil {
-			s.err = fmt.Errorf("read picture: %w", err)
-		}
-		return nil, s.err
+	return b, s.fill(b)
+}
+
+// fill reads the first bytes of the file, which it has.
+func (s *source) fill(b []byte) error {
+	if _, err := io.ReadFull(s.file(), b); err != nil && s.err == nil {
+		s.err = fmt.Errorf("read picture: %w", err)
 	}
-	return b, nil
+	return s.err
+}
+
+// whole reads the file into a buffer that the caller frees.
+func (s *source) whole() (data []byte, b *memory.Buffer, err error) {
+	b = memory.Get(int(s.size))
+	data = b.Bytes[:s.size:s.size]
+	if err := s.fill(data); err != nil {
+		b.Free()
+		return nil, nil, err
+	}
+	return data, b, nil
 }
 
 // readHeader reads the picture's header. The error is a [*Problem] if it is no

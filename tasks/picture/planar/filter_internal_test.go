@@ -24,16 +24,3 @@ func TestFilters(t *testing.T) {
 		}
 	}
 }
-
-func TestClasses(t *testing.T) {
-	last := 0
-	for size := 1; size < 40<<20; size += 1 + size/50 {
-		class, capacity := classOf(size)
-		require.GreaterOrEqual(t, capacity, size)
-		require.LessOrEqual(t, capacity, max(4096, size+size/8+1))
-		require.GreaterOrEqual(t, class, last)
-		again, same := classOf(capacity)
-		require.Equal(t, []int{class, capacity}, []int{again, same})
-		last = class
-	}
-}

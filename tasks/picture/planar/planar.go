@@ -3,6 +3,8 @@
 // resizes and turns pictures in that form. It never reads or writes a file format.
 package planar
 
+import "casepress/tasks/picture/memory"
+
 // align is what strides are a multiple of: a vector of the fast paths.
 const align = 32
 
@@ -26,7 +28,7 @@ type Image struct {
 	Planes        []Plane
 	x, y          int
 	across, down  extent
-	memory        *buffer
+	memory        *memory.Buffer
 }
 
 // extent is how many samples, num/den, the picture really reaches over. It is their
@@ -47,8 +49,8 @@ func New(width, height, x, y int) *Image {
 	for _, p := range m.Planes {
 		size += p.Stride*p.Height + align
 	}
-	m.memory = obtain(size)
-	m.place(m.memory.bytes)
+	m.memory = memory.Get(size)
+	m.place(m.memory.Bytes)
 	return m
 }
 
@@ -58,11 +60,11 @@ func layout(width, height int) Plane {
 	return Plane{Stride: stride, Width: width, Height: height}
 }
 
-// place cuts memory into the planes.
-func (m *Image) place(memory []byte) {
+// place cuts b into the planes.
+func (m *Image) place(b []byte) {
 	for i := range m.Planes {
 		n := m.Planes[i].Stride*m.Planes[i].Height + align
-		m.Planes[i].Pix, memory = memory[:n:n], memory[n:]
+		m.Planes[i].Pix, b = b[:n:n], b[n:]
 	}
 }
 
@@ -83,7 +85,7 @@ func (m *Image) Bytes() int64 {
 	if m.memory == nil {
 		return 0
 	}
-	return int64(cap(m.memory.bytes))
+	return int64(cap(m.memory.Bytes))
 }
 
 // Release gives the planes back for use by another image. m must not be used again;
@@ -92,6 +94,6 @@ func (m *Image) Release() {
 	if m.memory == nil {
 		return
 	}
-	giveBack(m.memory)
+	m.memory.Free()
 	m.memory, m.Planes = nil, nil
 }

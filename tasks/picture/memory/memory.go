@@ -1,4 +1,7 @@
-package planar
+// Package memory keeps large buffers that are free, for the next picture to use: files
+// and planes of photos are much alike in size. It never keeps more than 48 MiB, and
+// nothing once no picture has come for a while.
+package memory
 
 import (
 	"math/bits"
@@ -11,8 +14,8 @@ const (
 	// steps is how many sizes there are between a power of two and the next, so that
 	// at most an eighth of a buffer is wasted.
 	steps = 8
-	// largest is the biggest buffer that is kept for the next image. Pictures beyond
-	// it are rare, and holding on to one would cost more than making it again.
+	// largest is the biggest buffer that is kept. Pictures beyond it are rare, and
+	// holding on to one would cost more than making it again.
 	largest = 16 << 20
 	// most is how many bytes are kept in all.
 	most = 48 << 20
@@ -20,9 +23,11 @@ const (
 	patience = 4
 )
 
-// buffer is the memory of one image.
-type buffer struct {
-	bytes    []byte
+// Buffer is memory with one owner at a time.
+type Buffer struct {
+	// Bytes are of any content, an earlier picture's for instance, and at least as
+	// many as were asked for.
+	Bytes    []byte
 	class    int
 	lastUsed uint64 // in collections
 }
@@ -32,7 +37,7 @@ type buffer struct {
 // took 80 MB in place of 50. A quiet process still ends up holding nothing.
 var free struct {
 	sync.Mutex
-	classes     [64 * steps][]*buffer
+	classes     [64 * steps][]*Buffer
 	bytes       int
 	collections uint64
 	watching    bool
@@ -47,30 +52,32 @@ func classOf(size int) (class, capacity int) {
 	return shift*steps + capacity>>shift - steps, capacity
 }
 
-func obtain(size int) *buffer {
+// Get returns a buffer of at least size bytes, at most an eighth more.
+func Get(size int) *Buffer {
 	class, capacity := classOf(size)
 	free.Lock()
 	defer free.Unlock()
 	kept := free.classes[class]
 	if len(kept) == 0 {
-		return &buffer{bytes: make([]byte, capacity), class: class}
+		return &Buffer{Bytes: make([]byte, capacity), class: class}
 	}
 	b := kept[len(kept)-1]
 	kept[len(kept)-1] = nil
 	free.classes[class] = kept[:len(kept)-1]
-	free.bytes -= len(b.bytes)
+	free.bytes -= len(b.Bytes)
 	return b
 }
 
-func giveBack(b *buffer) {
+// Free gives the buffer back. Neither it nor its bytes may be used again.
+func (b *Buffer) Free() {
 	free.Lock()
 	defer free.Unlock()
-	if len(b.bytes) > largest || free.bytes+len(b.bytes) > most {
+	if len(b.Bytes) > largest || free.bytes+len(b.Bytes) > most {
 		return
 	}
 	b.lastUsed = free.collections
 	free.classes[b.class] = append(free.classes[b.class], b)
-	free.bytes += len(b.bytes)
+	free.bytes += len(b.Bytes)
 	if !free.watching {
 		free.watching = true
 		awaitCollection()
@@ -90,10 +97,10 @@ func forget() {
 	defer free.Unlock()
 	free.collections++
 	for class, kept := range free.classes {
-		free.classes[class] = slices.DeleteFunc(kept, func(b *buffer) bool {
+		free.classes[class] = slices.DeleteFunc(kept, func(b *Buffer) bool {
 			old := b.lastUsed+patience < free.collections
 			if old {
-				free.bytes -= len(b.bytes)
+				free.bytes -= len(b.Bytes)
 			}
 			return old
 		})
