@@ -46,16 +46,10 @@ func inCharset(s, charset string) bool {
 	return true
 }
 
-// derivedPrefix begins the imageId of a file that came with a report. Clients
-// may use it only where it is true, lest one image stand in another's way.
-const derivedPrefix = "sha256-"
-
-// derivedImageID is the imageId of a file that came without one.
-func derivedImageID(sha256 string) string { return derivedPrefix + sha256[:32] }
-
-// honestImageID reports whether an imageId that looks derived is.
+// honestImageID reports whether an imageId that looks derived is: only then may a
+// client use it, lest one image stand in another's way.
 func honestImageID(imageID, sha256 string) bool {
-	return !strings.HasPrefix(imageID, derivedPrefix) || imageID == derivedImageID(sha256)
+	return !strings.HasPrefix(imageID, tasks.DerivedPrefix) || imageID == tasks.DerivedImageID(sha256)
 }
 
 // normalNotes returns the notes with every kind of line end as \n, which is how

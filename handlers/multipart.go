@@ -96,7 +96,7 @@ func (a *API) readFile(ctx context.Context, f *form, field string, part *multipa
 	if err != nil {
 		return err
 	}
-	img.ImageID, img.Name = derivedImageID(img.SHA256), label
+	img.ImageID, img.Name = tasks.DerivedImageID(img.SHA256), label
 	f.images[len(f.images)-1].image = img
 	return nil
 }

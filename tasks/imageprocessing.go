@@ -253,8 +253,12 @@ func (t ImageProcessingTask) document(ctx context.Context, works []imageWork) re
 	}
 	for i, img := range t.Report.Images {
 		w, made := works[i], works[i].result
+		title, name := img.ImageID, img.Name
+		if name != "" && title == DerivedImageID(img.SHA256) {
+			title, name = name, "" // the digest is there anyway
+		}
 		d.Images = append(d.Images, report.Image{
-			ID: img.ImageID, Name: img.Name, SHA256: img.SHA256, Bytes: img.Bytes,
+			ID: title, Name: name, SHA256: img.SHA256, Bytes: img.Bytes,
 			SourceWidth: made.SourceWidth, SourceHeight: made.SourceHeight, CapturedAt: made.CapturedAt,
 			Width: made.Width, Height: made.Height, Key: made.Full.SHA256,
 			Damaged: w.damage, Problem: w.placeholder,

@@ -12,6 +12,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -229,4 +230,35 @@ func TestRunManyAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, res.Problems)
 	require.Equal(t, 2+12, res.Report.Pages, "the table takes two pages")
+}
+
+// TestImagesAreCalledByTheirNames: an imageId made up from the digest tells a reader
+// nothing that the digest does not.
+func TestImagesAreCalledByTheirNames(t *testing.T) {
+	for name, c := range map[string]struct {
+		id, file string
+		want     bool // that the id is printed
+	}{
+		"given":               {"WOUND-1", "wound.jpg", true},
+		"derived":             {"", "wound.jpg", false},
+		"derived and no name": {"", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			blobs, _ := openBlobs(t)
+			job := task(t, blobs, photo(t, 40, 30, color.White))
+			img := &job.Report.Images[0]
+			img.Name = c.file
+			if img.ImageID = c.id; c.id == "" {
+				img.ImageID = tasks.DerivedImageID(img.SHA256)
+			}
+			res, err := job.Run(t.Context(), nil)
+			require.NoError(t, err)
+			pdf := content(t, blobs, res.Report.Output)
+			read, err := report.Read(bytes.NewReader(pdf), int64(len(pdf)))
+			require.NoError(t, err)
+			text := strings.ReplaceAll(read.Pages[1], "\n", "")
+			require.Equal(t, c.want, strings.Contains(text, img.ImageID), text)
+			require.Contains(t, text, c.file)
+		})
+	}
 }

@@ -38,6 +38,12 @@ type Image struct {
 	Name string `json:"name,omitempty"`
 }
 
+// DerivedPrefix begins the ImageID of a file that came without one.
+const DerivedPrefix = "sha256-"
+
+// DerivedImageID is the ImageID of a file that came without one: a part of its digest.
+func DerivedImageID(sha256 string) string { return DerivedPrefix + sha256[:32] }
+
 // CaseReport is the content of one upload. It never changes once accepted.
 type CaseReport struct {
 	ID        string `json:"id"`
