@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"casepress/blob"
 	"casepress/disk"
 	"casepress/interop/pictures/stopwatch"
@@ -62,21 +64,30 @@ func caseReport(ctx context.Context, args []string) (any, error) {
 	return told, errors.Join(keep(ctx, blobs, blob.Key(res.Report.SHA256), first[2]), blobs.Close())
 }
 
-// intake stores the originals, one after the other as an upload brings them.
+// intake stores the originals as the service does: staged one after the other as an upload brings them, then synced side
+// by side.
 func intake(ctx context.Context, blobs *blob.Store, inputs []string) ([]tasks.Image, error) {
-	var images []tasks.Image
+	images, staged := make([]tasks.Image, len(inputs)), make([]*blob.Staged, len(inputs))
 	for i, in := range inputs {
 		file, err := os.Open(in)
 		if err != nil {
 			return nil, err
 		}
-		key, size, err := blobs.Put(ctx, file)
+		staged[i], err = blobs.Stage(ctx, file)
 		if err = errors.Join(err, file.Close()); err != nil {
 			return nil, err
 		}
-		images = append(images, tasks.Image{ImageID: fmt.Sprint("IMG", i), SHA256: string(key), Bytes: size, MediaType: "image/jpeg", Name: filepath.Base(in)})
+		images[i] = tasks.Image{
+			ImageID: fmt.Sprint("IMG", i), SHA256: string(staged[i].Key()), Bytes: staged[i].Size(),
+			MediaType: "image/jpeg", Name: filepath.Base(in),
+		}
 	}
-	return images, nil
+	var commits errgroup.Group
+	commits.SetLimit(8)
+	for _, s := range staged {
+		commits.Go(func() error { return s.Commit(ctx) })
+	}
+	return images, commits.Wait()
 }
 
 // keep copies the finished PDF to where the parent looks at it.
