@@ -47,7 +47,7 @@ type forgetfulFS struct{ disk.FS }
 func (f forgetfulFS) SyncDir(string) error { return nil }
 
 func (f forgetfulFS) OpenFile(name string, flag int, perm fs.FileMode) (disk.File, error) {
-	file, err := f.FS.OpenFile(name, flag&^disk.Durable, perm)
+	file, err := f.FS.OpenFile(name, flag&^(disk.Durable|disk.Direct), perm)
 	if err != nil {
 		return nil, err
 	}

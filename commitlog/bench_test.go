@@ -221,7 +221,7 @@ func BenchmarkTail(b *testing.B) {
 			follower.Go(func() {
 				r := l.NewReader(0)
 				defer r.Close()
-				for l.Wait(context.Background(), r.Offset()) == nil && r.Offset() < uint64(b.N) {
+				for r.Offset() < uint64(b.N) && l.Wait(context.Background(), r.Offset()) == nil {
 					if _, err := r.Next(512 << 10); err != nil {
 						b.Error(err)
 						return
@@ -234,8 +234,8 @@ func BenchmarkTail(b *testing.B) {
 				_, err := l.Append(context.Background(), payload)
 				return err
 			})
-			require.NoError(b, l.Close())
 			follower.Wait()
+			require.NoError(b, l.Close())
 			b.ReportMetric(float64(fsys.Count(disktest.OpRead)-before)/float64(b.N)*1000, "reads/1000")
 		})
 	}
