@@ -2,7 +2,7 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { picture, truncated, text } from './pictures.mjs';
@@ -233,6 +233,7 @@ test('a photo that changed on the device since it was chosen is named', async ()
   const folder = mkdtempSync(join(tmpdir(), 'casepress-'));
   const path = join(folder, 'photo.png');
   writeFileSync(path, picture(51).buffer);
+  utimesSync(path, 0, Date.now() / 1000 - 60); // browsers tell a change by the second
   const page = await open(browser);
   const patient = await fill(page, { files: [path] });
   writeFileSync(path, picture(52, { noise: true }).buffer);
