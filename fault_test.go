@@ -49,7 +49,7 @@ func assembleWith(ctx context.Context, rowsDir string, fsys disk.FS, root string
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.blobs, err = blob.OpenWith(filepath.Join(root, "blobs"), fsys, originals); err != nil {
+	if p.blobs, err = blob.Open(filepath.Join(root, "blobs"), fsys, originals); err != nil {
 		return p, err
 	}
 	if p.brk, err = broker.Open(filepath.Join(root, "topics"), broker.Options{FS: fsys}); err != nil {

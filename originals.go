@@ -21,7 +21,7 @@ func (c *Serve) openBlobs() (*blob.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	blobs, err := blob.OpenWith(filepath.Join(c.DataDir, "blobs"), disk.OS, blob.Options{Originals: blob.Originals(c.Originals), Keys: keys})
+	blobs, err := blob.Open(filepath.Join(c.DataDir, "blobs"), disk.OS, blob.Options{Originals: blob.Originals(c.Originals), Keys: keys})
 	switch {
 	case errors.Is(err, blob.ErrKey) && keys == nil:
 		return nil, fmt.Errorf("%w; --vault-key-file must name the file with that key", err)

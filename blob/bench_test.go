@@ -48,7 +48,7 @@ func benchmarkPut(b *testing.B, size, writers int) {
 
 func BenchmarkOpenEmpty(b *testing.B) {
 	for b.Loop() {
-		_, err := blob.Open(b.TempDir(), disk.OS)
+		_, err := blob.Open(b.TempDir(), disk.OS, blob.Options{})
 		require.NoError(b, err)
 	}
 }
@@ -56,7 +56,7 @@ func BenchmarkOpenEmpty(b *testing.B) {
 func BenchmarkReopen(b *testing.B) {
 	dir := b.TempDir()
 	for b.Loop() {
-		_, err := blob.Open(dir, disk.OS)
+		_, err := blob.Open(dir, disk.OS, blob.Options{})
 		require.NoError(b, err)
 	}
 }

@@ -63,13 +63,10 @@ type Options struct {
 	Keys *Keys
 }
 
-// Open is [OpenWith] for a store that keeps originals as they came.
-func Open(dir string, fsys disk.FS) (*Store, error) { return OpenWith(dir, fsys, Options{}) }
-
-// OpenWith opens the store in dir, makes the folder if it is not there, and
+// Open opens the store in dir, makes the folder if it is not there, and
 // removes what earlier processes left behind half received. [ErrKey] if the
 // folder, or what is asked for, needs a key that is not there.
-func OpenWith(dir string, fsys disk.FS, o Options) (*Store, error) {
+func Open(dir string, fsys disk.FS, o Options) (*Store, error) {
 	original, err := originalForm(o)
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)

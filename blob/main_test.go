@@ -24,7 +24,7 @@ const root = "/data/blobs"
 
 func open(t testing.TB, dir string, fsys disk.FS) *blob.Store {
 	t.Helper()
-	s, err := blob.Open(dir, fsys)
+	s, err := blob.Open(dir, fsys, blob.Options{})
 	require.NoError(t, err)
 	require.NoError(t, s.Err())
 	return s

@@ -44,7 +44,7 @@ func keys(t testing.TB, files ...string) *blob.Keys {
 
 func openWith(t testing.TB, dir string, fsys disk.FS, o blob.Options) *blob.Store {
 	t.Helper()
-	s, err := blob.OpenWith(dir, fsys, o)
+	s, err := blob.Open(dir, fsys, o)
 	require.NoError(t, err)
 	return s
 }
@@ -196,7 +196,7 @@ func TestKeysThatAreMissing(t *testing.T) {
 		"another key":        {Originals: blob.Vault, Keys: keys(t, second)},
 		"another, for keeps": {Keys: keys(t, second)},
 	} {
-		_, err := blob.OpenWith(dir, disk.OS, o)
+		_, err := blob.Open(dir, disk.OS, o)
 		require.ErrorIs(t, err, blob.ErrKey, name)
 		require.NotContains(t, err.Error(), "SECRET", name)
 	}
@@ -206,7 +206,7 @@ func TestKeysThatAreMissing(t *testing.T) {
 	require.NoError(t, store(s, two))
 	requireStored(t, s, one)
 	requireStored(t, s, two)
-	_, err := blob.OpenWith(dir, disk.OS, blob.Options{Originals: blob.Vault, Keys: keys(t, second)})
+	_, err := blob.Open(dir, disk.OS, blob.Options{Originals: blob.Vault, Keys: keys(t, second)})
 	require.ErrorIs(t, err, blob.ErrKey)
 	s = openWith(t, dir, disk.OS, blob.Options{Keys: keys(t, first, second)})
 	requireStored(t, s, one)
@@ -244,7 +244,7 @@ func TestMixedFolder(t *testing.T) {
 			requireStored(t, s, content)
 		}
 	}
-	_, err := blob.OpenWith(dir, disk.OS, blob.Options{Originals: "lose"})
+	_, err := blob.Open(dir, disk.OS, blob.Options{Originals: "lose"})
 	require.ErrorContains(t, err, "lose")
 }
 

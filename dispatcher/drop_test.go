@@ -35,7 +35,7 @@ func openDropping(t *testing.T, dir string, process dispatcher.Process) dropping
 
 func openOriginals(t *testing.T, dir string, mode blob.Originals, process dispatcher.Process) dropping {
 	t.Helper()
-	blobs, err := blob.OpenWith(filepath.Join(dir, "blobs"), disk.OS, blob.Options{Originals: mode})
+	blobs, err := blob.Open(filepath.Join(dir, "blobs"), disk.OS, blob.Options{Originals: mode})
 	require.NoError(t, err)
 	o := options{dir: dir, config: dispatcher.Config{MaxAttempts: 1}}
 	if mode == blob.Drop {

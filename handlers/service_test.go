@@ -89,7 +89,7 @@ func open(t testing.TB, options ...option) *service {
 	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{written: make(chan struct{})}}
 	ctx := context.Background()
 	var err error
-	s.blobs, err = blob.Open(filepath.Join(s.dir, "blobs"), set.blobFS)
+	s.blobs, err = blob.Open(filepath.Join(s.dir, "blobs"), set.blobFS, blob.Options{})
 	require.NoError(t, err)
 	s.broker, err = broker.Open(filepath.Join(s.dir, "topics"), broker.Options{FS: set.logFS})
 	require.NoError(t, err)

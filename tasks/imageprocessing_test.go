@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func openBlobs(t testing.TB) (*blob.Store, string) {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := blob.Open(dir, disk.OS)
+	s, err := blob.Open(dir, disk.OS, blob.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s, dir

@@ -37,7 +37,7 @@ func caseReport(ctx context.Context, args []string) (any, error) {
 	if err != nil {
 		return nil, errors.New("case N DIR PDF IN…")
 	}
-	blobs, err := blob.Open(first[1], disk.OS)
+	blobs, err := blob.Open(first[1], disk.OS, blob.Options{})
 	if err != nil {
 		return nil, err
 	}
