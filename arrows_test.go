@@ -15,10 +15,10 @@ import (
 // arrows are the imports between our own packages that the design allows.
 // A new one is a decision: change docs/ARCHITECTURE.md with it.
 var arrows = map[string]string{
-	"casepress":                 "blob broker broker/brokerpb client disk dispatcher handlers store tasks tasks/picture tasks/report",
+	"casepress":                 "blob broker broker/brokerpb client disk dispatcher handlers store tasks tasks/picture tasks/pdf",
 	"casepress/handlers":        "blob broker disk dispatcher static store tasks tasks/picture",
 	"casepress/dispatcher":      "blob broker commitlog store tasks",
-	"casepress/tasks":           "blob tasks/picture tasks/report",
+	"casepress/tasks":           "blob tasks/picture tasks/pdf",
 	"casepress/store":           "tasks",
 	"casepress/broker":          "broker/brokerpb commitlog disk",
 	"casepress/broker/brokerpb": "",
@@ -37,14 +37,14 @@ var arrows = map[string]string{
 	"casepress/tasks/picture/metadata": "",
 	"casepress/tasks/picture/planar":   "tasks/picture/memory",
 
-	"casepress/tasks/report": "tasks/report/font", "casepress/tasks/report/font": "",
+	"casepress/tasks/pdf": "tasks/pdf/font", "casepress/tasks/pdf/font": "",
 }
 
 // onlyIn names libraries that one package alone may import.
 var onlyIn = map[string]string{
 	"github.com/gin-gonic/gin":          "casepress/handlers",
 	"github.com/disintegration/imaging": "casepress/tasks/picture",
-	"github.com/jung-kurt/gofpdf":       "casepress/tasks/report",
+	"github.com/jung-kurt/gofpdf":       "casepress/tasks/pdf",
 	"github.com/tetratelabs/wazero":     "casepress/tasks/picture/heif",
 	"modernc.org/sqlite":                "casepress/store",
 	"filippo.io/age":                    "casepress/blob",

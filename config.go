@@ -18,8 +18,8 @@ import (
 	"casepress/broker"
 	"casepress/dispatcher"
 	"casepress/handlers"
+	"casepress/tasks/pdf"
 	"casepress/tasks/picture"
-	"casepress/tasks/report"
 )
 
 // version is set by the linker for a release.
@@ -271,7 +271,7 @@ func (c *Serve) pictureOptions() picture.Options {
 	return picture.Options{MaxSide: c.ImageSide, Quality: c.JPEGQuality, MaxPixels: int64(c.Limits.MaxMegapixels) * 1_000_000}
 }
 
-func (c *Serve) reportOptions() report.Options {
-	paper := map[string]report.Paper{"a4": report.A4, "letter": report.Letter}[c.ReportPaper]
-	return report.Options{PerPage: c.ReportImagesPerPage, Paper: paper, Language: report.Language(c.ReportLanguage)}
+func (c *Serve) reportOptions() pdf.Options {
+	paper := map[string]pdf.Paper{"a4": pdf.A4, "letter": pdf.Letter}[c.ReportPaper]
+	return pdf.Options{PerPage: c.ReportImagesPerPage, Paper: paper, Language: pdf.Language(c.ReportLanguage)}
 }

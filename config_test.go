@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/tasks/report"
+	"casepress/tasks/pdf"
 )
 
 func TestSettings(t *testing.T) {
@@ -22,7 +22,7 @@ func TestSettings(t *testing.T) {
 	require.True(t, ok, "no command is serve")
 	require.NoError(t, serve.validate())
 	require.Equal(t, 3, serve.Workers)
-	require.Equal(t, report.Options{PerPage: 4, Paper: report.Letter, Language: report.English}, serve.reportOptions())
+	require.Equal(t, pdf.Options{PerPage: 4, Paper: pdf.Letter, Language: pdf.English}, serve.reportOptions())
 	require.Equal(t, Size(3<<20), serve.Limits.MaxBody)
 	require.Equal(t, 7*time.Second, serve.dispatcherConfig(nil, nil).TaskTimeout)
 	require.EqualValues(t, 3<<20, serve.handlersConfig().MaxBodyBytes)

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"casepress/blob"
+	"casepress/tasks/pdf"
 	"casepress/tasks/picture"
-	"casepress/tasks/report"
 )
 
 // CodeInternal marks an image whose work ended in a bug of ours.
@@ -38,7 +38,7 @@ type ImageProcessingTask struct {
 	// Pictures are the sizes and limits; the zero value means the defaults.
 	Pictures picture.Options
 	// Layout is how the PDF looks; the zero value means one image a page, on A4.
-	Layout report.Options
+	Layout pdf.Options
 	// Parallel is how many images of this report may be in work at a time; 0 means
 	// one a processor.
 	Parallel int
@@ -201,7 +201,7 @@ func (t ImageProcessingTask) keep(ctx context.Context, r io.Reader) (Output, err
 // pictures there are: they go through it.
 const renderCost = 8 << 20
 
-// render makes the PDF, which [report.Render] checks, and stores it as it comes. If
+// render makes the PDF, which [pdf.Render] checks, and stores it as it comes. If
 // the check fails, nothing is stored.
 func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res *Result) error {
 	release, err := t.Budget.Acquire(ctx, renderCost)
@@ -209,16 +209,16 @@ func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res 
 		return err
 	}
 	defer release()
-	pdf, to := io.Pipe()
-	var info report.Info
+	content, to := io.Pipe()
+	var info pdf.Info
 	var rendering sync.WaitGroup
 	rendering.Go(func() {
 		var err error
 		info, err = t.write(to, t.document(ctx, works))
-		_ = to.CloseWithError(err) // always nil; pdf's reader sees err, or the end
+		_ = to.CloseWithError(err) // always nil; the reader of content sees err, or the end
 	})
-	res.Report.Output, err = t.keep(ctx, pdf)
-	_ = pdf.CloseWithError(err) // always nil; ends the rendering if storing failed
+	res.Report.Output, err = t.keep(ctx, content)
+	_ = content.CloseWithError(err) // always nil; ends the rendering if storing failed
 	rendering.Wait()
 	if err != nil {
 		return err
@@ -232,7 +232,7 @@ func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res 
 
 // write renders the document to w. A panic becomes an error: it would end the
 // process in a goroutine where nobody else recovers.
-func (t ImageProcessingTask) write(w io.Writer, d report.Document) (info report.Info, err error) {
+func (t ImageProcessingTask) write(w io.Writer, d pdf.Document) (info pdf.Info, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			t.logger().Error("panic while rendering", "report", t.Report.ID, "panic", r, "stack", string(debug.Stack()))
@@ -240,14 +240,14 @@ func (t ImageProcessingTask) write(w io.Writer, d report.Document) (info report.
 		}
 	}()
 	buffered := bufio.NewWriterSize(w, 64<<10)
-	if info, err = report.Render(buffered, d); err != nil {
+	if info, err = pdf.Render(buffered, d); err != nil {
 		return info, err
 	}
 	return info, buffered.Flush()
 }
 
-func (t ImageProcessingTask) document(ctx context.Context, works []imageWork) report.Document {
-	d := report.Document{
+func (t ImageProcessingTask) document(ctx context.Context, works []imageWork) pdf.Document {
+	d := pdf.Document{
 		ID: t.Report.ID, PatientID: t.Report.PatientID, VisitID: t.Report.VisitID, Notes: t.Report.Notes, Status: string(Completed),
 		CapturedAt: t.Report.CapturedAt, ReceivedAt: t.ReceivedAt, SHA256: t.SHA256, Sequence: t.Sequence, Options: t.Layout,
 	}
@@ -257,7 +257,7 @@ func (t ImageProcessingTask) document(ctx context.Context, works []imageWork) re
 		if name != "" && title == DerivedImageID(img.SHA256) {
 			title, name = name, "" // the digest is there anyway
 		}
-		d.Images = append(d.Images, report.Image{
+		d.Images = append(d.Images, pdf.Image{
 			ID: title, Name: name, SHA256: img.SHA256, Bytes: img.Bytes,
 			SourceWidth: made.SourceWidth, SourceHeight: made.SourceHeight, CapturedAt: made.CapturedAt,
 			Width: made.Width, Height: made.Height, Key: made.Full.SHA256,

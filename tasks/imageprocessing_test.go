@@ -22,8 +22,8 @@ import (
 	"casepress/blob"
 	"casepress/disk"
 	"casepress/tasks"
+	"casepress/tasks/pdf"
 	"casepress/tasks/picture"
-	"casepress/tasks/report"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -85,10 +85,10 @@ func TestRun(t *testing.T) {
 	require.Equal(t, 3, res.Report.Pages)
 	require.Equal(t, [2]int{200, 100}, [2]int{res.Images[0].Width, res.Images[0].Height})
 	require.Equal(t, [2]int{30, 60}, [2]int{res.Images[1].Width, res.Images[1].Height})
-	pdf := content(t, blobs, res.Report.Output)
-	require.True(t, bytes.HasPrefix(pdf, []byte("%PDF-")))
+	made := content(t, blobs, res.Report.Output)
+	require.True(t, bytes.HasPrefix(made, []byte("%PDF-")))
 	for _, img := range res.Images {
-		require.Contains(t, string(pdf), string(content(t, blobs, img.Full)), "embedded untouched")
+		require.Contains(t, string(made), string(content(t, blobs, img.Full)), "embedded untouched")
 		thumb, err := jpeg.DecodeConfig(bytes.NewReader(content(t, blobs, img.Thumb)))
 		require.NoError(t, err)
 		require.LessOrEqual(t, max(thumb.Width, thumb.Height), 50)
@@ -162,7 +162,7 @@ func TestRunLaysTheReportOut(t *testing.T) {
 	job := task(t, blobs, photo(t, 40, 30, color.White), photo(t, 40, 30, color.Black), photo(t, 30, 40, color.White))
 	one, err := job.Run(t.Context(), nil)
 	require.NoError(t, err)
-	job.Layout = report.Options{PerPage: 4, Paper: report.Letter}
+	job.Layout = pdf.Options{PerPage: 4, Paper: pdf.Letter}
 	four, err := job.Run(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, one.Report.Pages-2, four.Report.Pages)
@@ -253,8 +253,8 @@ func TestImagesAreCalledByTheirNames(t *testing.T) {
 			}
 			res, err := job.Run(t.Context(), nil)
 			require.NoError(t, err)
-			pdf := content(t, blobs, res.Report.Output)
-			read, err := report.Read(bytes.NewReader(pdf), int64(len(pdf)))
+			made := content(t, blobs, res.Report.Output)
+			read, err := pdf.Read(bytes.NewReader(made), int64(len(made)))
 			require.NoError(t, err)
 			text := strings.ReplaceAll(read.Pages[1], "\n", "")
 			require.Equal(t, c.want, strings.Contains(text, img.ImageID), text)

@@ -26,7 +26,7 @@ var jobs = map[string]job{
 	"stages":  stages,
 	"workers": workers,
 	"case":    caseReport,
-	"pdf":     pdf,
+	"pdf":     makePDF,
 }
 
 func main() {

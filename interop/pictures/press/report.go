@@ -18,8 +18,8 @@ import (
 	"casepress/disk"
 	"casepress/interop/pictures/stopwatch"
 	"casepress/tasks"
+	"casepress/tasks/pdf"
 	"casepress/tasks/picture"
-	"casepress/tasks/report"
 )
 
 // notes are what a report carries: characters beyond GB2312, digits, Latin and superscripts among them.
@@ -106,12 +106,12 @@ func keep(ctx context.Context, blobs *blob.Store, key blob.Key, name string) err
 }
 
 // pdf N PDF IN...: a report of ready pictures, N times over and once before.
-func pdf(ctx context.Context, args []string) (any, error) {
+func makePDF(ctx context.Context, args []string) (any, error) {
 	first, inputs, n, err := split(args, 2)
 	if err != nil {
 		return nil, errors.New("pdf N PDF IN…")
 	}
-	doc := report.Document{ID: "measured", PatientID: "P-1", ReceivedAt: received, SHA256: strings.Repeat("0", 64), Notes: notes}
+	doc := pdf.Document{ID: "measured", PatientID: "P-1", ReceivedAt: received, SHA256: strings.Repeat("0", 64), Notes: notes}
 	for i, in := range inputs {
 		img, err := ready(in)
 		if err != nil {
@@ -125,24 +125,24 @@ func pdf(ctx context.Context, args []string) (any, error) {
 		if err != nil {
 			return err
 		}
-		_, err = report.Render(out, doc)
+		_, err = pdf.Render(out, doc)
 		return errors.Join(err, out.Close(), ctx.Err())
 	})
 }
 
 // ready describes a compressed picture.
-func ready(name string) (report.Image, error) {
+func ready(name string) (pdf.Image, error) {
 	file, err := os.Open(name)
 	if err != nil {
-		return report.Image{}, err
+		return pdf.Image{}, err
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return report.Image{}, err
+		return pdf.Image{}, err
 	}
 	size, _, err := image.DecodeConfig(file)
-	return report.Image{
+	return pdf.Image{
 		Name: filepath.Base(name), SHA256: strings.Repeat("0", 64), Bytes: info.Size(),
 		SourceWidth: size.Width, SourceHeight: size.Height, Width: size.Width, Height: size.Height, Open: read(name),
 	}, err

@@ -1,0 +1,99 @@
+package pdf
+
+import (
+	"math"
+	"time"
+)
+
+// kind is how a caption stands to its picture.
+type kind int
+
+const (
+	below   kind = iota // under it, the facts side by side
+	stacked             // beside it, the facts under each other
+	compact             // under it, in two or three small lines
+)
+
+const captionGap = 10.0
+
+// caption says what is shown: when it was taken, how large the original is, its
+// digest, and what is wrong with it.
+func (l *layout) caption(img Image, x, y, w float64, k kind) {
+	if img.Damaged != "" && img.Problem == "" {
+		y = l.remark(x, y, w, l.words.damaged+" · "+img.Damaged) + 8
+	}
+	facts := l.captionFacts(img)
+	switch k {
+	case compact:
+		y = l.stack(x, y, styleSmall, l.lines(brief(img), styleSmall, w))
+		l.stack(x, y, styleHash, l.balanced(img.SHA256, styleHash, w))
+		return
+	case stacked:
+		for _, f := range facts {
+			l.fields(x, y, w, styleBody, []field{f})
+			y += l.fieldsHeight([]field{f}, styleBody, w) + 6
+		}
+	case below:
+		l.fields(x, y, w, styleBody, facts)
+		y += l.fieldsHeight(facts, styleBody, w) + 6
+	}
+	l.put(x, y, styleLabel, l.words.digest)
+	l.stack(x, y+styleLabel.leading()+1, styleDigest, l.balanced(img.SHA256, styleDigest, w))
+}
+
+// captionHeight is what a caption under a picture needs, the gap included.
+func (l *layout) captionHeight(img Image, w float64, k kind) float64 {
+	height := captionGap
+	if img.Damaged != "" && img.Problem == "" {
+		height += l.remarkHeight(l.words.damaged+" · "+img.Damaged, w) + 8
+	}
+	if k == compact {
+		return height + float64(len(l.lines(brief(img), styleSmall, w)))*styleSmall.leading() +
+			float64(len(l.balanced(img.SHA256, styleHash, w)))*styleHash.leading()
+	}
+	return height + l.fieldsHeight(l.captionFacts(img), styleBody, w) + 6 +
+		styleLabel.leading() + 1 + float64(len(l.balanced(img.SHA256, styleDigest, w)))*styleDigest.leading()
+}
+
+func (l *layout) captionFacts(img Image) []field {
+	shown := ""
+	if img.Problem == "" {
+		shown = inPixels(img.Width, img.Height)
+	}
+	return []field{
+		{l.words.taken, orDash(l.taken(img))},
+		{l.words.original, joined(" · ", inPixels(img.SourceWidth, img.SourceHeight), size(img.Bytes))},
+		{l.words.shownAt, orDash(shown)},
+	}
+}
+
+// taken says when a picture was taken, and that the camera did not tell its zone if
+// it did not.
+func (l *layout) taken(img Image) string {
+	if _, err := time.Parse(localTime, img.CapturedAt); err == nil {
+		return instant(img.CapturedAt) + l.words.noZone
+	}
+	return instant(img.CapturedAt)
+}
+
+// brief is the caption of an image that shares its page.
+func brief(img Image) string {
+	return joined(" · ", instant(img.CapturedAt), inPixels(img.SourceWidth, img.SourceHeight), size(img.Bytes))
+}
+
+func inPixels(w, h int) string {
+	if s := pixels(w, h); s != "" {
+		return s + " px"
+	}
+	return ""
+}
+
+// balanced breaks a digest into as few lines as it needs, of about one length.
+func (l *layout) balanced(digest string, s style, limit float64) [][]letter {
+	width := l.width(s, digest)
+	n := math.Ceil(width / limit)
+	if n < 2 {
+		return l.lines(digest, s, limit)
+	}
+	return l.lines(digest, s, min(limit, width/n*1.06))
+}

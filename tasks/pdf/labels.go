@@ -1,0 +1,101 @@
+package pdf
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// labels are the report's own words in one language.
+type labels struct {
+	tag                                                     string // BCP 47
+	title, report, patient, visit, study                    string
+	captured, received, status, contents, sequence, receipt string
+	notes, images                                           string
+	number, image, taken, original, originalPixels, size    string
+	shownAt, digest, noZone                                 string
+	accepted, notShown, damaged                             string
+	cannotBeShown                                           string
+	statuses                                                map[string]string
+	imageOf                                                 func(i, n int) string
+	pageOf                                                  func(i, n int) string
+	count                                                   func(images, notShown, damaged int) string
+	bookmark                                                func(i int) string
+}
+
+var english = labels{
+	tag:   "en",
+	title: "Case report", report: "Report", patient: "Patient", visit: "Visit", study: "Study",
+	captured: "Captured, as the sender wrote it", received: "Received", status: "Status", contents: "Images",
+	sequence: "Place in the log", receipt: "Receipt: SHA-256 of what was accepted",
+	notes: "Notes", images: "Images",
+	number: "No.", image: "Image and file name", taken: "Captured", original: "Original", originalPixels: "Original, px", size: "Size",
+	shownAt: "Shown at", digest: "SHA-256 of the original", noZone: " (zone unknown)",
+	accepted: "Accepted and stored", notShown: "Not shown", damaged: "Damaged",
+	cannotBeShown: "This image cannot be shown",
+	statuses: map[string]string{
+		"accepted": "Accepted and stored", "processing": "Processing", "retrying": "Retrying", "completed": "Completed", "failed": "Failed",
+	},
+	imageOf:  func(i, n int) string { return fmt.Sprintf("Image %d of %d", i, n) },
+	pageOf:   func(i, n int) string { return fmt.Sprintf("page %d of %d", i, n) },
+	bookmark: func(i int) string { return fmt.Sprintf("Image %d", i) },
+	count: func(images, notShown, damaged int) string {
+		s := strconv.Itoa(images) + " images"
+		if images == 1 {
+			s = "1 image"
+		}
+		if notShown > 0 {
+			s += fmt.Sprintf(", %d not shown", notShown)
+		}
+		if damaged > 0 {
+			s += fmt.Sprintf(", %d damaged", damaged)
+		}
+		return s
+	},
+}
+
+var chineseLabels = labels{
+	tag:   "zh-CN",
+	title: "病例报告", report: "报告", patient: "患者", visit: "访视", study: "研究",
+	captured: "采集时间（发送方原文）", received: "接收时间", status: "状态", contents: "图像数量",
+	sequence: "日志位置", receipt: "回执：所接收内容的 SHA-256",
+	notes: "备注", images: "图像",
+	number: "序号", image: "图像与文件名", taken: "拍摄时间", original: "原图", originalPixels: "原图像素", size: "大小",
+	shownAt: "显示尺寸", digest: "原图的 SHA-256", noZone: "（时区未知）",
+	accepted: "已接收并保存", notShown: "未显示", damaged: "有损坏",
+	cannotBeShown: "此图像无法显示",
+	statuses: map[string]string{
+		"accepted": "已接收并保存", "processing": "处理中", "retrying": "重试中", "completed": "已完成", "failed": "失败",
+	},
+	imageOf:  func(i, n int) string { return fmt.Sprintf("图像 %d / %d", i, n) },
+	pageOf:   func(i, n int) string { return fmt.Sprintf("第 %d 页，共 %d 页", i, n) },
+	bookmark: func(i int) string { return fmt.Sprintf("图像 %d", i) },
+	count: func(images, notShown, damaged int) string {
+		s := fmt.Sprintf("%d 幅", images)
+		if notShown > 0 {
+			s += fmt.Sprintf("，%d 幅未显示", notShown)
+		}
+		if damaged > 0 {
+			s += fmt.Sprintf("，%d 幅有损坏", damaged)
+		}
+		return s
+	},
+}
+
+func (o Options) labels() *labels {
+	if o.Language == Chinese {
+		return &chineseLabels
+	}
+	return &english
+}
+
+// statusOf returns a status in words.
+func (l *labels) statusOf(status string) string {
+	if status == "" {
+		return l.accepted
+	}
+	if s, ok := l.statuses[strings.ToLower(status)]; ok {
+		return s
+	}
+	return status
+}

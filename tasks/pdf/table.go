@@ -1,0 +1,105 @@
+package pdf
+
+import "strconv"
+
+// The columns of the table of images. Number and thumbnail have their widths,
+// times and sizes theirs from the right edge; the names take what is left.
+const (
+	columnThumb  = 24.0
+	columnName   = 86.0
+	thumbWidth   = 50.0
+	thumbHeight  = 38.0
+	columnTaken  = 236.0 // from the right edge
+	columnPixels = 54.0  // from the right edge, right-aligned
+	rowPad       = 8.0
+)
+
+// table lays out one entry an image: position, thumbnail, names, time, size,
+// digest and, if it has one, its problem.
+func (l *layout) table() {
+	l.section(l.words.images, 90)
+	l.tableHead()
+	for i, img := range l.doc.Images {
+		e := l.entryLines(img)
+		height := e.height()
+		if l.y+height > l.bottom {
+			l.newPage()
+			l.tableHead()
+		}
+		l.entry(i, img, e)
+		l.y += height
+		l.box(margin, l.y-hairline, l.span, hairline, rule)
+	}
+}
+
+func (l *layout) tableHead() {
+	right := l.sheet.width - margin
+	l.put(margin, l.y, styleLabel, l.words.number)
+	l.put(margin+columnThumb, l.y, styleLabel, l.words.image)
+	l.put(right-columnTaken, l.y, styleLabel, l.words.taken)
+	l.putRight(right-columnPixels, l.y, styleLabel, l.words.originalPixels)
+	l.putRight(right, l.y, styleLabel, l.words.size)
+	l.y += styleLabel.leading() + 4
+	l.box(margin, l.y-0.75, l.span, 0.75, ink)
+}
+
+// remarkOf returns what is wrong with an image: a word and a sentence, or nothing.
+func (l *layout) remarkOf(img Image) (word, sentence string) {
+	switch {
+	case img.Problem != "":
+		return l.words.notShown, img.Problem
+	case img.Damaged != "":
+		return l.words.damaged, img.Damaged
+	}
+	return "", ""
+}
+
+// entryLines are the names, the digest and the problem of an image.
+type entryLines struct{ id, name, digest, problem [][]letter }
+
+func (l *layout) entryLines(img Image) (e entryLines) {
+	wide := l.span - columnName
+	e.id = l.lines(img.ID, styleStrong, wide-columnTaken-gutter/2)
+	if img.Name != "" {
+		e.name = l.lines(img.Name, styleCell, wide)
+	}
+	e.digest = l.lines(img.SHA256, styleHash, wide)
+	if word, sentence := l.remarkOf(img); word != "" {
+		e.problem = l.lines(word+" · "+sentence, styleProblem, wide)
+	}
+	return e
+}
+
+func (e entryLines) height() float64 {
+	text := float64(len(e.id))*styleStrong.leading() + float64(len(e.name))*styleCell.leading() +
+		float64(len(e.digest))*styleHash.leading() + 1
+	if len(e.problem) > 0 {
+		text += float64(len(e.problem))*styleProblem.leading() + 2
+	}
+	return max(text, thumbHeight) + 2*rowPad
+}
+
+func (l *layout) entry(i int, img Image, e entryLines) {
+	x, y, right := margin+columnName, l.y+rowPad, l.sheet.width-margin
+	l.put(margin, y, styleCell, strconv.Itoa(i+1))
+	l.thumb(i, img, margin+columnThumb, y)
+	l.put(right-columnTaken, y, styleCell, orDash(instant(img.CapturedAt)))
+	l.putRight(right-columnPixels, y, styleCell, pixels(img.SourceWidth, img.SourceHeight))
+	l.putRight(right, y, styleCell, size(img.Bytes))
+	y = l.stack(x, y, styleStrong, e.id)
+	y = l.stack(x, y, styleCell, e.name)
+	y = l.stack(x, y+1, styleHash, e.digest)
+	l.stack(x, y+2, styleProblem, e.problem)
+}
+
+// thumb puts a small copy of the picture, or an empty frame, in an entry. It costs
+// no bytes: the picture is embedded once.
+func (l *layout) thumb(i int, img Image, x, y float64) {
+	if img.Problem != "" {
+		l.box(x, y+1, thumbWidth, thumbHeight, shade)
+		l.box(x+thumbWidth/2-6, y+thumbHeight/2+1, 12, 1, faint)
+		return
+	}
+	w, h := fit(img, thumbWidth, thumbHeight)
+	l.picture(i, x, y+1, w, h)
+}
