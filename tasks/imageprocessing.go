@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"runtime"
 	"runtime/debug"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,36 +21,31 @@ import (
 const CodeInternal = "image-internal-error"
 
 // ImageProcessingTask carries one case report from its originals to compressed
-// pictures, thumbnails and the PDF. Running it again, wholly or after a crash half
+// pictures, thumbnails and the PDF. Executing it again, wholly or after a crash half
 // way, makes the same blobs.
 type ImageProcessingTask struct {
+	*Processor
+	// Work has the receipt, which the PDF repeats.
+	Work
 	Report CaseReport
-	// SHA256, Sequence and ReceivedAt are the receipt, which the PDF repeats.
-	SHA256     string
-	Sequence   uint64
-	ReceivedAt time.Time
-	Blobs      *blob.Store
-	// Budget bounds the memory of all tasks that share it; nil has no bound.
-	Budget *picture.Budget
-	// Pictures are the sizes and limits; the zero value means the defaults.
-	Pictures picture.Options
-	// Layout is how the PDF looks; the zero value means one image a page, on A4.
-	Layout pdf.Options
-	// Parallel is how many images of this report may be in work at a time; 0 means
-	// one a processor.
-	Parallel int
-	// Logger hears of panics; nil means the default logger.
-	Logger *slog.Logger
 }
 
-// Run does the work. progress, if not nil, is called after every image and after
-// the PDF, from one goroutine at a time; total is the images and the PDF.
+// Execute does the work and returns a [CaseReportResult]. Progress is told after every image
+// and after the PDF; its total is the images and the PDF.
 //
 // An image that cannot be shown is a [Problem] in the result and a placeholder in
 // the PDF. The error is about reading, writing or the context: worth another
 // attempt.
-func (t ImageProcessingTask) Run(ctx context.Context, progress func(done, total int)) (Result, error) {
-	steps := counter{total: len(t.Report.Images) + 1, report: progress}
+func (t ImageProcessingTask) Execute(ctx context.Context) (Result, error) {
+	res, err := t.execute(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("case report %s: %w", t.Report.ID, err)
+	}
+	return res, nil
+}
+
+func (t ImageProcessingTask) execute(ctx context.Context) (CaseReportResult, error) {
+	steps := counter{total: len(t.Report.Images) + 1, report: t.Progress}
 	works := make([]imageWork, len(t.Report.Images))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(t.parallel())
@@ -66,27 +58,20 @@ func (t ImageProcessingTask) Run(ctx context.Context, progress func(done, total 
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return Result{}, fmt.Errorf("case report %s: %w", t.Report.ID, err)
+		return CaseReportResult{}, err
 	}
-	res := Result{Images: make([]ImageResult, len(works)), Problems: []Problem{}}
+	res := CaseReportResult{Images: make([]ImageResult, len(works)), Problems: []Problem{}}
 	for i, w := range works {
 		res.Images[i] = w.result
 		res.Problems = append(res.Problems, w.problems...)
 	}
 	if err := t.render(ctx, works, &res); err != nil {
-		return Result{}, fmt.Errorf("case report %s: %w", t.Report.ID, err)
+		return CaseReportResult{}, err
 	}
 	if err := steps.step(); err != nil {
-		return Result{}, fmt.Errorf("case report %s: %w", t.Report.ID, err)
+		return CaseReportResult{}, err
 	}
 	return res, nil
-}
-
-func (t ImageProcessingTask) parallel() int {
-	if t.Parallel > 0 {
-		return t.Parallel
-	}
-	return runtime.GOMAXPROCS(0)
 }
 
 // counter tells progress, one call at a time.
@@ -174,27 +159,11 @@ func (w *imageWork) fail(i int, code, detail string) {
 // keepPictures stores the full picture and the thumbnail.
 func (t ImageProcessingTask) keepPictures(ctx context.Context, res picture.Result, made *ImageResult) (err error) {
 	made.Width, made.Height, made.MediaType = res.Full.Width, res.Full.Height, res.Full.Format.MediaType()
-	if made.Full, err = t.keep(ctx, bytes.NewReader(res.Full.Data)); err != nil {
+	if made.Full, err = t.put(ctx, bytes.NewReader(res.Full.Data)); err != nil {
 		return err
 	}
-	made.Thumb, err = t.keep(ctx, bytes.NewReader(res.Thumb.Data))
+	made.Thumb, err = t.put(ctx, bytes.NewReader(res.Thumb.Data))
 	return err
-}
-
-func (t ImageProcessingTask) logger() *slog.Logger {
-	if t.Logger == nil {
-		return slog.Default()
-	}
-	return t.Logger
-}
-
-// keep stores what r gives and returns where.
-func (t ImageProcessingTask) keep(ctx context.Context, r io.Reader) (Output, error) {
-	key, n, err := t.Blobs.Put(ctx, r)
-	if err != nil {
-		return Output{}, err
-	}
-	return Output{SHA256: string(key), Bytes: n}, nil
 }
 
 // renderCost is the memory in bytes that rendering holds at its peak, however many
@@ -203,7 +172,7 @@ const renderCost = 8 << 20
 
 // render makes the PDF, which [pdf.Render] checks, and stores it as it comes. If
 // the check fails, nothing is stored.
-func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res *Result) error {
+func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res *CaseReportResult) error {
 	release, err := t.Budget.Acquire(ctx, renderCost)
 	if err != nil {
 		return err
@@ -217,7 +186,7 @@ func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res 
 		info, err = t.write(to, t.document(ctx, works))
 		_ = to.CloseWithError(err) // always nil; the reader of content sees err, or the end
 	})
-	res.Report.Output, err = t.keep(ctx, content)
+	res.PDF.Output, err = t.put(ctx, content)
 	_ = content.CloseWithError(err) // always nil; ends the rendering if storing failed
 	rendering.Wait()
 	if err != nil {
@@ -226,7 +195,7 @@ func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res 
 	for _, p := range info.Problems {
 		res.Problems = append(res.Problems, Problem{Code: p.Code, Detail: p.Detail})
 	}
-	res.Report.Pages = info.Pages
+	res.PDF.Pages = info.Pages
 	return nil
 }
 
@@ -248,7 +217,7 @@ func (t ImageProcessingTask) write(w io.Writer, d pdf.Document) (info pdf.Info, 
 
 func (t ImageProcessingTask) document(ctx context.Context, works []imageWork) pdf.Document {
 	d := pdf.Document{
-		ID: t.Report.ID, PatientID: t.Report.PatientID, VisitID: t.Report.VisitID, Notes: t.Report.Notes, Status: string(Completed),
+		ID: t.Report.ID, PatientID: t.Report.PatientID, VisitID: t.Report.VisitID, Study: t.Report.Study, Notes: t.Report.Notes, Status: string(Completed),
 		CapturedAt: t.Report.CapturedAt, ReceivedAt: t.ReceivedAt, SHA256: t.SHA256, Sequence: t.Sequence, Options: t.Layout,
 	}
 	for i, img := range t.Report.Images {

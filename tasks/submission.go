@@ -1,150 +1,149 @@
 package tasks
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
 )
 
-// Kind says what a [Submission] carries.
-type Kind string
+// Header is what every submission has. Only ID is always set.
+type Header struct {
+	// ID is unique among the submissions of one kind, over all studies.
+	ID string
+	// Study and Site say where it belongs; "" is the study, or the site, without a name.
+	Study, Site string
+	// PatientID names the patient within the study: a subject is (Study, PatientID).
+	PatientID string
+	VisitID   string
+}
 
-// The kinds of submission. They are part of the log's format: never rename one.
-const (
-	KindCaseReport Kind = "case-report"
-	KindImage      Kind = "image"
-	KindRetry      Kind = "retry"
-	KindCompletion Kind = "completion"
-)
+// Subject is whose data a submission holds.
+type Subject struct{ Study, PatientID string }
 
-// submissionVersion is the version of the JSON that [Submission.Encode] writes.
+// Subject returns whose data it is.
+func (h Header) Subject() Subject { return Subject{h.Study, h.PatientID} }
+
+// Key names the subject in events, whose order is kept per key. Without a study it is the patient id alone,
+// as it was before there were studies. Ids never contain a slash.
+func (s Subject) Key() string {
+	if s.Study == "" {
+		return s.PatientID
+	}
+	return s.Study + "/" + s.PatientID
+}
+
+// Content is what a submission carries, a value of its kind's own type. It never changes once accepted.
+type Content interface {
+	Header() Header
+	// Digest is the lower-case hex SHA-256 of the content's canonical form; "" for a kind whose records
+	// are not compared. Two submissions with the same id are the same if and only if their digests are equal.
+	Digest() string
+	// Key names the content within its kind: two records with one key are one submission, handed in twice.
+	Key() string
+}
+
+// Submission is one record of the log: what was accepted and when.
+//
+//	{"v":1,"kind":"case-report","receivedAt":"2026-11-26T20:03:11.000001Z","sha256":"…","caseReport":{…}}
+//
+// The member that holds the content is the kind's [Kind.Member].
+type Submission struct {
+	Kind       *Kind
+	ReceivedAt time.Time
+	// SHA256 is the content's digest, "" where a kind has none.
+	SHA256 string
+	// ImagesEnd is set for a case report in the log: images put ahead at or beyond this offset of their
+	// topic were put after it, and so for another report.
+	ImagesEnd uint64
+	Content   Content
+}
+
+// submissionVersion is the version of the record that [Submission.Encode] writes.
 const submissionVersion = 1
 
-// Image is one image of a case report as the client handed it in. The bytes
-// themselves lie in the blob store under SHA256.
-type Image struct {
-	// ImageID names the image within one patient: 1-64 of A-Za-z0-9._-.
-	ImageID string `json:"imageId"`
-	// SHA256 is the lower-case hex digest of the bytes as received.
-	SHA256 string `json:"sha256"`
-	// Bytes is the size as received.
-	Bytes int64 `json:"bytes"`
-	// MediaType is what the leading bytes say, never what the client said.
-	MediaType string `json:"mediaType"`
-	// Name is the client's file name, a label only: it is not part of the
-	// report's digest, because phones rename files between two tries.
-	Name string `json:"name,omitempty"`
-}
-
-// DerivedPrefix begins the ImageID of a file that came without one.
-const DerivedPrefix = "sha256-"
-
-// DerivedImageID is the ImageID of a file that came without one: a part of its digest.
-func DerivedImageID(sha256 string) string { return DerivedPrefix + sha256[:32] }
-
-// CaseReport is the content of one upload. It never changes once accepted.
-type CaseReport struct {
-	ID        string `json:"id"`
-	PatientID string `json:"patientId"`
-	VisitID   string `json:"visitId,omitempty"`
-	Notes     string `json:"notes,omitempty"`
-	// CapturedAt is RFC 3339 exactly as the client sent it, zone included;
-	// empty if it sent none.
-	CapturedAt string  `json:"capturedAt,omitempty"`
-	Images     []Image `json:"images"`
-}
-
-// Digest is the lower-case hex SHA-256 of the report's canonical form: its JSON
-// with the keys in the order of the struct, no white space, no HTML escaping
-// beyond encoding/json's default, and without file names. Two uploads with the
-// same id are the same report if and only if their digests are equal; the
-// receipt repeats it.
-func (r CaseReport) Digest() string {
-	images := make([]Image, len(r.Images))
-	for i, img := range r.Images {
-		img.Name = ""
-		images[i] = img
-	}
-	r.Images = images
-	canonical, err := json.Marshal(r)
-	if err != nil {
-		panic(err) // strings and integers always marshal
-	}
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:])
-}
-
-// PatientImage is an image put ahead of the report that will name it.
-type PatientImage struct {
-	PatientID string `json:"patientId"`
-	Image
-}
-
-// Retry asks for a failed report to run again. It only counts while the row
-// still stands at Attempt, so that a repeated click is one retry.
-type Retry struct {
-	ID      string `json:"id"`
-	Attempt int    `json:"attempt"`
-}
-
-// Completion is what became of a report whose originals are about to be dropped:
-// once they are, its row cannot be made again in any other way.
-type Completion struct {
-	ID string `json:"id"`
-	// Sequence is the offset of the report's record.
-	Sequence   uint64    `json:"sequence"`
-	Attempt    int       `json:"attempt"`
-	StartedAt  time.Time `json:"startedAt"`
-	FinishedAt time.Time `json:"finishedAt"`
-	Result     Result    `json:"result"`
-	// Released are the 1-based positions of the images whose originals the report
-	// needs no more.
-	Released []int `json:"released"`
-}
-
-// Submission is one record of the log: what was accepted and when, or a
-// completion. Exactly one of CaseReport, Image, Retry and Completion is set, as
-// Kind says.
-type Submission struct {
+// envelope is the part of a record that all kinds share. Its members are part of the log's format.
+type envelope struct {
 	Version    int       `json:"v"`
-	Kind       Kind      `json:"kind"`
+	Kind       string    `json:"kind"`
 	ReceivedAt time.Time `json:"receivedAt"`
-	// SHA256 is [CaseReport.Digest] for a case report, else empty.
-	SHA256 string `json:"sha256,omitempty"`
-	// ImagesEnd is set for a case report: images put ahead at or beyond this offset
-	// of their topic were put after it, and so for another report.
-	ImagesEnd  uint64        `json:"imagesEnd,omitempty"`
-	CaseReport *CaseReport   `json:"caseReport,omitempty"`
-	Image      *PatientImage `json:"image,omitempty"`
-	Retry      *Retry        `json:"retry,omitempty"`
-	Completion *Completion   `json:"completion,omitempty"`
+	SHA256     string    `json:"sha256,omitempty"`
+	ImagesEnd  uint64    `json:"imagesEnd,omitempty"`
 }
 
-// Encode returns the submission as the log keeps it. It sets Version.
+// NewSubmission returns the content as a submission that is not accepted yet.
+func NewSubmission(k *Kind, c Content) Submission {
+	return Submission{Kind: k, SHA256: c.Digest(), Content: c}
+}
+
+// Ref names the submission.
+func (s Submission) Ref() Ref { return Ref{s.Kind.Name, s.Content.Header().ID} }
+
+// Encode returns the submission as the log keeps it.
 func (s Submission) Encode() ([]byte, error) {
-	s.Version = submissionVersion
-	return json.Marshal(s)
+	head, err := json.Marshal(envelope{submissionVersion, s.Kind.Name, s.ReceivedAt, s.SHA256, s.ImagesEnd})
+	if err != nil {
+		return nil, fmt.Errorf("encode submission: %w", err)
+	}
+	content, err := json.Marshal(s.Content)
+	if err != nil {
+		return nil, fmt.Errorf("encode submission: %w", err)
+	}
+	record := make([]byte, 0, len(head)+len(s.Kind.Member)+len(content)+5)
+	record = append(record, head[:len(head)-1]...)
+	record = append(record, `,"`+s.Kind.Member+`":`...)
+	record = append(record, content...)
+	return append(record, '}'), nil
 }
 
-// DecodeSubmission reads what [Submission.Encode] wrote. It refuses a version or
-// kind it does not know and a record without the part its kind names.
-func DecodeSubmission(b []byte) (Submission, error) {
-	var s Submission
-	if err := json.Unmarshal(b, &s); err != nil {
+// DecodeSubmission reads what [Submission.Encode] wrote. It refuses a version or kind it does not know and
+// a record without its content.
+func DecodeSubmission(record []byte) (Submission, error) {
+	s, err := decodeSubmission(record)
+	if err != nil {
 		return Submission{}, fmt.Errorf("decode submission: %w", err)
 	}
-	if s.Version != submissionVersion {
-		return Submission{}, fmt.Errorf("decode submission: version %d, this build reads %d", s.Version, submissionVersion)
-	}
-	switch {
-	case s.Kind == KindCaseReport && s.CaseReport != nil:
-	case s.Kind == KindImage && s.Image != nil:
-	case s.Kind == KindRetry && s.Retry != nil:
-	case s.Kind == KindCompletion && s.Completion != nil:
-	default:
-		return Submission{}, fmt.Errorf("decode submission: kind %q without its content", s.Kind)
-	}
 	return s, nil
+}
+
+func decodeSubmission(record []byte) (Submission, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(record, &members); err != nil {
+		return Submission{}, err
+	}
+	var e envelope
+	for name, to := range map[string]any{"v": &e.Version, "kind": &e.Kind, "receivedAt": &e.ReceivedAt, "sha256": &e.SHA256, "imagesEnd": &e.ImagesEnd} {
+		if value, ok := members[name]; ok {
+			if err := json.Unmarshal(value, to); err != nil {
+				return Submission{}, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	if e.Version != submissionVersion {
+		return Submission{}, fmt.Errorf("version %d, this program reads %d", e.Version, submissionVersion)
+	}
+	k, err := KindOf(e.Kind)
+	if err != nil {
+		return Submission{}, err
+	}
+	content, ok := members[k.Member]
+	if !ok {
+		return Submission{}, fmt.Errorf("kind %q without its content in %q", k.Name, k.Member)
+	}
+	c, err := k.Decode(content)
+	if err != nil {
+		return Submission{}, fmt.Errorf("content of a %s: %w", k.Name, err)
+	}
+	return Submission{Kind: k, ReceivedAt: e.ReceivedAt, SHA256: e.SHA256, ImagesEnd: e.ImagesEnd, Content: c}, nil
+}
+
+// decodeAs reads content of one type.
+func decodeAs[C Content](content json.RawMessage) (Content, error) {
+	var c *C
+	if err := json.Unmarshal(content, &c); err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return nil, fmt.Errorf("it is null")
+	}
+	return *c, nil
 }

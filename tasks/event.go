@@ -1,0 +1,73 @@
+package tasks
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+)
+
+// TopicUpdates is the topic of the patient-data-update events.
+const TopicUpdates = "patient-data-update"
+
+// Finished is a submission that has reached a final state.
+type Finished struct {
+	Header
+	Kind     *Kind
+	Status   Status // completed or failed
+	Attempt  int    // the attempt that finished it
+	Sequence uint64
+	Time     time.Time // when it finished
+	Result   Result    // nil if it failed
+}
+
+// Update is the patient-data-update event: a submission of this patient and visit has finished. It is thin
+// on purpose: no clinical values, only where to read them. Every finish makes one; a repeat of the same
+// finish has the same ID, by which a consumer drops it.
+type Update struct {
+	ID           string    `json:"id"`
+	Type         string    `json:"type"` // always "patient-data-update"
+	Time         time.Time `json:"time"` // when the submission finished
+	Kind         string    `json:"kind"` // such as "case-report"
+	SubmissionID string    `json:"submissionId"`
+	// ReportID repeats SubmissionID for a case report.
+	ReportID  string `json:"reportId,omitempty"`
+	Study     string `json:"study,omitempty"`
+	Site      string `json:"site,omitempty"`
+	PatientID string `json:"patientId"`
+	VisitID   string `json:"visitId,omitempty"`
+	Status    string `json:"status"`   // completed or failed
+	Attempt   int    `json:"attempt"`  // the attempt that finished it
+	Sequence  uint64 `json:"sequence"` // of the submission in the log
+	URL       string `json:"url"`      // path of the submission's status
+}
+
+// NewUpdate returns the event of a finished submission of any kind.
+func NewUpdate(f Finished) Update {
+	return Update{
+		ID:   f.Kind.Name + "/" + f.ID + "/" + strconv.Itoa(f.Attempt),
+		Type: TopicUpdates, Time: f.Time, Kind: f.Kind.Name, SubmissionID: f.ID,
+		Study: f.Study, Site: f.Site, PatientID: f.PatientID, VisitID: f.VisitID,
+		Status: string(f.Status), Attempt: f.Attempt, Sequence: f.Sequence,
+		URL: f.Kind.Path + "/" + f.ID,
+	}
+}
+
+// Event is what other services are told, ready to be published.
+type Event struct {
+	// ID is the same for every repeat of the same event.
+	ID string
+	// Topic is where it is published; Key is whose events keep their order.
+	Topic, Key string
+	Payload    []byte
+}
+
+// Event returns the event that tells of the finish.
+func (f Finished) Event() (Event, error) {
+	build := f.Kind.Event
+	if build == nil {
+		build = NewUpdate
+	}
+	u := build(f)
+	payload, err := json.Marshal(u)
+	return Event{ID: u.ID, Topic: TopicUpdates, Key: f.Subject().Key(), Payload: payload}, err
+}

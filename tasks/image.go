@@ -1,0 +1,57 @@
+package tasks
+
+import "encoding/json"
+
+var imageKind = &Kind{
+	Name:   "image",
+	Member: "image",
+	Topic:  TopicImages,
+	Decode: func(content json.RawMessage) (Content, error) { return decodeAs[PatientImage](content) },
+	Rows:   Rows{Insert: insertPatientImage, Find: findPatientImage, Repeat: true},
+}
+
+// KindImage is the kind of an image put ahead of the report that will name it.
+func KindImage() *Kind { return imageKind }
+
+// TopicImages holds images put ahead of the report that names them.
+const TopicImages = "images"
+
+// Image is one image of a case report as the client handed it in. The bytes
+// themselves lie in the blob store under SHA256.
+type Image struct {
+	// ImageID names the image within one patient: 1-64 of A-Za-z0-9._-.
+	ImageID string `json:"imageId"`
+	// SHA256 is the lower-case hex digest of the bytes as received.
+	SHA256 string `json:"sha256"`
+	// Bytes is the size as received.
+	Bytes int64 `json:"bytes"`
+	// MediaType is what the leading bytes say, never what the client said.
+	MediaType string `json:"mediaType"`
+	// Name is the client's file name, a label only: it is not part of the
+	// report's digest, because phones rename files between two tries.
+	Name string `json:"name,omitempty"`
+}
+
+// DerivedPrefix begins the ImageID of a file that came without one.
+const DerivedPrefix = "sha256-"
+
+// DerivedImageID is the ImageID of a file that came without one: a part of its digest.
+func DerivedImageID(sha256 string) string { return DerivedPrefix + sha256[:32] }
+
+// PatientImage is an image put ahead of the report that will name it.
+type PatientImage struct {
+	Study     string `json:"study,omitempty"`
+	PatientID string `json:"patientId"`
+	Image
+}
+
+// Header says whose image it is.
+func (i PatientImage) Header() Header {
+	return Header{ID: i.ImageID, Study: i.Study, PatientID: i.PatientID}
+}
+
+// Digest is that of the image's bytes.
+func (i PatientImage) Digest() string { return i.SHA256 }
+
+// Key names the image within its patient.
+func (i PatientImage) Key() string { return i.Header().Subject().Key() + "/" + i.ImageID }

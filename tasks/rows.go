@@ -1,0 +1,145 @@
+package tasks
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Tx is a transaction on the rows. Statements keep to the SQL that SQLite and PostgreSQL share, with
+// parameters $1, $2 …; each text is prepared once and kept, so there must be few of them.
+type Tx interface {
+	// Exec runs a statement and returns how many rows it changed.
+	Exec(query string, args ...any) (int64, error)
+	Query(query string, args ...any) (*sql.Rows, error)
+}
+
+// Rows is how a kind keeps its content and results in tables of its own, beside the row that every
+// submission has in the table submissions. All functions run within a transaction of the store.
+type Rows struct {
+	// Tables are statements that make the kind's tables and indexes where they are not there yet. They
+	// run whenever the database is opened.
+	Tables []string
+	// Insert adds what is new with the submission. For a kind with a lane it is called once, after the
+	// row in submissions was made; for one without it is called for every record, which may come again:
+	// the second time must change nothing.
+	Insert func(Tx, Recorded) error
+	// Changed returns the submission whose status Insert may have changed, for those who watch it; nil
+	// if records of this kind change none but the one they are.
+	Changed func(Content) Ref
+	// Complete keeps the result. Nil for a kind without a lane.
+	Complete func(tx Tx, id string, r Result) error
+	// Load reads contents and results by id. Nil for a kind without a lane. A submission that is not
+	// completed has no result.
+	Load func(tx Tx, ids []string) (map[string]Loaded, error)
+	// Find looks up what was accepted before under the same key, for a kind without a lane: nil if the
+	// kind is not unique by key. It returns found = false if there is nothing.
+	Find func(tx Tx, c Content) (sha256 string, found bool, err error)
+	// Repeat says that the same content handed in again is recorded again, and answered as a replay.
+	Repeat bool
+}
+
+// Recorded is a record and the offset at which its topic keeps it.
+type Recorded struct {
+	Offset uint64
+	Submission
+}
+
+// Loaded is what a kind's own tables have of one submission.
+type Loaded struct {
+	Content Content
+	Result  Result // nil unless completed
+}
+
+// Ref names one submission.
+type Ref struct{ Kind, ID string }
+
+// JSONRows returns rows for a kind whose content and result are one JSON document each: a table of that
+// name with the columns id, content and result. R is the type of the result.
+func JSONRows[C Content, R any](table string) Rows {
+	insert := `INSERT INTO ` + table + ` (id, content) VALUES ($1, $2)`
+	complete := `UPDATE ` + table + ` SET result = $1 WHERE id = $2`
+	return Rows{
+		Tables: []string{`CREATE TABLE IF NOT EXISTS ` + table + ` (
+			id TEXT NOT NULL PRIMARY KEY, content TEXT NOT NULL, result TEXT NOT NULL DEFAULT '')`},
+		Insert: func(tx Tx, r Recorded) error {
+			content, err := json.Marshal(r.Content)
+			if err != nil {
+				return err
+			}
+			_, err = tx.Exec(insert, r.Content.Header().ID, string(content))
+			return err
+		},
+		Complete: func(tx Tx, id string, r Result) error {
+			result, err := json.Marshal(r)
+			if err != nil {
+				return err
+			}
+			_, err = tx.Exec(complete, string(result), id)
+			return err
+		},
+		Load: func(tx Tx, ids []string) (map[string]Loaded, error) {
+			return loadJSON[C, R](tx, table, ids)
+		},
+	}
+}
+
+func loadJSON[C Content, R any](tx Tx, table string, ids []string) (map[string]Loaded, error) {
+	in, args := Among(ids)
+	rows, err := tx.Query(`SELECT id, content, result FROM `+table+` WHERE id IN `+in, args...)
+	if err != nil {
+		return nil, err
+	}
+	loaded := make(map[string]Loaded, len(ids))
+	err = Each(rows, func() error {
+		var id, content, result string
+		if err := rows.Scan(&id, &content, &result); err != nil {
+			return err
+		}
+		var c C
+		if err := json.Unmarshal([]byte(content), &c); err != nil {
+			return fmt.Errorf("content of %s: %w", id, err)
+		}
+		l := Loaded{Content: c}
+		if result != "" {
+			var r R
+			if err := json.Unmarshal([]byte(result), &r); err != nil {
+				return fmt.Errorf("result of %s: %w", id, err)
+			}
+			l.Result = r
+		}
+		loaded[id] = l
+		return nil
+	})
+	return loaded, err
+}
+
+// Each calls scan for every row and closes the rows.
+func Each(rows *sql.Rows, scan func() error) error {
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		if err := scan(); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Among returns "($1, $2 …)" for an IN with all ids, and the ids as arguments. The number of parameters
+// is rounded up to a power of two by repeating the last id, so that few texts have to be prepared. There
+// must be at least one id.
+func Among(ids []string) (in string, args []any) {
+	n := 1
+	for n < len(ids) {
+		n *= 2
+	}
+	var b strings.Builder
+	args = make([]any, n)
+	for i := range n {
+		b.WriteString(", $" + strconv.Itoa(i+1))
+		args[i] = ids[min(i, len(ids)-1)]
+	}
+	return "(" + b.String()[2:] + ")", args
+}
