@@ -2,164 +2,245 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"casepress/tasks"
 )
 
-// Claim gives the caller the report's next attempt: Attempts of the row it
-// returns is the attempt number that every later call must name. A report that
-// is processing is taken over, because its delivery only comes again when the
-// earlier holder lost its lock or died; what that holder still does is refused
-// with [ErrStale]. [ErrFinal] comes with the row as it stands, [ErrNotFound]
-// without one.
-func (s *Store) Claim(ctx context.Context, id string) (Row, error) {
-	var row Row // the writer's until done
+// Claimed is the outcome of a claim on one submission.
+type Claimed struct {
+	// Row is the submission as claimed. It is also set with [ErrFinal].
+	Row Row
+	// Err is nil if the claim holds: Row.Attempts is the attempt number that every later call must name.
+	// Else it is [ErrNotFound], [ErrFinal], [ErrStale] where a later one of the same refs names the same
+	// submission and has taken it over, or why the submission cannot be read. Then nothing was changed.
+	Err error
+}
+
+// Claim begins the next attempt at each of the submissions, in one commit, and returns an outcome for
+// each, in the order of refs. A submission in processing is taken over, because its delivery only comes
+// again when the earlier holder lost it or died; what that holder still does is refused with
+// [ErrStale].
+func (s *Store) Claim(ctx context.Context, refs []tasks.Ref) ([]Claimed, error) {
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	var claimed []Claimed // the writer's until done
 	err := s.write(ctx, func(c *change) (err error) {
-		row, err = c.claim(id, time.Now())
+		claimed, err = c.claim(refs, time.UnixMicro(time.Now().UnixMicro()).UTC())
 		if err != nil {
 			return err
 		}
-		held := claim{attempt: row.Attempts, version: row.Version}
-		c.rows = append(c.rows, id)
-		c.follow = append(c.follow, func() { s.claims.begin(id, held) })
+		for i, one := range claimed {
+			if one.Err != nil {
+				continue
+			}
+			held := claim{attempt: one.Row.Attempts, version: one.Row.Version}
+			c.refs = append(c.refs, refs[i])
+			c.follow = append(c.follow, func() { s.claims.begin(refs[i], held) })
+		}
 		return nil
 	})
-	if refusal(err) {
-		return row, fmt.Errorf("claim %s: %w", id, err)
-	}
 	if err != nil {
-		return Row{}, fmt.Errorf("claim %s: %w", id, err)
+		return nil, s.explain(err, "claim")
 	}
-	return row, nil
+	for i := range claimed {
+		if err := claimed[i].Err; err != nil {
+			claimed[i].Err = s.explain(err, "claim %s %s", refs[i].Kind, refs[i].ID)
+		}
+	}
+	return claimed, nil
 }
 
-func (c *change) claim(id string, now time.Time) (Row, error) {
-	const update = `UPDATE case_reports
+// claim reads the rows first and then changes those that can be read: one that cannot must not be held
+// by nobody.
+func (c *change) claim(refs []tasks.Ref, now time.Time) ([]Claimed, error) {
+	const update = `UPDATE submissions
 		SET status = 'processing', attempts = attempts + 1, started_at = $1, finished_at = 0,
 			next_attempt_at = 0, done = 0, total = 0, version = version + 1
-		WHERE id = $2 AND status IN ('accepted', 'retrying', 'processing')`
-	n, err := c.affects(update, micros(now), id)
-	if err != nil {
-		return Row{}, err
+		WHERE kind = $2 AND id = $3`
+	claimed := make([]Claimed, len(refs))
+	last := make(map[tasks.Ref]int, len(refs)) // of several deliveries the last one holds it
+	ids := make(map[*tasks.Kind][]string)
+	for i, ref := range refs {
+		kind, err := submissionKind(ref)
+		if err != nil {
+			claimed[i].Err = err
+			continue
+		}
+		if before, ok := last[ref]; ok {
+			claimed[before].Err = ErrStale
+		} else {
+			ids[kind] = append(ids[kind], ref.ID)
+		}
+		last[ref] = i
 	}
-	row, err := readReport(context.Background(), c.stmts, id)
-	if err == nil && n == 0 {
-		err = ErrFinal
+	for kind, ids := range ids {
+		if err := c.readInto(claimed, last, kind, ids); err != nil {
+			return nil, err
+		}
 	}
-	return row, err
+	for i, ref := range refs {
+		if claimed[i].Err != nil {
+			continue
+		}
+		row := &claimed[i].Row
+		if row.Status.Final() {
+			claimed[i].Err = ErrFinal
+			continue
+		}
+		if _, err := c.Exec(update, micros(now), ref.Kind, ref.ID); err != nil {
+			return nil, err
+		}
+		row.Status, row.StartedAt, row.NextAttempt = tasks.Processing, now, time.Time{}
+		row.Attempts++
+		row.Done, row.Total = 0, 0
+		row.Version += 1 << progressBits
+	}
+	return claimed, nil
 }
 
-// Unclaim gives an attempt back that was ended by a shutdown, as if it had never
-// begun: the report waits again with one attempt less. [ErrStale] if the attempt
-// no longer holds it.
-func (s *Store) Unclaim(ctx context.Context, id string, attempt int) error {
-	const update = `UPDATE case_reports
+// readInto reads submissions of one kind. at says where in claimed each belongs.
+func (c *change) readInto(claimed []Claimed, at map[tasks.Ref]int, kind *tasks.Kind, ids []string) error {
+	in, args := tasks.Among(ids)
+	rows, err := queryRows(c, kind, `SELECT `+rowColumns+` FROM submissions WHERE id IN `+in+
+		fmt.Sprintf(` AND kind = $%d`, len(args)+1), append(args, kind.Name)...)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		claimed[at[tasks.Ref{Kind: kind.Name, ID: id}]].Err = ErrNotFound
+	}
+	together := load(c, kind, rows)
+	for _, row := range rows {
+		one := []Row{row}
+		if together != nil {
+			err = load(c, kind, one) // one of them cannot be read: find out which
+		}
+		claimed[at[row.Ref()]] = Claimed{one[0], err}
+	}
+	return nil
+}
+
+// Held names an attempt that the caller holds: the submission, and Row.Attempts of its claim.
+type Held struct {
+	tasks.Ref
+	Attempt int
+}
+
+// Unclaim gives attempts back that were ended by a shutdown, in one commit, as if they had never begun:
+// each submission waits again with one attempt less, and stays suspect if it was. The errors are in
+// the order of held: nil, [ErrStale] if the attempt no longer holds the submission, or what failed.
+func (s *Store) Unclaim(ctx context.Context, held []Held) []error {
+	const update = `UPDATE submissions
 		SET status = CASE WHEN attempts - 1 > base_attempts THEN 'retrying' ELSE 'accepted' END,
 			attempts = attempts - 1, started_at = 0, done = 0, total = 0, version = version + 1
-		WHERE id = $1 AND attempts = $2 AND status = 'processing'`
-	return s.end(ctx, "unclaim", id, func(c *change) (int64, error) {
-		return c.affects(update, id, attempt)
+		WHERE kind = $1 AND id = $2 AND attempts = $3 AND status = 'processing'`
+	return s.endAll(ctx, "unclaim", held, func(i int, c *change) (int64, error) {
+		return c.Exec(update, held[i].Kind, held[i].ID, held[i].Attempt)
 	})
 }
 
-// Complete stores what the attempt made of the report. [ErrStale] if the attempt
-// no longer holds it. It may be called again after an error whose outcome is
-// unknown; ErrStale then also says that the first call had succeeded.
-func (s *Store) Complete(ctx context.Context, id string, attempt int, r tasks.Result) error {
-	return s.end(ctx, "complete", id, func(c *change) (int64, error) {
-		done, total := s.claims.progress(id, attempt)
-		return c.complete(id, attempt, time.Now(), done, total, r)
+// Completion is what an attempt made of a submission.
+type Completion struct {
+	Held
+	Result tasks.Result
+	// FinishedAt is when; zero means now.
+	FinishedAt time.Time
+}
+
+// Complete keeps results, in one commit. The errors are in the order of done: nil, [ErrStale] if the
+// attempt no longer holds the submission, or what failed; one that fails spoils none of the others. It
+// may be called again after an error whose outcome is unknown: ErrStale then also says that the first call had
+// succeeded.
+func (s *Store) Complete(ctx context.Context, done []Completion) []error {
+	held := make([]Held, len(done))
+	for i, d := range done {
+		held[i] = d.Held
+	}
+	return s.endAll(ctx, "complete", held, func(i int, c *change) (int64, error) {
+		steps, total := s.claims.progress(held[i])
+		return c.complete(done[i], steps, total)
 	})
 }
 
-// complete returns how many rows it changed: 0 if the attempt does not hold the
-// report.
-func (c *change) complete(id string, attempt int, finished time.Time, done, total int, r tasks.Result) (int64, error) {
-	const update = `UPDATE case_reports
-		SET status = 'completed', finished_at = $1, error = '', done = $2, total = $3,
-			pdf_sha256 = $4, pdf_bytes = $5, pdf_pages = $6, problems = $7, version = version + 1
-		WHERE id = $8 AND attempts = $9 AND status = 'processing'`
-	problems, err := json.Marshal(append([]tasks.Problem{}, r.Problems...))
+// complete returns how many rows it changed: 0 if the attempt does not hold the submission.
+func (c *change) complete(d Completion, done, total int) (int64, error) {
+	const update = `UPDATE submissions
+		SET status = 'completed', finished_at = $1, error = '', crashes = 0, suspect = 0, done = $2, total = $3,
+			version = version + 1
+		WHERE kind = $4 AND id = $5 AND attempts = $6 AND status = 'processing'`
+	kind, err := submissionKind(d.Ref)
 	if err != nil {
 		return 0, err
 	}
-	n, err := c.affects(update, micros(finished), done, total,
-		r.Report.SHA256, r.Report.Bytes, r.Report.Pages, string(problems), id, attempt)
+	n, err := c.Exec(update, orNow(d.FinishedAt), done, total, d.Kind, d.ID, d.Attempt)
 	if err != nil || n == 0 {
 		return n, err
 	}
-	return n, c.completeImages(id, r.Images)
+	return n, kind.Rows.Complete(c, d.ID, d.Result)
 }
 
-func (c *change) completeImages(id string, images []tasks.ImageResult) error {
-	const update = `UPDATE case_report_images
-		SET full_sha256 = $1, full_bytes = $2, thumb_sha256 = $3, thumb_bytes = $4, width = $5, height = $6,
-			full_media_type = $7, source_width = $8, source_height = $9, taken_at = $10, removed = $11, damaged = $12
-		WHERE report_id = $13 AND n = $14`
-	for i, img := range images {
-		removed, err := json.Marshal(append([]string{}, img.Removed...))
-		if err != nil {
-			return err
-		}
-		damaged := 0
-		if img.Damaged {
-			damaged = 1
-		}
-		n, err := c.affects(update, img.Full.SHA256, img.Full.Bytes, img.Thumb.SHA256, img.Thumb.Bytes, img.Width, img.Height,
-			img.MediaType, img.SourceWidth, img.SourceHeight, img.CapturedAt, string(removed), damaged, id, i+1)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return fmt.Errorf("result has %d images, the report has %d", len(images), i)
+// Retrying says that the attempt failed for the reason and another is due at next. [ErrStale] if the
+// attempt no longer holds the submission.
+func (s *Store) Retrying(ctx context.Context, h Held, reason string, next time.Time) error {
+	const update = `UPDATE submissions
+		SET status = 'retrying', next_attempt_at = $1, crashes = 0, suspect = 0, done = $2, total = $3, error = $4,
+			version = version + 1
+		WHERE kind = $5 AND id = $6 AND attempts = $7 AND status = 'processing'`
+	return s.end(ctx, "retrying", h, func(c *change) (int64, error) {
+		done, total := s.claims.progress(h)
+		return c.Exec(update, micros(next), done, total, reason, h.Kind, h.ID, h.Attempt)
+	})
+}
+
+// Fail says that the attempt failed for the reason and was the last, until somebody asks for a retry.
+// at is when; zero means now. [ErrStale] if the attempt no longer holds the submission.
+func (s *Store) Fail(ctx context.Context, h Held, reason string, at time.Time) error {
+	const update = `UPDATE submissions
+		SET status = 'failed', finished_at = $1, crashes = 0, suspect = 0, done = $2, total = $3, error = $4,
+			version = version + 1
+		WHERE kind = $5 AND id = $6 AND attempts = $7 AND status = 'processing'`
+	return s.end(ctx, "fail", h, func(c *change) (int64, error) {
+		done, total := s.claims.progress(h)
+		return c.Exec(update, orNow(at), done, total, reason, h.Kind, h.ID, h.Attempt)
+	})
+}
+
+func orNow(t time.Time) int64 {
+	if t.IsZero() {
+		t = time.Now()
+	}
+	return micros(t)
+}
+
+func (s *Store) end(ctx context.Context, name string, h Held, update func(*change) (int64, error)) error {
+	return s.endAll(ctx, name, []Held{h}, func(_ int, c *change) (int64, error) { return update(c) })[0]
+}
+
+// endAll runs an update for each attempt, in one commit; it ends the attempt if it changes a row.
+func (s *Store) endAll(ctx context.Context, name string, held []Held, update func(int, *change) (int64, error)) []error {
+	writes := make([]func(*change) error, len(held))
+	for i, h := range held {
+		writes[i] = func(c *change) error {
+			n, err := update(i, c)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				return ErrStale
+			}
+			c.refs = append(c.refs, h.Ref)
+			c.follow = append(c.follow, func() { s.claims.end(h.Ref) })
+			return nil
 		}
 	}
-	return nil
-}
-
-// Retrying says that the attempt failed for the reason and another is due at
-// next. [ErrStale] if the attempt no longer holds the report.
-func (s *Store) Retrying(ctx context.Context, id string, attempt int, reason string, next time.Time) error {
-	const update = `UPDATE case_reports
-		SET status = 'retrying', next_attempt_at = $1, done = $2, total = $3, error = $4, version = version + 1
-		WHERE id = $5 AND attempts = $6 AND status = 'processing'`
-	return s.end(ctx, "retrying", id, func(c *change) (int64, error) {
-		done, total := s.claims.progress(id, attempt)
-		return c.affects(update, micros(next), done, total, reason, id, attempt)
-	})
-}
-
-// Fail says that the attempt failed for the reason and was the last, until
-// somebody asks for a retry. [ErrStale] if the attempt no longer holds the report.
-func (s *Store) Fail(ctx context.Context, id string, attempt int, reason string) error {
-	const update = `UPDATE case_reports
-		SET status = 'failed', finished_at = $1, done = $2, total = $3, error = $4, version = version + 1
-		WHERE id = $5 AND attempts = $6 AND status = 'processing'`
-	return s.end(ctx, "fail", id, func(c *change) (int64, error) {
-		done, total := s.claims.progress(id, attempt)
-		return c.affects(update, micros(time.Now()), done, total, reason, id, attempt)
-	})
-}
-
-// end runs an update that ends the holder's attempt if it changes a row.
-func (s *Store) end(ctx context.Context, name, id string, update func(*change) (int64, error)) error {
-	err := s.write(ctx, func(c *change) error {
-		n, err := update(c)
+	errs := s.writeAll(ctx, writes)
+	for i, err := range errs {
 		if err != nil {
-			return err
+			errs[i] = s.explain(err, "%s %s %s", name, held[i].Kind, held[i].ID)
 		}
-		if n == 0 {
-			return ErrStale
-		}
-		c.rows = append(c.rows, id)
-		c.follow = append(c.follow, func() { s.claims.end(id) })
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", name, id, err)
 	}
-	return nil
+	return errs
 }

@@ -7,49 +7,51 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
+
+	"casepress/tasks"
 )
 
-// How many rows [Store.CaseReports] returns: DefaultLimit if none is asked for,
-// and never more than MaxLimit.
+// How many rows [Store.List] returns: DefaultLimit if none is asked for. More than MaxLimit are refused.
 const (
 	DefaultLimit = 50
 	MaxLimit     = 200
 )
 
-// Filter says which reports to list. Empty fields do not filter.
+// Filter says which submissions to list. Empty fields do not filter.
 type Filter struct {
-	PatientID string
-	Status    string
-	Limit     int
+	Study, Site, PatientID, VisitID string
+	Status                          string
+	// Limit is how many rows a page has at most, up to [MaxLimit]; 0 means [DefaultLimit].
+	Limit int
 	// Cursor is the next value of the page before; empty for the first page.
 	Cursor string
 }
 
-// CaseReports lists reports, the newest first, in the order in which they were
-// accepted. If there are more, next is the cursor of the page that follows. Reports accepted
-// meanwhile appear on no later page, so paging repeats and skips nothing.
-// [ErrBadCursor] if the cursor is not one of ours.
-func (s *Store) CaseReports(ctx context.Context, f Filter) (rows []Row, next string, err error) {
-	limit := f.Limit
-	if limit <= 0 {
-		limit = DefaultLimit
+// List lists submissions of one kind, the newest first, in the order in which they were accepted. If
+// there are more, next is the cursor of the page that follows. What is accepted meanwhile appears on no
+// later page, so paging repeats and skips nothing. [ErrBadLimit], or [ErrBadCursor] if the cursor is
+// not one of ours.
+func (s *Store) List(ctx context.Context, kind *tasks.Kind, f Filter) (rows []Row, next string, err error) {
+	if f.Limit == 0 {
+		f.Limit = DefaultLimit
 	}
-	limit = min(limit, MaxLimit)
+	if f.Limit < 0 || f.Limit > MaxLimit {
+		return nil, "", fmt.Errorf("%w: %d, must be 1 to %d", ErrBadLimit, f.Limit, MaxLimit)
+	}
 	before, err := decodeCursor(f.Cursor)
 	if err != nil {
 		return nil, "", err
 	}
-	rows, err = s.list(ctx, f, before, limit+1)
+	rows, err = s.list(ctx, kind, f, before, f.Limit+1)
 	if err != nil {
-		return nil, "", fmt.Errorf("case reports: %w", err)
+		return nil, "", s.explain(err, "list %s", kind.Name)
 	}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		next = encodeCursor(rows[limit-1].Sequence)
+	if len(rows) > f.Limit {
+		rows = rows[:f.Limit]
+		next = encodeCursor(rows[f.Limit-1].Sequence)
 	}
-	if err := s.addImages(ctx, rows); err != nil {
-		return nil, "", fmt.Errorf("case reports: %w", err)
+	if err := load(s.reading(ctx), kind, rows); err != nil {
+		return nil, "", s.explain(err, "list %s", kind.Name)
 	}
 	for i := range rows {
 		s.claims.showIn(&rows[i])
@@ -57,61 +59,45 @@ func (s *Store) CaseReports(ctx context.Context, f Filter) (rows []Row, next str
 	return rows, next, nil
 }
 
-func (s *Store) list(ctx context.Context, f Filter, before uint64, limit int) ([]Row, error) {
-	query, args := listQuery(f, before, limit)
-	rows, err := s.queries.query(ctx, query, args...)
-	if err != nil {
+func (s *Store) list(ctx context.Context, kind *tasks.Kind, f Filter, before uint64, limit int) ([]Row, error) {
+	if _, err := submissionKind(tasks.Ref{Kind: kind.Name}); err != nil {
 		return nil, err
 	}
-	return collect(rows, scanReport)
+	query, args := listQuery(kind.Name, f, before, limit)
+	return queryRows(s.reading(ctx), kind, query, args...)
 }
 
-// listQuery has one text for each set of filters, four in all.
-func listQuery(f Filter, before uint64, limit int) (query string, args []any) {
-	query = `SELECT ` + reportColumns + ` FROM case_reports WHERE sequence < $1`
-	args = []any{int64(before), limit}
-	switch {
-	case f.PatientID != "" && f.Status != "":
-		// The status is an expression so that its index is not considered: a
-		// patient has few reports, a status may have all of them.
-		query += ` AND patient_id = $3 AND status || '' = $4`
-		args = append(args, f.PatientID, f.Status)
-	case f.PatientID != "":
-		query += ` AND patient_id = $3`
-		args = append(args, f.PatientID)
-	case f.Status != "":
-		query += ` AND status = $3`
-		args = append(args, f.Status)
+// listQuery names one index by making an expression of every other condition. There is an index for
+// each condition alone, and the one that is likely to leave the fewest rows is taken: a patient has few
+// submissions, and few have a status other than completed. The texts are at most two for each set of
+// filters.
+func listQuery(kind string, f Filter, before uint64, limit int) (query string, args []any) {
+	type condition struct{ column, value string }
+	status := condition{"status", f.Status}
+	conditions := []condition{{"patient_id", f.PatientID}, {"visit_id", f.VisitID}, {"site", f.Site}, {"study", f.Study}}
+	if f.Status == string(tasks.Completed) {
+		conditions = append(conditions, status)
+	} else {
+		conditions = append(conditions[:1:1], append([]condition{status}, conditions[1:]...)...)
 	}
-	return query + ` ORDER BY sequence DESC LIMIT $2`, args
-}
-
-// addImages reads the images of all rows in one query.
-func (s *Store) addImages(ctx context.Context, rows []Row) error {
-	if len(rows) == 0 {
-		return nil
+	query = `SELECT ` + rowColumns + ` FROM submissions WHERE kind = $1 AND sequence < $2`
+	args = []any{kind, int64(before), limit}
+	for _, c := range conditions {
+		if c.value == "" {
+			continue
+		}
+		parameter := "$" + strconv.Itoa(len(args)+1)
+		switch first := len(args) == 3; {
+		case first && (c.column == "patient_id" || c.column == "status"):
+			query += ` AND ` + c.column + ` = ` + parameter
+		case first: // its index has no empty values
+			query += ` AND ` + c.column + ` <> '' AND ` + c.column + ` = ` + parameter
+		default:
+			query += ` AND ` + c.column + ` || '' = ` + parameter
+		}
+		args = append(args, c.value)
 	}
-	at := make(map[string]int, len(rows))
-	ids := make([]any, len(rows))
-	var marks strings.Builder
-	for i, r := range rows {
-		at[r.ID], ids[i] = i, r.ID
-		marks.WriteString(", $" + strconv.Itoa(i+1))
-	}
-	query := `SELECT ` + imageColumns + ` FROM case_report_images
-		WHERE report_id IN (` + marks.String()[2:] + `) ORDER BY report_id, n`
-	found, err := s.reads.QueryContext(ctx, query, ids...)
-	if err != nil {
-		return err
-	}
-	images, err := collect(found, scanImage)
-	if err != nil {
-		return err
-	}
-	for _, img := range images {
-		rows[at[img.reportID]].add(img)
-	}
-	return nil
+	return query + ` ORDER BY sequence DESC LIMIT $3`, args
 }
 
 // A cursor is the sequence of the last row of a page, big-endian, in base64url.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"casepress/tasks"
 )
 
 //go:embed migrations/*.sql
@@ -85,6 +87,23 @@ func (m migration) apply(ctx context.Context, db *sql.DB) error {
 	const mark = "INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, $2, $3)"
 	if _, err := tx.ExecContext(ctx, mark, m.version, m.name, micros(time.Now())); err != nil {
 		return err
+	}
+	return tx.Commit()
+}
+
+// makeTables makes the tables that kinds have of their own, in one transaction.
+func makeTables(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	for _, kind := range tasks.Kinds() {
+		for _, statement := range kind.Rows.Tables {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("tables of %s: %w", kind.Name, err)
+			}
+		}
 	}
 	return tx.Commit()
 }

@@ -2,110 +2,143 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
+	"time"
 
 	"casepress/tasks"
 )
 
-// CaseReport returns the report with this id, or [ErrNotFound].
-func (s *Store) CaseReport(ctx context.Context, id string) (Row, error) {
-	row, err := readReport(ctx, s.queries, id)
+// Get returns the submission, or [ErrNotFound].
+func (s *Store) Get(ctx context.Context, ref tasks.Ref) (Row, error) {
+	row, err := s.get(ctx, ref)
 	if err != nil {
-		return Row{}, fmt.Errorf("case report %s: %w", id, err)
+		return Row{}, s.explain(err, "%s %s", ref.Kind, ref.ID)
 	}
 	s.claims.showIn(&row)
 	return row, nil
 }
 
-func readReport(ctx context.Context, on *statements, id string) (Row, error) {
-	const report = `SELECT ` + reportColumns + ` FROM case_reports WHERE id = $1`
-	const images = `SELECT ` + imageColumns + ` FROM case_report_images WHERE report_id = $1 ORDER BY n`
-	rows, err := on.query(ctx, report, id)
+func (s *Store) get(ctx context.Context, ref tasks.Ref) (Row, error) {
+	const query = `SELECT ` + rowColumns + ` FROM submissions WHERE kind = $1 AND id = $2`
+	kind, err := submissionKind(ref)
 	if err != nil {
 		return Row{}, err
 	}
-	found, err := collect(rows, scanReport)
+	tx := s.reading(ctx)
+	rows, err := queryRows(tx, kind, query, ref.Kind, ref.ID)
 	if err != nil {
 		return Row{}, err
 	}
-	if len(found) == 0 {
+	if len(rows) == 0 {
 		return Row{}, ErrNotFound
 	}
-	row := found[0]
-	if rows, err = on.query(ctx, images, id); err != nil {
-		return Row{}, err
-	}
-	parts, err := collect(rows, scanImage)
-	if err != nil {
-		return Row{}, err
-	}
-	for _, part := range parts {
-		row.add(part)
-	}
-	return row, nil
+	return rows[0], load(tx, kind, rows)
 }
 
-// Image returns the image that a patient has under this id, or [ErrNotFound].
-func (s *Store) Image(ctx context.Context, patientID, imageID string) (tasks.Image, error) {
-	const query = `SELECT image_id, sha256, bytes, media_type, name FROM patient_images
-		WHERE patient_id = $1 AND image_id = $2`
-	img, err := s.oneImage(ctx, query, patientID, imageID)
-	if err != nil {
-		return tasks.Image{}, fmt.Errorf("image %s: %w", imageID, err)
-	}
-	return img, nil
+// Found is what was accepted before under the key of a submission.
+type Found struct {
+	// SHA256 is the digest of what was accepted. Of a kind without a lane nothing else is known.
+	SHA256     string
+	Sequence   uint64
+	ReceivedAt time.Time
+	Content    tasks.Content
 }
 
-func (s *Store) oneImage(ctx context.Context, query string, args ...any) (tasks.Image, error) {
-	rows, err := s.queries.query(ctx, query, args...)
+// Find looks up what was accepted before under the same key as sub: the same kind and id for a kind
+// with a lane, else what the kind itself says. [ErrNotFound] if nothing was, or if the kind is not unique
+// by key.
+func (s *Store) Find(ctx context.Context, sub tasks.Submission) (Found, error) {
+	f, err := s.find(ctx, sub)
 	if err != nil {
-		return tasks.Image{}, err
+		return Found{}, s.explain(err, "find %s", sub.Kind.Name)
 	}
-	found, err := collect(rows, func(rows *sql.Rows) (img tasks.Image, err error) {
-		err = rows.Scan(&img.ImageID, &img.SHA256, &img.Bytes, &img.MediaType, &img.Name)
-		return img, err
-	})
-	if err != nil {
-		return tasks.Image{}, err
-	}
-	if len(found) == 0 {
-		return tasks.Image{}, ErrNotFound
-	}
-	return found[0], nil
+	return f, nil
 }
 
-const anyQuery = `SELECT 1 FROM case_reports UNION ALL SELECT 1 FROM patient_images LIMIT 1`
-
-// Empty reports whether there is no row at all: nothing was ever recorded, or the
-// database was lost.
-func (s *Store) Empty(ctx context.Context) (bool, error) {
-	found, err := s.any(ctx, anyQuery)
-	if err != nil {
-		return false, fmt.Errorf("empty: %w", err)
+func (s *Store) find(ctx context.Context, sub tasks.Submission) (Found, error) {
+	if sub.Kind.IsSubmission() {
+		row, err := s.get(ctx, sub.Ref())
+		return Found{row.SHA256, row.Sequence, row.ReceivedAt, row.Content}, err
 	}
-	return !found, nil
+	if sub.Kind.Rows.Find == nil {
+		return Found{}, ErrNotFound
+	}
+	sha256, ok, err := sub.Kind.Rows.Find(s.reading(ctx), sub.Content)
+	if err == nil && !ok {
+		err = ErrNotFound
+	}
+	return Found{SHA256: sha256}, err
 }
 
-const countQuery = `SELECT status, COUNT(*) FROM case_reports GROUP BY status`
+const countQuery = `SELECT kind, status, COUNT(*) FROM submissions GROUP BY kind, status`
 
-// Counts returns how many reports have each status; every status is there.
-func (s *Store) Counts(ctx context.Context) (map[tasks.Status]int, error) {
-	counts := map[tasks.Status]int{
-		tasks.Accepted: 0, tasks.Processing: 0, tasks.Retrying: 0, tasks.Completed: 0, tasks.Failed: 0,
+// Counts returns how many submissions have each status, by the kind's name. Every kind with a lane and
+// every status is there.
+func (s *Store) Counts(ctx context.Context) (map[string]map[tasks.Status]int, error) {
+	counts, err := s.counts(ctx)
+	if err != nil {
+		return nil, s.explain(err, "counts")
+	}
+	return counts, nil
+}
+
+func (s *Store) counts(ctx context.Context) (map[string]map[tasks.Status]int, error) {
+	counts := make(map[string]map[tasks.Status]int)
+	for _, k := range submissionKinds() {
+		counts[k.Name] = map[tasks.Status]int{
+			tasks.Accepted: 0, tasks.Processing: 0, tasks.Retrying: 0, tasks.Completed: 0, tasks.Failed: 0,
+		}
 	}
 	rows, err := s.queries.query(ctx, countQuery)
 	if err != nil {
-		return nil, fmt.Errorf("counts: %w", err)
+		return nil, err
 	}
-	_, err = collect(rows, func(rows *sql.Rows) (status tasks.Status, err error) {
+	err = tasks.Each(rows, func() error {
+		var kind string
+		var status tasks.Status
 		var n int
-		err = rows.Scan(&status, &n)
-		counts[status] = n
-		return status, err
+		if err := rows.Scan(&kind, &status, &n); err != nil {
+			return err
+		}
+		if counts[kind] != nil { // not of a kind that only a later version knows
+			counts[kind][status] = n
+		}
+		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("counts: %w", err)
+	return counts, err
+}
+
+// Due is a submission that is not finished.
+type Due struct {
+	tasks.Ref
+	// DueSequence is the offset of the record whose delivery runs it: its own, or that of the latest
+	// retry call.
+	DueSequence uint64
+	Attempts    int
+}
+
+// FromStart is the value of after with which [Store.Unfinished] begins.
+const FromStart = ^uint64(0)
+
+const unfinishedQuery = `SELECT id, due_sequence, attempts FROM submissions
+	WHERE kind = $1 AND due_sequence > $2 AND status IN ('accepted', 'retrying', 'processing')
+	ORDER BY due_sequence LIMIT $3`
+
+// Unfinished returns up to limit submissions of the kind that are neither completed nor failed, by
+// ascending DueSequence, and only those whose DueSequence is greater than after. Begin with
+// [FromStart], go on with the DueSequence of the last one; fewer than limit are the last.
+func (s *Store) Unfinished(ctx context.Context, kind *tasks.Kind, after uint64, limit int) ([]Due, error) {
+	var due []Due
+	rows, err := s.queries.query(ctx, unfinishedQuery, kind.Name, int64(after), limit) // FromStart becomes -1
+	if err == nil {
+		err = tasks.Each(rows, func() error {
+			d := Due{Ref: tasks.Ref{Kind: kind.Name}}
+			err := rows.Scan(&d.ID, &d.DueSequence, &d.Attempts)
+			due = append(due, d)
+			return err
+		})
 	}
-	return counts, nil
+	if err != nil {
+		return nil, s.explain(err, "unfinished %s", kind.Name)
+	}
+	return due, nil
 }

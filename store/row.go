@@ -1,36 +1,46 @@
 package store
 
 import (
+	"context"
 	"database/sql"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"casepress/tasks"
 )
 
-// Row is a case report and where it stands. All times are UTC to the
-// microsecond, and zero if there is none.
+// Row is a submission and where it stands. All times are UTC to the microsecond, and zero if there
+// is none.
 type Row struct {
-	tasks.CaseReport
-	// SHA256 is the digest of the report as accepted.
+	Kind *tasks.Kind
+	tasks.Header
+	// SHA256 is the digest of the content as accepted.
 	SHA256 string
-	// Sequence is the offset of the report's record in the log.
+	// Sequence is the offset of the submission's record in the log.
 	Sequence uint64
-	// ReceivedAt is when the report was accepted, CreatedAt when this row was made.
+	// ReceivedAt is when the submission was accepted, CreatedAt when this row was made.
 	ReceivedAt, CreatedAt time.Time
-	// StartedAt is when the latest attempt began, FinishedAt when the report
-	// was completed or failed.
+	// StartedAt is when the latest attempt began, FinishedAt when the submission was completed or
+	// failed.
 	StartedAt, FinishedAt time.Time
 	Status                tasks.Status
 	// Attempts counts every attempt except those given back by Unclaim.
 	Attempts int
-	// BaseAttempts is what Attempts was at the latest retry call: the attempts
-	// that count against the budget are Attempts - BaseAttempts.
+	// BaseAttempts are those of Attempts that do not count against the budget: all before the latest
+	// retry call, and those that ended with the process.
 	BaseAttempts int
+	// Crashes counts how often the process died while it worked on this submission alone, since an
+	// attempt last ended by itself.
+	Crashes int
+	// Suspect says that the process died while it worked on this submission, perhaps beside others, and
+	// that no attempt has ended by itself since. It must be worked on alone.
+	Suspect bool
 	// Done and Total are the progress of the latest attempt.
 	Done, Total int
-	// Result is zero until the report is completed.
+	// Content is what was accepted, of the kind's own type.
+	Content tasks.Content
+	// Result is nil until the submission is completed, then of the kind's own type.
 	Result tasks.Result
 	// Error is why the latest attempt failed, without patient data.
 	Error string
@@ -40,95 +50,132 @@ type Row struct {
 	Version int64
 }
 
-// progressBits is the part of Row.Version that counts progress within one claim.
-// The rest is the row's own version, so that progress lost at a restart cannot
-// make two different states look the same.
+// Ref names the submission.
+func (r Row) Ref() tasks.Ref { return tasks.Ref{Kind: r.Kind.Name, ID: r.ID} }
+
+// progressBits is the part of Row.Version that counts progress within one claim. The rest is the
+// row's own version, so that progress lost at a restart cannot make two different states look the same.
 const progressBits = 20
 
-const reportColumns = `id, sequence, sha256, patient_id, visit_id, notes, captured_at,
+const rowColumns = `id, sequence, sha256, study, site, patient_id, visit_id,
 	received_at, created_at, started_at, finished_at, next_attempt_at, status, attempts, base_attempts,
-	done, total, error, pdf_sha256, pdf_bytes, pdf_pages, problems, version`
+	crashes, suspect, done, total, error, version`
 
-// scanReport reads reportColumns. The images come later, from [imageRow].
-func scanReport(rows *sql.Rows) (Row, error) {
-	var (
-		r                                        Row
-		received, created, started, ended, again int64
-		doc                                      tasks.Document
-		problems                                 string
-		version                                  int64
-	)
-	err := rows.Scan(&r.ID, &r.Sequence, &r.SHA256, &r.PatientID, &r.VisitID, &r.Notes, &r.CapturedAt,
-		&received, &created, &started, &ended, &again, &r.Status, &r.Attempts, &r.BaseAttempts,
-		&r.Done, &r.Total, &r.Error, &doc.SHA256, &doc.Bytes, &doc.Pages, &problems, &version)
+// scanRow reads rowColumns. Content and result come later, from [load].
+func scanRow(kind *tasks.Kind, rows *sql.Rows) (Row, error) {
+	r := Row{Kind: kind}
+	var received, created, started, finished, next int64
+	err := rows.Scan(&r.ID, &r.Sequence, &r.SHA256, &r.Study, &r.Site, &r.PatientID, &r.VisitID,
+		&received, &created, &started, &finished, &next, &r.Status, &r.Attempts, &r.BaseAttempts,
+		&r.Crashes, &r.Suspect, &r.Done, &r.Total, &r.Error, &r.Version)
 	if err != nil {
 		return Row{}, err
 	}
 	r.ReceivedAt, r.CreatedAt = fromMicros(received), fromMicros(created)
-	r.StartedAt, r.FinishedAt, r.NextAttempt = fromMicros(started), fromMicros(ended), fromMicros(again)
-	r.Version = version << progressBits
-	r.Images = []tasks.Image{}
-	if r.Status == tasks.Completed {
-		r.Result = tasks.Result{Images: []tasks.ImageResult{}, Report: doc}
-		if err := json.Unmarshal([]byte(problems), &r.Result.Problems); err != nil {
-			return Row{}, fmt.Errorf("problems of report %s: %w", r.ID, err)
-		}
-	}
+	r.StartedAt, r.FinishedAt, r.NextAttempt = fromMicros(started), fromMicros(finished), fromMicros(next)
+	r.Version <<= progressBits
 	return r, nil
 }
 
-const imageColumns = `report_id, image_id, sha256, bytes, media_type, name,
-	full_sha256, full_bytes, thumb_sha256, thumb_bytes, width, height,
-	full_media_type, source_width, source_height, taken_at, removed, damaged`
-
-// imageRow is one image of a report and what became of it.
-type imageRow struct {
-	reportID string
-	image    tasks.Image
-	result   tasks.ImageResult
-}
-
-func scanImage(rows *sql.Rows) (imageRow, error) {
-	var r imageRow
-	var removed string
-	err := rows.Scan(&r.reportID, &r.image.ImageID, &r.image.SHA256, &r.image.Bytes, &r.image.MediaType, &r.image.Name,
-		&r.result.Full.SHA256, &r.result.Full.Bytes, &r.result.Thumb.SHA256, &r.result.Thumb.Bytes,
-		&r.result.Width, &r.result.Height,
-		&r.result.MediaType, &r.result.SourceWidth, &r.result.SourceHeight, &r.result.CapturedAt, &removed, &r.result.Damaged)
+// queryRows reads the rows that a query of rowColumns gives, without content and result.
+func queryRows(tx tasks.Tx, kind *tasks.Kind, query string, args ...any) ([]Row, error) {
+	rows, err := tx.Query(query, args...)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	if err := json.Unmarshal([]byte(removed), &r.result.Removed); err != nil {
-		return r, fmt.Errorf("removed tags of an image of report %s: %w", r.reportID, err)
-	}
-	if len(r.result.Removed) == 0 {
-		r.result.Removed = nil
-	}
-	return r, nil
+	var all []Row
+	err = tasks.Each(rows, func() error {
+		r, err := scanRow(kind, rows)
+		all = append(all, r)
+		return err
+	})
+	return all, err
 }
 
-// add appends the next image. The images of a report never change, and their
-// results only matter once it is completed: so the two reads need no
-// transaction around them.
-func (r *Row) add(i imageRow) {
-	r.Images = append(r.Images, i.image)
-	if r.Status == tasks.Completed {
-		r.Result.Images = append(r.Result.Images, i.result)
+// load adds contents and results to rows of one kind. What a kind keeps of a submission never changes
+// except for its result, and that counts only once the row is completed: so the reads of the row and of
+// the rest need no transaction around them.
+func load(tx tasks.Tx, kind *tasks.Kind, rows []Row) error {
+	if len(rows) == 0 {
+		return nil
 	}
-}
-
-// collect reads all rows and closes them.
-func collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) ([]T, error) {
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
-	var all []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	loaded, err := kind.Rows.Load(tx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		r := &rows[i]
+		l, ok := loaded[r.ID]
+		if !ok {
+			return fmt.Errorf("%w: %s %s has no content", errInconsistent, kind.Name, r.ID)
 		}
-		all = append(all, v)
+		r.Content = l.Content
+		if r.Status != tasks.Completed {
+			continue
+		}
+		if l.Result == nil {
+			return fmt.Errorf("%w: %s %s is completed and has no result", errInconsistent, kind.Name, r.ID)
+		}
+		r.Result = l.Result
 	}
-	return all, rows.Err()
+	return nil
+}
+
+// errInconsistent says that rows written in one transaction are not there together.
+var errInconsistent = errors.New("rows do not agree")
+
+// submissionKind returns the kind that ref names. [ErrNotFound] if its records have no row.
+func submissionKind(ref tasks.Ref) (*tasks.Kind, error) {
+	kind, err := tasks.KindOf(ref.Kind)
+	if err != nil {
+		return nil, err
+	}
+	if !kind.IsSubmission() {
+		return nil, fmt.Errorf("a %s is no submission: %w", kind.Name, ErrNotFound)
+	}
+	return kind, nil
+}
+
+// submissionKinds returns the kinds that have rows in submissions.
+func submissionKinds() []*tasks.Kind {
+	var all []*tasks.Kind
+	for _, k := range tasks.Kinds() {
+		if k.IsSubmission() {
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// readTx is [tasks.Tx] on the read connections, which cannot write.
+type readTx struct {
+	ctx context.Context
+	on  *statements
+}
+
+func (s *Store) reading(ctx context.Context) readTx { return readTx{ctx, s.queries} }
+
+func (t readTx) Query(query string, args ...any) (*sql.Rows, error) {
+	return t.on.query(t.ctx, query, args...)
+}
+
+func (readTx) Exec(string, ...any) (int64, error) {
+	return 0, errors.New("a read cannot change rows")
+}
+
+// found reports whether the query gives a row.
+func found(tx tasks.Tx, query string, args ...any) (bool, error) {
+	rows, err := tx.Query(query, args...)
+	if err != nil {
+		return false, err
+	}
+	n := 0
+	err = tasks.Each(rows, func() error { n++; return nil })
+	return n > 0, err
 }
 
 func micros(t time.Time) int64 {

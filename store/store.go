@@ -1,12 +1,11 @@
-// Package store keeps the rows that people ask about: where each case report
-// stands, what came of it, and which images a patient has. It never keeps bytes
-// of images or documents, and it never decides what is accepted: the log does,
-// and the rows of accepted work can be made again from it.
+// Package store implements the rows that people ask about: where each submission stands, what came of it,
+// and which images a subject has. It never keeps bytes of images or documents, and it never decides what is
+// accepted: the log does, and the rows of accepted work can be made again from it.
 //
-// The rows lie in one SQLite database. All writes go through one goroutine with
-// one connection, which puts the writes of everybody who waits into one
-// transaction; reads have connections of their own and never wait for a write.
-// The SQL keeps to what PostgreSQL understands too.
+// The rows lie in one SQLite database. All writes go through one goroutine with one connection, which puts
+// the writes of everybody who waits into one transaction; reads have connections of their own and never wait
+// for a write. The SQL keeps to what PostgreSQL understands too. What only one kind of submission has is
+// kept as that kind says, see [tasks.Rows].
 package store
 
 import (
@@ -19,46 +18,33 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
 )
 
-// What callers branch on.
-var (
-	// ErrNotFound says that there is no such row.
-	ErrNotFound = errors.New("store: not found")
-	// ErrFinal refuses a claim on a report that is completed or failed.
-	ErrFinal = errors.New("store: report is completed or failed")
-	// ErrStale refuses a change by an attempt that no longer holds the report:
-	// another attempt has begun, or this one has been finished or given back.
-	ErrStale = errors.New("store: attempt no longer holds the report")
-	// ErrBadCursor refuses a cursor that [Store.CaseReports] did not make.
-	ErrBadCursor = errors.New("store: bad cursor")
-	// ErrNewerSchema refuses a database that a later version of the program wrote.
-	ErrNewerSchema = errors.New("store: database is of a newer version than this program")
-	// ErrClosed refuses a write after Close.
-	ErrClosed = errors.New("store: closed")
-)
-
-// Store is an open database. Its methods may be called by many goroutines at
-// once. A context given to a method that writes ends the wait, not the write:
-// the outcome is then unknown.
+// Store is an open database. Its methods may be called by many goroutines at once. A context given to a
+// method that writes ends the wait, not the write: the outcome is then unknown.
+//
+// Any method may return [ErrDamaged], syscall.ENOSPC where the disk is full, and [ErrReadOnly].
 type Store struct {
+	path     string
 	writer   *writer
 	reads    *sql.DB
 	queries  *statements // on reads
 	claims   claims
 	watchers watchers
+	damage   atomic.Pointer[error] // set once a damage was met
 	close    func() error
 }
 
-// Open opens the database file at path, makes it if it is not there, and brings
-// its schema up to date. One process at a time may have it open for writing.
+// Open opens the database file at path, makes it if it is not there, and brings its schema up to date. One
+// process at a time may have it open for writing. It reads only what it needs; [Store.Check] reads all.
 func Open(ctx context.Context, path string) (*Store, error) {
 	s, err := open(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, fmt.Errorf("open store: %w", explain(path, err))
 	}
 	return s, nil
 }
@@ -75,6 +61,9 @@ func open(ctx context.Context, path string) (*Store, error) {
 	if err := migrate(ctx, writes); err != nil {
 		return nil, errors.Join(err, writes.Close())
 	}
+	if err := makeTables(ctx, writes); err != nil {
+		return nil, errors.Join(err, writes.Close())
+	}
 	reads, err := sql.Open("sqlite", dsn(path, "query_only(1)"))
 	if err != nil {
 		return nil, errors.Join(err, writes.Close())
@@ -82,7 +71,7 @@ func open(ctx context.Context, path string) (*Store, error) {
 	n := max(4, 2*runtime.GOMAXPROCS(0))
 	reads.SetMaxOpenConns(n)
 	reads.SetMaxIdleConns(n)
-	s := &Store{reads: reads, queries: newStatements(reads)}
+	s := &Store{path: path, reads: reads, queries: newStatements(reads)}
 	if s.writer, err = startWriter(ctx, writes, s.watchers.signal); err != nil {
 		return nil, errors.Join(err, reads.Close(), writes.Close())
 	}
@@ -120,23 +109,41 @@ func createPrivate(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// Ping reports whether the database can be read and, if the last write failed,
-// whether one can be made by now.
+// Ping reports whether the database can be read, whether a damage was met since Open, and, if the last
+// write failed, whether one can be made by now.
 func (s *Store) Ping(ctx context.Context) error {
 	var one int
 	if err := s.reads.QueryRowContext(ctx, "SELECT 1 FROM schema_migrations LIMIT 1").Scan(&one); err != nil {
-		return fmt.Errorf("ping: read: %w", err)
+		return s.explain(err, "ping: read")
+	}
+	if damage := s.damage.Load(); damage != nil {
+		return fmt.Errorf("ping: %w", *damage)
 	}
 	if !s.writer.failing.Load() {
 		return nil
 	}
 	err := s.write(ctx, func(c *change) error {
 		// A new value, because SQLite does not write what has not changed.
-		_, err := c.exec("UPDATE schema_migrations SET probed_at = $1", micros(time.Now()))
+		_, err := c.Exec("UPDATE schema_migrations SET probed_at = $1", micros(time.Now()))
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("ping: write: %w", err)
+		return s.explain(err, "ping: write")
+	}
+	return nil
+}
+
+// Check reads the whole database and returns [ErrDamaged] if it is not sound, as does every later Ping.
+// It takes seconds for a large one and does not hold up writes. It does not notice a changed letter in
+// a text.
+func (s *Store) Check(ctx context.Context) error {
+	var verdict string
+	err := s.reads.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict)
+	if err == nil && verdict != "ok" {
+		err = damaged(s.path, errors.New(verdict))
+	}
+	if err != nil {
+		return s.explain(err, "check")
 	}
 	return nil
 }

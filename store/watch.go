@@ -1,25 +1,27 @@
 package store
 
-import "sync"
+import (
+	"sync"
 
-// watchers keeps who wants to hear of changes to which row. Its zero value is
-// ready for use.
+	"casepress/tasks"
+)
+
+// watchers keeps who wants to hear of changes to which row. Its zero value is ready for use.
 type watchers struct {
 	mu     sync.Mutex
 	closed bool
-	byID   map[string]map[chan struct{}]struct{}
+	byRef  map[tasks.Ref]map[chan struct{}]struct{}
 }
 
-// Watch returns a channel that gets a signal after each committed change of the
-// report, progress included; several changes in a row may give one signal. To
-// miss nothing, watch first and read the row then. The report need not exist
-// yet. The channel is closed by stop, which must be called, and by Close.
-func (s *Store) Watch(id string) (changed <-chan struct{}, stop func()) {
-	ch := s.watchers.add(id)
-	return ch, func() { s.watchers.remove(id, ch) }
+// Watch returns a channel that gets a signal after each committed change of the submission, progress
+// included; several changes in a row may give one signal. To miss nothing, watch first and read the row
+// then. The submission need not exist yet. The channel is closed by stop, which must be called, and by Close.
+func (s *Store) Watch(ref tasks.Ref) (changed <-chan struct{}, stop func()) {
+	ch := s.watchers.add(ref)
+	return ch, func() { s.watchers.remove(ref, ch) }
 }
 
-func (w *watchers) add(id string) chan struct{} {
+func (w *watchers) add(ref tasks.Ref) chan struct{} {
 	ch := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -27,34 +29,34 @@ func (w *watchers) add(id string) chan struct{} {
 		close(ch)
 		return ch
 	}
-	if w.byID == nil {
-		w.byID = make(map[string]map[chan struct{}]struct{})
+	if w.byRef == nil {
+		w.byRef = make(map[tasks.Ref]map[chan struct{}]struct{})
 	}
-	if w.byID[id] == nil {
-		w.byID[id] = make(map[chan struct{}]struct{})
+	if w.byRef[ref] == nil {
+		w.byRef[ref] = make(map[chan struct{}]struct{})
 	}
-	w.byID[id][ch] = struct{}{}
+	w.byRef[ref][ch] = struct{}{}
 	return ch
 }
 
-func (w *watchers) remove(id string, ch chan struct{}) {
+func (w *watchers) remove(ref tasks.Ref, ch chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, ok := w.byID[id][ch]; !ok {
+	if _, ok := w.byRef[ref][ch]; !ok {
 		return // removed already, or closed with the store
 	}
-	delete(w.byID[id], ch)
-	if len(w.byID[id]) == 0 {
-		delete(w.byID, id)
+	delete(w.byRef[ref], ch)
+	if len(w.byRef[ref]) == 0 {
+		delete(w.byRef, ref)
 	}
 	close(ch)
 }
 
-func (w *watchers) signal(ids []string) {
+func (w *watchers) signal(refs []tasks.Ref) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, id := range ids {
-		for ch := range w.byID[id] {
+	for _, ref := range refs {
+		for ch := range w.byRef[ref] {
 			select {
 			case ch <- struct{}{}:
 			default: // a signal is waiting already
@@ -67,10 +69,10 @@ func (w *watchers) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
-	for _, channels := range w.byID {
+	for _, channels := range w.byRef {
 		for ch := range channels {
 			close(ch)
 		}
 	}
-	w.byID = nil
+	w.byRef = nil
 }

@@ -8,10 +8,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"casepress/tasks"
 )
 
-// maxTogether bounds how many callers' writes share one transaction, and so how
-// long the first of them waits.
+// maxTogether bounds how many writes share one transaction, and so how long the first of them waits.
 const maxTogether = 512
 
 // op is one caller's write on its way through the writer.
@@ -19,40 +20,43 @@ type op struct {
 	ctx context.Context
 	run func(*change) error // may run twice, see [writer.commit]
 	change
-	refused error // what run returned
-	err     error // set before done is closed
-	done    chan struct{}
+	failed error // what run returned
+	err    error // set before done is closed
+	done   chan struct{}
 }
 
-// change is what a write does within its transaction and what follows from it
-// once the transaction has committed.
+// change is what a write does within its transaction and what follows from it once the transaction has
+// committed. It is the [tasks.Tx] of that transaction.
 type change struct {
-	stmts  *statements
-	rows   []string // ids whose watchers are to be woken
-	follow []func() // run by the writer before the caller is answered
+	stmts   *statements
+	changed int64       // rows so far
+	refs    []tasks.Ref // whose watchers are to be woken
+	follow  []func()    // run by the writer before the caller is answered
 }
 
-func (c *change) exec(query string, args ...any) (sql.Result, error) {
-	return c.stmts.exec(context.Background(), query, args...)
-}
-
-// affects runs query and returns how many rows it changed.
-func (c *change) affects(query string, args ...any) (int64, error) {
-	res, err := c.exec(query, args...)
+// Exec runs a statement and returns how many rows it changed.
+func (c *change) Exec(query string, args ...any) (int64, error) {
+	res, err := c.stmts.exec(context.Background(), query, args...)
 	if err != nil {
 		return 0, err
 	}
-	return res.RowsAffected()
+	n, err := res.RowsAffected()
+	c.changed += n
+	return n, err
 }
 
-// writer is the one goroutine that writes. Those who come while it commits wait
-// together, and the next transaction takes them all.
+func (c *change) Query(query string, args ...any) (*sql.Rows, error) {
+	return c.stmts.query(context.Background(), query, args...)
+}
+
+// writer is the one goroutine that writes. Those who come while it commits wait together, and the next
+// transaction takes them all.
 type writer struct {
 	db      *sql.DB
 	conn    *sql.Conn // the only one
 	stmts   *statements
-	signal  func(ids []string)
-	failing atomic.Bool   // the last transaction failed
+	signal  func(refs []tasks.Ref)
+	failing atomic.Bool   // the last transaction or a part of it failed
 	commits atomic.Uint64 // transactions committed
 
 	mu      sync.Mutex // guards queue and stopped
@@ -63,7 +67,7 @@ type writer struct {
 	done chan struct{} // closed when the goroutine has ended
 }
 
-func startWriter(ctx context.Context, db *sql.DB, signal func(ids []string)) (*writer, error) {
+func startWriter(ctx context.Context, db *sql.DB, signal func(refs []tasks.Ref)) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
@@ -78,25 +82,41 @@ func startWriter(ctx context.Context, db *sql.DB, signal func(ids []string)) (*w
 
 // write hands run to the writer and waits until it is durable.
 func (s *Store) write(ctx context.Context, run func(*change) error) error {
-	o := &op{ctx: ctx, run: run, done: make(chan struct{}), change: change{stmts: s.writer.stmts}}
-	if err := s.writer.enqueue(o); err != nil {
-		return err
-	}
-	select {
-	case <-o.done:
-		return o.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return s.writeAll(ctx, []func(*change) error{run})[0]
 }
 
-func (w *writer) enqueue(o *op) error {
+// writeAll hands several writes to the writer, which puts them into one transaction as far as maxTogether
+// allows, and waits until they are durable. Each has an error of its own and spoils none of the others.
+func (s *Store) writeAll(ctx context.Context, runs []func(*change) error) []error {
+	errs := make([]error, len(runs))
+	ops := make([]*op, len(runs))
+	for i, run := range runs {
+		ops[i] = &op{ctx: ctx, run: run, done: make(chan struct{}), change: change{stmts: s.writer.stmts}}
+	}
+	if err := s.writer.enqueue(ops); err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
+	}
+	for i, o := range ops {
+		select {
+		case <-o.done:
+			errs[i] = o.err
+		case <-ctx.Done():
+			errs[i] = ctx.Err()
+		}
+	}
+	return errs
+}
+
+func (w *writer) enqueue(ops []*op) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped {
 		return ErrClosed
 	}
-	w.queue = append(w.queue, o)
+	w.queue = append(w.queue, ops...)
 	w.nudge()
 	return nil
 }
@@ -121,8 +141,8 @@ func (w *writer) loop() {
 	}
 }
 
-// take empties the queue. It answers those for whom nobody waits any more: a
-// claim without a claimant would only cost an attempt.
+// take empties the queue. It answers those for whom nobody waits any more: a claim without a claimant
+// would only cost an attempt.
 func (w *writer) take() (ops []*op, stopped bool) {
 	w.mu.Lock()
 	queue, stopped := w.queue, w.stopped
@@ -143,46 +163,49 @@ func (o *op) answer(err error) {
 	close(o.done)
 }
 
-// commit puts ops into one transaction and answers them. If one of them fails,
-// each gets a transaction of its own, so that it spoils none of the others; if
-// the transaction as a whole fails, all of them fail.
+// commit puts ops into one transaction and answers them. If one of them fails, it is done again with a
+// savepoint before each, so that one that fails spoils none of the others; if the transaction as a whole
+// fails, all of them fail.
 func (w *writer) commit(ops []*op) {
-	err := w.transact(ops)
+	err := w.transact(ops, false)
 	if _, one := errors.AsType[*spoiledError](err); one && len(ops) > 1 {
-		for i := range ops {
-			w.commit(ops[i : i+1])
-		}
-		return
+		err = w.transact(ops, true)
 	}
-	w.failing.Store(err != nil)
+	w.failing.Store(err != nil || slices.ContainsFunc(ops, func(o *op) bool { return o.failed != nil && !refusal(o.failed) }))
 	for _, o := range ops {
 		if err != nil {
 			o.answer(err)
 			continue
 		}
-		for _, f := range o.follow {
-			f()
+		if o.failed == nil {
+			for _, f := range o.follow {
+				f()
+			}
+			w.signal(o.refs)
 		}
-		w.signal(o.rows)
-		o.answer(o.refused)
+		o.answer(o.failed)
 	}
 }
 
-// transact runs ops in one transaction. A refusal is the answer to one of them
-// and has changed nothing, so the others go on; any other error rolls back.
-func (w *writer) transact(ops []*op) error {
+// transact runs ops in one transaction. A refusal is the answer to one of them and has changed nothing, so
+// the others go on; so they do after any other error if savepoints undo it, else it rolls back.
+func (w *writer) transact(ops []*op, savepoints bool) error {
 	tx, err := w.conn.BeginTx(context.Background(), nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
+	// The statements belong to the writer's only connection and so run within the transaction that is
+	// open on it.
 	for _, o := range ops {
-		o.rows, o.follow = nil, nil
-		// The statements belong to the writer's only connection and so run
-		// within the transaction that is open on it.
-		o.refused = o.run(&o.change)
-		if o.refused != nil && !refusal(o.refused) {
+		o.changed, o.refs, o.follow = 0, nil, nil
+		run := o.run
+		if savepoints {
+			run = o.undoing
+		}
+		o.failed = run(&o.change)
+		if _, all := errors.AsType[*spoiledError](o.failed); all || o.failed != nil && !savepoints && !refusal(o.failed) {
 			_ = tx.Rollback() // the failed statement may have ended it already
-			return &spoiledError{o.refused}
+			return &spoiledError{o.failed}
 		}
 	}
 	if err := tx.Commit(); err != nil {
@@ -192,7 +215,25 @@ func (w *writer) transact(ops []*op) error {
 	return nil
 }
 
-// spoiledError is the error of one write in a transaction, not of the transaction.
+// undoing runs the write and undoes what it did if it fails. Some errors end the transaction: then there is
+// no savepoint to go back to any more, and the error is a spoiledError.
+func (o *op) undoing(c *change) error {
+	if _, err := c.Exec(`SAVEPOINT one`); err != nil {
+		return &spoiledError{err}
+	}
+	failed := o.run(c)
+	if failed != nil {
+		if _, err := c.Exec(`ROLLBACK TO SAVEPOINT one`); err != nil {
+			return &spoiledError{failed}
+		}
+	}
+	if _, err := c.Exec(`RELEASE SAVEPOINT one`); err != nil {
+		return &spoiledError{err}
+	}
+	return failed
+}
+
+// spoiledError is the error of one write that ended its transaction.
 type spoiledError struct{ err error }
 
 func (e *spoiledError) Error() string { return e.err.Error() }

@@ -14,7 +14,7 @@ var caseReportKind = &Kind{
 	Lane:   "case-reports",
 	Path:   "/case-reports",
 	Decode: func(content json.RawMessage) (Content, error) { return decodeAs[CaseReport](content) },
-	Rows:   Rows{Insert: insertCaseReport, Complete: completeCaseReport, Load: loadCaseReports},
+	Rows:   Rows{Blobs: caseReportBlobs, Insert: insertCaseReport, Complete: completeCaseReport, Load: loadCaseReports},
 	NewTask: func(p *Processor, w Work) Task {
 		return ImageProcessingTask{Processor: p, Work: w, Report: w.Content.(CaseReport)}
 	},
@@ -49,6 +49,15 @@ type CaseReport struct {
 // Header says whose the report is.
 func (r CaseReport) Header() Header {
 	return Header{ID: r.ID, Study: r.Study, Site: r.Site, PatientID: r.PatientID, VisitID: r.VisitID}
+}
+
+// Originals are the digests of the images.
+func (r CaseReport) Originals() []string {
+	all := make([]string, len(r.Images))
+	for i, img := range r.Images {
+		all[i] = img.SHA256
+	}
+	return all
 }
 
 // Key is the report's id.

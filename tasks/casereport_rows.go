@@ -13,6 +13,12 @@ import (
 //	patient_images      every image that a subject has, by study, patient_id and image_id
 //	finished_pictures   what earlier attempts made of images, by sha256 and options
 
+var caseReportBlobs = []Column{
+	{"case_reports", "pdf_sha256"},
+	{"case_report_images", "sha256"}, {"case_report_images", "full_sha256"}, {"case_report_images", "thumb_sha256"},
+	{"finished_pictures", "full_sha256"}, {"finished_pictures", "thumb_sha256"},
+}
+
 func insertCaseReport(tx Tx, r Recorded) error {
 	const insert = `INSERT INTO case_reports (id, notes, captured_at, images_end) VALUES ($1, $2, $3, $4)`
 	const insertImage = `INSERT INTO case_report_images (report_id, n, image_id, sha256, bytes, media_type, name)
@@ -205,7 +211,8 @@ func loadImages(tx Tx, in string, args []any, reports map[string]CaseReport, res
 // ahead for this report.
 func insertCompletion(tx Tx, r Recorded) error {
 	const update = `UPDATE submissions
-		SET status = 'completed', attempts = $1, started_at = $2, finished_at = $3, next_attempt_at = 0,
+		SET status = 'completed', attempts = $1, base_attempts = CASE WHEN base_attempts > $1 THEN $1 ELSE base_attempts END,
+			started_at = $2, finished_at = $3, next_attempt_at = 0, crashes = 0, suspect = 0,
 			done = $4, total = $4, error = '', version = version + 1
 		WHERE kind = 'case-report' AND id = $5 AND status <> 'completed'`
 	done := r.Content.(Completion)

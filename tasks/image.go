@@ -7,7 +7,10 @@ var imageKind = &Kind{
 	Member: "image",
 	Topic:  TopicImages,
 	Decode: func(content json.RawMessage) (Content, error) { return decodeAs[PatientImage](content) },
-	Rows:   Rows{Insert: insertPatientImage, Find: findPatientImage, Repeat: true},
+	Rows: Rows{
+		Blobs:  []Column{{"patient_images", "sha256"}},
+		Insert: insertPatientImage, Find: findPatientImage, Repeat: true,
+	},
 }
 
 // KindImage is the kind of an image put ahead of the report that will name it.
@@ -55,3 +58,6 @@ func (i PatientImage) Digest() string { return i.SHA256 }
 
 // Key names the image within its patient.
 func (i PatientImage) Key() string { return i.Header().Subject().Key() + "/" + i.ImageID }
+
+// Originals is the digest of the image.
+func (i PatientImage) Originals() []string { return []string{i.SHA256} }

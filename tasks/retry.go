@@ -56,10 +56,11 @@ func (r Retry) Digest() string { return "" }
 func (r Retry) Key() string { return r.Ref().Kind + "/" + r.ID + "/" + strconv.Itoa(r.Attempt) }
 
 // insertRetry sends a failed submission back to accepted. Attempts go on counting, so a late worker of an
-// attempt before the retry can never pass for one after it.
+// attempt before the retry can never pass for one after it. A suspect stays one: if it failed because the
+// process died of it, it must not run beside others now.
 func insertRetry(tx Tx, r Recorded) error {
 	const update = `UPDATE submissions
-		SET status = 'accepted', base_attempts = attempts, crashes = 0, suspect = 0, started_at = 0, finished_at = 0,
+		SET status = 'accepted', base_attempts = attempts, crashes = 0, started_at = 0, finished_at = 0,
 			done = 0, total = 0, error = '', due_sequence = $1, version = version + 1
 		WHERE kind = $2 AND id = $3 AND attempts = $4 AND status = 'failed'`
 	retry := r.Content.(Retry)

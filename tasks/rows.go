@@ -22,6 +22,9 @@ type Rows struct {
 	// Tables are statements that make the kind's tables and indexes where they are not there yet. They
 	// run whenever the database is opened.
 	Tables []string
+	// Blobs are the columns that name blobs by their digest. A blob that no such column names is nobody's
+	// and may be deleted.
+	Blobs []Column
 	// Insert adds what is new with the submission. For a kind with a lane it is called once, after the
 	// row in submissions was made; for one without it is called for every record, which may come again:
 	// the second time must change nothing.
@@ -40,6 +43,10 @@ type Rows struct {
 	// Repeat says that the same content handed in again is recorded again, and answered as a replay.
 	Repeat bool
 }
+
+// Column is a column of a kind's table that holds the lower-case hex SHA-256 of a blob, or ” for none. It
+// needs an index, which may leave the empty ones out (WHERE name <> ”).
+type Column struct{ Table, Name string }
 
 // Recorded is a record and the offset at which its topic keeps it.
 type Recorded struct {

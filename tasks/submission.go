@@ -56,6 +56,9 @@ type Submission struct {
 	// topic were put after it, and so for another report.
 	ImagesEnd uint64
 	Content   Content
+	// Fresh says that the id was made for this submission a moment ago, so that nobody can have used it before.
+	// It is not kept.
+	Fresh bool
 }
 
 // submissionVersion is the version of the record that [Submission.Encode] writes.
@@ -77,6 +80,17 @@ func NewSubmission(k *Kind, c Content) Submission {
 
 // Ref names the submission.
 func (s Submission) Ref() Ref { return Ref{s.Kind.Name, s.Content.Header().ID} }
+
+// About names the submission that the record is about: itself, or the one whose rows it changes.
+func (s Submission) About() (Ref, error) {
+	switch {
+	case s.Kind.IsSubmission():
+		return s.Ref(), nil
+	case s.Kind.Rows.Changed != nil:
+		return s.Kind.Rows.Changed(s.Content), nil
+	}
+	return Ref{}, fmt.Errorf("a %s is no work", s.Kind.Name)
+}
 
 // Encode returns the submission as the log keeps it.
 func (s Submission) Encode() ([]byte, error) {

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"casepress/disk"
+)
+
+// What callers branch on.
+var (
+	// ErrNotFound says that there is no such row.
+	ErrNotFound = errors.New("store: not found")
+	// ErrFinal refuses a claim on a submission that is completed or failed.
+	ErrFinal = errors.New("store: submission is completed or failed")
+	// ErrStale refuses a change by an attempt that no longer holds the submission: another attempt has
+	// begun, or this one has been finished or given back.
+	ErrStale = errors.New("store: attempt no longer holds the submission")
+	// ErrBadCursor refuses a cursor that [Store.List] did not make.
+	ErrBadCursor = errors.New("store: bad cursor")
+	// ErrBadLimit refuses a limit that [Store.List] does not serve.
+	ErrBadLimit = errors.New("store: bad limit")
+	// ErrNewerSchema refuses a database that a later version of the program wrote.
+	ErrNewerSchema = errors.New("store: database is of a newer version than this program")
+	// ErrClosed refuses a write after Close.
+	ErrClosed = errors.New("store: closed")
+	// ErrDamaged says that the database is not as SQLite or this program wrote it. The message names the file
+	// and what to do.
+	ErrDamaged = errors.New("store: database is damaged")
+	// ErrReadOnly says that the database, or the disk it lies on, cannot be written to.
+	ErrReadOnly = errors.New("store: database is read-only")
+)
+
+// minFree is the free space in bytes below which a failed write is put down to a full disk. SQLite
+// grows its files by up to 64 KiB at a time, and file systems keep something back.
+const minFree = 1 << 20
+
+// freeBytes is what the disk has left.
+var freeBytes = disk.Free
+
+// explain says what err means for an operator where SQLite does not, and in what it happened. A full
+// disk is syscall.ENOSPC, also where SQLite only speaks of input and output. Damage is remembered, so that Ping
+// tells of it.
+func (s *Store) explain(err error, format string, args ...any) error {
+	err = explain(s.path, err)
+	if errors.Is(err, ErrDamaged) {
+		s.damage.CompareAndSwap(nil, &err)
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}
+
+func explain(path string, err error) error {
+	switch code := sqliteCode(err); {
+	case errors.Is(err, ErrDamaged):
+		return err
+	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, errors.Is(err, errInconsistent), badJSON(err):
+		return damaged(path, err)
+	case code == sqlite3.SQLITE_FULL, code == sqlite3.SQLITE_IOERR && noSpace(path), code == sqlite3.SQLITE_CANTOPEN && noSpace(path):
+		return fmt.Errorf("the disk that holds %s is full: %w: %w", path, syscall.ENOSPC, err)
+	case code == sqlite3.SQLITE_READONLY, errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%w: %s: %w", ErrReadOnly, path, err)
+	case code == sqlite3.SQLITE_CANTOPEN:
+		return fmt.Errorf("%w, or its folder is: %s: %w", ErrReadOnly, path, err)
+	default:
+		return err
+	}
+}
+
+func damaged(path string, err error) error {
+	return fmt.Errorf("%w: %s: %w; stop the service, move %s* away and start it: rows are made again from the log; or restore a copy",
+		ErrDamaged, path, err, path)
+}
+
+// sqliteCode is the primary code of SQLite's error, 0 if err is none.
+func sqliteCode(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+// badJSON reports whether a text that this program wrote as JSON is none any more.
+func badJSON(err error) bool {
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	_, kind := errors.AsType[*json.UnmarshalTypeError](err)
+	return syntax || kind
+}
+
+func noSpace(path string) bool {
+	free, err := freeBytes(filepath.Dir(path))
+	return err == nil && free < minFree
+}

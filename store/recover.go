@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"casepress/tasks"
+)
+
+// Recovered is what [Store.Recover] found.
+type Recovered struct {
+	// Interrupted is how many attempts ended with the process.
+	Interrupted int
+	// Suspects is how many submissions wait that must be worked on alone, those of earlier deaths included.
+	Suspects int
+	// Failed are the submissions that were given up, without Content.
+	Failed []Row
+}
+
+// Recover ends the attempts that the process left behind when it died. It must be called once after
+// Open, before the first Claim.
+//
+// Every submission in processing becomes suspect, waits again, and its attempt does not count against
+// the budget. If there is exactly one, the process died while it worked on this alone, and its crashes
+// count one more; among several nobody knows which it was, and none is counted. A submission whose crashes
+// reach maxCrashes, which must be at least 1, fails with that reason.
+func (s *Store) Recover(ctx context.Context, maxCrashes int) (Recovered, error) {
+	if maxCrashes < 1 {
+		return Recovered{}, fmt.Errorf("recover: the most crashes of a submission are %d, must be at least 1", maxCrashes)
+	}
+	var r Recovered // the writer's until done
+	err := s.write(ctx, func(c *change) (err error) {
+		r, err = c.recover(maxCrashes, time.UnixMicro(time.Now().UnixMicro()).UTC())
+		return err
+	})
+	if err != nil {
+		return Recovered{}, s.explain(err, "recover")
+	}
+	return r, nil
+}
+
+const (
+	interruptedQuery = `SELECT ` + rowColumns + ` FROM submissions WHERE kind = $1 AND status = 'processing'`
+	suspectsQuery    = `SELECT COUNT(*) FROM submissions
+		WHERE kind = $1 AND status IN ('accepted', 'retrying', 'processing') AND suspect = 1`
+)
+
+func (c *change) recover(maxCrashes int, now time.Time) (r Recovered, err error) {
+	const update = `UPDATE submissions
+		SET status = CASE WHEN attempts > base_attempts + 1 THEN 'retrying' ELSE 'accepted' END,
+			base_attempts = base_attempts + 1, suspect = 1, started_at = 0, done = 0, total = 0, version = version + 1
+		WHERE kind = $1 AND status = 'processing'`
+	var interrupted []Row
+	for _, kind := range submissionKinds() {
+		rows, err := queryRows(c, kind, interruptedQuery, kind.Name)
+		if err != nil {
+			return r, err
+		}
+		interrupted = append(interrupted, rows...)
+		if _, err := c.Exec(update, kind.Name); err != nil {
+			return r, err
+		}
+	}
+	r.Interrupted = len(interrupted)
+	for _, row := range interrupted {
+		c.refs = append(c.refs, row.Ref())
+	}
+	if len(interrupted) == 1 {
+		if r.Failed, err = c.countCrash(interrupted[0], maxCrashes, now); err != nil {
+			return r, err
+		}
+	}
+	for _, kind := range submissionKinds() {
+		n, err := c.count(suspectsQuery, kind.Name)
+		if err != nil {
+			return r, err
+		}
+		r.Suspects += n
+	}
+	return r, nil
+}
+
+// countCrash counts one more crash of a row that waits again, and fails it if that was one too many.
+func (c *change) countCrash(row Row, maxCrashes int, now time.Time) (failed []Row, err error) {
+	const read = `SELECT ` + rowColumns + ` FROM submissions WHERE kind = $1 AND id = $2`
+	const count = `UPDATE submissions SET crashes = crashes + 1 WHERE kind = $1 AND id = $2`
+	const fail = `UPDATE submissions SET status = 'failed', finished_at = $1, error = $2 WHERE kind = $3 AND id = $4`
+	if _, err := c.Exec(count, row.Kind.Name, row.ID); err != nil {
+		return nil, err
+	}
+	crashes := row.Crashes + 1
+	if crashes < maxCrashes {
+		return nil, nil
+	}
+	reason := fmt.Sprintf("the process died %d times while it worked on this alone", crashes)
+	if _, err := c.Exec(fail, micros(now), reason, row.Kind.Name, row.ID); err != nil {
+		return nil, err
+	}
+	return queryRows(c, row.Kind, read, row.Kind.Name, row.ID)
+}
+
+func (c *change) count(query string, args ...any) (n int, err error) {
+	rows, err := c.Query(query, args...)
+	if err != nil {
+		return 0, err
+	}
+	err = tasks.Each(rows, func() error { return rows.Scan(&n) })
+	return n, err
+}
