@@ -2,77 +2,108 @@ package dispatcher
 
 import (
 	"context"
+	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"casepress/broker"
 )
 
-// lane carries deliveries of one topic from a feeder to its workers over a
-// bounded channel. Every delivery on it is kept alive by renewing its lock until
-// a worker has settled it.
-//
-//	broker ──feed──> chan delivery ──> worker
-//	                              └──> worker …
-//
-// A shared channel was measured against a pool of channels (chan chan): see
-// BenchmarkPool.
-type lane struct {
-	d     *Dispatcher
-	topic string
-	sub   *broker.Subscription
-	queue chan broker.Delivery
-	quit  chan struct{} // a token in it ends one worker when that worker is free
-
-	feeder  sync.WaitGroup
-	keeper  sync.WaitGroup
-	crew    sync.WaitGroup
-	running runningSet
-
-	sizing  sync.Mutex // guards workers
-	workers int
-	feeding context.Context // ends when nothing new is to be begun
-	work    context.Context // of the tasks
-
-	mu   sync.Mutex // guards held; never taken together with sizing
-	held map[uint64]broker.Delivery
+// Lane says how work of some kinds runs, apart from the work of all other lanes.
+type Lane struct {
+	// Name is what kinds call it; it stands in metrics and in the address /lanes/{name}.
+	Name string
+	// Workers is how many hand-overs are worked on at once, 1 to MaxWorkers. It can change at run time.
+	Workers int
+	// Buffer is how many hand-overs may be claimed beyond those that workers have. With 0, which suits slow
+	// work, only what a worker is free for is claimed: nothing counts as an attempt while it only waits.
+	Buffer int
+	// Batch is the most claims in one hand-over: a worker executes each and completes them in one commit. 0
+	// means 1.
+	Batch int
+	// MaxBacklogAge is the age of the oldest waiting submission above which nothing new is taken in for this
+	// lane. 0: no limit.
+	MaxBacklogAge time.Duration
+	// Reserved says that work on this lane is refused by no floor of disk space and no backlog, and waits for
+	// no other lane: adverse events.
+	Reserved bool
 }
 
-const (
-	// laneBuffer is small on purpose: waiting work belongs on disk.
-	laneBuffer = 16
-	// MaxWorkers is the most that a lane runs.
-	MaxWorkers = 1024
-)
+// MaxWorkers is the most workers that a lane runs.
+const MaxWorkers = 1024
 
-func newLane(d *Dispatcher, topic string) (*lane, error) {
-	// The window is what may be held at once: the buffer, the workers and what
-	// the feeder has in hand. Workers may grow at run time.
-	sub, err := d.broker.Subscribe(topic, groupWorkers, broker.SubscribeOptions{
-		Window: laneBuffer + MaxWorkers + 1, LockTimeout: d.cfg.LockTimeout,
-	})
-	if err != nil {
-		return nil, err
+// maxBatch is the most claims that are completed in one commit.
+const maxBatch = 512
+
+func (l Lane) validate() error {
+	switch {
+	case l.Name == "":
+		return fmt.Errorf("a lane has no name")
+	case l.Workers < 1 || l.Workers > MaxWorkers:
+		return &WorkersError{Lane: l.Name, Workers: l.Workers}
+	case l.Buffer < 0:
+		return fmt.Errorf("lane %s has a buffer of %d: it must be 0 or more", l.Name, l.Buffer)
+	case l.Batch < 0 || l.Batch > maxBatch:
+		return fmt.Errorf("lane %s has batches of %d: they must be of 1 to %d", l.Name, l.Batch, maxBatch)
 	}
+	return nil
+}
+
+// WorkersError refuses a number of workers.
+type WorkersError struct {
+	Lane    string
+	Workers int
+}
+
+func (e *WorkersError) Error() string {
+	return fmt.Sprintf("lane %s with %d workers: it must have 1 to %d", e.Lane, e.Workers, MaxWorkers)
+}
+
+// lane carries claims from one feeder to its workers over a channel.
+//
+//	ledger ──Claim──> feeder ──chan []Claim──> worker ──> handle
+//	                                      └──> worker …
+//
+// The feeder claims only while fewer than Workers + Buffer hand-overs are out. A shared channel was measured
+// against a pool of channels (chan chan): see BenchmarkPool.
+type lane struct {
+	Lane
+	claim  func(ctx context.Context, max int) ([]Claim, error)
+	handle func(ctx context.Context, claims []Claim)
+	drop   func(claims []Claim) // gives back what no worker has taken up
+
+	queue  chan []Claim
+	quit   chan struct{} // a token in it ends one worker when that worker is free
+	wake   chan struct{} // holds a token when out or workers has changed
+	feeder sync.WaitGroup
+	crew   sync.WaitGroup
+
+	mu      sync.Mutex // guards the rest
+	workers int
+	out     int // hand-overs claimed and not done
+	busy    int // of these, how many a worker has
+	work    context.Context
+	closed  bool
+}
+
+func newLane(config Lane, claim func(context.Context, int) ([]Claim, error), handle func(context.Context, []Claim), drop func([]Claim)) *lane {
+	config.Batch = max(config.Batch, 1)
 	return &lane{
-		d: d, topic: topic, sub: sub,
-		queue: make(chan broker.Delivery, laneBuffer),
+		Lane: config, claim: claim, handle: handle, drop: drop,
+		queue: make(chan []Claim),
 		quit:  make(chan struct{}, MaxWorkers),
-		held:  map[uint64]broker.Delivery{},
-	}, nil
+		wake:  make(chan struct{}, 1),
+	}
 }
 
 // start begins to feed until feed ends; work is the context of the tasks.
-func (l *lane) start(feed, work context.Context, workers int) {
-	l.feeding, l.work = feed, work
+func (l *lane) start(feed, work context.Context) {
+	l.mu.Lock()
+	l.work = work
+	l.mu.Unlock()
 	l.feeder.Go(func() { l.feed(feed) })
-	l.resize(workers)
-	l.keeper.Go(func() { l.keep(work) })
+	l.resize(l.Workers)
 }
 
-// wait returns when the feeder and every worker have ended; what was queued but
-// not begun is left to the subscription's Close, which gives it back.
+// wait returns when the feeder and every worker have ended.
 func (l *lane) wait() {
 	l.feeder.Wait()
 	l.crew.Wait()
@@ -80,28 +111,56 @@ func (l *lane) wait() {
 
 func (l *lane) feed(ctx context.Context) {
 	defer close(l.queue)
-	for {
-		// One at a time: a delivery taken is a delivery that other members of the
-		// group cannot work on.
-		batch, err := l.sub.Receive(ctx, 1)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			l.d.cfg.Logger.Error("receiving work has failed and will be tried again", "topic", l.topic, "err", err)
-			if !pause(ctx, time.Second) {
-				return
+	for l.room(ctx) {
+		claims, err := l.claim(ctx, l.Batch)
+		if len(claims) == 0 {
+			if err != nil {
+				return // ctx has ended, or the ledger is closed
 			}
 			continue
 		}
-		for _, d := range batch {
-			l.hold(d)
-			select {
-			case l.queue <- d:
-			case <-ctx.Done():
-				return
-			}
+		l.count(1, 0)
+		select {
+		case l.queue <- claims:
+		case <-ctx.Done():
+			l.drop(claims)
+			l.count(-1, 0)
 		}
+	}
+}
+
+// room waits until another hand-over may be claimed, and reports false when ctx has ended.
+func (l *lane) room(ctx context.Context) bool {
+	for {
+		l.mu.Lock()
+		free := l.out < l.workers+l.Buffer
+		l.mu.Unlock()
+		if ctx.Err() != nil {
+			return false
+		}
+		if free {
+			return true
+		}
+		select {
+		case <-l.wake:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (l *lane) count(out, busy int) {
+	l.mu.Lock()
+	l.out += out
+	l.busy += busy
+	l.mu.Unlock()
+	l.wakeFeeder()
+}
+
+func (l *lane) wakeFeeder() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -116,22 +175,22 @@ func (l *lane) worker(ctx context.Context) {
 		select {
 		case <-l.quit:
 			return
-		case d, ok := <-l.queue:
-			if !ok {
+		case claims, open := <-l.queue:
+			if !open {
 				return
 			}
-			if !l.d.isDraining() {
-				l.d.handle(ctx, l, d)
-			}
-			l.drop(d)
+			l.count(0, 1)
+			l.handle(ctx, claims)
+			l.count(-1, -1)
 		}
 	}
 }
 
-// resize starts workers or asks some to end when they are free, so that n run.
+// resize starts workers or asks some to end when they are free, so that n run. Fewer takes effect as tasks
+// finish; none is interrupted.
 func (l *lane) resize(n int) {
-	l.sizing.Lock()
-	defer l.sizing.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for ; l.workers > n; l.workers-- {
 		l.quit <- struct{}{} // never blocks: there are at most MaxWorkers
 	}
@@ -142,74 +201,12 @@ func (l *lane) resize(n int) {
 			l.crew.Go(func() { l.worker(l.work) })
 		}
 	}
+	l.wakeFeeder()
 }
 
-// queued counts deliveries that wait for a worker.
-func (l *lane) queued() int { return len(l.queue) }
-
-func (l *lane) hold(d broker.Delivery) {
+// state returns the number of workers and how many of them have work.
+func (l *lane) state() (workers, busy int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.held[d.Offset] = d
-}
-
-func (l *lane) drop(d broker.Delivery) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.held, d.Offset)
-}
-
-// keep renews the locks of everything on the lane, three times per lock timeout.
-func (l *lane) keep(ctx context.Context) {
-	tick := time.NewTicker(l.d.cfg.LockTimeout / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			l.renew()
-		}
-	}
-}
-
-func (l *lane) renew() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, d := range l.held {
-		if err := d.Renew(); err != nil {
-			// The delivery will come again; the attempt number keeps the late
-			// worker's result from counting.
-			l.d.cfg.Logger.Warn("a lock could not be renewed", "topic", l.topic, "offset", d.Offset, "err", err)
-			delete(l.held, d.Offset)
-		}
-	}
-}
-
-// runningSet holds the reports that this process is working on.
-type runningSet struct{ ids sync.Map }
-
-func (s *runningSet) begin(id string) bool {
-	_, busy := s.ids.LoadOrStore(id, struct{}{})
-	return !busy
-}
-
-func (s *runningSet) end(id string) { s.ids.Delete(id) }
-
-// Stats counts what has happened since the process started.
-type Stats struct {
-	Completed, Failed, Retried, Panics, Interrupted int64
-}
-
-type counters struct {
-	completed, failed, retried, panics, interrupted atomic.Int64
-}
-
-// Stats returns the counters.
-func (d *Dispatcher) Stats() Stats {
-	c := &d.counters
-	return Stats{
-		Completed: c.completed.Load(), Failed: c.failed.Load(), Retried: c.retried.Load(),
-		Panics: c.panics.Load(), Interrupted: c.interrupted.Load(),
-	}
+	return l.workers, l.busy
 }

@@ -1,0 +1,177 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"casepress/broker"
+	"casepress/commitlog"
+	"casepress/dispatcher"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// Accept publishes s once per key. A write that has begun is not abandoned when ctx ends.
+func (l *Ledger) Accept(ctx context.Context, s tasks.Submission) (dispatcher.Receipt, error) {
+	topic := s.Kind.Topic
+	if topic == "" {
+		return dispatcher.Receipt{}, fmt.Errorf("a %s has no topic of its own", s.Kind.Name)
+	}
+	receipt, err := l.accept(ctx, topic, s)
+	if err != nil || receipt.Replayed {
+		l.originals.checkLater(originalsOf(s.Content)...) // they were stored for nothing
+	}
+	return receipt, err
+}
+
+func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (dispatcher.Receipt, error) {
+	ahead, err := l.broker.End(tasks.TopicImages)
+	if err != nil {
+		return dispatcher.Receipt{}, fmt.Errorf("end of %s: %w", tasks.TopicImages, err)
+	}
+	if s.Kind.IsSubmission() {
+		s.ImagesEnd = ahead
+	}
+	s.ReceivedAt = now()
+	record, err := s.Encode()
+	if err != nil {
+		return dispatcher.Receipt{}, err
+	}
+	key := s.Kind.Name + "/" + s.Content.Key()
+	for {
+		e, owner := l.pending.claim(key, int64(len(record)+entryOverhead), l.cfg.MaxPendingBytes)
+		switch {
+		case owner:
+			return l.acceptOwned(ctx, topic, e, s, record)
+		case e == nil:
+			return dispatcher.Receipt{}, dispatcher.ErrOverloaded
+		}
+		select {
+		case <-e.done:
+		case <-ctx.Done():
+			return dispatcher.Receipt{}, ctx.Err()
+		}
+		if e.err == nil {
+			return replay(e.receipt, s.SHA256)
+		}
+		// The first one was not accepted: this one tries for itself.
+	}
+}
+
+// acceptOwned decides about s, which nobody else with its key can do meanwhile.
+func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s tasks.Submission, record []byte) (dispatcher.Receipt, error) {
+	earlier, err := l.find(ctx, topic, s)
+	known := err == nil
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		l.pending.drop(e, dispatcher.Receipt{}, err)
+		return dispatcher.Receipt{}, err
+	}
+	if known {
+		receipt, err := replay(earlier, s.SHA256)
+		if err != nil || !s.Kind.Rows.Repeat {
+			l.pending.drop(e, earlier, nil)
+			return receipt, err
+		}
+	}
+	offset, err := l.publish(ctx, topic, s.Ref(), record)
+	if err != nil {
+		l.pending.drop(e, dispatcher.Receipt{}, err)
+		return dispatcher.Receipt{}, err
+	}
+	receipt := dispatcher.Receipt{
+		ID: s.Content.Header().ID, SHA256: s.SHA256, Sequence: offset, ReceivedAt: s.ReceivedAt, Content: s.Content,
+	}
+	l.pending.keep(topic, l.recorders[topic].recorded, e, receipt)
+	receipt.Replayed = known
+	return receipt, nil
+}
+
+// find asks the rows, once these show everything that an earlier process accepted: what this process accepted
+// is pending until the rows have it.
+func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (dispatcher.Receipt, error) {
+	if s.Fresh {
+		return dispatcher.Receipt{}, store.ErrNotFound
+	}
+	if err := l.inherited(ctx, topic); err != nil {
+		return dispatcher.Receipt{}, err
+	}
+	if !s.Kind.IsSubmission() {
+		// It may have come with a submission, on another topic.
+		if err := l.CaughtUp(ctx); err != nil {
+			return dispatcher.Receipt{}, err
+		}
+	}
+	found, err := l.store.Find(ctx, s)
+	if err != nil {
+		return dispatcher.Receipt{}, err
+	}
+	return dispatcher.Receipt{
+		ID: s.Content.Header().ID, SHA256: found.SHA256, Sequence: found.Sequence, ReceivedAt: found.ReceivedAt, Content: found.Content,
+	}, nil
+}
+
+// replay answers a submission whose key was accepted before.
+func replay(earlier dispatcher.Receipt, offered string) (dispatcher.Receipt, error) {
+	if earlier.SHA256 != offered {
+		return dispatcher.Receipt{}, &dispatcher.ConflictError{ID: earlier.ID, Stored: earlier.SHA256, Offered: offered}
+	}
+	earlier.Replayed = true
+	return earlier, nil
+}
+
+// publish writes a record to the log. The write is not given up when ctx ends, so that its outcome is always
+// known: it ends when the record is on stable storage or the log is poisoned.
+func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, record []byte) (offset uint64, err error) {
+	m := broker.Message{Key: about.Kind + "/" + about.ID, Payload: record}
+	offset, err = l.broker.Publish(context.WithoutCancel(ctx), topic, m)
+	if errors.Is(err, commitlog.ErrPoisoned) {
+		err = fmt.Errorf("%w: %w", dispatcher.ErrUnavailable, err)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("publish to %s: %w", topic, err)
+	}
+	return offset, nil
+}
+
+// Restart publishes a request to retry: so it survives as surely as the submission did.
+func (l *Ledger) Restart(ctx context.Context, of tasks.Ref) (tasks.Status, error) {
+	if err := l.CaughtUp(ctx); err != nil {
+		return "", err
+	}
+	row, err := l.store.Get(ctx, of)
+	if err != nil {
+		return "", err
+	}
+	if row.Status != tasks.Failed {
+		return row.Status, dispatcher.ErrNotFailed
+	}
+	if err := l.requeue(ctx, row.Kind, tasks.NewRetry(of, row.Attempts)); err != nil {
+		return row.Status, err
+	}
+	return row.Status, l.CaughtUp(ctx)
+}
+
+// requeue publishes a delivery more of a submission.
+func (l *Ledger) requeue(ctx context.Context, k *tasks.Kind, r tasks.Retry) error {
+	s := tasks.NewSubmission(tasks.KindRetry(), r)
+	s.ReceivedAt = now()
+	record, err := s.Encode()
+	if err != nil {
+		return err
+	}
+	_, err = l.publish(ctx, k.Topic, r.Ref(), record)
+	return err
+}
+
+// now is the present as the log and the rows keep it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// originalsOf returns the digests of the originals that a submission brought.
+func originalsOf(c tasks.Content) []string {
+	if b, ok := c.(interface{ Originals() []string }); ok {
+		return b.Originals()
+	}
+	return nil
+}

@@ -1,0 +1,489 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"casepress/broker"
+	"casepress/dispatcher"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+const (
+	// busyDelay is when a delivery comes back whose submission is being worked on here.
+	busyDelay = time.Second
+	// failureDelay is when a delivery comes back that could not be dealt with.
+	failureDelay = 2 * time.Second
+	// maxHeld is the most deliveries of one topic that this process holds: a full batch for many workers.
+	maxHeld = 32 * 1024
+	// receiveBatch is the most deliveries taken at once where a lane has several topics.
+	receiveBatch = 64
+)
+
+// queue is the due work of one lane: deliveries of the topics of its kinds.
+type queue struct {
+	lane     string
+	topics   []string
+	subs     []*broker.Subscription
+	received chan []broker.Delivery // from all topics, if there are several
+	reserved bool
+	// Only Claim uses these.
+	rest     []broker.Delivery // received and not handed out
+	suspects []broker.Delivery // to be worked on alone
+}
+
+// item is a delivery and the submission that it is about.
+type item struct {
+	ref      tasks.Ref
+	delivery broker.Delivery
+}
+
+// held is a claim that has not ended.
+type held struct {
+	delivery broker.Delivery
+	leave    func() // through the gate
+}
+
+// receive hands the deliveries of one topic to Claim until ctx ends.
+func (l *Ledger) receive(ctx context.Context, q *queue, topic string, sub *broker.Subscription) {
+	for {
+		batch, err := l.receiveOnce(ctx, topic, sub, receiveBatch)
+		if err != nil {
+			return
+		}
+		select {
+		case q.received <- batch:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// receiveOnce returns the next deliveries. Its error is ctx's: after any other it tries again.
+func (l *Ledger) receiveOnce(ctx context.Context, topic string, sub *broker.Subscription, max int) ([]broker.Delivery, error) {
+	for {
+		batch, err := sub.Receive(ctx, max)
+		if err == nil {
+			return batch, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		l.cfg.Logger.Error("receiving work has failed and will be tried again", "topic", topic, "err", err)
+		if !sleep(ctx, time.Second) {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Claim takes up what is due on the lane.
+func (l *Ledger) Claim(ctx context.Context, lane string, max int, _ time.Duration) ([]dispatcher.Claim, error) {
+	q, ok := l.queues[lane]
+	if !ok {
+		return nil, fmt.Errorf("no kind has the lane %q", lane)
+	}
+	ctx, cancel := l.until(ctx)
+	defer cancel()
+	for {
+		if len(q.suspects) > 0 {
+			claims, err := l.claimAlone(ctx, q)
+			if len(claims) > 0 || err != nil {
+				return claims, err
+			}
+			continue
+		}
+		deliveries, err := l.take(ctx, q, max)
+		if err != nil {
+			return nil, err
+		}
+		if claims := l.claim(ctx, q, l.decode(ctx, q, deliveries)); len(claims) > 0 {
+			return claims, nil
+		}
+	}
+}
+
+// take returns up to max deliveries, waiting for the first.
+func (l *Ledger) take(ctx context.Context, q *queue, max int) (batch []broker.Delivery, err error) {
+	if len(q.subs) == 1 { // straight from the broker, and no more than is asked for
+		return l.receiveOnce(ctx, q.topics[0], q.subs[0], max)
+	}
+	if len(q.rest) == 0 {
+		select {
+		case q.rest = <-q.received:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	n := min(max, len(q.rest))
+	batch, q.rest = q.rest[:n], q.rest[n:]
+	return batch, nil
+}
+
+// decode returns what the deliveries are about, without those that no work can be done on: what cannot be read
+// is rejected, what is in work here comes back later, and suspects are kept for a turn of their own.
+func (l *Ledger) decode(ctx context.Context, q *queue, deliveries []broker.Delivery) []item {
+	items := make([]item, 0, len(deliveries))
+	for _, d := range deliveries {
+		ref, err := refOf(d.Message)
+		switch {
+		case err != nil:
+			l.end(d, "reject", d.Reject(err.Error()))
+		case !l.begin(ref):
+			l.end(d, "release", d.Release(busyDelay))
+		case l.isSuspect(ref):
+			l.finished(ref)
+			q.suspects = append(q.suspects, d)
+		default:
+			items = append(items, item{ref, d})
+		}
+	}
+	return items
+}
+
+// refOf is the submission that a record is about: its key says so. Records of earlier versions have none.
+func refOf(m broker.Message) (tasks.Ref, error) {
+	if kind, id, ok := strings.Cut(m.Key, "/"); ok {
+		return tasks.Ref{Kind: kind, ID: id}, nil
+	}
+	s, err := tasks.DecodeSubmission(m.Payload)
+	if err != nil {
+		return tasks.Ref{}, err
+	}
+	return s.About()
+}
+
+// claim claims the items that share the gate.
+func (l *Ledger) claim(ctx context.Context, q *queue, items []item) []dispatcher.Claim {
+	if len(items) == 0 {
+		return nil
+	}
+	if q.reserved {
+		return l.claimItems(ctx, q, items, func() {})
+	}
+	if l.gate.enter(ctx, len(items)) != nil {
+		l.putBack(items)
+		return nil
+	}
+	return l.claimItems(ctx, q, items, func() { l.gate.leave(1) })
+}
+
+// claimAlone claims the first suspect, when nothing else is in work.
+func (l *Ledger) claimAlone(ctx context.Context, q *queue) ([]dispatcher.Claim, error) {
+	if err := l.gate.enterAlone(ctx); err != nil {
+		return nil, err
+	}
+	d := q.suspects[0]
+	q.suspects = q.suspects[1:]
+	ref, err := refOf(d.Message)
+	if err != nil || !l.begin(ref) {
+		l.gate.leaveAlone()
+		l.end(d, "release", d.Release(busyDelay))
+		return nil, nil
+	}
+	return l.claimItems(ctx, q, []item{{ref, d}}, l.gate.leaveAlone), nil
+}
+
+// claimItems claims in one commit. leave is called once for each item when its claim has ended.
+func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave func()) []dispatcher.Claim {
+	if err := l.rowsAreThere(ctx, q, items); err != nil {
+		l.putBack(items)
+		for range items {
+			leave()
+		}
+		return nil
+	}
+	refs := make([]tasks.Ref, len(items))
+	for i, it := range items {
+		refs[i] = it.ref
+	}
+	claimed, err := l.store.Claim(ctx, refs)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.cfg.Logger.Error("work could not be claimed and will be tried again", "lane", q.lane, "err", err)
+		}
+		for _, it := range items {
+			l.finished(it.ref)
+			l.end(it.delivery, "release", it.delivery.Release(failureDelay))
+			leave()
+		}
+		return nil
+	}
+	var claims []dispatcher.Claim
+	for i, c := range claimed {
+		it := items[i]
+		if c.Err == nil {
+			claim := dispatcher.Claim{Row: c.Row, Attempt: c.Row.Attempts}
+			l.hold(claim, held{it.delivery, leave})
+			claims = append(claims, claim)
+			continue
+		}
+		l.endUnclaimed(ctx, it, c)
+		l.finished(it.ref)
+		leave()
+	}
+	return claims
+}
+
+// rowsAreThere waits until the rows show what the items are about, and what is completed already: that may have
+// no originals any more.
+func (l *Ledger) rowsAreThere(ctx context.Context, q *queue, items []item) error {
+	for _, topic := range q.topics {
+		var next uint64
+		for _, it := range items {
+			if it.delivery.Topic == topic {
+				next = max(next, it.delivery.Offset+1)
+			}
+		}
+		if err := l.recorders[topic].recorded.wait(ctx, next); err != nil {
+			return err
+		}
+	}
+	return l.inherited(ctx, tasks.TopicCompletions)
+}
+
+// endUnclaimed ends a delivery whose submission needs no work. One that is finished already means that the
+// process ended between the result and the acknowledgement, and perhaps before the event. The event's id is the
+// same, so that a consumer drops the repeat.
+func (l *Ledger) endUnclaimed(ctx context.Context, it item, c store.Claimed) {
+	d := it.delivery
+	switch {
+	case errors.Is(c.Err, store.ErrFinal):
+		if err := l.finish(ctx, []store.Row{c.Row}); err != nil {
+			l.cfg.Logger.Error("a finished submission could not be announced", "kind", it.ref.Kind, "id", it.ref.ID, "err", err)
+			l.end(d, "release", d.Release(failureDelay))
+			return
+		}
+		l.end(d, "ack", d.Ack())
+	case errors.Is(c.Err, store.ErrNotFound):
+		l.end(d, "reject", d.Reject("the record never became a row"))
+	default:
+		l.cfg.Logger.Error("a submission could not be claimed", "kind", it.ref.Kind, "id", it.ref.ID, "err", c.Err)
+		l.end(d, "release", d.Release(failureDelay))
+	}
+}
+
+// putBack leaves deliveries that were not claimed because the ledger is closing; closing their subscription
+// gives them back, uncounted.
+func (l *Ledger) putBack(items []item) {
+	for _, it := range items {
+		l.finished(it.ref)
+	}
+}
+
+// end logs what came of ending a delivery. Where even that fails, its lock runs out and it comes again.
+func (l *Ledger) end(d broker.Delivery, how string, err error) {
+	if err != nil && !errors.Is(err, broker.ErrLockLost) {
+		l.cfg.Logger.Error("a delivery could not be ended", "how", how, "topic", d.Topic, "offset", d.Offset, "err", err)
+	}
+}
+
+// begin notes that a submission is in work here, unless it is already.
+func (l *Ledger) begin(ref tasks.Ref) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.inWork[ref] {
+		return false
+	}
+	l.inWork[ref] = true
+	return true
+}
+
+func (l *Ledger) finished(ref tasks.Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.inWork, ref)
+}
+
+func (l *Ledger) isSuspect(ref tasks.Ref) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.suspects[ref]
+}
+
+func (l *Ledger) hold(c dispatcher.Claim, h held) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.claims[c.Held()] = h
+}
+
+// release ends the claim's hold on its submission. An attempt that came to an end of its own clears a suspect.
+func (l *Ledger) release(c dispatcher.Claim, cleared bool) (broker.Delivery, bool) {
+	l.mu.Lock()
+	h, ok := l.claims[c.Held()]
+	delete(l.claims, c.Held())
+	if ok {
+		delete(l.inWork, c.Row.Ref())
+	}
+	if cleared {
+		delete(l.suspects, c.Row.Ref())
+	}
+	l.mu.Unlock()
+	if ok {
+		h.leave()
+	}
+	return h.delivery, ok
+}
+
+func (l *Ledger) deliveryOf(c dispatcher.Claim) (broker.Delivery, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h, ok := l.claims[c.Held()]
+	return h.delivery, ok
+}
+
+// Renew renews the locks of the deliveries.
+func (l *Ledger) Renew(_ context.Context, _ time.Duration, claims []dispatcher.Claim) (lost []dispatcher.Claim) {
+	for _, c := range claims {
+		d, ok := l.deliveryOf(c)
+		if !ok {
+			continue // it has ended meanwhile
+		}
+		if err := d.Renew(); err != nil {
+			lost = append(lost, c)
+		}
+	}
+	return lost
+}
+
+// Progress shows how far the work has come.
+func (l *Ledger) Progress(c dispatcher.Claim, done, total int) {
+	if err := l.store.Progress(context.Background(), c.Held(), done, total); err != nil {
+		l.cfg.Logger.Debug("progress was not noted", "kind", c.Row.Kind.Name, "id", c.Row.ID, "err", err)
+	}
+}
+
+// Complete follows the order that makes a crash harmless at any point: result rows, events, completions in the
+// log if originals are dropped, acknowledgements.
+func (l *Ledger) Complete(ctx context.Context, done []dispatcher.Completion) []error {
+	at := now()
+	results := make([]store.Completion, len(done))
+	for i, c := range done {
+		results[i] = store.Completion{Held: c.Held(), Result: c.Result, FinishedAt: at}
+	}
+	errs := l.store.Complete(ctx, results)
+	var rows []store.Row
+	for i, c := range done {
+		if errs[i] == nil {
+			row := c.Row
+			row.Status, row.Result, row.FinishedAt, row.Error = tasks.Completed, c.Result, at, ""
+			rows = append(rows, row)
+		}
+	}
+	announced := l.finish(ctx, rows)
+	for i, c := range done {
+		if errs[i] == nil {
+			errs[i] = announced
+		}
+		errs[i] = l.endClaim(c.Claim, errs[i], broker.Delivery.Ack)
+	}
+	return errs
+}
+
+// Fail stores the failure, tells of it, and puts the record among the dead letters.
+func (l *Ledger) Fail(ctx context.Context, c dispatcher.Claim, reason string) error {
+	at := now()
+	err := l.store.Fail(ctx, c.Held(), reason, at)
+	if err == nil {
+		row := c.Row
+		row.Status, row.Error, row.FinishedAt = tasks.Failed, reason, at
+		err = l.finish(ctx, []store.Row{row})
+	}
+	return l.endClaim(c, err, func(d broker.Delivery) error { return d.Reject(reason) })
+}
+
+// Retry stores why the attempt failed and when the next is due.
+func (l *Ledger) Retry(ctx context.Context, c dispatcher.Claim, reason string, after time.Duration) error {
+	err := l.store.Retrying(ctx, c.Held(), reason, now().Add(after))
+	return l.endClaim(c, err, func(d broker.Delivery) error { return d.Release(after) })
+}
+
+// endClaim ends the delivery of a claim: as end does if err is nil. After ErrStale somebody else has the
+// submission, and has or will have the delivery; after any other error it comes again soon.
+func (l *Ledger) endClaim(c dispatcher.Claim, err error, end func(broker.Delivery) error) error {
+	d, ok := l.release(c, err == nil)
+	switch {
+	case !ok || errors.Is(err, store.ErrStale):
+		return err
+	case err != nil:
+		l.end(d, "release", d.Release(failureDelay))
+		return err
+	}
+	if err := end(d); err != nil && !errors.Is(err, broker.ErrLockLost) {
+		l.end(d, "release", d.Release(failureDelay))
+		return fmt.Errorf("end delivery: %w", err)
+	}
+	return nil
+}
+
+// GiveBack gives the attempts back in one commit.
+func (l *Ledger) GiveBack(ctx context.Context, claims []dispatcher.Claim) error {
+	attempts := make([]store.Held, len(claims))
+	for i, c := range claims {
+		attempts[i] = c.Held()
+	}
+	var failed []error
+	for i, err := range l.store.Unclaim(ctx, attempts) {
+		if errors.Is(err, store.ErrStale) {
+			err = nil
+		}
+		if err != nil {
+			failed = append(failed, err)
+		}
+		if d, ok := l.release(claims[i], false); ok {
+			l.end(d, "release", d.Release(0))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// finish tells of submissions that are completed or failed, and lets their originals go. It may be repeated.
+func (l *Ledger) finish(ctx context.Context, rows []store.Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	events := make([]broker.Message, len(rows))
+	for i, row := range rows {
+		event, err := tasks.Finished{
+			Header: row.Header, Kind: row.Kind, Status: row.Status, Attempt: row.Attempts, Sequence: row.Sequence,
+			Time: row.FinishedAt, Result: row.Result,
+		}.Event()
+		if err != nil {
+			return fmt.Errorf("make event: %w", err)
+		}
+		events[i] = broker.Message{ID: event.ID, Key: event.Key, Payload: event.Payload}
+	}
+	if _, err := l.broker.Publish(ctx, tasks.TopicUpdates, events...); err != nil {
+		return fmt.Errorf("publish event: %w", err)
+	}
+	for _, row := range rows {
+		if err := l.originals.release(ctx, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Backlog returns the present backlog. It reads no disk.
+func (l *Ledger) Backlog(_ context.Context, lane string) (dispatcher.Backlog, error) {
+	q, ok := l.queues[lane]
+	if !ok {
+		return dispatcher.Backlog{}, nil // no kind has this lane: nothing waits
+	}
+	var b dispatcher.Backlog
+	for _, topic := range q.topics {
+		g, err := l.broker.Group(topic, groupWorkers)
+		if err != nil {
+			return dispatcher.Backlog{}, fmt.Errorf("backlog: %w", err)
+		}
+		b.Waiting += g.Waiting
+		b.Unfinished += g.Lag
+		if !g.OldestWaiting.IsZero() {
+			b.OldestAge = max(b.OldestAge, time.Since(g.OldestWaiting))
+		}
+	}
+	return b, nil
+}

@@ -1,0 +1,256 @@
+// Package embedded implements the dispatcher's ledger on one machine: the log of package broker decides what is
+// accepted and due, and the rows of package store show it.
+//
+//	Accept ──> topic of the kind ──> recorder ──> rows
+//	                            └──> group "workers" ──Claim──> lane
+//
+// The log wins: rows are made from it, how far they have come stands in their own transaction, and rows that
+// were lost or went back are made up from the log at the next start. What cannot be made up, because the log
+// itself is older than the rows or has lost its beginning, is refused with the name of what is older.
+//
+// One process at a time may have a data folder open.
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"casepress/blob"
+	"casepress/broker"
+	"casepress/dispatcher"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+const (
+	// groupWorkers is the consumer group whose deliveries are due work.
+	groupWorkers = "workers"
+	// groupRecords is how far the rows had come before that stood in the rows themselves.
+	groupRecords = "records"
+)
+
+// Config is what a ledger works with. The zero value of a field means its default.
+type Config struct {
+	Broker *broker.Broker // required; not closed
+	Store  *store.Store   // required; not closed
+	// Lease is how long a delivery stays with this process without a sign of life. Default 30 seconds.
+	Lease time.Duration
+	// MaxPendingBytes bounds the submissions that are in the log but not yet in the rows; beyond it Accept
+	// answers ErrOverloaded. Default 64 MiB.
+	MaxPendingBytes int64
+	// MaxCrashes is how many deaths of the process while it worked on one submission alone fail it. Default 3.
+	MaxCrashes int
+	// Reserved names the lanes that wait for no other lane.
+	Reserved []string
+	// Drop is the store whose originals are dropped once no report needs them; nil keeps them.
+	Drop *blob.Store
+	// Metrics is where the figures are registered; nil: nowhere.
+	Metrics prometheus.Registerer
+	// Logger hears of failures; nil discards.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.Lease <= 0 {
+		c.Lease = 30 * time.Second
+	}
+	if c.MaxPendingBytes <= 0 {
+		c.MaxPendingBytes = 64 << 20
+	}
+	if c.MaxCrashes <= 0 {
+		c.MaxCrashes = 3
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Ledger is the ledger of one machine. Use [Open].
+type Ledger struct {
+	cfg    Config
+	broker *broker.Broker
+	store  *store.Store
+
+	pending   *pending
+	recorders map[string]*recorder // by topic
+	queues    map[string]*queue    // by lane
+	gate      gate
+	originals *originals
+	metrics   *metrics
+	damage    atomic.Pointer[error] // what reading the whole log has found
+
+	mu       sync.Mutex // guards the rest
+	claims   map[store.Held]held
+	inWork   map[tasks.Ref]bool
+	suspects map[tasks.Ref]bool
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	closed sync.Once
+}
+
+var _ dispatcher.Ledger = (*Ledger)(nil)
+
+// Open opens the ledger: it checks that log and rows belong together, makes up rows that the log is ahead of,
+// and returns. A *MismatchError says that they do not.
+func Open(ctx context.Context, cfg Config) (*Ledger, error) {
+	l := &Ledger{
+		cfg: cfg.withDefaults(), broker: cfg.Broker, store: cfg.Store,
+		pending: newPending(), recorders: map[string]*recorder{}, queues: map[string]*queue{},
+		claims: map[store.Held]held{}, inWork: map[tasks.Ref]bool{}, suspects: map[tasks.Ref]bool{},
+	}
+	l.metrics = newMetrics(cfg.Metrics)
+	l.originals = newOriginals(l)
+	for _, topic := range append(tasks.Topics(), tasks.TopicUpdates) {
+		if err := l.broker.CreateTopic(ctx, topic); err != nil {
+			return nil, fmt.Errorf("create topic %s: %w", topic, err)
+		}
+	}
+	if err := l.recover(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.subscribe(); err != nil {
+		return nil, errors.Join(err, l.unsubscribe())
+	}
+	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	l.start()
+	return l, nil
+}
+
+func (l *Ledger) start() {
+	for _, r := range l.recorders {
+		l.wg.Go(func() { r.run(l.ctx) })
+	}
+	for _, q := range l.queues {
+		if len(q.subs) == 1 {
+			continue
+		}
+		for i, sub := range q.subs {
+			l.wg.Go(func() { l.receive(l.ctx, q, q.topics[i], sub) })
+		}
+	}
+	l.wg.Go(func() { l.requeueLost(l.ctx) })
+	l.wg.Go(func() { l.verify(l.ctx) })
+	if l.cfg.Drop != nil {
+		l.wg.Go(func() { l.originals.sweep(l.ctx) })
+	}
+}
+
+func (l *Ledger) subscribe() error {
+	for _, k := range tasks.Kinds() {
+		if !k.IsSubmission() {
+			continue
+		}
+		q := l.queues[k.Lane]
+		if q == nil {
+			q = &queue{lane: k.Lane, received: make(chan []broker.Delivery), reserved: slices.Contains(l.cfg.Reserved, k.Lane)}
+			l.queues[k.Lane] = q
+		}
+		if slices.Contains(q.topics, k.Topic) {
+			continue
+		}
+		sub, err := l.broker.Subscribe(k.Topic, groupWorkers, broker.SubscribeOptions{Window: maxHeld, LockTimeout: l.cfg.Lease})
+		if err != nil {
+			return fmt.Errorf("subscribe to %s: %w", k.Topic, err)
+		}
+		q.topics, q.subs = append(q.topics, k.Topic), append(q.subs, sub)
+	}
+	return nil
+}
+
+func (l *Ledger) unsubscribe() error {
+	var errs []error
+	for _, q := range l.queues {
+		for _, sub := range q.subs {
+			errs = append(errs, sub.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// until returns a context that ends with ctx or with the ledger.
+func (l *Ledger) until(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(l.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// verify reads every byte of the log once, in the background: opening it has checked only the newest part, so
+// that the start does not take longer with every year.
+func (l *Ledger) verify(ctx context.Context) {
+	start := time.Now()
+	err := l.broker.Verify(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		l.cfg.Logger.Error("the log is damaged", "err", err)
+		l.damage.Store(&err)
+	default:
+		l.cfg.Logger.Info("the whole log is sound", "took", time.Since(start).Round(time.Millisecond).String())
+	}
+}
+
+// CaughtUp waits until the rows of every topic have come past the topic's end as of now.
+func (l *Ledger) CaughtUp(ctx context.Context) error {
+	for topic, r := range l.recorders {
+		end, err := l.broker.End(topic)
+		if err != nil {
+			return fmt.Errorf("end of %s: %w", topic, err)
+		}
+		if err := r.recorded.wait(ctx, end); err != nil {
+			return fmt.Errorf("wait for rows of %s: %w", topic, err)
+		}
+	}
+	return nil
+}
+
+// inherited waits until the rows show all that earlier processes put into the topics.
+func (l *Ledger) inherited(ctx context.Context, topics ...string) error {
+	for _, topic := range topics {
+		r := l.recorders[topic]
+		if err := r.recorded.wait(ctx, r.inherited); err != nil {
+			return fmt.Errorf("wait for rows of %s: %w", topic, err)
+		}
+	}
+	return nil
+}
+
+// Ready reports whether work can be accepted and recorded: nil, or why not.
+func (l *Ledger) Ready() error {
+	if l.ctx.Err() != nil {
+		return dispatcher.ErrClosed
+	}
+	if err := l.broker.Err(); err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	if err := l.damage.Load(); err != nil {
+		return fmt.Errorf("log: %w", *err)
+	}
+	for topic, r := range l.recorders {
+		if err := r.failure(); err != nil {
+			return fmt.Errorf("recording %s: %w", topic, err)
+		}
+	}
+	return nil
+}
+
+// Close returns when the ledger's goroutines have ended; deliveries that are still held are given back.
+func (l *Ledger) Close(context.Context) error {
+	var err error
+	l.closed.Do(func() {
+		l.cancel()
+		l.wg.Wait()
+		err = l.unsubscribe()
+	})
+	return err
+}

@@ -1,0 +1,223 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"casepress/blob"
+	"casepress/broker"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// originals lets the originals of completed reports go, if they are to be dropped: once a completion is in the
+// log, its report can be shown although its row were lost, and the sweep may delete them.
+type originals struct {
+	l     *Ledger
+	blobs *blob.Store // nil: originals are kept
+
+	mu      sync.Mutex
+	maybe   map[string]bool // originals that may be unneeded; a restart forgets them and looks at all
+	nonzero chan struct{}   // holds a token while there are any
+}
+
+func newOriginals(l *Ledger) *originals {
+	return &originals{l: l, blobs: l.cfg.Drop, maybe: map[string]bool{}, nonzero: make(chan struct{}, 1)}
+}
+
+// release records what became of a completed report and notes the originals that it needs no more. It may be
+// repeated.
+func (o *originals) release(ctx context.Context, row store.Row) error {
+	result, ok := row.Result.(tasks.CaseReportResult)
+	if o.blobs == nil || row.Status != tasks.Completed || !ok {
+		return nil
+	}
+	report := row.Content.(tasks.CaseReport)
+	released := released(report, result)
+	if len(released) == 0 {
+		return nil
+	}
+	err := o.resultsAreThere(ctx, result)
+	if err == nil {
+		err = o.recordCompletion(ctx, row, result, released)
+	}
+	if errors.Is(err, errNoResult) || errors.Is(err, broker.ErrInvalid) {
+		o.l.cfg.Logger.Error("the originals of a report are kept", "report", row.ID, "err", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, n := range released {
+		o.checkLater(report.Images[n-1].SHA256)
+	}
+	return nil
+}
+
+// released are the positions of the images of which the report has all there is to
+// have. An original that could not be shown, or not whole, is kept.
+func released(report tasks.CaseReport, result tasks.CaseReportResult) (images []int) {
+	for i, made := range result.Images {
+		problem := slices.ContainsFunc(result.Problems, func(p tasks.Problem) bool { return p.Image == i+1 })
+		if !problem && !made.Damaged && made.Full.SHA256 != "" && i < len(report.Images) {
+			images = append(images, i+1)
+		}
+	}
+	return images
+}
+
+var errNoResult = errors.New("a picture or the PDF is not where the row says")
+
+// resultsAreThere returns an error unless every picture and the PDF are in the
+// store, whatever the row says.
+func (o *originals) resultsAreThere(_ context.Context, result tasks.CaseReportResult) error {
+	outputs := []tasks.Output{result.PDF.Output}
+	for _, made := range result.Images {
+		if made.Full.SHA256 != "" {
+			outputs = append(outputs, made.Full, made.Thumb) // neither comes without the other
+		}
+	}
+	for _, out := range outputs {
+		there, err := o.blobs.Has(blob.Key(out.SHA256), out.Bytes)
+		if err != nil {
+			return err
+		}
+		if !there {
+			return fmt.Errorf("%w: %q", errNoResult, out.SHA256)
+		}
+	}
+	return nil
+}
+
+// recordCompletion returns when the completion is on stable storage.
+func (o *originals) recordCompletion(ctx context.Context, row store.Row, result tasks.CaseReportResult, released []int) error {
+	c := tasks.Completion{
+		ID: row.ID, Sequence: row.Sequence, Attempt: row.Attempts,
+		StartedAt: row.StartedAt, FinishedAt: row.FinishedAt, Result: result, Released: released,
+	}
+	s := tasks.NewSubmission(tasks.KindCompletion(), c)
+	s.ReceivedAt = row.FinishedAt
+	record, err := s.Encode()
+	if err != nil {
+		return fmt.Errorf("encode completion: %w", err)
+	}
+	m := broker.Message{ID: c.Key(), Key: row.ID, Payload: record}
+	if _, err := o.l.broker.Publish(ctx, tasks.TopicCompletions, m); err != nil {
+		return fmt.Errorf("publish completion: %w", err)
+	}
+	return nil
+}
+
+// checkLater lets the sweep look at originals that may be unneeded.
+func (o *originals) checkLater(digests ...string) {
+	if o.blobs == nil || len(digests) == 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, sha256 := range digests {
+		o.maybe[sha256] = true
+	}
+	select {
+	case o.nonzero <- struct{}{}:
+	default:
+	}
+}
+
+func (o *originals) take() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := slices.Collect(maps.Keys(o.maybe))
+	clear(o.maybe)
+	return all
+}
+
+const (
+	// sweepPause lets unneeded originals gather, and uploads that hold some end.
+	sweepPause = 100 * time.Millisecond
+	// sweepRetry is the pause after a failure.
+	sweepRetry = 10 * time.Second
+	// sweepEach is how often all originals are looked at.
+	sweepEach = time.Hour
+)
+
+// sweep drops what reports have released and what a crash or an upload has left
+// behind, until ctx ends.
+func (o *originals) sweep(ctx context.Context) {
+	all := time.NewTimer(0)
+	defer all.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-all.C:
+			next := sweepEach
+			if err = o.sweepAll(ctx); err != nil {
+				next = sweepRetry
+			}
+			all.Reset(next)
+		case <-o.nonzero:
+			if !sleep(ctx, sweepPause) {
+				return
+			}
+			err = o.dropUnneeded(ctx, o.take())
+		}
+		if err != nil && ctx.Err() == nil {
+			o.l.cfg.Logger.Error("originals could not be dropped and will be looked at again", "err", err)
+			sleep(ctx, sweepRetry)
+		}
+	}
+}
+
+// sweepAll looks at every original.
+func (o *originals) sweepAll(ctx context.Context) error {
+	return o.blobs.EachOriginal(ctx, func(keys []blob.Key) error {
+		digests := make([]string, len(keys))
+		for i, k := range keys {
+			digests[i] = string(k)
+		}
+		return o.dropUnneeded(ctx, digests)
+	})
+}
+
+// dropUnneeded deletes those of the originals that no report and no image put
+// ahead needs. Those in the hands of an upload are looked at again later.
+func (o *originals) dropUnneeded(ctx context.Context, digests []string) error {
+	keys := make([]blob.Key, len(digests))
+	for i, sha256 := range digests {
+		keys[i] = blob.Key(sha256)
+	}
+	busy, err := o.blobs.Drop(ctx, keys, o.unneeded)
+	if err != nil {
+		o.checkLater(digests...)
+		return err
+	}
+	for _, k := range busy {
+		o.checkLater(string(k))
+	}
+	return nil
+}
+
+// unneeded returns those of the keys that nobody needs. Uploads that are over show in the rows by then, and no
+// other has one of them.
+func (o *originals) unneeded(ctx context.Context, keys []blob.Key) ([]blob.Key, error) {
+	if err := o.l.CaughtUp(ctx); err != nil {
+		return nil, err
+	}
+	digests := make([]string, len(keys))
+	for i, k := range keys {
+		digests[i] = string(k)
+	}
+	unneeded, err := o.l.store.Unneeded(ctx, digests)
+	drop := make([]blob.Key, len(unneeded))
+	for i, sha256 := range unneeded {
+		drop[i] = blob.Key(sha256)
+	}
+	return drop, err
+}

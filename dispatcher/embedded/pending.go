@@ -1,0 +1,99 @@
+package embedded
+
+import (
+	"sync"
+
+	"casepress/dispatcher"
+)
+
+// pending holds the submissions whose fate the rows cannot tell yet: those being published, and those that are
+// in the log and not in the rows. It lets a second submission with the same key wait for the first instead of
+// racing it.
+//
+// mu guards all fields, and those of an entry until its done is closed.
+type pending struct {
+	mu        sync.Mutex
+	byKey     map[string]*entry
+	published map[string][]*entry // by topic, in offset order as near as publishing allows
+	bytes     int64               // of all entries
+}
+
+// entry is one submission on its way. receipt and err are fixed before done is closed.
+type entry struct {
+	key     string
+	bytes   int64
+	done    chan struct{}
+	receipt dispatcher.Receipt
+	err     error
+}
+
+// entryOverhead is what an entry occupies beside the content of its submission, roughly, in bytes.
+const entryOverhead = 512
+
+func newPending() *pending {
+	return &pending{byKey: map[string]*entry{}, published: map[string][]*entry{}}
+}
+
+// claim returns the entry for key and whether the caller owns it, and so has to end it with drop or keep;
+// otherwise the caller waits for entry.done. A new entry beyond limit bytes in all is refused: then both are
+// zero.
+func (p *pending) claim(key string, bytes, limit int64) (e *entry, owner bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e, ok := p.byKey[key]; ok {
+		return e, false
+	}
+	if p.bytes > 0 && p.bytes+bytes > limit {
+		return nil, false
+	}
+	e = &entry{key: key, bytes: bytes, done: make(chan struct{})}
+	p.byKey[key] = e
+	p.bytes += bytes
+	return e, true
+}
+
+// remove is called with mu held.
+func (p *pending) remove(e *entry) {
+	delete(p.byKey, e.key)
+	p.bytes -= e.bytes
+}
+
+// drop ends e without keeping it: the rows already have it, or nothing was accepted.
+func (p *pending) drop(e *entry, r dispatcher.Receipt, err error) {
+	p.mu.Lock()
+	p.remove(e)
+	p.mu.Unlock()
+	e.receipt, e.err = r, err
+	close(e.done)
+}
+
+// keep ends e as accepted and keeps it until the topic's rows have come past its sequence, which may have
+// happened already.
+func (p *pending) keep(topic string, recorded *watermark, e *entry, r dispatcher.Receipt) {
+	p.mu.Lock()
+	e.receipt = r
+	if recorded.passed(r.Sequence) {
+		p.remove(e)
+	} else {
+		p.published[topic] = append(p.published[topic], e)
+	}
+	p.mu.Unlock()
+	close(e.done)
+}
+
+// forget lets go of every entry of topic below next. It must be called after the topic's watermark has advanced
+// to next.
+func (p *pending) forget(topic string, next uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept := p.published[topic][:0]
+	for _, e := range p.published[topic] {
+		if e.receipt.Sequence < next {
+			p.remove(e)
+		} else {
+			kept = append(kept, e)
+		}
+	}
+	clear(p.published[topic][len(kept):])
+	p.published[topic] = kept
+}

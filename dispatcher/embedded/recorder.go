@@ -1,0 +1,149 @@
+package embedded
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"casepress/broker"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+const (
+	// recordBatch is how many records become rows in one transaction at most.
+	recordBatch = 512
+	// recordBytes is how much of the log one transaction reads at most.
+	recordBytes = 4 << 20
+	// recordRest is how long records may wait for company.
+	recordRest = 5 * time.Millisecond
+	// recordRetry is the pause after a failure.
+	recordRetry = time.Second
+)
+
+// recorder turns one topic into rows, in the topic's order. How far it has come stands in the rows' own
+// transaction, so that rows that went back are made up from the log.
+type recorder struct {
+	l     *Ledger
+	topic string
+	// recorded is how far the rows have come.
+	recorded *watermark
+	// inherited is the topic's end when this process started.
+	inherited uint64
+
+	mu  sync.Mutex
+	err error // why the last try to write rows failed; nil while all is well
+}
+
+// run records until ctx ends.
+func (r *recorder) run(ctx context.Context) {
+	if r.topic == tasks.TopicCompletions && r.l.inherited(ctx, tasks.TopicCaseReports, tasks.TopicImages) != nil {
+		return // shutting down
+	}
+	for ctx.Err() == nil {
+		if err := r.follow(ctx); ctx.Err() == nil {
+			r.setFailure(err)
+			sleep(ctx, recordRetry)
+		}
+	}
+}
+
+// follow reads the topic from where the rows stand and returns the error that ends it.
+func (r *recorder) follow(ctx context.Context) error {
+	from := r.recorded.value()
+	f, err := r.l.broker.Follow(r.topic, from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	for {
+		messages, err := f.Next(ctx, recordBytes)
+		if err != nil {
+			return err
+		}
+		for batch := range slices.Chunk(messages, recordBatch) {
+			if err := r.record(ctx, batch); err != nil {
+				return err
+			}
+		}
+		r.setFailure(nil)
+		r.rest(ctx)
+	}
+}
+
+// rest lets records gather for the next transaction while nobody waits for their rows: fewer syncs of the rows
+// leave the disk to the log, which clients do wait for.
+func (r *recorder) rest(ctx context.Context) {
+	t := time.NewTimer(recordRest)
+	defer t.Stop()
+	select {
+	case <-r.recorded.wanted:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// record makes rows of the batch.
+func (r *recorder) record(ctx context.Context, batch []broker.Message) error {
+	rows := make([]tasks.Recorded, 0, len(batch))
+	for _, m := range batch {
+		s, err := tasks.DecodeSubmission(m.Payload)
+		if err != nil {
+			// What this program cannot read must not hold up the records behind it. It stays in the log, and a
+			// worker puts it among the dead letters, where people see it.
+			r.l.cfg.Logger.Error("a record cannot be read", "topic", r.topic, "offset", m.Offset, "err", err)
+			r.l.metrics.unreadable.Inc()
+			continue
+		}
+		rows = append(rows, tasks.Recorded{Offset: m.Offset, Submission: s})
+	}
+	last := batch[len(batch)-1]
+	if err := r.l.store.Record(ctx, r.topic, rows, store.Watermark{Next: last.Offset + 1, Check: check(last)}); err != nil {
+		return err
+	}
+	r.recorded.advance(last.Offset + 1)
+	r.l.pending.forget(r.topic, last.Offset+1)
+	return nil
+}
+
+// check identifies a record, so that rows notice when the log below them is another one.
+func check(m broker.Message) string {
+	sum := sha256.Sum256(m.Payload)
+	return fmt.Sprintf("%d-%s", m.Time.UnixMicro(), hex.EncodeToString(sum[:8]))
+}
+
+// setFailure remembers how the last try went and logs a change.
+func (r *recorder) setFailure(err error) {
+	r.mu.Lock()
+	changed := (r.err == nil) != (err == nil)
+	r.err = err
+	r.mu.Unlock()
+	switch {
+	case changed && err != nil:
+		r.l.cfg.Logger.Error("recording has stopped and will be tried again", "topic", r.topic, "err", err)
+	case changed:
+		r.l.cfg.Logger.Info("recording goes on", "topic", r.topic)
+	}
+}
+
+func (r *recorder) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// sleep waits for d and reports whether ctx is still alive.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

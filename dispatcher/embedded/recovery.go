@@ -1,0 +1,181 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"casepress/broker"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// MismatchError says that the log and the rows of a data folder do not belong together. Nothing was changed.
+type MismatchError struct {
+	Topic  string
+	Reason string
+	Cure   string
+}
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("topics/%s and casepress.db do not belong together: %s. %s", e.Topic, e.Reason, e.Cure)
+}
+
+const (
+	cureOlderLog = "The log is older than the rows: put back the newer topics folder. If it is lost, move casepress.db* away and start: rows are made again from the log, and what only the newer log had is lost"
+	cureOtherLog = "One of the two is of another data folder: put back the pair that belongs together"
+	cureNoStart  = "Put back the missing segments"
+)
+
+// recover checks that log and rows belong together and prepares the recorders; then it sees to what was in work
+// when an earlier process died.
+func (l *Ledger) recover(ctx context.Context) error {
+	for _, topic := range tasks.Topics() {
+		r, err := l.newRecorder(ctx, topic)
+		if err != nil {
+			return err
+		}
+		l.recorders[topic] = r
+	}
+	found, err := l.store.Recover(ctx, l.cfg.MaxCrashes)
+	if err != nil {
+		return fmt.Errorf("recover rows: %w", err)
+	}
+	suspects, err := l.store.Suspects(ctx)
+	if err != nil {
+		return fmt.Errorf("suspects: %w", err)
+	}
+	for _, ref := range suspects {
+		l.suspects[ref] = true
+	}
+	if found.Interrupted > 0 {
+		l.cfg.Logger.Warn("the last process ended while it was at work", "submissions", found.Interrupted, "failed", len(found.Failed))
+	}
+	for _, row := range found.Failed {
+		l.cfg.Logger.Error("a submission has failed", "kind", row.Kind.Name, "id", row.ID, "err", row.Error)
+	}
+	return nil
+}
+
+func (l *Ledger) newRecorder(ctx context.Context, topic string) (*recorder, error) {
+	info, err := l.broker.Topic(topic)
+	if err != nil {
+		return nil, err
+	}
+	mark, known, err := l.store.Watermark(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("watermark of %s: %w", topic, err)
+	}
+	if !known {
+		if mark, err = l.oldWatermark(ctx, topic); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.checkMark(info, mark); err != nil {
+		return nil, err
+	}
+	return &recorder{l: l, topic: topic, inherited: info.End, recorded: newWatermark(mark.Next)}, nil
+}
+
+// oldWatermark is where the rows stood when that was kept by the broker. Rows that are empty were lost, or there
+// never were any.
+func (l *Ledger) oldWatermark(ctx context.Context, topic string) (store.Watermark, error) {
+	empty, err := l.store.Empty(ctx)
+	if err != nil || empty {
+		return store.Watermark{}, err
+	}
+	g, err := l.broker.Group(topic, groupRecords)
+	if errors.Is(err, broker.ErrNoGroup) {
+		return store.Watermark{}, nil
+	}
+	return store.Watermark{Next: g.Start}, err
+}
+
+func (l *Ledger) checkMark(info broker.TopicInfo, mark store.Watermark) error {
+	switch {
+	case mark.Next > info.End:
+		return &MismatchError{info.Topic, fmt.Sprintf("the rows have come to record %d, the log ends at %d", mark.Next, info.End), cureOlderLog}
+	case mark.Next < info.Start:
+		return &MismatchError{info.Topic, fmt.Sprintf("the rows have come to record %d, the log begins at %d", mark.Next, info.Start), cureNoStart}
+	case mark.Check == "" || mark.Next == info.Start:
+		return nil
+	}
+	m, err := l.broker.Read(info.Topic, mark.Next-1)
+	if err != nil {
+		return fmt.Errorf("read record %d of %s: %w", mark.Next-1, info.Topic, err)
+	}
+	if check(m) != mark.Check {
+		return &MismatchError{info.Topic, fmt.Sprintf("record %d of the log is not the one that the rows were made of", mark.Next-1), cureOtherLog}
+	}
+	return nil
+}
+
+// requeueBatch is how many unfinished rows are looked at in one query.
+const requeueBatch = 512
+
+// requeueLost gives every unfinished submission a delivery again whose own was acknowledged: its result was lost
+// with a part of the rows. It looks once, when the rows show all that earlier processes accepted.
+func (l *Ledger) requeueLost(ctx context.Context) {
+	if l.inherited(ctx, tasks.Topics()...) != nil {
+		return // shutting down
+	}
+	for _, k := range tasks.Kinds() {
+		for k.IsSubmission() {
+			n, err := l.requeueLostOf(ctx, k)
+			if ctx.Err() != nil {
+				return
+			}
+			if err == nil {
+				if n > 0 {
+					l.cfg.Logger.Warn("results were lost, and the work is done again", "kind", k.Name, "submissions", n)
+				}
+				break
+			}
+			l.cfg.Logger.Error("lost work could not be looked for and will be looked for again", "kind", k.Name, "err", err)
+			if !sleep(ctx, failureDelay) {
+				return
+			}
+		}
+	}
+}
+
+func (l *Ledger) requeueLostOf(ctx context.Context, k *tasks.Kind) (requeued int, err error) {
+	end := l.recorders[k.Topic].inherited
+	for after := store.FromStart; ; {
+		due, err := l.store.Unfinished(ctx, k, after, requeueBatch)
+		if err != nil {
+			return requeued, err
+		}
+		for _, d := range due {
+			if d.DueSequence >= end {
+				return requeued, nil // accepted by this process
+			}
+			lost, err := l.isLost(ctx, k, d)
+			if err != nil {
+				return requeued, err
+			}
+			if lost {
+				if err := l.requeue(ctx, k, tasks.NewRetry(d.Ref, d.Attempts)); err != nil {
+					return requeued, err
+				}
+				l.metrics.requeued.Inc()
+				requeued++
+			}
+		}
+		if len(due) < requeueBatch {
+			return requeued, nil
+		}
+		after = due[len(due)-1].DueSequence
+	}
+}
+
+// isLost reports whether the submission is unfinished although its delivery was acknowledged.
+func (l *Ledger) isLost(ctx context.Context, k *tasks.Kind, d store.Due) (bool, error) {
+	done, err := l.broker.Acknowledged(k.Topic, groupWorkers, d.DueSequence)
+	if err != nil || !done {
+		return false, err
+	}
+	// It may have been finished between the two looks.
+	row, err := l.store.Get(ctx, d.Ref)
+	return err == nil && !row.Status.Final(), err
+}

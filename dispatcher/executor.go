@@ -1,0 +1,133 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"casepress/tasks"
+)
+
+// endTimeout bounds the writes that end an attempt. They do not end with the attempt's own context: a result
+// that was computed must not be lost because a shutdown began a moment earlier.
+const endTimeout = 30 * time.Second
+
+// errDraining is the cause of the end of a task's context when the service stops.
+var errDraining = errors.New("shutting down")
+
+// executor runs the tasks of claims and ends their attempts: completed, failed, to be retried, or given back.
+type executor struct {
+	ledger  Ledger
+	newTask func(tasks.Work) (tasks.Task, error)
+	timeout time.Duration
+	policy  RetryPolicy
+	metrics *metrics
+	log     *slog.Logger
+}
+
+// run executes every claim in turn and ends its attempt. What is completed is completed together at the end.
+func (e *executor) run(ctx context.Context, claims []Claim) {
+	var done []Completion
+	for i, c := range claims {
+		if context.Cause(ctx) != nil {
+			e.giveBack(ctx, claims[i:])
+			break
+		}
+		start := time.Now()
+		result, err := e.execute(ctx, c)
+		e.metrics.seconds.WithLabelValues(c.Row.Kind.Name, "task").Observe(time.Since(start).Seconds())
+		if err == nil {
+			done = append(done, Completion{Claim: c, Result: result})
+			continue
+		}
+		e.endFailed(ctx, c, err)
+	}
+	e.complete(ctx, done)
+}
+
+// execute runs the task within its time limit. A panic fails the attempt, never the process.
+func (e *executor) execute(ctx context.Context, c Claim) (result tasks.Result, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, e.timeout, fmt.Errorf("the attempt took longer than %v", e.timeout))
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			e.metrics.panics.WithLabelValues(c.Row.Kind.Name).Inc()
+			e.log.Error("a task panicked", "kind", c.Row.Kind.Name, "id", c.Row.ID, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("the task panicked: %v", p)
+		}
+	}()
+	task, err := e.newTask(tasks.Work{
+		Submission: tasks.Submission{Kind: c.Row.Kind, ReceivedAt: c.Row.ReceivedAt, SHA256: c.Row.SHA256, Content: c.Row.Content},
+		Sequence:   c.Row.Sequence, Attempt: c.Attempt,
+		Progress: func(done, total int) { e.ledger.Progress(c, done, total) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	result, err = task.Execute(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return result, err
+}
+
+// ending returns a context for the writes that end an attempt.
+func ending(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+}
+
+func (e *executor) complete(ctx context.Context, done []Completion) {
+	if len(done) == 0 {
+		return
+	}
+	end, cancel := ending(ctx)
+	defer cancel()
+	for i, err := range e.ledger.Complete(end, done) {
+		e.ended(done[i].Claim, outcomeCompleted, err)
+	}
+}
+
+// endFailed ends an attempt that returned an error.
+func (e *executor) endFailed(ctx context.Context, c Claim, cause error) {
+	if errors.Is(context.Cause(ctx), errDraining) {
+		e.giveBack(ctx, []Claim{c})
+		return
+	}
+	end, cancel := ending(ctx)
+	defer cancel()
+	used := c.Attempt - c.Row.BaseAttempts
+	if e.policy.Exhausted(used, cause) {
+		e.log.Error("a submission has failed", "kind", c.Row.Kind.Name, "id", c.Row.ID, "attempt", c.Attempt, "err", cause)
+		e.ended(c, outcomeFailed, e.ledger.Fail(end, c, reason(cause)))
+		return
+	}
+	after := e.policy.Pause(used)
+	e.log.Warn("an attempt has failed", "kind", c.Row.Kind.Name, "id", c.Row.ID, "attempt", c.Attempt, "again_in", after, "err", cause)
+	e.ended(c, outcomeRetried, e.ledger.Retry(end, c, reason(cause), after))
+}
+
+// giveBack makes interrupted attempts as if they had never been: a shutdown costs nothing.
+func (e *executor) giveBack(ctx context.Context, claims []Claim) {
+	end, cancel := ending(ctx)
+	defer cancel()
+	err := e.ledger.GiveBack(end, claims)
+	for _, c := range claims {
+		e.ended(c, outcomeInterrupted, err)
+	}
+}
+
+// ended counts the end of an attempt. An error other than ErrStale leaves the submission due again.
+func (e *executor) ended(c Claim, outcome string, err error) {
+	switch {
+	case err == nil:
+		e.metrics.attempts.WithLabelValues(c.Row.Kind.Name, outcome).Inc()
+	case errors.Is(err, ErrStale):
+		e.metrics.attempts.WithLabelValues(c.Row.Kind.Name, outcomeStale).Inc()
+	default:
+		e.metrics.attempts.WithLabelValues(c.Row.Kind.Name, outcomeUnstored).Inc()
+		e.log.Error("the end of an attempt could not be stored", "kind", c.Row.Kind.Name, "id", c.Row.ID, "attempt", c.Attempt, "outcome", outcome, "err", err)
+	}
+}
