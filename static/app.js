@@ -8,10 +8,10 @@ import { newId } from './digest.js';
 import { photos, digests, firstUnreadable, pictureOf, onPhotos } from './photos.js';
 import { empty, values, check, refuse, refuseField } from './form.js';
 import { send } from './send.js';
-import { follow, isStored, retry } from './follow.js';
-import { shown, show, reset } from './stub.js';
-import { showReport } from './report.js';
-import { remember, renderRecent, pending, setPending } from './recent.js';
+import { follow, isStored, retry } from './poll.js';
+import { shown, show, reset } from './statuspanel.js';
+import { showReport } from './reportview.js';
+import { remember, renderRecent, pending, setPending } from './sentreports.js';
 
 let reportId = newId();     // one per form: the same on every try
 let sender = null;

@@ -3,7 +3,7 @@
 
 import { $, fill, announce, copy } from './dom.js';
 import { t, size, percent, time, onLanguage } from './i18n.js';
-import { receiptOf, storedWords, workWords, workDetail } from './words.js';
+import { receiptOf, storedWords, workWords, workDetail } from './statustexts.js';
 
 const blank = {
   phase: 'draft',   // draft, sending, confirming, waiting, refused, stored
