@@ -1,4 +1,4 @@
-// The stub at the side of the sheet: where the report is, its receipt and what
+// The status panel beside the form: where the report is, its receipt and what
 // became of it. It only shows the state it is given; others change the state.
 
 import { $, fill, announce, copy } from './dom.js';
@@ -29,7 +29,7 @@ export function show(change) {
   render();
 }
 
-/** Starts again from an empty stub with this much known. */
+/** Starts again from an empty panel with this much known. */
 export function reset(known = {}) {
   state = { ...blank };
   show(known);
