@@ -16,8 +16,8 @@ func (a *API) Admin() http.Handler {
 	get(e, "/healthz", a.healthz)
 	get(e, "/readyz", a.readyz)
 	get(e, "/originals/:sha256", a.original)
-	get(e, "/metrics", gin.WrapH(promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError, Registry: a.metrics.registry,
+	get(e, "/metrics", gin.WrapH(promhttp.HandlerFor(a.cfg.Registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, Registry: a.cfg.Registry,
 	})))
 	get(e, "/debug/pprof/", gin.WrapF(pprof.Index))
 	get(e, "/debug/pprof/cmdline", gin.WrapF(pprof.Cmdline))

@@ -82,19 +82,19 @@ const measureEvery = time.Second
 type cached[T any] struct {
 	load func(context.Context) (T, error)
 
-	mu    sync.Mutex // guards the rest
-	at    time.Time
-	value T
-	err   error
+	mu       sync.Mutex // guards the rest
+	loadedAt time.Time
+	value    T
+	err      error
 }
 
 func (c *cached[T]) get(ctx context.Context) (T, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.at.IsZero() || time.Since(c.at) >= measureEvery {
+	if c.loadedAt.IsZero() || time.Since(c.loadedAt) >= measureEvery {
 		// The value is for everybody: the first client leaving must not spoil it.
 		c.value, c.err = c.load(context.WithoutCancel(ctx))
-		c.at = time.Now()
+		c.loadedAt = time.Now()
 	}
 	return c.value, c.err
 }

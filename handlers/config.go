@@ -3,11 +3,18 @@ package handlers
 import (
 	"cmp"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config holds the limits of the HTTP interface. The zero value of a field means
 // its default; where a negative value switches a limit off, the field says so.
 type Config struct {
+	// Registry is what /metrics on the private address shows. [New] registers the metrics of this
+	// package in it, and those of the Go runtime and of the process; other parts register their own.
+	// Default: a new one.
+	Registry *prometheus.Registry
+
 	// DataDir is the folder whose free space [Config.MinFreeDisk] guards.
 	// Default ".".
 	DataDir string
@@ -44,6 +51,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	c.Registry = cmp.Or(c.Registry, prometheus.NewRegistry())
 	c.DataDir = cmp.Or(c.DataDir, ".")
 	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 200<<20)
 	c.MaxImages = cmp.Or(c.MaxImages, 50)
@@ -57,6 +65,3 @@ func (c Config) withDefaults() Config {
 	c.MaxBacklogAge = cmp.Or(c.MaxBacklogAge, 24*time.Hour)
 	return c
 }
-
-// DefaultConfig returns the defaults, for a command line to show.
-func DefaultConfig() Config { return Config{}.withDefaults() }

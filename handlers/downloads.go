@@ -95,7 +95,7 @@ func (a *API) completedRow(c *gin.Context) (store.Row, error) {
 		return row, nil
 	}
 	if !row.Status.Final() {
-		setRetryAfter(c.Writer.Header(), untilNews(row))
+		setRetryAfter(c.Writer.Header(), pollAfter(row))
 	}
 	return row, &fault{code: codeNotReady, args: []any{statusTexts[row.Status]}, extras: extras{ReportStatus: string(row.Status)}}
 }

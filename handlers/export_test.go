@@ -12,7 +12,7 @@ func Routes(a *API) gin.RoutesInfo { return a.engine.Routes() }
 // Codes lists the codes that problems can have.
 func Codes() []string {
 	var codes []string
-	for c := range kinds {
+	for c := range codeTable {
 		codes = append(codes, string(c))
 	}
 	return codes
@@ -39,5 +39,5 @@ func Forget(a *API) {
 func (c *cached[T]) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at = time.Time{}
+	c.loadedAt = time.Time{}
 }

@@ -46,9 +46,9 @@ func inCharset(s, charset string) bool {
 	return true
 }
 
-// honestImageID reports whether an imageId that looks derived is: only then may a
+// imageIDAllowed reports whether an imageId that looks derived is: only then may a
 // client use it, lest one image stand in another's way.
-func honestImageID(imageID, sha256 string) bool {
+func imageIDAllowed(imageID, sha256 string) bool {
 	return !strings.HasPrefix(imageID, tasks.DerivedPrefix) || imageID == tasks.DerivedImageID(sha256)
 }
 

@@ -1,8 +1,9 @@
-// Package handlers keeps the HTTP face of casepress: it lets work in, answers
-// questions about it and serves the page. It never answers 2xx to something that
-// is not on stable storage, never reads an upload into memory, and never writes
-// patient data to a log. openapi.yaml is the contract; the tests hold every
-// answer against it.
+// Package handlers implements the HTTP interface of casepress: uploads, questions about reports, downloads
+// and the web page. openapi.yaml is the contract, and the tests check every answer against it.
+//
+// It never answers 2xx to something that is not on stable storage, never reads an upload into memory, and
+// never writes patient data to a log. It does not know who asks: whoever reaches the address may read and
+// write everything.
 //
 // Writes go to the dispatcher, reads to the rows and the blobs:
 //

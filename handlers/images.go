@@ -67,7 +67,7 @@ func (a *API) acceptImage(r *http.Request, patientID, imageID string) (img tasks
 	if err != nil {
 		return img, false, err
 	}
-	staged, err := a.blobs.Stage(reading(r), digests.reading(r.Body))
+	staged, err := a.blobs.Stage(stageContext(r), digests.reading(r.Body))
 	if err != nil {
 		return img, false, err
 	}
@@ -78,7 +78,7 @@ func (a *API) acceptImage(r *http.Request, patientID, imageID string) (img tasks
 	if img, err = a.inspect("body", "", staged); err != nil {
 		return img, false, err
 	}
-	if !honestImageID(imageID, img.SHA256) {
+	if !imageIDAllowed(imageID, img.SHA256) {
 		return img, false, invalid("imageId", textIDReserved)
 	}
 	img.ImageID = imageID

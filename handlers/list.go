@@ -12,8 +12,8 @@ import (
 	"casepress/tasks"
 )
 
-// page is one page of case reports, the newest first.
-type page struct {
+// reportPage is one page of case reports, the newest first.
+type reportPage struct {
 	Items []caseReport `json:"items"`
 	// Next is the cursor of the page that follows, null on the last one.
 	Next *string `json:"next"`
@@ -38,9 +38,9 @@ func (a *API) caseReports(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	p := page{Items: make([]caseReport, len(rows)), Next: orNull(next)}
+	p := reportPage{Items: make([]caseReport, len(rows)), Next: stringOrNull(next)}
 	for i, row := range rows {
-		p.Items[i] = show(row)
+		p.Items[i] = caseReportAnswer(row)
 		p.Items[i].Notes = nil // long, and a list is for finding
 	}
 	if next != "" {

@@ -14,8 +14,6 @@ import (
 
 // metrics are the figures at /metrics. Labels have few values, never ids.
 type metrics struct {
-	registry *prometheus.Registry
-
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
@@ -24,7 +22,6 @@ type metrics struct {
 
 func newMetrics(a *API) *metrics {
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "casepress_http_requests_total", Help: "Requests answered, by method, route and status.",
 		}, []string{"method", "route", "status"}),
@@ -39,15 +36,11 @@ func newMetrics(a *API) *metrics {
 			Name: "casepress_uploads_total", Help: "Case reports and images handed in: accepted, replayed, or the code of the refusal.",
 		}, []string{"result"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.uploads, &state{a: a},
+	a.cfg.Registry.MustRegister(m.requests, m.duration, m.inFlight, m.uploads, &stateCollector{a: a},
 		collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
-
-// Registry is where the figures at /metrics are registered; other parts may add
-// theirs.
-func (a *API) Registry() *prometheus.Registry { return a.metrics.registry }
 
 // request counts an answered request.
 func (m *metrics) request(c *gin.Context, took time.Duration) {
@@ -77,8 +70,8 @@ func knownMethod(method string) string {
 	return "other"
 }
 
-// state collects how the service stands, at the moment it is asked.
-type state struct{ a *API }
+// stateCollector collects how the service stands, at the moment it is asked.
+type stateCollector struct{ a *API }
 
 var (
 	descReports = prometheus.NewDesc("casepress_case_reports", "Case reports by status.", []string{"status"}, nil)
@@ -89,7 +82,7 @@ var (
 )
 
 // Describe sends the descriptions of all figures.
-func (s *state) Describe(ch chan<- *prometheus.Desc) {
+func (s *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descReports, descWaiting, descAge, descFree, descReady} {
 		ch <- d
 	}
@@ -99,7 +92,7 @@ func (s *state) Describe(ch chan<- *prometheus.Desc) {
 const collectTimeout = 5 * time.Second
 
 // Collect sends the present figures; one that cannot be had fails the scrape.
-func (s *state) Collect(ch chan<- prometheus.Metric) {
+func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
 	s.collectReports(ctx, ch)
@@ -115,7 +108,7 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	gauge(ch, descReady, ready, nil)
 }
 
-func (s *state) collectReports(ctx context.Context, ch chan<- prometheus.Metric) {
+func (s *stateCollector) collectReports(ctx context.Context, ch chan<- prometheus.Metric) {
 	counts, err := s.a.rows.Counts(ctx)
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(descReports, err)

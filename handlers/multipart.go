@@ -24,7 +24,7 @@ func (a *API) readMultipart(f *form, r *http.Request) error {
 	if err != nil {
 		return malformed(err)
 	}
-	ctx := reading(r)
+	ctx := stageContext(r)
 	for {
 		part, err := parts.NextPart()
 		if err == io.EOF { // bare, after the closing boundary; a wrapped one means cut short

@@ -126,15 +126,15 @@ func asFault(err error) *fault {
 // It is the only place that renders a problem.
 func (a *API) fail(c *gin.Context, err error) {
 	f := asFault(err)
-	kind := kinds[f.code]
+	info := codeTable[f.code]
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
 	p := problem{
 		Type:      "urn:casepress:problem:" + string(f.code),
-		Title:     kind.title.in(l),
-		Status:    kind.status,
+		Title:     info.title.in(l),
+		Status:    info.status,
 		Instance:  "urn:casepress:request:" + requestID(c),
 		Code:      f.code,
-		Retryable: kind.retryable,
+		Retryable: info.retryable,
 		extras:    f.extras,
 	}
 	var details []string
@@ -143,11 +143,11 @@ func (a *API) fail(c *gin.Context, err error) {
 		p.Errors = append(p.Errors, e)
 		details = append(details, e.Detail)
 	}
-	p.Detail = kind.detail.in(l, f.args...)
+	p.Detail = info.detail.in(l, f.args...)
 	if len(details) > 0 {
 		p.Detail = sentences(l, details)
 	}
-	if handsIn(c) {
+	if isSubmission(c) {
 		p.Stored = new(bool)
 	}
 
@@ -156,20 +156,20 @@ func (a *API) fail(c *gin.Context, err error) {
 		h.Del(name) // they would describe what is not sent
 	}
 	h.Set("Cache-Control", "no-store")
-	if kind.retryAfter > 0 && h.Get("Retry-After") == "" {
-		setRetryAfter(h, kind.retryAfter)
+	if info.retryAfter > 0 && h.Get("Retry-After") == "" {
+		setRetryAfter(h, info.retryAfter)
 	}
-	if body, ok := c.Request.Body.(*pacedBody); ok && !body.done {
+	if body, ok := c.Request.Body.(*uploadBody); ok && !body.done {
 		h.Set("Connection", "close") // the rest is not wanted
 	}
-	note(c, f.code, f.cause)
+	recordProblem(c, f.code, f.cause)
 	setLanguage(h, l)
-	writeJSON(c, kind.status, "application/problem+json", p)
+	writeJSON(c, info.status, "application/problem+json", p)
 }
 
-// handsIn reports whether a request may carry content whose fate the client has
+// isSubmission reports whether a request may carry content whose fate the client has
 // to know, be it to a misspelt address.
-func handsIn(c *gin.Context) bool {
+func isSubmission(c *gin.Context) bool {
 	method := c.Request.Method
 	return (method == http.MethodPost || method == http.MethodPut) && c.FullPath() != routeRetry
 }

@@ -27,10 +27,10 @@ type caseReport struct {
 	Report        *document       `json:"report"`
 	Problems      []tasks.Problem `json:"problems"`
 	Receipt       receipt         `json:"receipt"`
-	CreatedAt     *stamp          `json:"createdAt"`
-	StartedAt     *stamp          `json:"startedAt"`
-	FinishedAt    *stamp          `json:"finishedAt"`
-	NextAttemptAt *stamp          `json:"nextAttemptAt"`
+	CreatedAt     *timestamp      `json:"createdAt"`
+	StartedAt     *timestamp      `json:"startedAt"`
+	FinishedAt    *timestamp      `json:"finishedAt"`
+	NextAttemptAt *timestamp      `json:"nextAttemptAt"`
 	Error         *string         `json:"error"`
 }
 
@@ -67,21 +67,21 @@ type document struct {
 	Pages  int    `json:"pages"`
 }
 
-// show turns a row into its answer.
-func show(row store.Row) caseReport {
+// caseReportAnswer turns a row into its answer.
+func caseReportAnswer(row store.Row) caseReport {
 	r := caseReport{
-		ID: row.ID, PatientID: row.PatientID, VisitID: orNull(row.VisitID), Notes: orNull(row.Notes), CapturedAt: orNull(row.CapturedAt),
+		ID: row.ID, PatientID: row.PatientID, VisitID: stringOrNull(row.VisitID), Notes: stringOrNull(row.Notes), CapturedAt: stringOrNull(row.CapturedAt),
 		Status: row.Status, Attempts: row.Attempts, Progress: progress{row.Done, row.Total},
 		Images: make([]reportImage, len(row.Images)), Problems: row.Result.Problems,
-		Receipt:   receipt{row.SHA256, row.Sequence, at(row.ReceivedAt)},
-		CreatedAt: at(row.CreatedAt), StartedAt: at(row.StartedAt), FinishedAt: at(row.FinishedAt), NextAttemptAt: at(row.NextAttempt),
-		Error: orNull(row.Error),
+		Receipt:   receipt{row.SHA256, row.Sequence, timeOrNull(row.ReceivedAt)},
+		CreatedAt: timeOrNull(row.CreatedAt), StartedAt: timeOrNull(row.StartedAt), FinishedAt: timeOrNull(row.FinishedAt), NextAttemptAt: timeOrNull(row.NextAttempt),
+		Error: stringOrNull(row.Error),
 	}
 	if r.Problems == nil {
 		r.Problems = []tasks.Problem{}
 	}
 	for i := range row.Images {
-		r.Images[i] = showImage(row, i)
+		r.Images[i] = imageAnswer(row, i)
 	}
 	if pdf := row.Result.Report; row.Status == tasks.Completed {
 		r.Report = &document{statusURL(row.ID) + "/report.pdf", pdf.Bytes, pdf.SHA256, pdf.Pages}
@@ -89,22 +89,22 @@ func show(row store.Row) caseReport {
 	return r
 }
 
-func showImage(row store.Row, i int) reportImage {
+func imageAnswer(row store.Row, i int) reportImage {
 	img := row.Images[i]
 	shown := reportImage{
-		N: i + 1, ImageID: img.ImageID, Name: orNull(img.Name), MediaType: img.MediaType, SHA256: img.SHA256, Bytes: img.Bytes,
+		N: i + 1, ImageID: img.ImageID, Name: stringOrNull(img.Name), MediaType: img.MediaType, SHA256: img.SHA256, Bytes: img.Bytes,
 		Removed: []string{},
 	}
 	if i >= len(row.Result.Images) {
 		return shown
 	}
 	made := row.Result.Images[i]
-	shown.SourceWidth, shown.SourceHeight, shown.CapturedAt = made.SourceWidth, made.SourceHeight, orNull(made.CapturedAt)
+	shown.SourceWidth, shown.SourceHeight, shown.CapturedAt = made.SourceWidth, made.SourceHeight, stringOrNull(made.CapturedAt)
 	shown.Removed = append(shown.Removed, made.Removed...)
 	if made.Full.SHA256 != "" {
-		url, kind := statusURL(row.ID)+"/images/"+strconv.Itoa(i+1), outputType(made)
+		url, mediaType := statusURL(row.ID)+"/images/"+strconv.Itoa(i+1), outputType(made)
 		thumb := url + "?size=thumb"
-		shown.URL, shown.ThumbURL, shown.OutputType = &url, &thumb, &kind
+		shown.URL, shown.ThumbURL, shown.OutputType = &url, &thumb, &mediaType
 		shown.Width, shown.Height, shown.Damaged = made.Width, made.Height, made.Damaged
 	}
 	return shown
@@ -142,18 +142,18 @@ func (a *API) caseReport(c *gin.Context) {
 	h.Set("Etag", versionTag(row))
 	h.Set("Cache-Control", "private, no-cache")
 	if !row.Status.Final() {
-		setRetryAfter(h, untilNews(row))
+		setRetryAfter(h, pollAfter(row))
 	}
 	if known != "" && etagMatches(known, versionTag(row)) {
 		c.Status(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	writeJSON(c, http.StatusOK, "application/json", show(row))
+	writeJSON(c, http.StatusOK, "application/json", caseReportAnswer(row))
 }
 
-// untilNews is how soon it makes sense to ask again.
-func untilNews(row store.Row) time.Duration {
+// pollAfter is how soon it makes sense to ask again.
+func pollAfter(row store.Row) time.Duration {
 	if row.Status == tasks.Retrying {
 		return min(max(time.Second, time.Until(row.NextAttempt)), time.Minute)
 	}

@@ -25,7 +25,7 @@ func (a *API) newEngine() *gin.Engine {
 	}
 	e.NoRoute(a.noRoute)
 	e.NoMethod(a.noMethod)
-	e.Use(a.observe, a.recoverPanics, a.pace, a.sameOrigin)
+	e.Use(a.observe, a.recoverPanics, a.keepDeadlines, a.sameOrigin)
 	return e
 }
 

@@ -20,7 +20,7 @@ var verb = regexp.MustCompile(`%[^%]*?[a-zA-Z]`)
 // Every sentence exists in both languages and takes the same arguments.
 func TestTextsAgree(t *testing.T) {
 	count := 0
-	for _, file := range []string{"codes.go", "messages.go"} {
+	for _, file := range []string{"problemcodes.go", "messages.go"} {
 		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		require.NoError(t, err)
 		ast.Inspect(tree, func(n ast.Node) bool {
@@ -53,14 +53,14 @@ func word(e ast.Expr) (string, bool) {
 	return s, err == nil
 }
 
-func TestKindsAreComplete(t *testing.T) {
-	for code, kind := range kinds {
-		require.GreaterOrEqual(t, kind.status, 400, code)
-		require.NotEmpty(t, kind.title.en, code)
-		require.NotEmpty(t, kind.detail.en, code)
-		if kind.status == 503 || kind.status == 507 {
-			require.Positive(t, kind.retryAfter, code)
-			require.True(t, kind.retryable, code)
+func TestCodesAreComplete(t *testing.T) {
+	for code, info := range codeTable {
+		require.GreaterOrEqual(t, info.status, 400, code)
+		require.NotEmpty(t, info.title.en, code)
+		require.NotEmpty(t, info.detail.en, code)
+		if info.status == 503 || info.status == 507 {
+			require.Positive(t, info.retryAfter, code)
+			require.True(t, info.retryable, code)
 		}
 	}
 }
@@ -70,7 +70,7 @@ func TestUnknownOutcomeNamesTheID(t *testing.T) {
 	f := asFault(submitFault(fmt.Errorf("wait: %w", context.DeadlineExceeded), "r1"))
 	require.Equal(t, codeOutcomeUnknown, f.code)
 	require.Equal(t, "r1", f.extras.ReportID)
-	require.Contains(t, kinds[f.code].detail.in(english, f.args...), "reportId r1")
+	require.Contains(t, codeTable[f.code].detail.in(english, f.args...), "reportId r1")
 	require.Equal(t, codeTimeout, asFault(submitFault(context.DeadlineExceeded, "")).code)
 	require.NoError(t, submitFault(nil, "r1"))
 }

@@ -25,9 +25,9 @@ type accepted struct {
 
 // receipt proves what was stored, where in the log, and when.
 type receipt struct {
-	SHA256     string `json:"sha256"`
-	Sequence   uint64 `json:"sequence"`
-	ReceivedAt *stamp `json:"receivedAt"`
+	SHA256     string     `json:"sha256"`
+	Sequence   uint64     `json:"sequence"`
+	ReceivedAt *timestamp `json:"receivedAt"`
 }
 
 // acceptedImage lets a client compare what it meant to send with what is stored.
@@ -53,7 +53,7 @@ func (a *API) uploadCaseReport(c *gin.Context) {
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
 	answer := accepted{
 		ID: got.ID, Status: status, Message: message.in(l), StatusURL: url,
-		Receipt: receipt{got.SHA256, got.Sequence, at(got.ReceivedAt)},
+		Receipt: receipt{got.SHA256, got.Sequence, timeOrNull(got.ReceivedAt)},
 		Images:  make([]acceptedImage, len(got.Report.Images)),
 	}
 	for i, img := range got.Report.Images {
@@ -97,10 +97,10 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 	return got, submitFault(err, cmp.Or(report.ID, got.ID))
 }
 
-// reading returns the context for staging a body. The request's own ends as soon
+// stageContext returns the context for staging a body. The request's own ends as soon
 // as the client has left, be it after its last byte; a body that is not complete
 // ends the staging with its read error.
-func reading(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
+func stageContext(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
 
 // detached returns the request's context without its end, bounded anew.
 func (a *API) detached(r *http.Request) (context.Context, context.CancelFunc) {

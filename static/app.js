@@ -8,10 +8,10 @@ import { newId } from './digest.js';
 import { photos, digests, firstUnreadable, pictureOf, onPhotos } from './photos.js';
 import { empty, values, check, refuse, refuseField } from './form.js';
 import { send } from './send.js';
-import { follow, isStored, retry } from './follow.js';
-import { shown, show, reset } from './stub.js';
-import { showReport } from './report.js';
-import { remember, renderRecent, pending, setPending } from './recent.js';
+import { follow, isStored, retry } from './poll.js';
+import { shown, show, reset } from './statuspanel.js';
+import { showReport } from './reportview.js';
+import { remember, renderRecent, pending, setPending } from './sentreports.js';
 
 let reportId = newId();     // one per form: the same on every try
 let sender = null;
@@ -25,10 +25,10 @@ function submit(e) {
   setPending(reportId);
   lock(true);
   show({ id: reportId });
-  sender = send({ id: reportId, fields: values(), files: list.map((p) => p.file) }, (news) => hear(news, list));
+  sender = send({ id: reportId, fields: values(), files: list.map((p) => p.file) }, (news) => onSendNews(news, list));
 }
 
-function hear(news, list) {
+function onSendNews(news, list) {
   if (news.phase === 'stored') return stored(news.answer, list);
   show(news);
   if (news.phase === 'waiting') lookAtPhotos();
@@ -105,8 +105,8 @@ function route() {
   document.body.dataset.view = view;
   $('form').hidden = Boolean(id);
   $('report').hidden = !id;
-  // What is read first comes first: the form while filling in, then the stub.
-  $('paper').append(id ? $('report') : $('stub'));
+  // The most important part comes first: the form while it is filled in, then the status panel.
+  $('paper').append(id ? $('report') : $('panel'));
   if (id) openReport(decodeURIComponent(id));
   else openForm();
   renderRecent(id);
@@ -124,7 +124,7 @@ function openReport(id) {
   reset({ phase: 'stored', id, ...own });
   const pictures = own?.photos.map(pictureOf);
   showReport(null, pictures);
-  if (own) $('stubHeading').focus();
+  if (own) $('panelHeading').focus();
   unfollow = follow(id, (news) => {
     show({ lost: false, ...news });
     if (news.report) showReport(news.report, pictures);

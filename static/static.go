@@ -1,5 +1,5 @@
-// Package static keeps the files of the web page inside the binary. It never
-// reads the disk, and the page never loads anything from another server.
+// Package static implements the web page: its files are embedded in the binary. It never reads the disk, and
+// the page never loads anything from another server.
 package static
 
 import "embed"

@@ -34,7 +34,7 @@ const en = {
   badTime: 'Enter the date and the time.',
   longNotes: (p) => `Shorten the notes by ${p.over} characters.`,
 
-  stubHeading: 'Where your report is',
+  panelHeading: 'Where your report is',
   stepDevice: 'On this device',
   stepStored: 'On the server',
   stepWork: 'Images prepared',
@@ -155,7 +155,7 @@ const zh = {
   badTime: '请填写日期和时间。',
   longNotes: (p) => `备注超出 ${p.over} 字，请缩短。`,
 
-  stubHeading: '报告的进展',
+  panelHeading: '报告的进展',
   stepDevice: '在本设备上',
   stepStored: '在服务器上',
   stepWork: '图片处理',

@@ -350,7 +350,7 @@ test('a phone of 360 pixels shows everything without scrolling sideways', async 
   await page.tap('#send');
   await completed(page);
   assert.ok(await fits());
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'stubHeading');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'panelHeading');
   await close(page);
 });
 

@@ -31,24 +31,24 @@ func writeJSON(c *gin.Context, status int, mediaType string, body any) {
 	_, _ = c.Writer.Write(encoded.Bytes())
 }
 
-// stamp is a time as answers show it: UTC, always with microseconds.
-type stamp time.Time
+// timestamp is a time as answers show it: UTC, always with microseconds.
+type timestamp time.Time
 
-// at returns t for an answer: nil, and so null, if there is none.
-func at(t time.Time) *stamp {
+// timeOrNull returns t for an answer: nil, and so null, if there is none.
+func timeOrNull(t time.Time) *timestamp {
 	if t.IsZero() {
 		return nil
 	}
-	return (*stamp)(&t)
+	return (*timestamp)(&t)
 }
 
 // MarshalText writes RFC 3339.
-func (s stamp) MarshalText() ([]byte, error) {
-	return time.Time(s).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000000Z"), nil
+func (t timestamp) MarshalText() ([]byte, error) {
+	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000000Z"), nil
 }
 
-// orNull returns nil, and so null, for "".
-func orNull(s string) *string {
+// stringOrNull returns nil, and so null, for "".
+func stringOrNull(s string) *string {
 	if s == "" {
 		return nil
 	}

@@ -11,75 +11,75 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// pace moves the connection's deadlines along with the progress of the client:
+// keepDeadlines moves the connection's deadlines along with the progress of the client:
 // one that stalls is cut off, one that is slow lives. net/http's own timeouts
 // bound the whole request instead, which no large upload over a bad line
 // survives.
 //
 // A deadline outlives the request on a kept-alive connection, so each request
 // sets its own at the start and again at the end, for the flush after it.
-func (a *API) pace(c *gin.Context) {
-	p := &pacer{rc: http.NewResponseController(c.Writer), stall: a.cfg.StallTimeout}
+func (a *API) keepDeadlines(c *gin.Context) {
+	p := &deadlines{rc: http.NewResponseController(c.Writer), stall: a.cfg.StallTimeout}
 	p.writable()
-	c.Writer = &pacedWriter{ResponseWriter: c.Writer, pacer: p}
+	c.Writer = &deadlineWriter{ResponseWriter: c.Writer, deadlines: p}
 	if c.Request.ContentLength != 0 {
 		// Also where the body is left unread: net/http takes in some of it before
 		// it answers, and must not wait for it for ever.
 		p.readable(time.Now().Add(a.cfg.StallTimeout))
 	}
-	body := a.pacedBody(c, p)
+	body := a.uploadBody(c, p)
 	c.Next()
 	p.writable()
-	if body != nil && !body.done && !body.awaited {
+	if body != nil && !body.done && !body.expectsContinue {
 		body.linger()
 	}
 }
 
-// pacedBody puts itself in the place of the body of a request that hands
+// uploadBody puts itself in the place of the body of a request that hands
 // something in; nil for others, whose body nobody reads.
-func (a *API) pacedBody(c *gin.Context, p *pacer) *pacedBody {
-	if c.Request.ContentLength == 0 || !handsIn(c) {
+func (a *API) uploadBody(c *gin.Context, p *deadlines) *uploadBody {
+	if c.Request.ContentLength == 0 || !isSubmission(c) {
 		return nil
 	}
-	body := &pacedBody{
+	body := &uploadBody{
 		ReadCloser: c.Request.Body,
 		limited:    http.MaxBytesReader(c.Writer, c.Request.Body, a.cfg.MaxBodyBytes),
-		pacer:      p, limit: a.cfg.UploadTimeout, end: time.Now().Add(a.cfg.UploadTimeout),
-		awaited: c.GetHeader("Expect") != "",
+		deadlines:  p, limit: a.cfg.UploadTimeout, end: time.Now().Add(a.cfg.UploadTimeout),
+		expectsContinue: c.GetHeader("Expect") != "",
 	}
 	c.Request.Body = body
 	return body
 }
 
-// pacer sets the deadlines of one connection. Errors mean that the connection
+// deadlines sets the deadlines of one connection. Errors mean that the connection
 // has none (tests) or is closed; then the next read or write tells.
-type pacer struct {
+type deadlines struct {
 	rc    *http.ResponseController
 	stall time.Duration
 }
 
-func (p *pacer) writable()              { _ = p.rc.SetWriteDeadline(time.Now().Add(p.stall)) }
-func (p *pacer) readable(end time.Time) { _ = p.rc.SetReadDeadline(end) }
+func (p *deadlines) writable()              { _ = p.rc.SetWriteDeadline(time.Now().Add(p.stall)) }
+func (p *deadlines) readable(end time.Time) { _ = p.rc.SetReadDeadline(end) }
 
-// pacedBody is a request body whose reader gives up on a client that stalls,
+// uploadBody is a request body whose reader gives up on a client that stalls,
 // takes too long in all, or sends too much. Its errors are faults, or
 // *http.MaxBytesError.
-type pacedBody struct {
+type uploadBody struct {
 	io.ReadCloser
 	limited io.Reader // the same, up to the largest body allowed
-	*pacer
-	limit   time.Duration
-	end     time.Time // of the whole upload
-	awaited bool      // the client sends nothing before it is asked to
-	done    bool      // the body is at its end, or broken
-	fault   error     // of an earlier read
+	*deadlines
+	limit           time.Duration
+	end             time.Time // of the whole upload
+	expectsContinue bool      // the client sends nothing before it is asked to
+	done            bool      // the body is at its end, or broken
+	fault           error     // of an earlier read
 }
 
-func (b *pacedBody) Read(p []byte) (int, error) {
+func (b *uploadBody) Read(p []byte) (int, error) {
 	if b.fault != nil {
 		return 0, b.fault
 	}
-	b.awaited = false
+	b.expectsContinue = false
 	deadline := time.Now().Add(b.stall)
 	late := deadline.After(b.end)
 	if late {
@@ -101,7 +101,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	return n, b.fault
 }
 
-func (b *pacedBody) faultOf(err error, late bool) error {
+func (b *uploadBody) faultOf(err error, late bool) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
 	}
@@ -121,7 +121,7 @@ const lingerTime = 5 * time.Second
 // linger takes in what the client of a refused upload is still sending. Many
 // clients look at the answer only when they have sent everything, and would find
 // the connection reset instead of the reason.
-func (b *pacedBody) linger() {
+func (b *uploadBody) linger() {
 	if err := b.rc.Flush(); err != nil {
 		return // the client has left
 	}
@@ -129,21 +129,21 @@ func (b *pacedBody) linger() {
 	_, _ = io.Copy(io.Discard, b.ReadCloser) // nothing of it matters
 }
 
-// pacedWriter gives the client the stall time anew with every write.
-type pacedWriter struct {
+// deadlineWriter gives the client the stall time anew with every write.
+type deadlineWriter struct {
 	gin.ResponseWriter
-	*pacer
+	*deadlines
 }
 
-func (w *pacedWriter) Write(p []byte) (int, error) {
+func (w *deadlineWriter) Write(p []byte) (int, error) {
 	w.writable()
 	return w.ResponseWriter.Write(p)
 }
 
-func (w *pacedWriter) WriteString(s string) (int, error) {
+func (w *deadlineWriter) WriteString(s string) (int, error) {
 	w.writable()
 	return w.ResponseWriter.WriteString(s)
 }
 
 // Unwrap lets http.ResponseController find the connection.
-func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *deadlineWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -142,7 +142,7 @@ func TestPanics(t *testing.T) {
 	require.Equal(t, "urn:casepress:request:req-7", a.get("instance"))
 	require.NotContains(t, string(a.body), "boom")
 	require.Contains(t, s.log.String(), "boom")
-	require.Contains(t, s.log.String(), "operate_test.go", "the log has the stack")
+	require.Contains(t, s.log.String(), "operations_test.go", "the log has the stack")
 
 	response, err := s.client.Do(s.request(http.MethodGet, "/panic/late", nil))
 	require.NoError(t, err)

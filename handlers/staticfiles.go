@@ -66,9 +66,9 @@ func pageFiles() map[string]file {
 	return files
 }
 
-// pagePolicy lets the page load nothing but its own files and show the pictures
+// contentSecurityPolicy lets the page load nothing but its own files and show the pictures
 // it was given, and keeps others from framing it.
-const pagePolicy = "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+const contentSecurityPolicy = "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // serveFile serves an embedded file. Browsers ask every time, so that a new
 // release shows at once, and mostly hear 304.
@@ -78,7 +78,7 @@ func (a *API) serveFile(f file) gin.HandlerFunc {
 		h.Set("Content-Type", f.mediaType)
 		h.Set("Etag", f.etag)
 		h.Set("Cache-Control", "no-cache")
-		h.Set("Content-Security-Policy", pagePolicy)
+		h.Set("Content-Security-Policy", contentSecurityPolicy)
 		if err := serveContent(c, bytes.NewReader(f.content)); err != nil {
 			a.fail(c, err)
 		}

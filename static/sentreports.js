@@ -4,7 +4,7 @@
 import { $, h } from './dom.js';
 import { time, onLanguage } from './i18n.js';
 import { timeOf } from './digest.js';
-import { shorten } from './stub.js';
+import { shorten } from './statuspanel.js';
 
 const sentKey = 'casepress.sent';
 const pendingKey = 'casepress.pending';

@@ -24,7 +24,7 @@ const (
 func (a *API) observe(c *gin.Context) {
 	start := time.Now()
 	id := c.GetHeader("X-Request-Id")
-	if !saneRequestID(id) {
+	if !validRequestID(id) {
 		id = rand.Text()
 	}
 	c.Set(keyRequestID, id)
@@ -69,8 +69,8 @@ func (a *API) logRequest(c *gin.Context, took time.Duration) {
 	a.log.LogAttrs(ctx, level, "request", attrs...)
 }
 
-// note keeps what went wrong for the log line and the counters.
-func note(c *gin.Context, code code, cause error) {
+// recordProblem keeps what went wrong for the log line and the counters.
+func recordProblem(c *gin.Context, code code, cause error) {
 	c.Set(keyCode, string(code))
 	if cause != nil {
 		c.Set(keyCause, cause)
@@ -87,8 +87,8 @@ func route(c *gin.Context) string {
 	return "none"
 }
 
-// saneRequestID accepts what can stand in a header, a log and a URN unchanged.
-func saneRequestID(id string) bool {
+// validRequestID accepts what can stand in a header, a log and a URN unchanged.
+func validRequestID(id string) bool {
 	return len(id) >= 1 && len(id) <= 128 && inCharset(id, idCharset+":")
 }
 

@@ -1,9 +1,9 @@
-// The stub at the side of the sheet: where the report is, its receipt and what
+// The status panel beside the form: where the report is, its receipt and what
 // became of it. It only shows the state it is given; others change the state.
 
 import { $, fill, announce, copy } from './dom.js';
 import { t, size, percent, time, onLanguage } from './i18n.js';
-import { receiptOf, storedWords, workWords, workDetail } from './words.js';
+import { receiptOf, storedWords, workWords, workDetail } from './statustexts.js';
 
 const blank = {
   phase: 'draft',   // draft, sending, confirming, waiting, refused, stored
@@ -29,7 +29,7 @@ export function show(change) {
   render();
 }
 
-/** Starts again from an empty stub with this much known. */
+/** Starts again from an empty panel with this much known. */
 export function reset(known = {}) {
   state = { ...blank };
   show(known);

@@ -44,16 +44,16 @@ const (
 	codeUnsupportedType  code = "unsupported-media-type"
 )
 
-// kind is what every problem of one code has in common.
-type kind struct {
+// codeInfo is what every problem of one code has in common.
+type codeInfo struct {
 	status        int
 	retryable     bool // the same request may succeed later
 	retryAfter    time.Duration
 	title, detail text
 }
 
-// kinds is the one table from codes to answers.
-var kinds = map[code]kind{
+// codeTable is the one table from codes to answers.
+var codeTable = map[code]codeInfo{
 	codeBacklog: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: time.Minute,
 		title:  text{"Too much work is waiting", "待处理的报告过多"},
 		detail: text{"Accepted reports have waited longer than the limit of %s, so nothing new is taken in. Keep your copy and send it again later.", "已接收的报告等待时间超过了上限 %s，暂不接收新内容。请保留原件，稍后重新发送。"}},

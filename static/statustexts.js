@@ -1,4 +1,4 @@
-// What the stub says about each state, in the current language.
+// What the status panel says about each state, in the current language.
 
 import { t, size, number, percent } from './i18n.js';
 
