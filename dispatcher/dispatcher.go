@@ -86,7 +86,7 @@ type Config struct {
 	MaxUnrecorded int
 	// Drop is the store whose originals are dropped once no report needs them; nil
 	// keeps them.
-	Drop   *blob.Store
+	Drop   blob.Store
 	Logger *slog.Logger
 }
 

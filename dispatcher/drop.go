@@ -26,7 +26,7 @@ func (d *Dispatcher) releaseOriginals(ctx context.Context, row store.Row) error 
 	if len(released) == 0 {
 		return nil
 	}
-	err := d.resultsAreThere(row)
+	err := d.resultsAreThere(ctx, row)
 	if err == nil {
 		err = d.recordCompletion(ctx, row, released)
 	}
@@ -59,7 +59,7 @@ var errNoResult = errors.New("a picture or the PDF is not where the row says")
 
 // resultsAreThere returns an error unless every picture and the PDF are in the
 // store, whatever the row says.
-func (d *Dispatcher) resultsAreThere(row store.Row) error {
+func (d *Dispatcher) resultsAreThere(ctx context.Context, row store.Row) error {
 	outputs := []tasks.Output{row.Result.Report.Output}
 	for _, made := range row.Result.Images {
 		if made.Full.SHA256 != "" {
@@ -67,7 +67,7 @@ func (d *Dispatcher) resultsAreThere(row store.Row) error {
 		}
 	}
 	for _, o := range outputs {
-		there, err := d.cfg.Drop.Has(blob.Key(o.SHA256), o.Bytes)
+		there, err := d.cfg.Drop.Has(ctx, blob.Key(o.SHA256), o.Bytes)
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ type ImageProcessingTask struct {
 	SHA256     string
 	Sequence   uint64
 	ReceivedAt time.Time
-	Blobs      *blob.Store
+	Blobs      blob.Store
 	// Budget bounds the memory of all tasks that share it; nil has no bound.
 	Budget *picture.Budget
 	// Pictures are the sizes and limits; the zero value means the defaults.

@@ -1,4 +1,4 @@
-package blob_test
+package disk_test
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/blob"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk/disktest"
 )
 
@@ -44,7 +44,7 @@ var small = contents[:len(contents)-1]
 // peace, or ends when the power fails.
 func (r *crashRun) live(puts, writers int) {
 	fsys := disktest.NewFault(r.disk)
-	s, err := blob.Open(root, fsys, blob.Options{})
+	s, err := blobdisk.Open(root, fsys, blobdisk.Options{})
 	if err != nil {
 		return
 	}
@@ -103,7 +103,7 @@ func TestPowerCutAtRandomPoints(t *testing.T) {
 	answered := 0
 	for seed := range uint64(cuts) {
 		r := newCrashRun(seed)
-		_, err := blob.Open(root, r.disk, blob.Options{})
+		_, err := blobdisk.Open(root, r.disk, blobdisk.Options{})
 		require.NoError(t, err)
 		r.disk.CutAt(1+r.rng.IntN(400), []float64{0, 0.5, 1, r.rng.Float64()}[seed%4])
 		for range 1 + r.rng.IntN(4) {
@@ -118,7 +118,7 @@ func TestPowerCutAtRandomPoints(t *testing.T) {
 func TestPowerCutUnderConcurrentWriters(t *testing.T) {
 	for seed := range uint64(300) {
 		r := newCrashRun(seed)
-		_, err := blob.Open(root, r.disk, blob.Options{})
+		_, err := blobdisk.Open(root, r.disk, blobdisk.Options{})
 		require.NoError(t, err)
 		r.disk.CutAt(1+r.rng.IntN(400), r.rng.Float64())
 		r.live(1+r.rng.IntN(6), 8)

@@ -1,4 +1,4 @@
-package blob_test
+package disk_test
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/blob"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 	"casepress/disk/disktest"
 )
@@ -28,7 +28,7 @@ func (s slowFolders) SyncDir(dir string) error {
 	return s.FaultFS.SyncDir(dir)
 }
 
-func openSlow(t *testing.T) (*blob.Store, slowFolders) {
+func openSlow(t *testing.T) (*blobdisk.Store, slowFolders) {
 	fsys := slowFolders{disktest.NewFault(disktest.NewCrash(1)), make(chan struct{})}
 	return open(t, root, fsys), fsys
 }

@@ -1,4 +1,4 @@
-package blob_test
+package disk_test
 
 import (
 	"errors"
@@ -113,19 +113,19 @@ func TestFailedFolderSyncTakesTheEntryBack(t *testing.T) {
 	requireDurable(t, crash, all[1])
 }
 
-func TestUntrusted(t *testing.T) {
+func TestPoisoned(t *testing.T) {
 	crash := disktest.NewCrash(1)
 	fsys := disktest.NewFault(crash)
 	s := open(t, root, keepsEntries{fsys})
 	require.NoError(t, put(s, []byte("before")))
 	bad := sameShard(1)[0]
 	fsys.Inject(disktest.Fault{Op: disktest.OpSyncDir, N: 1, Err: syscall.EIO})
-	require.ErrorIs(t, put(s, bad), blob.ErrUntrusted)
+	require.ErrorIs(t, put(s, bad), blob.ErrPoisoned)
 
-	require.ErrorIs(t, s.Err(), blob.ErrUntrusted)
+	require.ErrorIs(t, s.Err(), blob.ErrPoisoned)
 	require.ErrorIs(t, s.Err(), syscall.EIO)
-	require.ErrorIs(t, put(s, bad), blob.ErrUntrusted)
-	require.ErrorIs(t, put(s, []byte("before")), blob.ErrUntrusted)
+	require.ErrorIs(t, put(s, bad), blob.ErrPoisoned)
+	require.ErrorIs(t, put(s, []byte("before")), blob.ErrPoisoned)
 	requireStored(t, s, []byte("before"))
 	requireNoTemps(t, crash, root)
 

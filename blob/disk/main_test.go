@@ -1,4 +1,4 @@
-package blob_test
+package disk_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"casepress/blob"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 )
 
@@ -22,9 +23,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const root = "/data/blobs"
 
-func open(t testing.TB, dir string, fsys disk.FS) *blob.Store {
+func open(t testing.TB, dir string, fsys disk.FS) *blobdisk.Store {
 	t.Helper()
-	s, err := blob.Open(dir, fsys, blob.Options{})
+	s, err := blobdisk.Open(dir, fsys, blobdisk.Options{})
 	require.NoError(t, err)
 	require.NoError(t, s.Err())
 	return s
@@ -35,7 +36,7 @@ func keyOf(content []byte) blob.Key {
 	return blob.Key(hex.EncodeToString(sum[:]))
 }
 
-func put(s *blob.Store, content []byte) error {
+func put(s *blobdisk.Store, content []byte) error {
 	k, size, err := s.Put(context.Background(), bytes.NewReader(content))
 	if err == nil && (k != keyOf(content) || size != int64(len(content))) {
 		return fmt.Errorf("put gave %s of %d bytes", k, size)
@@ -44,7 +45,7 @@ func put(s *blob.Store, content []byte) error {
 }
 
 // requireStored reads the blob in all the ways there are.
-func requireStored(t testing.TB, s *blob.Store, content []byte) {
+func requireStored(t testing.TB, s *blobdisk.Store, content []byte) {
 	t.Helper()
 	b, err := s.Open(context.Background(), keyOf(content))
 	require.NoError(t, err)
