@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/blob"
+	"casepress/blob/blobtest"
 	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 )
@@ -24,7 +25,7 @@ func BenchmarkOriginal(b *testing.B) {
 		for _, size := range []int{100 << 10, 4 << 20} {
 			b.Run(fmt.Sprintf("%s/size=%dKiB", name, size>>10), func(b *testing.B) {
 				s := openWith(b, b.TempDir(), disk.OS, o)
-				content := random(1, size)
+				content := blobtest.Random(1, size)
 				b.SetBytes(int64(size))
 				b.ReportAllocs()
 				before := cpuTime(b)

@@ -3,15 +3,12 @@ package disk_test
 import (
 	"bytes"
 	"context"
-	"path/filepath"
-	"sync"
 	"testing"
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
 	blobdisk "casepress/blob/disk"
-	"casepress/disk"
 	"casepress/disk/disktest"
 )
 
@@ -95,27 +92,4 @@ func TestContextEndsACommitsWait(t *testing.T) {
 		require.NoError(t, <-first)
 		requireNoTemps(t, fsys, root)
 	})
-}
-
-func TestSameContentFromManyAtOnce(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "blobs")
-	s := open(t, dir, disk.OS)
-	for round := range uint64(5) {
-		content := random(round, 50_000)
-		var wg sync.WaitGroup
-		for range 32 {
-			wg.Go(func() {
-				if err := put(s, content); err != nil {
-					t.Error(err)
-					return
-				}
-				if b, err := s.Open(t.Context(), keyOf(content)); err != nil || b.Size() != 50_000 || b.Close() != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		requireStored(t, s, content)
-	}
-	requireNoTemps(t, disk.OS, dir)
 }

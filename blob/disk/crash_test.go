@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"casepress/blob/blobtest"
 	blobdisk "casepress/blob/disk"
 	"casepress/disk/disktest"
 )
@@ -34,7 +35,7 @@ var contents = func() [][]byte {
 	for i := range 4 {
 		all = append(all, fmt.Appendf(nil, "another %d", i))
 	}
-	return append(all, random(1, 5000), random(2, 131_500))
+	return append(all, blobtest.Random(1, 5000), blobtest.Random(2, 131_500))
 }()
 
 // small are those that a crash run has time for.
@@ -86,7 +87,7 @@ func (r *crashRun) requireKept(t *testing.T) {
 	}
 	// What else is there is whole, and everything can be stored now.
 	for _, content := range small {
-		if b, err := s.Open(t.Context(), keyOf(content)); err == nil {
+		if b, err := s.Open(t.Context(), blobtest.KeyOf(content)); err == nil {
 			require.NoError(t, b.Close())
 			requireStored(t, s, content)
 		}

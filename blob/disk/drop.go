@@ -14,6 +14,9 @@ import (
 
 // Hold keeps an original from being dropped: see [blob.Store].
 func (s *Store) Hold(ctx context.Context, k blob.Key) (release func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if !k.Valid() {
 		return nil, fmt.Errorf("hold blob %q: %w", k, blob.ErrNotFound)
 	}
@@ -46,7 +49,7 @@ func (s *Store) hasAny(k blob.Key, among []format) (bool, error) {
 
 // Drop deletes originals that nobody needs: see [blob.Store].
 func (s *Store) Drop(ctx context.Context, keys []blob.Key, unneeded func(context.Context, []blob.Key) ([]blob.Key, error)) (held []blob.Key, err error) {
-	if err := s.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), s.Err()); err != nil {
 		return nil, err
 	}
 	present, err := s.droppable(keys)

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -21,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/blob"
+	"casepress/blob/blobtest"
 	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 	"casepress/disk/disktest"
@@ -63,14 +63,14 @@ func store(s *blobdisk.Store, content []byte) error {
 func drop(s *blobdisk.Store, contents ...[]byte) (busy []blob.Key, err error) {
 	keys := make([]blob.Key, len(contents))
 	for i, content := range contents {
-		keys[i] = keyOf(content)
+		keys[i] = blobtest.KeyOf(content)
 	}
 	return s.Drop(context.Background(), keys, func(_ context.Context, free []blob.Key) ([]blob.Key, error) { return free, nil })
 }
 
 func requireGone(t testing.TB, s *blobdisk.Store, content []byte) {
 	t.Helper()
-	_, err := s.Open(context.Background(), keyOf(content))
+	_, err := s.Open(context.Background(), blobtest.KeyOf(content))
 	require.ErrorIs(t, err, blob.ErrNotFound)
 }
 
@@ -108,10 +108,10 @@ func TestSealedOriginals(t *testing.T) {
 		dir := t.TempDir()
 		s := openWith(t, dir, disk.OS, blobdisk.Options{Originals: mode, Keys: keys(t, key)})
 		for i, size := range []int{0, 1, 512, 64<<10 - 1, 64 << 10, 64<<10 + 1, 128 << 10, 300_000} {
-			content := random(uint64(i), size)
+			content := blobtest.Random(uint64(i), size)
 			g, err := s.Stage(t.Context(), bytes.NewReader(content))
 			require.NoError(t, err)
-			require.Equal(t, keyOf(content), g.Key())
+			require.Equal(t, blobtest.KeyOf(content), g.Key())
 			require.EqualValues(t, size, g.Size())
 			got, err := io.ReadAll(g.Open())
 			require.NoError(t, err)
@@ -135,37 +135,12 @@ func TestSealedOriginals(t *testing.T) {
 	}
 }
 
-// Random reads at random places, by several at once.
-func TestSealedOriginalIsReadAtRandom(t *testing.T) {
-	s := openWith(t, t.TempDir(), disk.OS, blobdisk.Options{Originals: blob.Vault, Keys: keys(t, newKey(t))})
-	content := random(1, 1<<20)
-	require.NoError(t, store(s, content))
-	b, err := s.Open(t.Context(), keyOf(content))
-	require.NoError(t, err)
-	defer func() { require.NoError(t, b.Close()) }()
-	var wg sync.WaitGroup
-	for seed := range uint64(4) {
-		wg.Go(func() {
-			rng := rand.New(rand.NewPCG(seed, 0))
-			for range 200 {
-				at := rng.IntN(len(content))
-				p := make([]byte, rng.IntN(100_000))
-				n, err := b.ReadAt(p, int64(at))
-				if err != nil && err != io.EOF || n != min(len(p), len(content)-at) || !bytes.Equal(p[:n], content[at:at+n]) {
-					t.Errorf("%d bytes at %d: %d %v", len(p), at, n, err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-}
-
 // At no moment, and in no file, is there a byte in the clear, though the power
 // fails when every write has reached the disk.
 func TestNothingSealedIsEverInTheClear(t *testing.T) {
 	key := newKey(t)
 	marker := []byte("GPS 31.2304 N 121.4737 E")
-	content := bytes.Repeat(append(random(1, 5000), marker...), 40)
+	content := bytes.Repeat(append(blobtest.Random(1, 5000), marker...), 40)
 	for point := 1; ; point++ {
 		crash := disktest.NewCrash(uint64(point))
 		s := openWith(t, root, crash, blobdisk.Options{Originals: blob.Vault, Keys: keys(t, key)})
@@ -186,7 +161,7 @@ func TestNothingSealedIsEverInTheClear(t *testing.T) {
 func TestKeysThatAreMissing(t *testing.T) {
 	dir := t.TempDir()
 	first, second := newKey(t), newKey(t)
-	one, two := random(1, 1000), random(2, 1000)
+	one, two := blobtest.Random(1, 1000), blobtest.Random(2, 1000)
 	require.NoError(t, store(openWith(t, dir, disk.OS, blobdisk.Options{Originals: blob.Vault, Keys: keys(t, first)}), one))
 
 	for name, o := range map[string]blobdisk.Options{
@@ -238,7 +213,7 @@ func TestMixedFolder(t *testing.T) {
 		{}, {Originals: blob.Vault, Keys: k}, {Keys: k}, {Originals: blob.Drop, Keys: k}, {Originals: blob.Keep, Keys: k},
 	} {
 		s := openWith(t, dir, disk.OS, o)
-		all = append(all, random(uint64(i), 1000))
+		all = append(all, blobtest.Random(uint64(i), 1000))
 		require.NoError(t, store(s, all[i]))
 		for _, content := range all {
 			requireStored(t, s, content)
@@ -251,20 +226,20 @@ func TestMixedFolder(t *testing.T) {
 func TestSealedAgainWritesNothing(t *testing.T) {
 	fsys := disktest.NewFault(disktest.NewCrash(1))
 	s := openWith(t, root, fsys, blobdisk.Options{Originals: blob.Vault, Keys: keys(t, newKey(t))})
-	content := random(1, 100_000)
+	content := blobtest.Random(1, 100_000)
 	require.NoError(t, store(s, content))
 	renames := fsys.Count(disktest.OpRename)
 	require.NoError(t, store(s, content))
 	require.Equal(t, renames, fsys.Count(disktest.OpRename))
 
 	// What does not open is replaced by what does.
-	sealed := filepath.Join(root, string(keyOf(content)[:2]), string(keyOf(content))+".age")
+	sealed := filepath.Join(root, string(blobtest.KeyOf(content)[:2]), string(blobtest.KeyOf(content))+".age")
 	f, err := fsys.OpenFile(sealed, os.O_RDWR, 0)
 	require.NoError(t, err)
 	_, err = f.WriteAt([]byte("damage"), 100_000)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
-	_, err = s.Open(t.Context(), keyOf(content))
+	_, err = s.Open(t.Context(), blobtest.KeyOf(content))
 	require.Error(t, err)
 	require.NoError(t, store(s, content))
 	requireStored(t, s, content)
@@ -287,7 +262,7 @@ func TestDrop(t *testing.T) {
 
 			_, err := s.Drop(t.Context(), seen, func(_ context.Context, free []blob.Key) ([]blob.Key, error) {
 				require.ElementsMatch(t, seen, free)
-				return []blob.Key{keyOf(all[1])}, nil
+				return []blob.Key{blobtest.KeyOf(all[1])}, nil
 			})
 			require.NoError(t, err)
 			for _, s := range []*blobdisk.Store{s, openWith(t, root, crash.CrashClone(0), o)} {
@@ -316,42 +291,14 @@ func TestDropSparesWhatIsShared(t *testing.T) {
 	require.NoError(t, err)
 	requireStored(t, s, kept)
 	requireStored(t, s, both)
-	require.NoFileExists(t, filepath.Join(dir, string(keyOf(both)[:2]), string(keyOf(both))+".original"))
+	require.NoFileExists(t, filepath.Join(dir, string(blobtest.KeyOf(both)[:2]), string(blobtest.KeyOf(both))+".original"))
 }
 
 func has(t testing.TB, s *blobdisk.Store, content []byte) bool {
 	t.Helper()
-	there, err := s.Has(t.Context(), keyOf(content), int64(len(content)))
+	there, err := s.Has(t.Context(), blobtest.KeyOf(content), int64(len(content)))
 	require.NoError(t, err)
 	return there
-}
-
-func TestHeldOriginalsAreNotDropped(t *testing.T) {
-	s := openWith(t, t.TempDir(), disk.OS, blobdisk.Options{Originals: blob.Drop})
-	content := []byte("in use")
-	_, err := s.Hold(t.Context(), keyOf(content))
-	require.ErrorIs(t, err, blob.ErrNotFound)
-
-	g, err := s.Stage(t.Context(), bytes.NewReader(content))
-	require.NoError(t, err)
-	require.NoError(t, g.Commit(t.Context()))
-	requireBusy := func() {
-		busy, err := drop(s, content)
-		require.NoError(t, err)
-		require.Equal(t, []blob.Key{keyOf(content)}, busy)
-		requireStored(t, s, content)
-	}
-	requireBusy()
-	release, err := s.Hold(t.Context(), keyOf(content))
-	require.NoError(t, err)
-	require.NoError(t, g.Discard())
-	requireBusy()
-	release()
-	release() // a second time does nothing
-	busy, err := drop(s, content, content)
-	require.NoError(t, err)
-	require.Empty(t, busy)
-	requireGone(t, s, content)
 }
 
 // Who stores or finds an original while it is being decided waits for the outcome.
@@ -364,7 +311,7 @@ func TestAnUploadWaitsForADrop(t *testing.T) {
 		dropped := make(chan error)
 		for _, needed := range []bool{true, false} {
 			go func() {
-				_, err := s.Drop(t.Context(), []blob.Key{keyOf(content)}, func(_ context.Context, free []blob.Key) ([]blob.Key, error) {
+				_, err := s.Drop(t.Context(), []blob.Key{blobtest.KeyOf(content)}, func(_ context.Context, free []blob.Key) ([]blob.Key, error) {
 					if err := <-decide; err != nil || needed {
 						return nil, err
 					}
@@ -378,7 +325,7 @@ func TestAnUploadWaitsForADrop(t *testing.T) {
 			go func() { _, err := drop(s, content); second <- err }()
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
-			_, err := s.Hold(ended, keyOf(content))
+			_, err := s.Hold(ended, blobtest.KeyOf(content))
 			require.ErrorIs(t, err, context.Canceled)
 			synctest.Wait()
 			require.Empty(t, stored)
@@ -391,7 +338,7 @@ func TestAnUploadWaitsForADrop(t *testing.T) {
 			requireStored(t, s, content)
 		}
 		go func() {
-			_, err := s.Drop(t.Context(), []blob.Key{keyOf(content)}, func(context.Context, []blob.Key) ([]blob.Key, error) { return nil, <-decide })
+			_, err := s.Drop(t.Context(), []blob.Key{blobtest.KeyOf(content)}, func(context.Context, []blob.Key) ([]blob.Key, error) { return nil, <-decide })
 			dropped <- err
 		}()
 		decide <- syscall.EIO
@@ -434,7 +381,7 @@ func TestPowerCutsWhileOriginalsComeAndGo(t *testing.T) {
 			case "dropped":
 				requireGone(t, s, []byte(content))
 			default:
-				if b, err := s.Open(t.Context(), keyOf([]byte(content))); err == nil {
+				if b, err := s.Open(t.Context(), blobtest.KeyOf([]byte(content))); err == nil {
 					require.NoError(t, b.Close())
 					requireStored(t, s, []byte(content))
 				}

@@ -152,6 +152,9 @@ func (g *staged) Commit(ctx context.Context) error {
 }
 
 func (g *staged) commit(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if g.format != permanent {
 		if err := g.store.holds.acquire(ctx, g.key); err != nil {
 			return err
