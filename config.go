@@ -227,7 +227,7 @@ func (h *Health) Run(ctx context.Context, stdout, _ io.Writer) error {
 	return nil
 }
 
-func (c *Serve) dispatcherConfig(blobs *blob.Store, log *slog.Logger) dispatcher.Config {
+func (c *Serve) dispatcherConfig(blobs blob.Store, log *slog.Logger) dispatcher.Config {
 	config := dispatcher.Config{
 		Workers: c.Workers, TaskTimeout: c.TaskTimeout, MaxAttempts: c.MaxAttempts,
 		Backoff: c.Backoff, MaxBackoff: c.MaxBackoff, Logger: log,

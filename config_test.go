@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"casepress/disk"
 	"casepress/tasks/pdf"
 )
 
@@ -77,13 +78,12 @@ func TestHelpAndReadmeShowEverySetting(t *testing.T) {
 }
 
 func TestDataFolderBelongsToOne(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	unlock, err := lockDir(dir)
+	dir := filepath.Join(t.TempDir(), "a", "b", "data")
+	require.NoError(t, disk.OS.MkdirAll(dir, 0o700))
+	unlock, err := disk.Lock(dir)
 	require.NoError(t, err)
-	_, err = lockDir(dir)
-	require.ErrorContains(t, err, "is in use by another casepress")
-	require.NoError(t, unlock())
-	unlock, err = lockDir(dir)
-	require.NoError(t, err)
+	err = run(t.Context(), []string{"--data-dir=" + dir}, &strings.Builder{}, &strings.Builder{})
+	require.ErrorIs(t, err, disk.ErrLocked)
+	require.ErrorContains(t, err, "--data-dir")
 	require.NoError(t, unlock())
 }

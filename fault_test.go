@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/blob"
+	blobdisk "casepress/blob/disk"
 	"casepress/broker"
 	"casepress/commitlog"
 	"casepress/disk"
@@ -29,7 +30,7 @@ import (
 
 // parts are the parts of the service as main puts them together, on any disk.
 type parts struct {
-	blobs *blob.Store
+	blobs blob.Store
 	brk   *broker.Broker
 	rows  *store.Store
 	work  *dispatcher.Dispatcher
@@ -39,17 +40,17 @@ type parts struct {
 // assemble opens everything: rows under rowsDir on the real disk, log and blobs
 // in root on fsys. A nil process is the real one.
 func assemble(ctx context.Context, rowsDir string, fsys disk.FS, root string, process dispatcher.Process) (p parts, err error) {
-	return assembleWith(ctx, rowsDir, fsys, root, blob.Options{}, process)
+	return assembleWith(ctx, rowsDir, fsys, root, blobdisk.Options{}, process)
 }
 
 // assembleWith is assemble for a way to keep originals.
-func assembleWith(ctx context.Context, rowsDir string, fsys disk.FS, root string, originals blob.Options, process dispatcher.Process) (p parts, err error) {
+func assembleWith(ctx context.Context, rowsDir string, fsys disk.FS, root string, originals blobdisk.Options, process dispatcher.Process) (p parts, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.blobs, err = blob.Open(filepath.Join(root, "blobs"), fsys, originals); err != nil {
+	if p.blobs, err = blobdisk.Open(filepath.Join(root, "blobs"), fsys, originals); err != nil {
 		return p, err
 	}
 	if p.brk, err = broker.Open(filepath.Join(root, "topics"), broker.Options{FS: fsys}); err != nil {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"casepress/broker"
+	"casepress/disk"
 	"casepress/dispatcher"
 	"casepress/handlers"
 	"casepress/store"
@@ -59,7 +60,13 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 	defer release()
 
 	// The data folder belongs to one process at a time.
-	unlock, err := lockDir(c.DataDir)
+	if err := disk.OS.MkdirAll(c.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make data folder: %w", err)
+	}
+	unlock, err := disk.Lock(c.DataDir)
+	if errors.Is(err, disk.ErrLocked) {
+		err = fmt.Errorf("%w: stop that one or give this one its own --data-dir", err)
+	}
 	if err != nil {
 		return err
 	}

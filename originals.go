@@ -10,18 +10,19 @@ import (
 	"strings"
 
 	"casepress/blob"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 )
 
 // openBlobs opens the store of images and PDFs as --originals asks. Whatever is
 // wrong with the key ends the start: nothing is taken in that could not be kept as
 // promised, or not be read again.
-func (c *Serve) openBlobs() (*blob.Store, error) {
+func (c *Serve) openBlobs() (blob.Store, error) {
 	keys, err := c.vaultKeys()
 	if err != nil {
 		return nil, err
 	}
-	blobs, err := blob.Open(filepath.Join(c.DataDir, "blobs"), disk.OS, blob.Options{Originals: blob.Originals(c.Originals), Keys: keys})
+	blobs, err := blobdisk.Open(filepath.Join(c.DataDir, "blobs"), disk.OS, blobdisk.Options{Originals: blob.Originals(c.Originals), Keys: keys})
 	switch {
 	case errors.Is(err, blob.ErrKey) && keys == nil:
 		return nil, fmt.Errorf("%w; --vault-key-file must name the file with that key", err)

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/blob"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk/disktest"
 	"casepress/tasks"
 )
@@ -287,7 +288,7 @@ func TestPowerCutsWhileDropping(t *testing.T) {
 	promises, points := 0, 1000
 	for seed := range uint64(30) {
 		crash := disktest.NewCrash(seed)
-		originals := blob.Options{Originals: blob.Drop}
+		originals := blobdisk.Options{Originals: blob.Drop}
 		if seed%4 > 1 {
 			originals.Keys = readKeys(t)
 		}
@@ -333,7 +334,7 @@ func TestPowerCutsWhileDropping(t *testing.T) {
 func TestDiskFaultsOfOriginals(t *testing.T) {
 	t.Parallel()
 	keys := readKeys(t)
-	for name, originals := range map[string]blob.Options{
+	for name, originals := range map[string]blobdisk.Options{
 		"vault": {Originals: blob.Vault, Keys: keys}, "drop": {Originals: blob.Drop}, "drop sealed": {Originals: blob.Drop, Keys: keys},
 	} {
 		for _, fault := range []disktest.Fault{
@@ -357,7 +358,7 @@ func TestDiskFaultsOfOriginals(t *testing.T) {
 	}
 }
 
-func originalsFaultRound(t *testing.T, fault disktest.Fault, originals blob.Options) (struck bool) {
+func originalsFaultRound(t *testing.T, fault disktest.Fault, originals blobdisk.Options) (struck bool) {
 	crash := disktest.NewCrash(uint64(fault.N))
 	fsys := disktest.NewFault(crash)
 	fsys.Inject(fault)
@@ -379,7 +380,7 @@ func originalsFaultRound(t *testing.T, fault disktest.Fault, originals blob.Opti
 
 // requireSettled wants every promised report completed and, if they are to be
 // dropped, its originals gone.
-func requireSettled(t *testing.T, p parts, promised []accepted, originals blob.Options, when string) {
+func requireSettled(t *testing.T, p parts, promised []accepted, originals blobdisk.Options, when string) {
 	t.Helper()
 	for _, a := range promised {
 		requireFinished(t, p, a, when)
@@ -425,7 +426,7 @@ func requireFinished(t *testing.T, p parts, a accepted, when string) {
 		outputs = append(outputs, img.Full, img.Thumb)
 	}
 	for _, o := range outputs {
-		there, err := p.blobs.Has(blob.Key(o.SHA256), o.Bytes)
+		there, err := p.blobs.Has(t.Context(), blob.Key(o.SHA256), o.Bytes)
 		require.NoError(t, err, when)
 		require.True(t, there, when)
 	}

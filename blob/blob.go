@@ -1,187 +1,115 @@
-// Package blob keeps bytes under the SHA-256 of their content, on disk, and never
-// changes or loses what a Commit has answered for. It does not know what the
-// bytes mean, and it deletes nothing but originals that [Store.Drop] was told to.
+// Package blob defines the store of bytes under the SHA-256 of their content: images, PDFs and
+// originals. [Store] says what every implementation promises; package blob/disk keeps them in a
+// folder, and package blob/blobtest checks an implementation.
 //
-//	<dir>/tmp/<n>                   being received; cleared by Open
-//	<dir>/<2 hex>/<64 hex>          committed: the name is the digest of the content
-//	<dir>/<2 hex>/<64 hex>.original the same, an original that may be dropped
-//	<dir>/<2 hex>/<64 hex>.age      the same, encrypted; the digest is of what is inside
-//	<dir>/keys/<32 hex>             public name of a key that has sealed originals
-//
-// Originals are what is staged, in the form that [Options] say; what is Put is
-// derived from them, lies as it is and is never deleted, even if it has the same
-// content as an original. A blob moves from tmp to its place by a rename, after
-// its bytes are on stable storage, and Commit returns when the folder entry is
-// there too. So a file under its digest is always whole.
+// A blob never changes and is never lost once Commit or Put has returned nil, except that an
+// original which was stored in a droppable way is deleted when [Store.Drop] is told to. A store does
+// not know what the bytes mean.
 package blob
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
-	"path/filepath"
-	"sync/atomic"
-
-	"casepress/disk"
 )
 
 // What callers branch on.
 var (
 	// ErrNotFound says that no blob has this key.
 	ErrNotFound = errors.New("blob: not found")
-	// ErrUntrusted is in every error after a folder that may not be durable could
-	// not be put right. The store then takes nothing more until it is opened anew.
-	ErrUntrusted = errors.New("blob: store can no longer be trusted")
+	// ErrPoisoned is in every error of a store that, after a failed write, can no longer tell what
+	// is on stable storage. It takes nothing more until it is opened anew; reading goes on.
+	ErrPoisoned = errors.New("blob: store is poisoned by an earlier failure")
 )
 
+// Originals says what becomes of content that is staged. Content that is Put is not concerned.
+type Originals string
+
+// The ways to keep originals.
 const (
-	tmpName  = "tmp"
-	dirPerm  = 0o700
-	filePerm = 0o600
+	// Keep keeps them as they came, for ever.
+	Keep Originals = "keep"
+	// Vault keeps them encrypted, from their first byte on disk.
+	Vault Originals = "vault"
+	// Drop keeps them until [Store.Drop] deletes them, encrypted if there are keys.
+	Drop Originals = "drop"
 )
 
-// Store is an open blob store. Its methods may be called by many goroutines at
-// once. One process at a time may have the folder open.
-type Store struct {
-	fs        disk.FS
-	dir       string
-	original  form  // of what is staged
-	keys      *Keys // nil if there are none
-	shards    [256]shard
-	holds     holds
-	temps     atomic.Uint64 // temp files made since Open, and so their names
-	untrusted atomic.Pointer[error]
+// Store is an open store of blobs. Its methods may be called by many goroutines at once. Those that
+// may have to wait, for a disk, a network or another call, end with the error of their context when
+// that ends; what they were to do may then have happened or not.
+type Store interface {
+	// Stage reads an original to its end into a local temp file, encrypted if originals are to be.
+	// An error of r comes back wrapped. After an error nothing stays behind. The context is looked at
+	// between two reads of r.
+	Stage(ctx context.Context, r io.Reader) (Staged, error)
+
+	// Put stores all of r, which is derived from originals or kept by somebody else: it is stored as
+	// it is and never dropped. size is in bytes. What is there already is not written again.
+	Put(ctx context.Context, r io.Reader) (k Key, size int64, err error)
+
+	// Open opens the blob with this key, or says [ErrNotFound]; a text that is no key names no blob.
+	Open(ctx context.Context, k Key) (Blob, error)
+
+	// Has reports whether a blob of this key and size that was Put is there. It looks no further than
+	// at the size.
+	Has(ctx context.Context, k Key, size int64) (bool, error)
+
+	// Hold keeps an original from being dropped until release is called, or says [ErrNotFound].
+	// While the original is being dropped, Hold waits for the outcome. To release twice is harmless.
+	Hold(ctx context.Context, k Key) (release func(), err error)
+
+	// Drop deletes those originals among keys that unneeded returns. unneeded is asked about the ones
+	// that nobody holds; until Drop returns, nobody can begin to hold them, so what unneeded learns
+	// stays true. held are the ones that were passed over because somebody holds them. After an error
+	// a deletion may or may not have happened, and Drop may be called again.
+	//
+	// Content that was Put, or staged while originals were kept, is never deleted, whatever its key.
+	Drop(ctx context.Context, keys []Key, unneeded func(context.Context, []Key) ([]Key, error)) (held []Key, err error)
+
+	// EachOriginal calls visit with the keys of originals that may be dropped, some at a time, until
+	// it has seen all or visit returns an error. What is stored or dropped meanwhile may be missing
+	// or not.
+	EachOriginal(ctx context.Context, visit func([]Key) error) error
+
+	// Err is nil unless the store takes nothing more: then it Is [ErrPoisoned] and tells why.
+	Err() error
+
+	// Close releases what the store itself holds. Blobs and staged content are closed by their holders.
+	Close() error
 }
 
-// Options say how originals are kept. The zero value keeps them as they came.
-type Options struct {
-	Originals Originals
-	// Keys open originals that are encrypted and, unless Originals is Keep,
-	// encrypt new ones.
-	Keys *Keys
+// Staged is content that has been received and hashed but is no blob yet. It must be ended by
+// Discard, after Commit too. It is for one goroutine.
+type Staged interface {
+	// Key names the blob that this will be.
+	Key() Key
+
+	// Size is the length of the content in bytes.
+	Size() int64
+
+	// Open reads the content until Commit or Discard. Several readers may be open.
+	Open() *io.SectionReader
+
+	// Commit returns when the content is on stable storage under its key; if it was there before,
+	// nothing is written. After an error it is not stored as far as this call goes, and the same
+	// content may be staged again. In any case the temp file is gone. From the beginning of Commit to
+	// Discard an original is held: see [Store.Hold].
+	Commit(ctx context.Context) error
+
+	// Discard gives up what is not committed. After Commit it only lets go of the content: from now on
+	// it may be dropped. A second time it does nothing.
+	Discard() error
 }
 
-// Open opens the store in dir, makes the folder if it is not there, and
-// removes what earlier processes left behind half received. [ErrKey] if the
-// folder, or what is asked for, needs a key that is not there.
-func Open(dir string, fsys disk.FS, o Options) (*Store, error) {
-	original, err := originalForm(o)
-	if err != nil {
-		return nil, fmt.Errorf("open blobs: %w", err)
-	}
-	s := &Store{fs: fsys, dir: dir, original: original, keys: o.Keys}
-	for _, step := range []func() error{s.findFolders, s.clearTemps, s.checkKeys} {
-		if err := step(); err != nil {
-			return nil, fmt.Errorf("open blobs: %w", err)
-		}
-	}
-	return s, nil
+// Blob is an open blob, decrypted if it is sealed. It must be closed. Its methods other than Read and
+// Seek may be called by many goroutines at once.
+type Blob interface {
+	io.Reader
+	io.Seeker
+	io.ReaderAt
+	io.Closer
+
+	// Size is the length of the content in bytes.
+	Size() int64
 }
-
-// findFolders makes the folders that every blob needs and finds out which shards
-// are there. The others are made when their first blob comes.
-func (s *Store) findFolders() error {
-	if err := s.fs.MkdirAll(filepath.Join(s.dir, tmpName), dirPerm); err != nil {
-		return err
-	}
-	entries, err := s.fs.ReadDir(s.dir)
-	if err != nil {
-		return err
-	}
-	there := make(map[string]bool, len(entries))
-	for _, e := range entries {
-		there[e.Name()] = e.IsDir()
-	}
-	for i := range s.shards {
-		name := fmt.Sprintf("%02x", i)
-		s.shards[i].open(s.fs, filepath.Join(s.dir, name), there[name], &s.untrusted)
-	}
-	// An earlier process may have been killed before it made them durable.
-	return s.fs.SyncDir(s.dir)
-}
-
-func (s *Store) clearTemps() error {
-	tmp := filepath.Join(s.dir, tmpName)
-	entries, err := s.fs.ReadDir(tmp)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := s.fs.Remove(filepath.Join(tmp, e.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Put stores all of r, which is derived from originals or kept by somebody else:
-// it lies on disk as it is and is never dropped. size is in bytes.
-func (s *Store) Put(ctx context.Context, r io.Reader) (k Key, size int64, err error) {
-	g, err := s.stage(ctx, r, shared)
-	if err != nil {
-		return "", 0, err
-	}
-	if err := g.Commit(ctx); err != nil {
-		return "", 0, err
-	}
-	return g.Key(), g.Size(), g.Discard()
-}
-
-// Blob is an open blob, decrypted if it is sealed. It must be closed; its methods
-// other than Read and Seek may be called by many goroutines at once.
-type Blob struct {
-	*io.SectionReader
-	file disk.File
-}
-
-// Close releases the file.
-func (b *Blob) Close() error { return b.file.Close() }
-
-// Open opens the blob with this key, or says [ErrNotFound]; a text that is no
-// key names no blob.
-func (s *Store) Open(ctx context.Context, k Key) (*Blob, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if !k.Valid() {
-		return nil, fmt.Errorf("open blob %q: %w", k, ErrNotFound)
-	}
-	for _, f := range forms {
-		b, err := s.openForm(k, f)
-		if err == nil {
-			return b, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("open blob: %w", err)
-		}
-	}
-	return nil, fmt.Errorf("open blob %s: %w", k, ErrNotFound)
-}
-
-// opened is the content of a file in this form.
-func (s *Store) opened(file disk.File, f form) (*Blob, error) {
-	size, err := file.Size()
-	if err != nil {
-		return nil, err
-	}
-	content := io.ReaderAt(file)
-	if f == sealed {
-		if content, size, err = s.keys.opened(file, size); err != nil {
-			return nil, err
-		}
-	}
-	return &Blob{io.NewSectionReader(content, 0, size), file}, nil
-}
-
-// Err is nil unless the store can no longer be trusted: then it tells why.
-func (s *Store) Err() error {
-	if err := s.untrusted.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-// Close does nothing today: every blob and staged file is closed by its holder.
-func (s *Store) Close() error { return nil }

@@ -1,7 +1,5 @@
 package blob
 
-import "encoding/hex"
-
 // Key names a blob: the SHA-256 of its content in lower-case hex.
 type Key string
 
@@ -16,13 +14,4 @@ func (k Key) Valid() bool {
 		}
 	}
 	return true
-}
-
-// shard is where the blob with this valid key lies.
-func (s *Store) shard(k Key) *shard {
-	var first [1]byte
-	if _, err := hex.Decode(first[:], []byte(k[:2])); err != nil {
-		panic(err) // callers check Valid
-	}
-	return &s.shards[first[0]]
 }

@@ -1,15 +1,9 @@
 package blob
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -74,98 +68,22 @@ func NewKey(w io.Writer) (public string, err error) {
 	return public, nil
 }
 
-// sealing encrypts what is written to it into w, from the first byte on.
-func (k *Keys) sealing(w io.Writer) (io.WriteCloser, error) { return age.Encrypt(w, k.seal) }
+// Public names each key, the one that seals first. The names tell keys apart and open nothing.
+func (k *Keys) Public() []string { return k.public }
 
-// opened reads the content of a sealed file of size bytes, at random.
-func (k *Keys) opened(sealed io.ReaderAt, size int64) (io.ReaderAt, int64, error) {
+// Seal encrypts what is written to it into w, from the first byte on. Nothing can be read back before
+// it is closed, which leaves w open.
+func (k *Keys) Seal(w io.Writer) (io.WriteCloser, error) { return age.Encrypt(w, k.seal) }
+
+// Open reads, at random, what was sealed into size bytes, and tells how many bytes that are. The
+// error Is [ErrKey] if k is nil or none of its keys opens it.
+func (k *Keys) Open(sealed io.ReaderAt, size int64) (content io.ReaderAt, contentSize int64, err error) {
 	if k == nil {
 		return nil, 0, ErrKey
 	}
-	content, n, err := age.DecryptReaderAt(sealed, size, k.open...)
+	content, contentSize, err = age.DecryptReaderAt(sealed, size, k.open...)
 	if _, none := errors.AsType[*age.NoIdentityMatchError](err); none {
 		return nil, 0, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	return &steady{content: content, size: n, at: -1}, n, err
-}
-
-// Every key that ever sealed has a file in <dir>/keys with its public name, so
-// that a folder is never opened without a key that it needs.
-//
-//	<dir>/keys/<32 hex> "age1…\n"
-const keysName = "keys"
-
-// checkKeys refuses the folder if it needs a key that is not there.
-func (s *Store) checkKeys() error {
-	used, err := s.usedKeys()
-	if err != nil {
-		return err
-	}
-	for _, public := range used {
-		if s.keys == nil || !slices.Contains(s.keys.public, public) {
-			return fmt.Errorf("%w: originals here are sealed with the key whose public name is %s", ErrKey, public)
-		}
-	}
-	if s.original != sealed || slices.Contains(used, s.keys.public[0]) {
-		return nil
-	}
-	return s.noteKey(s.keys.public[0])
-}
-
-func (s *Store) usedKeys() (public []string, err error) {
-	dir := filepath.Join(s.dir, keysName)
-	entries, err := s.fs.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		b, err := s.read(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return nil, err
-		}
-		public = append(public, strings.TrimSpace(string(b)))
-	}
-	return public, nil
-}
-
-func (s *Store) read(name string) (content []byte, err error) {
-	f, err := s.fs.OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.NewSectionReader(f, 0, size))
-}
-
-// noteKey is durable before the first original is sealed with the key.
-func (s *Store) noteKey(public string) error {
-	dir := filepath.Join(s.dir, keysName)
-	if err := s.fs.MkdirAll(dir, dirPerm); err != nil {
-		return err
-	}
-	sum := sha256.Sum256([]byte(public))
-	name := hex.EncodeToString(sum[:16])
-	temp := filepath.Join(s.dir, tmpName, name)
-	f, err := s.fs.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_RDWR, filePerm)
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(f, public+"\n")
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := s.fs.Rename(temp, filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	return s.fs.SyncDir(dir)
+	return &chunkReader{content: content, size: contentSize, start: -1}, contentSize, err
 }

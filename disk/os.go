@@ -33,31 +33,34 @@ func (osFS) SyncDir(dir string) error {
 	return d.Close()
 }
 
-// MkdirAll works from the top down and syncs each parent before it goes on. So when an earlier call was
+func (o osFS) MkdirAll(dir string, perm fs.FileMode) error {
+	return mkdirAll(filepath.Clean(dir), perm, o.SyncDir)
+}
+
+// mkdirAll works from the top down and syncs each parent before it goes on. So when an earlier call was
 // killed half-way, only the entry of the deepest folder that exists can be volatile: that parent is
 // synced again even if nothing is created.
-func (o osFS) MkdirAll(dir string, perm fs.FileMode) error {
-	dir = filepath.Clean(dir)
+func mkdirAll(dir string, perm fs.FileMode, syncDir func(string) error) error {
 	parent := filepath.Dir(dir)
 	info, err := os.Stat(dir)
 	switch {
 	case err == nil && !info.IsDir():
 		return &fs.PathError{Op: "mkdir", Path: dir, Err: errors.New("exists and is not a folder")}
 	case err == nil:
-		if err := o.SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+		if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
 		return nil // a parent that may not be opened was not made by us
 	case !errors.Is(err, fs.ErrNotExist) || parent == dir:
 		return err
 	}
-	if err := o.MkdirAll(parent, perm); err != nil {
+	if err := mkdirAll(parent, perm, syncDir); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return o.SyncDir(parent)
+	return syncDir(parent)
 }
 
 type osFile struct{ *os.File }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/blob"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 	"casepress/dispatcher"
 	"casepress/store"
@@ -24,7 +25,7 @@ import (
 type dropping struct {
 	house
 	*testing.T
-	blobs *blob.Store
+	blobs blob.Store
 	shut  func(hard bool)
 }
 
@@ -35,7 +36,7 @@ func openDropping(t *testing.T, dir string, process dispatcher.Process) dropping
 
 func openOriginals(t *testing.T, dir string, mode blob.Originals, process dispatcher.Process) dropping {
 	t.Helper()
-	blobs, err := blob.Open(filepath.Join(dir, "blobs"), disk.OS, blob.Options{Originals: mode})
+	blobs, err := blobdisk.Open(filepath.Join(dir, "blobs"), disk.OS, blobdisk.Options{Originals: mode})
 	require.NoError(t, err)
 	o := options{dir: dir, config: dispatcher.Config{MaxAttempts: 1}}
 	if mode == blob.Drop {
@@ -54,7 +55,7 @@ func openOriginals(t *testing.T, dir string, mode blob.Originals, process dispat
 }
 
 // makePictures reads every original and makes something of it.
-func makePictures(ctx context.Context, blobs *blob.Store, row store.Row) (r tasks.Result, err error) {
+func makePictures(ctx context.Context, blobs blob.Store, row store.Row) (r tasks.Result, err error) {
 	keep := func(content string) (tasks.Output, error) {
 		k, n, err := blobs.Put(ctx, bytes.NewReader([]byte(content)))
 		return tasks.Output{SHA256: string(k), Bytes: n}, err
@@ -170,7 +171,7 @@ func (d dropping) requireResults(row store.Row) {
 	d.Helper()
 	for _, made := range row.Result.Images {
 		for _, o := range []tasks.Output{made.Full, made.Thumb, row.Result.Report.Output} {
-			there, err := d.blobs.Has(blob.Key(o.SHA256), o.Bytes)
+			there, err := d.blobs.Has(d.Context(), blob.Key(o.SHA256), o.Bytes)
 			require.NoError(d, err)
 			require.True(d, there)
 		}

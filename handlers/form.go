@@ -32,9 +32,9 @@ type form struct {
 
 // formImage is a file that was sent or the id of an image put earlier.
 type formImage struct {
-	staged  *blob.Staged // nil for an id
-	release func()       // lets go of the original of an id; nil unless it is held
-	image   tasks.Image  // only ImageID for an id
+	staged  blob.Staged // nil for an id
+	release func()      // lets go of the original of an id; nil unless it is held
+	image   tasks.Image // only ImageID for an id
 }
 
 // readForm reads the body of an upload to its end. On an error nothing stays

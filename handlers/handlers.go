@@ -29,7 +29,7 @@ type API struct {
 	cfg   Config
 	work  *dispatcher.Dispatcher
 	rows  *store.Store
-	blobs *blob.Store
+	blobs blob.Store
 	log   *slog.Logger
 
 	engine    *gin.Engine
@@ -42,7 +42,7 @@ type API struct {
 
 // New returns the HTTP interface over the parts that do the work, none of which
 // it closes. A nil log discards.
-func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs *blob.Store, log *slog.Logger) *API {
+func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.Store, log *slog.Logger) *API {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}

@@ -104,7 +104,7 @@ func (a *API) readFile(ctx context.Context, f *form, field string, part *multipa
 // inspect returns what the staged bytes are, or a fault of the field if they are
 // not an image or a larger one than allowed. A format or a header that cannot be
 // decoded is let in: the original is kept.
-func (a *API) inspect(field, label string, staged *blob.Staged) (tasks.Image, error) {
+func (a *API) inspect(field, label string, staged blob.Staged) (tasks.Image, error) {
 	refused := func(c code, detail text, args ...any) error {
 		f := fieldFault{field: field, detail: detail, args: args}
 		if label != "" {

@@ -110,7 +110,7 @@ func asFault(err error) *fault {
 		return invalid("cursor", textBadCursor)
 	case errors.Is(err, dispatcher.ErrOverloaded):
 		return &fault{code: codeOverloaded, cause: err}
-	case errors.Is(err, dispatcher.ErrUnavailable), errors.Is(err, blob.ErrUntrusted), errors.Is(err, store.ErrClosed):
+	case errors.Is(err, dispatcher.ErrUnavailable), errors.Is(err, blob.ErrPoisoned), errors.Is(err, store.ErrClosed):
 		return &fault{code: codeUnavailable, cause: err}
 	case errors.Is(err, syscall.ENOSPC):
 		return &fault{code: codeDiskFull, cause: err}

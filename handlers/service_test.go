@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/blob"
+	blobdisk "casepress/blob/disk"
 	"casepress/broker"
 	"casepress/disk"
 	"casepress/dispatcher"
@@ -33,7 +34,7 @@ import (
 type service struct {
 	testing.TB
 	dir    string
-	blobs  *blob.Store
+	blobs  blob.Store
 	broker *broker.Broker
 	rows   *store.Store
 	work   *dispatcher.Dispatcher
@@ -89,7 +90,7 @@ func open(t testing.TB, options ...option) *service {
 	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{written: make(chan struct{})}}
 	ctx := context.Background()
 	var err error
-	s.blobs, err = blob.Open(filepath.Join(s.dir, "blobs"), set.blobFS, blob.Options{})
+	s.blobs, err = blobdisk.Open(filepath.Join(s.dir, "blobs"), set.blobFS, blobdisk.Options{})
 	require.NoError(t, err)
 	s.broker, err = broker.Open(filepath.Join(s.dir, "topics"), broker.Options{FS: set.logFS})
 	require.NoError(t, err)

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"casepress/blob"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 	"casepress/tasks"
 	"casepress/tasks/pdf"
@@ -28,10 +29,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func openBlobs(t testing.TB) (*blob.Store, string) {
+func openBlobs(t testing.TB) (blob.Store, string) {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := blob.Open(dir, disk.OS, blob.Options{})
+	s, err := blobdisk.Open(dir, disk.OS, blobdisk.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s, dir
@@ -47,7 +48,7 @@ func photo(t testing.TB, w, h int, c color.Color) []byte {
 }
 
 // task returns a task whose images are stored already.
-func task(t testing.TB, blobs *blob.Store, images ...[]byte) tasks.ImageProcessingTask {
+func task(t testing.TB, blobs blob.Store, images ...[]byte) tasks.ImageProcessingTask {
 	t.Helper()
 	r := tasks.CaseReport{ID: "R1", PatientID: "P001", VisitID: "V1", Notes: "体温 36.8℃"}
 	for i, b := range images {
@@ -61,7 +62,7 @@ func task(t testing.TB, blobs *blob.Store, images ...[]byte) tasks.ImageProcessi
 	}
 }
 
-func content(t testing.TB, blobs *blob.Store, o tasks.Output) []byte {
+func content(t testing.TB, blobs blob.Store, o tasks.Output) []byte {
 	t.Helper()
 	b, err := blobs.Open(t.Context(), blob.Key(o.SHA256))
 	require.NoError(t, err)

@@ -16,7 +16,7 @@ import (
 // once it is in use.
 type Processor struct {
 	// Blobs has the originals and takes what is made of them.
-	Blobs *blob.Store
+	Blobs blob.Store
 	// Budget bounds the memory of all tasks together; nil has no bound.
 	Budget *picture.Budget
 	// Pictures are the sizes and limits; the zero value means the defaults.

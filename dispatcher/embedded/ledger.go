@@ -51,7 +51,7 @@ type Config struct {
 	// Reserved names the lanes that wait for no other lane.
 	Reserved []string
 	// Drop is the store whose originals are dropped once no report needs them; nil keeps them.
-	Drop *blob.Store
+	Drop blob.Store
 	// Metrics is where the figures are registered; nil: nowhere.
 	Metrics prometheus.Registerer
 	// Logger hears of failures; nil discards.

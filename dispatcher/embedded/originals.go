@@ -19,7 +19,7 @@ import (
 // log, its report can be shown although its row were lost, and the sweep may delete them.
 type originals struct {
 	l     *Ledger
-	blobs *blob.Store // nil: originals are kept
+	blobs blob.Store // nil: originals are kept
 
 	mu      sync.Mutex
 	maybe   map[string]bool // originals that may be unneeded; a restart forgets them and looks at all
@@ -75,7 +75,7 @@ var errNoResult = errors.New("a picture or the PDF is not where the row says")
 
 // resultsAreThere returns an error unless every picture and the PDF are in the
 // store, whatever the row says.
-func (o *originals) resultsAreThere(_ context.Context, result tasks.CaseReportResult) error {
+func (o *originals) resultsAreThere(ctx context.Context, result tasks.CaseReportResult) error {
 	outputs := []tasks.Output{result.PDF.Output}
 	for _, made := range result.Images {
 		if made.Full.SHA256 != "" {
@@ -83,7 +83,7 @@ func (o *originals) resultsAreThere(_ context.Context, result tasks.CaseReportRe
 		}
 	}
 	for _, out := range outputs {
-		there, err := o.blobs.Has(blob.Key(out.SHA256), out.Bytes)
+		there, err := o.blobs.Has(ctx, blob.Key(out.SHA256), out.Bytes)
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"casepress/blob"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 	"casepress/interop/pictures/stopwatch"
 	"casepress/tasks"
@@ -37,7 +38,7 @@ func caseReport(ctx context.Context, args []string) (any, error) {
 	if err != nil {
 		return nil, errors.New("case N DIR PDF IN…")
 	}
-	blobs, err := blob.Open(first[1], disk.OS, blob.Options{})
+	blobs, err := blobdisk.Open(first[1], disk.OS, blobdisk.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +67,8 @@ func caseReport(ctx context.Context, args []string) (any, error) {
 
 // intake stores the originals as the service does: staged one after the other as an upload brings them, then synced side
 // by side.
-func intake(ctx context.Context, blobs *blob.Store, inputs []string) ([]tasks.Image, error) {
-	images, staged := make([]tasks.Image, len(inputs)), make([]*blob.Staged, len(inputs))
+func intake(ctx context.Context, blobs blob.Store, inputs []string) ([]tasks.Image, error) {
+	images, staged := make([]tasks.Image, len(inputs)), make([]blob.Staged, len(inputs))
 	for i, in := range inputs {
 		file, err := os.Open(in)
 		if err != nil {
@@ -91,7 +92,7 @@ func intake(ctx context.Context, blobs *blob.Store, inputs []string) ([]tasks.Im
 }
 
 // keep copies the finished PDF to where the parent looks at it.
-func keep(ctx context.Context, blobs *blob.Store, key blob.Key, name string) error {
+func keep(ctx context.Context, blobs blob.Store, key blob.Key, name string) error {
 	from, err := blobs.Open(ctx, key)
 	if err != nil {
 		return err

@@ -1,6 +1,6 @@
 //go:build unix
 
-package blob_test
+package disk_test
 
 import (
 	"bytes"
@@ -13,17 +13,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/blob"
+	"casepress/blob/blobtest"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 )
 
 // BenchmarkOriginal receives an original and reads it once, as a worker does, with
 // CPU time beside the clock's.
 func BenchmarkOriginal(b *testing.B) {
-	for name, o := range map[string]blob.Options{"keep": {}, "vault": {Originals: blob.Vault, Keys: keys(b, newKey(b))}} {
+	for name, o := range map[string]blobdisk.Options{"keep": {}, "vault": {Originals: blob.Vault, Keys: keys(b, newKey(b))}} {
 		for _, size := range []int{100 << 10, 4 << 20} {
 			b.Run(fmt.Sprintf("%s/size=%dKiB", name, size>>10), func(b *testing.B) {
 				s := openWith(b, b.TempDir(), disk.OS, o)
-				content := random(1, size)
+				content := blobtest.Random(1, size)
 				b.SetBytes(int64(size))
 				b.ReportAllocs()
 				before := cpuTime(b)

@@ -1,4 +1,4 @@
-package blob_test
+package disk_test
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/blob"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 )
 
@@ -48,7 +48,7 @@ func benchmarkPut(b *testing.B, size, writers int) {
 
 func BenchmarkOpenEmpty(b *testing.B) {
 	for b.Loop() {
-		_, err := blob.Open(b.TempDir(), disk.OS, blob.Options{})
+		_, err := blobdisk.Open(b.TempDir(), disk.OS, blobdisk.Options{})
 		require.NoError(b, err)
 	}
 }
@@ -56,7 +56,7 @@ func BenchmarkOpenEmpty(b *testing.B) {
 func BenchmarkReopen(b *testing.B) {
 	dir := b.TempDir()
 	for b.Loop() {
-		_, err := blob.Open(dir, disk.OS, blob.Options{})
+		_, err := blobdisk.Open(dir, disk.OS, blobdisk.Options{})
 		require.NoError(b, err)
 	}
 }

@@ -1,4 +1,4 @@
-package blob_test
+package disk_test
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/blob"
+	"casepress/blob/blobtest"
 	"casepress/disk/disktest"
 )
 
@@ -80,12 +81,12 @@ func TestFailedSyncIsForgotten(t *testing.T) {
 	crash := disktest.NewCrash(1)
 	fsys := disktest.NewFault(crash)
 	s := open(t, root, fsys)
-	content := random(1, 9000)
+	content := blobtest.Random(1, 9000)
 	for range 3 {
 		fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Err: syscall.EIO})
 		require.ErrorIs(t, put(s, content), syscall.EIO)
 		crash.ForgetDirty()
-		_, err := s.Open(t.Context(), keyOf(content))
+		_, err := s.Open(t.Context(), blobtest.KeyOf(content))
 		require.ErrorIs(t, err, blob.ErrNotFound)
 		requireNoTemps(t, crash, root)
 	}
@@ -102,7 +103,7 @@ func TestFailedFolderSyncTakesTheEntryBack(t *testing.T) {
 
 	fsys.Inject(disktest.Fault{Op: disktest.OpSyncDir, N: 1, Err: syscall.EIO})
 	require.ErrorIs(t, put(s, all[1]), syscall.EIO)
-	_, err := s.Open(t.Context(), keyOf(all[1]))
+	_, err := s.Open(t.Context(), blobtest.KeyOf(all[1]))
 	require.ErrorIs(t, err, blob.ErrNotFound)
 	requireStored(t, s, all[0]) // was durable before
 	require.NoError(t, s.Err())
@@ -113,19 +114,19 @@ func TestFailedFolderSyncTakesTheEntryBack(t *testing.T) {
 	requireDurable(t, crash, all[1])
 }
 
-func TestUntrusted(t *testing.T) {
+func TestPoisoned(t *testing.T) {
 	crash := disktest.NewCrash(1)
 	fsys := disktest.NewFault(crash)
 	s := open(t, root, keepsEntries{fsys})
 	require.NoError(t, put(s, []byte("before")))
 	bad := sameShard(1)[0]
 	fsys.Inject(disktest.Fault{Op: disktest.OpSyncDir, N: 1, Err: syscall.EIO})
-	require.ErrorIs(t, put(s, bad), blob.ErrUntrusted)
+	require.ErrorIs(t, put(s, bad), blob.ErrPoisoned)
 
-	require.ErrorIs(t, s.Err(), blob.ErrUntrusted)
+	require.ErrorIs(t, s.Err(), blob.ErrPoisoned)
 	require.ErrorIs(t, s.Err(), syscall.EIO)
-	require.ErrorIs(t, put(s, bad), blob.ErrUntrusted)
-	require.ErrorIs(t, put(s, []byte("before")), blob.ErrUntrusted)
+	require.ErrorIs(t, put(s, bad), blob.ErrPoisoned)
+	require.ErrorIs(t, put(s, []byte("before")), blob.ErrPoisoned)
 	requireStored(t, s, []byte("before"))
 	requireNoTemps(t, crash, root)
 

@@ -1,4 +1,4 @@
-package blob_test
+package disk_test
 
 import (
 	"errors"
@@ -9,7 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/blob"
+	"casepress/blob/blobtest"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk/disktest"
 )
 
@@ -34,7 +35,7 @@ var contents = func() [][]byte {
 	for i := range 4 {
 		all = append(all, fmt.Appendf(nil, "another %d", i))
 	}
-	return append(all, random(1, 5000), random(2, 131_500))
+	return append(all, blobtest.Random(1, 5000), blobtest.Random(2, 131_500))
 }()
 
 // small are those that a crash run has time for.
@@ -44,7 +45,7 @@ var small = contents[:len(contents)-1]
 // peace, or ends when the power fails.
 func (r *crashRun) live(puts, writers int) {
 	fsys := disktest.NewFault(r.disk)
-	s, err := blob.Open(root, fsys, blob.Options{})
+	s, err := blobdisk.Open(root, fsys, blobdisk.Options{})
 	if err != nil {
 		return
 	}
@@ -86,7 +87,7 @@ func (r *crashRun) requireKept(t *testing.T) {
 	}
 	// What else is there is whole, and everything can be stored now.
 	for _, content := range small {
-		if b, err := s.Open(t.Context(), keyOf(content)); err == nil {
+		if b, err := s.Open(t.Context(), blobtest.KeyOf(content)); err == nil {
 			require.NoError(t, b.Close())
 			requireStored(t, s, content)
 		}
@@ -103,7 +104,7 @@ func TestPowerCutAtRandomPoints(t *testing.T) {
 	answered := 0
 	for seed := range uint64(cuts) {
 		r := newCrashRun(seed)
-		_, err := blob.Open(root, r.disk, blob.Options{})
+		_, err := blobdisk.Open(root, r.disk, blobdisk.Options{})
 		require.NoError(t, err)
 		r.disk.CutAt(1+r.rng.IntN(400), []float64{0, 0.5, 1, r.rng.Float64()}[seed%4])
 		for range 1 + r.rng.IntN(4) {
@@ -118,7 +119,7 @@ func TestPowerCutAtRandomPoints(t *testing.T) {
 func TestPowerCutUnderConcurrentWriters(t *testing.T) {
 	for seed := range uint64(300) {
 		r := newCrashRun(seed)
-		_, err := blob.Open(root, r.disk, blob.Options{})
+		_, err := blobdisk.Open(root, r.disk, blobdisk.Options{})
 		require.NoError(t, err)
 		r.disk.CutAt(1+r.rng.IntN(400), r.rng.Float64())
 		r.live(1+r.rng.IntN(6), 8)

@@ -1,17 +1,14 @@
-package blob_test
+package disk_test
 
 import (
 	"bytes"
 	"context"
-	"path/filepath"
-	"sync"
 	"testing"
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/blob"
-	"casepress/disk"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk/disktest"
 )
 
@@ -28,7 +25,7 @@ func (s slowFolders) SyncDir(dir string) error {
 	return s.FaultFS.SyncDir(dir)
 }
 
-func openSlow(t *testing.T) (*blob.Store, slowFolders) {
+func openSlow(t *testing.T) (*blobdisk.Store, slowFolders) {
 	fsys := slowFolders{disktest.NewFault(disktest.NewCrash(1)), make(chan struct{})}
 	return open(t, root, fsys), fsys
 }
@@ -95,27 +92,4 @@ func TestContextEndsACommitsWait(t *testing.T) {
 		require.NoError(t, <-first)
 		requireNoTemps(t, fsys, root)
 	})
-}
-
-func TestSameContentFromManyAtOnce(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "blobs")
-	s := open(t, dir, disk.OS)
-	for round := range uint64(5) {
-		content := random(round, 50_000)
-		var wg sync.WaitGroup
-		for range 32 {
-			wg.Go(func() {
-				if err := put(s, content); err != nil {
-					t.Error(err)
-					return
-				}
-				if b, err := s.Open(t.Context(), keyOf(content)); err != nil || b.Size() != 50_000 || b.Close() != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		requireStored(t, s, content)
-	}
-	requireNoTemps(t, disk.OS, dir)
 }

@@ -1,4 +1,4 @@
-package blob_test
+package disk_test
 
 import (
 	"bytes"
@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -21,6 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/blob"
+	"casepress/blob/blobtest"
+	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 	"casepress/disk/disktest"
 )
@@ -42,15 +43,15 @@ func keys(t testing.TB, files ...string) *blob.Keys {
 	return k
 }
 
-func openWith(t testing.TB, dir string, fsys disk.FS, o blob.Options) *blob.Store {
+func openWith(t testing.TB, dir string, fsys disk.FS, o blobdisk.Options) *blobdisk.Store {
 	t.Helper()
-	s, err := blob.Open(dir, fsys, o)
+	s, err := blobdisk.Open(dir, fsys, o)
 	require.NoError(t, err)
 	return s
 }
 
 // store stages, commits and lets go of an original.
-func store(s *blob.Store, content []byte) error {
+func store(s *blobdisk.Store, content []byte) error {
 	g, err := s.Stage(context.Background(), bytes.NewReader(content))
 	if err != nil {
 		return err
@@ -59,17 +60,17 @@ func store(s *blob.Store, content []byte) error {
 }
 
 // drop drops what nobody holds of contents.
-func drop(s *blob.Store, contents ...[]byte) (busy []blob.Key, err error) {
+func drop(s *blobdisk.Store, contents ...[]byte) (busy []blob.Key, err error) {
 	keys := make([]blob.Key, len(contents))
 	for i, content := range contents {
-		keys[i] = keyOf(content)
+		keys[i] = blobtest.KeyOf(content)
 	}
 	return s.Drop(context.Background(), keys, func(_ context.Context, free []blob.Key) ([]blob.Key, error) { return free, nil })
 }
 
-func requireGone(t testing.TB, s *blob.Store, content []byte) {
+func requireGone(t testing.TB, s *blobdisk.Store, content []byte) {
 	t.Helper()
-	_, err := s.Open(context.Background(), keyOf(content))
+	_, err := s.Open(context.Background(), blobtest.KeyOf(content))
 	require.ErrorIs(t, err, blob.ErrNotFound)
 }
 
@@ -105,21 +106,20 @@ func TestSealedOriginals(t *testing.T) {
 	key := newKey(t)
 	for _, mode := range []blob.Originals{blob.Vault, blob.Drop} {
 		dir := t.TempDir()
-		s := openWith(t, dir, disk.OS, blob.Options{Originals: mode, Keys: keys(t, key)})
+		s := openWith(t, dir, disk.OS, blobdisk.Options{Originals: mode, Keys: keys(t, key)})
 		for i, size := range []int{0, 1, 512, 64<<10 - 1, 64 << 10, 64<<10 + 1, 128 << 10, 300_000} {
-			content := random(uint64(i), size)
+			content := blobtest.Random(uint64(i), size)
 			g, err := s.Stage(t.Context(), bytes.NewReader(content))
 			require.NoError(t, err)
-			require.Equal(t, keyOf(content), g.Key())
+			require.Equal(t, blobtest.KeyOf(content), g.Key())
 			require.EqualValues(t, size, g.Size())
-			require.Equal(t, content[:min(512, size)], append([]byte{}, g.Head()...))
 			got, err := io.ReadAll(g.Open())
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(content, got))
 			require.NoError(t, g.Commit(t.Context()))
 			require.NoError(t, g.Discard())
 			requireStored(t, s, content)
-			requireStored(t, openWith(t, dir, disk.OS, blob.Options{Keys: keys(t, key)}), content)
+			requireStored(t, openWith(t, dir, disk.OS, blobdisk.Options{Keys: keys(t, key)}), content)
 
 			onDisk, err := os.ReadFile(filepath.Join(dir, string(g.Key()[:2]), string(g.Key())+".age"))
 			require.NoError(t, err)
@@ -135,40 +135,15 @@ func TestSealedOriginals(t *testing.T) {
 	}
 }
 
-// Random reads at random places, by several at once.
-func TestSealedOriginalIsReadAtRandom(t *testing.T) {
-	s := openWith(t, t.TempDir(), disk.OS, blob.Options{Originals: blob.Vault, Keys: keys(t, newKey(t))})
-	content := random(1, 1<<20)
-	require.NoError(t, store(s, content))
-	b, err := s.Open(t.Context(), keyOf(content))
-	require.NoError(t, err)
-	defer func() { require.NoError(t, b.Close()) }()
-	var wg sync.WaitGroup
-	for seed := range uint64(4) {
-		wg.Go(func() {
-			rng := rand.New(rand.NewPCG(seed, 0))
-			for range 200 {
-				at := rng.IntN(len(content))
-				p := make([]byte, rng.IntN(100_000))
-				n, err := b.ReadAt(p, int64(at))
-				if err != nil && err != io.EOF || n != min(len(p), len(content)-at) || !bytes.Equal(p[:n], content[at:at+n]) {
-					t.Errorf("%d bytes at %d: %d %v", len(p), at, n, err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-}
-
 // At no moment, and in no file, is there a byte in the clear, though the power
 // fails when every write has reached the disk.
 func TestNothingSealedIsEverInTheClear(t *testing.T) {
 	key := newKey(t)
 	marker := []byte("GPS 31.2304 N 121.4737 E")
-	content := bytes.Repeat(append(random(1, 5000), marker...), 40)
+	content := bytes.Repeat(append(blobtest.Random(1, 5000), marker...), 40)
 	for point := 1; ; point++ {
 		crash := disktest.NewCrash(uint64(point))
-		s := openWith(t, root, crash, blob.Options{Originals: blob.Vault, Keys: keys(t, key)})
+		s := openWith(t, root, crash, blobdisk.Options{Originals: blob.Vault, Keys: keys(t, key)})
 		crash.CutAt(point, 1)
 		err := store(s, content)
 		after := crash.AfterCut()
@@ -186,29 +161,29 @@ func TestNothingSealedIsEverInTheClear(t *testing.T) {
 func TestKeysThatAreMissing(t *testing.T) {
 	dir := t.TempDir()
 	first, second := newKey(t), newKey(t)
-	one, two := random(1, 1000), random(2, 1000)
-	require.NoError(t, store(openWith(t, dir, disk.OS, blob.Options{Originals: blob.Vault, Keys: keys(t, first)}), one))
+	one, two := blobtest.Random(1, 1000), blobtest.Random(2, 1000)
+	require.NoError(t, store(openWith(t, dir, disk.OS, blobdisk.Options{Originals: blob.Vault, Keys: keys(t, first)}), one))
 
-	for name, o := range map[string]blob.Options{
+	for name, o := range map[string]blobdisk.Options{
 		"no key":             {},
 		"no key, dropping":   {Originals: blob.Drop},
 		"no key, vault":      {Originals: blob.Vault},
 		"another key":        {Originals: blob.Vault, Keys: keys(t, second)},
 		"another, for keeps": {Keys: keys(t, second)},
 	} {
-		_, err := blob.Open(dir, disk.OS, o)
+		_, err := blobdisk.Open(dir, disk.OS, o)
 		require.ErrorIs(t, err, blob.ErrKey, name)
 		require.NotContains(t, err.Error(), "SECRET", name)
 	}
 
 	// A new key goes before the old one, which is still needed.
-	s := openWith(t, dir, disk.OS, blob.Options{Originals: blob.Vault, Keys: keys(t, second, first)})
+	s := openWith(t, dir, disk.OS, blobdisk.Options{Originals: blob.Vault, Keys: keys(t, second, first)})
 	require.NoError(t, store(s, two))
 	requireStored(t, s, one)
 	requireStored(t, s, two)
-	_, err := blob.Open(dir, disk.OS, blob.Options{Originals: blob.Vault, Keys: keys(t, second)})
+	_, err := blobdisk.Open(dir, disk.OS, blobdisk.Options{Originals: blob.Vault, Keys: keys(t, second)})
 	require.ErrorIs(t, err, blob.ErrKey)
-	s = openWith(t, dir, disk.OS, blob.Options{Keys: keys(t, first, second)})
+	s = openWith(t, dir, disk.OS, blobdisk.Options{Keys: keys(t, first, second)})
 	requireStored(t, s, one)
 	requireStored(t, s, two)
 }
@@ -224,7 +199,7 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 	}
 	hybrid, err := age.GenerateHybridIdentity()
 	require.NoError(t, err)
-	s := openWith(t, t.TempDir(), disk.OS, blob.Options{Originals: blob.Vault, Keys: keys(t, hybrid.String())})
+	s := openWith(t, t.TempDir(), disk.OS, blobdisk.Options{Originals: blob.Vault, Keys: keys(t, hybrid.String())})
 	require.NoError(t, store(s, []byte("safe from quantum computers")))
 	requireStored(t, s, []byte("safe from quantum computers"))
 }
@@ -234,44 +209,44 @@ func TestMixedFolder(t *testing.T) {
 	dir := t.TempDir()
 	k := keys(t, newKey(t))
 	var all [][]byte
-	for i, o := range []blob.Options{
+	for i, o := range []blobdisk.Options{
 		{}, {Originals: blob.Vault, Keys: k}, {Keys: k}, {Originals: blob.Drop, Keys: k}, {Originals: blob.Keep, Keys: k},
 	} {
 		s := openWith(t, dir, disk.OS, o)
-		all = append(all, random(uint64(i), 1000))
+		all = append(all, blobtest.Random(uint64(i), 1000))
 		require.NoError(t, store(s, all[i]))
 		for _, content := range all {
 			requireStored(t, s, content)
 		}
 	}
-	_, err := blob.Open(dir, disk.OS, blob.Options{Originals: "lose"})
+	_, err := blobdisk.Open(dir, disk.OS, blobdisk.Options{Originals: "lose"})
 	require.ErrorContains(t, err, "lose")
 }
 
 func TestSealedAgainWritesNothing(t *testing.T) {
 	fsys := disktest.NewFault(disktest.NewCrash(1))
-	s := openWith(t, root, fsys, blob.Options{Originals: blob.Vault, Keys: keys(t, newKey(t))})
-	content := random(1, 100_000)
+	s := openWith(t, root, fsys, blobdisk.Options{Originals: blob.Vault, Keys: keys(t, newKey(t))})
+	content := blobtest.Random(1, 100_000)
 	require.NoError(t, store(s, content))
 	renames := fsys.Count(disktest.OpRename)
 	require.NoError(t, store(s, content))
 	require.Equal(t, renames, fsys.Count(disktest.OpRename))
 
 	// What does not open is replaced by what does.
-	sealed := filepath.Join(root, string(keyOf(content)[:2]), string(keyOf(content))+".age")
+	sealed := filepath.Join(root, string(blobtest.KeyOf(content)[:2]), string(blobtest.KeyOf(content))+".age")
 	f, err := fsys.OpenFile(sealed, os.O_RDWR, 0)
 	require.NoError(t, err)
 	_, err = f.WriteAt([]byte("damage"), 100_000)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
-	_, err = s.Open(t.Context(), keyOf(content))
+	_, err = s.Open(t.Context(), blobtest.KeyOf(content))
 	require.Error(t, err)
 	require.NoError(t, store(s, content))
 	requireStored(t, s, content)
 }
 
 func TestDrop(t *testing.T) {
-	for name, o := range map[string]blob.Options{
+	for name, o := range map[string]blobdisk.Options{
 		"in the clear": {Originals: blob.Drop}, "sealed": {Originals: blob.Drop, Keys: keys(t, newKey(t))},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -287,10 +262,10 @@ func TestDrop(t *testing.T) {
 
 			_, err := s.Drop(t.Context(), seen, func(_ context.Context, free []blob.Key) ([]blob.Key, error) {
 				require.ElementsMatch(t, seen, free)
-				return []blob.Key{keyOf(all[1])}, nil
+				return []blob.Key{blobtest.KeyOf(all[1])}, nil
 			})
 			require.NoError(t, err)
-			for _, s := range []*blob.Store{s, openWith(t, root, crash.CrashClone(0), o)} {
+			for _, s := range []*blobdisk.Store{s, openWith(t, root, crash.CrashClone(0), o)} {
 				requireStored(t, s, all[0])
 				requireGone(t, s, all[1])
 				requireStored(t, s, all[2])
@@ -307,7 +282,7 @@ func TestDropSparesWhatIsShared(t *testing.T) {
 	dir := t.TempDir()
 	kept, both := []byte("kept"), []byte("an original and its own picture")
 	require.NoError(t, store(open(t, dir, disk.OS), kept))
-	s := openWith(t, dir, disk.OS, blob.Options{Originals: blob.Drop})
+	s := openWith(t, dir, disk.OS, blobdisk.Options{Originals: blob.Drop})
 	require.NoError(t, store(s, both))
 	require.False(t, has(t, s, both), "an original does not count as a picture")
 	require.NoError(t, put(s, both))
@@ -316,55 +291,27 @@ func TestDropSparesWhatIsShared(t *testing.T) {
 	require.NoError(t, err)
 	requireStored(t, s, kept)
 	requireStored(t, s, both)
-	require.NoFileExists(t, filepath.Join(dir, string(keyOf(both)[:2]), string(keyOf(both))+".original"))
+	require.NoFileExists(t, filepath.Join(dir, string(blobtest.KeyOf(both)[:2]), string(blobtest.KeyOf(both))+".original"))
 }
 
-func has(t testing.TB, s *blob.Store, content []byte) bool {
+func has(t testing.TB, s *blobdisk.Store, content []byte) bool {
 	t.Helper()
-	there, err := s.Has(keyOf(content), int64(len(content)))
+	there, err := s.Has(t.Context(), blobtest.KeyOf(content), int64(len(content)))
 	require.NoError(t, err)
 	return there
-}
-
-func TestHeldOriginalsAreNotDropped(t *testing.T) {
-	s := openWith(t, t.TempDir(), disk.OS, blob.Options{Originals: blob.Drop})
-	content := []byte("in use")
-	_, err := s.Hold(t.Context(), keyOf(content))
-	require.ErrorIs(t, err, blob.ErrNotFound)
-
-	g, err := s.Stage(t.Context(), bytes.NewReader(content))
-	require.NoError(t, err)
-	require.NoError(t, g.Commit(t.Context()))
-	requireBusy := func() {
-		busy, err := drop(s, content)
-		require.NoError(t, err)
-		require.Equal(t, []blob.Key{keyOf(content)}, busy)
-		requireStored(t, s, content)
-	}
-	requireBusy()
-	release, err := s.Hold(t.Context(), keyOf(content))
-	require.NoError(t, err)
-	require.NoError(t, g.Discard())
-	requireBusy()
-	release()
-	release() // a second time does nothing
-	busy, err := drop(s, content, content)
-	require.NoError(t, err)
-	require.Empty(t, busy)
-	requireGone(t, s, content)
 }
 
 // Who stores or finds an original while it is being decided waits for the outcome.
 func TestAnUploadWaitsForADrop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := openWith(t, root, disktest.NewCrash(1), blob.Options{Originals: blob.Drop})
+		s := openWith(t, root, disktest.NewCrash(1), blobdisk.Options{Originals: blob.Drop})
 		content := []byte("again")
 		require.NoError(t, store(s, content))
 		decide := make(chan error)
 		dropped := make(chan error)
 		for _, needed := range []bool{true, false} {
 			go func() {
-				_, err := s.Drop(t.Context(), []blob.Key{keyOf(content)}, func(_ context.Context, free []blob.Key) ([]blob.Key, error) {
+				_, err := s.Drop(t.Context(), []blob.Key{blobtest.KeyOf(content)}, func(_ context.Context, free []blob.Key) ([]blob.Key, error) {
 					if err := <-decide; err != nil || needed {
 						return nil, err
 					}
@@ -378,7 +325,7 @@ func TestAnUploadWaitsForADrop(t *testing.T) {
 			go func() { _, err := drop(s, content); second <- err }()
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
-			_, err := s.Hold(ended, keyOf(content))
+			_, err := s.Hold(ended, blobtest.KeyOf(content))
 			require.ErrorIs(t, err, context.Canceled)
 			synctest.Wait()
 			require.Empty(t, stored)
@@ -391,7 +338,7 @@ func TestAnUploadWaitsForADrop(t *testing.T) {
 			requireStored(t, s, content)
 		}
 		go func() {
-			_, err := s.Drop(t.Context(), []blob.Key{keyOf(content)}, func(context.Context, []blob.Key) ([]blob.Key, error) { return nil, <-decide })
+			_, err := s.Drop(t.Context(), []blob.Key{blobtest.KeyOf(content)}, func(context.Context, []blob.Key) ([]blob.Key, error) { return nil, <-decide })
 			dropped <- err
 		}()
 		decide <- syscall.EIO
@@ -405,7 +352,7 @@ func TestAnUploadWaitsForADrop(t *testing.T) {
 func TestPowerCutsWhileOriginalsComeAndGo(t *testing.T) {
 	k := keys(t, newKey(t))
 	for seed := range uint64(600) {
-		o := blob.Options{Originals: blob.Drop}
+		o := blobdisk.Options{Originals: blob.Drop}
 		if seed%10 == 0 {
 			o.Keys = k
 		}
@@ -419,7 +366,7 @@ func TestPowerCutsWhileOriginalsComeAndGo(t *testing.T) {
 			content := small[rng.IntN(len(small))]
 			act, want := store, "stored"
 			if rng.IntN(2) == 0 {
-				act, want = func(s *blob.Store, content []byte) error { _, err := drop(s, content); return err }, "dropped"
+				act, want = func(s *blobdisk.Store, content []byte) error { _, err := drop(s, content); return err }, "dropped"
 			}
 			if err := act(s, content); err != nil {
 				want = unknown
@@ -434,7 +381,7 @@ func TestPowerCutsWhileOriginalsComeAndGo(t *testing.T) {
 			case "dropped":
 				requireGone(t, s, []byte(content))
 			default:
-				if b, err := s.Open(t.Context(), keyOf([]byte(content))); err == nil {
+				if b, err := s.Open(t.Context(), blobtest.KeyOf([]byte(content))); err == nil {
 					require.NoError(t, b.Close())
 					requireStored(t, s, []byte(content))
 				}
@@ -454,7 +401,7 @@ func TestFaultsWhileOriginalsComeAndGo(t *testing.T) {
 		for n := 1; ; n++ {
 			crash := disktest.NewCrash(uint64(n))
 			fsys := disktest.NewFault(crash)
-			o := blob.Options{Originals: blob.Drop}
+			o := blobdisk.Options{Originals: blob.Drop}
 			if n%2 == 0 {
 				o.Keys = keys(t, key)
 			}

@@ -1,0 +1,71 @@
+package disk_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"casepress/blob"
+	"casepress/blob/blobtest"
+	blobdisk "casepress/blob/disk"
+	"casepress/disk"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const root = "/data/blobs"
+
+func open(t testing.TB, dir string, fsys disk.FS) *blobdisk.Store {
+	t.Helper()
+	s, err := blobdisk.Open(dir, fsys, blobdisk.Options{})
+	require.NoError(t, err)
+	require.NoError(t, s.Err())
+	return s
+}
+
+func put(s *blobdisk.Store, content []byte) error {
+	return blobtest.Put(context.Background(), s, content)
+}
+
+func requireStored(t testing.TB, s *blobdisk.Store, content []byte) {
+	t.Helper()
+	blobtest.RequireStored(t, s, content)
+}
+
+func requireNoTemps(t testing.TB, fsys disk.FS, dir string) {
+	t.Helper()
+	entries, err := fsys.ReadDir(filepath.Join(dir, "tmp"))
+	require.NoError(t, err)
+	require.Empty(t, entries)
+}
+
+// sameShard makes n contents whose keys begin with the same two digits.
+func sameShard(n int) [][]byte {
+	var all [][]byte
+	for i := uint64(0); len(all) < n; i++ {
+		if content := fmt.Appendf(nil, "content %d", i); blobtest.KeyOf(content)[:2] == "00" {
+			all = append(all, content)
+		}
+	}
+	return all
+}
+
+func TestStoreKeepsWhatItPromises(t *testing.T) {
+	blobtest.Run(t, func(t testing.TB, originals blob.Originals) blob.Store {
+		o := blobdisk.Options{Originals: originals}
+		if originals == blob.Vault {
+			o.Keys = keys(t, newKey(t))
+		}
+		dir := t.TempDir()
+		s := openWith(t, dir, disk.OS, o)
+		t.Cleanup(func() {
+			requireNoTemps(t, disk.OS, dir)
+			require.NoError(t, s.Close())
+		})
+		return s
+	})
+}

@@ -1,0 +1,211 @@
+package disk
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"casepress/blob"
+	"casepress/disk"
+)
+
+// bufferBytes is what one upload holds in memory.
+const bufferBytes = 128 << 10
+
+// maxIdleReads is how many reads in a row may bring neither bytes nor an error.
+const maxIdleReads = 100
+
+var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
+
+// staged implements [blob.Staged].
+type staged struct {
+	store   *Store
+	format  format
+	file    disk.File // nil once ended
+	temp    string
+	content io.ReaderAt // of file, decrypted if it is encrypted
+	renamed bool        // temp has become the blob
+	held    bool
+	key     blob.Key
+	size    int64
+}
+
+// Stage receives an original: see [blob.Store].
+func (s *Store) Stage(ctx context.Context, r io.Reader) (blob.Staged, error) {
+	g, err := s.stage(ctx, r, s.original)
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+func (s *Store) stage(ctx context.Context, r io.Reader, f format) (*staged, error) {
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	temp := filepath.Join(s.dir, tmpName, strconv.FormatUint(s.temps.Add(1), 10))
+	file, err := s.fs.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, filePerm)
+	if err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	g := &staged{store: s, format: f, file: file, temp: temp}
+	if err := g.receive(ctx, r); err != nil {
+		return nil, fmt.Errorf("stage: %w", errors.Join(err, g.Discard()))
+	}
+	return g, nil
+}
+
+func (g *staged) receive(ctx context.Context, r io.Reader) error {
+	if g.format != encrypted {
+		g.content = g.file
+		return g.copy(ctx, g.file, r)
+	}
+	seal, err := g.store.keys.Seal(g.file)
+	if err != nil {
+		return err
+	}
+	if err := g.copy(ctx, seal, r); err != nil {
+		return err
+	}
+	if err := seal.Close(); err != nil {
+		return err
+	}
+	size, err := g.file.Size()
+	if err != nil {
+		return err
+	}
+	g.content, _, err = g.store.keys.Open(g.file, size)
+	return err
+}
+
+// copy reads r to its end into w, and learns key and size.
+func (g *staged) copy(ctx context.Context, w io.Writer, r io.Reader) error {
+	buf := buffers.Get().(*[bufferBytes]byte)
+	defer buffers.Put(buf)
+	digest := sha256.New()
+	for {
+		n, err := readFull(ctx, buf[:], r)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if err := g.write(w, buf[:n], digest); err != nil {
+			return err
+		}
+		if err == io.EOF {
+			g.key = blob.Key(hex.EncodeToString(digest.Sum(nil)))
+			return nil
+		}
+	}
+}
+
+// readFull reads until buf is full or r ends, so that the disk sees large writes
+// however small the reads are. io.EOF is a clean end and nothing else is: with
+// io.ReadFull, an upload that broke off would look like one that ended.
+func readFull(ctx context.Context, buf []byte, r io.Reader) (n int, err error) {
+	for idle := 0; n < len(buf) && err == nil; {
+		if err := ctx.Err(); err != nil {
+			return n, err
+		}
+		var m int
+		m, err = r.Read(buf[n:])
+		n += m
+		if m > 0 {
+			idle = 0
+		} else if idle++; idle == maxIdleReads && err == nil {
+			return n, io.ErrNoProgress
+		}
+	}
+	return n, err
+}
+
+func (g *staged) write(w io.Writer, b []byte, digest hash.Hash) error {
+	digest.Write(b)
+	n, err := w.Write(b)
+	g.size += int64(n)
+	g.store.metrics.writtenBytes.Add(float64(n))
+	return err
+}
+
+func (g *staged) Key() blob.Key { return g.key }
+
+func (g *staged) Size() int64 { return g.size }
+
+func (g *staged) Open() *io.SectionReader { return io.NewSectionReader(g.content, 0, g.size) }
+
+// Commit makes the content a blob: see [blob.Staged].
+func (g *staged) Commit(ctx context.Context) error {
+	if g.file == nil {
+		return fmt.Errorf("commit blob: %w", os.ErrClosed)
+	}
+	if err := g.commit(ctx); err != nil {
+		return fmt.Errorf("commit blob: %w", errors.Join(err, g.Discard()))
+	}
+	return nil
+}
+
+func (g *staged) commit(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if g.format != permanent {
+		if err := g.store.holds.acquire(ctx, g.key); err != nil {
+			return err
+		}
+		g.held = true
+	}
+	sh, target := g.store.shard(g.key), g.store.blobFile(g.key, g.format, g.size)
+	exists, at, err := sh.lookup(target)
+	if err != nil {
+		return err
+	}
+	if !exists {
+		if err := timed(g.store.metrics.fileSync, g.file.Sync); err != nil {
+			return err
+		}
+		if g.renamed, at, err = sh.add(g.temp, target); err != nil {
+			return err
+		}
+	}
+	if err := g.end(); err != nil {
+		return err
+	}
+	if err := sh.waitSynced(ctx, at); err != nil {
+		return err
+	}
+	if g.renamed {
+		g.store.metrics.puts.Inc()
+	} else {
+		g.store.metrics.deduplicated.Inc()
+	}
+	return nil
+}
+
+// Discard ends what is staged: see [blob.Staged].
+func (g *staged) Discard() error {
+	if g.held {
+		g.held = false
+		g.store.holds.release(g.key)
+	}
+	return g.end()
+}
+
+// end closes the temp file and removes it unless it has become the blob.
+func (g *staged) end() error {
+	if g.file == nil {
+		return nil
+	}
+	err := g.file.Close()
+	g.file = nil
+	if g.renamed {
+		return err
+	}
+	return errors.Join(err, g.store.fs.Remove(g.temp))
+}

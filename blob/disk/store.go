@@ -1,0 +1,216 @@
+// Package disk implements [blob.Store] in a folder of the local disk.
+//
+//	<dir>/tmp/<n>                   being received; cleared by Open
+//	<dir>/<2 hex>/<64 hex>          committed: the name is the digest of the content
+//	<dir>/<2 hex>/<64 hex>.original the same, an original that may be dropped
+//	<dir>/<2 hex>/<64 hex>.age      the same, encrypted; the digest is of what is inside
+//	<dir>/keys/<32 hex>             public name of a key that has sealed originals
+//
+// Originals are what is staged, in the format that [Options] say; what is Put is
+// derived from them, lies as it is and is never deleted, even if it has the same
+// content as an original. A blob moves from tmp to its folder by a rename, after
+// its bytes are on stable storage, and Commit returns when the folder entry is
+// there too. So a file under its digest has always been written whole.
+//
+// One process at a time may have the folder open; who opens it sees to that.
+package disk
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"casepress/blob"
+	"casepress/disk"
+)
+
+const (
+	tmpName  = "tmp"
+	dirPerm  = 0o700
+	filePerm = 0o600
+)
+
+// Store is an open store of blobs in a folder. It implements [blob.Store].
+type Store struct {
+	fs       disk.FS
+	dir      string
+	original format     // of what is staged
+	keys     *blob.Keys // nil if there are none
+	shards   [256]shard
+	holds    holds
+	temps    atomic.Uint64 // temp files made since Open, and so their names
+	poison   atomic.Pointer[error]
+	metrics  *metrics
+}
+
+var _ blob.Store = (*Store)(nil)
+
+// Options say how originals are kept. The zero value keeps them as they came.
+type Options struct {
+	Originals blob.Originals
+	// Keys open originals that are encrypted and, unless Originals is Keep,
+	// encrypt new ones.
+	Keys *blob.Keys
+	// Registerer gets the metrics casepress_blob_*; nil for none. It may have those of one open store
+	// at a time.
+	Registerer prometheus.Registerer
+}
+
+// Open opens the store in dir, makes the folder if it is not there, and
+// removes what earlier processes left behind half received. [blob.ErrKey] if the
+// folder, or what is asked for, needs a key that is not there.
+func Open(dir string, fsys disk.FS, o Options) (*Store, error) {
+	original, err := originalFormat(o)
+	if err != nil {
+		return nil, fmt.Errorf("open blobs: %w", err)
+	}
+	s := &Store{fs: fsys, dir: dir, original: original, keys: o.Keys, metrics: newMetrics()}
+	for _, step := range []func() error{s.openFolders, s.clearTemps, s.checkKeys} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("open blobs: %w", err)
+		}
+	}
+	if err := s.metrics.register(o.Registerer); err != nil {
+		return nil, fmt.Errorf("open blobs: %w", err)
+	}
+	return s, nil
+}
+
+// openFolders makes the folders that every blob needs and finds out which shards
+// are there. The others are made when their first blob comes.
+func (s *Store) openFolders() error {
+	if err := s.fs.MkdirAll(filepath.Join(s.dir, tmpName), dirPerm); err != nil {
+		return err
+	}
+	entries, err := s.fs.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	exists := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		exists[e.Name()] = e.IsDir()
+	}
+	for i := range s.shards {
+		name := fmt.Sprintf("%02x", i)
+		s.shards[i].open(s, filepath.Join(s.dir, name), exists[name])
+	}
+	// An earlier process may have been killed before it made them durable.
+	return s.fs.SyncDir(s.dir)
+}
+
+func (s *Store) clearTemps() error {
+	tmp := filepath.Join(s.dir, tmpName)
+	entries, err := s.fs.ReadDir(tmp)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := s.fs.Remove(filepath.Join(tmp, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shard is the folder of the blob with this valid key.
+func (s *Store) shard(k blob.Key) *shard {
+	var first [1]byte
+	if _, err := hex.Decode(first[:], []byte(k[:2])); err != nil {
+		panic(err) // callers check Valid
+	}
+	return &s.shards[first[0]]
+}
+
+// Put stores what is not an original: see [blob.Store].
+func (s *Store) Put(ctx context.Context, r io.Reader) (k blob.Key, size int64, err error) {
+	g, err := s.stage(ctx, r, permanent)
+	if err != nil {
+		return "", 0, err
+	}
+	if err := g.Commit(ctx); err != nil {
+		return "", 0, err
+	}
+	return g.Key(), g.Size(), g.Discard()
+}
+
+// file is an open blob.
+type file struct {
+	*io.SectionReader
+	file disk.File
+}
+
+func (b *file) Close() error { return b.file.Close() }
+
+// Open opens a blob: see [blob.Store].
+func (s *Store) Open(ctx context.Context, k blob.Key) (blob.Blob, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !k.Valid() {
+		return nil, fmt.Errorf("open blob %q: %w", k, blob.ErrNotFound)
+	}
+	for _, f := range formats {
+		b, err := s.openFormat(k, f)
+		if err == nil {
+			return b, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("open blob: %w", err)
+		}
+	}
+	return nil, fmt.Errorf("open blob %s: %w", k, blob.ErrNotFound)
+}
+
+// readContent is the content of a file in this format.
+func (s *Store) readContent(opened disk.File, f format) (*file, error) {
+	size, err := opened.Size()
+	if err != nil {
+		return nil, err
+	}
+	content := io.ReaderAt(opened)
+	if f == encrypted {
+		if content, size, err = s.keys.Open(opened, size); err != nil {
+			return nil, err
+		}
+	}
+	return &file{io.NewSectionReader(content, 0, size), opened}, nil
+}
+
+// Has looks for a blob that was Put: see [blob.Store].
+func (s *Store) Has(ctx context.Context, k blob.Key, size int64) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if !k.Valid() {
+		return false, nil
+	}
+	info, err := s.fs.Stat(s.shard(k).path(k, permanent))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for blob: %w", err)
+	}
+	return info.Mode().IsRegular() && info.Size() == size, nil
+}
+
+// Err tells why the store takes nothing more: see [blob.Store].
+func (s *Store) Err() error {
+	if err := s.poison.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Close takes the metrics back. Blobs and staged content are closed by their holders.
+func (s *Store) Close() error {
+	s.metrics.unregister()
+	return nil
+}
