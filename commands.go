@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"text/tabwriter"
@@ -326,4 +327,32 @@ func (g *Groups) position() (*brokerpb.Position, error) {
 		return nil, fmt.Errorf("--seek is %q: it must be earliest, latest or an offset", g.Seek)
 	}
 	return &brokerpb.Position{At: &brokerpb.Position_Offset{Offset: offset}}, nil
+}
+
+// Health asks a running casepress whether it is ready.
+type Health struct {
+	URL     string        `name:"url" default:"http://127.0.0.1:8080/readyz" help:"What to ask."`
+	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
+}
+
+// Run prints the answer and returns an error unless it is 200.
+func (h *Health) Run(ctx context.Context, stdout, _ io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(stdout, io.LimitReader(answer.Body, 64<<10)); err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return errors.New(answer.Status)
+	}
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"runtime"
 	"strconv"
 	"strings"
@@ -18,6 +17,8 @@ import (
 	"casepress/broker"
 	"casepress/dispatcher"
 	"casepress/handlers"
+	"casepress/service"
+	"casepress/tasks"
 	"casepress/tasks/pdf"
 	"casepress/tasks/picture"
 )
@@ -53,12 +54,13 @@ type Serve struct {
 	GRPCAddr  string `name:"grpc-addr" default:"127.0.0.1:9090" help:"Address of the broker for other services, over gRPC."`
 	DataDir   string `default:"./data" help:"Folder for everything that must survive: log, rows, images, PDFs."`
 
-	Workers      int           `default:"${workers}" help:"Reports that are worked on at once."`
-	TaskTimeout  time.Duration `default:"2m" help:"An attempt at a report that takes longer is ended and tried again."`
-	MaxAttempts  int           `default:"8" help:"Attempts before a report is failed. A retry call starts the count anew."`
-	Backoff      time.Duration `default:"1s" help:"Pause before the second attempt; doubles with each further one, less up to half at random."`
-	MaxBackoff   time.Duration `default:"5m" help:"Longest pause between two attempts."`
-	DrainTimeout time.Duration `default:"20s" help:"How long running reports may take to finish after the signal to stop. A second signal ends at once."`
+	Workers      int            `default:"${workers}" help:"Case reports that are worked on at once."`
+	LaneWorkers  map[string]int `placeholder:"LANE=N;…" help:"Workers of other lanes, by the lane's name."`
+	TaskTimeout  time.Duration  `default:"2m" help:"An attempt at a report that takes longer is ended and tried again."`
+	MaxAttempts  int            `default:"8" help:"Attempts before a report is failed. A retry call starts the count anew."`
+	Backoff      time.Duration  `default:"1s" help:"Pause before the second attempt; doubles with each further one, less up to half at random."`
+	MaxBackoff   time.Duration  `default:"5m" help:"Longest pause between two attempts."`
+	DrainTimeout time.Duration  `default:"20s" help:"How long running reports may take to finish after the signal to stop. A second signal ends at once."`
 
 	ImageMemory Size `default:"128MiB" help:"Memory for images in work. One that needs more runs alone."`
 	ImageSide   int  `default:"1600" help:"Longest side of a compressed image, in pixels."`
@@ -199,62 +201,51 @@ func help(options kong.HelpOptions, c *kong.Context) error {
 	return kong.DefaultHelpPrinter(options, serve)
 }
 
-// Health asks a running casepress whether it is ready.
-type Health struct {
-	URL     string        `name:"url" default:"http://127.0.0.1:8080/readyz" help:"What to ask."`
-	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
-}
-
-// Run prints the answer and returns an error unless it is 200.
-func (h *Health) Run(ctx context.Context, stdout, _ io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL, nil)
+// serviceConfig is what the flags ask for.
+func (c *Serve) serviceConfig(log *slog.Logger) (service.Config, error) {
+	keys, err := c.vaultKeys()
 	if err != nil {
-		return err
+		return service.Config{}, err
 	}
-	answer, err := http.DefaultClient.Do(request)
+	lanes, err := c.lanes()
+	return service.Config{
+		DataDir: c.DataDir, Lanes: lanes, TaskTimeout: c.TaskTimeout,
+		Retry:     dispatcher.RetryPolicy{MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, MaxBackoff: c.MaxBackoff},
+		Originals: blob.Originals(c.Originals), Keys: keys,
+		ImageMemory: int64(c.ImageMemory), Pictures: c.pictureOptions(), Layout: c.pdfOptions(),
+		HTTP: c.handlersConfig(), Logger: log,
+	}, err
+}
+
+// lanes are the lanes with the numbers of workers that the flags ask for.
+func (c *Serve) lanes() ([]dispatcher.Lane, error) {
+	lanes, err := service.SetWorkers(service.Lanes(), c.LaneWorkers)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("--lane-workers: %w", err)
 	}
-	defer answer.Body.Close()
-	if _, err := io.Copy(stdout, io.LimitReader(answer.Body, 64<<10)); err != nil {
-		return err
+	for i := range lanes {
+		if lanes[i].Name == tasks.KindCaseReport().Lane {
+			if _, set := c.LaneWorkers[lanes[i].Name]; !set {
+				lanes[i].Workers = c.Workers
+			}
+			lanes[i].MaxBacklogAge = c.Limits.MaxBacklogAge
+		}
 	}
-	if answer.StatusCode != http.StatusOK {
-		return errors.New(answer.Status)
-	}
-	return nil
+	return lanes, nil
 }
 
-func (c *Serve) dispatcherConfig(blobs blob.Store, log *slog.Logger) dispatcher.Config {
-	config := dispatcher.Config{
-		Workers: c.Workers, TaskTimeout: c.TaskTimeout, MaxAttempts: c.MaxAttempts,
-		Backoff: c.Backoff, MaxBackoff: c.MaxBackoff, Logger: log,
-	}
-	if c.Originals == "drop" {
-		config.Drop = blobs
-	}
-	return config
-}
-
-// brokerServer keeps what the service itself relies on to itself: a case report that was sent by a client of the broker
-// would not have been checked.
-func (c *Serve) brokerServer(brk *broker.Broker, log *slog.Logger) *broker.Server {
-	return broker.NewServer(brk, broker.ServerOptions{
-		Logger:   log,
-		ReadOnly: []string{dispatcher.TopicUpdates},
-		Private:  []string{dispatcher.TopicCaseReports, dispatcher.TopicImages, dispatcher.TopicCompletions},
-	})
+// brokerServer keeps what the service itself relies on to itself: a submission that was sent by a client of the
+// broker would not have been checked.
+func brokerServer(brk *broker.Broker, log *slog.Logger) *broker.Server {
+	return broker.NewServer(brk, broker.ServerOptions{Logger: log, ReadOnly: []string{tasks.TopicUpdates}, Private: tasks.Topics()})
 }
 
 func (c *Serve) handlersConfig() handlers.Config {
 	return handlers.Config{
-		DataDir:      c.DataDir,
 		MaxBodyBytes: int64(c.Limits.MaxBody), MaxImages: c.Limits.MaxImages,
 		MaxPixels: int64(c.Limits.MaxMegapixels) * 1_000_000, MaxNotes: c.Limits.MaxNotes,
 		StallTimeout: c.Limits.StallTimeout, UploadTimeout: c.Limits.UploadTimeout, MaxWait: c.Limits.MaxWait,
-		MinFreeDisk: orOff(int64(c.Limits.MinFreeDisk)), MaxBacklogAge: orOff(c.Limits.MaxBacklogAge),
+		MinFreeDisk: orOff(int64(c.Limits.MinFreeDisk)),
 	}
 }
 
@@ -271,7 +262,7 @@ func (c *Serve) pictureOptions() picture.Options {
 	return picture.Options{MaxSide: c.ImageSide, Quality: c.JPEGQuality, MaxPixels: int64(c.Limits.MaxMegapixels) * 1_000_000}
 }
 
-func (c *Serve) reportOptions() pdf.Options {
+func (c *Serve) pdfOptions() pdf.Options {
 	paper := map[string]pdf.Paper{"a4": pdf.A4, "letter": pdf.Letter}[c.ReportPaper]
 	return pdf.Options{PerPage: c.ReportImagesPerPage, Paper: paper, Language: pdf.Language(c.ReportLanguage)}
 }

@@ -23,7 +23,7 @@ func TestSettings(t *testing.T) {
 	require.True(t, ok, "no command is serve")
 	require.NoError(t, serve.validate())
 	require.Equal(t, 3, serve.Workers)
-	require.Equal(t, pdf.Options{PerPage: 4, Paper: pdf.Letter, Language: pdf.English}, serve.reportOptions())
+	require.Equal(t, pdf.Options{PerPage: 4, Paper: pdf.Letter, Language: pdf.English}, serve.pdfOptions())
 	require.Equal(t, Size(3<<20), serve.Limits.MaxBody)
 	require.Equal(t, 7*time.Second, serve.dispatcherConfig(nil, nil).TaskTimeout)
 	require.EqualValues(t, 3<<20, serve.handlersConfig().MaxBodyBytes)

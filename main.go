@@ -13,20 +13,14 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
 
-	"casepress/broker"
 	"casepress/disk"
-	"casepress/dispatcher"
-	"casepress/handlers"
-	"casepress/store"
-	"casepress/tasks"
-	"casepress/tasks/picture"
+	"casepress/service"
 )
 
 func main() {
@@ -40,7 +34,7 @@ func main() {
 }
 
 // run is main without the process: it returns when the command has ended, for
-// serve after ctx has ended and everything accepted is settled or given back.
+// serve after ctx has ended and everything in work is finished or given back.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	cmd, err := parse(args, stdout, stderr)
 	if err != nil || cmd == nil {
@@ -72,43 +66,19 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 
-	// What stays: bytes, log, rows.
-	blobs, err := c.openBlobs()
+	config, err := c.serviceConfig(log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, blobs.Close()) }()
-	brk, err := broker.Open(filepath.Join(c.DataDir, "topics"), broker.Options{Logger: log})
+	all, err := service.Open(ctx, config)
 	if err != nil {
-		return fmt.Errorf("open log: %w", err)
+		return c.explainKeys(err)
 	}
-	defer func() { err = errors.Join(err, brk.Close()) }()
-	rows, err := store.Open(ctx, filepath.Join(c.DataDir, "casepress.db"))
-	if err != nil {
-		return fmt.Errorf("open rows: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-
-	// What moves: work.
-	budget := picture.NewBudget(int64(c.ImageMemory))
-	process := func(ctx context.Context, row store.Row, progress func(done, total int)) (tasks.Result, error) {
-		return tasks.ImageProcessingTask{
-			Report: row.CaseReport, SHA256: row.SHA256, Sequence: row.Sequence, ReceivedAt: row.ReceivedAt,
-			Blobs: blobs, Budget: budget, Pictures: c.pictureOptions(), Layout: c.reportOptions(), Parallel: runtime.NumCPU(), Logger: log,
-		}.Run(ctx, progress)
-	}
-	work, err := dispatcher.Start(ctx, c.dispatcherConfig(blobs, log), brk, rows, process)
-	if err != nil {
-		return fmt.Errorf("start dispatcher: %w", err)
-	}
-	defer func() { err = errors.Join(err, c.drain(hurry, work, log)) }()
-
-	// What lets work in.
-	api := handlers.New(c.handlersConfig(), work, rows, blobs, log)
+	defer func() { err = errors.Join(err, c.drain(hurry, all, log)) }()
 	return serveAll(ctx, hurry, log,
-		listener{"http", c.HTTPAddr, api.Server()},
-		listener{"grpc", c.GRPCAddr, c.brokerServer(brk, log)},
-		listener{"admin", c.AdminAddr, api.AdminServer()},
+		listener{"http", c.HTTPAddr, all.API.Server()},
+		listener{"grpc", c.GRPCAddr, brokerServer(all.Broker, log)},
+		listener{"admin", c.AdminAddr, all.API.AdminServer()},
 	)
 }
 
@@ -169,11 +139,11 @@ const shutdownTimeout = 10 * time.Second
 
 // drain lets running tasks finish within the drain timeout, or until hurry ends.
 // What is interrupted runs again at the next start.
-func (c *Serve) drain(hurry context.Context, d *dispatcher.Dispatcher, log *slog.Logger) error {
+func (c *Serve) drain(hurry context.Context, all *service.Service, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(hurry, c.DrainTimeout)
 	defer cancel()
 	start := time.Now()
-	err := d.Close(ctx)
+	err := all.Close(ctx)
 	log.Info("drained", "took", time.Since(start).Round(time.Millisecond).String())
 	return err
 }

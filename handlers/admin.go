@@ -9,13 +9,15 @@ import (
 )
 
 // Admin returns the handler for a private address: /metrics, /debug/pprof/,
-// /healthz and /readyz, and originals. Profiles show memory and so patient data: the address
+// /healthz and /readyz, /lanes, and originals. Profiles show memory and so patient data: the address
 // must not be reachable by others.
 func (a *API) Admin() http.Handler {
 	e := a.newEngine()
 	get(e, "/healthz", a.healthz)
 	get(e, "/readyz", a.readyz)
 	get(e, "/originals/:sha256", a.original)
+	get(e, "/lanes", a.lanes)
+	e.PUT("/lanes/:name", a.putLane)
 	get(e, "/metrics", gin.WrapH(promhttp.HandlerFor(a.cfg.Registry, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, Registry: a.cfg.Registry,
 	})))

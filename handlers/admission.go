@@ -17,43 +17,57 @@ import (
 // for it.
 type admission struct {
 	cfg     Config
+	work    *dispatcher.Dispatcher
 	free    cached[uint64]
-	backlog cached[dispatcher.Backlog]
+	backlog map[string]*cached[dispatcher.Backlog] // by lane
 }
 
 func newAdmission(cfg Config, work *dispatcher.Dispatcher) *admission {
-	return &admission{
-		cfg:     cfg,
+	m := &admission{
+		cfg: cfg, work: work,
 		free:    cached[uint64]{load: func(context.Context) (uint64, error) { return disk.Free(cfg.DataDir) }},
-		backlog: cached[dispatcher.Backlog]{load: work.Backlog},
+		backlog: map[string]*cached[dispatcher.Backlog]{},
+	}
+	for _, l := range work.Lanes() {
+		m.backlog[l.Name] = &cached[dispatcher.Backlog]{
+			load: func(ctx context.Context) (dispatcher.Backlog, error) { return work.Backlog(ctx, l.Name) },
+		}
+	}
+	return m
+}
+
+// admit refuses a request that brings work for the lane before its body is read.
+func (a *API) admit(lane string, maxBytes int64) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := a.admission.check(c.Request.Context(), lane, c.Request.ContentLength, maxBytes); err != nil {
+			a.fail(c, err)
+			c.Abort()
+		}
 	}
 }
 
-// admit refuses a request before its body is read.
-func (a *API) admit(c *gin.Context) {
-	if err := a.admission.check(c.Request.Context(), c.Request.ContentLength); err != nil {
-		a.fail(c, err)
-		c.Abort()
+// check returns a fault if a body of size bytes, -1 if unknown, may not come in for the lane. What is for a
+// reserved lane is only measured against the limit of its own size.
+func (m *admission) check(ctx context.Context, lane string, size, maxBytes int64) error {
+	if size > maxBytes {
+		return &fault{code: codeBodyTooLarge, args: []any{byteSize(maxBytes)}, extras: extras{Limit: maxBytes}}
 	}
-}
-
-// check returns a fault if a body of size bytes, -1 if unknown, may not come in.
-func (m *admission) check(ctx context.Context, size int64) error {
-	if size > m.cfg.MaxBodyBytes {
-		return &fault{code: codeBodyTooLarge, args: []any{byteSize(m.cfg.MaxBodyBytes)}, extras: extras{Limit: m.cfg.MaxBodyBytes}}
+	settings, _ := m.work.LaneOf(lane)
+	if settings.Reserved {
+		return nil
 	}
 	if err := m.diskFloor(ctx, size); err != nil {
 		return err
 	}
-	if m.cfg.MaxBacklogAge < 0 {
+	if settings.MaxBacklogAge <= 0 {
 		return nil
 	}
-	backlog, err := m.backlog.get(ctx)
+	backlog, err := m.backlog[lane].get(ctx)
 	if err != nil {
 		return &fault{code: codeUnavailable, cause: err}
 	}
-	if backlog.OldestAge > m.cfg.MaxBacklogAge {
-		return refuse(codeBacklog, period(m.cfg.MaxBacklogAge))
+	if backlog.OldestAge > settings.MaxBacklogAge {
+		return refuse(codeBacklog, period(settings.MaxBacklogAge))
 	}
 	return nil
 }

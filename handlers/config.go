@@ -44,10 +44,6 @@ type Config struct {
 	// MinFreeDisk is the free space in bytes below which nothing new is taken in
 	// (507). Default 1 GiB; negative: no floor.
 	MinFreeDisk int64
-	// MaxBacklogAge is the age of the oldest waiting report above which nothing
-	// new is taken in (503). Default 24 hours, because the log on disk is the
-	// reservoir for a burst; negative: no limit.
-	MaxBacklogAge time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -62,6 +58,5 @@ func (c Config) withDefaults() Config {
 	c.StoreTimeout = cmp.Or(c.StoreTimeout, 30*time.Second)
 	c.MaxWait = cmp.Or(c.MaxWait, 60*time.Second)
 	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, 1<<30)
-	c.MaxBacklogAge = cmp.Or(c.MaxBacklogAge, 24*time.Hour)
 	return c
 }

@@ -18,7 +18,8 @@ import (
 func (a *API) reportPDF(c *gin.Context) {
 	row, err := a.completedRow(c)
 	if err == nil {
-		err = a.serveBlob(c, row.Result.Report.SHA256, "application/pdf", row.ID+".pdf")
+		_, result := caseReportOf(row)
+		err = a.serveBlob(c, result.PDF.SHA256, "application/pdf", row.ID+".pdf")
 	}
 	if err != nil {
 		a.fail(c, err)
@@ -43,7 +44,8 @@ func (a *API) reportImage(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	made := row.Result.Images[n-1]
+	_, result := caseReportOf(row)
+	made := result.Images[n-1]
 	out, mediaType, name := made.Full, outputType(made), row.ID+"-"+strconv.Itoa(n)
 	if thumb {
 		out, mediaType, name = made.Thumb, mediaJPEG, name+"-thumb"
@@ -79,8 +81,9 @@ func thumbOf(c *gin.Context) (bool, error) {
 // imageNumber reads the 1-based position of an image in the report.
 func imageNumber(s string, row store.Row) (int, error) {
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > len(row.Result.Images) {
-		return 0, refuse(codeNoImage, printable(s), len(row.Images))
+	report, result := caseReportOf(row)
+	if err != nil || n < 1 || n > len(result.Images) {
+		return 0, refuse(codeNoImage, printable(s), len(report.Images))
 	}
 	return n, nil
 }

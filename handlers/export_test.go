@@ -33,7 +33,9 @@ func Handle(a *API, path string, h gin.HandlerFunc) { a.engine.GET(path, h) }
 // Forget makes admission measure anew.
 func Forget(a *API) {
 	a.admission.free.forget()
-	a.admission.backlog.forget()
+	for _, b := range a.admission.backlog {
+		b.forget()
+	}
 }
 
 func (c *cached[T]) forget() {

@@ -97,12 +97,14 @@ func (f *form) report(header http.Header, maxNotes int) (tasks.CaseReport, error
 		}
 	}
 	r := tasks.CaseReport{
-		PatientID: f.values["patientId"], VisitID: f.values["visitId"],
+		Study: f.values["study"], Site: f.values["site"], PatientID: f.values["patientId"], VisitID: f.values["visitId"],
 		Notes: normalNotes(f.values["notes"]), CapturedAt: f.values["capturedAt"],
 	}
 	add(checkID("patientId", r.PatientID))
-	if r.VisitID != "" {
-		add(checkID("visitId", r.VisitID))
+	for _, optional := range []string{"study", "site", "visitId"} {
+		if f.values[optional] != "" {
+			add(checkID(optional, f.values[optional]))
+		}
 	}
 	add(checkText("notes", r.Notes, maxNotes))
 	if r.CapturedAt != "" {

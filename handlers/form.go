@@ -19,7 +19,7 @@ import (
 // The fields of an upload. Every other one is refused: in clinical data a
 // misspelt field must not vanish.
 var (
-	singleFields = []string{"patientId", "visitId", "notes", "capturedAt", "reportId"}
+	singleFields = []string{"study", "site", "patientId", "visitId", "notes", "capturedAt", "reportId"}
 	knownFields  = strings.Join(singleFields, ", ") + ", images, imageId"
 )
 

@@ -12,22 +12,23 @@ import (
 
 // storedImage is the answer to an image put ahead of its report.
 type storedImage struct {
-	PatientID string `json:"patientId"`
-	ImageID   string `json:"imageId"`
-	SHA256    string `json:"sha256"`
-	Bytes     int64  `json:"bytes"`
-	MediaType string `json:"mediaType"`
+	Study     *string `json:"study"`
+	PatientID string  `json:"patientId"`
+	ImageID   string  `json:"imageId"`
+	SHA256    string  `json:"sha256"`
+	Bytes     int64   `json:"bytes"`
+	MediaType string  `json:"mediaType"`
 }
 
-// putImage answers PUT /images/{imageId}?patientId=.
+// putImage answers PUT /images/{imageId}?study=&patientId=.
 func (a *API) putImage(c *gin.Context) {
 	imageID := c.Param("imageId")
-	patientID, err := checkPutImage(c, imageID)
+	of, err := checkPutImage(c, imageID)
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
-	img, created, err := a.acceptImage(c.Request, patientID, imageID)
+	img, created, err := a.acceptImage(c.Request, of, imageID)
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -36,33 +37,37 @@ func (a *API) putImage(c *gin.Context) {
 	if created {
 		status = http.StatusCreated
 	}
-	writeJSON(c, status, "application/json", storedImage{patientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType})
+	writeJSON(c, status, "application/json", storedImage{stringOrNull(of.Study), of.PatientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType})
 }
 
-// checkPutImage checks everything but the body and returns the patientId.
-func checkPutImage(c *gin.Context, imageID string) (patientID string, err error) {
-	query, err := queryOf(c, "patientId")
+// checkPutImage checks everything but the body and returns whose image it is.
+func checkPutImage(c *gin.Context, imageID string) (of tasks.Subject, err error) {
+	query, err := queryOf(c, "study", "patientId")
 	if err != nil {
-		return "", err
+		return of, err
+	}
+	wrong := []*fieldFault{checkPathID("imageId", imageID), checkID("patientId", query["patientId"])}
+	if study, said := query["study"]; said {
+		wrong = append(wrong, checkID("study", study))
 	}
 	var faults []fieldFault
-	for _, f := range []*fieldFault{checkPathID("imageId", imageID), checkID("patientId", query["patientId"])} {
+	for _, f := range wrong {
 		if f != nil {
 			faults = append(faults, *f)
 		}
 	}
 	if len(faults) > 0 {
-		return "", &fault{code: codeInvalidInput, fields: faults}
+		return of, &fault{code: codeInvalidInput, fields: faults}
 	}
 	if e := c.GetHeader("Content-Encoding"); e != "" && e != "identity" {
-		return "", refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
+		return of, refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
 	}
-	return query["patientId"], nil
+	return tasks.Subject{Study: query["study"], PatientID: query["patientId"]}, nil
 }
 
 // acceptImage stores the body as an image of the patient. created is false if
 // the same bytes were there before.
-func (a *API) acceptImage(r *http.Request, patientID, imageID string) (img tasks.Image, created bool, err error) {
+func (a *API) acceptImage(r *http.Request, of tasks.Subject, imageID string) (img tasks.Image, created bool, err error) {
 	digests, err := parseContentDigest(r.Header.Values("Content-Digest"))
 	if err != nil {
 		return img, false, err
@@ -88,9 +93,16 @@ func (a *API) acceptImage(r *http.Request, patientID, imageID string) (img tasks
 	if err := staged.Commit(ctx); err != nil {
 		return img, false, err
 	}
-	created, err = a.work.RegisterImage(ctx, patientID, img)
+	content := tasks.PatientImage{Study: of.Study, PatientID: of.PatientID, Image: img}
+	got, err := a.work.Accept(ctx, tasks.NewSubmission(tasks.KindImage(), content))
+	if err == nil {
+		err = a.work.CaughtUp(ctx) // a report may name it as soon as this is answered
+		if errors.Is(err, dispatcher.ErrBehind) {
+			err = nil // it is safe; a report that names it waits for the rows
+		}
+	}
 	if e, ok := errors.AsType[*dispatcher.ConflictError](err); ok {
 		err = &fault{code: codeImageConflict, args: []any{imageID}, extras: extras{StoredSHA256: e.Stored, OfferedSHA256: e.Offered}}
 	}
-	return img, created, err
+	return img, !got.Replayed, err
 }

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"casepress/dispatcher"
 	"casepress/store"
 	"casepress/tasks"
 )
@@ -29,11 +31,12 @@ func (a *API) caseReports(c *gin.Context) {
 		return
 	}
 	ctx := c.Request.Context()
-	if err := a.work.CaughtUp(ctx); err != nil {
+	// A list answers from what there is when the rows cannot catch up.
+	if err := a.work.CaughtUp(ctx); err != nil && !errors.Is(err, dispatcher.ErrBehind) {
 		a.fail(c, err)
 		return
 	}
-	rows, next, err := a.rows.CaseReports(ctx, filter)
+	rows, next, err := a.rows.List(ctx, tasks.KindCaseReport(), filter)
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -52,15 +55,20 @@ func (a *API) caseReports(c *gin.Context) {
 
 // filterOf reads the query, or returns a fault that names all that is wrong.
 func filterOf(c *gin.Context) (store.Filter, error) {
-	query, err := queryOf(c, "patientId", "status", "limit", "cursor")
+	query, err := queryOf(c, "study", "site", "patientId", "visitId", "status", "limit", "cursor")
 	if err != nil {
 		return store.Filter{}, err
 	}
-	f := store.Filter{PatientID: query["patientId"], Status: query["status"], Cursor: query["cursor"], Limit: store.DefaultLimit}
+	f := store.Filter{
+		Study: query["study"], Site: query["site"], PatientID: query["patientId"], VisitID: query["visitId"],
+		Status: query["status"], Cursor: query["cursor"], Limit: store.DefaultLimit,
+	}
 	var faults []fieldFault
-	if f.PatientID != "" {
-		if fault := checkID("patientId", f.PatientID); fault != nil {
-			faults = append(faults, *fault)
+	for _, name := range []string{"study", "site", "patientId", "visitId"} {
+		if query[name] != "" {
+			if fault := checkID(name, query[name]); fault != nil {
+				faults = append(faults, *fault)
+			}
 		}
 	}
 	if f.Status != "" && !isStatus(f.Status) {

@@ -74,16 +74,14 @@ func knownMethod(method string) string {
 type stateCollector struct{ a *API }
 
 var (
-	descReports = prometheus.NewDesc("casepress_case_reports", "Case reports by status.", []string{"status"}, nil)
-	descWaiting = prometheus.NewDesc("casepress_backlog_reports", "Accepted reports that no worker has taken up.", nil, nil)
-	descAge     = prometheus.NewDesc("casepress_backlog_age_seconds", "How long the oldest waiting report has waited.", nil, nil)
-	descFree    = prometheus.NewDesc("casepress_disk_free_bytes", "Free space of the data folder.", nil, nil)
-	descReady   = prometheus.NewDesc("casepress_ready", "1 if /readyz answers 200, else 0.", nil, nil)
+	descSubmissions = prometheus.NewDesc("casepress_submissions", "Submissions by kind and status.", []string{"kind", "status"}, nil)
+	descFree        = prometheus.NewDesc("casepress_disk_free_bytes", "Free space of the data folder.", nil, nil)
+	descReady       = prometheus.NewDesc("casepress_ready", "1 if /readyz answers 200, else 0.", nil, nil)
 )
 
 // Describe sends the descriptions of all figures.
 func (s *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descReports, descWaiting, descAge, descFree, descReady} {
+	for _, d := range []*prometheus.Desc{descSubmissions, descFree, descReady} {
 		ch <- d
 	}
 }
@@ -95,10 +93,7 @@ const collectTimeout = 5 * time.Second
 func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
-	s.collectReports(ctx, ch)
-	backlog, err := s.a.admission.backlog.get(ctx)
-	gauge(ch, descWaiting, float64(backlog.Waiting), err)
-	gauge(ch, descAge, backlog.OldestAge.Seconds(), err)
+	s.collectSubmissions(ctx, ch)
 	free, err := s.a.admission.free.get(ctx)
 	gauge(ch, descFree, float64(free), err)
 	ready := 0.0
@@ -108,14 +103,16 @@ func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(ch, descReady, ready, nil)
 }
 
-func (s *stateCollector) collectReports(ctx context.Context, ch chan<- prometheus.Metric) {
+func (s *stateCollector) collectSubmissions(ctx context.Context, ch chan<- prometheus.Metric) {
 	counts, err := s.a.rows.Counts(ctx)
 	if err != nil {
-		ch <- prometheus.NewInvalidMetric(descReports, err)
+		ch <- prometheus.NewInvalidMetric(descSubmissions, err)
 		return
 	}
-	for _, status := range statuses {
-		gauge(ch, descReports, float64(counts[status]), nil, string(status))
+	for kind, byStatus := range counts {
+		for _, status := range statuses {
+			gauge(ch, descSubmissions, float64(byStatus[status]), nil, kind, string(status))
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"casepress/blob"
+	"casepress/dispatcher"
 	"casepress/store"
 	"casepress/tasks"
 )
@@ -37,14 +38,9 @@ func (a *API) knownOriginal(ctx context.Context, sha256 string) (tasks.Image, er
 	if !blob.Key(sha256).Valid() {
 		return tasks.Image{}, store.ErrNotFound
 	}
-	img, err := a.rows.Original(ctx, sha256)
-	if !errors.Is(err, store.ErrNotFound) {
-		return img, err
-	}
-	if err := a.work.CaughtUp(ctx); err != nil {
-		return tasks.Image{}, err
-	}
-	return a.rows.Original(ctx, sha256)
+	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (tasks.Image, error) {
+		return a.rows.Original(ctx, sha256)
+	})
 }
 
 // hold keeps an image that was put earlier until the form is discarded, or

@@ -106,10 +106,14 @@ func asFault(err error) *fault {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return &fault{code: codeNoReport, cause: err}
+	case errors.Is(err, dispatcher.ErrNoLane):
+		return &fault{code: codeNoLane, cause: err}
 	case errors.Is(err, store.ErrBadCursor):
 		return invalid("cursor", textBadCursor)
 	case errors.Is(err, dispatcher.ErrOverloaded):
 		return &fault{code: codeOverloaded, cause: err}
+	case errors.Is(err, dispatcher.ErrBehind):
+		return &fault{code: codeBehind, cause: err}
 	case errors.Is(err, dispatcher.ErrUnavailable), errors.Is(err, blob.ErrPoisoned), errors.Is(err, store.ErrClosed):
 		return &fault{code: codeUnavailable, cause: err}
 	case errors.Is(err, syscall.ENOSPC):

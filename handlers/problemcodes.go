@@ -10,6 +10,7 @@ type code string
 
 const (
 	codeBacklog          code = "backlog-too-old"
+	codeBehind           code = "rows-behind"
 	codeBodyTooLarge     code = "body-too-large"
 	codeCrossOrigin      code = "cross-origin"
 	codeDigestMismatch   code = "digest-mismatch"
@@ -22,6 +23,7 @@ const (
 	codeMalformedForm    code = "malformed-form"
 	codeMethodNotAllowed code = "method-not-allowed"
 	codeNoImage          code = "image-not-found"
+	codeNoLane           code = "lane-not-found"
 	codeNoOriginal       code = "original-not-found"
 	codeNoPicture        code = "image-not-decodable"
 	codeNoReport         code = "report-not-found"
@@ -57,6 +59,9 @@ var codeTable = map[code]codeInfo{
 	codeBacklog: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: time.Minute,
 		title:  text{"Too much work is waiting", "待处理的报告过多"},
 		detail: text{"Accepted reports have waited longer than the limit of %s, so nothing new is taken in. Keep your copy and send it again later.", "已接收的报告等待时间超过了上限 %s，暂不接收新内容。请保留原件，稍后重新发送。"}},
+	codeBehind: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
+		title:  text{"Not up to date yet", "数据尚未就绪"},
+		detail: text{"The server cannot yet show everything that it has stored. Nothing is lost: ask again shortly.", "服务器暂时无法显示全部已保存的内容。数据没有丢失，请稍后再查询。"}},
 	codeBodyTooLarge: {status: http.StatusRequestEntityTooLarge,
 		title:  text{"Upload too large", "上传内容过大"},
 		detail: text{"The body is larger than the limit of %s.", "请求内容超过了上限 %s。"}},
@@ -93,6 +98,9 @@ var codeTable = map[code]codeInfo{
 	codeNoImage: {status: http.StatusNotFound,
 		title:  text{"No such image", "没有此图片"},
 		detail: text{"The case report has no image number %s; it has %d.", "该病例报告没有第 %s 张图片，共有 %d 张。"}},
+	codeNoLane: {status: http.StatusNotFound,
+		title:  text{"No such lane", "没有此通道"},
+		detail: text{"There is no lane of this name; GET /lanes names them.", "没有此名称的通道，全部名称见 GET /lanes。"}},
 	codeNoOriginal: {status: http.StatusNotFound,
 		title:  text{"No such original", "没有此原始文件"},
 		detail: text{"No image with this SHA-256 was ever handed in.", "没有接收过具有此 SHA-256 的图片。"}},

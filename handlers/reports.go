@@ -2,13 +2,13 @@ package handlers
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"casepress/dispatcher"
 	"casepress/store"
 	"casepress/tasks"
 )
@@ -16,6 +16,8 @@ import (
 // caseReport is a case report as answers show it. Pointers are null when unset.
 type caseReport struct {
 	ID            string          `json:"id"`
+	Study         *string         `json:"study"`
+	Site          *string         `json:"site"`
 	PatientID     string          `json:"patientId"`
 	VisitID       *string         `json:"visitId"`
 	Notes         *string         `json:"notes,omitempty"` // not in lists
@@ -69,10 +71,12 @@ type document struct {
 
 // caseReportAnswer turns a row into its answer.
 func caseReportAnswer(row store.Row) caseReport {
+	report, result := caseReportOf(row)
 	r := caseReport{
-		ID: row.ID, PatientID: row.PatientID, VisitID: stringOrNull(row.VisitID), Notes: stringOrNull(row.Notes), CapturedAt: stringOrNull(row.CapturedAt),
+		ID: row.ID, Study: stringOrNull(row.Study), Site: stringOrNull(row.Site), PatientID: row.PatientID, VisitID: stringOrNull(row.VisitID),
+		Notes: stringOrNull(report.Notes), CapturedAt: stringOrNull(report.CapturedAt),
 		Status: row.Status, Attempts: row.Attempts, Progress: progress{row.Done, row.Total},
-		Images: make([]reportImage, len(row.Images)), Problems: row.Result.Problems,
+		Images: make([]reportImage, len(report.Images)), Problems: result.Problems,
 		Receipt:   receipt{row.SHA256, row.Sequence, timeOrNull(row.ReceivedAt)},
 		CreatedAt: timeOrNull(row.CreatedAt), StartedAt: timeOrNull(row.StartedAt), FinishedAt: timeOrNull(row.FinishedAt), NextAttemptAt: timeOrNull(row.NextAttempt),
 		Error: stringOrNull(row.Error),
@@ -80,29 +84,34 @@ func caseReportAnswer(row store.Row) caseReport {
 	if r.Problems == nil {
 		r.Problems = []tasks.Problem{}
 	}
-	for i := range row.Images {
-		r.Images[i] = imageAnswer(row, i)
+	for i := range report.Images {
+		r.Images[i] = imageAnswer(row.ID, report.Images[i], result, i)
 	}
-	if pdf := row.Result.Report; row.Status == tasks.Completed {
+	if pdf := result.PDF; row.Status == tasks.Completed {
 		r.Report = &document{statusURL(row.ID) + "/report.pdf", pdf.Bytes, pdf.SHA256, pdf.Pages}
 	}
 	return r
 }
 
-func imageAnswer(row store.Row, i int) reportImage {
-	img := row.Images[i]
+// caseReportOf returns what a row of the kind has: the result is zero unless it is completed.
+func caseReportOf(row store.Row) (tasks.CaseReport, tasks.CaseReportResult) {
+	result, _ := row.Result.(tasks.CaseReportResult)
+	return row.Content.(tasks.CaseReport), result
+}
+
+func imageAnswer(id string, img tasks.Image, result tasks.CaseReportResult, i int) reportImage {
 	shown := reportImage{
 		N: i + 1, ImageID: img.ImageID, Name: stringOrNull(img.Name), MediaType: img.MediaType, SHA256: img.SHA256, Bytes: img.Bytes,
 		Removed: []string{},
 	}
-	if i >= len(row.Result.Images) {
+	if i >= len(result.Images) {
 		return shown
 	}
-	made := row.Result.Images[i]
+	made := result.Images[i]
 	shown.SourceWidth, shown.SourceHeight, shown.CapturedAt = made.SourceWidth, made.SourceHeight, stringOrNull(made.CapturedAt)
 	shown.Removed = append(shown.Removed, made.Removed...)
 	if made.Full.SHA256 != "" {
-		url, mediaType := statusURL(row.ID)+"/images/"+strconv.Itoa(i+1), outputType(made)
+		url, mediaType := statusURL(id)+"/images/"+strconv.Itoa(i+1), outputType(made)
 		thumb := url + "?size=thumb"
 		shown.URL, shown.ThumbURL, shown.OutputType = &url, &thumb, &mediaType
 		shown.Width, shown.Height, shown.Damaged = made.Width, made.Height, made.Damaged
@@ -166,7 +175,7 @@ func (a *API) rowAfter(ctx context.Context, id string, wait time.Duration, enoug
 	if wait <= 0 {
 		return a.row(ctx, id)
 	}
-	changed, stop := a.rows.Watch(id) // before the row is read, so that no change is missed
+	changed, stop := a.rows.Watch(caseReportRef(id)) // before the row is read, so that no change is missed
 	defer stop()
 	over := time.NewTimer(wait)
 	defer over.Stop()
@@ -196,15 +205,12 @@ func (a *API) row(ctx context.Context, id string) (store.Row, error) {
 	if checkPathID("id", id) != nil {
 		return store.Row{}, refuse(codeNoReport) // no report can have this id
 	}
-	row, err := a.rows.CaseReport(ctx, id)
-	if !errors.Is(err, store.ErrNotFound) {
-		return row, err
-	}
-	if err := a.work.CaughtUp(ctx); err != nil {
-		return store.Row{}, err
-	}
-	return a.rows.CaseReport(ctx, id)
+	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) {
+		return a.rows.Get(ctx, caseReportRef(id))
+	})
 }
+
+func caseReportRef(id string) tasks.Ref { return tasks.Ref{Kind: tasks.KindCaseReport().Name, ID: id} }
 
 // waitOf reads ?wait=20s, cut to the longest wait allowed. A bare number means
 // seconds.

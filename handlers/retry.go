@@ -27,7 +27,7 @@ func (a *API) retry(c *gin.Context) {
 	}
 	ctx, cancel := a.detached(c.Request)
 	defer cancel()
-	was, err := a.work.Retry(ctx, id)
+	was, err := a.work.Restart(ctx, caseReportRef(id))
 	if errors.Is(err, dispatcher.ErrNotFailed) {
 		err = &fault{code: codeNotFailed, args: []any{statusTexts[was]}, extras: extras{ReportStatus: string(was)}}
 	}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/gin-gonic/gin"
+
+	"casepress/tasks"
 )
 
 // Routes that other parts of the package speak of.
@@ -31,8 +33,9 @@ func (a *API) newEngine() *gin.Engine {
 
 func (a *API) routes() *gin.Engine {
 	e := a.newEngine()
-	e.POST(routeUpload, a.admit, a.uploadCaseReport)
-	e.PUT(routeImage, a.admit, a.putImage)
+	caseReports := a.admit(tasks.KindCaseReport().Lane, a.cfg.MaxBodyBytes)
+	e.POST(routeUpload, caseReports, a.uploadCaseReport)
+	e.PUT(routeImage, caseReports, a.putImage)
 	get(e, "/case-reports", a.caseReports)
 	get(e, "/case-reports/:id", a.caseReport)
 	get(e, "/case-reports/:id/report.pdf", a.reportPDF)

@@ -1,12 +1,13 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 
 	"casepress/dispatcher"
 	"casepress/store"
@@ -51,12 +52,13 @@ func (a *API) uploadCaseReport(c *gin.Context) {
 	}
 	url := statusURL(got.ID)
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
+	report := got.Content.(tasks.CaseReport)
 	answer := accepted{
 		ID: got.ID, Status: status, Message: message.in(l), StatusURL: url,
 		Receipt: receipt{got.SHA256, got.Sequence, timeOrNull(got.ReceivedAt)},
-		Images:  make([]acceptedImage, len(got.Report.Images)),
+		Images:  make([]acceptedImage, len(report.Images)),
 	}
-	for i, img := range got.Report.Images {
+	for i, img := range report.Images {
 		answer.Images[i] = acceptedImage{img.ImageID, img.SHA256, img.Bytes}
 	}
 	c.Header("Location", url)
@@ -84,7 +86,7 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 	ctx, cancel := a.detached(r)
 	defer cancel()
 	var dropped []fieldFault
-	if report.Images, dropped, err = a.resolve(ctx, report.PatientID, f.images); err != nil {
+	if report.Images, dropped, err = a.resolve(ctx, report.Header().Subject(), f.images); err != nil {
 		return got, err
 	}
 	if len(dropped) > 0 {
@@ -93,8 +95,16 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 	if err := f.commit(ctx); err != nil {
 		return got, err
 	}
-	got, err = a.work.Submit(ctx, report)
-	return got, submitFault(err, cmp.Or(report.ID, got.ID))
+	fresh := report.ID == ""
+	if fresh {
+		if report.ID, err = newID(); err != nil {
+			return got, err
+		}
+	}
+	s := tasks.NewSubmission(tasks.KindCaseReport(), report)
+	s.Fresh = fresh
+	got, err = a.work.Accept(ctx, s)
+	return got, submitFault(err, report.ID)
 }
 
 // stageContext returns the context for staging a body. The request's own ends as soon
@@ -124,17 +134,23 @@ func submitFault(err error, id string) error {
 // replay answers a report whose images were dropped: it is an earlier one handed
 // in again, or it needs the bytes once more.
 func (a *API) replay(ctx context.Context, report tasks.CaseReport, dropped []fieldFault) (dispatcher.Receipt, error) {
-	got, err := a.work.Replay(ctx, report)
-	if errors.Is(err, store.ErrNotFound) {
-		return got, &fault{code: codeInvalidInput, fields: dropped}
+	s := tasks.NewSubmission(tasks.KindCaseReport(), report)
+	found, err := dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Found, error) { return a.rows.Find(ctx, s) })
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return dispatcher.Receipt{}, &fault{code: codeInvalidInput, fields: dropped}
+	case err == nil && found.SHA256 != s.SHA256:
+		err = &dispatcher.ConflictError{ID: report.ID, Stored: found.SHA256, Offered: s.SHA256}
 	}
-	return got, submitFault(err, report.ID)
+	return dispatcher.Receipt{
+		ID: report.ID, SHA256: found.SHA256, Sequence: found.Sequence, ReceivedAt: found.ReceivedAt, Content: found.Content, Replayed: true,
+	}, submitFault(err, report.ID)
 }
 
 // resolve returns the images of the form in its order, or a fault that names
 // every imageId the patient does not have. Images that were put earlier are held;
 // dropped names those whose originals are gone.
-func (a *API) resolve(ctx context.Context, patientID string, from []formImage) (images []tasks.Image, dropped []fieldFault, err error) {
+func (a *API) resolve(ctx context.Context, of tasks.Subject, from []formImage) (images []tasks.Image, dropped []fieldFault, err error) {
 	images = make([]tasks.Image, len(from))
 	var unknown []fieldFault
 	for i, img := range from {
@@ -142,7 +158,7 @@ func (a *API) resolve(ctx context.Context, patientID string, from []formImage) (
 			images[i] = img.image
 			continue
 		}
-		found, err := a.image(ctx, patientID, img.image.ImageID)
+		found, err := a.image(ctx, of, img.image.ImageID)
 		if errors.Is(err, store.ErrNotFound) {
 			unknown = append(unknown, fieldFault{field: "imageId", detail: textUnknownImage, args: []any{img.image.ImageID}})
 			continue
@@ -167,20 +183,24 @@ func (a *API) resolve(ctx context.Context, patientID string, from []formImage) (
 
 // image looks an image up, and again once the rows show everything accepted so
 // far: it may have been accepted a moment ago.
-func (a *API) image(ctx context.Context, patientID, imageID string) (tasks.Image, error) {
-	img, err := a.rows.Image(ctx, patientID, imageID)
-	if !errors.Is(err, store.ErrNotFound) {
-		return img, err
+func (a *API) image(ctx context.Context, of tasks.Subject, imageID string) (tasks.Image, error) {
+	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (tasks.Image, error) {
+		return a.rows.Image(ctx, of, imageID)
+	})
+}
+
+// newID makes the id of a report that came without one.
+func newID() (string, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("make report id: %w", err)
 	}
-	if err := a.work.CaughtUp(ctx); err != nil {
-		return tasks.Image{}, err
-	}
-	return a.rows.Image(ctx, patientID, imageID)
+	return id.String(), nil
 }
 
 // presentStatus is how a report stands that was accepted before.
 func (a *API) presentStatus(ctx context.Context, id string) tasks.Status {
-	row, err := a.rows.CaseReport(ctx, id)
+	row, err := a.rows.Get(ctx, caseReportRef(id))
 	if err != nil {
 		return tasks.Accepted // its row comes in a moment; the receipt is what counts
 	}

@@ -34,7 +34,7 @@ func BenchmarkRecordConcurrently(b *testing.B) {
 	var next atomic.Int64
 	share(b, 16, func() error {
 		n := int(next.Add(1))
-		return s.Record(b.Context(), []store.Recorded{accepted(n, report(n))})
+		return recordBatch(b.Context(), s, accepted(n, report(n)))
 	})
 }
 
@@ -50,11 +50,11 @@ func BenchmarkClaimComplete(b *testing.B) {
 			b.ResetTimer()
 			share(b, workers, func() error {
 				id := report(int(next.Add(1) - 1)).ID
-				row, err := s.Claim(b.Context(), id)
+				row, err := claim(b.Context(), s, id)
 				if err != nil {
 					return err
 				}
-				return s.Complete(b.Context(), id, row.Attempts, result(row.CaseReport))
+				return complete(b.Context(), s, id, row.Attempts, result(reportOf(row)))
 			})
 			b.ReportMetric(float64(store.Commits(s)-commits)/float64(b.N), "commits/op")
 		})
@@ -86,15 +86,15 @@ func fill(b *testing.B, path string, n int) *store.Store {
 	s, err := store.Open(b.Context(), path)
 	require.NoError(b, err)
 	for i := 0; i < n; i += 1000 {
-		batch := make([]store.Recorded, 1000)
+		batch := make([]tasks.Recorded, 1000)
 		for j := range batch {
 			r := report(i + j)
 			r.PatientID = fmt.Sprintf("P%03d", (i+j)%300)
 			batch[j] = accepted(i+j, r)
 		}
-		require.NoError(b, s.Record(b.Context(), batch))
+		require.NoError(b, recordBatch(b.Context(), s, batch...))
 	}
-	require.NoError(b, store.ExecOnWriter(s, `UPDATE case_reports SET status = 'completed' WHERE sequence % 100 > 0`))
+	require.NoError(b, store.ExecOnWriter(s, `UPDATE submissions SET status = 'completed' WHERE sequence % 100 > 0`))
 	return s
 }
 
@@ -103,17 +103,17 @@ func BenchmarkWith100000Reports(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "store.db")
 	s := fill(b, path, n)
 	ctx := context.Background()
-	b.Run("CaseReport", func(b *testing.B) {
+	b.Run("Get", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
-			_, err := s.CaseReport(ctx, report(i*7919%n).ID)
+			_, err := get(s, report(i*7919%n).ID)
 			require.NoError(b, err)
 		}
 	})
-	b.Run("CaseReportInParallel", func(b *testing.B) {
+	b.Run("GetInParallel", func(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			for i := 0; pb.Next(); i++ {
-				if _, err := s.CaseReport(b.Context(), report(i*7919%n).ID); err != nil {
+				if _, err := get(s, report(i*7919%n).ID); err != nil {
 					b.Error(err)
 				}
 			}
@@ -123,7 +123,7 @@ func BenchmarkWith100000Reports(b *testing.B) {
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
 			k := i * 7919 % n
-			_, err := s.Image(ctx, fmt.Sprintf("P%03d", k%300), fmt.Sprintf("IMG%d", 10*k))
+			_, err := s.Image(ctx, tasks.Subject{PatientID: fmt.Sprintf("P%03d", k%300)}, fmt.Sprintf("IMG%d", 10*k))
 			require.NoError(b, err)
 		}
 	})
@@ -131,9 +131,9 @@ func BenchmarkWith100000Reports(b *testing.B) {
 		"all": {}, "patient": {PatientID: "P007"}, "status": {Status: "accepted"},
 		"both": {PatientID: "P007", Status: string(tasks.Completed)},
 	} {
-		b.Run("CaseReports/"+name, func(b *testing.B) {
+		b.Run("List/"+name, func(b *testing.B) {
 			for b.Loop() {
-				_, _, err := s.CaseReports(ctx, f)
+				_, _, err := s.List(ctx, caseReports, f)
 				require.NoError(b, err)
 			}
 		})

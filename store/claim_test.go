@@ -17,23 +17,23 @@ import (
 var moves = map[string]func(t *testing.T, s *store.Store, id string){
 	"accepted": func(*testing.T, *store.Store, string) {},
 	"processing": func(t *testing.T, s *store.Store, id string) {
-		_, err := s.Claim(t.Context(), id)
+		_, err := claim(t.Context(), s, id)
 		require.NoError(t, err)
 	},
 	"retrying": func(t *testing.T, s *store.Store, id string) {
-		_, err := s.Claim(t.Context(), id)
+		_, err := claim(t.Context(), s, id)
 		require.NoError(t, err)
-		require.NoError(t, s.Retrying(t.Context(), id, 1, "busy", received))
+		require.NoError(t, s.Retrying(t.Context(), held(id, 1), "busy", received))
 	},
 	"completed": func(t *testing.T, s *store.Store, id string) {
-		row, err := s.Claim(t.Context(), id)
+		row, err := claim(t.Context(), s, id)
 		require.NoError(t, err)
-		require.NoError(t, s.Complete(t.Context(), id, 1, result(row.CaseReport)))
+		require.NoError(t, complete(t.Context(), s, id, 1, result(reportOf(row))))
 	},
 	"failed": func(t *testing.T, s *store.Store, id string) {
-		_, err := s.Claim(t.Context(), id)
+		_, err := claim(t.Context(), s, id)
 		require.NoError(t, err)
-		require.NoError(t, s.Fail(t.Context(), id, 1, "broken"))
+		require.NoError(t, s.Fail(t.Context(), held(id, 1), "broken", time.Time{}))
 	},
 }
 
@@ -54,16 +54,16 @@ func TestClaim(t *testing.T) {
 			record(t, s, 1, 1)
 			id := report(1).ID
 			moves[tc.from](t, s, id)
-			before, err := s.CaseReport(t.Context(), id)
+			before, err := get(s, id)
 			require.NoError(t, err)
 
-			row, err := s.Claim(t.Context(), id)
+			row, err := claim(t.Context(), s, id)
 			require.ErrorIs(t, err, tc.want)
-			after, err := s.CaseReport(t.Context(), id)
+			after, err := get(s, id)
 			require.NoError(t, err)
 			require.Equal(t, after, row)
 			require.Equal(t, tc.attempt, row.Attempts)
-			require.Equal(t, report(1), row.CaseReport)
+			require.Equal(t, report(1), row.Content)
 			if tc.want != nil {
 				require.Equal(t, before, after)
 				return
@@ -74,7 +74,7 @@ func TestClaim(t *testing.T) {
 			require.Zero(t, row.NextAttempt)
 		})
 	}
-	_, err := openStore(t).Claim(t.Context(), "unknown")
+	_, err := claim(t.Context(), openStore(t), "unknown")
 	require.ErrorIs(t, err, store.ErrNotFound)
 }
 
@@ -82,19 +82,19 @@ func TestClaim(t *testing.T) {
 func TestStale(t *testing.T) {
 	calls := map[string]func(ctx context.Context, s *store.Store, id string, attempt int) error{
 		"unclaim": func(ctx context.Context, s *store.Store, id string, attempt int) error {
-			return s.Unclaim(ctx, id, attempt)
+			return unclaim(ctx, s, id, attempt)
 		},
 		"complete": func(ctx context.Context, s *store.Store, id string, attempt int) error {
-			return s.Complete(ctx, id, attempt, result(report(1)))
+			return complete(ctx, s, id, attempt, result(report(1)))
 		},
 		"retrying": func(ctx context.Context, s *store.Store, id string, attempt int) error {
-			return s.Retrying(ctx, id, attempt, "busy", received)
+			return s.Retrying(ctx, held(id, attempt), "busy", received)
 		},
 		"fail": func(ctx context.Context, s *store.Store, id string, attempt int) error {
-			return s.Fail(ctx, id, attempt, "broken")
+			return s.Fail(ctx, held(id, attempt), "broken", time.Time{})
 		},
 		"progress": func(ctx context.Context, s *store.Store, id string, attempt int) error {
-			return s.Progress(ctx, id, attempt, 1, 2)
+			return s.Progress(ctx, held(id, attempt), 1, 2)
 		},
 	}
 	for from, move := range moves {
@@ -102,7 +102,7 @@ func TestStale(t *testing.T) {
 		record(t, s, 1, 1)
 		id := report(1).ID
 		move(t, s, id)
-		before, err := s.CaseReport(t.Context(), id)
+		before, err := get(s, id)
 		require.NoError(t, err)
 		for name, call := range calls {
 			for attempt := range 4 {
@@ -112,7 +112,7 @@ func TestStale(t *testing.T) {
 				t.Run(fmt.Sprintf("%s %s attempt %d", from, name, attempt), func(t *testing.T) {
 					require.ErrorIs(t, call(t.Context(), s, id, attempt), store.ErrStale)
 					require.ErrorIs(t, call(t.Context(), s, "unknown", attempt), store.ErrStale)
-					after, err := s.CaseReport(t.Context(), id)
+					after, err := get(s, id)
 					require.NoError(t, err)
 					require.Equal(t, before, after)
 				})
@@ -125,17 +125,17 @@ func TestTakenOver(t *testing.T) {
 	s := openStore(t)
 	record(t, s, 1, 1)
 	r := report(1)
-	_, err := s.Claim(t.Context(), r.ID)
+	_, err := claim(t.Context(), s, r.ID)
 	require.NoError(t, err)
-	row, err := s.Claim(t.Context(), r.ID)
+	row, err := claim(t.Context(), s, r.ID)
 	require.NoError(t, err)
 	require.Equal(t, 2, row.Attempts)
 
-	require.ErrorIs(t, s.Progress(t.Context(), r.ID, 1, 9, 9), store.ErrStale)
-	require.ErrorIs(t, s.Complete(t.Context(), r.ID, 1, tasks.Result{}), store.ErrStale)
-	require.NoError(t, s.Complete(t.Context(), r.ID, 2, result(r)))
-	require.ErrorIs(t, s.Fail(t.Context(), r.ID, 1, "late"), store.ErrStale)
-	row, err = s.CaseReport(t.Context(), r.ID)
+	require.ErrorIs(t, s.Progress(t.Context(), held(r.ID, 1), 9, 9), store.ErrStale)
+	require.ErrorIs(t, complete(t.Context(), s, r.ID, 1, tasks.CaseReportResult{}), store.ErrStale)
+	require.NoError(t, complete(t.Context(), s, r.ID, 2, result(r)))
+	require.ErrorIs(t, s.Fail(t.Context(), held(r.ID, 1), "late", time.Time{}), store.ErrStale)
+	row, err = get(s, r.ID)
 	require.NoError(t, err)
 	require.Equal(t, tasks.Completed, row.Status)
 	require.Equal(t, result(r), row.Result)
@@ -145,18 +145,18 @@ func TestComplete(t *testing.T) {
 	s := openStore(t)
 	record(t, s, 2, 1)
 	r := report(2)
-	_, err := s.Claim(t.Context(), r.ID)
+	_, err := claim(t.Context(), s, r.ID)
 	require.NoError(t, err)
-	require.NoError(t, s.Progress(t.Context(), r.ID, 1, 4, 4))
+	require.NoError(t, s.Progress(t.Context(), held(r.ID, 1), 4, 4))
 
 	res := result(r)
 	res.Images = append(res.Images, res.Images[0])
-	require.ErrorContains(t, s.Complete(t.Context(), r.ID, 1, res), "4 images")
+	require.ErrorContains(t, complete(t.Context(), s, r.ID, 1, res), "4 images")
 
 	res = result(r)
 	res.Images[1] = tasks.ImageResult{} // could not be decoded
-	require.NoError(t, s.Complete(t.Context(), r.ID, 1, res))
-	row, err := s.CaseReport(t.Context(), r.ID)
+	require.NoError(t, complete(t.Context(), s, r.ID, 1, res))
+	row, err := get(s, r.ID)
 	require.NoError(t, err)
 	require.Equal(t, res, row.Result)
 	require.Equal(t, 4, row.Done)
@@ -164,7 +164,7 @@ func TestComplete(t *testing.T) {
 	require.Empty(t, row.Error)
 	require.False(t, row.FinishedAt.Before(row.StartedAt))
 
-	listed, _, err := s.CaseReports(t.Context(), store.Filter{})
+	listed, _, err := s.List(t.Context(), caseReports, store.Filter{})
 	require.NoError(t, err)
 	require.Equal(t, []store.Row{row}, listed)
 }
@@ -173,22 +173,22 @@ func TestFailAndRetrying(t *testing.T) {
 	s := openStore(t)
 	record(t, s, 1, 1)
 	id, next := report(1).ID, received.Add(time.Minute)
-	_, err := s.Claim(t.Context(), id)
+	_, err := claim(t.Context(), s, id)
 	require.NoError(t, err)
-	require.NoError(t, s.Retrying(t.Context(), id, 1, "disk full", next))
-	row, err := s.CaseReport(t.Context(), id)
+	require.NoError(t, s.Retrying(t.Context(), held(id, 1), "disk full", next))
+	row, err := get(s, id)
 	require.NoError(t, err)
 	require.Equal(t, tasks.Retrying, row.Status)
 	require.Equal(t, "disk full", row.Error)
 	require.Equal(t, next, row.NextAttempt)
 	require.Zero(t, row.FinishedAt)
 
-	row, err = s.Claim(t.Context(), id)
+	row, err = claim(t.Context(), s, id)
 	require.NoError(t, err)
 	require.Equal(t, "disk full", row.Error) // the latest attempt that failed
 	require.Zero(t, row.NextAttempt)
-	require.NoError(t, s.Fail(t.Context(), id, 2, "still full"))
-	row, err = s.CaseReport(t.Context(), id)
+	require.NoError(t, s.Fail(t.Context(), held(id, 2), "still full", time.Time{}))
+	row, err = get(s, id)
 	require.NoError(t, err)
 	require.Equal(t, tasks.Failed, row.Status)
 	require.Equal(t, "still full", row.Error)
@@ -203,27 +203,27 @@ func TestUnclaim(t *testing.T) {
 	id := report(1).ID
 	version := int64(0)
 	for range 3 {
-		row, err := s.Claim(t.Context(), id)
+		row, err := claim(t.Context(), s, id)
 		require.NoError(t, err)
 		require.Equal(t, 1, row.Attempts)
 		require.Greater(t, row.Version, version)
-		require.NoError(t, s.Progress(t.Context(), id, 1, 3, 5))
-		require.NoError(t, s.Unclaim(t.Context(), id, 1))
-		require.ErrorIs(t, s.Unclaim(t.Context(), id, 1), store.ErrStale)
-		row, err = s.CaseReport(t.Context(), id)
+		require.NoError(t, s.Progress(t.Context(), held(id, 1), 3, 5))
+		require.NoError(t, unclaim(t.Context(), s, id, 1))
+		require.ErrorIs(t, unclaim(t.Context(), s, id, 1), store.ErrStale)
+		row, err = get(s, id)
 		require.NoError(t, err)
 		require.Equal(t, tasks.Accepted, row.Status)
 		require.Zero(t, row.Attempts)
 		require.Zero(t, row.Done)
 		version = row.Version
 	}
-	_, err := s.Claim(t.Context(), id)
+	_, err := claim(t.Context(), s, id)
 	require.NoError(t, err)
-	require.NoError(t, s.Retrying(t.Context(), id, 1, "busy", received))
-	_, err = s.Claim(t.Context(), id)
+	require.NoError(t, s.Retrying(t.Context(), held(id, 1), "busy", received))
+	_, err = claim(t.Context(), s, id)
 	require.NoError(t, err)
-	require.NoError(t, s.Unclaim(t.Context(), id, 2))
-	row, err := s.CaseReport(t.Context(), id)
+	require.NoError(t, unclaim(t.Context(), s, id, 2))
+	row, err := get(s, id)
 	require.NoError(t, err)
 	require.Equal(t, tasks.Retrying, row.Status)
 	require.Equal(t, 1, row.Attempts)
@@ -238,7 +238,7 @@ func TestConcurrentClaims(t *testing.T) {
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
-			row, err := s.Claim(t.Context(), id)
+			row, err := claim(t.Context(), s, id)
 			if err == nil {
 				attempts <- row.Attempts
 			}
@@ -257,7 +257,7 @@ func TestConcurrentClaims(t *testing.T) {
 	won := make(chan int, n)
 	for a := range n {
 		wg.Go(func() {
-			if err := s.Complete(t.Context(), id, a+1, result(report(1))); err == nil {
+			if err := complete(t.Context(), s, id, a+1, result(report(1))); err == nil {
 				won <- a + 1
 			}
 		})
@@ -266,4 +266,94 @@ func TestConcurrentClaims(t *testing.T) {
 	close(won)
 	require.Equal(t, n, <-won)
 	require.Empty(t, won)
+}
+
+func TestClaimMany(t *testing.T) {
+	s := openStore(t)
+	record(t, s, 0, 6)
+	moves["failed"](t, s, report(1).ID)
+	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_reports SET problems = '[', pdf_pages = 1 WHERE id = 'report-000002'"))
+	require.NoError(t, store.ExecOnWriter(s, "UPDATE submissions SET status = 'completed' WHERE id = 'report-000002'"))
+	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_report_images SET removed = 'x' WHERE report_id = 'report-000003'"))
+	before := store.Commits(s)
+	refs := []tasks.Ref{refOf("report-000000"), refOf("report-000001"), refOf("report-000003"), refOf("no"), refOf("report-000004"), refOf("report-000000"), refOf("report-000002")}
+	claimed, err := s.Claim(t.Context(), refs)
+	require.NoError(t, err)
+	require.Equal(t, before+1, store.Commits(s))
+	for i, want := range []error{store.ErrStale, store.ErrFinal, store.ErrDamaged, store.ErrNotFound, nil, nil, store.ErrDamaged} {
+		require.ErrorIs(t, claimed[i].Err, want, "%d", i)
+	}
+	require.Equal(t, tasks.Failed, claimed[1].Row.Status)
+	for i, n := range map[int]int{4: 4, 5: 0} {
+		require.Equal(t, report(n), claimed[i].Row.Content)
+		require.Equal(t, 1, claimed[i].Row.Attempts)
+	}
+	counts, err := s.Counts(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, counts["case-report"][tasks.Processing], "what cannot be read is not held by nobody")
+	require.ErrorIs(t, s.Ping(t.Context()), store.ErrDamaged)
+
+	claimed, err = s.Claim(t.Context(), nil)
+	require.NoError(t, err)
+	require.Empty(t, claimed)
+	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_reports SET problems = '[]'"))
+	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_report_images SET removed = '[]'"))
+	require.NoError(t, store.ExecOnWriter(s, "UPDATE submissions SET finished_at = 1 WHERE id = 'report-000002'"))
+}
+
+func TestCompleteMany(t *testing.T) {
+	s := openStore(t)
+	const n = 512
+	record(t, s, 0, n+1)
+	refs := make([]tasks.Ref, n)
+	for i := range refs {
+		refs[i] = refOf(report(i).ID)
+	}
+	before := store.Commits(s)
+	claimed, err := s.Claim(t.Context(), refs)
+	require.NoError(t, err)
+	done := make([]store.Completion, n)
+	for i, c := range claimed {
+		require.NoError(t, c.Err)
+		done[i] = store.Completion{Held: store.Held{Ref: refs[i], Attempt: 1}, Result: result(report(i)), FinishedAt: received}
+	}
+	// These fail after they have changed rows.
+	for _, i := range []int{0, 100, n - 1} {
+		spoilt := result(report(i))
+		spoilt.Images = append(spoilt.Images, spoilt.Images[0])
+		done[i].Result = spoilt
+	}
+	done[200].Attempt = 2
+	done[300].Ref = refOf(report(n).ID)
+	done[400].Ref = tasks.Ref{Kind: "no kind", ID: "1"}
+	errs := s.Complete(t.Context(), done)
+	require.Len(t, errs, n)
+	require.Equal(t, before+2, store.Commits(s), "one for the claims, one for the completions")
+	for i, err := range errs {
+		row, getErr := get(s, report(i).ID)
+		require.NoError(t, getErr)
+		switch i {
+		case 0, 100, n - 1:
+			require.ErrorContains(t, err, "images, the report has")
+		case 200, 300:
+			require.ErrorIs(t, err, store.ErrStale)
+		case 400:
+			require.ErrorContains(t, err, "no kind")
+		default:
+			require.NoError(t, err)
+			require.Equal(t, tasks.Completed, row.Status)
+			require.Equal(t, received, row.FinishedAt)
+			require.Equal(t, result(report(i)), row.Result)
+			continue
+		}
+		require.Equal(t, claimed[i].Row, row, "undone as a whole")
+	}
+	require.Empty(t, s.Complete(t.Context(), nil))
+
+	again := []store.Held{done[0].Held, done[1].Held, done[100].Held}
+	errs = s.Unclaim(t.Context(), again)
+	require.Equal(t, before+3, store.Commits(s))
+	require.NoError(t, errs[0])
+	require.ErrorIs(t, errs[1], store.ErrStale)
+	require.NoError(t, errs[2])
 }

@@ -36,11 +36,11 @@ func child(path string) int {
 		wg.Go(func() {
 			for n := rows + w; ; n += 8 {
 				r := report(n)
-				must(s.Record(ctx, []store.Recorded{accepted(n, r)}))
+				must(recordBatch(ctx, s, accepted(n, r)))
 				fmt.Printf("recorded %d\n", n)
-				row, err := s.Claim(ctx, r.ID)
+				row, err := claim(ctx, s, r.ID)
 				must(err)
-				must(s.Complete(ctx, r.ID, row.Attempts, result(r)))
+				must(complete(ctx, s, r.ID, row.Attempts, result(r)))
 				fmt.Printf("completed %d\n", n)
 			}
 		})
@@ -51,7 +51,7 @@ func child(path string) int {
 
 // listEverything returns a number that no report has yet.
 func listEverything(s *store.Store) int {
-	rows, _, err := s.CaseReports(context.Background(), store.Filter{Limit: 1})
+	rows, _, err := s.List(context.Background(), caseReports, store.Filter{Limit: 1})
 	must(err)
 	if len(rows) == 0 {
 		return 0
@@ -99,9 +99,9 @@ func requireAnswered(t *testing.T, path string, answered map[int]tasks.Status, r
 	require.NoError(t, err)
 	requireSound(t, s)
 	for n, status := range answered {
-		row, err := s.CaseReport(t.Context(), report(n).ID)
+		row, err := get(s, report(n).ID)
 		require.NoError(t, err, "round %d", round)
-		require.Equal(t, report(n), row.CaseReport)
+		require.Equal(t, report(n), reportOf(row))
 		if status == tasks.Completed {
 			require.Equal(t, tasks.Completed, row.Status)
 			require.Equal(t, result(report(n)), row.Result)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+
+	"casepress/tasks"
 )
 
 // CountQuery is the text of Counts.
@@ -12,8 +14,37 @@ const CountQuery = countQuery
 // UnneededQuery is the text of Unneeded.
 const UnneededQuery = unneededQuery
 
-// ListQuery is the text of CaseReports.
-func ListQuery(f Filter) (query string, args []any) { return listQuery(f, 1, 1) }
+// The texts of Unfinished and of the parts of Recover.
+const (
+	UnfinishedQuery  = unfinishedQuery
+	InterruptedQuery = interruptedQuery
+	SuspectsQuery    = suspectsQuery
+)
+
+// ListQuery is the text of List.
+func ListQuery(f Filter) (query string, args []any) { return listQuery("case-report", f, 1, 1) }
+
+// NamedQuery is the text with which Unknown asks one column.
+func NamedQuery(c tasks.Column) (query string, args []any) {
+	return namedQuery(c, []string{"aa", "bb"})
+}
+
+// SetFreeBytes makes every disk have this much space left, until the returned function is called.
+func SetFreeBytes(n uint64) (reset func()) {
+	before := freeBytes
+	freeBytes = func(string) (uint64, error) { return n, nil }
+	return func() { freeBytes = before }
+}
+
+// MigrationText is the text of the migration with this number.
+func MigrationText(version int) (string, error) {
+	steps, err := listMigrations()
+	if err != nil {
+		return "", err
+	}
+	text, err := migrations.ReadFile(steps[version-1].name)
+	return string(text), err
+}
 
 // CheckIntegrity asks SQLite whether the file is sound.
 func CheckIntegrity(s *Store) error {
@@ -36,19 +67,27 @@ func ExecOnWriter(s *Store, query string) error {
 	return err
 }
 
+// Transact runs f in a transaction of the writer.
+func Transact(s *Store, f func(tasks.Tx) error) error {
+	return s.write(context.Background(), func(c *change) error { return f(c) })
+}
+
+// ReadOnly is what Load and Find read with.
+func ReadOnly(s *Store) tasks.Tx { return s.reading(context.Background()) }
+
 // Reads is the pool of read connections.
 func Reads(s *Store) *sql.DB { return s.reads }
 
 // Writes is the pool that holds the writer's connection; it has no other.
 func Writes(s *Store) *sql.Conn { return s.writer.conn }
 
-// Watched is how many reports are watched.
+// Watched is how many submissions are watched.
 func Watched(s *Store) int {
 	s.watchers.mu.Lock()
 	defer s.watchers.mu.Unlock()
-	return len(s.watchers.byID)
+	return len(s.watchers.byRef)
 }
 
-// ShowProgress adds to a row that was read earlier what CaseReport adds to the
+// ShowProgress adds to a row that was read earlier what Get adds to the
 // row it has just read.
 func ShowProgress(s *Store, row *Row) { s.claims.showIn(row) }

@@ -68,17 +68,17 @@ func TestWriteFailsAtAnySize(t *testing.T) {
 func tryAll(t *testing.T, s *store.Store, n int) (tasks.Status, error) {
 	t.Helper()
 	r := report(n)
-	if err := s.Record(t.Context(), []store.Recorded{accepted(n, r)}); err != nil {
+	if err := recordBatch(t.Context(), s, accepted(n, r)); err != nil {
 		return "", err
 	}
-	row, err := s.Claim(t.Context(), r.ID)
+	row, err := claim(t.Context(), s, r.ID)
 	if row.Status == tasks.Completed {
 		return tasks.Completed, nil
 	}
 	if err != nil {
 		return tasks.Accepted, err
 	}
-	if err := s.Complete(t.Context(), r.ID, row.Attempts, result(r)); err != nil {
+	if err := complete(t.Context(), s, r.ID, row.Attempts, result(r)); err != nil {
 		return tasks.Processing, err
 	}
 	return tasks.Completed, nil
@@ -90,7 +90,7 @@ func requireAtLeast(t *testing.T, s *store.Store, answered map[int]tasks.Status)
 		if status == "" {
 			continue
 		}
-		row, err := s.CaseReport(t.Context(), report(n).ID)
+		row, err := get(s, report(n).ID)
 		require.NoError(t, err)
 		require.Equal(t, status, row.Status)
 	}
@@ -102,16 +102,16 @@ func TestDatabaseFull(t *testing.T) {
 	require.NoError(t, store.ExecOnWriter(s, "PRAGMA max_page_count = 1")) // as few as there are now
 	n := 10
 	for ; n < 200; n++ {
-		if err := s.Record(t.Context(), []store.Recorded{accepted(n, report(n))}); err != nil {
+		if err := recordBatch(t.Context(), s, accepted(n, report(n))); err != nil {
 			require.ErrorContains(t, err, "full")
 			break
 		}
 	}
 	require.Less(t, n, 200)
 	require.Len(t, listAll(t, s, store.Filter{}), n)
-	_, err := s.Claim(t.Context(), report(0).ID) // needs no page
+	_, err := claim(t.Context(), s, report(0).ID) // needs no page
 	require.NoError(t, err)
 	require.NoError(t, store.ExecOnWriter(s, "PRAGMA max_page_count = 1000000"))
-	require.NoError(t, s.Record(t.Context(), []store.Recorded{accepted(n, report(n))}))
+	require.NoError(t, recordBatch(t.Context(), s, accepted(n, report(n))))
 	require.NoError(t, s.Ping(t.Context()))
 }

@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,13 +12,11 @@ import (
 	"casepress/tasks"
 )
 
-func completion(offset int, r tasks.CaseReport, attempt int, released ...int) store.Recorded {
-	return store.Recorded{Offset: uint64(offset), Submission: tasks.Submission{
-		Kind: tasks.KindCompletion, ReceivedAt: received, Completion: &tasks.Completion{
-			ID: r.ID, Attempt: attempt, StartedAt: received.Add(time.Second), FinishedAt: received.Add(2 * time.Second),
-			Result: result(r), Released: released,
-		},
-	}}
+func completion(offset int, r tasks.CaseReport, attempt int, released ...int) tasks.Recorded {
+	return recorded(offset, tasks.KindCompletion(), tasks.Completion{
+		ID: r.ID, Attempt: attempt, StartedAt: received.Add(time.Second), FinishedAt: received.Add(2 * time.Second),
+		Result: result(r), Released: released,
+	})
 }
 
 // A completion of the log completes whatever the row says, but for one that is
@@ -28,11 +28,11 @@ func TestCompletionFromTheLog(t *testing.T) {
 			r := report(1)
 			record(t, s, 1, 1)
 			move(t, s, r.ID)
-			before, err := s.CaseReport(t.Context(), r.ID)
+			before, err := get(s, r.ID)
 			require.NoError(t, err)
 			for range 2 {
-				require.NoError(t, s.Record(t.Context(), []store.Recorded{completion(0, r, 3, 1, 2), completion(1, report(99), 1, 1)}))
-				row, err := s.CaseReport(t.Context(), r.ID)
+				require.NoError(t, recordBatch(t.Context(), s, completion(0, r, 3, 1, 2), completion(1, report(99), 1, 1)))
+				row, err := get(s, r.ID)
 				require.NoError(t, err)
 				require.Equal(t, tasks.Completed, row.Status)
 				require.Equal(t, result(r), row.Result)
@@ -46,8 +46,8 @@ func TestCompletionFromTheLog(t *testing.T) {
 				require.Equal(t, received.Add(2*time.Second), row.FinishedAt)
 				require.Equal(t, [2]int{3, 3}, [2]int{row.Done, row.Total})
 			}
-			require.ErrorIs(t, s.Complete(t.Context(), r.ID, 3, result(r)), store.ErrStale, "a late worker")
-			_, err = s.CaseReport(t.Context(), report(99).ID)
+			require.ErrorIs(t, complete(t.Context(), s, r.ID, 3, result(r)), store.ErrStale, "a late worker")
+			_, err = get(s, report(99).ID)
 			require.ErrorIs(t, err, store.ErrNotFound)
 		})
 	}
@@ -57,19 +57,19 @@ func TestUnneeded(t *testing.T) {
 	s := openStore(t)
 	ahead := func(offset int, img tasks.Image) {
 		t.Helper()
-		require.NoError(t, s.Record(t.Context(), []store.Recorded{put(offset, "P001", img)}))
+		require.NoError(t, recordBatch(t.Context(), s, put(offset, "P001", img)))
 	}
 	with := func(offset int, id string, imagesEnd uint64, images ...tasks.Image) tasks.CaseReport {
 		t.Helper()
 		r := tasks.CaseReport{ID: id, PatientID: "P001", Images: images}
 		rec := accepted(offset, r)
-		rec.Submission.ImagesEnd = imagesEnd
-		require.NoError(t, s.Record(t.Context(), []store.Recorded{rec}))
+		rec.ImagesEnd = imagesEnd
+		require.NoError(t, recordBatch(t.Context(), s, rec))
 		return r
 	}
 	complete := func(r tasks.CaseReport, released ...int) {
 		t.Helper()
-		require.NoError(t, s.Record(t.Context(), []store.Recorded{completion(0, r, 1, released...)}))
+		require.NoError(t, recordBatch(t.Context(), s, completion(0, r, 1, released...)))
 	}
 	unneeded := func(images ...tasks.Image) []string {
 		t.Helper()
@@ -96,9 +96,10 @@ func TestUnneeded(t *testing.T) {
 
 	waits := func(img tasks.Image) bool {
 		t.Helper()
-		w, err := s.Waits(t.Context(), "P001", img.ImageID)
-		require.NoError(t, err)
-		return w
+		var yes bool
+		row := store.Reads(s).QueryRow("SELECT put_end > 0 FROM patient_images WHERE study = '' AND patient_id = 'P001' AND image_id = $1", img.ImageID)
+		require.NoError(t, row.Scan(&yes))
+		return yes
 	}
 	require.False(t, waits(one), "it came with a report")
 	ahead(4, one)
@@ -121,6 +122,104 @@ func TestUnneeded(t *testing.T) {
 	require.Equal(t, two, found)
 	_, err = s.Original(t.Context(), other.SHA256)
 	require.ErrorIs(t, err, store.ErrNotFound)
+}
+
+// The same ids of another study are other images.
+func TestImagesBelongToASubject(t *testing.T) {
+	s := openStore(t)
+	named, nameless := image(1), image(2)
+	named.ImageID, nameless.ImageID = "IMG", "IMG"
+	ahead := recorded(0, tasks.KindImage(), tasks.PatientImage{Study: "S1", PatientID: "P001", Image: named})
+	r := tasks.CaseReport{ID: "r", Study: "S1", Site: "site", PatientID: "P001", Images: []tasks.Image{named}}
+	with := accepted(1, r)
+	with.ImagesEnd = 1
+	require.NoError(t, s.Record(t.Context(), tasks.TopicImages, []tasks.Recorded{ahead}, store.Watermark{Next: 1}))
+	require.NoError(t, recordBatch(t.Context(), s, with))
+	require.NoError(t, s.Record(t.Context(), tasks.TopicImages, []tasks.Recorded{put(1, "P001", nameless)}, store.Watermark{Next: 2}))
+	got, err := s.Image(t.Context(), r.Header().Subject(), "IMG")
+	require.NoError(t, err)
+	require.Equal(t, named, got)
+	got, err = s.Image(t.Context(), tasks.Subject{PatientID: "P001"}, "IMG")
+	require.NoError(t, err)
+	require.Equal(t, nameless, got)
+	_, err = s.Image(t.Context(), tasks.Subject{Study: "S2", PatientID: "P001"}, "IMG")
+	require.ErrorIs(t, err, store.ErrNotFound)
+
+	row, err := get(s, "r")
+	require.NoError(t, err)
+	require.Equal(t, r.Header(), row.Header)
+	require.Equal(t, r, row.Content)
+	require.NoError(t, recordBatch(t.Context(), s, completion(0, r, 1, 1)))
+	unneeded, err := s.Unneeded(t.Context(), []string{named.SHA256, nameless.SHA256})
+	require.NoError(t, err)
+	require.Equal(t, []string{named.SHA256}, unneeded, "the image of the other study waits")
+}
+
+func TestUnknown(t *testing.T) {
+	s := openStore(t)
+	sha := func(n int) string { return fmt.Sprintf("%064x", n) }
+	record(t, s, 1, 1)                                                          // originals 10 and 11
+	require.NoError(t, recordBatch(t.Context(), s, put(0, "P001", image(500)))) // 500
+	moves["completed"](t, s, report(1).ID)                                      // PDF 7, pictures 100 and 101, 200 and 201
+	kept := tasks.ImageResult{Full: tasks.Output{SHA256: sha(600)}, Thumb: tasks.Output{SHA256: sha(601)}}
+	require.NoError(t, s.KeepPicture(t.Context(), sha(500), "o", kept))
+	named := []string{sha(7), sha(10), sha(11), sha(100), sha(101), sha(200), sha(201), sha(500), sha(600), sha(601)}
+	unknown, err := s.Unknown(t.Context(), named)
+	require.NoError(t, err)
+	require.Empty(t, unknown)
+
+	var strange []string
+	for n := range 700 {
+		strange = append(strange, sha(10_000+n))
+	}
+	unknown, err = s.Unknown(t.Context(), slices.Concat(strange[:300], named, strange[300:]))
+	require.NoError(t, err)
+	require.Equal(t, strange, unknown)
+	unknown, err = s.Unknown(t.Context(), nil)
+	require.NoError(t, err)
+	require.Empty(t, unknown)
+}
+
+func TestEveryColumnOfBlobsHasAnIndex(t *testing.T) {
+	s := openStore(t)
+	n := 0
+	for _, kind := range tasks.Kinds() {
+		for _, column := range kind.Rows.Blobs {
+			query, args := store.NamedQuery(column)
+			plan := explain(t, s, query, args)
+			require.Contains(t, plan, "SEARCH "+column.Table+" USING COVERING INDEX", "%v", column)
+			n++
+		}
+	}
+	require.GreaterOrEqual(t, n, 7)
+}
+
+func TestFinishedPictures(t *testing.T) {
+	s := openStore(t)
+	r := report(1)
+	record(t, s, 1, 1)
+	sha, made := r.Images[0].SHA256, result(r).Images[1]
+	none := func(sha256, options string) {
+		t.Helper()
+		_, ok, err := s.FinishedPicture(t.Context(), sha256, options)
+		require.NoError(t, err)
+		require.False(t, ok)
+	}
+	none(sha, "small")
+	require.NoError(t, s.KeepPicture(t.Context(), sha, "small", tasks.ImageResult{}))
+	require.NoError(t, s.KeepPicture(t.Context(), sha, "small", made))
+	require.NoError(t, s.KeepPicture(t.Context(), image(99).SHA256, "small", made))
+	got, ok, err := s.FinishedPicture(t.Context(), sha, "small")
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, made, got)
+	none(sha, "large")
+
+	moves["completed"](t, s, r.ID)
+	none(sha, "small")
+	_, ok, err = s.FinishedPicture(t.Context(), image(99).SHA256, "small")
+	require.NoError(t, err)
+	require.True(t, ok, "of another report")
 }
 
 // With 100,000 rows nothing may walk a table.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ func sequences(rows []store.Row) []uint64 {
 	return all
 }
 
-func TestCaseReportsFilters(t *testing.T) {
+func TestListFilters(t *testing.T) {
 	s := openStore(t)
 	record(t, s, 1, 9) // of P001 P002 P000 in turn
 	for _, n := range []int{2, 4, 5} {
@@ -37,11 +38,11 @@ func TestCaseReportsFilters(t *testing.T) {
 		"unknown status":     {store.Filter{Status: "lost"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rows, _, err := s.CaseReports(t.Context(), tc.filter)
+			rows, _, err := s.List(t.Context(), caseReports, tc.filter)
 			require.NoError(t, err)
 			require.Equal(t, tc.want, sequences(rows))
 			for _, row := range rows {
-				one, err := s.CaseReport(t.Context(), row.ID)
+				one, err := get(s, row.ID)
 				require.NoError(t, err)
 				require.Equal(t, one, row)
 			}
@@ -49,13 +50,13 @@ func TestCaseReportsFilters(t *testing.T) {
 	}
 }
 
-func TestCaseReportsPagesWhileRowsComeIn(t *testing.T) {
+func TestListPagesWhileRowsComeIn(t *testing.T) {
 	s := openStore(t)
 	record(t, s, 0, 10)
 	var got []uint64
 	f := store.Filter{Limit: 3}
 	for page := 0; ; page++ {
-		rows, next, err := s.CaseReports(t.Context(), f)
+		rows, next, err := s.List(t.Context(), caseReports, f)
 		require.NoError(t, err)
 		got = append(got, sequences(rows)...)
 		record(t, s, 100+5*page, 5)
@@ -67,20 +68,19 @@ func TestCaseReportsPagesWhileRowsComeIn(t *testing.T) {
 	require.Equal(t, []uint64{9, 8, 7, 6, 5, 4, 3, 2, 1, 0}, got)
 }
 
-func TestCaseReportsLimit(t *testing.T) {
+func TestListLimit(t *testing.T) {
 	s := openStore(t)
 	record(t, s, 0, store.MaxLimit+1)
-	for name, tc := range map[string]struct{ limit, want int }{
-		"none":     {0, store.DefaultLimit},
-		"negative": {-1, store.DefaultLimit},
-		"one":      {1, 1},
-		"most":     {store.MaxLimit, store.MaxLimit},
-		"too many": {1 << 40, store.MaxLimit},
-	} {
-		rows, next, err := s.CaseReports(t.Context(), store.Filter{Limit: tc.limit})
-		require.NoError(t, err, name)
-		require.Len(t, rows, tc.want, name)
-		require.NotEmpty(t, next, name)
+	for limit, want := range map[int]int{0: store.DefaultLimit, 1: 1, store.MaxLimit: store.MaxLimit} {
+		rows, next, err := s.List(t.Context(), caseReports, store.Filter{Limit: limit})
+		require.NoError(t, err)
+		require.Len(t, rows, want)
+		require.NotEmpty(t, next)
+	}
+	for _, limit := range []int{-1, store.MaxLimit + 1, 1 << 40} {
+		_, _, err := s.List(t.Context(), caseReports, store.Filter{Limit: limit})
+		require.ErrorIs(t, err, store.ErrBadLimit)
+		require.ErrorContains(t, err, "1 to 200")
 	}
 }
 
@@ -94,7 +94,7 @@ func TestBadCursor(t *testing.T) {
 		"loose bits": "AAAAAAAAAAF",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := s.CaseReports(t.Context(), store.Filter{Cursor: cursor})
+			_, _, err := s.List(t.Context(), caseReports, store.Filter{Cursor: cursor})
 			require.ErrorIs(t, err, store.ErrBadCursor)
 		})
 	}
@@ -103,24 +103,56 @@ func TestBadCursor(t *testing.T) {
 // With 100,000 rows no list may sort or walk the table.
 func TestListsUseAnIndex(t *testing.T) {
 	s := openStore(t)
-	for name, tc := range map[string]struct {
-		filter store.Filter
-		index  string
-	}{
-		"all":                {store.Filter{}, "sqlite_autoindex_case_reports_2 (sequence<?)"},
-		"patient":            {store.Filter{PatientID: "P"}, "case_reports_patient (patient_id=? AND sequence<?)"},
-		"status":             {store.Filter{Status: "failed"}, "case_reports_status (status=? AND sequence<?)"},
-		"patient and status": {store.Filter{PatientID: "P", Status: "failed"}, "case_reports_patient (patient_id=? AND sequence<?)"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			query, args := store.ListQuery(tc.filter)
-			plan := explain(t, s, query, args)
-			require.Contains(t, plan, tc.index)
-			require.NotContains(t, plan, "TEMP B-TREE")
-			require.NotContains(t, plan, "SCAN")
-		})
+	for set := range 32 {
+		for _, status := range []string{"failed", "completed"} {
+			var f store.Filter
+			want := "sqlite_autoindex_submissions_2 (kind=? AND sequence<?)"
+			for i, filter := range []struct {
+				field *string
+				index string
+			}{ // in the order of preference, the last one first
+				{&f.Study, "submissions_study (kind=? AND study=? AND sequence<?)"},
+				{&f.Site, "submissions_site (kind=? AND site=? AND sequence<?)"},
+				{&f.VisitID, "submissions_visit (kind=? AND visit_id=? AND sequence<?)"},
+				{&f.Status, "submissions_status (kind=? AND status=? AND sequence<?)"},
+				{&f.PatientID, "submissions_patient (kind=? AND patient_id=? AND sequence<?)"},
+			} {
+				if set&(1<<i) == 0 {
+					continue
+				}
+				*filter.field = "X"
+				if filter.field == &f.Status {
+					f.Status = status
+				}
+				if filter.field != &f.Status || status != "completed" || f == (store.Filter{Status: status}) {
+					want = filter.index
+				}
+			}
+			t.Run(fmt.Sprintf("%+v", f), func(t *testing.T) {
+				query, args := store.ListQuery(f)
+				plan := explain(t, s, query, args)
+				require.Contains(t, plan, want)
+				require.NotContains(t, plan, "TEMP B-TREE")
+				require.NotContains(t, plan, "SCAN")
+			})
+		}
 	}
-	require.Contains(t, explain(t, s, store.CountQuery, nil), "COVERING INDEX case_reports_status")
+}
+
+// Nor may anything else that is asked of the whole table.
+func TestQueriesUseAnIndex(t *testing.T) {
+	s := openStore(t)
+	require.Contains(t, explain(t, s, store.CountQuery, nil), "COVERING INDEX submissions_status")
+	for query, index := range map[string]string{
+		store.UnfinishedQuery:  "submissions_unfinished (kind=? AND due_sequence>?)",
+		store.InterruptedQuery: "submissions_status (kind=? AND status=?)",
+		store.SuspectsQuery:    "submissions_status (kind=? AND status=?)",
+	} {
+		plan := explain(t, s, query, []any{"case-report", 1, 1}[:strings.Count(query, "$")])
+		require.Contains(t, plan, index)
+		require.NotContains(t, plan, "TEMP B-TREE")
+		require.NotContains(t, plan, "SCAN")
+	}
 }
 
 func explain(t *testing.T, s *store.Store, query string, args []any) string {
@@ -143,16 +175,16 @@ func TestCounts(t *testing.T) {
 	s := openStore(t)
 	counts, err := s.Counts(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, map[tasks.Status]int{
+	require.Equal(t, map[string]map[tasks.Status]int{"case-report": {
 		tasks.Accepted: 0, tasks.Processing: 0, tasks.Retrying: 0, tasks.Completed: 0, tasks.Failed: 0,
-	}, counts)
+	}}, counts)
 	record(t, s, 0, 6)
 	for n, to := range []string{"accepted", "processing", "retrying", "completed", "failed", "failed"} {
 		moves[to](t, s, report(n).ID)
 	}
 	counts, err = s.Counts(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, map[tasks.Status]int{
+	require.Equal(t, map[string]map[tasks.Status]int{"case-report": {
 		tasks.Accepted: 1, tasks.Processing: 1, tasks.Retrying: 1, tasks.Completed: 1, tasks.Failed: 2,
-	}, counts)
+	}}, counts)
 }

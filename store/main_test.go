@@ -51,26 +51,85 @@ func openAt(t testing.TB, path string) *store.Store {
 func requireSound(t require.TestingT, s *store.Store) {
 	ctx := context.Background()
 	require.NoError(t, store.CheckIntegrity(s))
+	require.NoError(t, s.Check(ctx))
+	require.NoError(t, s.Ping(ctx))
 	counted := map[tasks.Status]int{
 		tasks.Accepted: 0, tasks.Processing: 0, tasks.Retrying: 0, tasks.Completed: 0, tasks.Failed: 0,
 	}
 	for _, row := range listAll(t, s, store.Filter{Limit: store.MaxLimit}) {
 		counted[row.Status]++
-		require.NotEmpty(t, row.Images)
+		require.NotEmpty(t, reportOf(row).Images)
+		require.Equal(t, reportOf(row).Header(), row.Header)
 		require.GreaterOrEqual(t, row.Attempts, row.BaseAttempts)
+		if row.Status != tasks.Completed {
+			require.False(t, row.Crashes > 0 && !row.Suspect)
+		}
 		require.Equal(t, row.Status.Final(), !row.FinishedAt.IsZero())
-		require.Equal(t, row.Status == tasks.Completed, row.Result.Images != nil)
+		require.Equal(t, row.Status == tasks.Completed, row.Result != nil)
 	}
 	counts, err := s.Counts(ctx)
 	require.NoError(t, err)
-	require.Equal(t, counted, counts)
+	require.Equal(t, map[string]map[tasks.Status]int{"case-report": counted}, counts)
+	var open []tasks.Ref
+	for _, row := range listAll(t, s, store.Filter{}) {
+		if !row.Status.Final() {
+			open = append(open, row.Ref())
+		}
+	}
+	var due []tasks.Ref
+	after := store.FromStart
+	for {
+		some, err := s.Unfinished(ctx, caseReports, after, 7)
+		require.NoError(t, err)
+		for _, d := range some {
+			require.True(t, after == store.FromStart || d.DueSequence >= after)
+			after = d.DueSequence
+			due = append(due, d.Ref)
+		}
+		if len(some) < 7 {
+			break
+		}
+	}
+	require.ElementsMatch(t, open, due)
+}
+
+var caseReports = tasks.KindCaseReport()
+
+func refOf(id string) tasks.Ref { return tasks.Ref{Kind: "case-report", ID: id} }
+
+func held(id string, attempt int) store.Held { return store.Held{Ref: refOf(id), Attempt: attempt} }
+
+func reportOf(row store.Row) tasks.CaseReport { return row.Content.(tasks.CaseReport) }
+
+// get, claim, complete and unclaim are the calls on one case report.
+func get(s *store.Store, id string) (store.Row, error) { return s.Get(context.Background(), refOf(id)) }
+
+func claim(ctx context.Context, s *store.Store, id string) (store.Row, error) {
+	claimed, err := s.Claim(ctx, []tasks.Ref{refOf(id)})
+	if err != nil {
+		return store.Row{}, err
+	}
+	return claimed[0].Row, claimed[0].Err
+}
+
+func complete(ctx context.Context, s *store.Store, id string, attempt int, r tasks.Result) error {
+	return s.Complete(ctx, []store.Completion{{Held: held(id, attempt), Result: r}})[0]
+}
+
+func unclaim(ctx context.Context, s *store.Store, id string, attempt int) error {
+	return s.Unclaim(ctx, []store.Held{held(id, attempt)})[0]
+}
+
+// recordBatch records in the topic of case reports without moving its watermark.
+func recordBatch(ctx context.Context, s *store.Store, batch ...tasks.Recorded) error {
+	return s.Record(ctx, tasks.TopicCaseReports, batch, store.Watermark{})
 }
 
 // listAll follows the cursors to the end.
 func listAll(t require.TestingT, s *store.Store, f store.Filter) []store.Row {
 	var all []store.Row
 	for {
-		rows, next, err := s.CaseReports(context.Background(), f)
+		rows, next, err := s.List(context.Background(), caseReports, f)
 		require.NoError(t, err)
 		all = append(all, rows...)
 		if next == "" {
@@ -104,37 +163,35 @@ func image(n int) tasks.Image {
 	}
 }
 
-func accepted(offset int, r tasks.CaseReport) store.Recorded {
-	return store.Recorded{Offset: uint64(offset), Submission: tasks.Submission{
-		Kind: tasks.KindCaseReport, ReceivedAt: received, SHA256: r.Digest(), CaseReport: &r,
-	}}
+func accepted(offset int, r tasks.CaseReport) tasks.Recorded { return recorded(offset, caseReports, r) }
+
+func recorded(offset int, k *tasks.Kind, c tasks.Content) tasks.Recorded {
+	sub := tasks.NewSubmission(k, c)
+	sub.ReceivedAt = received
+	return tasks.Recorded{Offset: uint64(offset), Submission: sub}
 }
 
-func retry(offset int, id string, attempt int) store.Recorded {
-	return store.Recorded{Offset: uint64(offset), Submission: tasks.Submission{
-		Kind: tasks.KindRetry, ReceivedAt: received, Retry: &tasks.Retry{ID: id, Attempt: attempt},
-	}}
+func retry(offset int, id string, attempt int) tasks.Recorded {
+	return recorded(offset, tasks.KindRetry(), tasks.NewRetry(refOf(id), attempt))
 }
 
-func put(offset int, patientID string, img tasks.Image) store.Recorded {
-	return store.Recorded{Offset: uint64(offset), Submission: tasks.Submission{
-		Kind: tasks.KindImage, ReceivedAt: received, Image: &tasks.PatientImage{PatientID: patientID, Image: img},
-	}}
+func put(offset int, patientID string, img tasks.Image) tasks.Recorded {
+	return recorded(offset, tasks.KindImage(), tasks.PatientImage{PatientID: patientID, Image: img})
 }
 
 // record records the reports from first on, at offsets equal to their numbers.
 func record(t testing.TB, s *store.Store, first, n int) {
 	t.Helper()
-	batch := make([]store.Recorded, n)
+	batch := make([]tasks.Recorded, n)
 	for i := range batch {
 		batch[i] = accepted(first+i, report(first+i))
 	}
-	require.NoError(t, s.Record(t.Context(), batch))
+	require.NoError(t, recordBatch(t.Context(), s, batch...))
 }
 
-func result(r tasks.CaseReport) tasks.Result {
-	res := tasks.Result{
-		Report:   tasks.Document{Output: tasks.Output{SHA256: fmt.Sprintf("%064x", 7), Bytes: 70_000}, Pages: 3},
+func result(r tasks.CaseReport) tasks.CaseReportResult {
+	res := tasks.CaseReportResult{
+		PDF:      tasks.PDF{Output: tasks.Output{SHA256: fmt.Sprintf("%064x", 7), Bytes: 70_000}, Pages: 3},
 		Problems: []tasks.Problem{{Image: 1, Code: "image-undecodable", Detail: "The image cannot be decoded."}},
 	}
 	for i := range r.Images {

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/store"
-	"casepress/tasks"
 )
 
 func TestOpenKeepsRows(t *testing.T) {
@@ -69,27 +68,6 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 	require.ErrorContains(t, err, "9999")
 }
 
-// Rows from before pictures had more to tell stay readable.
-func TestOpenBringsOldRowsUpToDate(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store.db")
-	s := openAt(t, path)
-	record(t, s, 0, 2)
-	moves["completed"](t, s, report(1).ID)
-	for _, column := range []string{"full_media_type", "source_width", "source_height", "taken_at", "removed", "damaged"} {
-		require.NoError(t, store.ExecOnWriter(s, "ALTER TABLE case_report_images DROP COLUMN "+column))
-	}
-	require.NoError(t, store.ExecOnWriter(s, "DELETE FROM schema_migrations WHERE version >= 3"))
-	require.NoError(t, s.Close())
-
-	row, err := openAt(t, path).CaseReport(t.Context(), report(1).ID)
-	require.NoError(t, err)
-	want := result(report(1)).Images
-	for i := range want {
-		want[i] = tasks.ImageResult{Full: want[i].Full, Thumb: want[i].Thumb, Width: want[i].Width, Height: want[i].Height}
-	}
-	require.Equal(t, want, row.Result.Images)
-}
-
 // The promise depends on these, and a typing error in the DSN would be silent.
 func TestConnectionsBehave(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -134,10 +112,10 @@ func TestContextEndsTheWait(t *testing.T) {
 	record(t, s, 1, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := s.Claim(ctx, report(1).ID)
+	_, err := claim(ctx, s, report(1).ID)
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorIs(t, s.Record(ctx, []store.Recorded{accepted(2, report(2))}), context.Canceled)
-	_, err = s.CaseReport(ctx, report(1).ID)
+	require.ErrorIs(t, recordBatch(ctx, s, accepted(2, report(2))), context.Canceled)
+	_, err = s.Get(ctx, refOf(report(1).ID))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -148,7 +126,7 @@ func TestWritersShareTransactions(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			if err := s.Record(t.Context(), []store.Recorded{accepted(i, report(i))}); err != nil {
+			if err := recordBatch(t.Context(), s, accepted(i, report(i))); err != nil {
 				t.Error(err)
 			}
 		})

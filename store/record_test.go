@@ -2,7 +2,10 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,50 +16,50 @@ import (
 func TestRecordMakesRows(t *testing.T) {
 	s := openStore(t)
 	r := report(2)
-	require.NoError(t, s.Record(t.Context(), []store.Recorded{accepted(41, r)}))
+	require.NoError(t, recordBatch(t.Context(), s, accepted(41, r)))
 
-	row, err := s.CaseReport(t.Context(), r.ID)
+	row, err := get(s, r.ID)
 	require.NoError(t, err)
 	require.WithinRange(t, row.CreatedAt, received.AddDate(-9, 0, 0), received.AddDate(9, 0, 0))
 	row.CreatedAt = received
 	require.Equal(t, store.Row{
-		CaseReport: r, SHA256: r.Digest(), Sequence: 41, ReceivedAt: received, CreatedAt: received,
+		Kind: caseReports, Header: r.Header(), Content: r, SHA256: r.Digest(), Sequence: 41, ReceivedAt: received, CreatedAt: received,
 		Status: tasks.Accepted, Version: row.Version,
 	}, row)
 
 	for _, img := range r.Images {
-		got, err := s.Image(t.Context(), r.PatientID, img.ImageID)
+		got, err := s.Image(t.Context(), r.Header().Subject(), img.ImageID)
 		require.NoError(t, err)
 		require.Equal(t, img, got)
-		_, err = s.Image(t.Context(), "P999", img.ImageID)
+		_, err = s.Image(t.Context(), tasks.Subject{PatientID: "P999"}, img.ImageID)
 		require.ErrorIs(t, err, store.ErrNotFound)
 	}
-	_, err = s.CaseReport(t.Context(), "report-999999")
+	_, err = get(s, "report-999999")
 	require.ErrorIs(t, err, store.ErrNotFound)
 }
 
 func TestRecordIsIdempotent(t *testing.T) {
 	s := openStore(t)
-	batch := []store.Recorded{
+	batch := []tasks.Recorded{
 		put(0, "P000", image(500)), accepted(1, report(1)), accepted(2, report(2)), accepted(3, report(3)),
 	}
 	// The recorder stopped after a part of the batch, and comes again with all of it.
-	require.NoError(t, s.Record(t.Context(), batch[:2]))
-	first, err := s.CaseReport(t.Context(), report(1).ID)
+	require.NoError(t, recordBatch(t.Context(), s, batch[:2]...))
+	first, err := get(s, report(1).ID)
 	require.NoError(t, err)
 	for range 2 {
-		require.NoError(t, s.Record(t.Context(), batch))
-		again, err := s.CaseReport(t.Context(), report(1).ID)
+		require.NoError(t, recordBatch(t.Context(), s, batch...))
+		again, err := get(s, report(1).ID)
 		require.NoError(t, err)
 		require.Equal(t, first, again)
 		require.Len(t, listAll(t, s, store.Filter{}), 3)
 	}
 
 	// A report that has moved on does not move back.
-	row, err := s.Claim(t.Context(), report(1).ID)
+	row, err := claim(t.Context(), s, report(1).ID)
 	require.NoError(t, err)
-	require.NoError(t, s.Record(t.Context(), batch))
-	again, err := s.CaseReport(t.Context(), report(1).ID)
+	require.NoError(t, recordBatch(t.Context(), s, batch...))
+	again, err := get(s, report(1).ID)
 	require.NoError(t, err)
 	require.Equal(t, row, again)
 }
@@ -65,16 +68,16 @@ func TestRecordKeepsTheFirst(t *testing.T) {
 	s := openStore(t)
 	first, second := report(1), report(1)
 	second.Notes = "other"
-	require.NoError(t, s.Record(t.Context(), []store.Recorded{accepted(1, first), accepted(2, second)}))
-	row, err := s.CaseReport(t.Context(), first.ID)
+	require.NoError(t, recordBatch(t.Context(), s, accepted(1, first), accepted(2, second)))
+	row, err := get(s, first.ID)
 	require.NoError(t, err)
-	require.Equal(t, first, row.CaseReport)
+	require.Equal(t, first, reportOf(row))
 	require.Equal(t, uint64(1), row.Sequence)
 
 	other := image(10)
 	other.SHA256 = "other"
-	require.NoError(t, s.Record(t.Context(), []store.Recorded{put(3, first.PatientID, other)}))
-	img, err := s.Image(t.Context(), first.PatientID, "IMG10")
+	require.NoError(t, recordBatch(t.Context(), s, put(3, first.PatientID, other)))
+	img, err := s.Image(t.Context(), first.Header().Subject(), "IMG10")
 	require.NoError(t, err)
 	require.Equal(t, first.Images[0], img)
 }
@@ -83,11 +86,11 @@ func TestRecordIsAllOrNothing(t *testing.T) {
 	s := openStore(t)
 	record(t, s, 5, 1)
 	// Two reports at one offset: the log cannot have given that out.
-	err := s.Record(t.Context(), []store.Recorded{accepted(6, report(6)), accepted(5, report(7))})
+	err := recordBatch(t.Context(), s, accepted(6, report(6)), accepted(5, report(7)))
 	require.ErrorContains(t, err, "offset 5")
-	_, err = s.CaseReport(t.Context(), report(6).ID)
+	_, err = get(s, report(6).ID)
 	require.ErrorIs(t, err, store.ErrNotFound)
-	require.NoError(t, s.Record(t.Context(), nil))
+	require.NoError(t, recordBatch(t.Context(), s, nil...))
 }
 
 func TestRetry(t *testing.T) {
@@ -95,28 +98,28 @@ func TestRetry(t *testing.T) {
 	record(t, s, 1, 1)
 	id := report(1).ID
 	for range 2 {
-		row, err := s.Claim(t.Context(), id)
+		row, err := claim(t.Context(), s, id)
 		require.NoError(t, err)
-		require.NoError(t, s.Retrying(t.Context(), id, row.Attempts, "busy", received))
+		require.NoError(t, s.Retrying(t.Context(), held(id, row.Attempts), "busy", received))
 	}
-	row, err := s.Claim(t.Context(), id)
+	row, err := claim(t.Context(), s, id)
 	require.NoError(t, err)
-	require.NoError(t, s.Fail(t.Context(), id, row.Attempts, "gave up"))
-	failed, err := s.CaseReport(t.Context(), id)
+	require.NoError(t, s.Fail(t.Context(), held(id, row.Attempts), "gave up", time.Time{}))
+	failed, err := get(s, id)
 	require.NoError(t, err)
 
-	for name, stale := range map[string]store.Recorded{
+	for name, stale := range map[string]tasks.Recorded{
 		"earlier attempt": retry(2, id, 2), "later attempt": retry(2, id, 4), "unknown report": retry(2, "no", 3),
 	} {
-		require.NoError(t, s.Record(t.Context(), []store.Recorded{stale}), name)
-		row, err := s.CaseReport(t.Context(), id)
+		require.NoError(t, recordBatch(t.Context(), s, stale), name)
+		row, err := get(s, id)
 		require.NoError(t, err, name)
 		require.Equal(t, failed, row, name)
 	}
 
 	// Two clicks are one retry.
-	require.NoError(t, s.Record(t.Context(), []store.Recorded{retry(3, id, 3), retry(4, id, 3)}))
-	row, err = s.CaseReport(t.Context(), id)
+	require.NoError(t, recordBatch(t.Context(), s, retry(3, id, 3), retry(4, id, 3)))
+	row, err = get(s, id)
 	require.NoError(t, err)
 	require.Equal(t, tasks.Accepted, row.Status)
 	require.Equal(t, 3, row.Attempts)
@@ -126,12 +129,12 @@ func TestRetry(t *testing.T) {
 	require.Greater(t, row.Version, failed.Version)
 
 	// The record comes again after the retried run has failed as well.
-	row, err = s.Claim(t.Context(), id)
+	row, err = claim(t.Context(), s, id)
 	require.NoError(t, err)
 	require.Equal(t, 4, row.Attempts)
-	require.NoError(t, s.Fail(t.Context(), id, 4, "again"))
-	require.NoError(t, s.Record(t.Context(), []store.Recorded{retry(3, id, 3)}))
-	row, err = s.CaseReport(t.Context(), id)
+	require.NoError(t, s.Fail(t.Context(), held(id, 4), "again", time.Time{}))
+	require.NoError(t, recordBatch(t.Context(), s, retry(3, id, 3)))
+	row, err = get(s, id)
 	require.NoError(t, err)
 	require.Equal(t, tasks.Failed, row.Status)
 }
@@ -142,9 +145,9 @@ func TestAFailingWriteSpoilsNoOther(t *testing.T) {
 	const n = 64
 	errs := make(chan error, 2*n)
 	for i := range n {
-		go func() { errs <- s.Record(t.Context(), []store.Recorded{accepted(1+i, report(1+i))}) }()
+		go func() { errs <- recordBatch(t.Context(), s, accepted(1+i, report(1+i))) }()
 		go func() {
-			err := s.Record(t.Context(), []store.Recorded{accepted(0, report(1000+i))})
+			err := recordBatch(t.Context(), s, accepted(0, report(1000+i)))
 			if err == nil {
 				errs <- errors.New("offset 0 was given out twice")
 				return
@@ -157,4 +160,113 @@ func TestAFailingWriteSpoilsNoOther(t *testing.T) {
 	}
 	require.Len(t, listAll(t, s, store.Filter{}), 1+n)
 	require.NoError(t, s.Ping(t.Context()))
+}
+
+func TestWatermark(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := openAt(t, path)
+	at := func(topic string) (store.Watermark, bool) {
+		t.Helper()
+		w, known, err := s.Watermark(t.Context(), topic)
+		require.NoError(t, err)
+		return w, known
+	}
+	_, known := at("a")
+	require.False(t, known)
+	five := store.Watermark{Next: 5, Check: "five"}
+	require.NoError(t, s.Record(t.Context(), "a", []tasks.Recorded{accepted(4, report(4))}, five))
+	for _, earlier := range []store.Watermark{{Next: 4, Check: "four"}, {Next: 5, Check: "another five"}, {}} {
+		require.NoError(t, s.Record(t.Context(), "a", []tasks.Recorded{accepted(3, report(3))}, earlier))
+		got, known := at("a")
+		require.True(t, known)
+		require.Equal(t, five, got)
+	}
+	nine := store.Watermark{Next: 9, Check: "nine"}
+	require.NoError(t, s.Record(t.Context(), "a", nil, nine))
+	require.NoError(t, s.Record(t.Context(), "b", nil, store.Watermark{}))
+	got, known := at("b")
+	require.True(t, known)
+	require.Zero(t, got)
+
+	// It says no more than the rows hold.
+	twice := []tasks.Recorded{accepted(10, report(10)), accepted(4, report(11))}
+	require.ErrorContains(t, s.Record(t.Context(), "a", twice, store.Watermark{Next: 12}), "offset 4")
+	got, _ = at("a")
+	require.Equal(t, nine, got)
+	require.NoError(t, s.Close())
+	s = openAt(t, path)
+	got, _ = at("a")
+	require.Equal(t, nine, got)
+}
+
+func TestFind(t *testing.T) {
+	s := openStore(t)
+	r := report(2)
+	require.NoError(t, recordBatch(t.Context(), s, accepted(41, r), put(0, "P001", image(500))))
+	other := r
+	other.Notes = "other"
+	for _, sub := range []tasks.Submission{accepted(0, r).Submission, accepted(0, other).Submission} {
+		found, err := s.Find(t.Context(), sub)
+		require.NoError(t, err)
+		require.Equal(t, store.Found{SHA256: r.Digest(), Sequence: 41, ReceivedAt: received, Content: r}, found)
+	}
+	changed := image(500)
+	changed.SHA256 = "other"
+	found, err := s.Find(t.Context(), put(0, "P001", changed).Submission)
+	require.NoError(t, err)
+	require.Equal(t, store.Found{SHA256: image(500).SHA256}, found)
+	for _, unknown := range []tasks.Recorded{accepted(0, report(3)), put(0, "P002", image(500)), put(0, "P001", image(501)), retry(0, r.ID, 1)} {
+		_, err := s.Find(t.Context(), unknown.Submission)
+		require.ErrorIs(t, err, store.ErrNotFound)
+	}
+}
+
+// Records of a kind without a lane have no row.
+func TestOnlySubmissionsHaveRows(t *testing.T) {
+	s := openStore(t)
+	ref := tasks.Ref{Kind: "image", ID: "IMG1"}
+	require.NoError(t, recordBatch(t.Context(), s, put(0, "P001", image(1))))
+	_, err := s.Get(t.Context(), ref)
+	require.ErrorIs(t, err, store.ErrNotFound)
+	claimed, err := s.Claim(t.Context(), []tasks.Ref{ref, {Kind: "no kind", ID: "1"}})
+	require.NoError(t, err)
+	require.ErrorIs(t, claimed[0].Err, store.ErrNotFound)
+	require.ErrorContains(t, claimed[1].Err, `unknown kind "no kind"`)
+	_, _, err = s.List(t.Context(), tasks.KindImage(), store.Filter{})
+	require.ErrorIs(t, err, store.ErrNotFound)
+}
+
+// note is content of a kind that keeps itself as JSON.
+type note struct {
+	ID   string `json:"id"`
+	Text string `json:"text"`
+}
+
+func (n note) Header() tasks.Header { return tasks.Header{ID: n.ID} }
+func (n note) Digest() string       { return "" }
+func (n note) Key() string          { return n.ID }
+
+func TestJSONRows(t *testing.T) {
+	s := openStore(t)
+	rows := tasks.JSONRows[note, int]("notes")
+	require.NoError(t, store.Transact(s, func(tx tasks.Tx) error {
+		for range 2 { // as at every start
+			for _, statement := range rows.Tables {
+				_, err := tx.Exec(statement)
+				require.NoError(t, err)
+			}
+		}
+		for i := range 5 {
+			n := note{ID: fmt.Sprint(i), Text: "<&\"体温"}
+			require.NoError(t, rows.Insert(tx, tasks.Recorded{Submission: tasks.Submission{Content: n}}))
+		}
+		return rows.Complete(tx, "3", 42)
+	}))
+	loaded, err := rows.Load(store.ReadOnly(s), []string{"0", "3", "9"})
+	require.NoError(t, err)
+	require.Equal(t, map[string]tasks.Loaded{
+		"0": {Content: note{"0", "<&\"体温"}}, "3": {Content: note{"3", "<&\"体温"}, Result: 42},
+	}, loaded)
+	_, err = store.ReadOnly(s).Exec("DELETE FROM notes")
+	require.ErrorContains(t, err, "cannot change rows")
 }

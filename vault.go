@@ -10,26 +10,17 @@ import (
 	"strings"
 
 	"casepress/blob"
-	blobdisk "casepress/blob/disk"
-	"casepress/disk"
 )
 
-// openBlobs opens the store of images and PDFs as --originals asks. Whatever is
-// wrong with the key ends the start: nothing is taken in that could not be kept as
-// promised, or not be read again.
-func (c *Serve) openBlobs() (blob.Store, error) {
-	keys, err := c.vaultKeys()
-	if err != nil {
-		return nil, err
-	}
-	blobs, err := blobdisk.Open(filepath.Join(c.DataDir, "blobs"), disk.OS, blobdisk.Options{Originals: blob.Originals(c.Originals), Keys: keys})
+// explainKeys says of an error about the keys of the vault which flag is to be changed.
+func (c *Serve) explainKeys(err error) error {
 	switch {
-	case errors.Is(err, blob.ErrKey) && keys == nil:
-		return nil, fmt.Errorf("%w; --vault-key-file must name the file with that key", err)
-	case errors.Is(err, blob.ErrKey):
-		return nil, fmt.Errorf("%w; the file %s of --vault-key-file does not hold it", err, c.VaultKeyFile)
+	case !errors.Is(err, blob.ErrKey):
+		return err
+	case c.VaultKeyFile == "":
+		return fmt.Errorf("%w; --vault-key-file must name the file with that key", err)
 	}
-	return blobs, err
+	return fmt.Errorf("%w; the file %s of --vault-key-file does not hold it", err, c.VaultKeyFile)
 }
 
 // vaultKeys reads the key file, nil without one.

@@ -1,0 +1,57 @@
+package service
+
+import (
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"casepress/dispatcher"
+)
+
+// Lanes returns the lanes with their defaults. The last one is for kinds of other people's: a kind names its
+// lane, and work on one lane never waits for work on another.
+//
+// Case reports are few and slow, so nothing of them is claimed before a worker is free: one worker a processor.
+// Their backlog may be a day old, because the log on disk is the reservoir for a burst.
+func Lanes() []dispatcher.Lane {
+	return []dispatcher.Lane{
+		{Name: "case-reports", Workers: runtime.NumCPU(), MaxBacklogAge: 24 * time.Hour},
+	}
+}
+
+// SetWorkers returns the lanes with other numbers of workers. It refuses a lane that is not there.
+func SetWorkers(lanes []dispatcher.Lane, workers map[string]int) ([]dispatcher.Lane, error) {
+	lanes = slices.Clone(lanes)
+	for name, n := range workers {
+		i := slices.IndexFunc(lanes, func(l dispatcher.Lane) bool { return l.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no lane %q; the lanes are %s", name, strings.Join(names(lanes), ", "))
+		}
+		if n < 1 || n > dispatcher.MaxWorkers {
+			return nil, &dispatcher.WorkersError{Lane: name, Workers: n}
+		}
+		lanes[i].Workers = n
+	}
+	return lanes, nil
+}
+
+func names(lanes []dispatcher.Lane) []string {
+	byName := map[string]bool{}
+	for _, l := range lanes {
+		byName[l.Name] = true
+	}
+	return slices.Sorted(maps.Keys(byName))
+}
+
+func reserved(lanes []dispatcher.Lane) []string {
+	var all []string
+	for _, l := range lanes {
+		if l.Reserved {
+			all = append(all, l.Name)
+		}
+	}
+	return all
+}

@@ -1,0 +1,191 @@
+// Package service implements casepress as a whole: it puts the parts together, in one way, for the command line
+// and for every test of the whole. What listens on which address is not its business.
+//
+//	blobs   bytes by digest                      blob/disk
+//	broker  the log                              broker
+//	rows    what people ask about                store
+//	ledger  what is accepted and due             dispatcher/embedded
+//	work    workers on lanes                     dispatcher
+//	api     what lets work in                    handlers
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"casepress/blob"
+	blobdisk "casepress/blob/disk"
+	"casepress/broker"
+	"casepress/disk"
+	"casepress/dispatcher"
+	"casepress/dispatcher/embedded"
+	"casepress/handlers"
+	"casepress/store"
+	"casepress/tasks"
+	"casepress/tasks/pdf"
+	"casepress/tasks/picture"
+)
+
+// Config is what the service is made of. The zero value of a field means its default.
+type Config struct {
+	// DataDir is the folder for everything that must survive. Required.
+	DataDir string
+	// LogDisk and BlobDisk are the disks of the log and of the blobs; nil is the real one. Rows are always on
+	// the real one.
+	LogDisk, BlobDisk disk.FS
+	// RowsDir is the folder of the database; "" is DataDir.
+	RowsDir string
+
+	// Lanes are the lanes. Default [Lanes].
+	Lanes []dispatcher.Lane
+	// TaskTimeout ends an attempt that takes longer. Default 2 minutes.
+	TaskTimeout time.Duration
+	// Retry says when a failed attempt is tried again.
+	Retry dispatcher.RetryPolicy
+	// MaxPendingBytes: see [embedded.Config].
+	MaxPendingBytes int64
+
+	// Originals says what becomes of images as they were handed in, with Keys for blob.Vault.
+	Originals blob.Originals
+	Keys      *blob.Keys
+
+	// ImageMemory bounds the memory in bytes for images in work. Default [picture.DefaultBudget].
+	ImageMemory int64
+	Pictures    picture.Options
+	Layout      pdf.Options
+	// NewTask replaces the real work, for tests; nil is [tasks.Processor.Task].
+	NewTask func(tasks.Work) (tasks.Task, error)
+
+	// HTTP has the limits of the HTTP interface; DataDir and Registry are set here.
+	HTTP handlers.Config
+
+	// Logger hears of failures; nil discards.
+	Logger *slog.Logger
+}
+
+// Service is casepress, at work. Use [Open]. Its parts must not be closed but by [Service.Close].
+type Service struct {
+	Blobs    *blobdisk.Store
+	Broker   *broker.Broker
+	Rows     *store.Store
+	Work     *dispatcher.Dispatcher
+	API      *handlers.API
+	Registry *prometheus.Registry // of all figures
+
+	ledger *embedded.Ledger
+}
+
+// Open opens everything in the data folder, which must be there and locked, and begins to work. After an error
+// nothing stays open.
+func Open(ctx context.Context, c Config) (s *Service, err error) {
+	s = &Service{Registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeParts(context.Background()))
+			s = nil
+		}
+	}()
+	c = c.withDefaults()
+	if err := s.openStorage(ctx, c); err != nil {
+		return s, err
+	}
+	ledger := embedded.Config{
+		Broker: s.Broker, Store: s.Rows, Reserved: reserved(c.Lanes), MaxPendingBytes: c.MaxPendingBytes,
+		Metrics: s.Registry, Logger: c.Logger,
+	}
+	if c.Originals == blob.Drop {
+		ledger.Drop = s.Blobs
+	}
+	if s.ledger, err = embedded.Open(ctx, ledger); err != nil {
+		return s, fmt.Errorf("open ledger: %w", err)
+	}
+	s.Work, err = dispatcher.Start(ctx, dispatcher.Config{
+		Lanes: c.Lanes, NewTask: s.newTask(c), TaskTimeout: c.TaskTimeout, Retry: c.Retry, Metrics: s.Registry, Logger: c.Logger,
+	}, s.ledger)
+	if err != nil {
+		return s, fmt.Errorf("start dispatcher: %w", err)
+	}
+	c.HTTP.DataDir, c.HTTP.Registry = c.DataDir, s.Registry
+	s.API = handlers.New(c.HTTP, s.Work, s.Rows, s.Blobs, c.Logger)
+	return s, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.LogDisk == nil {
+		c.LogDisk = disk.OS
+	}
+	if c.BlobDisk == nil {
+		c.BlobDisk = disk.OS
+	}
+	if c.RowsDir == "" {
+		c.RowsDir = c.DataDir
+	}
+	if c.Lanes == nil {
+		c.Lanes = Lanes()
+	}
+	if c.ImageMemory <= 0 {
+		c.ImageMemory = picture.DefaultBudget
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// openStorage opens what stays: bytes, log, rows.
+func (s *Service) openStorage(ctx context.Context, c Config) (err error) {
+	s.Blobs, err = blobdisk.Open(filepath.Join(c.DataDir, "blobs"), c.BlobDisk, blobdisk.Options{
+		Originals: c.Originals, Keys: c.Keys, Registerer: s.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	if s.Broker, err = broker.Open(filepath.Join(c.DataDir, "topics"), broker.Options{FS: c.LogDisk, Logger: c.Logger}); err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	if s.Rows, err = store.Open(ctx, filepath.Join(c.RowsDir, "casepress.db")); err != nil {
+		return fmt.Errorf("open rows: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
+	if c.NewTask != nil {
+		return c.NewTask
+	}
+	processor := &tasks.Processor{
+		Blobs: s.Blobs, Budget: picture.NewBudget(c.ImageMemory), Pictures: c.Pictures, Layout: c.Layout,
+		Parallel: runtime.NumCPU(), Logger: c.Logger,
+	}
+	return processor.Task
+}
+
+// Close drains: running tasks may finish until ctx ends, then they are interrupted and their attempts given
+// back. Then it closes everything.
+func (s *Service) Close(ctx context.Context) error { return s.closeParts(ctx) }
+
+func (s *Service) closeParts(ctx context.Context) error {
+	var errs []error
+	if s.Work != nil {
+		errs = append(errs, s.Work.Close(ctx))
+	} else if s.ledger != nil {
+		errs = append(errs, s.ledger.Close(ctx))
+	}
+	if s.Rows != nil {
+		errs = append(errs, s.Rows.Close())
+	}
+	if s.Broker != nil {
+		errs = append(errs, s.Broker.Close())
+	}
+	if s.Blobs != nil {
+		errs = append(errs, s.Blobs.Close())
+	}
+	return errors.Join(errs...)
+}
