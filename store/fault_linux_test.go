@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"errors"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -114,4 +116,29 @@ func TestDatabaseFull(t *testing.T) {
 	require.NoError(t, store.ExecOnWriter(s, "PRAGMA max_page_count = 1000000"))
 	require.NoError(t, recordBatch(t.Context(), s, accepted(n, report(n))))
 	require.NoError(t, s.Ping(t.Context()))
+}
+
+// SQLite calls a full disk an input or output error where it makes room for the index of its write-ahead
+// log. Here the size of a file is limited instead, which is a full disk only if little is left.
+func TestOpenOnAFullDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := openAt(t, path)
+	record(t, s, 0, 1)
+	require.NoError(t, s.Close())
+	for name, full := range map[string]bool{"full": true, "room": false} {
+		t.Run(name, func(t *testing.T) {
+			left := uint64(1 << 40)
+			if full {
+				left = 4096
+			}
+			reset := store.SetFreeBytes(left)
+			defer reset()
+			lift := limitFileSize(t, 0)
+			_, err := store.Open(t.Context(), path)
+			lift()
+			require.ErrorContains(t, err, "disk I/O error")
+			require.Equal(t, full, errors.Is(err, syscall.ENOSPC), "%v", err)
+			require.Equal(t, full, strings.Contains(err.Error(), "is full"), "%v", err)
+		})
+	}
 }
