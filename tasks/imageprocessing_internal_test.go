@@ -12,8 +12,8 @@ import (
 func TestImageContainsPanics(t *testing.T) {
 	var log bytes.Buffer
 	job := ImageProcessingTask{ // without a blob store
-		Report: CaseReport{ID: "R1", PatientID: "P001", Images: []Image{{}, {SHA256: strings.Repeat("0", 64)}}},
-		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Processor: &Processor{Logger: slog.New(slog.NewTextHandler(&log, nil))},
+		Report:    CaseReport{ID: "R1", PatientID: "P001", Images: []Image{{}, {SHA256: strings.Repeat("0", 64)}}},
 	}
 	var w imageWork
 	require.NoError(t, job.image(t.Context(), 1, &w))

@@ -56,10 +56,22 @@ func task(t testing.TB, blobs blob.Store, images ...[]byte) tasks.ImageProcessin
 		require.NoError(t, err)
 		r.Images = append(r.Images, tasks.Image{ImageID: fmt.Sprint("IMG", i+1), SHA256: string(key), Bytes: n})
 	}
+	sub := tasks.NewSubmission(tasks.KindCaseReport(), r)
+	sub.ReceivedAt = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	return tasks.ImageProcessingTask{
-		Report: r, SHA256: r.Digest(), Sequence: 7, ReceivedAt: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC),
-		Blobs: blobs, Budget: picture.NewBudget(picture.DefaultBudget),
+		Processor: &tasks.Processor{Blobs: blobs, Budget: picture.NewBudget(picture.DefaultBudget)},
+		Work:      tasks.Work{Submission: sub, Sequence: 7, Attempt: 1},
+		Report:    r,
 	}
+}
+
+// execute does the work.
+func execute(ctx context.Context, job tasks.Task) (tasks.CaseReportResult, error) {
+	res, err := job.Execute(ctx)
+	if err != nil {
+		return tasks.CaseReportResult{}, err
+	}
+	return res.(tasks.CaseReportResult), nil
 }
 
 func content(t testing.TB, blobs blob.Store, o tasks.Output) []byte {
@@ -74,19 +86,20 @@ func content(t testing.TB, blobs blob.Store, o tasks.Output) []byte {
 	return data
 }
 
-func TestRun(t *testing.T) {
+func TestExecute(t *testing.T) {
 	blobs, _ := openBlobs(t)
 	job := task(t, blobs, photo(t, 300, 150, color.White), photo(t, 30, 60, color.Black))
 	job.Pictures = picture.Options{MaxSide: 200, ThumbSide: 50}
 	var steps [][2]int
-	res, err := job.Run(t.Context(), func(done, total int) { steps = append(steps, [2]int{done, total}) })
+	job.Progress = func(done, total int) { steps = append(steps, [2]int{done, total}) }
+	res, err := execute(t.Context(), job)
 	require.NoError(t, err)
 	require.Equal(t, [][2]int{{1, 3}, {2, 3}, {3, 3}}, steps)
 	require.Equal(t, []tasks.Problem{}, res.Problems)
-	require.Equal(t, 3, res.Report.Pages)
+	require.Equal(t, 3, res.PDF.Pages)
 	require.Equal(t, [2]int{200, 100}, [2]int{res.Images[0].Width, res.Images[0].Height})
 	require.Equal(t, [2]int{30, 60}, [2]int{res.Images[1].Width, res.Images[1].Height})
-	made := content(t, blobs, res.Report.Output)
+	made := content(t, blobs, res.PDF.Output)
 	require.True(t, bytes.HasPrefix(made, []byte("%PDF-")))
 	for _, img := range res.Images {
 		require.Contains(t, string(made), string(content(t, blobs, img.Full)), "embedded untouched")
@@ -96,14 +109,14 @@ func TestRun(t *testing.T) {
 	}
 }
 
-func TestRunAgainMakesTheSame(t *testing.T) {
+func TestExecuteAgainMakesTheSame(t *testing.T) {
 	blobs, dir := openBlobs(t)
 	job := task(t, blobs, photo(t, 40, 30, color.White), []byte("no photo"), photo(t, 40, 30, color.Black))
-	first, err := job.Run(t.Context(), nil)
+	first, err := execute(t.Context(), job)
 	require.NoError(t, err)
 	files := countFiles(t, dir)
 	job.Parallel = 1
-	second, err := job.Run(t.Context(), nil)
+	second, err := execute(t.Context(), job)
 	require.NoError(t, err)
 	require.Equal(t, first, second)
 	require.Equal(t, files, countFiles(t, dir))
@@ -120,14 +133,14 @@ func countFiles(t testing.TB, dir string) (n int) {
 	return n
 }
 
-func TestRunImageProblems(t *testing.T) {
+func TestExecuteImageProblems(t *testing.T) {
 	blobs, _ := openBlobs(t)
 	whole := photo(t, 400, 400, color.White)
 	job := task(t, blobs, []byte("no photo"), photo(t, 40, 30, color.Black), whole[:len(whole)/2])
 	job.Report.Notes = "\U000F0000"
-	res, err := job.Run(t.Context(), nil)
+	res, err := execute(t.Context(), job)
 	require.NoError(t, err)
-	require.Equal(t, 4, res.Report.Pages)
+	require.Equal(t, 4, res.PDF.Pages)
 	var got []string
 	for _, p := range res.Problems {
 		got = append(got, fmt.Sprint(p.Image, " ", p.Code))
@@ -140,14 +153,14 @@ func TestRunImageProblems(t *testing.T) {
 	require.True(t, res.Images[2].Damaged)
 }
 
-func TestRunKeepsWhatIsKnownOfAPicture(t *testing.T) {
+func TestExecuteKeepsWhatIsKnownOfAPicture(t *testing.T) {
 	blobs, _ := openBlobs(t)
 	drawing := image.NewGray(image.Rect(0, 0, 300, 200))
 	var asPNG bytes.Buffer
 	require.NoError(t, png.Encode(&asPNG, drawing))
 	job := task(t, blobs, photo(t, 300, 150, color.White), asPNG.Bytes(), asPNG.Bytes()[:24])
 	job.Pictures = picture.Options{MaxSide: 100, MaxPixels: 200 * 300}
-	res, err := job.Run(t.Context(), nil)
+	res, err := execute(t.Context(), job)
 	require.NoError(t, err)
 	require.Equal(t, "image/jpeg", res.Images[0].MediaType)
 	require.Equal(t, [2]int{300, 150}, [2]int{res.Images[0].SourceWidth, res.Images[0].SourceHeight})
@@ -158,34 +171,34 @@ func TestRunKeepsWhatIsKnownOfAPicture(t *testing.T) {
 	require.Empty(t, res.Images[2].MediaType)
 }
 
-func TestRunLaysTheReportOut(t *testing.T) {
+func TestExecuteLaysTheReportOut(t *testing.T) {
 	blobs, _ := openBlobs(t)
 	job := task(t, blobs, photo(t, 40, 30, color.White), photo(t, 40, 30, color.Black), photo(t, 30, 40, color.White))
-	one, err := job.Run(t.Context(), nil)
+	one, err := execute(t.Context(), job)
 	require.NoError(t, err)
 	job.Layout = pdf.Options{PerPage: 4, Paper: pdf.Letter}
-	four, err := job.Run(t.Context(), nil)
+	four, err := execute(t.Context(), job)
 	require.NoError(t, err)
-	require.Equal(t, one.Report.Pages-2, four.Report.Pages)
+	require.Equal(t, one.PDF.Pages-2, four.PDF.Pages)
 	job.Layout.PerPage = 3
-	_, err = job.Run(t.Context(), nil)
+	_, err = execute(t.Context(), job)
 	require.ErrorContains(t, err, "3 images a page")
 }
 
-func TestRunErrorsAreWorthAnotherAttempt(t *testing.T) {
+func TestExecuteErrorsAreWorthAnotherAttempt(t *testing.T) {
 	blobs, _ := openBlobs(t)
 	job := task(t, blobs, photo(t, 40, 30, color.White))
 	t.Run("original gone", func(t *testing.T) {
 		job := job
 		job.Report.Images = []tasks.Image{{ImageID: "IMG1", SHA256: fmt.Sprintf("%064x", 1)}}
-		_, err := job.Run(t.Context(), nil)
+		_, err := execute(t.Context(), job)
 		require.ErrorIs(t, err, blob.ErrNotFound)
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		why := errors.New("shutting down")
 		cancel(why)
-		_, err := job.Run(ctx, nil)
+		_, err := execute(ctx, job)
 		require.Error(t, err)
 	})
 	t.Run("cancelled while others use the budget", func(t *testing.T) {
@@ -195,7 +208,7 @@ func TestRunErrorsAreWorthAnotherAttempt(t *testing.T) {
 		defer release()
 		result := make(chan error)
 		go func() {
-			_, err := job.Run(ctx, nil)
+			_, err := execute(ctx, job)
 			result <- err
 		}()
 		cancel()
@@ -203,22 +216,23 @@ func TestRunErrorsAreWorthAnotherAttempt(t *testing.T) {
 	})
 }
 
-func TestRunContainsPanicsOfProgress(t *testing.T) {
+func TestExecuteContainsPanicsOfProgress(t *testing.T) {
 	blobs, _ := openBlobs(t)
 	job := task(t, blobs, photo(t, 40, 30, color.White))
-	_, err := job.Run(t.Context(), func(int, int) { panic("a bug") })
+	job.Progress = func(int, int) { panic("a bug") }
+	_, err := execute(t.Context(), job)
 	require.ErrorContains(t, err, "a bug")
 }
 
-func TestRunWithoutImages(t *testing.T) {
+func TestExecuteWithoutImages(t *testing.T) {
 	blobs, _ := openBlobs(t)
-	res, err := task(t, blobs).Run(t.Context(), nil)
+	res, err := execute(t.Context(), task(t, blobs))
 	require.NoError(t, err)
-	require.Equal(t, 1, res.Report.Pages)
+	require.Equal(t, 1, res.PDF.Pages)
 	require.Equal(t, []tasks.ImageResult{}, res.Images)
 }
 
-func TestRunManyAtOnce(t *testing.T) {
+func TestExecuteManyAtOnce(t *testing.T) {
 	blobs, _ := openBlobs(t)
 	var images [][]byte
 	for i := range 12 {
@@ -227,10 +241,10 @@ func TestRunManyAtOnce(t *testing.T) {
 	job := task(t, blobs, images...)
 	job.Parallel = 4
 	job.Budget = picture.NewBudget(1) // every image alone
-	res, err := job.Run(t.Context(), nil)
+	res, err := execute(t.Context(), job)
 	require.NoError(t, err)
 	require.Empty(t, res.Problems)
-	require.Equal(t, 2+12, res.Report.Pages, "the table takes two pages")
+	require.Equal(t, 2+12, res.PDF.Pages, "the table takes two pages")
 }
 
 // TestImagesAreCalledByTheirNames: an imageId made up from the digest tells a reader
@@ -252,9 +266,9 @@ func TestImagesAreCalledByTheirNames(t *testing.T) {
 			if img.ImageID = c.id; c.id == "" {
 				img.ImageID = tasks.DerivedImageID(img.SHA256)
 			}
-			res, err := job.Run(t.Context(), nil)
+			res, err := execute(t.Context(), job)
 			require.NoError(t, err)
-			made := content(t, blobs, res.Report.Output)
+			made := content(t, blobs, res.PDF.Output)
 			read, err := pdf.Read(bytes.NewReader(made), int64(len(made)))
 			require.NoError(t, err)
 			text := strings.ReplaceAll(read.Pages[1], "\n", "")
