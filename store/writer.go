@@ -104,7 +104,12 @@ func (s *Store) writeAll(ctx context.Context, runs []func(*change) error) []erro
 		case <-o.done:
 			errs[i] = o.err
 		case <-ctx.Done():
-			errs[i] = ctx.Err()
+			select {
+			case <-o.done: // known after all
+				errs[i] = o.err
+			default:
+				errs[i] = ctx.Err()
+			}
 		}
 	}
 	return errs
