@@ -23,7 +23,7 @@ func BenchmarkUpload(b *testing.B) {
 			g := newGate()
 			s := gated(b, g)
 			w := httptest.NewRecorder()
-			s.api.ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), http.MethodPut, "/images/i?patientId=P1", bytes.NewReader(photo(1))))
+			s.API.ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), http.MethodPut, "/images/i?patientId=P1", bytes.NewReader(photo(1))))
 			require.Equal(b, http.StatusCreated, w.Code)
 			b.SetParallelism(128)
 			b.ReportAllocs()
@@ -33,7 +33,7 @@ func BenchmarkUpload(b *testing.B) {
 					r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/upload-case-report", strings.NewReader(bench.body))
 					r.Header.Set("Content-Type", bench.contentType)
 					w := httptest.NewRecorder()
-					s.api.ServeHTTP(w, r)
+					s.API.ServeHTTP(w, r)
 					if w.Code != http.StatusAccepted {
 						refused.Add(1)
 					}

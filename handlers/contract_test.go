@@ -144,7 +144,7 @@ func TestRoutesAreTheContract(t *testing.T) {
 		}
 	}
 	served := map[string]bool{}
-	for _, route := range handlers.Routes(s.api) {
+	for _, route := range handlers.Routes(s.API) {
 		path := regexp.MustCompile(`:(\w+)`).ReplaceAllString(route.Path, "{$1}")
 		if !isPage(path) {
 			served[route.Method+" "+path] = true

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/handlers"
-	"casepress/store"
 	"casepress/tasks"
 )
 
@@ -33,15 +32,15 @@ func FuzzUpload(f *testing.F) {
 	f.Add("application/x-www-form-urlencoded", []byte("patientId=%E7&notes=%00;=&"))
 	f.Add("multipart/form-data; boundary=x", []byte("--x\r\n\r\n\r\n--x--"))
 	s := open(f, with(func(c *handlers.Config) { c.MaxBodyBytes = 1 << 16; c.MaxImages = 3 }),
-		processing(func(_ context.Context, row store.Row, _ func(int, int)) (tasks.Result, error) {
-			return tasks.Result{Images: make([]tasks.ImageResult, len(row.Images))}, nil // no files of its own
+		processing(func(_ context.Context, _ tasks.Work, report tasks.CaseReport) (tasks.CaseReportResult, error) {
+			return tasks.CaseReportResult{Images: make([]tasks.ImageResult, len(report.Images))}, nil // no files of its own
 		}))
 	tmp := filepath.Join(s.dir, "blobs", "tmp")
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/upload-case-report", bytes.NewReader(body))
 		r.Header.Set("Content-Type", contentType)
 		w := httptest.NewRecorder()
-		s.api.ServeHTTP(w, r)
+		s.API.ServeHTTP(w, r)
 		var answer map[string]any
 		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer))
 		switch w.Code {

@@ -19,16 +19,16 @@ import (
 
 	"casepress/disk"
 	"casepress/disk/disktest"
-	"casepress/dispatcher"
 	"casepress/handlers"
 	"casepress/static"
+	"casepress/tasks"
 )
 
 func TestHealth(t *testing.T) {
 	s := open(t)
 	require.Equal(t, "ok", s.get("/healthz").is(200).get("status"))
 	require.Equal(t, "ready", s.get("/readyz").is(200).get("status"))
-	s.api.Drain()
+	s.API.Drain()
 	require.Contains(t, s.get("/readyz").is(503, "not-ready").get("detail"), "shutting down")
 	require.Equal(t, "ok", s.get("/healthz").is(200).get("status"))
 }
@@ -50,12 +50,12 @@ func TestLowDisk(t *testing.T) {
 
 func TestOldBacklog(t *testing.T) {
 	g := newGate()
-	s := gated(t, g, with(func(c *handlers.Config) { c.MaxBacklogAge = time.Nanosecond }))
+	s := gated(t, g, func(s *settings) { s.maxBacklogAge = time.Nanosecond })
 	s.put("P1", "i", photo(1)).is(201)
 	var refused answer
 	sent := 0
 	for ; ; sent++ { // until the lane in front of the workers is full
-		handlers.Forget(s.api)
+		handlers.Forget(s.API)
 		refused = s.uploadForm("patientId=P1&imageId=i&reportId=r" + strconv.Itoa(sent))
 		if refused.StatusCode != http.StatusAccepted {
 			break
@@ -69,7 +69,7 @@ func TestOldBacklog(t *testing.T) {
 	for i := range sent {
 		s.final("r" + strconv.Itoa(i))
 	}
-	handlers.Forget(s.api)
+	handlers.Forget(s.API)
 	s.uploadForm("patientId=P1&imageId=i&reportId=last").is(http.StatusAccepted)
 	s.final("last")
 }
@@ -97,7 +97,7 @@ func TestFaultsOfTheDisk(t *testing.T) {
 				require.Equal(t, true, a.get("retryable"))
 				s.get("/case-reports/r1").is(404)
 				fs.Heal()
-				if s.blobs.Err() == nil {
+				if s.Blobs.Err() == nil {
 					send().is(202)
 					s.final("r1")
 				} else {
@@ -117,7 +117,7 @@ func TestFaultsOfTheLog(t *testing.T) {
 			s := open(t, logOn(fs))
 			s.uploadOne("r1")
 			s.final("r1")
-			fs.Inject(disktest.Fault{N: 1, Err: err, Sticky: true, Match: func(name string) bool { return strings.Contains(name, dispatcher.TopicCaseReports) }})
+			fs.Inject(disktest.Fault{N: 1, Err: err, Sticky: true, Match: func(name string) bool { return strings.Contains(name, tasks.TopicCaseReports) }})
 			for range 2 {
 				a := s.upload(field("reportId", "r2"), field("patientId", "P1"), file("a.jpg", photo(2))).is(503, "unavailable")
 				require.Equal(t, false, a.get("stored"))
@@ -132,8 +132,8 @@ func TestFaultsOfTheLog(t *testing.T) {
 
 func TestPanics(t *testing.T) {
 	s := open(t)
-	handlers.Handle(s.api, "/panic", func(*gin.Context) { panic("boom") })
-	handlers.Handle(s.api, "/panic/late", func(c *gin.Context) {
+	handlers.Handle(s.API, "/panic", func(*gin.Context) { panic("boom") })
+	handlers.Handle(s.API, "/panic/late", func(c *gin.Context) {
 		c.String(200, "half an answer")
 		c.Writer.Flush()
 		panic(errors.New("boom"))
@@ -195,7 +195,7 @@ func TestAdmin(t *testing.T) {
 	s.uploadForm("").is(400)
 	s.get("/SECRET").is(404)
 	s.do(s.request("BREW", "/", nil)).is(405)
-	admin := s.api.Admin()
+	admin := s.API.Admin()
 	ask := func(path string) (int, string) {
 		w := httptest.NewRecorder()
 		admin.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
@@ -210,9 +210,9 @@ func TestAdmin(t *testing.T) {
 		`casepress_uploads_total{result="accepted"} 1`,
 		`casepress_uploads_total{result="replayed"} 1`,
 		`casepress_uploads_total{result="invalid-input"} 1`,
-		`casepress_case_reports{status="completed"} 1`,
-		`casepress_case_reports{status="failed"} 0`,
-		`casepress_backlog_reports 0`,
+		`casepress_submissions{kind="case-report",status="completed"} 1`,
+		`casepress_submissions{kind="case-report",status="failed"} 0`,
+		`casepress_lane_waiting{lane="case-reports"} 0`,
 		`casepress_ready 1`,
 		`casepress_disk_free_bytes`,
 		`go_build_info`, `process_open_fds`,

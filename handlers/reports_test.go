@@ -13,9 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/dispatcher"
 	"casepress/handlers"
-	"casepress/store"
 	"casepress/tasks"
 )
 
@@ -38,18 +36,18 @@ func (g *gate) fail(err error) { g.err.Store(&err) }
 // gated opens the service with work that waits at the gate.
 func gated(t testing.TB, g *gate, options ...option) *service {
 	s := open(t, append(options, func(set *settings) {
-		set.process = func(s *service) dispatcher.Process {
-			return func(ctx context.Context, row store.Row, progress func(int, int)) (tasks.Result, error) {
-				g.begun <- row.ID
+		set.process = func(s *service) process {
+			return func(ctx context.Context, w tasks.Work, report tasks.CaseReport) (tasks.CaseReportResult, error) {
+				g.begun <- report.ID
 				select {
 				case <-g.pass:
 				case <-ctx.Done():
-					return tasks.Result{}, ctx.Err()
+					return tasks.CaseReportResult{}, ctx.Err()
 				}
 				if err := g.err.Load(); err != nil && *err != nil {
-					return tasks.Result{}, *err
+					return tasks.CaseReportResult{}, *err
 				}
-				return s.complete(ctx, row, progress)
+				return s.complete(ctx, w, report)
 			}
 		}
 	})...)
@@ -163,8 +161,8 @@ func TestLongPoll(t *testing.T) {
 		s.uploadOne("r1")
 		<-g.begun
 		answered := s.later("/case-reports/r1?wait=60s")
-		s.api.Drain()
-		s.api.Drain()
+		s.API.Drain()
+		s.API.Drain()
 		require.Equal(t, "processing", (<-answered).is(200).get("status"))
 	})
 	t.Run("ends with the client", func(t *testing.T) {

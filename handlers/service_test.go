@@ -19,13 +19,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/blob"
-	blobdisk "casepress/blob/disk"
-	"casepress/broker"
 	"casepress/disk"
 	"casepress/dispatcher"
 	"casepress/handlers"
-	"casepress/store"
+	whole "casepress/service"
 	"casepress/tasks"
 )
 
@@ -33,12 +30,8 @@ import (
 // a report, which tests choose.
 type service struct {
 	testing.TB
+	*whole.Service
 	dir    string
-	blobs  blob.Store
-	broker *broker.Broker
-	rows   *store.Store
-	work   *dispatcher.Dispatcher
-	api    *handlers.API
 	url    string
 	addr   string
 	log    *logBuffer
@@ -48,10 +41,12 @@ type service struct {
 // settings are what a test changes before the service opens.
 type settings struct {
 	config  handlers.Config
-	process func(*service) dispatcher.Process
+	process func(*service) process
 	blobFS  disk.FS
 	logFS   disk.FS
 	alone   bool
+
+	maxBacklogAge time.Duration
 
 	attempts int
 	pause    time.Duration
@@ -61,8 +56,25 @@ type option func(*settings)
 
 func with(change func(*handlers.Config)) option { return func(s *settings) { change(&s.config) } }
 
-func processing(p dispatcher.Process) option {
-	return func(s *settings) { s.process = func(*service) dispatcher.Process { return p } }
+// process is the work on a case report, which tests choose.
+type process func(ctx context.Context, w tasks.Work, report tasks.CaseReport) (tasks.CaseReportResult, error)
+
+// task is a process as a task.
+type task struct {
+	process process
+	work    tasks.Work
+}
+
+func (t task) Execute(ctx context.Context) (tasks.Result, error) {
+	result, err := t.process(ctx, t.work, t.work.Content.(tasks.CaseReport))
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+func processing(p process) option {
+	return func(s *settings) { s.process = func(*service) process { return p } }
 }
 
 // twice lets an attempt fail and another follow after the pause.
@@ -79,7 +91,7 @@ func logOn(fs disk.FS) option { return func(s *settings) { s.logFS = fs } }
 
 func open(t testing.TB, options ...option) *service {
 	t.Helper()
-	set := settings{process: func(s *service) dispatcher.Process { return s.complete }, attempts: 1, blobFS: disk.OS, logFS: disk.OS}
+	set := settings{process: func(s *service) process { return s.complete }, attempts: 1, blobFS: disk.OS, logFS: disk.OS}
 	set.config.MinFreeDisk = -1 // the machine's disk is not the subject
 	for _, o := range options {
 		o(&set)
@@ -89,29 +101,30 @@ func open(t testing.TB, options ...option) *service {
 	}
 	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{written: make(chan struct{})}}
 	ctx := context.Background()
-	var err error
-	s.blobs, err = blobdisk.Open(filepath.Join(s.dir, "blobs"), set.blobFS, blobdisk.Options{})
+	lanes, err := whole.SetWorkers(whole.Lanes(), map[string]int{"case-reports": 2})
 	require.NoError(t, err)
-	s.broker, err = broker.Open(filepath.Join(s.dir, "topics"), broker.Options{FS: set.logFS})
+	for i := range lanes {
+		if set.maxBacklogAge != 0 {
+			lanes[i].MaxBacklogAge = set.maxBacklogAge
+		}
+	}
+	s.Service, err = whole.Open(ctx, whole.Config{
+		DataDir: s.dir, BlobDisk: set.blobFS, LogDisk: set.logFS, Lanes: lanes, HTTP: set.config,
+		Retry:   dispatcher.RetryPolicy{MaxAttempts: set.attempts, Backoff: set.pause, MaxBackoff: set.pause},
+		NewTask: func(w tasks.Work) (tasks.Task, error) { return task{set.process(s), w}, nil },
+		Logger:  slog.New(slog.NewJSONHandler(s.log, nil)),
+	})
 	require.NoError(t, err)
-	s.rows, err = store.Open(ctx, filepath.Join(s.dir, "casepress.db"))
-	require.NoError(t, err)
-	s.work, err = dispatcher.Start(ctx, dispatcher.Config{Workers: 2, MaxAttempts: set.attempts, Backoff: set.pause, MaxBackoff: set.pause}, s.broker, s.rows, set.process(s))
-	require.NoError(t, err)
-	set.config.DataDir = s.dir
-	s.api = handlers.New(set.config, s.work, s.rows, s.blobs, slog.New(slog.NewJSONHandler(s.log, nil)))
-	s.serve(s.api.Server())
+	s.serve(s.API.Server())
 	t.Cleanup(func() {
 		drain, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		require.NoError(t, s.work.Close(drain))
-		require.NoError(t, s.rows.Close())
-		if poisoned := s.broker.Err(); poisoned != nil {
-			require.Error(t, s.broker.Close())
+		poisoned := s.Broker.Err()
+		if err := s.Close(drain); poisoned == nil {
+			require.NoError(t, err)
 		} else {
-			require.NoError(t, s.broker.Close())
+			require.Error(t, err)
 		}
-		require.NoError(t, s.blobs.Close())
 		require.Empty(t, s.temps(), "files left half received")
 	})
 	return s
@@ -156,18 +169,18 @@ func (s *service) temps() []string {
 
 // complete is a process that makes a PDF of a line, a picture of each image that is a
 // JPEG and a PNG of each GIF.
-func (s *service) complete(ctx context.Context, row store.Row, progress func(done, total int)) (tasks.Result, error) {
-	result := tasks.Result{Problems: []tasks.Problem{}}
-	for i, img := range row.Images {
+func (s *service) complete(ctx context.Context, w tasks.Work, report tasks.CaseReport) (tasks.CaseReportResult, error) {
+	result := tasks.CaseReportResult{Problems: []tasks.Problem{}}
+	for i, img := range report.Images {
 		made := tasks.ImageResult{}
 		if img.MediaType == "image/jpeg" {
 			made = tasks.ImageResult{
-				Full: s.keep(ctx, fmt.Sprintf("full %s %d", row.ID, i)), Thumb: s.keep(ctx, fmt.Sprintf("thumb %s %d", row.ID, i)),
+				Full: s.keep(ctx, fmt.Sprintf("full %s %d", report.ID, i)), Thumb: s.keep(ctx, fmt.Sprintf("thumb %s %d", report.ID, i)),
 				Width: 8, Height: 6, SourceWidth: 16, SourceHeight: 12, CapturedAt: "2026-11-21T19:57:31+08:00", Removed: []string{"GPSLatitude", "Model"},
 			}
 		} else if img.MediaType == "image/gif" { // shown as a drawing, and only in part
 			made = tasks.ImageResult{
-				Full: s.keep(ctx, fmt.Sprintf("full %s %d", row.ID, i)), Thumb: s.keep(ctx, fmt.Sprintf("thumb %s %d", row.ID, i)),
+				Full: s.keep(ctx, fmt.Sprintf("full %s %d", report.ID, i)), Thumb: s.keep(ctx, fmt.Sprintf("thumb %s %d", report.ID, i)),
 				Width: 8, Height: 6, MediaType: "image/png", Damaged: true,
 			}
 			result.Problems = append(result.Problems, tasks.Problem{Image: i + 1, Code: "image-damaged", Detail: "half of it"})
@@ -175,14 +188,14 @@ func (s *service) complete(ctx context.Context, row store.Row, progress func(don
 			result.Problems = append(result.Problems, tasks.Problem{Image: i + 1, Code: "image-undecodable", Detail: "not a JPEG"})
 		}
 		result.Images = append(result.Images, made)
-		progress(i+1, len(row.Images))
+		w.Progress(i+1, len(report.Images))
 	}
-	result.Report = tasks.Document{Output: s.keep(ctx, "%PDF-1.3 "+row.ID), Pages: 1}
+	result.PDF = tasks.PDF{Output: s.keep(ctx, "%PDF-1.3 "+report.ID), Pages: 1}
 	return result, nil
 }
 
 func (s *service) keep(ctx context.Context, content string) tasks.Output {
-	key, size, err := s.blobs.Put(ctx, bytes.NewReader([]byte(content)))
+	key, size, err := s.Blobs.Put(ctx, bytes.NewReader([]byte(content)))
 	if err != nil {
 		panic(err)
 	}
