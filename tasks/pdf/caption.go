@@ -5,28 +5,28 @@ import (
 	"time"
 )
 
-// kind is how a caption stands to its picture.
-type kind int
+// captionPlace is how a caption stands to its picture.
+type captionPlace int
 
 const (
-	below   kind = iota // under it, the facts side by side
-	stacked             // beside it, the facts under each other
-	compact             // under it, in two or three small lines
+	below   captionPlace = iota // under it, the facts side by side
+	stacked                     // beside it, the facts under each other
+	compact                     // under it, in two or three small lines
 )
 
 const captionGap = 10.0
 
 // caption says what is shown: when it was taken, how large the original is, its
 // digest, and what is wrong with it.
-func (l *layout) caption(img Image, x, y, w float64, k kind) {
+func (l *layout) caption(img Image, x, y, w float64, k captionPlace) {
 	if img.Damaged != "" && img.Problem == "" {
 		y = l.remark(x, y, w, l.words.damaged+" · "+img.Damaged) + 8
 	}
 	facts := l.captionFacts(img)
 	switch k {
 	case compact:
-		y = l.stack(x, y, styleSmall, l.lines(brief(img), styleSmall, w))
-		l.stack(x, y, styleHash, l.balanced(img.SHA256, styleHash, w))
+		y = l.addLines(x, y, styleSmall, l.lines(brief(img), styleSmall, w))
+		l.addLines(x, y, styleHash, l.balanced(img.SHA256, styleHash, w))
 		return
 	case stacked:
 		for _, f := range facts {
@@ -37,12 +37,12 @@ func (l *layout) caption(img Image, x, y, w float64, k kind) {
 		l.fields(x, y, w, styleBody, facts)
 		y += l.fieldsHeight(facts, styleBody, w) + 6
 	}
-	l.put(x, y, styleLabel, l.words.digest)
-	l.stack(x, y+styleLabel.leading()+1, styleDigest, l.balanced(img.SHA256, styleDigest, w))
+	l.addLine(x, y, styleLabel, l.words.digest)
+	l.addLines(x, y+styleLabel.leading()+1, styleDigest, l.balanced(img.SHA256, styleDigest, w))
 }
 
 // captionHeight is what a caption under a picture needs, the gap included.
-func (l *layout) captionHeight(img Image, w float64, k kind) float64 {
+func (l *layout) captionHeight(img Image, w float64, k captionPlace) float64 {
 	height := captionGap
 	if img.Damaged != "" && img.Problem == "" {
 		height += l.remarkHeight(l.words.damaged+" · "+img.Damaged, w) + 8

@@ -10,39 +10,39 @@ import (
 // the table of images.
 func (l *layout) cover(notes []string) {
 	l.newPage()
-	l.bookmark(l.doc.Title)
-	l.heading()
-	l.who()
-	l.facts()
+	l.addBookmark(l.doc.Title)
+	l.coverHeading()
+	l.subjectPanel()
+	l.factRows()
 	l.remarks()
 	if l.doc.Notes != "" {
 		l.section(l.words.notes, 64)
-		l.flow(notes)
+		l.noteLines(notes)
 	}
 	if len(l.doc.Images) > 0 {
 		l.table()
 	}
 }
 
-func (l *layout) heading() {
-	l.box(margin, l.y, 40, 3, accent)
+func (l *layout) coverHeading() {
+	l.addBox(margin, l.y, 40, 3, accent)
 	l.y += 16
-	l.y = l.stack(margin, l.y, styleTitle, l.lines(l.doc.Title, styleTitle, l.span))
-	l.y = l.stack(margin, l.y+1, styleID, l.lines(l.words.report+" "+l.doc.ID, styleID, l.span))
+	l.y = l.addLines(margin, l.y, styleTitle, l.lines(l.doc.Title, styleTitle, l.span))
+	l.y = l.addLines(margin, l.y+1, styleID, l.lines(l.words.report+" "+l.doc.ID, styleID, l.span))
 	l.y += 16
 }
 
 // field is a label and its value.
 type field struct{ label, value string }
 
-// row is a row of facts: a long one and a short one.
-type row struct {
+// factRow is a row of facts: a long one and a short one.
+type factRow struct {
 	long, short field
 	style       style // of the long one
 }
 
-// who lays out whose report it is on a tinted panel.
-func (l *layout) who() {
+// subjectPanel lays out whose report it is on a tinted panel.
+func (l *layout) subjectPanel() {
 	const pad = 14.0
 	d := l.doc
 	fields := []field{{l.words.patient, orDash(d.PatientID)}, {l.words.visit, orDash(d.VisitID)}}
@@ -51,13 +51,13 @@ func (l *layout) who() {
 	}
 	inner := l.span - 2*pad
 	height := l.fieldsHeight(fields, styleWho, inner) + 2*pad - 8
-	l.box(margin, l.y, l.span, height, shade)
+	l.addBox(margin, l.y, l.span, height, shade)
 	l.fields(margin+pad, l.y+pad-4, inner, styleWho, fields)
 	l.y += height + 16
 }
 
-// facts lays out the rest in two columns, ruled.
-func (l *layout) facts() {
+// factRows lays out the rest in two columns, ruled.
+func (l *layout) factRows() {
 	d, w := l.doc, l.words
 	bad, damaged := 0, 0
 	for _, img := range d.Images {
@@ -68,18 +68,18 @@ func (l *layout) facts() {
 			damaged++
 		}
 	}
-	for i, r := range []row{
+	for i, r := range []factRow{
 		{field{w.captured, orDash(instant(d.CapturedAt))}, field{w.received, d.ReceivedAt.UTC().Format("2006-01-02 15:04:05.000 UTC")}, styleBody},
 		{field{w.status, w.statusOf(d.Status)}, field{w.contents, w.count(len(d.Images), bad, damaged)}, styleBody},
 		{field{w.receipt, orDash(d.SHA256)}, field{w.sequence, fmt.Sprint(d.Sequence)}, styleReceipt},
 	} {
-		l.row(i, r)
+		l.factRow(i, r)
 	}
 	l.y += 3
 }
 
-// row lays out one row of facts. The long one takes two thirds of the width.
-func (l *layout) row(i int, r row) {
+// factRow lays out one row of facts. The long one takes two thirds of the width.
+func (l *layout) factRow(i int, r factRow) {
 	const pad = 7.0
 	first := exact(l.span * 0.64)
 	second := l.span - first - gutter
@@ -87,7 +87,7 @@ func (l *layout) row(i int, r row) {
 	height := max(l.fieldsHeight(long, r.style, first), l.fieldsHeight(short, styleBody, second))
 	l.ensure(height + 2*pad)
 	if i > 0 {
-		l.box(margin, l.y, l.span, hairline, rule)
+		l.addBox(margin, l.y, l.span, hairline, rule)
 		l.y += pad
 	}
 	l.fields(margin, l.y, first, r.style, long)
@@ -100,8 +100,8 @@ func (l *layout) fields(x, y, width float64, s style, fields []field) {
 	share := l.share(width, len(fields))
 	for i, f := range fields {
 		at := x + float64(i)*(share+gutter)
-		l.put(at, y, styleLabel, f.label)
-		l.stack(at, y+styleLabel.leading()+1, s, l.lines(f.value, s, share))
+		l.addLine(at, y, styleLabel, f.label)
+		l.addLines(at, y+styleLabel.leading()+1, s, l.lines(f.value, s, share))
 	}
 }
 
@@ -136,9 +136,9 @@ func (l *layout) remarkHeight(content string, width float64) float64 {
 // remark lays out a sentence in a tinted box and returns where that ends.
 func (l *layout) remark(x, y, width float64, content string) float64 {
 	height := l.remarkHeight(content, width)
-	l.box(x, y, width, height, amber)
-	l.box(x, y, 2, height, signal)
-	l.stack(x+remarkPad+2, y+remarkPad-2, styleProblem, l.lines(content, styleProblem, width-2*remarkPad-2))
+	l.addBox(x, y, width, height, amber)
+	l.addBox(x, y, 2, height, signal)
+	l.addLines(x+remarkPad+2, y+remarkPad-2, styleProblem, l.lines(content, styleProblem, width-2*remarkPad-2))
 	return y + height
 }
 
@@ -147,19 +147,19 @@ func (l *layout) remark(x, y, width float64, content string) float64 {
 func (l *layout) section(title string, room float64) {
 	l.y += 12
 	l.ensure(styleHeading.leading() + room)
-	l.bookmark(title)
-	l.put(margin, l.y, styleHeading, title)
+	l.addBookmark(title)
+	l.addLine(margin, l.y, styleHeading, title)
 	l.y += styleHeading.leading() + 4
 }
 
-// flow places the notes, over as many pages as they need. Lines are shorter than
+// noteLines places the notes, over as many pages as they need. Lines are shorter than
 // the page is wide, to be read with ease.
-func (l *layout) flow(paragraphs []string) {
+func (l *layout) noteLines(paragraphs []string) {
 	measure := min(l.span, 440)
 	for _, p := range paragraphs {
 		for _, line := range l.lines(p, styleNotes, measure) {
 			l.ensure(styleNotes.leading())
-			l.place(margin, l.y, styleNotes, line)
+			l.addLetters(margin, l.y, styleNotes, line)
 			l.y += styleNotes.leading()
 		}
 	}

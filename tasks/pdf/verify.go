@@ -7,7 +7,7 @@ import (
 
 // verify reads what was sent and holds it against what was laid out: the pages,
 // their text letter by letter, the pictures on each, and the pictures of the file.
-func verify(sent *record, pages []*page, pictures []picture) error {
+func verify(sent *sentBytes, pages []*page, pictures []picture) error {
 	c, err := Read(sent, sent.size)
 	if err != nil {
 		return err

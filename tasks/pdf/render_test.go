@@ -67,9 +67,9 @@ func TestRenderIsAcceptedByOthers(t *testing.T) {
 	})
 	t.Run("mutool", func(t *testing.T) { require.Empty(t, tool(t, file, "mutool", "clean", "FILE", "FILE.clean")) })
 	t.Run("pdfinfo", func(t *testing.T) {
-		about := tool(t, file, "pdfinfo", "-isodates", "FILE")
+		meta := tool(t, file, "pdfinfo", "-isodates", "FILE")
 		for _, want := range []string{"Case report " + d.ID, "Patient P001 · Visit V3", "casepress", "2026-11-21T12:04:15Z", "595.28 x 841.89"} {
-			require.Contains(t, about, want)
+			require.Contains(t, meta, want)
 		}
 	})
 	t.Run("pdftotext", func(t *testing.T) {

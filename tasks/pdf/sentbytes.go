@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// record remembers what was sent, but for the samples of pictures.
-type record struct {
+// sentBytes remembers what was sent, but for the samples of pictures.
+type sentBytes struct {
 	size  int64
 	parts []part
 }
@@ -17,7 +17,7 @@ type part struct {
 	data     []byte
 }
 
-func (r *record) keep(b []byte) {
+func (r *sentBytes) keep(b []byte) {
 	if n := len(r.parts); n > 0 && r.parts[n-1].data != nil {
 		p := &r.parts[n-1]
 		p.data = append(p.data, b...)
@@ -28,12 +28,12 @@ func (r *record) keep(b []byte) {
 	r.size += int64(len(b))
 }
 
-func (r *record) skip(n int64) {
+func (r *sentBytes) skip(n int64) {
 	r.parts = append(r.parts, part{at: r.size, size: n})
 	r.size += n
 }
 
-func (r *record) digest() (sum [sha256.Size]byte) {
+func (r *sentBytes) digest() (sum [sha256.Size]byte) {
 	h := sha256.New()
 	for _, p := range r.parts {
 		h.Write(p.data)
@@ -42,7 +42,7 @@ func (r *record) digest() (sum [sha256.Size]byte) {
 }
 
 // ReadAt reads what was sent; samples read as zeros.
-func (r *record) ReadAt(b []byte, at int64) (int, error) {
+func (r *sentBytes) ReadAt(b []byte, at int64) (int, error) {
 	clear(b)
 	for _, p := range r.parts {
 		if at < p.at+p.size && at+int64(len(b)) > p.at && p.data != nil {

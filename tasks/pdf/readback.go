@@ -33,7 +33,7 @@ type Picture struct {
 // checks that every reference leads somewhere and that nothing is cut off. Documents
 // of others are an error. It holds the file in memory but for the pictures.
 func Read(r io.ReaderAt, size int64) (Contents, error) {
-	d := &reading{r: r, size: size}
+	d := &readBack{r: r, size: size}
 	if err := d.open(); err != nil {
 		return Contents{}, fmt.Errorf("read PDF: %w", err)
 	}
@@ -44,8 +44,8 @@ func Read(r io.ReaderAt, size int64) (Contents, error) {
 	return c, nil
 }
 
-// reading is a PDF being read.
-type reading struct {
+// readBack is a PDF being read.
+type readBack struct {
 	r       io.ReaderAt
 	size    int64
 	trailer []byte
@@ -58,7 +58,7 @@ type reading struct {
 
 var errContents = errors.New("not a document of this package, or damaged")
 
-func (d *reading) bytes(from, to int64) ([]byte, error) {
+func (d *readBack) bytes(from, to int64) ([]byte, error) {
 	const most = 64 << 20
 	if from < 0 || to < from || to > d.size || to-from > most {
 		return nil, errContents
@@ -71,7 +71,7 @@ func (d *reading) bytes(from, to int64) ([]byte, error) {
 	return b, err
 }
 
-func (d *reading) open() error {
+func (d *readBack) open() error {
 	tail, err := d.bytes(max(0, d.size-64), d.size)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (d *reading) open() error {
 	if err != nil {
 		return err
 	}
-	if d.offsets, err = readTable(table); err != nil {
+	if d.offsets, err = parseOffsets(table); err != nil {
 		return err
 	}
 	_, d.trailer, _ = bytes.Cut(table, []byte("trailer\n"))
@@ -99,7 +99,7 @@ func (d *reading) open() error {
 }
 
 // span returns where object n begins and ends.
-func (d *reading) span(n int) (from, to int64, err error) {
+func (d *readBack) span(n int) (from, to int64, err error) {
 	if n < 1 || n >= len(d.offsets) {
 		return 0, 0, fmt.Errorf("object %d: %w", n, errContents)
 	}
@@ -111,7 +111,7 @@ func (d *reading) span(n int) (from, to int64, err error) {
 }
 
 // object returns the body of object n.
-func (d *reading) object(n int) ([]byte, error) {
+func (d *readBack) object(n int) ([]byte, error) {
 	from, to, err := d.span(n)
 	if err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (d *reading) object(n int) ([]byte, error) {
 }
 
 // stream returns what object n holds, unpacked.
-func (d *reading) stream(n int) ([]byte, error) {
+func (d *readBack) stream(n int) ([]byte, error) {
 	b, err := d.object(n)
 	if err != nil {
 		return nil, err
@@ -162,8 +162,8 @@ func number(dict []byte, key string) (int, error) {
 	return strconv.Atoi(string(after[:end]))
 }
 
-// follow returns the body of the object that a key refers to.
-func (d *reading) follow(dict []byte, key string) ([]byte, error) {
+// resolve returns the body of the object that a key refers to.
+func (d *readBack) resolve(dict []byte, key string) ([]byte, error) {
 	n, err := number(dict, key)
 	if err != nil {
 		return nil, err
@@ -178,12 +178,12 @@ func between(b []byte, from, to string) []string {
 	return strings.Fields(string(b))
 }
 
-func (d *reading) contents() (c Contents, err error) {
-	catalog, err := d.follow(d.trailer, "/Root ")
+func (d *readBack) contents() (c Contents, err error) {
+	catalog, err := d.resolve(d.trailer, "/Root ")
 	if err != nil {
 		return c, err
 	}
-	list, err := d.follow(catalog, "/Pages ")
+	list, err := d.resolve(catalog, "/Pages ")
 	if err != nil {
 		return c, err
 	}
@@ -193,12 +193,12 @@ func (d *reading) contents() (c Contents, err error) {
 	}
 	pictures := map[string]bool{}
 	for i := 0; i < len(kids); i += 3 {
-		page, err := d.follow([]byte("/Page "+kids[i]+" "), "/Page ")
+		page, err := d.resolve([]byte("/Page "+kids[i]+" "), "/Page ")
 		if err != nil {
 			return c, err
 		}
 		if d.fonts == nil {
-			if err := d.uses(page, &c, pictures); err != nil {
+			if err := d.resources(page, &c, pictures); err != nil {
 				return c, err
 			}
 		}

@@ -16,11 +16,11 @@ type metadata struct {
 	time                     time.Time
 }
 
-// describe returns the metadata of a document with clean names.
-func describe(doc Document) metadata {
+// metadataOf returns the metadata of a document with clean names.
+func metadataOf(doc Document) metadata {
 	l := layout{doc: doc, words: doc.Options.labels()}
 	m := metadata{
-		title: joined(" ", doc.Title, doc.ID), subject: l.whose(), language: l.words.tag,
+		title: joined(" ", doc.Title, doc.ID), subject: l.subject(), language: l.words.tag,
 		time: doc.ReceivedAt.UTC().Truncate(time.Second),
 	}
 	if m.time.IsZero() {
