@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// cover lays out the front: whose report it is, when, the receipt, the notes and
+// cover lays out the first pages: whose case report it is, when it came, the receipt, the notes and
 // the table of images.
 func (l *layout) cover(notes []string) {
 	l.newPage()
@@ -35,28 +35,36 @@ func (l *layout) coverHeading() {
 // field is a label and its value.
 type field struct{ label, value string }
 
-// factRow is a row of facts: a long one and a short one.
+// factRow is a row of two fields, a long one and a short one.
 type factRow struct {
 	long, short field
 	style       style // of the long one
 }
 
-// subjectPanel lays out whose report it is on a tinted panel.
+// subjectPanel lays out whose case report it is on a tinted panel: patient and visit, and under them
+// study and site. Four beside each other would leave no id the room that it needs.
 func (l *layout) subjectPanel() {
-	const pad = 14.0
+	const pad, gap = 14.0, 8.0
 	d := l.doc
-	fields := []field{{l.words.patient, orDash(d.PatientID)}, {l.words.visit, orDash(d.VisitID)}}
-	if d.Study != "" {
-		fields = append(fields, field{l.words.study, d.Study})
+	rows := [][]field{{{l.words.patient, orDash(d.PatientID)}, {l.words.visit, orDash(d.VisitID)}}}
+	if d.Study != "" || d.Site != "" {
+		rows = append(rows, []field{{l.words.study, orDash(d.Study)}, {l.words.site, orDash(d.Site)}})
 	}
 	inner := l.span - 2*pad
-	height := l.fieldsHeight(fields, styleWho, inner) + 2*pad - 8
+	height := 2*pad - 8 + gap*float64(len(rows)-1)
+	for _, fields := range rows {
+		height += l.fieldsHeight(fields, styleSubject, inner)
+	}
 	l.addBox(margin, l.y, l.span, height, shade)
-	l.fields(margin+pad, l.y+pad-4, inner, styleWho, fields)
+	y := l.y + pad - 4
+	for _, fields := range rows {
+		l.fields(margin+pad, y, inner, styleSubject, fields)
+		y += l.fieldsHeight(fields, styleSubject, inner) + gap
+	}
 	l.y += height + 16
 }
 
-// factRows lays out the rest in two columns, ruled.
+// factRows lays out times, status, number of images and receipt in two columns with rules between.
 func (l *layout) factRows() {
 	d, w := l.doc, l.words
 	bad, damaged := 0, 0
@@ -78,7 +86,7 @@ func (l *layout) factRows() {
 	l.y += 3
 }
 
-// factRow lays out one row of facts. The long one takes two thirds of the width.
+// factRow lays out one row. The long field takes two thirds of the width.
 func (l *layout) factRow(i int, r factRow) {
 	const pad = 7.0
 	first := exact(l.span * 0.64)
@@ -117,7 +125,7 @@ func (l *layout) share(width float64, n int) float64 {
 	return exact((width - gutter*float64(n-1)) / float64(n))
 }
 
-// remarks lays out what the reader must know.
+// remarks lays out the problems that a reader of the PDF must know.
 func (l *layout) remarks() {
 	for _, p := range l.problems() {
 		l.y += 4
@@ -133,7 +141,7 @@ func (l *layout) remarkHeight(content string, width float64) float64 {
 	return float64(len(lines))*styleProblem.leading() + 2*remarkPad - 4
 }
 
-// remark lays out a sentence in a tinted box and returns where that ends.
+// remark lays out a sentence in a tinted box and returns the lower edge of the box.
 func (l *layout) remark(x, y, width float64, content string) float64 {
 	height := l.remarkHeight(content, width)
 	l.addBox(x, y, width, height, amber)
@@ -142,8 +150,8 @@ func (l *layout) remark(x, y, width float64, content string) float64 {
 	return y + height
 }
 
-// section begins a part of the cover under a heading, together with the first
-// room points of what follows.
+// section begins a part of the cover with a heading, on a new page if the heading and the first room
+// points of what follows do not fit on this one.
 func (l *layout) section(title string, room float64) {
 	l.y += 12
 	l.ensure(styleHeading.leading() + room)
@@ -152,8 +160,8 @@ func (l *layout) section(title string, room float64) {
 	l.y += styleHeading.leading() + 4
 }
 
-// noteLines places the notes, over as many pages as they need. Lines are shorter than
-// the page is wide, to be read with ease.
+// noteLines places the notes, over as many pages as they need. Lines are at most 440 points wide:
+// longer ones are hard to read.
 func (l *layout) noteLines(paragraphs []string) {
 	measure := min(l.span, 440)
 	for _, p := range paragraphs {
@@ -169,8 +177,8 @@ func (l *layout) noteLines(paragraphs []string) {
 // localTime is RFC 3339 without a zone.
 const localTime = "2006-01-02T15:04:05"
 
-// instant returns a time in RFC 3339 with blanks between date, time and zone, and
-// anything else as it is.
+// instant returns a time in RFC 3339 with blanks between date, time and zone. Any other text comes
+// back as it is.
 func instant(s string) string {
 	_, zoned := time.Parse(time.RFC3339, s)
 	_, plain := time.Parse(localTime, s)

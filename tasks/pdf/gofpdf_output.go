@@ -8,9 +8,9 @@ import (
 	"strconv"
 )
 
-// gofpdfOutput is a PDF as gofpdf writes it: objects, one cross-reference table, a trailer.
-// The last object is the catalog, the one before it the document information,
-// object 1 the list of pages, object 2 what all pages use.
+// gofpdfOutput is a PDF as gofpdf writes it: objects, one cross-reference table, a trailer. The last
+// object is the catalog, the one before it the document information, object 1 the list of pages,
+// object 2 the resources of all pages.
 //
 //	%PDF-1.3 | 1 0 obj … endobj | … | xref | 0 count | count x 20 bytes | trailer | startxref | offset | %%EOF
 type gofpdfOutput struct {
@@ -24,7 +24,7 @@ func (d gofpdfOutput) catalog() int     { return len(d.objects) - 1 }
 
 const entrySize = len("0000000000 00000 n \n")
 
-var errGofpdfOutput = errors.New("not the PDF that gofpdf writes")
+var errGofpdfOutput = errors.New("not a PDF in the form that gofpdf writes")
 
 func parseGofpdfOutput(raw []byte) (gofpdfOutput, error) {
 	table, err := findTable(raw)
@@ -53,7 +53,7 @@ func parseGofpdfOutput(raw []byte) (gofpdfOutput, error) {
 	return d, nil
 }
 
-// findTable returns where the cross-reference table of a PDF begins.
+// findTable returns the offset of the cross-reference table.
 func findTable(raw []byte) (int, error) {
 	const mark = "startxref\n"
 	tail := bytes.LastIndex(raw, []byte(mark))
@@ -68,7 +68,7 @@ func findTable(raw []byte) (int, error) {
 	return at, nil
 }
 
-// parseOffsets returns the offsets of the objects by number.
+// parseOffsets returns the offsets of the objects by number, from a cross-reference table.
 func parseOffsets(b []byte) ([]int, error) {
 	var count int
 	if _, err := fmt.Sscanf(string(b[:min(len(b), 40)]), "xref\n0 %d\n", &count); err != nil || count < 1 {

@@ -1,9 +1,9 @@
 package pdf
 
-// cell is the room for one image and its caption.
+// cell is the part of a page that one image and its caption may take.
 type cell struct{ x, y, w, h float64 }
 
-// cells returns the rooms of a page.
+// cells returns the cells of a page.
 func (l *layout) cells() []cell {
 	const gap = 22.0
 	height, half := l.bottom-top, exact((l.span-gap)/2)
@@ -33,19 +33,19 @@ func (l *layout) imagePages() {
 	}
 }
 
-// image lays out one image in its room: a heading, the picture as large as it may
-// be, and the caption close below it, or beside it where a tall picture leaves room.
+// image lays out one image in its cell: a heading, the picture as large as possible, and the caption
+// close below it, or beside it where a tall picture leaves room.
 func (l *layout) image(i int, c cell, alone bool) {
 	img := l.doc.Images[i]
 	y := l.imageHead(i, c, alone)
 	if l.captionFitsBeside(img, c, c.y+c.h-y) {
 		w, _ := l.largePicture(i, c.x, y, c.w, c.y+c.h-y)
-		l.caption(img, c.x+w+gutter, y-3, c.w-w-gutter, stacked)
+		l.caption(img, c.x+w+gutter, y-3, c.w-w-gutter, captionBeside)
 		return
 	}
-	k := below
+	k := captionBelow
 	if !alone {
-		k = compact
+		k = captionSmall
 	}
 	room := max(24, c.y+c.h-y-l.captionHeight(img, c.w, k))
 	h := 0.0
@@ -64,7 +64,7 @@ func (l *layout) captionFitsBeside(img Image, c cell, room float64) bool {
 	return l.doc.Options.PerPage == 2 && img.Problem == "" && w+gutter+least <= c.w
 }
 
-// largePicture puts a picture as large as the room allows, marked if it is damaged.
+// largePicture adds a picture as large as width and height allow, in a frame if it is damaged.
 func (l *layout) largePicture(i int, x, y, width, height float64) (w, h float64) {
 	w, h = fit(l.doc.Images[i], width, height)
 	if l.doc.Images[i].Damaged != "" {
@@ -88,8 +88,8 @@ func (l *layout) imageHead(i int, c cell, alone bool) float64 {
 	return l.names(img, c.x, c.x+l.width(styleStrong, number)+8, y, c.w) + 4
 }
 
-// names puts the client's names for an image on one line from x on, or, where they
-// are too long for that, on lines of their own, and returns where they end.
+// names puts the client's names for an image on one line from x on, or, where they are too long for
+// that, on lines of their own, and returns the lower edge of the last line.
 func (l *layout) names(img Image, left, x, y, w float64) float64 {
 	const gap = 8.0
 	id, room := l.width(styleStrong, img.ID), left+w-x
@@ -108,8 +108,8 @@ func (l *layout) names(img Image, left, x, y, w float64) float64 {
 	return l.addLines(left, y, styleBody.tinted(grey), l.lines(img.Name, styleBody, w))
 }
 
-// fit returns the size of a picture in a room, never larger than 48 pixels an inch
-// would be, and never thinner than can be seen.
+// fit returns the largest size of a picture within width and height, but with no fewer than 48 pixels
+// an inch, and no side under one point.
 func fit(img Image, width, height float64) (w, h float64) {
 	const coarsest = 72.0 / 48
 	pw, ph := float64(max(img.Width, 1)), float64(max(img.Height, 1))
@@ -117,8 +117,7 @@ func fit(img Image, width, height float64) (w, h float64) {
 	return max(exact(pw*scale), 1), max(exact(ph*scale), 1)
 }
 
-// addPicture places a picture in a hairline frame, which tells a white one from the
-// page.
+// addPicture places a picture in a hairline frame, which tells a white picture from the page.
 func (l *layout) addPicture(i int, x, y, w, h float64) {
 	l.addBox(x-hairline, y-hairline, w+2*hairline, h+2*hairline, rule)
 	p := l.page()

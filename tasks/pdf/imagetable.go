@@ -2,8 +2,8 @@ package pdf
 
 import "strconv"
 
-// The columns of the table of images. Number and thumbnail have their widths,
-// times and sizes theirs from the right edge; the names take what is left.
+// The columns of the table of images. Number and thumbnail are measured from the left edge, times and
+// sizes from the right edge; the names take what is left.
 const (
 	columnThumb  = 24.0
 	columnName   = 86.0
@@ -14,8 +14,8 @@ const (
 	rowPad       = 8.0
 )
 
-// table lays out one entry an image: position, thumbnail, names, time, size,
-// digest and, if it has one, its problem.
+// table lays out one entry an image: number, thumbnail, names, time, size, digest and, if there is one,
+// its problem.
 func (l *layout) table() {
 	l.section(l.words.images, 90)
 	l.tableHead()
@@ -92,8 +92,8 @@ func (l *layout) entry(i int, img Image, e entryLines) {
 	l.addLines(x, y+2, styleProblem, e.problem)
 }
 
-// thumb puts a small copy of the picture, or an empty frame, in an entry. It costs
-// no bytes: the picture is embedded once.
+// thumb puts the picture, drawn small, or an empty frame in an entry. It costs no bytes: the picture
+// is embedded once.
 func (l *layout) thumb(i int, img Image, x, y float64) {
 	if img.Problem != "" {
 		l.addBox(x, y+1, thumbWidth, thumbHeight, shade)

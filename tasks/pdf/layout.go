@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// layout places everything on pages before anything is drawn, so that the number
-// of pages and the characters used are known.
+// layout places everything on pages before anything is drawn, so that the number of pages and the
+// letters of each typeface are known when drawing begins.
 type layout struct {
 	sheet
 	doc    Document
@@ -42,14 +42,14 @@ func (l *layout) document() []*page {
 	return l.pages
 }
 
-// cleanNames takes the line ends out of every short text, once, and learns what
-// cannot be shown before the cover lists it.
+// cleanNames replaces line ends and characters that cannot be shown in every short text. It comes
+// before the cover, which lists these characters.
 func (l *layout) cleanNames() {
 	d := &l.doc
 	if d.Title == "" {
 		d.Title = l.words.title
 	}
-	for _, s := range []*string{&d.ID, &d.Title, &d.PatientID, &d.VisitID, &d.Study, &d.Status, &d.CapturedAt, &d.SHA256} {
+	for _, s := range []*string{&d.ID, &d.Title, &d.PatientID, &d.VisitID, &d.Study, &d.Site, &d.Status, &d.CapturedAt, &d.SHA256} {
 		*s = l.chars.line(*s)
 	}
 	images := slices.Clone(d.Images)
@@ -155,7 +155,8 @@ func (l *layout) clip(content string, s style, limit float64) []letter {
 	return letters
 }
 
-// headAndFoot puts the running head and the footer on page i.
+// headAndFoot puts the head on page i, but not on the first, which says the same and more, and the
+// foot.
 func (l *layout) headAndFoot(i int) {
 	p := l.pages[i]
 	add := func(x, y float64, s style, letters []letter) { p.texts = append(p.texts, text{x, y, s, letters}) }
@@ -174,7 +175,7 @@ func (l *layout) headAndFoot(i int) {
 	add(at, y, styleSmall, number)
 }
 
-// subject says whose report it is.
+// subject says whose case report it is, in one line.
 func (l *layout) subject() string {
 	named := func(label, value string) string {
 		if value == "" {
@@ -183,7 +184,7 @@ func (l *layout) subject() string {
 		return label + " " + value
 	}
 	d := l.doc
-	return joined(" · ", named(l.words.patient, d.PatientID), named(l.words.visit, d.VisitID), named(l.words.study, d.Study))
+	return joined(" · ", named(l.words.patient, d.PatientID), named(l.words.visit, d.VisitID), named(l.words.study, d.Study), named(l.words.site, d.Site))
 }
 
 // size returns a number of bytes for people.

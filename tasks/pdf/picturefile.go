@@ -10,7 +10,7 @@ import (
 	"io"
 )
 
-// pictureFile is a picture being read: its head is known, its samples are still to come.
+// pictureFile is a JPEG or PNG being read: its header was read, its samples were not.
 type pictureFile struct {
 	width, height, colours int
 	// filter is how a PDF reader unpacks the samples.
@@ -22,7 +22,7 @@ type pictureFile struct {
 // maxHead is how far into a JPEG its size may stand, in bytes.
 const maxHead = 1 << 20
 
-// parsePictureFile reads a picture's head, and tells its kind from its first bytes.
+// parsePictureFile reads the header of a JPEG or PNG, which it tells apart by the first bytes.
 func parsePictureFile(b *bufio.Reader) (pictureFile, error) {
 	magic, err := b.Peek(8)
 	switch {
@@ -89,7 +89,7 @@ func jpegFile(marker byte, r io.Reader, rest *bufio.Reader, head *bytes.Buffer) 
 	return s, nil
 }
 
-// drain writes all that is still to be read, through the reader's own buffer.
+// drain writes the rest of b. It uses the buffer of b, where io.Copy would make another.
 func drain(w io.Writer, b *bufio.Reader) error {
 	for {
 		if _, err := b.Peek(1); err != nil {
@@ -134,8 +134,7 @@ func parsePNG(b *bufio.Reader) (pictureFile, error) {
 	return s, nil
 }
 
-// copyChunks writes the contents of the data chunks, and holds all chunks against
-// their checksums.
+// copyChunks writes the contents of the data chunks, and checks the checksums of all chunks.
 func copyChunks(w io.Writer, r io.Reader) error {
 	var h [8]byte
 	for {

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Contents are what a finished document shows, read back from its bytes.
+// Contents are what a PDF of [Render] shows, read back from its bytes.
 type Contents struct {
 	// Pages holds the text of every page in the order in which it is drawn.
 	Pages []string
@@ -21,25 +21,24 @@ type Contents struct {
 	Shown []int
 }
 
-// Picture is a picture in a document.
+// Picture is a picture in a PDF.
 type Picture struct {
 	Width, Height int
 	// At and Bytes say where its samples lie in the file.
 	At, Bytes int64
 }
 
-// Read reads a document that [Render] made, along the way a PDF reader goes: from
-// the trailer over the catalog and the pages to the text and its typefaces. It
-// checks that every reference leads somewhere and that nothing is cut off. Documents
-// of others are an error. It holds the file in memory but for the pictures.
+// Read reads a PDF that [Render] made in the order in which a PDF reader does: trailer, catalog,
+// pages, text, typefaces. It checks that every reference leads to an object and that nothing is cut
+// off. A PDF of another program is an error. It holds the file in memory but for the pictures.
 func Read(r io.ReaderAt, size int64) (Contents, error) {
 	d := &readBack{r: r, size: size}
 	if err := d.open(); err != nil {
-		return Contents{}, fmt.Errorf("read PDF: %w", err)
+		return Contents{}, fmt.Errorf("read pdf: %w", err)
 	}
 	c, err := d.contents()
 	if err != nil {
-		return Contents{}, fmt.Errorf("read PDF: %w", err)
+		return Contents{}, fmt.Errorf("read pdf: %w", err)
 	}
 	return c, nil
 }
@@ -56,7 +55,7 @@ type readBack struct {
 	unpacker io.ReadCloser // one for all streams: it holds 40 kB
 }
 
-var errContents = errors.New("not a document of this package, or damaged")
+var errContents = errors.New("not a PDF of this package, or damaged")
 
 func (d *readBack) bytes(from, to int64) ([]byte, error) {
 	const most = 64 << 20

@@ -5,13 +5,14 @@ import (
 	"io"
 )
 
-// sentBytes remembers what was sent, but for the samples of pictures.
+// sentBytes keeps the bytes of a PDF that were written so far, but for the samples of pictures, of
+// which it keeps the length. It reads as a file does, so that [Read] can read it.
 type sentBytes struct {
 	size  int64
 	parts []part
 }
 
-// part is a stretch of a file; data is nil for samples.
+// part is a stretch of the file; data is nil for samples.
 type part struct {
 	at, size int64
 	data     []byte
@@ -41,7 +42,7 @@ func (r *sentBytes) digest() (sum [sha256.Size]byte) {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// ReadAt reads what was sent; samples read as zeros.
+// ReadAt implements [io.ReaderAt]. Samples read as zeros.
 func (r *sentBytes) ReadAt(b []byte, at int64) (int, error) {
 	clear(b)
 	for _, p := range r.parts {

@@ -9,8 +9,7 @@ import (
 	"sync"
 )
 
-// write makes the file, sends it to w and reads it back from what was sent. It
-// returns the file's size.
+// write writes the PDF to w, verifies what it wrote, and returns the size of the file.
 func write(w io.Writer, doc Document, pages []*page) (int64, error) {
 	var faces typefaces
 	keys, distinct := pictureKeys(doc.Images)
@@ -39,7 +38,8 @@ type picture struct {
 	image int    // the first that shows it
 }
 
-// pictureKeys names the picture of every image, and lists the distinct ones.
+// pictureKeys returns the name of the picture of every image, and a list of the pictures without
+// repeats.
 func pictureKeys(images []Image) (names []string, distinct []picture) {
 	known := map[string]string{}
 	names = make([]string, len(images))
@@ -59,7 +59,7 @@ func pictureKeys(images []Image) (names []string, distinct []picture) {
 	return names, distinct
 }
 
-// file is the PDF being sent. After the first error it does nothing more.
+// file is the PDF being written. After the first error it writes nothing more.
 type file struct {
 	w       io.Writer
 	sent    *sentBytes
@@ -77,7 +77,7 @@ func (f *file) write(b []byte) {
 	}
 }
 
-// begin notes where object n begins.
+// begin begins object n and keeps its offset for the table.
 func (f *file) begin(n int) {
 	for len(f.offsets) <= n {
 		f.offsets = append(f.offsets, 0)
@@ -105,7 +105,7 @@ var profile = sync.OnceValue(srgb)
 
 // document writes the whole file:
 //
-//	header | pages, outline, information by gofpdf | typefaces | metadata, colours, catalog, resources | pictures | table
+//	header | pages, outline, information by gofpdf | typefaces | metadata, colours, catalog, resources | pictures | cross-reference table, trailer
 func (f *file) document(doc Document, d gofpdfOutput, faces *typefaces, pictures []picture) error {
 	f.write([]byte("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"))
 	meta := metadataOf(doc)
@@ -140,7 +140,7 @@ func (f *file) document(doc Document, d gofpdfOutput, faces *typefaces, pictures
 		uses += fmt.Sprintf("/%s %d 0 R ", p.name, next+2*i)
 	}
 	f.object(resources, fmt.Sprintf("<</ProcSet [/PDF /Text /ImageB /ImageC] /Font <<%s>> /XObject <<%s>>>>", fonts, uses))
-	// What is sent so far says everything of the document but the pictures' samples.
+	// What was written so far holds everything but the samples of the pictures.
 	sum := f.sent.digest()
 	id := [16]byte(sum[:16])
 	f.metadata(next-3, meta, id)
@@ -153,8 +153,8 @@ func (f *file) document(doc Document, d gofpdfOutput, faces *typefaces, pictures
 	return f.err
 }
 
-// catalog writes the catalog and the colours that the samples are meant in. Object
-// number becomes the metadata.
+// catalog writes the catalog and the colour profile of the samples. Object number will be the
+// metadata.
 func (f *file) catalog(d gofpdfOutput, meta metadata, number int) error {
 	outline, err := d.outline()
 	if err != nil {
@@ -172,8 +172,8 @@ func (f *file) metadata(n int, meta metadata, id [16]byte) {
 	f.object(n, fmt.Sprintf("<</Type /Metadata /Subtype /XML /Length %d>>\nstream\n%s\nendstream", len(xmp), xmp))
 }
 
-// picture sends one picture from its reader. Its length is known only afterwards
-// and is an object of its own, n+1.
+// picture copies one picture from its reader into the file. Its length is known only afterwards and
+// is an object of its own, n+1.
 func (f *file) picture(n int, img Image) (err error) {
 	if img.Open == nil {
 		return errors.New("no picture and no problem")
@@ -224,6 +224,7 @@ func (c *counter) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// crossReferences writes the table of the objects' offsets and the trailer, which end the file.
 func (f *file) crossReferences(d gofpdfOutput, id [16]byte) {
 	at := f.sent.size
 	b := fmt.Appendf(nil, "xref\n0 %d\n0000000000 65535 f \n", len(f.offsets))
