@@ -58,8 +58,9 @@ const (
 
 // Check reads the content of a file. name is its path, which problems repeat and which must end in
 // the id and ".json". It returns the study if there are no problems, and otherwise the problems in
-// the order of the file, at most 100 and then a last one that counts the others. Two kinds of problem
-// come alone, since nothing else can be judged beside them: what is not JSON, and another schema.
+// the order of the file, at most 100 and then a last one that counts the others. Some problems come
+// alone, since nothing else can be judged beside them: a file that is too large, is not JSON in UTF-8
+// or is nested too deep, and a schema that is not known.
 func Check(name string, content []byte) (*Study, []Problem) {
 	c := &checker{file: name, content: content}
 	s := c.study()
@@ -184,6 +185,7 @@ func list[T any](c *checker, n *node, most int, take func(*node) T) (all []T) {
 	}
 	if len(n.items) == 0 || len(n.items) > most {
 		c.refuse(n, "has %d items; it must have 1 to %d", len(n.items), most)
+		return nil
 	}
 	for _, item := range n.items {
 		all = append(all, take(item))
@@ -257,7 +259,7 @@ func (c *checker) id(n *node) string {
 func (c *checker) fileID(n *node) string {
 	id := c.id(n)
 	if base := filepath.Base(c.file); id != "" && base != id+extension {
-		c.refuse(n, "is %q, so the file must be named %s, not %s", id, id+extension, base)
+		c.refuse(n, "is %q, so the file must be named %s, not %s", id, id+extension, shown(base))
 	}
 	return id
 }

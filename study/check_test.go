@@ -95,6 +95,8 @@ func refusals(t testing.TB) []refusal {
 		{with(t, `"id":"01"`, `"id":"é"`), `sites[0].id: must be`, false},
 		{with(t, `"id":"01"`, `"id":"`+strings.Repeat("a", 65)+`"`), `sites[0].id: must be`, false},
 		{with(t, `["en"]`, `[]`), `languages: has 0 items; it must have 1 to 100`, false},
+		{with(t, `["en"]`, `["en"`+strings.Repeat(`,"de"`, 100)+`]`), `languages: has 101 items; it must have 1 to 100`, false},
+		{with(t, `{"id":"01","title":"B"}`, strings.Repeat(`{"id":"01","title":"B"},`, 10_000)+`{"id":"02","title":"B"}`), `sites: has 10001 items`, false},
 		{with(t, `["en"]`, `"en"`), `languages: must be an array, not a string`, false},
 		{with(t, `["en"]`, `{}`), `languages: must be an array, not an object`, false},
 		{with(t, `["en"]`, `["en",true]`), `languages[1]: must be a BCP 47 language tag such as "en" or "zh-CN", not a boolean`, false},
