@@ -30,6 +30,7 @@ var arrows = map[string]string{
 	"casepress/disk":            "",
 	"casepress/disk/disktest":   "disk",
 	"casepress/static":          "",
+	"casepress/study":           "",
 
 	"casepress/tasks/picture":          "tasks/picture/heif tasks/picture/icc tasks/picture/jpeg tasks/picture/memory tasks/picture/metadata tasks/picture/planar",
 	"casepress/tasks/picture/heif":     "",

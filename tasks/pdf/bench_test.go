@@ -38,7 +38,7 @@ func BenchmarkRender(b *testing.B) {
 			}
 			d := document(images...)
 			d.Notes = strings.Repeat("患者喆堃旻赟，体温36.8℃，WBC 6.2×10⁹/L。主诉：右前臂皮疹三天，伴轻度瘙痒。", 10)
-			out, err := os.Create(filepath.Join(folder, "report.pdf"))
+			out, err := os.Create(filepath.Join(folder, "file.pdf"))
 			require.NoError(b, err)
 			defer out.Close()
 			b.ReportAllocs()

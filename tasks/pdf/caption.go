@@ -5,49 +5,49 @@ import (
 	"time"
 )
 
-// kind is how a caption stands to its picture.
-type kind int
+// captionPlace says where a caption stands.
+type captionPlace int
 
 const (
-	below   kind = iota // under it, the facts side by side
-	stacked             // beside it, the facts under each other
-	compact             // under it, in two or three small lines
+	captionBelow  captionPlace = iota // below the picture, the facts side by side
+	captionBeside                     // beside the picture, the facts under each other
+	captionSmall                      // below the picture, in two or three small lines
 )
 
 const captionGap = 10.0
 
-// caption says what is shown: when it was taken, how large the original is, its
-// digest, and what is wrong with it.
-func (l *layout) caption(img Image, x, y, w float64, k kind) {
+// caption lays out what is known of an image: when it was taken, the size of the original, its digest,
+// and what is wrong with it.
+func (l *layout) caption(img Image, x, y, w float64, k captionPlace) {
 	if img.Damaged != "" && img.Problem == "" {
 		y = l.remark(x, y, w, l.words.damaged+" · "+img.Damaged) + 8
 	}
 	facts := l.captionFacts(img)
 	switch k {
-	case compact:
-		y = l.stack(x, y, styleSmall, l.lines(brief(img), styleSmall, w))
-		l.stack(x, y, styleHash, l.balanced(img.SHA256, styleHash, w))
+	case captionSmall:
+		y = l.addLines(x, y, styleSmall, l.lines(brief(img), styleSmall, w))
+		l.addLines(x, y, styleHash, l.balanced(img.SHA256, styleHash, w))
 		return
-	case stacked:
+	case captionBeside:
 		for _, f := range facts {
 			l.fields(x, y, w, styleBody, []field{f})
 			y += l.fieldsHeight([]field{f}, styleBody, w) + 6
 		}
-	case below:
+	case captionBelow:
 		l.fields(x, y, w, styleBody, facts)
 		y += l.fieldsHeight(facts, styleBody, w) + 6
 	}
-	l.put(x, y, styleLabel, l.words.digest)
-	l.stack(x, y+styleLabel.leading()+1, styleDigest, l.balanced(img.SHA256, styleDigest, w))
+	l.addLine(x, y, styleLabel, l.words.digest)
+	l.addLines(x, y+styleLabel.leading()+1, styleDigest, l.balanced(img.SHA256, styleDigest, w))
 }
 
-// captionHeight is what a caption under a picture needs, the gap included.
-func (l *layout) captionHeight(img Image, w float64, k kind) float64 {
+// captionHeight is the height of a caption below a picture, with the gap between them.
+func (l *layout) captionHeight(img Image, w float64, k captionPlace) float64 {
 	height := captionGap
 	if img.Damaged != "" && img.Problem == "" {
 		height += l.remarkHeight(l.words.damaged+" · "+img.Damaged, w) + 8
 	}
-	if k == compact {
+	if k == captionSmall {
 		return height + float64(len(l.lines(brief(img), styleSmall, w)))*styleSmall.leading() +
 			float64(len(l.balanced(img.SHA256, styleHash, w)))*styleHash.leading()
 	}
@@ -67,8 +67,7 @@ func (l *layout) captionFacts(img Image) []field {
 	}
 }
 
-// taken says when a picture was taken, and that the camera did not tell its zone if
-// it did not.
+// taken says when a picture was taken, and whether the camera told no zone.
 func (l *layout) taken(img Image) string {
 	if _, err := time.Parse(localTime, img.CapturedAt); err == nil {
 		return instant(img.CapturedAt) + l.words.noZone
@@ -88,7 +87,7 @@ func inPixels(w, h int) string {
 	return ""
 }
 
-// balanced breaks a digest into as few lines as it needs, of about one length.
+// balanced breaks a digest into as few lines as possible, of about the same length.
 func (l *layout) balanced(digest string, s style, limit float64) [][]letter {
 	width := l.width(s, digest)
 	n := math.Ceil(width / limit)

@@ -10,8 +10,7 @@ import (
 	"casepress/tasks/pdf/font"
 )
 
-// letter is the smallest thing that is printed: a character with the marks and
-// selectors that belong to it.
+// letter is the smallest unit that is printed: a character with its marks and selectors.
 type letter struct {
 	text  string // as a reader copies it
 	face  font.Face
@@ -21,10 +20,9 @@ type letter struct {
 	heavy bool
 }
 
-// characters turns text into letters and remembers what it had to replace. Every
-// rune of the input stays readable: what has no glyph, or would act on its
-// neighbours unseen (control and bidirectional format characters), becomes its code
-// point in brackets, such as [U+202E].
+// characters turns text into letters and lists what it had to replace. Every rune of the input stays
+// readable: what has no glyph, or changes its neighbours without being seen (control and bidirectional
+// format characters), becomes its code point in brackets, such as [U+202E].
 type characters struct {
 	replaced []rune // in the order of appearance, each once
 	unshaped bool   // there are letters that should have joined
@@ -32,7 +30,7 @@ type characters struct {
 	known    map[shape]letter // also what no typeface has: width -1
 }
 
-// shape is what decides how a piece of text looks.
+// shape is all that the look of a letter depends on.
 type shape struct {
 	text       string
 	bold, wide bool
@@ -70,8 +68,7 @@ func (c *characters) letters(s string, bold bool) []letter {
 	return out
 }
 
-// appendCluster adds the letter for a cluster, or, if no typeface has all of it,
-// what can be had of it.
+// appendCluster adds the letter for a cluster, or, if no typeface has all of it, letters for its parts.
 func (c *characters) appendCluster(out []letter, cluster string, bold, wide bool) []letter {
 	if l, ok := c.resolve(shape{cluster, bold, wide}); ok {
 		c.unshaped = c.unshaped || unicode.Is(unicode.Devanagari, first(cluster))
@@ -131,7 +128,7 @@ func find(s shape) letter {
 	return letter{width: -1}
 }
 
-// hidden reports whether r is shown by no mark of its own.
+// hidden reports whether r shows nothing on paper.
 func hidden(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs) || font.Joins(r)
 }
@@ -192,7 +189,7 @@ func clusterEnd(s string) int {
 	return end
 }
 
-// pictographic reports whether r is a sign that joiners join.
+// pictographic reports whether r is a sign that U+200D may join to another.
 func pictographic(r rune) bool { return r > 0xff && font.Emoji.Font().Has(r) }
 
 // selectable reports whether r has variants that a selector may ask for.
@@ -205,7 +202,7 @@ func first(s string) rune {
 	return r
 }
 
-// problems returns what a reader must know about the characters, or nothing.
+// problems returns what a reader of the PDF must know about the characters.
 func (c *characters) problems() (all []Problem) {
 	const listed = 12
 	if len(c.replaced) > 0 {

@@ -6,58 +6,66 @@ import (
 	"time"
 )
 
-// cover lays out the front: whose report it is, when, the receipt, the notes and
+// cover lays out the first pages: whose case report it is, when it came, the receipt, the notes and
 // the table of images.
 func (l *layout) cover(notes []string) {
 	l.newPage()
-	l.bookmark(l.doc.Title)
-	l.heading()
-	l.who()
-	l.facts()
+	l.addBookmark(l.doc.Title)
+	l.coverHeading()
+	l.subjectPanel()
+	l.factRows()
 	l.remarks()
 	if l.doc.Notes != "" {
 		l.section(l.words.notes, 64)
-		l.flow(notes)
+		l.noteLines(notes)
 	}
 	if len(l.doc.Images) > 0 {
 		l.table()
 	}
 }
 
-func (l *layout) heading() {
-	l.box(margin, l.y, 40, 3, accent)
+func (l *layout) coverHeading() {
+	l.addBox(margin, l.y, 40, 3, accent)
 	l.y += 16
-	l.y = l.stack(margin, l.y, styleTitle, l.lines(l.doc.Title, styleTitle, l.span))
-	l.y = l.stack(margin, l.y+1, styleID, l.lines(l.words.report+" "+l.doc.ID, styleID, l.span))
+	l.y = l.addLines(margin, l.y, styleTitle, l.lines(l.doc.Title, styleTitle, l.span))
+	l.y = l.addLines(margin, l.y+1, styleID, l.lines(l.words.report+" "+l.doc.ID, styleID, l.span))
 	l.y += 16
 }
 
 // field is a label and its value.
 type field struct{ label, value string }
 
-// row is a row of facts: a long one and a short one.
-type row struct {
+// factRow is a row of two fields, a long one and a short one.
+type factRow struct {
 	long, short field
 	style       style // of the long one
 }
 
-// who lays out whose report it is on a tinted panel.
-func (l *layout) who() {
-	const pad = 14.0
+// subjectPanel lays out whose case report it is on a tinted panel: patient and visit, and under them
+// study and site. Four beside each other would leave no id the room that it needs.
+func (l *layout) subjectPanel() {
+	const pad, gap = 14.0, 8.0
 	d := l.doc
-	fields := []field{{l.words.patient, orDash(d.PatientID)}, {l.words.visit, orDash(d.VisitID)}}
-	if d.Study != "" {
-		fields = append(fields, field{l.words.study, d.Study})
+	rows := [][]field{{{l.words.patient, orDash(d.PatientID)}, {l.words.visit, orDash(d.VisitID)}}}
+	if d.Study != "" || d.Site != "" {
+		rows = append(rows, []field{{l.words.study, orDash(d.Study)}, {l.words.site, orDash(d.Site)}})
 	}
 	inner := l.span - 2*pad
-	height := l.fieldsHeight(fields, styleWho, inner) + 2*pad - 8
-	l.box(margin, l.y, l.span, height, shade)
-	l.fields(margin+pad, l.y+pad-4, inner, styleWho, fields)
+	height := 2*pad - 8 + gap*float64(len(rows)-1)
+	for _, fields := range rows {
+		height += l.fieldsHeight(fields, styleSubject, inner)
+	}
+	l.addBox(margin, l.y, l.span, height, shade)
+	y := l.y + pad - 4
+	for _, fields := range rows {
+		l.fields(margin+pad, y, inner, styleSubject, fields)
+		y += l.fieldsHeight(fields, styleSubject, inner) + gap
+	}
 	l.y += height + 16
 }
 
-// facts lays out the rest in two columns, ruled.
-func (l *layout) facts() {
+// factRows lays out times, status, number of images and receipt in two columns with rules between.
+func (l *layout) factRows() {
 	d, w := l.doc, l.words
 	bad, damaged := 0, 0
 	for _, img := range d.Images {
@@ -68,18 +76,18 @@ func (l *layout) facts() {
 			damaged++
 		}
 	}
-	for i, r := range []row{
+	for i, r := range []factRow{
 		{field{w.captured, orDash(instant(d.CapturedAt))}, field{w.received, d.ReceivedAt.UTC().Format("2006-01-02 15:04:05.000 UTC")}, styleBody},
 		{field{w.status, w.statusOf(d.Status)}, field{w.contents, w.count(len(d.Images), bad, damaged)}, styleBody},
 		{field{w.receipt, orDash(d.SHA256)}, field{w.sequence, fmt.Sprint(d.Sequence)}, styleReceipt},
 	} {
-		l.row(i, r)
+		l.factRow(i, r)
 	}
 	l.y += 3
 }
 
-// row lays out one row of facts. The long one takes two thirds of the width.
-func (l *layout) row(i int, r row) {
+// factRow lays out one row. The long field takes two thirds of the width.
+func (l *layout) factRow(i int, r factRow) {
 	const pad = 7.0
 	first := exact(l.span * 0.64)
 	second := l.span - first - gutter
@@ -87,7 +95,7 @@ func (l *layout) row(i int, r row) {
 	height := max(l.fieldsHeight(long, r.style, first), l.fieldsHeight(short, styleBody, second))
 	l.ensure(height + 2*pad)
 	if i > 0 {
-		l.box(margin, l.y, l.span, hairline, rule)
+		l.addBox(margin, l.y, l.span, hairline, rule)
 		l.y += pad
 	}
 	l.fields(margin, l.y, first, r.style, long)
@@ -100,8 +108,8 @@ func (l *layout) fields(x, y, width float64, s style, fields []field) {
 	share := l.share(width, len(fields))
 	for i, f := range fields {
 		at := x + float64(i)*(share+gutter)
-		l.put(at, y, styleLabel, f.label)
-		l.stack(at, y+styleLabel.leading()+1, s, l.lines(f.value, s, share))
+		l.addLine(at, y, styleLabel, f.label)
+		l.addLines(at, y+styleLabel.leading()+1, s, l.lines(f.value, s, share))
 	}
 }
 
@@ -117,7 +125,7 @@ func (l *layout) share(width float64, n int) float64 {
 	return exact((width - gutter*float64(n-1)) / float64(n))
 }
 
-// remarks lays out what the reader must know.
+// remarks lays out the problems that a reader of the PDF must know.
 func (l *layout) remarks() {
 	for _, p := range l.problems() {
 		l.y += 4
@@ -133,33 +141,33 @@ func (l *layout) remarkHeight(content string, width float64) float64 {
 	return float64(len(lines))*styleProblem.leading() + 2*remarkPad - 4
 }
 
-// remark lays out a sentence in a tinted box and returns where that ends.
+// remark lays out a sentence in a tinted box and returns the lower edge of the box.
 func (l *layout) remark(x, y, width float64, content string) float64 {
 	height := l.remarkHeight(content, width)
-	l.box(x, y, width, height, amber)
-	l.box(x, y, 2, height, signal)
-	l.stack(x+remarkPad+2, y+remarkPad-2, styleProblem, l.lines(content, styleProblem, width-2*remarkPad-2))
+	l.addBox(x, y, width, height, amber)
+	l.addBox(x, y, 2, height, signal)
+	l.addLines(x+remarkPad+2, y+remarkPad-2, styleProblem, l.lines(content, styleProblem, width-2*remarkPad-2))
 	return y + height
 }
 
-// section begins a part of the cover under a heading, together with the first
-// room points of what follows.
+// section begins a part of the cover with a heading, on a new page if the heading and the first room
+// points of what follows do not fit on this one.
 func (l *layout) section(title string, room float64) {
 	l.y += 12
 	l.ensure(styleHeading.leading() + room)
-	l.bookmark(title)
-	l.put(margin, l.y, styleHeading, title)
+	l.addBookmark(title)
+	l.addLine(margin, l.y, styleHeading, title)
 	l.y += styleHeading.leading() + 4
 }
 
-// flow places the notes, over as many pages as they need. Lines are shorter than
-// the page is wide, to be read with ease.
-func (l *layout) flow(paragraphs []string) {
+// noteLines places the notes, over as many pages as they need. Lines are at most 440 points wide:
+// longer ones are hard to read.
+func (l *layout) noteLines(paragraphs []string) {
 	measure := min(l.span, 440)
 	for _, p := range paragraphs {
 		for _, line := range l.lines(p, styleNotes, measure) {
 			l.ensure(styleNotes.leading())
-			l.place(margin, l.y, styleNotes, line)
+			l.addLetters(margin, l.y, styleNotes, line)
 			l.y += styleNotes.leading()
 		}
 	}
@@ -169,8 +177,8 @@ func (l *layout) flow(paragraphs []string) {
 // localTime is RFC 3339 without a zone.
 const localTime = "2006-01-02T15:04:05"
 
-// instant returns a time in RFC 3339 with blanks between date, time and zone, and
-// anything else as it is.
+// instant returns a time in RFC 3339 with blanks between date, time and zone. Any other text comes
+// back as it is.
 func instant(s string) string {
 	_, zoned := time.Parse(time.RFC3339, s)
 	_, plain := time.Parse(localTime, s)

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// labels are the report's own words in one language.
+// labels are the PDF's own words in one language. report is the word before the case report's id.
 type labels struct {
 	tag                                                     string // BCP 47
-	title, report, patient, visit, study                    string
+	title, report, patient, visit, study, site              string
 	captured, received, status, contents, sequence, receipt string
 	notes, images                                           string
 	number, image, taken, original, originalPixels, size    string
@@ -25,7 +25,7 @@ type labels struct {
 
 var english = labels{
 	tag:   "en",
-	title: "Case report", report: "Report", patient: "Patient", visit: "Visit", study: "Study",
+	title: "Case report", report: "Report", patient: "Patient", visit: "Visit", study: "Study", site: "Site",
 	captured: "Captured, as the sender wrote it", received: "Received", status: "Status", contents: "Images",
 	sequence: "Place in the log", receipt: "Receipt: SHA-256 of what was accepted",
 	notes: "Notes", images: "Images",
@@ -56,7 +56,7 @@ var english = labels{
 
 var chineseLabels = labels{
 	tag:   "zh-CN",
-	title: "病例报告", report: "报告", patient: "患者", visit: "访视", study: "研究",
+	title: "病例报告", report: "报告", patient: "患者", visit: "访视", study: "研究", site: "研究中心",
 	captured: "采集时间（发送方原文）", received: "接收时间", status: "状态", contents: "图像数量",
 	sequence: "日志位置", receipt: "回执：所接收内容的 SHA-256",
 	notes: "备注", images: "图像",

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// layout places everything on pages before anything is drawn, so that the number
-// of pages and the characters used are known.
+// layout places everything on pages before anything is drawn, so that the number of pages and the
+// letters of each typeface are known when drawing begins.
 type layout struct {
 	sheet
 	doc    Document
@@ -37,19 +37,19 @@ func (l *layout) document() []*page {
 	l.cover(notes)
 	l.imagePages()
 	for i := range l.pages {
-		l.frame(i)
+		l.headAndFoot(i)
 	}
 	return l.pages
 }
 
-// cleanNames takes the line ends out of every short text, once, and learns what
-// cannot be shown before the cover lists it.
+// cleanNames replaces line ends and characters that cannot be shown in every short text. It comes
+// before the cover, which lists these characters.
 func (l *layout) cleanNames() {
 	d := &l.doc
 	if d.Title == "" {
 		d.Title = l.words.title
 	}
-	for _, s := range []*string{&d.ID, &d.Title, &d.PatientID, &d.VisitID, &d.Study, &d.Status, &d.CapturedAt, &d.SHA256} {
+	for _, s := range []*string{&d.ID, &d.Title, &d.PatientID, &d.VisitID, &d.Study, &d.Site, &d.Status, &d.CapturedAt, &d.SHA256} {
 		*s = l.chars.line(*s)
 	}
 	images := slices.Clone(d.Images)
@@ -81,12 +81,12 @@ func (l *layout) ensure(height float64) {
 	}
 }
 
-func (l *layout) bookmark(title string) {
+func (l *layout) addBookmark(title string) {
 	p := l.page()
 	p.bookmarks = append(p.bookmarks, bookmark{title, l.y})
 }
 
-func (l *layout) box(x, y, w, h float64, fill colour) {
+func (l *layout) addBox(x, y, w, h float64, fill colour) {
 	p := l.page()
 	p.boxes = append(p.boxes, box{x, y, w, h, fill})
 }
@@ -104,18 +104,18 @@ func widthOf(s style, letters []letter) float64 {
 	return exact(float64(w) * s.size / 1000)
 }
 
-// put places one line whose upper edge is y.
-func (l *layout) put(x, y float64, s style, content string) {
-	l.place(x, y, s, l.chars.letters(content, s.bold))
+// addLine places one line whose upper edge is y.
+func (l *layout) addLine(x, y float64, s style, content string) {
+	l.addLetters(x, y, s, l.chars.letters(content, s.bold))
 }
 
-// putRight places one line that ends at x.
-func (l *layout) putRight(x, y float64, s style, content string) {
+// addLineRight places one line that ends at x.
+func (l *layout) addLineRight(x, y float64, s style, content string) {
 	letters := l.chars.letters(content, s.bold)
-	l.place(x-widthOf(s, letters), y, s, letters)
+	l.addLetters(x-widthOf(s, letters), y, s, letters)
 }
 
-func (l *layout) place(x, y float64, s style, letters []letter) {
+func (l *layout) addLetters(x, y float64, s style, letters []letter) {
 	if len(letters) == 0 {
 		return
 	}
@@ -130,10 +130,10 @@ func (l *layout) lines(content string, s style, limit float64) [][]letter {
 	return breakLines(l.chars.letters(content, s.bold), int(limit*1000/s.size))
 }
 
-// stack places lines under each other and returns where they end.
-func (l *layout) stack(x, y float64, s style, lines [][]letter) float64 {
+// addLines places lines under each other and returns where they end.
+func (l *layout) addLines(x, y float64, s style, lines [][]letter) float64 {
 	for _, line := range lines {
-		l.place(x, y, s, line)
+		l.addLetters(x, y, s, line)
 		y += s.leading()
 	}
 	return y
@@ -155,14 +155,15 @@ func (l *layout) clip(content string, s style, limit float64) []letter {
 	return letters
 }
 
-// frame puts the running head and the footer on page i.
-func (l *layout) frame(i int) {
+// headAndFoot puts the head on page i, but not on the first, which says the same and more, and the
+// foot.
+func (l *layout) headAndFoot(i int) {
 	p := l.pages[i]
 	add := func(x, y float64, s style, letters []letter) { p.texts = append(p.texts, text{x, y, s, letters}) }
 	if i > 0 {
 		number := l.chars.letters(l.doc.Title, styleSmall.bold)
 		at := l.sheet.width - margin - widthOf(styleSmall, number)
-		add(margin, headLine, styleSmall, l.clip(l.whose(), styleSmall, at-margin-gutter))
+		add(margin, headLine, styleSmall, l.clip(l.subject(), styleSmall, at-margin-gutter))
 		add(at, headLine, styleSmall, number)
 		p.boxes = append(p.boxes, box{margin, headLine + 8, l.span, hairline, rule})
 	}
@@ -174,8 +175,8 @@ func (l *layout) frame(i int) {
 	add(at, y, styleSmall, number)
 }
 
-// whose says whose report it is.
-func (l *layout) whose() string {
+// subject says whose case report it is, in one line.
+func (l *layout) subject() string {
 	named := func(label, value string) string {
 		if value == "" {
 			return ""
@@ -183,7 +184,7 @@ func (l *layout) whose() string {
 		return label + " " + value
 	}
 	d := l.doc
-	return joined(" · ", named(l.words.patient, d.PatientID), named(l.words.visit, d.VisitID), named(l.words.study, d.Study))
+	return joined(" · ", named(l.words.patient, d.PatientID), named(l.words.visit, d.VisitID), named(l.words.study, d.Study), named(l.words.site, d.Site))
 }
 
 // size returns a number of bytes for people.

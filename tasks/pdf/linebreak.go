@@ -18,7 +18,7 @@ import (
 //   - unless one unbreakable stretch is wider than the whole line: it breaks where
 //     the line is full.
 //
-// Every line has at least one letter, so it ends whatever the limit.
+// Every line has at least one letter, so that breaking ends whatever the limit is.
 func breakLines(paragraph []letter, limit int) [][]letter {
 	if len(paragraph) == 0 {
 		return [][]letter{nil}
@@ -48,7 +48,7 @@ func lineEnd(letters []letter, limit int) int {
 		}
 		used += l.width
 		if isBlank(after) || used <= limit || i == 0 {
-			continue // blanks hang over the edge
+			continue // blanks may stand beyond the limit
 		}
 		switch {
 		case last > 0:

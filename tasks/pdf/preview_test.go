@@ -47,9 +47,13 @@ func TestPreview(t *testing.T) {
 		{"bare", 0, 1, pdf.A4, pdf.English, ""},
 	} {
 		d := document()
-		d.Study, d.Status, d.Notes = "CP-2026-017", "completed", c.notes
+		d.Study, d.Site, d.Status, d.Notes = "CP-2026-017", "101", "completed", c.notes
 		d.Options = pdf.Options{PerPage: c.perPage, Paper: c.paper, Language: c.language}
+		if c.name == "bare" {
+			d.Study, d.Site = "", ""
+		}
 		if c.name == "names" {
+			d.Study = strings.Repeat("S", 64)
 			d.PatientID, d.VisitID = "Dvořák Łukasz Őrsi Nguyễn Θεόδωρος Щукин 김민준 ธนพล", strings.Repeat("W", 40)
 		}
 		for i := range c.count {

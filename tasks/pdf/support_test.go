@@ -57,7 +57,7 @@ func render(t testing.TB, d pdf.Document) ([]byte, pdf.Info) {
 	return buf.Bytes(), info
 }
 
-// read returns what a document shows, as this package reads it.
+// read returns what a PDF shows, as this package reads it.
 func read(t testing.TB, file []byte) pdf.Contents {
 	t.Helper()
 	c, err := pdf.Read(bytes.NewReader(file), int64(len(file)))
@@ -65,13 +65,17 @@ func read(t testing.TB, file []byte) pdf.Contents {
 	return c
 }
 
-// tool runs a PDF tool on a document, and skips the test where it is not installed.
+// tool runs a PDF tool on a PDF. Where the tool is not installed it skips the test, or, if the
+// environment variable CI is set, fails it.
 func tool(t testing.TB, file []byte, name string, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is not installed, which CI must have", name)
+		}
 		t.Skip(name + " is not installed")
 	}
-	path := filepath.Join(t.TempDir(), "report.pdf")
+	path := filepath.Join(t.TempDir(), "file.pdf")
 	require.NoError(t, os.WriteFile(path, file, 0o600))
 	for i, a := range args {
 		args[i] = strings.ReplaceAll(a, "FILE", path)

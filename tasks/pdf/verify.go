@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// verify reads what was sent and holds it against what was laid out: the pages,
-// their text letter by letter, the pictures on each, and the pictures of the file.
-func verify(sent *record, pages []*page, pictures []picture) error {
+// verify reads back the bytes that were written and compares them with what was laid out: the number
+// of pages, their text letter by letter, the pictures on each, and the pictures of the file.
+func verify(sent *sentBytes, pages []*page, pictures []picture) error {
 	c, err := Read(sent, sent.size)
 	if err != nil {
 		return err

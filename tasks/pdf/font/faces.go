@@ -8,8 +8,8 @@ import (
 // Face names one of the typefaces.
 type Face uint8
 
-// The typefaces. Text is set in Sans, headings in SemiBold; the others lend what
-// these lack.
+// The typefaces. Text is set in Sans, headings in SemiBold; the others have the characters that these
+// lack.
 const (
 	Sans      Face = iota // Latin, Greek, Cyrillic, Vietnamese, raised and lowered digits
 	SemiBold              // the same, heavier

@@ -1,10 +1,11 @@
-// Package font keeps the typefaces of the reports and cuts from them small
-// TrueType files that hold only what a document shows. It never hands out a whole
-// typeface, and it never lets a character turn into an empty box: what
-// [Font.Draw] denies, a caller must print another way.
+// Package font implements the typefaces of the PDF: it finds the glyphs of a character with its
+// marks, and cuts small TrueType files that hold only the glyphs that a PDF uses.
 //
-// The typefaces lie in the binary and are never copied; only the pages that are
-// read come into memory.
+// It promises that no character turns into an empty box: where [Font.Draw] says that a typeface lacks
+// something, the caller must print it another way. It hands out no whole typeface, and it neither
+// joins letters nor orders text from right to left.
+//
+// The typefaces lie in the binary and are never copied; only the parts that are read come into memory.
 package font
 
 import (
@@ -24,7 +25,7 @@ type Font struct {
 	em       int // font units an em
 }
 
-// errCut says that a table is too short for what it announces.
+// errCut says that a table is shorter than its own counts say.
 var errCut = errors.New("table cut off")
 
 // needed are the tables without which there is no text in a PDF, and their least

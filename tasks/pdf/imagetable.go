@@ -2,8 +2,8 @@ package pdf
 
 import "strconv"
 
-// The columns of the table of images. Number and thumbnail have their widths,
-// times and sizes theirs from the right edge; the names take what is left.
+// The columns of the table of images. Number and thumbnail are measured from the left edge, times and
+// sizes from the right edge; the names take what is left.
 const (
 	columnThumb  = 24.0
 	columnName   = 86.0
@@ -14,8 +14,8 @@ const (
 	rowPad       = 8.0
 )
 
-// table lays out one entry an image: position, thumbnail, names, time, size,
-// digest and, if it has one, its problem.
+// table lays out one entry an image: number, thumbnail, names, time, size, digest and, if there is one,
+// its problem.
 func (l *layout) table() {
 	l.section(l.words.images, 90)
 	l.tableHead()
@@ -28,19 +28,19 @@ func (l *layout) table() {
 		}
 		l.entry(i, img, e)
 		l.y += height
-		l.box(margin, l.y-hairline, l.span, hairline, rule)
+		l.addBox(margin, l.y-hairline, l.span, hairline, rule)
 	}
 }
 
 func (l *layout) tableHead() {
 	right := l.sheet.width - margin
-	l.put(margin, l.y, styleLabel, l.words.number)
-	l.put(margin+columnThumb, l.y, styleLabel, l.words.image)
-	l.put(right-columnTaken, l.y, styleLabel, l.words.taken)
-	l.putRight(right-columnPixels, l.y, styleLabel, l.words.originalPixels)
-	l.putRight(right, l.y, styleLabel, l.words.size)
+	l.addLine(margin, l.y, styleLabel, l.words.number)
+	l.addLine(margin+columnThumb, l.y, styleLabel, l.words.image)
+	l.addLine(right-columnTaken, l.y, styleLabel, l.words.taken)
+	l.addLineRight(right-columnPixels, l.y, styleLabel, l.words.originalPixels)
+	l.addLineRight(right, l.y, styleLabel, l.words.size)
 	l.y += styleLabel.leading() + 4
-	l.box(margin, l.y-0.75, l.span, 0.75, ink)
+	l.addBox(margin, l.y-0.75, l.span, 0.75, ink)
 }
 
 // remarkOf returns what is wrong with an image: a word and a sentence, or nothing.
@@ -81,25 +81,25 @@ func (e entryLines) height() float64 {
 
 func (l *layout) entry(i int, img Image, e entryLines) {
 	x, y, right := margin+columnName, l.y+rowPad, l.sheet.width-margin
-	l.put(margin, y, styleCell, strconv.Itoa(i+1))
+	l.addLine(margin, y, styleCell, strconv.Itoa(i+1))
 	l.thumb(i, img, margin+columnThumb, y)
-	l.put(right-columnTaken, y, styleCell, orDash(instant(img.CapturedAt)))
-	l.putRight(right-columnPixels, y, styleCell, pixels(img.SourceWidth, img.SourceHeight))
-	l.putRight(right, y, styleCell, size(img.Bytes))
-	y = l.stack(x, y, styleStrong, e.id)
-	y = l.stack(x, y, styleCell, e.name)
-	y = l.stack(x, y+1, styleHash, e.digest)
-	l.stack(x, y+2, styleProblem, e.problem)
+	l.addLine(right-columnTaken, y, styleCell, orDash(instant(img.CapturedAt)))
+	l.addLineRight(right-columnPixels, y, styleCell, pixels(img.SourceWidth, img.SourceHeight))
+	l.addLineRight(right, y, styleCell, size(img.Bytes))
+	y = l.addLines(x, y, styleStrong, e.id)
+	y = l.addLines(x, y, styleCell, e.name)
+	y = l.addLines(x, y+1, styleHash, e.digest)
+	l.addLines(x, y+2, styleProblem, e.problem)
 }
 
-// thumb puts a small copy of the picture, or an empty frame, in an entry. It costs
-// no bytes: the picture is embedded once.
+// thumb puts the picture, drawn small, or an empty frame in an entry. It costs no bytes: the picture
+// is embedded once.
 func (l *layout) thumb(i int, img Image, x, y float64) {
 	if img.Problem != "" {
-		l.box(x, y+1, thumbWidth, thumbHeight, shade)
-		l.box(x+thumbWidth/2-6, y+thumbHeight/2+1, 12, 1, faint)
+		l.addBox(x, y+1, thumbWidth, thumbHeight, shade)
+		l.addBox(x+thumbWidth/2-6, y+thumbHeight/2+1, 12, 1, faint)
 		return
 	}
 	w, h := fit(img, thumbWidth, thumbHeight)
-	l.picture(i, x, y+1, w, h)
+	l.addPicture(i, x, y+1, w, h)
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Contents are what a finished document shows, read back from its bytes.
+// Contents are what a PDF of [Render] shows, read back from its bytes.
 type Contents struct {
 	// Pages holds the text of every page in the order in which it is drawn.
 	Pages []string
@@ -21,31 +21,30 @@ type Contents struct {
 	Shown []int
 }
 
-// Picture is a picture in a document.
+// Picture is a picture in a PDF.
 type Picture struct {
 	Width, Height int
 	// At and Bytes say where its samples lie in the file.
 	At, Bytes int64
 }
 
-// Read reads a document that [Render] made, along the way a PDF reader goes: from
-// the trailer over the catalog and the pages to the text and its typefaces. It
-// checks that every reference leads somewhere and that nothing is cut off. Documents
-// of others are an error. It holds the file in memory but for the pictures.
+// Read reads a PDF that [Render] made in the order in which a PDF reader does: trailer, catalog,
+// pages, text, typefaces. It checks that every reference leads to an object and that nothing is cut
+// off. A PDF of another program is an error. It holds the file in memory but for the pictures.
 func Read(r io.ReaderAt, size int64) (Contents, error) {
-	d := &reading{r: r, size: size}
+	d := &readBack{r: r, size: size}
 	if err := d.open(); err != nil {
-		return Contents{}, fmt.Errorf("read PDF: %w", err)
+		return Contents{}, fmt.Errorf("read pdf: %w", err)
 	}
 	c, err := d.contents()
 	if err != nil {
-		return Contents{}, fmt.Errorf("read PDF: %w", err)
+		return Contents{}, fmt.Errorf("read pdf: %w", err)
 	}
 	return c, nil
 }
 
-// reading is a PDF being read.
-type reading struct {
+// readBack is a PDF being read.
+type readBack struct {
 	r       io.ReaderAt
 	size    int64
 	trailer []byte
@@ -56,9 +55,9 @@ type reading struct {
 	unpacker io.ReadCloser // one for all streams: it holds 40 kB
 }
 
-var errContents = errors.New("not a document of this package, or damaged")
+var errContents = errors.New("not a PDF of this package, or damaged")
 
-func (d *reading) bytes(from, to int64) ([]byte, error) {
+func (d *readBack) bytes(from, to int64) ([]byte, error) {
 	const most = 64 << 20
 	if from < 0 || to < from || to > d.size || to-from > most {
 		return nil, errContents
@@ -71,7 +70,7 @@ func (d *reading) bytes(from, to int64) ([]byte, error) {
 	return b, err
 }
 
-func (d *reading) open() error {
+func (d *readBack) open() error {
 	tail, err := d.bytes(max(0, d.size-64), d.size)
 	if err != nil {
 		return err
@@ -89,7 +88,7 @@ func (d *reading) open() error {
 	if err != nil {
 		return err
 	}
-	if d.offsets, err = readTable(table); err != nil {
+	if d.offsets, err = parseOffsets(table); err != nil {
 		return err
 	}
 	_, d.trailer, _ = bytes.Cut(table, []byte("trailer\n"))
@@ -99,7 +98,7 @@ func (d *reading) open() error {
 }
 
 // span returns where object n begins and ends.
-func (d *reading) span(n int) (from, to int64, err error) {
+func (d *readBack) span(n int) (from, to int64, err error) {
 	if n < 1 || n >= len(d.offsets) {
 		return 0, 0, fmt.Errorf("object %d: %w", n, errContents)
 	}
@@ -111,7 +110,7 @@ func (d *reading) span(n int) (from, to int64, err error) {
 }
 
 // object returns the body of object n.
-func (d *reading) object(n int) ([]byte, error) {
+func (d *readBack) object(n int) ([]byte, error) {
 	from, to, err := d.span(n)
 	if err != nil {
 		return nil, err
@@ -129,7 +128,7 @@ func (d *reading) object(n int) ([]byte, error) {
 }
 
 // stream returns what object n holds, unpacked.
-func (d *reading) stream(n int) ([]byte, error) {
+func (d *readBack) stream(n int) ([]byte, error) {
 	b, err := d.object(n)
 	if err != nil {
 		return nil, err
@@ -162,8 +161,8 @@ func number(dict []byte, key string) (int, error) {
 	return strconv.Atoi(string(after[:end]))
 }
 
-// follow returns the body of the object that a key refers to.
-func (d *reading) follow(dict []byte, key string) ([]byte, error) {
+// resolve returns the body of the object that a key refers to.
+func (d *readBack) resolve(dict []byte, key string) ([]byte, error) {
 	n, err := number(dict, key)
 	if err != nil {
 		return nil, err
@@ -178,12 +177,12 @@ func between(b []byte, from, to string) []string {
 	return strings.Fields(string(b))
 }
 
-func (d *reading) contents() (c Contents, err error) {
-	catalog, err := d.follow(d.trailer, "/Root ")
+func (d *readBack) contents() (c Contents, err error) {
+	catalog, err := d.resolve(d.trailer, "/Root ")
 	if err != nil {
 		return c, err
 	}
-	list, err := d.follow(catalog, "/Pages ")
+	list, err := d.resolve(catalog, "/Pages ")
 	if err != nil {
 		return c, err
 	}
@@ -193,12 +192,12 @@ func (d *reading) contents() (c Contents, err error) {
 	}
 	pictures := map[string]bool{}
 	for i := 0; i < len(kids); i += 3 {
-		page, err := d.follow([]byte("/Page "+kids[i]+" "), "/Page ")
+		page, err := d.resolve([]byte("/Page "+kids[i]+" "), "/Page ")
 		if err != nil {
 			return c, err
 		}
 		if d.fonts == nil {
-			if err := d.uses(page, &c, pictures); err != nil {
+			if err := d.resources(page, &c, pictures); err != nil {
 				return c, err
 			}
 		}

@@ -10,17 +10,17 @@ import (
 
 const creator = "casepress"
 
-// metadata is what the file says of itself.
+// metadata is what the PDF says of itself to programs: in its document information and as XMP.
 type metadata struct {
 	title, subject, language string
 	time                     time.Time
 }
 
-// describe returns the metadata of a document with clean names.
-func describe(doc Document) metadata {
+// metadataOf returns the metadata of a document whose names were cleaned, see [layout.cleanNames].
+func metadataOf(doc Document) metadata {
 	l := layout{doc: doc, words: doc.Options.labels()}
 	m := metadata{
-		title: joined(" ", doc.Title, doc.ID), subject: l.whose(), language: l.words.tag,
+		title: joined(" ", doc.Title, doc.ID), subject: l.subject(), language: l.words.tag,
 		time: doc.ReceivedAt.UTC().Truncate(time.Second),
 	}
 	if m.time.IsZero() {
@@ -33,7 +33,7 @@ func describe(doc Document) metadata {
 func (m metadata) xmp(id [16]byte) []byte {
 	text := func(s string) string {
 		var b bytes.Buffer
-		_ = xml.EscapeText(&b, []byte(s)) // a buffer takes everything
+		_ = xml.EscapeText(&b, []byte(s)) // a bytes.Buffer returns no error
 		return b.String()
 	}
 	at := m.time.Format("2006-01-02T15:04:05Z")

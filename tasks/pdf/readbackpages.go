@@ -9,9 +9,9 @@ import (
 	"unicode/utf16"
 )
 
-// uses reads the typefaces and pictures that the pages share.
-func (d *reading) uses(page []byte, c *Contents, pictures map[string]bool) error {
-	dict, err := d.follow(page, "/Resources ")
+// resources reads the typefaces and pictures that the pages share.
+func (d *readBack) resources(page []byte, c *Contents, pictures map[string]bool) error {
+	dict, err := d.resolve(page, "/Resources ")
 	if err != nil {
 		return err
 	}
@@ -39,8 +39,8 @@ func (d *reading) uses(page []byte, c *Contents, pictures map[string]bool) error
 }
 
 // font returns what each code of a typeface means, for the codes that have a glyph.
-func (d *reading) font(reference string) (map[string]string, error) {
-	font, err := d.follow([]byte("/F "+reference+" "), "/F ")
+func (d *readBack) font(reference string) (map[string]string, error) {
+	font, err := d.resolve([]byte("/F "+reference+" "), "/F ")
 	if err != nil {
 		return nil, err
 	}
@@ -52,11 +52,11 @@ func (d *reading) font(reference string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	descendant, err := d.follow(font, "/DescendantFonts [")
+	descendant, err := d.resolve(font, "/DescendantFonts [")
 	if err != nil {
 		return nil, err
 	}
-	descriptor, err := d.follow(descendant, "/FontDescriptor ")
+	descriptor, err := d.resolve(descendant, "/FontDescriptor ")
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func decodeUTF16(digits string) string {
 
 // picture reads a picture's head and checks that its samples have the length that
 // the file says.
-func (d *reading) picture(n int) (p Picture, err error) {
+func (d *readBack) picture(n int) (p Picture, err error) {
 	from, to, err := d.span(n)
 	if err != nil {
 		return p, err
@@ -115,7 +115,7 @@ func (d *reading) picture(n int) (p Picture, err error) {
 		return p, err
 	}
 	dict, _, ok := bytes.Cut(head, []byte("stream\n"))
-	length, err := d.follow(dict, "/Length ")
+	length, err := d.resolve(dict, "/Length ")
 	if err != nil {
 		return p, err
 	}
@@ -137,7 +137,7 @@ func (d *reading) picture(n int) (p Picture, err error) {
 }
 
 // page returns the text of a page, and how many pictures it shows.
-func (d *reading) page(dict []byte, pictures map[string]bool) (string, int, error) {
+func (d *readBack) page(dict []byte, pictures map[string]bool) (string, int, error) {
 	n, err := number(dict, "/Contents ")
 	if err != nil {
 		return "", 0, err

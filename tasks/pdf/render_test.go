@@ -23,19 +23,19 @@ func TestRenderSaysEverything(t *testing.T) {
 	hurt := shown(photo(t, 30, 40, color.Black), "IMG2", 30, 40)
 	hurt.Damaged, hurt.CapturedAt = "It ends half way.", "2026-11-20T09:41:07"
 	d := document(shown(photo(t, 40, 30, color.White), "IMG1", 40, 30), hurt, bad)
-	d.Notes, d.Study, d.Status = "体温 36.8℃。", "S-7", "completed"
+	d.Notes, d.Study, d.Site, d.Status = "体温 36.8℃。", "S-7", "Site-101", "completed"
 	for _, c := range []struct {
 		options pdf.Options
 		pages   int
 		want    []string
 	}{
 		{pdf.Options{}, 4, []string{
-			"Case report", "Patient", "Visit", "Study", "Completed", "3 images, 1 not shown, 1 damaged", "Image 1 of 3", "Image 3 of 3",
+			"Case report", "Patient P001 · Visit V3 · Study S-7 · Site Site-101", "Completed", "3 images, 1 not shown, 1 damaged", "Image 1 of 3", "Image 3 of 3",
 			"page 1 of 4", "page 4 of 4", "This image cannot be shown", "Shown at", "40 × 30 px",
 		}},
 		{pdf.Options{PerPage: 2, Paper: pdf.Letter}, 3, []string{"page 3 of 3", "Image 3", "This image cannot be shown"}},
 		{pdf.Options{PerPage: 4, Language: pdf.Chinese}, 2, []string{
-			"病例报告", "患者 P001 · 访视 V3 · 研究 S-7", "已完成", "3 幅，1 幅未显示，1 幅有损坏", "图像 3", "第 2 页，共 2 页", "此图像无法显示",
+			"病例报告", "患者 P001 · 访视 V3 · 研究 S-7 · 研究中心 Site-101", "已完成", "3 幅，1 幅未显示，1 幅有损坏", "图像 3", "第 2 页，共 2 页", "此图像无法显示",
 		}},
 	} {
 		d.Options = c.options
@@ -46,7 +46,7 @@ func TestRenderSaysEverything(t *testing.T) {
 		require.Len(t, got.Pages, c.pages)
 		require.Len(t, got.Pictures, 2)
 		all := strings.Join(got.Pages, "")
-		for _, want := range append(c.want, "P001", "V3", "S-7", "2026-11-21 20:04:11 +08:00", "2026-11-21 12:04:15.123 UTC", "42", d.SHA256, d.ID,
+		for _, want := range append(c.want, "P001", "V3", "2026-11-21 20:04:11 +08:00", "2026-11-21 12:04:15.123 UTC", "42", d.SHA256, d.ID,
 			"IMG1", "IMG2.jpg", "kaputt.jpg", "4032 × 3024", "3.97 MB", "999 B", "2026-11-20 09:41:07", "Nobody can decode it.", "It ends half way.",
 			strings.Repeat("ab", 32), strings.Repeat("cd", 32), "体温 36.8℃。") {
 			require.Contains(t, words(all), words(want))
@@ -55,6 +55,33 @@ func TestRenderSaysEverything(t *testing.T) {
 			require.Contains(t, page, d.ID)
 			require.Contains(t, page, "P001")
 		}
+	}
+}
+
+// TestRenderNamesStudyAndSite reads the cover and the head of the next page as another program copies
+// them. What is empty has no label.
+func TestRenderNamesStudyAndSite(t *testing.T) {
+	for _, c := range []struct {
+		language    pdf.Language
+		study, site string
+		cover, head string
+	}{
+		{pdf.English, "", "", "Patient Visit P001 V3 Captured", "Patient P001 · Visit V3 Case report"},
+		{pdf.English, "CP-2026-017", "", "Patient Visit P001 V3 Study Site CP-2026-017 – Captured", "Patient P001 · Visit V3 · Study CP-2026-017 Case report"},
+		{pdf.English, "", "101", "Patient Visit P001 V3 Study Site – 101 Captured", "Patient P001 · Visit V3 · Site 101 Case report"},
+		{pdf.English, "CP-2026-017", "101", "Patient Visit P001 V3 Study Site CP-2026-017 101 Captured", "Patient P001 · Visit V3 · Study CP-2026-017 · Site 101 Case report"},
+		{pdf.Chinese, "CP-2026-017", "101", "患者 访视 P001 V3 研究 研究中心 CP-2026-017 101 采集时间", "患者 P001 · 访视 V3 · 研究 CP-2026-017 · 研究中心 101 病例报告"},
+	} {
+		d := document(pdf.Image{ID: "IMG1", Problem: "x"})
+		d.Study, d.Site, d.Options.Language = c.study, c.site, c.language
+		file, info := render(t, d)
+		require.Empty(t, info.Problems)
+		pages := strings.Split(tool(t, file, "pdftotext", "-layout", "FILE", "-"), "\f")
+		require.Contains(t, strings.Join(strings.Fields(pages[0]), " "), c.cover)
+		require.Contains(t, strings.Join(strings.Fields(pages[1]), " "), c.head)
+		whose, _, _ := strings.Cut(c.head, " Case report")
+		whose, _, _ = strings.Cut(whose, " 病例报告")
+		require.Contains(t, string(file), "<rdf:li xml:lang=\"x-default\">"+whose+"</rdf:li>")
 	}
 }
 
@@ -67,9 +94,9 @@ func TestRenderIsAcceptedByOthers(t *testing.T) {
 	})
 	t.Run("mutool", func(t *testing.T) { require.Empty(t, tool(t, file, "mutool", "clean", "FILE", "FILE.clean")) })
 	t.Run("pdfinfo", func(t *testing.T) {
-		about := tool(t, file, "pdfinfo", "-isodates", "FILE")
+		meta := tool(t, file, "pdfinfo", "-isodates", "FILE")
 		for _, want := range []string{"Case report " + d.ID, "Patient P001 · Visit V3", "casepress", "2026-11-21T12:04:15Z", "595.28 x 841.89"} {
-			require.Contains(t, about, want)
+			require.Contains(t, meta, want)
 		}
 	})
 	t.Run("pdftotext", func(t *testing.T) {
@@ -223,7 +250,7 @@ func TestRenderErrors(t *testing.T) {
 			img := shown(jpg, "IMG1", 40, 30)
 			c.change(&img)
 			_, err := pdf.Render(io.Discard, document(img))
-			require.ErrorContains(t, err, "image 1")
+			require.ErrorContains(t, err, "render pdf: image 1: ")
 			if c.is != nil {
 				require.ErrorIs(t, err, c.is)
 			}
@@ -237,7 +264,7 @@ func TestRenderErrors(t *testing.T) {
 	})
 	for _, o := range []pdf.Options{{PerPage: 3}, {Paper: "A5"}, {Language: "de"}} {
 		_, err := pdf.Render(io.Discard, pdf.Document{Options: o})
-		require.ErrorContains(t, err, "report: ")
+		require.ErrorContains(t, err, "render pdf: ")
 	}
 }
 
@@ -257,12 +284,15 @@ func TestRenderOddSizesAndLengths(t *testing.T) {
 			img.Damaged = strings.Repeat("damaged ", 20)
 			d := document(img)
 			d.VisitID, d.PatientID, d.CapturedAt = strings.Repeat("M", 64), strings.Repeat("W", 64), strings.Repeat("9", 200)
+			d.Study, d.Site = strings.Repeat("S", 64), strings.Repeat("Q", 64)
 			d.Options.PerPage = perPage
 			file, info := render(t, d)
 			require.LessOrEqual(t, info.Pages, 4)
 			pages := strings.Join(read(t, file).Pages, "")
 			require.Equal(t, 2, strings.Count(pages, img.Name), "whole in the table and at the image")
 			require.Equal(t, 2, strings.Count(pages, img.ID)-1, "and the patient's is as long")
+			require.Contains(t, pages, d.Study, "whole on the cover")
+			require.Contains(t, pages, d.Site)
 		}
 	}
 	var many []pdf.Image
@@ -282,7 +312,7 @@ func FuzzRender(f *testing.F) {
 	f.Add("P1", "V\x00", "患者，“好”\r\n😀 e\u0301", "a.jpg", uint8(0))
 	f.Add("\xff", "\ufffe<&>()\\\r", strings.Repeat("长", 2000), strings.Repeat("W", 300), uint8(5))
 	f.Fuzz(func(t *testing.T, patient, visit, notes, name string, how uint8) {
-		d := pdf.Document{ID: visit, PatientID: patient, VisitID: visit, Notes: notes, CapturedAt: name, Status: name, Images: []pdf.Image{
+		d := pdf.Document{ID: visit, PatientID: patient, VisitID: visit, Study: name, Site: patient, Notes: notes, CapturedAt: name, Status: name, Images: []pdf.Image{
 			{ID: name, Name: notes, CapturedAt: visit, Problem: "x"}, {ID: patient, Name: name, Problem: notes + "x"},
 		}}
 		d.Options.PerPage = []int{1, 2, 4}[how%3]

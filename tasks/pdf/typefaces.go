@@ -12,9 +12,9 @@ import (
 	"casepress/tasks/pdf/font"
 )
 
-// glyphs are what a document uses of one typeface, in the order of the first
-// appearance. In the page's text the i-th letter has the code i+1, which is its
-// glyph in the cut typeface too.
+// glyphs are the letters of one typeface that a PDF uses, in the order of their first appearance. In
+// the text of the pages the i-th letter has the code i+1, which is also the number of its glyph in the
+// embedded typeface.
 type glyphs struct {
 	face     font.Face
 	letters  []letter
@@ -29,7 +29,7 @@ func (g *glyphs) code(l letter) int {
 		i = len(g.letters)
 		g.index[l.text] = i
 		g.letters = append(g.letters, l)
-		d, _ := g.face.Font().Draw(l.text) // it did when the letter was made
+		d, _ := g.face.Font().Draw(l.text) // there is one: it was asked for when the letter was made
 		g.drawings = append(g.drawings, d)
 	}
 	return i + 1
@@ -82,7 +82,7 @@ func (g *glyphs) widths() []byte {
 	return append(b, "]]"...)
 }
 
-// fontObjects is how many objects a typeface has in a PDF.
+// fontObjects is the number of objects of a typeface in a PDF.
 const fontObjects = 5
 
 // write adds the typeface as the objects from number on: the font, its
@@ -114,12 +114,12 @@ func (g *glyphs) write(f *file, number int) error {
 var packers = sync.Pool{New: func() any {
 	z, err := zlib.NewWriterLevel(nil, zlib.BestSpeed)
 	if err != nil {
-		panic(err) // the level is one
+		panic(err) // BestSpeed is a level
 	}
 	return z
 }}
 
-// deflated compresses what is small and soon sent: fast rather than tight.
+// deflated compresses data, with more regard to time than to size.
 func deflated(data []byte) ([]byte, error) {
 	z := packers.Get().(*zlib.Writer)
 	defer packers.Put(z)

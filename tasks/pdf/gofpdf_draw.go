@@ -10,12 +10,11 @@ import (
 	"github.com/jung-kurt/gofpdf"
 )
 
-// This file alone knows gofpdf, which nobody maintains any more and which panics
-// on what it does not expect. It makes the pages, their shapes, the outline and the
-// document's title. Text and pictures are written into its pages by hand: its own
-// line breaking loses Chinese characters, its fonts know neither characters beyond
-// the Basic Multilingual Plane nor more than one typeface a line, its pictures are
-// held in memory and come out in the order of a map.
+// This file alone uses gofpdf, which nobody maintains any more and which panics on what it does not
+// expect. It makes the pages, their shapes, the outline and the title. Text and pictures are written
+// into its pages by our own code: gofpdf loses Chinese characters where it breaks lines, knows neither
+// characters beyond the Basic Multilingual Plane nor more than one typeface a line, and holds pictures
+// in memory and writes them in the order of a map.
 
 // drawing is a PDF being drawn.
 type drawing struct {
@@ -23,7 +22,7 @@ type drawing struct {
 	sheet sheet
 	faces *typefaces
 	keys  []string // by image
-	line  []byte   // of content, being put together
+	line  []byte   // one line of content, kept for the next to use its memory
 }
 
 // draw returns the pages as gofpdf writes them, without typefaces and pictures.
@@ -39,11 +38,11 @@ func draw(doc Document, pages []*page, keys []string, faces *typefaces) (raw []b
 	pdf.SetAutoPageBreak(false, 0)
 	pdf.SetCatalogSort(true)
 	pdf.SetCompression(false) // it is done later, with less memory
-	about := describe(doc)
-	pdf.SetCreationDate(about.time)
-	pdf.SetModificationDate(about.time)
-	pdf.SetTitle(utf16Text(about.title), false)
-	pdf.SetSubject(utf16Text(about.subject), false)
+	meta := metadataOf(doc)
+	pdf.SetCreationDate(meta.time)
+	pdf.SetModificationDate(meta.time)
+	pdf.SetTitle(utf16Text(meta.title), false)
+	pdf.SetSubject(utf16Text(meta.subject), false)
 	pdf.SetAuthor(creator, false)
 	pdf.SetCreator(creator, false)
 	pdf.SetProducer(creator, false)
@@ -56,8 +55,8 @@ func draw(doc Document, pages []*page, keys []string, faces *typefaces) (raw []b
 	return b.Bytes(), err
 }
 
-// utf16Text is text for titles and bookmarks, which gofpdf itself would cut at the
-// end of the Basic Multilingual Plane.
+// utf16Text returns text as titles and bookmarks have it. gofpdf's own conversion loses characters
+// beyond the Basic Multilingual Plane.
 func utf16Text(s string) string {
 	b := []byte{0xfe, 0xff}
 	for _, unit := range utf16.Encode([]rune(s)) {
@@ -83,7 +82,7 @@ func (d *drawing) page(p *page) {
 	}
 }
 
-// text writes one line: its colour and place, then its runs of one typeface each.
+// text writes one line: its colour and place, then its letters, in runs of one typeface each.
 func (d *drawing) text(t text) {
 	c := t.style.colour
 	d.line = fmt.Appendf(d.line[:0], "BT %.3f %.3f %.3f rg %.2f %.2f Td", float64(c.r)/255, float64(c.g)/255, float64(c.b)/255, t.x, d.sheet.height-t.y)

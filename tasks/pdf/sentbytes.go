@@ -5,19 +5,20 @@ import (
 	"io"
 )
 
-// record remembers what was sent, but for the samples of pictures.
-type record struct {
+// sentBytes keeps the bytes of a PDF that were written so far, but for the samples of pictures, of
+// which it keeps the length. It reads as a file does, so that [Read] can read it.
+type sentBytes struct {
 	size  int64
 	parts []part
 }
 
-// part is a stretch of a file; data is nil for samples.
+// part is a stretch of the file; data is nil for samples.
 type part struct {
 	at, size int64
 	data     []byte
 }
 
-func (r *record) keep(b []byte) {
+func (r *sentBytes) keep(b []byte) {
 	if n := len(r.parts); n > 0 && r.parts[n-1].data != nil {
 		p := &r.parts[n-1]
 		p.data = append(p.data, b...)
@@ -28,12 +29,12 @@ func (r *record) keep(b []byte) {
 	r.size += int64(len(b))
 }
 
-func (r *record) skip(n int64) {
+func (r *sentBytes) skip(n int64) {
 	r.parts = append(r.parts, part{at: r.size, size: n})
 	r.size += n
 }
 
-func (r *record) digest() (sum [sha256.Size]byte) {
+func (r *sentBytes) digest() (sum [sha256.Size]byte) {
 	h := sha256.New()
 	for _, p := range r.parts {
 		h.Write(p.data)
@@ -41,8 +42,8 @@ func (r *record) digest() (sum [sha256.Size]byte) {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// ReadAt reads what was sent; samples read as zeros.
-func (r *record) ReadAt(b []byte, at int64) (int, error) {
+// ReadAt implements [io.ReaderAt]. Samples read as zeros.
+func (r *sentBytes) ReadAt(b []byte, at int64) (int, error) {
 	clear(b)
 	for _, p := range r.parts {
 		if at < p.at+p.size && at+int64(len(b)) > p.at && p.data != nil {

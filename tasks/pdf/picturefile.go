@@ -10,68 +10,68 @@ import (
 	"io"
 )
 
-// source is a picture being read: its head is known, its samples are still to come.
-type source struct {
+// pictureFile is a JPEG or PNG being read: its header was read, its samples were not.
+type pictureFile struct {
 	width, height, colours int
 	// filter is how a PDF reader unpacks the samples.
 	filter string
-	// copyTo writes the samples as they stand in the file.
-	copyTo func(io.Writer) error
+	// copySamples writes the samples as they stand in the file.
+	copySamples func(io.Writer) error
 }
 
 // maxHead is how far into a JPEG its size may stand, in bytes.
 const maxHead = 1 << 20
 
-// readSource reads a picture's head, and tells its kind from its first bytes.
-func readSource(b *bufio.Reader) (source, error) {
+// parsePictureFile reads the header of a JPEG or PNG, which it tells apart by the first bytes.
+func parsePictureFile(b *bufio.Reader) (pictureFile, error) {
 	magic, err := b.Peek(8)
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
-		return source{}, err
+		return pictureFile{}, err
 	case bytes.HasPrefix(magic, []byte("\xff\xd8")):
-		return readJPEG(b)
+		return parseJPEG(b)
 	case string(magic) == pngMagic:
-		return readPNG(b)
+		return parsePNG(b)
 	}
-	return source{}, errors.New("neither a JPEG nor a PNG")
+	return pictureFile{}, errors.New("neither a JPEG nor a PNG")
 }
 
-// readJPEG walks the segments up to the one that tells the size:
+// parseJPEG walks the segments up to the one that tells the size:
 //
 //	ff d8 | per segment: ff marker(1) length(2) … | ff c0: length(2) precision(1) height(2) width(2) components(1)
-func readJPEG(b *bufio.Reader) (source, error) {
+func parseJPEG(b *bufio.Reader) (pictureFile, error) {
 	var head bytes.Buffer
 	r := io.TeeReader(io.LimitReader(b, maxHead), &head)
 	var m [4]byte
 	if _, err := io.ReadFull(r, m[:2]); err != nil {
-		return source{}, err
+		return pictureFile{}, err
 	}
 	for {
 		if _, err := io.ReadFull(r, m[:]); err != nil {
-			return source{}, fmt.Errorf("JPEG without a size: %w", err)
+			return pictureFile{}, fmt.Errorf("JPEG without a size: %w", err)
 		}
 		marker, length := m[1], int64(binary.BigEndian.Uint16(m[2:]))
 		if m[0] != 0xff || length < 2 {
-			return source{}, errors.New("JPEG with broken segments")
+			return pictureFile{}, errors.New("JPEG with broken segments")
 		}
 		if marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc {
-			return jpegSource(marker, r, b, &head)
+			return jpegFile(marker, r, b, &head)
 		}
 		if _, err := io.CopyN(io.Discard, r, length-2); err != nil {
-			return source{}, fmt.Errorf("JPEG without a size: %w", err)
+			return pictureFile{}, fmt.Errorf("JPEG without a size: %w", err)
 		}
 	}
 }
 
-func jpegSource(marker byte, r io.Reader, rest *bufio.Reader, head *bytes.Buffer) (source, error) {
+func jpegFile(marker byte, r io.Reader, rest *bufio.Reader, head *bytes.Buffer) (pictureFile, error) {
 	var f [6]byte
 	if _, err := io.ReadFull(r, f[:]); err != nil {
-		return source{}, fmt.Errorf("JPEG without a size: %w", err)
+		return pictureFile{}, fmt.Errorf("JPEG without a size: %w", err)
 	}
-	s := source{
+	s := pictureFile{
 		height: int(binary.BigEndian.Uint16(f[1:])), width: int(binary.BigEndian.Uint16(f[3:])), colours: int(f[5]),
 		filter: "/Filter /DCTDecode",
-		copyTo: func(w io.Writer) error {
+		copySamples: func(w io.Writer) error {
 			if _, err := w.Write(head.Bytes()); err != nil {
 				return err
 			}
@@ -89,7 +89,7 @@ func jpegSource(marker byte, r io.Reader, rest *bufio.Reader, head *bytes.Buffer
 	return s, nil
 }
 
-// drain writes all that is still to be read, through the reader's own buffer.
+// drain writes the rest of b. It uses the buffer of b, where io.Copy would make another.
 func drain(w io.Writer, b *bufio.Reader) error {
 	for {
 		if _, err := b.Peek(1); err != nil {
@@ -108,18 +108,18 @@ func drain(w io.Writer, b *bufio.Reader) error {
 
 const pngMagic = "\x89PNG\r\n\x1a\n"
 
-// readPNG reads the header chunk. The data chunks of a PNG, put together, are what
+// parsePNG reads the header chunk. The data chunks of a PNG, put together, are what
 // a PDF reader unpacks:
 //
 //	magic(8) | per chunk: length(4) name(4) data checksum(4)
 //	IHDR: width(4) height(4) depth(1) colours(1) 0(1) 0(1) interlaced(1)
-func readPNG(b *bufio.Reader) (source, error) {
+func parsePNG(b *bufio.Reader) (pictureFile, error) {
 	var h [len(pngMagic) + 8 + 13 + 4]byte
 	if _, err := io.ReadFull(b, h[:]); err != nil {
-		return source{}, fmt.Errorf("PNG without a header: %w", err)
+		return pictureFile{}, fmt.Errorf("PNG without a header: %w", err)
 	}
 	d := h[16:29]
-	s := source{width: int(binary.BigEndian.Uint32(d)), height: int(binary.BigEndian.Uint32(d[4:])), colours: 1}
+	s := pictureFile{width: int(binary.BigEndian.Uint32(d)), height: int(binary.BigEndian.Uint32(d[4:])), colours: 1}
 	if d[9] == 2 {
 		s.colours = 3
 	}
@@ -130,12 +130,11 @@ func readPNG(b *bufio.Reader) (source, error) {
 		return s, fmt.Errorf("PNG with %d bits a sample, colour type %d, interlacing %d; 8, 0 or 2, and 0 can be embedded", d[8], d[9], d[12])
 	}
 	s.filter = fmt.Sprintf("/Filter /FlateDecode /DecodeParms <</Predictor 15 /Colors %d /BitsPerComponent 8 /Columns %d>>", s.colours, s.width)
-	s.copyTo = func(w io.Writer) error { return copyChunks(w, b) }
+	s.copySamples = func(w io.Writer) error { return copyChunks(w, b) }
 	return s, nil
 }
 
-// copyChunks writes the contents of the data chunks, and holds all chunks against
-// their checksums.
+// copyChunks writes the contents of the data chunks, and checks the checksums of all chunks.
 func copyChunks(w io.Writer, r io.Reader) error {
 	var h [8]byte
 	for {

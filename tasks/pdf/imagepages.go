@@ -1,9 +1,9 @@
 package pdf
 
-// cell is the room for one image and its caption.
+// cell is the part of a page that one image and its caption may take.
 type cell struct{ x, y, w, h float64 }
 
-// cells returns the rooms of a page.
+// cells returns the cells of a page.
 func (l *layout) cells() []cell {
 	const gap = 22.0
 	height, half := l.bottom-top, exact((l.span-gap)/2)
@@ -28,49 +28,49 @@ func (l *layout) imagePages() {
 			l.newPage()
 		}
 		l.y = c.y
-		l.bookmark(joined(": ", l.words.bookmark(i+1), l.doc.Images[i].ID))
+		l.addBookmark(joined(": ", l.words.bookmark(i+1), l.doc.Images[i].ID))
 		l.image(i, c, len(cells) == 1)
 	}
 }
 
-// image lays out one image in its room: a heading, the picture as large as it may
-// be, and the caption close below it, or beside it where a tall picture leaves room.
+// image lays out one image in its cell: a heading, the picture as large as possible, and the caption
+// close below it, or beside it where a tall picture leaves room.
 func (l *layout) image(i int, c cell, alone bool) {
 	img := l.doc.Images[i]
 	y := l.imageHead(i, c, alone)
-	if l.besides(img, c, c.y+c.h-y) {
-		w, _ := l.show(i, c.x, y, c.w, c.y+c.h-y)
-		l.caption(img, c.x+w+gutter, y-3, c.w-w-gutter, stacked)
+	if l.captionFitsBeside(img, c, c.y+c.h-y) {
+		w, _ := l.largePicture(i, c.x, y, c.w, c.y+c.h-y)
+		l.caption(img, c.x+w+gutter, y-3, c.w-w-gutter, captionBeside)
 		return
 	}
-	k := below
+	k := captionBelow
 	if !alone {
-		k = compact
+		k = captionSmall
 	}
 	room := max(24, c.y+c.h-y-l.captionHeight(img, c.w, k))
 	h := 0.0
 	if img.Problem != "" {
 		h = l.placeholder(c.x, y, c.w, min(room, exact(c.w*0.62)), img.Problem)
 	} else {
-		_, h = l.show(i, c.x, y, c.w, room)
+		_, h = l.largePicture(i, c.x, y, c.w, room)
 	}
 	l.caption(img, c.x, y+h+captionGap, c.w, k)
 }
 
-// besides reports whether the caption has its place beside the picture.
-func (l *layout) besides(img Image, c cell, room float64) bool {
+// captionFitsBeside reports whether the caption has its place beside the picture.
+func (l *layout) captionFitsBeside(img Image, c cell, room float64) bool {
 	const least = 150
 	w, _ := fit(img, c.w, room)
 	return l.doc.Options.PerPage == 2 && img.Problem == "" && w+gutter+least <= c.w
 }
 
-// show puts a picture as large as the room allows, marked if it is damaged.
-func (l *layout) show(i int, x, y, width, height float64) (w, h float64) {
+// largePicture adds a picture as large as width and height allow, in a frame if it is damaged.
+func (l *layout) largePicture(i int, x, y, width, height float64) (w, h float64) {
 	w, h = fit(l.doc.Images[i], width, height)
 	if l.doc.Images[i].Damaged != "" {
-		l.box(x-2, y-2, w+4, h+4, signal)
+		l.addBox(x-2, y-2, w+4, h+4, signal)
 	}
-	l.picture(i, x, y, w, h)
+	l.addPicture(i, x, y, w, h)
 	return w, h
 }
 
@@ -79,37 +79,37 @@ func (l *layout) imageHead(i int, c cell, alone bool) float64 {
 	img, y := l.doc.Images[i], c.y
 	if alone {
 		title := l.words.imageOf(i+1, len(l.doc.Images))
-		l.put(c.x, y, styleHeading, title)
+		l.addLine(c.x, y, styleHeading, title)
 		y += styleHeading.leading()
 		return l.names(img, c.x, c.x, y, c.w) + 8
 	}
 	number := l.words.bookmark(i + 1)
-	l.put(c.x, y, styleStrong, number)
+	l.addLine(c.x, y, styleStrong, number)
 	return l.names(img, c.x, c.x+l.width(styleStrong, number)+8, y, c.w) + 4
 }
 
-// names puts the client's names for an image on one line from x on, or, where they
-// are too long for that, on lines of their own, and returns where they end.
+// names puts the client's names for an image on one line from x on, or, where they are too long for
+// that, on lines of their own, and returns the lower edge of the last line.
 func (l *layout) names(img Image, left, x, y, w float64) float64 {
 	const gap = 8.0
 	id, room := l.width(styleStrong, img.ID), left+w-x
 	if name := l.width(styleBody, img.Name); id+gap+name <= room {
-		l.put(x, y, styleStrong, img.ID)
-		l.put(x+id+gap, y, styleBody.tinted(grey), img.Name)
+		l.addLine(x, y, styleStrong, img.ID)
+		l.addLine(x+id+gap, y, styleBody.tinted(grey), img.Name)
 		return y + styleStrong.leading()
 	}
 	if id > room && x > left {
 		x, y = left, y+styleStrong.leading()
 	}
-	y = l.stack(x, y, styleStrong, l.lines(img.ID, styleStrong, left+w-x))
+	y = l.addLines(x, y, styleStrong, l.lines(img.ID, styleStrong, left+w-x))
 	if img.Name == "" {
 		return y
 	}
-	return l.stack(left, y, styleBody.tinted(grey), l.lines(img.Name, styleBody, w))
+	return l.addLines(left, y, styleBody.tinted(grey), l.lines(img.Name, styleBody, w))
 }
 
-// fit returns the size of a picture in a room, never larger than 48 pixels an inch
-// would be, and never thinner than can be seen.
+// fit returns the largest size of a picture within width and height, but with no fewer than 48 pixels
+// an inch, and no side under one point.
 func fit(img Image, width, height float64) (w, h float64) {
 	const coarsest = 72.0 / 48
 	pw, ph := float64(max(img.Width, 1)), float64(max(img.Height, 1))
@@ -117,10 +117,9 @@ func fit(img Image, width, height float64) (w, h float64) {
 	return max(exact(pw*scale), 1), max(exact(ph*scale), 1)
 }
 
-// picture places a picture in a hairline frame, which tells a white one from the
-// page.
-func (l *layout) picture(i int, x, y, w, h float64) {
-	l.box(x-hairline, y-hairline, w+2*hairline, h+2*hairline, rule)
+// addPicture places a picture in a hairline frame, which tells a white picture from the page.
+func (l *layout) addPicture(i int, x, y, w, h float64) {
+	l.addBox(x-hairline, y-hairline, w+2*hairline, h+2*hairline, rule)
 	p := l.page()
 	p.pictures = append(p.pictures, placed{i, x, y, w, h})
 }
@@ -132,15 +131,15 @@ func (l *layout) placeholder(x, y, w, h float64, reason string) float64 {
 	sentence := l.lines(reason, styleQuiet, w-2*pad)
 	height := float64(len(headline))*styleStrong.leading() + float64(len(sentence))*styleQuiet.leading()
 	h = max(h, height+20)
-	l.box(x, y, w, h, shade)
-	l.box(x, y, w, 2, signal)
+	l.addBox(x, y, w, h, shade)
+	l.addBox(x, y, w, 2, signal)
 	at := y + exact((h-height)/2)
 	for _, part := range []struct {
 		s     style
 		lines [][]letter
 	}{{styleStrong, headline}, {styleQuiet, sentence}} {
 		for _, line := range part.lines {
-			l.place(x+exact((w-widthOf(part.s, line))/2), at, part.s, line)
+			l.addLetters(x+exact((w-widthOf(part.s, line))/2), at, part.s, line)
 			at += part.s.leading()
 		}
 	}

@@ -25,25 +25,25 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("xref\n0 1\n0000000000 65535 f \ntrailer\nstartxref\n0\n%%EOF\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, _ = Read(bytes.NewReader(b), int64(len(b)))
-		_, _ = readDrawn(b)
+		_, _ = parseGofpdfOutput(b)
 	})
 }
 
-// FuzzReadSource requires that no picture, however broken, does more than fail.
-func FuzzReadSource(f *testing.F) {
+// FuzzPictureFile requires that no picture, however broken, does more than fail.
+func FuzzPictureFile(f *testing.F) {
 	f.Add([]byte("\xff\xd8\xff\xe0\x00\x04ab\xff\xc0\x00\x11\x08\x00\x01\x00\x01\x03 and more"))
 	f.Add([]byte(pngMagic + "\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\x00\x00\x00\x00IEND\xaeB`\x82"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := readSource(bufio.NewReader(bytes.NewReader(b)))
+		s, err := parsePictureFile(bufio.NewReader(bytes.NewReader(b)))
 		if err == nil {
-			_ = s.copyTo(io.Discard)
+			_ = s.copySamples(io.Discard)
 		}
 	})
 }
 
 // TestVerifyFindsWhatIsMissing changes what was laid out after the file was made.
 func TestVerifyFindsWhatIsMissing(t *testing.T) {
-	sent := &record{}
+	sent := &sentBytes{}
 	sent.keep(sample(t))
 	l := newLayout(Document{Notes: "患者", ReceivedAt: time.Unix(0, 0)})
 	pages := l.document()
@@ -59,8 +59,8 @@ func TestVerifyFindsWhatIsMissing(t *testing.T) {
 	require.ErrorIs(t, verify(sent, pages, nil), errContents)
 }
 
-func TestRecordReadsAcrossParts(t *testing.T) {
-	r := &record{}
+func TestSentBytesReadAcrossParts(t *testing.T) {
+	r := &sentBytes{}
 	r.keep([]byte("abc"))
 	r.keep([]byte("def"))
 	r.skip(4)

@@ -9,8 +9,7 @@ import (
 	"sync"
 )
 
-// write makes the file, sends it to w and reads it back from what was sent. It
-// returns the file's size.
+// write writes the PDF to w, verifies what it wrote, and returns the size of the file.
 func write(w io.Writer, doc Document, pages []*page) (int64, error) {
 	var faces typefaces
 	keys, distinct := pictureKeys(doc.Images)
@@ -18,11 +17,11 @@ func write(w io.Writer, doc Document, pages []*page) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	d, err := readDrawn(raw)
+	d, err := parseGofpdfOutput(raw)
 	if err != nil {
 		return 0, err
 	}
-	sent := &record{}
+	sent := &sentBytes{}
 	f := &file{w: w, sent: sent, offsets: make([]int64, len(d.objects)), reader: bufio.NewReaderSize(nil, 64<<10)}
 	if err := f.document(doc, d, &faces, distinct); err != nil {
 		return 0, err
@@ -39,7 +38,8 @@ type picture struct {
 	image int    // the first that shows it
 }
 
-// pictureKeys names the picture of every image, and lists the distinct ones.
+// pictureKeys returns the name of the picture of every image, and a list of the pictures without
+// repeats.
 func pictureKeys(images []Image) (names []string, distinct []picture) {
 	known := map[string]string{}
 	names = make([]string, len(images))
@@ -59,10 +59,10 @@ func pictureKeys(images []Image) (names []string, distinct []picture) {
 	return names, distinct
 }
 
-// file is the PDF being sent. After the first error it does nothing more.
+// file is the PDF being written. After the first error it writes nothing more.
 type file struct {
 	w       io.Writer
-	sent    *record
+	sent    *sentBytes
 	offsets []int64       // of object n, at n
 	reader  *bufio.Reader // of one picture after the other
 	err     error
@@ -77,7 +77,7 @@ func (f *file) write(b []byte) {
 	}
 }
 
-// begin notes where object n begins.
+// begin begins object n and keeps its offset for the table.
 func (f *file) begin(n int) {
 	for len(f.offsets) <= n {
 		f.offsets = append(f.offsets, 0)
@@ -105,10 +105,10 @@ var profile = sync.OnceValue(srgb)
 
 // document writes the whole file:
 //
-//	header | pages, outline, information by gofpdf | typefaces | metadata, colours, catalog, resources | pictures | table
-func (f *file) document(doc Document, d drawn, faces *typefaces, pictures []picture) error {
+//	header | pages, outline, information by gofpdf | typefaces | metadata, colours, catalog, resources | pictures | cross-reference table, trailer
+func (f *file) document(doc Document, d gofpdfOutput, faces *typefaces, pictures []picture) error {
 	f.write([]byte("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"))
-	about := describe(doc)
+	meta := metadataOf(doc)
 	for n := 1; n < d.information(); n++ {
 		switch content, ok := d.content(n); {
 		case n == resources:
@@ -118,7 +118,7 @@ func (f *file) document(doc Document, d drawn, faces *typefaces, pictures []pict
 			f.object(n, string(d.objects[n]))
 		}
 	}
-	stamp := "(D:" + about.time.Format("20060102150405")
+	stamp := "(D:" + meta.time.Format("20060102150405")
 	f.object(d.information(), strings.ReplaceAll(string(d.objects[d.information()]), stamp+")", stamp+"Z)"))
 	next, fonts := len(d.objects), ""
 	for _, g := range faces {
@@ -131,7 +131,7 @@ func (f *file) document(doc Document, d drawn, faces *typefaces, pictures []pict
 		}
 		next += fontObjects
 	}
-	if err := f.catalog(d, about, next); err != nil {
+	if err := f.catalog(d, meta, next); err != nil {
 		return err
 	}
 	next += 3
@@ -140,22 +140,22 @@ func (f *file) document(doc Document, d drawn, faces *typefaces, pictures []pict
 		uses += fmt.Sprintf("/%s %d 0 R ", p.name, next+2*i)
 	}
 	f.object(resources, fmt.Sprintf("<</ProcSet [/PDF /Text /ImageB /ImageC] /Font <<%s>> /XObject <<%s>>>>", fonts, uses))
-	// What is sent so far says everything of the document but the pictures' samples.
+	// What was written so far holds everything but the samples of the pictures.
 	sum := f.sent.digest()
 	id := [16]byte(sum[:16])
-	f.metadata(next-3, about, id)
+	f.metadata(next-3, meta, id)
 	for i, p := range pictures {
 		if err := f.picture(next+2*i, doc.Images[p.image]); err != nil {
 			return fmt.Errorf("image %d: %w", p.image+1, err)
 		}
 	}
-	f.table(d, id)
+	f.crossReferences(d, id)
 	return f.err
 }
 
-// catalog writes the catalog and the colours that the samples are meant in. Object
-// number becomes the metadata.
-func (f *file) catalog(d drawn, about metadata, number int) error {
+// catalog writes the catalog and the colour profile of the samples. Object number will be the
+// metadata.
+func (f *file) catalog(d gofpdfOutput, meta metadata, number int) error {
 	outline, err := d.outline()
 	if err != nil {
 		return err
@@ -163,17 +163,17 @@ func (f *file) catalog(d drawn, about metadata, number int) error {
 	f.stream(number+1, "/N 3 ", profile())
 	f.object(number+2, fmt.Sprintf("<</Type /OutputIntent /S /GTS_PDFA1 /OutputConditionIdentifier (sRGB) /Info (sRGB IEC61966-2.1) /DestOutputProfile %d 0 R>>", number+1))
 	f.object(d.catalog(), fmt.Sprintf("<</Type /Catalog /Pages 1 0 R /Outlines %s /PageMode /UseOutlines /Lang (%s) /ViewerPreferences <</DisplayDocTitle true>> /Metadata %d 0 R /OutputIntents [%d 0 R]>>",
-		outline, about.language, number, number+2))
+		outline, meta.language, number, number+2))
 	return f.err
 }
 
-func (f *file) metadata(n int, about metadata, id [16]byte) {
-	xmp := about.xmp(id)
+func (f *file) metadata(n int, meta metadata, id [16]byte) {
+	xmp := meta.xmp(id)
 	f.object(n, fmt.Sprintf("<</Type /Metadata /Subtype /XML /Length %d>>\nstream\n%s\nendstream", len(xmp), xmp))
 }
 
-// picture sends one picture from its reader. Its length is known only afterwards
-// and is an object of its own, n+1.
+// picture copies one picture from its reader into the file. Its length is known only afterwards and
+// is an object of its own, n+1.
 func (f *file) picture(n int, img Image) (err error) {
 	if img.Open == nil {
 		return errors.New("no picture and no problem")
@@ -184,7 +184,7 @@ func (f *file) picture(n int, img Image) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	f.reader.Reset(r)
-	s, err := readSource(f.reader)
+	s, err := parsePictureFile(f.reader)
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (f *file) picture(n int, img Image) (err error) {
 		return f.err
 	}
 	counted := &counter{w: f.w}
-	err = s.copyTo(counted)
+	err = s.copySamples(counted)
 	f.sent.skip(counted.n)
 	if err != nil {
 		return err
@@ -224,7 +224,8 @@ func (c *counter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func (f *file) table(d drawn, id [16]byte) {
+// crossReferences writes the table of the objects' offsets and the trailer, which end the file.
+func (f *file) crossReferences(d gofpdfOutput, id [16]byte) {
 	at := f.sent.size
 	b := fmt.Appendf(nil, "xref\n0 %d\n0000000000 65535 f \n", len(f.offsets))
 	for _, offset := range f.offsets[1:] {

@@ -1,0 +1,273 @@
+package study
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// kind is the type of a JSON value, in words.
+type kind string
+
+const (
+	object  kind = "an object"
+	array   kind = "an array"
+	text    kind = "a string"
+	number  kind = "a number"
+	boolean kind = "a boolean"
+	null    kind = "null"
+)
+
+// node is a JSON value and its place.
+type node struct {
+	kind    kind
+	at      int    // offset of its first byte
+	text    string // of a string; the digits of a number as they were written
+	members []entry
+	items   []*node
+	parent  *node
+	name    string // within its parent: "[3]" in an array
+}
+
+// entry is a member of an object.
+type entry struct {
+	name  string
+	at    int // of the name
+	value *node
+}
+
+// get returns a member of an object, or nil.
+func (n *node) get(name string) *node {
+	for _, m := range n.members {
+		if m.name == name {
+			return m.value
+		}
+	}
+	return nil
+}
+
+// path says where in the file's structure a node is, such as "sites[3].id"; it is empty for the root.
+func (n *node) path() string {
+	if n.parent == nil {
+		return ""
+	}
+	return joinPath(n.parent.path(), n.name)
+}
+
+func joinPath(parent, name string) string {
+	if parent == "" || name == "" || strings.HasPrefix(name, "[") {
+		return parent + name
+	}
+	return parent + "." + name
+}
+
+// place is a problem at an offset of the content. It becomes text only when it is shown, so that a
+// file of a hundred thousand problems costs no more than one of a few.
+type place struct {
+	at      int // -1: of the file as a whole
+	message string
+	in      *node  // the value that it is about, or
+	name    string // the member of that value, if not empty
+	first   int    // where the same name stands first, if not 0
+}
+
+func (p place) Error() string { return p.message }
+
+// text returns the message with the path before it.
+func (p place) text(content []byte) string {
+	s := p.message
+	if p.first > 0 {
+		line, column := lineAndColumn(content, p.first)
+		s = fmt.Sprintf("%s; it stands first in line %d, column %d", s, line, column)
+	}
+	path := p.name
+	if p.in != nil {
+		path = joinPath(p.in.path(), p.name)
+	}
+	if path == "" {
+		return s
+	}
+	return shown(path) + ": " + s
+}
+
+// checkSyntax returns a place for the first thing that is not JSON in UTF-8.
+func checkSyntax(content []byte) error {
+	if bytes.HasPrefix(content, []byte("\ufeff")) {
+		return place{message: "begins with a byte order mark; save the file as UTF-8 without one"}
+	}
+	for i := 0; i < len(content); {
+		r, n := utf8.DecodeRune(content[i:])
+		if r == utf8.RuneError && n == 1 {
+			return place{at: i, message: fmt.Sprintf("byte %#02x is not UTF-8; save the file as UTF-8", content[i])}
+		}
+		i += n
+	}
+	var whole json.RawMessage
+	err := json.Unmarshal(content, &whole)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return syntaxPlace(content, syntax)
+	}
+	return err
+}
+
+// syntaxPlace says of an error of encoding/json what would be right. Its offset is that after the byte
+// it stumbled over.
+func syntaxPlace(content []byte, err *json.SyntaxError) place {
+	at := int(err.Offset) - 1
+	switch {
+	case len(bytes.TrimSpace(content)) == 0:
+		return place{message: "is empty; a study is one JSON object"}
+	case strings.HasPrefix(err.Error(), "unexpected end"):
+		return place{at: len(content), message: "ends before its object is closed"}
+	}
+	hint := ""
+	before := bytes.TrimRight(content[:at], " \t\r\n")
+	switch c := content[at]; {
+	case strings.Contains(err.Error(), "after top-level value"):
+		hint = "; nothing may follow the object"
+	case c == '/' || c == '#':
+		hint = "; JSON has no comments"
+	case c == '\'':
+		hint = "; strings stand in double quotes"
+	case (c == '}' || c == ']') && bytes.HasSuffix(before, []byte(",")):
+		hint = "; no comma may stand before a closing bracket"
+	case c < ' ':
+		hint = `; write line ends and tabs within strings as \n and \t`
+	}
+	return place{at: at, message: err.Error() + hint}
+}
+
+// maxDepth is how deep arrays and objects may stand within each other.
+const maxDepth = 32
+
+// treeParser turns JSON that is known to be valid into nodes. It reports every member that comes
+// twice, which it takes as it came first, and characters that were lost.
+type treeParser struct {
+	content []byte
+	tokens  *json.Decoder
+	report  func(place)
+	depth   int
+}
+
+func parse(content []byte, report func(place)) (*node, error) {
+	p := &treeParser{content: content, tokens: json.NewDecoder(bytes.NewReader(content)), report: report}
+	p.tokens.UseNumber()
+	return p.value(nil, "")
+}
+
+// token returns the next token and the offset of its first byte.
+func (p *treeParser) token() (json.Token, int, error) {
+	at := int(p.tokens.InputOffset())
+	for at < len(p.content) && strings.IndexByte(" \t\r\n,:", p.content[at]) >= 0 {
+		at++
+	}
+	token, err := p.tokens.Token()
+	return token, at, err
+}
+
+func (p *treeParser) value(parent *node, name string) (*node, error) {
+	token, at, err := p.token()
+	if err != nil {
+		return nil, err
+	}
+	n := &node{at: at, parent: parent, name: name}
+	switch v := token.(type) {
+	case json.Delim:
+		if p.depth++; p.depth > maxDepth {
+			return nil, place{at: at, message: fmt.Sprintf("stands deeper than %d objects and arrays within each other", maxDepth)}
+		}
+		if v == '{' {
+			n.kind, err = object, p.object(n)
+		} else {
+			n.kind, err = array, p.array(n)
+		}
+		p.depth--
+	case string:
+		n.kind, n.text = text, v
+		p.checkCharacters(place{at: at, in: n}, v)
+	case json.Number:
+		n.kind, n.text = number, v.String()
+	case bool:
+		n.kind = boolean
+	case nil:
+		n.kind = null
+	}
+	return n, err
+}
+
+func (p *treeParser) object(n *node) error {
+	first := map[string]int{} // where each name stands first
+	for p.tokens.More() {
+		token, at, err := p.token()
+		if err != nil {
+			return err
+		}
+		name, ok := token.(string)
+		if !ok {
+			return place{at: at, message: "the name of a member is a string"}
+		}
+		p.checkCharacters(place{at: at, in: n}, name)
+		value, err := p.value(n, name)
+		if err != nil {
+			return err
+		}
+		if before, twice := first[name]; twice {
+			p.report(place{at: at, message: "comes twice; keep one", in: n, name: name, first: before})
+			continue
+		}
+		first[name] = at
+		n.members = append(n.members, entry{name, at, value})
+	}
+	_, _, err := p.token()
+	return err
+}
+
+func (p *treeParser) array(n *node) error {
+	for i := 0; p.tokens.More(); i++ {
+		item, err := p.value(n, "["+strconv.Itoa(i)+"]")
+		if err != nil {
+			return err
+		}
+		n.items = append(n.items, item)
+	}
+	_, _, err := p.token()
+	return err
+}
+
+// checkCharacters reports U+FFFD, which encoding/json also puts in place of half a surrogate pair.
+func (p *treeParser) checkCharacters(at place, s string) {
+	if strings.ContainsRune(s, utf8.RuneError) {
+		at.message = "holds U+FFFD or half a surrogate pair, which stand for a character that was lost; write the character itself"
+		p.report(at)
+	}
+}
+
+// lineAndColumn returns the place of an offset, counted from 1, columns in characters.
+func lineAndColumn(content []byte, at int) (line, column int) {
+	before := content[:at]
+	start := bytes.LastIndexByte(before, '\n') + 1
+	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
+}
+
+// quoted returns what a file says in quotes and in a form that fits in a message.
+func quoted(s string) string {
+	const most = 80 // characters
+	short := 0
+	for at := range s {
+		if short++; short > most {
+			return strconv.Quote(s[:at] + "…")
+		}
+	}
+	return strconv.Quote(s)
+}
+
+// shown is [quoted] without the quotes.
+func shown(s string) string {
+	s = quoted(s)
+	return s[1 : len(s)-1]
+}

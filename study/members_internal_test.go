@@ -1,0 +1,53 @@
+package study
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMembersAreDescribed holds the members that are read against docs/study.schema.json and against
+// the table in docs/study.md.
+func TestMembersAreDescribed(t *testing.T) {
+	type object struct {
+		Required   []string
+		Properties map[string]any
+	}
+	var schema struct {
+		object
+		Defs map[string]object `json:"$defs"`
+	}
+	file, err := os.ReadFile("../docs/study.schema.json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(file, &schema))
+	docs, err := os.ReadFile("../docs/study.md")
+	require.NoError(t, err)
+
+	described := 0
+	same := func(o object, prefix string, name string, p presence) {
+		described++
+		require.Contains(t, o.Properties, name)
+		word := "optional"
+		if p == required {
+			word = "required"
+			require.Contains(t, o.Required, name)
+		} else {
+			require.NotContains(t, o.Required, name)
+		}
+		_, row, found := strings.Cut(string(docs), "\n| `"+prefix+name+"` | ")
+		require.True(t, found, prefix+name)
+		require.Equal(t, word, strings.Split(row, " | ")[1], prefix+name)
+	}
+	for _, m := range studyMembers {
+		same(schema.object, "", m.name, m.presence)
+	}
+	for _, m := range siteMembers {
+		same(schema.Defs["site"], "sites[].", m.name, m.presence)
+	}
+	require.Len(t, schema.Properties, len(studyMembers))
+	require.Len(t, schema.Defs["site"].Properties, len(siteMembers))
+	require.Equal(t, described, strings.Count(string(docs), "\n| `"), "rows of the table")
+}
