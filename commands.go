@@ -19,6 +19,7 @@ import (
 
 	"casepress/broker/brokerpb"
 	"casepress/client"
+	"casepress/study"
 )
 
 // Remote is where a command finds the broker.
@@ -353,6 +354,38 @@ func (h *Health) Run(ctx context.Context, stdout, _ io.Writer) error {
 	}
 	if answer.StatusCode != http.StatusOK {
 		return errors.New(answer.Status)
+	}
+	return nil
+}
+
+// Study has the commands about study files.
+type Study struct {
+	Check StudyCheck `cmd:"" help:"Check a study file: print what is wrong with it, as FILE:LINE:COLUMN: what would be right."`
+}
+
+// StudyCheck checks study files.
+type StudyCheck struct {
+	Files []string `arg:"" help:"Files to check."`
+}
+
+// Run prints the problems and returns an error if there are any.
+func (s *StudyCheck) Run(_ context.Context, stdout, _ io.Writer) error {
+	broken := 0
+	for _, file := range s.Files {
+		checked, problems := study.CheckFile(file)
+		if len(problems) > 0 {
+			broken++
+			if err := study.Print(stdout, problems); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := fmt.Fprintf(stdout, "%s: study %s, version %d, sha256 %s\n", file, checked.ID, checked.Version, checked.SHA256); err != nil {
+			return err
+		}
+	}
+	if broken > 0 {
+		return fmt.Errorf("%d of %d files cannot be used", broken, len(s.Files))
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"casepress/dispatcher"
 	"casepress/handlers"
 	"casepress/service"
+	"casepress/study"
 	"casepress/tasks"
 	"casepress/tasks/pdf"
 	"casepress/tasks/picture"
@@ -37,6 +38,8 @@ type cli struct {
 	Serve  Serve  `cmd:"" default:"withargs" help:"Serve the API and the page (the default command)."`
 	Health Health `cmd:"" help:"Ask a running casepress whether it is ready; exit 1 if not."`
 
+	Study Study `cmd:"" help:"Check study files."`
+
 	VaultKey VaultKey `cmd:"" help:"Make a key for --originals=vault."`
 
 	Send      Send      `cmd:"" help:"Send a message to a topic, or each line of standard input."`
@@ -53,6 +56,8 @@ type Serve struct {
 	AdminAddr string `default:"127.0.0.1:8081" help:"Address of /metrics, /debug/pprof and health checks. Keep it private."`
 	GRPCAddr  string `name:"grpc-addr" default:"127.0.0.1:9090" help:"Address of the broker for other services, over gRPC."`
 	DataDir   string `default:"./data" help:"Folder for everything that must survive: log, rows, images, PDFs."`
+
+	Studies string `placeholder:"DIR" help:"Folder of study files, {id}.json; a study without one is taken with defaults. See docs/study.md."`
 
 	Workers      int            `default:"${workers}" help:"Case reports that are worked on at once."`
 	LaneWorkers  map[string]int `placeholder:"LANE=N;…" help:"Workers of other lanes, by the lane's name."`
@@ -207,13 +212,17 @@ func (c *Serve) serviceConfig(log *slog.Logger) (service.Config, error) {
 	if err != nil {
 		return service.Config{}, err
 	}
+	studies, err := study.Load(c.Studies)
+	if err != nil {
+		return service.Config{}, fmt.Errorf("--studies: %w", err)
+	}
 	lanes, err := c.lanes()
 	return service.Config{
 		DataDir: c.DataDir, Lanes: lanes, TaskTimeout: c.TaskTimeout,
 		Retry:     dispatcher.RetryPolicy{MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, MaxBackoff: c.MaxBackoff},
 		Originals: blob.Originals(c.Originals), Keys: keys,
 		ImageMemory: int64(c.ImageMemory), Pictures: c.pictureOptions(), Layout: c.pdfOptions(),
-		HTTP: c.handlersConfig(), Logger: log,
+		Studies: studies, HTTP: c.handlersConfig(), Logger: log,
 	}, err
 }
 

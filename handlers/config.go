@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"time"
 
+	"casepress/study"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -27,6 +29,9 @@ type Config struct {
 	MaxPixels int64
 	// MaxNotes bounds the characters of the notes. Default 4,000.
 	MaxNotes int
+
+	// Studies are the studies that have a file; nil: none has. A study without one is taken with defaults.
+	Studies *study.Studies
 
 	// StallTimeout ends a request whose client has neither sent nor taken a byte
 	// for so long. A slow client that keeps going is not affected. Default 30 s.

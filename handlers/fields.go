@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"casepress/study"
 	"casepress/tasks"
 )
 
@@ -35,6 +36,28 @@ func checkPathID(field, id string) *fieldFault {
 		return &fieldFault{field: field, detail: textIDDots}
 	}
 	return checkID(field, id)
+}
+
+// checkStudy returns a fault unless id is "" or may be a study's.
+func checkStudy(id string) *fieldFault {
+	if id == "" {
+		return nil
+	}
+	return checkPathID("study", id)
+}
+
+// checkSite returns a fault unless site is "" or one that the study takes.
+func checkSite(studies *study.Studies, studyID, site string) *fieldFault {
+	if site == "" {
+		return nil
+	}
+	if wrong := checkPathID("site", site); wrong != nil {
+		return wrong
+	}
+	if !studies.Get(studyID).HasSite(site) {
+		return &fieldFault{field: "site", detail: textUnknownSite, args: []any{site, studyID}}
+	}
+	return nil
 }
 
 func inCharset(s, charset string) bool {
@@ -89,7 +112,7 @@ func checkTime(field, s string) *fieldFault {
 
 // report checks the form's own fields and returns them as a case report without
 // images, or a fault that names everything that is wrong.
-func (f *form) report(header http.Header, maxNotes int) (tasks.CaseReport, error) {
+func (f *form) report(header http.Header, maxNotes int, studies *study.Studies) (tasks.CaseReport, error) {
 	var faults []fieldFault
 	add := func(wrong *fieldFault) {
 		if wrong != nil {
@@ -101,11 +124,11 @@ func (f *form) report(header http.Header, maxNotes int) (tasks.CaseReport, error
 		Notes: normalNotes(f.values["notes"]), CapturedAt: f.values["capturedAt"],
 	}
 	add(checkID("patientId", r.PatientID))
-	for _, optional := range []string{"study", "site", "visitId"} {
-		if f.values[optional] != "" {
-			add(checkID(optional, f.values[optional]))
-		}
+	if r.VisitID != "" {
+		add(checkID("visitId", r.VisitID))
 	}
+	add(checkStudy(r.Study))
+	add(checkSite(studies, r.Study, r.Site))
 	add(checkText("notes", r.Notes, maxNotes))
 	if r.CapturedAt != "" {
 		add(checkTime("capturedAt", r.CapturedAt))

@@ -47,9 +47,7 @@ func checkPutImage(c *gin.Context, imageID string) (of tasks.Subject, err error)
 		return of, err
 	}
 	wrong := []*fieldFault{checkPathID("imageId", imageID), checkID("patientId", query["patientId"])}
-	if study, said := query["study"]; said {
-		wrong = append(wrong, checkID("study", study))
-	}
+	wrong = append(wrong, checkStudy(query["study"]))
 	var faults []fieldFault
 	for _, f := range wrong {
 		if f != nil {

@@ -33,6 +33,7 @@ var (
 	textBadChoice      = text{"%s must be one of %s", "%s 只能是 %s 之一"}
 	textReason         = text{"%s: %s", "%s：%s"}
 	textDraining       = text{"%s: shutting down", "%s：正在关闭"}
+	textUnknownSite    = text{"%s: %s is not a site of the study %s", "%s：%s 不是研究 %s 的研究中心"}
 	textBadWorkers     = text{"%s must be a number from 1 to %d, as {\"workers\": 2}", "%s 须为 1 至 %d 之间的数字，例如 {\"workers\": 2}"}
 	textBadWait        = text{"%s must be a duration like 20s", "%s 须为时长，例如 20s"}
 )

@@ -77,7 +77,7 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 		return got, err
 	}
 	defer func() { err = afterDiscard(err, f.discard()) }()
-	report, err := f.report(r.Header, a.cfg.MaxNotes)
+	report, err := f.report(r.Header, a.cfg.MaxNotes, a.cfg.Studies)
 	if err != nil {
 		return got, err
 	}

@@ -28,6 +28,7 @@ import (
 	"casepress/dispatcher/embedded"
 	"casepress/handlers"
 	"casepress/store"
+	"casepress/study"
 	"casepress/tasks"
 	"casepress/tasks/pdf"
 	"casepress/tasks/picture"
@@ -63,7 +64,10 @@ type Config struct {
 	// NewTask replaces the real work, for tests; nil is [tasks.Processor.Task].
 	NewTask func(tasks.Work) (tasks.Task, error)
 
-	// HTTP has the limits of the HTTP interface; DataDir and Registry are set here.
+	// Studies are the studies that have a file; nil: none has.
+	Studies *study.Studies
+
+	// HTTP has the limits of the HTTP interface; DataDir, Registry and Studies are set here.
 	HTTP handlers.Config
 
 	// Logger hears of failures; nil discards.
@@ -112,7 +116,7 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	if err != nil {
 		return s, fmt.Errorf("start dispatcher: %w", err)
 	}
-	c.HTTP.DataDir, c.HTTP.Registry = c.DataDir, s.Registry
+	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies = c.DataDir, s.Registry, c.Studies
 	s.API = handlers.New(c.HTTP, s.Work, s.Rows, s.Blobs, c.Logger)
 	return s, nil
 }

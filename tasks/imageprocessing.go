@@ -205,7 +205,7 @@ func (t ImageProcessingTask) write(w io.Writer, d pdf.Document) (info pdf.Info, 
 	defer func() {
 		if r := recover(); r != nil {
 			t.logger().Error("panic while rendering", "report", t.Report.ID, "panic", r, "stack", string(debug.Stack()))
-			err = errors.New("render report: an internal error")
+			err = errors.New("render pdf: an internal error")
 		}
 	}()
 	buffered := bufio.NewWriterSize(w, 64<<10)
@@ -217,7 +217,7 @@ func (t ImageProcessingTask) write(w io.Writer, d pdf.Document) (info pdf.Info, 
 
 func (t ImageProcessingTask) document(ctx context.Context, works []imageWork) pdf.Document {
 	d := pdf.Document{
-		ID: t.Report.ID, PatientID: t.Report.PatientID, VisitID: t.Report.VisitID, Study: t.Report.Study, Notes: t.Report.Notes, Status: string(Completed),
+		ID: t.Report.ID, PatientID: t.Report.PatientID, VisitID: t.Report.VisitID, Study: t.Report.Study, Site: t.Report.Site, Notes: t.Report.Notes, Status: string(Completed),
 		CapturedAt: t.Report.CapturedAt, ReceivedAt: t.ReceivedAt, SHA256: t.SHA256, Sequence: t.Sequence, Options: t.Layout,
 	}
 	for i, img := range t.Report.Images {
