@@ -16,6 +16,7 @@ import (
 
 	"casepress/blob"
 	"casepress/broker"
+	"casepress/broker/brokergrpc"
 	"casepress/dispatcher"
 	"casepress/handlers"
 	"casepress/tasks/pdf"
@@ -240,8 +241,8 @@ func (c *Serve) dispatcherConfig(blobs *blob.Store, log *slog.Logger) dispatcher
 
 // brokerServer keeps what the service itself relies on to itself: a case report that was sent by a client of the broker
 // would not have been checked.
-func (c *Serve) brokerServer(brk *broker.Broker, log *slog.Logger) *broker.Server {
-	return broker.NewServer(brk, broker.ServerOptions{
+func (c *Serve) brokerServer(brk *broker.Broker, log *slog.Logger) *brokergrpc.Server {
+	return brokergrpc.NewServer(brk, brokergrpc.Options{
 		Logger:   log,
 		ReadOnly: []string{dispatcher.TopicUpdates},
 		Private:  []string{dispatcher.TopicCaseReports, dispatcher.TopicImages, dispatcher.TopicCompletions},

@@ -175,13 +175,20 @@ func (b *Broker) End(topic string) (uint64, error) {
 	return t.log.End(), nil
 }
 
-// Flush returns when every Ack, Release, Reject and return of a delivery made before the call is durable.
-// Nobody needs to call it: it happens by itself within Options.AckDelay.
-func (b *Broker) Flush(ctx context.Context) error {
+// HasTopic says whether there is a topic of that name.
+func (b *Broker) HasTopic(name string) bool { return (*b.topics.Load())[name] != nil }
+
+// Flush returns when every Ack, Release, Reject and return of a delivery made before the call is durable, of these
+// topics, or of all if none is named. Nobody needs to call it: it happens by itself within Options.AckDelay.
+func (b *Broker) Flush(ctx context.Context, topics ...string) error {
 	if b.closed.Load() {
 		return ErrClosed
 	}
-	for _, t := range b.sorted() {
+	list := b.sorted()
+	if len(topics) > 0 {
+		list = b.named(topics)
+	}
+	for _, t := range list {
 		if err := t.journal.flush(ctx); err != nil {
 			return fmt.Errorf("topic %s: %w", t.name, err)
 		}
@@ -211,6 +218,17 @@ func (b *Broker) topic(name string) (*topic, error) {
 		return nil, fmt.Errorf("%w: %q", ErrNoTopic, name)
 	}
 	return t, nil
+}
+
+// named returns those of the named topics that there are.
+func (b *Broker) named(names []string) (list []*topic) {
+	topics := *b.topics.Load()
+	for _, name := range names {
+		if t := topics[name]; t != nil {
+			list = append(list, t)
+		}
+	}
+	return list
 }
 
 func (b *Broker) sorted() []*topic {

@@ -30,6 +30,12 @@ const (
 // DeadLetterTopic returns the name of a topic's dead-letter topic.
 func DeadLetterTopic(topic string) string { return topic + deadSuffix }
 
+// SourceTopic returns the topic whose dead letters a topic keeps, if it is a dead-letter topic.
+func SourceTopic(topic string) (source string, isDeadLetter bool) {
+	source, isDeadLetter = strings.CutSuffix(topic, deadSuffix)
+	return source, isDeadLetter && source != ""
+}
+
 // deadLetter publishes m to its dead-letter topic, creating that on demand.
 func (b *Broker) deadLetter(ctx context.Context, m Message, group, reason string, count int) error {
 	name := DeadLetterTopic(m.Topic)

@@ -75,6 +75,13 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
+// CheckName returns ErrInvalid for what is no name of a group or of a topic that clients may create: names are 1-128 of
+// A-Z a-z 0-9 . _ - and not only dots.
+func CheckName(name string) error { return checkName(name, maxName) }
+
+// CheckTopicName is CheckName, and lets longer names of dead-letter topics pass.
+func CheckTopicName(name string) error { return checkName(name, maxTopicFolder) }
+
 // checkName keeps names to what is safe as a folder name and easy to type.
 func checkName(name string, limit int) error {
 	ok := len(name) >= 1 && len(name) <= limit && strings.Trim(name, ".") != ""

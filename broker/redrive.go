@@ -141,16 +141,16 @@ func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []
 	if err != nil {
 		return err
 	}
-	waits := make([]sent, len(letters))
+	waits := make([]Pending, len(letters))
 	for i, m := range letters {
 		again := Message{ID: m.Topic + "/" + strconv.FormatUint(m.Offset, 10) + "/" + RedriveGroup, Key: m.Key, Headers: m.Headers, Payload: m.Payload}
 		if waits[i], err = t.enqueue([]Message{again}, nil); err != nil {
-			return fmt.Errorf("redrive to %s: %w", topic, t.blame(err))
+			return fmt.Errorf("redrive to %s: %w", topic, t.closedError(err))
 		}
 	}
 	for i := range waits {
-		if err := waits[i].wait(ctx, t); err != nil {
-			return fmt.Errorf("redrive to %s: %w", topic, t.blame(err))
+		if err := waits[i].Wait(ctx); err != nil {
+			return fmt.Errorf("redrive to %s: %w", topic, err)
 		}
 	}
 	err = g.act(func(s *groupState, _ int64) error {
