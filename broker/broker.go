@@ -1,11 +1,13 @@
-// Package broker keeps messages in topics and hands them to groups of consumers until they are acknowledged; it
-// never answers a publish before the message is on stable storage, never looks into a payload, and never
-// forgets a message that a group has not acknowledged or rejected.
+// Package broker implements topics of messages and groups that consume them.
+//
+// It promises that a published message is on stable storage before Publish returns, and that every group gets it until
+// the group has acknowledged or rejected it, across crashes. A consumer sees a message at least once; after the
+// acknowledgement is durable (Options.AckDelay) never again. It does not look into payloads, and it does not replicate:
+// what the disk loses is lost.
 //
 // A topic is a commit log. Every group gets every message of its topic; the members of one group share them.
-// A delivery is held under a lock: Ack it, Release it (again later), Reject it (to the dead-letter topic) or
-// Renew the lock; when the lock lapses the message goes to another member. Deliveries are counted. Consumers
-// see a message at least once; after its acknowledgement is durable (Options.AckDelay) never again.
+// A delivery is held under a lock: Ack it, Release it for later, Reject it (to the dead-letter topic) or Renew the
+// lock; when the lock lapses the message goes to another member. Deliveries are counted.
 //
 // On disk:
 //
@@ -13,7 +15,7 @@
 //	<dir>/<topic>/groups/   what the groups did, a commitlog; format in event_codec.go
 //	<dir>/~<topic>          the topic was deleted, and what is left of its folder is to be removed
 //
-// Lock order: topic.creating, group.life, Broker.mu, journal.mu, topic.mu, group.mu, dedup.mu.
+// Lock order: topic.creating, group.lifecycle, Broker.mu, journal.mu, topic.mu, group.mu, dedup.mu.
 package broker
 
 import (
@@ -72,7 +74,7 @@ func (b *Broker) openTopics() error {
 	if err != nil {
 		return err
 	}
-	if err := b.sweepAll(entries); err != nil {
+	if err := b.finishDeletions(entries); err != nil {
 		return err
 	}
 	if err := b.opts.FS.SyncDir(b.dir); err != nil { // a tombstone taken back must not come again
@@ -85,15 +87,15 @@ func (b *Broker) openTopics() error {
 		if !e.IsDir() || checkName(e.Name(), maxTopicFolder) != nil {
 			continue
 		}
-		if _, err := b.addTopic(e.Name()); err != nil {
+		if _, err := b.ensureTopic(e.Name()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addTopic opens a topic's folder, creating it if need be.
-func (b *Broker) addTopic(name string) (*topic, error) {
+// ensureTopic opens a topic's folder, creating it if need be.
+func (b *Broker) ensureTopic(name string) (*topic, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed.Load() {
@@ -102,7 +104,7 @@ func (b *Broker) addTopic(name string) (*topic, error) {
 	if t := (*b.topics.Load())[name]; t != nil {
 		return t, nil
 	}
-	if err := b.sweepOne(name); err != nil {
+	if err := b.finishDeletion(name); err != nil {
 		return nil, fmt.Errorf("remove deleted topic %s: %w", name, err)
 	}
 	t, err := openTopic(b, name, filepath.Join(b.dir, name))
@@ -129,7 +131,7 @@ func (b *Broker) Close() error {
 	topics := b.sorted()
 	var errs []error
 	for _, t := range topics {
-		t.stopGroups()
+		t.closeGroups()
 	}
 	for _, t := range topics {
 		errs = append(errs, t.close())
@@ -159,7 +161,7 @@ func (b *Broker) CreateTopic(ctx context.Context, name string) error {
 	if err := checkName(name, maxName); err != nil {
 		return err
 	}
-	_, err := b.addTopic(name)
+	_, err := b.ensureTopic(name)
 	return err
 }
 

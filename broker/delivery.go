@@ -89,7 +89,7 @@ func (d Delivery) Reject(reason string) error {
 	g := d.sub.group
 	var count uint32
 	err := g.act(func(s *groupState, _ int64) (err error) {
-		count, err = s.bury(d.Offset, d.lock)
+		count, err = s.reject(d.Offset, d.lock)
 		return err
 	})
 	if err != nil {
@@ -102,10 +102,10 @@ func (d Delivery) Reject(reason string) error {
 	}
 	err = g.act(func(s *groupState, _ int64) error {
 		if failed != nil {
-			s.unbury(d.Offset)
+			s.undoReject(d.Offset)
 			return nil
 		}
-		s.buried(d.Offset)
+		s.deadLettered(d.Offset)
 		return nil
 	})
 	if failed != nil && b.closed.Load() {

@@ -15,7 +15,7 @@ type Options struct {
 	Logger *slog.Logger // default: discards. Names topics and groups, never keys, headers or payloads
 
 	SegmentBytes    int64 // size of a full-grown segment of a topic, default 64 MiB; what retention removes at a time
-	MaxMessageBytes int   // largest payload, default 1 MiB; lowered, it keeps larger messages of before from being buried
+	MaxMessageBytes int   // largest payload, default 1 MiB. If it is lowered, larger messages that are already stored cannot become dead letters
 
 	LockTimeout time.Duration // of subscriptions that do not say, default 30 s
 	AckDelay    time.Duration // an Ack, Release or delivery count is durable this long after, plus one sync; default 10 ms

@@ -22,7 +22,7 @@ type SubscribeOptions struct {
 	// group; negative: never.
 	MaxDeliveries int
 
-	// Ordered hands out a message only when all earlier ones with its key are settled. Messages without a key are
+	// Ordered hands out a message only when all earlier ones with its key are acknowledged or dead letters. Messages without a key are
 	// free. It holds for the whole group from when a member asks for it until the group begins anew with a member
 	// that does not. What waits counts towards Options.MaxSpan.
 	Ordered bool
@@ -89,7 +89,7 @@ func (b *Broker) Subscribe(topic, group string, o SubscribeOptions) (*Subscripti
 		return nil, fmt.Errorf("%w: window %d, lock timeout %v or max deliveries %d", ErrInvalid, o.Window, o.LockTimeout, o.MaxDeliveries)
 	}
 	for {
-		g, err := t.joinable(group, o.From)
+		g, err := t.ensureGroup(group, o.From)
 		if err != nil {
 			return nil, fmt.Errorf("subscribe %s to %s: %w", group, topic, err)
 		}
@@ -108,8 +108,8 @@ func (b *Broker) Subscribe(topic, group string, o SubscribeOptions) (*Subscripti
 var errDeleted = errors.New("group was deleted")
 
 func (g *group) join(o SubscribeOptions) (*Subscription, error) {
-	g.life.Lock()
-	defer g.life.Unlock()
+	g.lifecycle.Lock()
+	defer g.lifecycle.Unlock()
 	switch {
 	case g.deleted:
 		return nil, errDeleted
@@ -134,7 +134,7 @@ func (g *group) join(o SubscribeOptions) (*Subscription, error) {
 	return s, nil
 }
 
-// applySettings takes over the settings of a member that hold for the whole group. The caller holds life and mu.
+// applySettings takes over the settings of a member that hold for the whole group. The caller holds lifecycle and mu.
 func (g *group) applySettings(o SubscribeOptions) error {
 	switch {
 	case o.Ordered && g.state.order == nil:
@@ -172,7 +172,7 @@ func (g *group) startOrder() error {
 		}
 		from = records[len(records)-1].Offset + 1
 	}
-	g.state.setOrder(offsets, func(i int) uint64 { return keys[i] })
+	g.state.startOrder(offsets, func(i int) uint64 { return keys[i] })
 	return nil
 }
 
@@ -216,7 +216,7 @@ func (s *Subscription) takeOrWait(max int, lockTimeout int64) ([]Delivery, *wait
 	g := s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := s.over(); err != nil {
+	if err := s.endedErr(); err != nil {
 		return nil, nil, err
 	}
 	now := g.now()
@@ -229,8 +229,8 @@ func (s *Subscription) takeOrWait(max int, lockTimeout int64) ([]Delivery, *wait
 	return nil, w, nil
 }
 
-// over returns why the subscription gets nothing any more, or nil. The caller holds group.mu.
-func (s *Subscription) over() error {
+// endedErr returns why the subscription gets nothing any more, or nil. The caller holds group.mu.
+func (s *Subscription) endedErr() error {
 	if s.group.failed != nil {
 		return s.group.failed
 	}
@@ -249,7 +249,7 @@ func (s *Subscription) await(ctx context.Context, w *waiter) ([]Delivery, error)
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		return nil, s.over()
+		return nil, s.endedErr()
 	case <-ctx.Done():
 	}
 	g.mu.Lock()
@@ -294,7 +294,7 @@ func (s *Subscription) InFlight() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.state.expire(g.now())
-	g.changed()
+	g.afterChange()
 	return g.state.held[s.id]
 }
 
@@ -303,24 +303,24 @@ func (s *Subscription) InFlight() int {
 func (s *Subscription) Update(o SubscribeOptions) error {
 	g := s.group
 	g.mu.Lock()
-	err := s.over()
+	err := s.endedErr()
 	same := (!o.Ordered || g.state.order != nil) &&
 		(o.MaxDeliveries == 0 || g.state.maxDeliveries == uint32(max(o.MaxDeliveries, 0)))
 	g.mu.Unlock()
 	if err != nil || same {
 		return err
 	}
-	g.life.Lock()
-	defer g.life.Unlock()
+	g.lifecycle.Lock()
+	defer g.lifecycle.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := s.over(); err != nil {
+	if err := s.endedErr(); err != nil {
 		return err
 	}
 	if err := g.applySettings(o); err != nil {
 		return err
 	}
-	g.changed()
+	g.afterChange()
 	return nil
 }
 
@@ -331,7 +331,7 @@ func (s *Subscription) giveBack(ds []Delivery) {
 	for _, d := range ds {
 		g.state.giveBack(d.Offset, d.lock)
 	}
-	g.changed()
+	g.afterChange()
 }
 
 // Close ends the membership: waiting calls of Receive return ErrClosed, and what was in flight goes to other
@@ -339,8 +339,8 @@ func (s *Subscription) giveBack(ds []Delivery) {
 // message. A second Close does nothing.
 func (s *Subscription) Close() error {
 	g := s.group
-	g.life.Lock()
-	defer g.life.Unlock()
+	g.lifecycle.Lock()
+	defer g.lifecycle.Unlock()
 	g.mu.Lock()
 	if s.closed {
 		g.mu.Unlock()

@@ -56,8 +56,8 @@ func (t *topic) open(dir string) (err error) {
 	return err
 }
 
-// stopGroups closes every subscription.
-func (t *topic) stopGroups() {
+// closeGroups closes every subscription.
+func (t *topic) closeGroups() {
 	for _, g := range t.allGroups() {
 		g.close()
 	}
@@ -96,8 +96,8 @@ func (t *topic) group(name string) *group {
 	return t.groups[name]
 }
 
-// joinable returns the group, creating it durably if it is new.
-func (t *topic) joinable(name string, from Position) (*group, error) {
+// ensureGroup returns the group, creating it durably if it is new.
+func (t *topic) ensureGroup(name string, from Position) (*group, error) {
 	t.creating.Lock()
 	defer t.creating.Unlock()
 	if t.deleted.Load() {
