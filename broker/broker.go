@@ -35,12 +35,13 @@ import (
 
 // Broker is an open data folder. All methods may be called from many goroutines.
 type Broker struct {
-	dir    string
-	opts   Options
-	clock  clock
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	dir     string
+	opts    Options
+	clock   clock
+	metrics *metrics
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
 
 	mu     sync.Mutex // one change of topics at a time
 	closed atomic.Bool
@@ -60,6 +61,10 @@ func Open(dir string, o Options) (*Broker, error) {
 	b := &Broker{dir: dir, opts: o, clock: newClock()}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.topics.Store(&map[string]*topic{})
+	b.metrics = newMetrics(b)
+	if err := b.metrics.register(); err != nil {
+		return nil, fmt.Errorf("open broker: %w", err)
+	}
 	if err := b.openTopics(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open broker: %w", err), b.Close())
 	}
@@ -126,6 +131,7 @@ func (b *Broker) Close() error {
 	if wasClosed {
 		return nil
 	}
+	b.metrics.unregister()
 	b.cancel()
 	b.wg.Wait()
 	topics := b.sorted()

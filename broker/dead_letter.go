@@ -60,6 +60,7 @@ func (b *Broker) deadLetter(ctx context.Context, m Message, group, reason string
 	if _, err := t.publish(ctx, []Message{dead}); err != nil {
 		return fmt.Errorf("dead letter to %s: %w", name, err)
 	}
+	b.metrics.deadLetters.WithLabelValues(b.metrics.topicLabel(m.Topic)).Inc()
 	return nil
 }
 

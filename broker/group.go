@@ -233,6 +233,9 @@ func (g *group) take(s *Subscription, max int, lockTimeout, now int64) []Deliver
 func (g *group) takeOne(s *Subscription, lockTimeout, now int64) (Delivery, bool) {
 	deadline := now + lockTimeout
 	if redelivery, ok := g.state.acquireAvailable(s.id, deadline); ok {
+		if redelivery.count > 1 {
+			g.topic.redeliveries.Inc()
+		}
 		return Delivery{
 			Message: Message{Offset: redelivery.offset}, Count: int(redelivery.count),
 			sub: s, lock: redelivery.lock, lockTimeout: lockTimeout,

@@ -96,6 +96,13 @@ func (g *group) info() GroupInfo {
 	return i
 }
 
+// lag returns how many messages are not acknowledged.
+func (g *group) lag() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return int(g.topic.log.End()-g.state.start) - g.state.acked
+}
+
 // A moment is when the message at an offset was published.
 type moment struct {
 	offset uint64

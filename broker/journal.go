@@ -35,6 +35,7 @@ type journal struct {
 func openJournal(t *topic, dir string) (*journal, error) {
 	l, err := commitlog.Open(dir, commitlog.Options{
 		FS: t.broker.opts.FS, SegmentBytes: groupsSegment, MaxRecordBytes: groupsRecord,
+		OnCommit: t.broker.metrics.onCommit("groups"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open groups log: %w", err)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"casepress/disk"
 )
 
@@ -13,6 +15,11 @@ import (
 type Options struct {
 	FS     disk.FS      // default disk.OS
 	Logger *slog.Logger // default: discards. Names topics and groups, never keys, headers or payloads
+
+	// Registerer gets the broker's metrics, casepress_broker_…, until Close. Nil: they are not kept. A figure by topic
+	// or group has a series for each of MetricTopics and one for all others together.
+	Registerer   prometheus.Registerer
+	MetricTopics []string
 
 	SegmentBytes    int64 // size of a full-grown segment of a topic, default 64 MiB; what retention removes at a time
 	MaxMessageBytes int   // largest payload, default 1 MiB. If it is lowered, larger messages that are already stored cannot become dead letters
