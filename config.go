@@ -15,6 +15,7 @@ import (
 
 	"casepress/blob"
 	"casepress/broker"
+	"casepress/broker/brokergrpc"
 	"casepress/dispatcher"
 	"casepress/handlers"
 	"casepress/service"
@@ -245,8 +246,8 @@ func (c *Serve) lanes() ([]dispatcher.Lane, error) {
 
 // brokerServer keeps what the service itself relies on to itself: a submission that was sent by a client of the
 // broker would not have been checked.
-func brokerServer(brk *broker.Broker, log *slog.Logger) *broker.Server {
-	return broker.NewServer(brk, broker.ServerOptions{Logger: log, ReadOnly: []string{tasks.TopicUpdates}, Private: tasks.Topics()})
+func brokerServer(brk *broker.Broker, log *slog.Logger) *brokergrpc.Server {
+	return brokergrpc.NewServer(brk, brokergrpc.Options{Logger: log, ReadOnly: []string{tasks.TopicUpdates}, Private: tasks.Topics()})
 }
 
 func (c *Serve) handlersConfig() handlers.Config {

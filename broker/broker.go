@@ -1,11 +1,13 @@
-// Package broker keeps messages in topics and hands them to groups of consumers until they are acknowledged; it
-// never answers a publish before the message is on stable storage, never looks into a payload, and never
-// forgets a message that a group has not acknowledged or rejected.
+// Package broker implements topics of messages and groups that consume them.
+//
+// It promises that a published message is on stable storage before Publish returns, and that every group gets it until
+// the group has acknowledged or rejected it, across crashes. A consumer sees a message at least once; after the
+// acknowledgement is durable (Options.AckDelay) never again. It does not look into payloads, and it does not replicate:
+// what the disk loses is lost.
 //
 // A topic is a commit log. Every group gets every message of its topic; the members of one group share them.
-// A delivery is held under a lock: Ack it, Release it (again later), Reject it (to the dead-letter topic) or
-// Renew the lock; when the lock lapses the message goes to another member. Deliveries are counted. Consumers
-// see a message at least once; after its acknowledgement is durable (Options.AckDelay) never again.
+// A delivery is held under a lock: Ack it, Release it for later, Reject it (to the dead-letter topic) or Renew the
+// lock; when the lock lapses the message goes to another member. Deliveries are counted.
 //
 // On disk:
 //
@@ -13,7 +15,7 @@
 //	<dir>/<topic>/groups/   what the groups did, a commitlog; format in event_codec.go
 //	<dir>/~<topic>          the topic was deleted, and what is left of its folder is to be removed
 //
-// Lock order: topic.creating, group.life, Broker.mu, journal.mu, topic.mu, group.mu, dedup.mu.
+// Lock order: topic.creating, group.lifecycle, Broker.mu, journal.mu, topic.mu, group.mu, dedup.mu.
 package broker
 
 import (
@@ -33,12 +35,13 @@ import (
 
 // Broker is an open data folder. All methods may be called from many goroutines.
 type Broker struct {
-	dir    string
-	opts   Options
-	clock  clock
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	dir     string
+	opts    Options
+	clock   clock
+	metrics *metrics
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
 
 	mu     sync.Mutex // one change of topics at a time
 	closed atomic.Bool
@@ -58,6 +61,10 @@ func Open(dir string, o Options) (*Broker, error) {
 	b := &Broker{dir: dir, opts: o, clock: newClock()}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.topics.Store(&map[string]*topic{})
+	b.metrics = newMetrics(b)
+	if err := b.metrics.register(); err != nil {
+		return nil, fmt.Errorf("open broker: %w", err)
+	}
 	if err := b.openTopics(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open broker: %w", err), b.Close())
 	}
@@ -72,7 +79,7 @@ func (b *Broker) openTopics() error {
 	if err != nil {
 		return err
 	}
-	if err := b.sweepAll(entries); err != nil {
+	if err := b.finishDeletions(entries); err != nil {
 		return err
 	}
 	if err := b.opts.FS.SyncDir(b.dir); err != nil { // a tombstone taken back must not come again
@@ -85,15 +92,15 @@ func (b *Broker) openTopics() error {
 		if !e.IsDir() || checkName(e.Name(), maxTopicFolder) != nil {
 			continue
 		}
-		if _, err := b.addTopic(e.Name()); err != nil {
+		if _, err := b.ensureTopic(e.Name()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addTopic opens a topic's folder, creating it if need be.
-func (b *Broker) addTopic(name string) (*topic, error) {
+// ensureTopic opens a topic's folder, creating it if need be.
+func (b *Broker) ensureTopic(name string) (*topic, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed.Load() {
@@ -102,7 +109,7 @@ func (b *Broker) addTopic(name string) (*topic, error) {
 	if t := (*b.topics.Load())[name]; t != nil {
 		return t, nil
 	}
-	if err := b.sweepOne(name); err != nil {
+	if err := b.finishDeletion(name); err != nil {
 		return nil, fmt.Errorf("remove deleted topic %s: %w", name, err)
 	}
 	t, err := openTopic(b, name, filepath.Join(b.dir, name))
@@ -124,12 +131,13 @@ func (b *Broker) Close() error {
 	if wasClosed {
 		return nil
 	}
+	b.metrics.unregister()
 	b.cancel()
 	b.wg.Wait()
 	topics := b.sorted()
 	var errs []error
 	for _, t := range topics {
-		t.stopGroups()
+		t.closeGroups()
 	}
 	for _, t := range topics {
 		errs = append(errs, t.close())
@@ -159,7 +167,7 @@ func (b *Broker) CreateTopic(ctx context.Context, name string) error {
 	if err := checkName(name, maxName); err != nil {
 		return err
 	}
-	_, err := b.addTopic(name)
+	_, err := b.ensureTopic(name)
 	return err
 }
 
@@ -175,13 +183,20 @@ func (b *Broker) End(topic string) (uint64, error) {
 	return t.log.End(), nil
 }
 
-// Flush returns when every Ack, Release, Reject and return of a delivery made before the call is durable.
-// Nobody needs to call it: it happens by itself within Options.AckDelay.
-func (b *Broker) Flush(ctx context.Context) error {
+// HasTopic says whether there is a topic of that name.
+func (b *Broker) HasTopic(name string) bool { return (*b.topics.Load())[name] != nil }
+
+// Flush returns when every Ack, Release, Reject and return of a delivery made before the call is durable, of these
+// topics, or of all if none is named. Nobody needs to call it: it happens by itself within Options.AckDelay.
+func (b *Broker) Flush(ctx context.Context, topics ...string) error {
 	if b.closed.Load() {
 		return ErrClosed
 	}
-	for _, t := range b.sorted() {
+	list := b.sorted()
+	if len(topics) > 0 {
+		list = b.named(topics)
+	}
+	for _, t := range list {
 		if err := t.journal.flush(ctx); err != nil {
 			return fmt.Errorf("topic %s: %w", t.name, err)
 		}
@@ -211,6 +226,17 @@ func (b *Broker) topic(name string) (*topic, error) {
 		return nil, fmt.Errorf("%w: %q", ErrNoTopic, name)
 	}
 	return t, nil
+}
+
+// named returns those of the named topics that there are.
+func (b *Broker) named(names []string) (list []*topic) {
+	topics := *b.topics.Load()
+	for _, name := range names {
+		if t := topics[name]; t != nil {
+			list = append(list, t)
+		}
+	}
+	return list
 }
 
 func (b *Broker) sorted() []*topic {

@@ -12,11 +12,11 @@ type dedup struct {
 	window int64 // microseconds
 	max    int
 
-	mu     sync.Mutex
-	places map[string]uint64 // of each ID in order, counted from the first that ever was
-	order  []seen            // oldest first, from head on
-	head   int
-	begin  uint64 // place of order[0]
+	mu      sync.Mutex
+	entries map[string]uint64 // of each ID the number of its entry in order, counted from the first that ever was
+	order   []seen            // oldest first, from head on
+	head    int
+	begin   uint64 // number of order[0]
 }
 
 type seen struct {
@@ -28,7 +28,7 @@ type seen struct {
 // openDedup reads the IDs of the window from the tail of the topic's log.
 func openDedup(t *topic) (*dedup, error) {
 	o := t.broker.opts
-	d := &dedup{window: o.DedupWindow.Microseconds(), max: o.DedupMessages, places: make(map[string]uint64)}
+	d := &dedup{window: o.DedupWindow.Microseconds(), max: o.DedupMessages, entries: make(map[string]uint64)}
 	if d.window <= 0 {
 		return d, nil
 	}
@@ -60,35 +60,35 @@ func openDedup(t *topic) (*dedup, error) {
 }
 
 const (
-	unplaced = math.MaxUint64 // stands for the offset of a message that is just being appended
-	nowhere  = math.MaxUint64 // the place of a message without an ID
+	noOffset = math.MaxUint64 // stands for the offset of a message that is just being appended
+	noEntry  = math.MaxUint64 // of a message without an ID
 )
 
-// claim returns the place of the message with that ID, or makes one for it: then comes settle or unclaim, under the
+// claim returns the entry of the message with that ID, or makes one for it: then comes assign or undoClaims, under the
 // same lock. The caller holds mu.
-func (d *dedup) claim(id string, now int64) (place uint64, known bool) {
+func (d *dedup) claim(id string, now int64) (entry uint64, known bool) {
 	if id == "" {
-		return nowhere, false
+		return noEntry, false
 	}
-	if place, known = d.places[id]; !known {
-		place = d.begin + uint64(len(d.order))
-		d.places[id] = place
-		d.order = append(d.order, seen{id, unplaced, now})
+	if entry, known = d.entries[id]; !known {
+		entry = d.begin + uint64(len(d.order))
+		d.entries[id] = entry
+		d.order = append(d.order, seen{id, noOffset, now})
 	}
-	return place, known
+	return entry, known
 }
 
-// offset returns what is known of a place: unplaced if it was only claimed. The caller holds mu.
-func (d *dedup) offset(place uint64) uint64 { return d.order[place-d.begin].offset }
+// offset returns the offset of an entry: noOffset if it was only claimed. The caller holds mu.
+func (d *dedup) offset(entry uint64) uint64 { return d.order[entry-d.begin].offset }
 
-// settle gives the messages that were claimed their offsets: those that are new begin at next. It sets the offset of
+// assign gives the messages that were claimed their offsets: those that are new begin at next. It sets the offset of
 // each if offsets is not nil. The caller holds mu.
-func (d *dedup) settle(places, offsets []uint64, next uint64) {
-	for i, place := range places {
+func (d *dedup) assign(entries, offsets []uint64, next uint64) {
+	for i, entry := range entries {
 		offset := next
-		if place != nowhere {
-			s := &d.order[place-d.begin]
-			if s.offset == unplaced {
+		if entry != noEntry {
+			s := &d.order[entry-d.begin]
+			if s.offset == noOffset {
 				s.offset = next
 			}
 			offset = s.offset
@@ -102,10 +102,10 @@ func (d *dedup) settle(places, offsets []uint64, next uint64) {
 	}
 }
 
-// unclaim takes back what was claimed and not settled. The caller holds mu.
-func (d *dedup) unclaim() {
-	for last := len(d.order) - 1; last >= d.head && d.order[last].offset == unplaced; last-- {
-		delete(d.places, d.order[last].id)
+// undoClaims takes back what was claimed and got no offset. The caller holds mu.
+func (d *dedup) undoClaims() {
+	for last := len(d.order) - 1; last >= d.head && d.order[last].offset == noOffset; last-- {
+		delete(d.entries, d.order[last].id)
 		d.order[last] = seen{}
 		d.order = d.order[:last]
 	}
@@ -116,10 +116,10 @@ func (d *dedup) remember(id string, offset uint64, at int64) {
 	if id == "" {
 		return
 	}
-	if place, known := d.places[id]; known {
-		d.order[place-d.begin].id = ""
+	if entry, known := d.entries[id]; known {
+		d.order[entry-d.begin].id = ""
 	}
-	d.places[id] = d.begin + uint64(len(d.order))
+	d.entries[id] = d.begin + uint64(len(d.order))
 	d.order = append(d.order, seen{id, offset, at})
 	d.forget(at)
 }
@@ -132,7 +132,7 @@ func (d *dedup) forget(now int64) {
 			break
 		}
 		if oldest.id != "" {
-			delete(d.places, oldest.id)
+			delete(d.entries, oldest.id)
 		}
 		*oldest = seen{}
 		d.head++

@@ -19,6 +19,45 @@ type Delivery struct {
 	loaded      bool  // Message is there
 }
 
+// A Lease names a delivery by value, so that it can be ended from elsewhere, such as another connection of a client:
+// see Broker.Delivery. It is good for as long as the process runs and nobody else got the message.
+type Lease struct {
+	Topic, Group string
+	Offset       uint64
+	Lock         uint64        // of the delivery; a later delivery of the message has another
+	Timeout      time.Duration // for which Renew holds the message
+}
+
+// Lease returns what names the delivery.
+func (d Delivery) Lease() Lease {
+	g := d.sub.group
+	return Lease{
+		Topic: g.topic.name, Group: g.name, Offset: d.Offset, Lock: d.lock,
+		Timeout: time.Duration(d.lockTimeout) * time.Microsecond,
+	}
+}
+
+// Delivery returns the delivery that a lease names, without its message. Its methods return ErrLockLost when the
+// message went to another member meanwhile, and after a restart, unless it is acknowledged. Delivery itself returns
+// ErrLockLost when the topic or the group is gone.
+func (b *Broker) Delivery(l Lease) (Delivery, error) {
+	if b.closed.Load() {
+		return Delivery{}, ErrClosed
+	}
+	t := (*b.topics.Load())[l.Topic]
+	if t == nil {
+		return Delivery{}, fmt.Errorf("%w: no topic %q", ErrLockLost, l.Topic)
+	}
+	g := t.group(l.Group)
+	if g == nil {
+		return Delivery{}, fmt.Errorf("%w: no group %q", ErrLockLost, l.Group)
+	}
+	return Delivery{
+		Message: Message{Topic: l.Topic, Offset: l.Offset},
+		sub:     &g.anyone, lock: l.Lock, lockTimeout: l.Timeout.Microseconds(),
+	}, nil
+}
+
 // Ack says that the message is done. It does not wait for the disk: it is durable within Options.AckDelay and
 // one sync, and a power cut before that costs a redelivery, never a loss. Acknowledging what is acknowledged
 // already is no error.
@@ -50,7 +89,7 @@ func (d Delivery) Reject(reason string) error {
 	g := d.sub.group
 	var count uint32
 	err := g.act(func(s *groupState, _ int64) (err error) {
-		count, err = s.bury(d.Offset, d.lock)
+		count, err = s.reject(d.Offset, d.lock)
 		return err
 	})
 	if err != nil {
@@ -63,10 +102,10 @@ func (d Delivery) Reject(reason string) error {
 	}
 	err = g.act(func(s *groupState, _ int64) error {
 		if failed != nil {
-			s.unbury(d.Offset)
+			s.undoReject(d.Offset)
 			return nil
 		}
-		s.buried(d.Offset)
+		s.deadLettered(d.Offset)
 		return nil
 	})
 	if failed != nil && b.closed.Load() {

@@ -8,33 +8,34 @@ import (
 	"sync"
 )
 
-// A group is a groupState with its members. While it has members two goroutines work for it: the feeder reads
-// new messages ahead, the keeper does what time brings (lapsed locks, due messages, dead letters).
+// A group is a groupState with its members. While it has members two goroutines work for it: runPrefetch reads
+// new messages before they are asked for, runDeadlines does what is due (lapsed locks, delayed messages, dead letters).
 type group struct {
 	topic *topic
 	name  string
 
-	anyone Subscription // no member: stands for whoever settles a delivery by its ack ID
+	anyone Subscription // no member: stands for whoever ends a delivery by its lease
 
-	life    sync.Mutex // one start or stop of the goroutines at a time
-	cancel  context.CancelFunc
-	running sync.WaitGroup
-	closed  bool          // for good: the broker or the topic is closed
-	deleted bool          // so that a Subscribe that found it looks again
-	hungry  chan struct{} // tells the feeder that ahead has room
-	kick    chan struct{} // tells the keeper that something is due sooner, or dead
+	lifecycle sync.Mutex // one start or stop of the goroutines at a time
+	cancel    context.CancelFunc
+	running   sync.WaitGroup
+	closed    bool // for good: the broker or the topic is closed
+	deleted   bool // so that a Subscribe that found it looks again
 
-	mu         sync.Mutex // guards all below
-	state      *groupState
-	members    []*Subscription
-	lastMember uint32
-	waiters    []*waiter // in the order they came
-	ahead      ahead
-	wakeAt     int64  // when the keeper looks by itself
-	failed     error  // why nothing is handed out any more
-	stalled    error  // why the feeder cannot read at present
-	unacked    moment // the oldest message not acknowledged, for Group
-	waiting    moment // the oldest message never delivered, for Group
+	prefetcher wakeup // the queue has room
+	deadlines  wakeup // something is due sooner, or there are dead letters
+
+	mu           sync.Mutex // guards all below
+	state        *groupState
+	members      []*Subscription
+	lastMember   uint32
+	waiters      []*waiter // in the order they came
+	prefetched   prefetchQueue
+	nextDeadline int64  // when runDeadlines looks by itself
+	failed       error  // why nothing is handed out any more
+	readErr      error  // why the prefetch cannot read at present
+	unacked      moment // the oldest message not acknowledged, for Group
+	waiting      moment // the oldest message never delivered, for Group
 }
 
 // A waiter is a Receive that waits. It is in group.waiters until something is sent on ch or ch is closed.
@@ -49,8 +50,8 @@ const never = math.MaxInt64
 
 func newGroup(t *topic, name string, state *groupState) *group {
 	g := &group{
-		topic: t, name: name, state: state, wakeAt: never,
-		hungry: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+		topic: t, name: name, state: state, nextDeadline: never,
+		prefetcher: newWakeup(), deadlines: newWakeup(),
 	}
 	g.anyone.group = g
 	return g
@@ -58,31 +59,31 @@ func newGroup(t *topic, name string, state *groupState) *group {
 
 func (g *group) now() int64 { return g.topic.broker.clock.now() }
 
-// start lets the goroutines run for the first member. The caller holds life.
+// start lets the goroutines run for the first member. The caller holds lifecycle.
 func (g *group) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
-	g.running.Go(func() { g.feed(ctx) })
-	g.running.Go(func() { g.keep(ctx) })
+	g.running.Go(func() { g.runPrefetch(ctx) })
+	g.running.Go(func() { g.runDeadlines(ctx) })
 }
 
-// stop ends them with the last member. The caller holds life.
+// stop ends them with the last member. The caller holds lifecycle.
 func (g *group) stop() {
 	g.cancel()
 	g.running.Wait()
 	g.cancel = nil
 	g.mu.Lock()
-	g.ahead = ahead{}
+	g.prefetched = prefetchQueue{}
 	g.mu.Unlock()
 }
 
 // close closes every member, for good.
 func (g *group) close() {
-	g.life.Lock()
-	defer g.life.Unlock()
+	g.lifecycle.Lock()
+	defer g.lifecycle.Unlock()
 	g.closed = true
 	g.mu.Lock()
-	g.dismiss() // first, so that nothing is handed from one to the next
+	g.cancelWaiters() // first, so that nothing is handed from one to the next
 	members := slices.Clone(g.members)
 	for _, s := range members {
 		g.leave(s)
@@ -104,7 +105,7 @@ func (g *group) leave(s *Subscription) {
 		return w.sub == s
 	})
 	g.state.giveBackAll(s.id)
-	g.changed()
+	g.afterChange()
 }
 
 // fail ends all deliveries of the group.
@@ -114,70 +115,70 @@ func (g *group) fail(err error) {
 	if g.failed == nil {
 		g.failed = err
 	}
-	g.dismiss()
+	g.cancelWaiters()
 }
 
-// dismiss lets all waiters go. The caller holds mu.
-func (g *group) dismiss() {
+// cancelWaiters lets all waiters go. The caller holds mu.
+func (g *group) cancelWaiters() {
 	for _, w := range g.waiters {
 		close(w.ch)
 	}
 	g.waiters = nil
 }
 
-// stall remembers a failure to read that may pass, or with nil that it has passed.
-func (g *group) stall(err error) {
+// setReadError remembers a failure to read that may pass, or with nil that it has passed.
+func (g *group) setReadError(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.stalled = err
+	g.readErr = err
 }
 
 func (g *group) failure() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return cmp.Or(g.failed, g.stalled)
+	return cmp.Or(g.failed, g.readErr)
 }
 
 // act changes one delivery's fate.
 func (g *group) act(do func(s *groupState, now int64) error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.topic.journal.refusal(); err != nil {
+	if err := g.topic.journal.stopReason(); err != nil {
 		return err
 	}
 	now := g.now()
 	g.state.expire(now)
 	err := do(g.state, now)
-	g.changed()
+	g.afterChange()
 	return err
 }
 
-// changed follows up every change of state. The caller holds mu.
-func (g *group) changed() {
+// afterChange follows up every change of state. The caller holds mu.
+func (g *group) afterChange() {
 	if g.state.changed() {
-		g.topic.journal.touch()
+		g.topic.journal.scheduleFlush()
 	}
 	if len(g.waiters) > 0 {
-		g.serve(g.now())
+		g.handOut(g.now())
 	}
 	g.schedule()
 }
 
-// schedule makes sure that the keeper looks when something is due. The caller holds mu.
+// schedule makes sure that runDeadlines looks when something is due. The caller holds mu.
 func (g *group) schedule() {
 	due, ok := g.state.nextDue()
-	if ok && due < g.wakeAt || len(g.state.dead) > 0 {
-		g.wakeAt = min(g.wakeAt, due)
-		signal(g.kick)
+	if ok && due < g.nextDeadline || len(g.state.dead) > 0 {
+		g.nextDeadline = min(g.nextDeadline, due)
+		g.deadlines.wake()
 	}
 }
 
-// serve hands out what there is to those who wait, first come first served; but whoever let a lock lapse gets that
+// handOut hands out what there is to those who wait, first come first served; but whoever let a lock lapse gets that
 // message again only if nobody else is there to take it. The caller holds mu.
-func (g *group) serve(now int64) {
+func (g *group) handOut(now int64) {
 	g.state.expire(now)
 	passed := false
-	for i := 0; i < len(g.waiters) && g.plenty(); {
+	for i := 0; i < len(g.waiters) && g.hasMessages(); {
 		w := g.waiters[i]
 		if g.state.lapsedWith(w.sub.id) && g.otherWaits(i) {
 			passed = true
@@ -207,22 +208,22 @@ func (g *group) otherWaits(i int) bool {
 	return false
 }
 
-// plenty says whether there may be something to hand out.
-func (g *group) plenty() bool {
-	return g.state.ready.len() > 0 || g.ahead.len() > 0 && g.state.room()
+// hasMessages says whether there may be something to hand out.
+func (g *group) hasMessages() bool {
+	return g.state.ready.len() > 0 || g.prefetched.len() > 0 && g.state.room()
 }
 
 // take hands out up to max deliveries within the subscription's window. The caller holds mu and has let expire run.
 func (g *group) take(s *Subscription, max int, lockTimeout, now int64) []Delivery {
 	n := min(max, s.window-g.state.held[s.id])
 	var ds []Delivery
-	for len(ds) < n && g.plenty() {
+	for len(ds) < n && g.hasMessages() {
 		if d, ok := g.takeOne(s, lockTimeout, now); ok {
 			ds = append(ds, d)
 		}
 	}
 	if len(ds) > 0 {
-		g.topic.journal.touch()
+		g.topic.journal.scheduleFlush()
 		g.schedule()
 	}
 	return ds
@@ -231,18 +232,21 @@ func (g *group) take(s *Subscription, max int, lockTimeout, now int64) []Deliver
 // takeOne hands out one message, redeliveries first. It may find that the next new one has to wait.
 func (g *group) takeOne(s *Subscription, lockTimeout, now int64) (Delivery, bool) {
 	deadline := now + lockTimeout
-	if again, ok := g.state.acquireAgain(s.id, deadline); ok {
+	if redelivery, ok := g.state.acquireAvailable(s.id, deadline); ok {
+		if redelivery.count > 1 {
+			g.topic.redeliveries.Inc()
+		}
 		return Delivery{
-			Message: Message{Offset: again.offset}, Count: int(again.count),
-			sub: s, lock: again.lock, lockTimeout: lockTimeout,
+			Message: Message{Offset: redelivery.offset}, Count: int(redelivery.count),
+			sub: s, lock: redelivery.lock, lockTimeout: lockTimeout,
 		}, true
 	}
-	m := g.ahead.pop()
-	if g.ahead.low() {
-		signal(g.hungry)
+	m := g.prefetched.pop()
+	if g.prefetched.low() {
+		g.prefetcher.wake()
 	}
-	if g.putOff(&m, now) {
-		g.topic.journal.touch()
+	if g.postpone(&m, now) {
+		g.topic.journal.scheduleFlush()
 		g.schedule()
 		return Delivery{}, false
 	}
@@ -252,13 +256,13 @@ func (g *group) takeOne(s *Subscription, lockTimeout, now int64) (Delivery, bool
 	}, true
 }
 
-// putOff passes over the next new message if it is not due, or if another one of its key comes first.
-func (g *group) putOff(m *Message, now int64) bool {
+// postpone passes over the next new message if it is not due, or if another one of its key comes first.
+func (g *group) postpone(m *Message, now int64) bool {
 	var due int64
 	if !m.DeliverAt.IsZero() {
 		due = max(m.DeliverAt.UnixMicro(), 0)
 	}
-	if g.state.order != nil && m.Key != "" && g.state.lineUp(hashKey(m.Key), due) {
+	if g.state.order != nil && m.Key != "" && g.state.blockNext(hashKey(m.Key), due) {
 		return true
 	}
 	if due <= now {
@@ -287,10 +291,14 @@ func (g *group) takeEverything() (groupEvent, bool) {
 	return e, true
 }
 
-// signal wakes the one goroutine that listens, now or when it comes to listen.
-func signal(ch chan struct{}) {
+// A wakeup wakes the one goroutine that receives from it, now or when it comes to receive.
+type wakeup chan struct{}
+
+func newWakeup() wakeup { return make(wakeup, 1) }
+
+func (w wakeup) wake() {
 	select {
-	case ch <- struct{}{}:
+	case w <- struct{}{}:
 	default:
 	}
 }

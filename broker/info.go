@@ -33,7 +33,7 @@ func (b *Broker) Topic(name string) (TopicInfo, error) {
 // GroupInfo is where a group stands.
 type GroupInfo struct {
 	Topic, Group  string
-	Start         uint64    // every message below is acknowledged or buried
+	Start         uint64    // every message below is acknowledged or a dead letter
 	Next          uint64    // the first message never delivered
 	End           uint64    // of the topic: the offset of its next message
 	Lag           int       // messages not acknowledged, delivered ones included
@@ -82,7 +82,7 @@ func (g *group) info() GroupInfo {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.state.expire(g.now())
-	g.changed()
+	g.afterChange()
 	i := GroupInfo{
 		Topic: g.topic.name, Group: g.name, Start: g.state.start, Next: g.state.next, End: g.topic.log.End(),
 		Members: len(g.members),
@@ -94,6 +94,13 @@ func (g *group) info() GroupInfo {
 	i.Delayed = g.state.timed.len() - i.InFlight
 	i.Waiting = int(i.End - i.Next)
 	return i
+}
+
+// lag returns how many messages are not acknowledged.
+func (g *group) lag() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return int(g.topic.log.End()-g.state.start) - g.state.acked
 }
 
 // A moment is when the message at an offset was published.

@@ -18,11 +18,11 @@ type journal struct {
 	topic *topic
 	log   *commitlog.Log
 
-	kick    chan struct{} // there is something to flush
-	touched atomic.Bool   // kick was sent since the last flush began
-	refused atomic.Pointer[error]
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	flusher   wakeup      // there is something to flush
+	scheduled atomic.Bool // flusher was woken since the last flush began
+	stopped   atomic.Pointer[error]
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
 
 	mu    sync.Mutex // one flush at a time: a group's events reach the log in their order
 	last  commitlog.Pending
@@ -35,11 +35,12 @@ type journal struct {
 func openJournal(t *topic, dir string) (*journal, error) {
 	l, err := commitlog.Open(dir, commitlog.Options{
 		FS: t.broker.opts.FS, SegmentBytes: groupsSegment, MaxRecordBytes: groupsRecord,
+		OnCommit: t.broker.metrics.onCommit("groups"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open groups log: %w", err)
 	}
-	j := &journal{topic: t, log: l, kick: make(chan struct{}, 1)}
+	j := &journal{topic: t, log: l, flusher: newWakeup()}
 	if err := j.replay(); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -49,15 +50,12 @@ func openJournal(t *topic, dir string) (*journal, error) {
 	return j, nil
 }
 
-// touch says that a group changed. It is durable within AckDelay and one sync.
-func (j *journal) touch() {
-	if j.touched.Load() || j.touched.Swap(true) {
+// scheduleFlush says that a group changed. It is durable within AckDelay and one sync.
+func (j *journal) scheduleFlush() {
+	if j.scheduled.Load() || j.scheduled.Swap(true) {
 		return
 	}
-	select {
-	case j.kick <- struct{}{}:
-	default:
-	}
+	j.flusher.wake()
 }
 
 func (j *journal) run(ctx context.Context) {
@@ -65,7 +63,7 @@ func (j *journal) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-j.kick:
+		case <-j.flusher:
 		}
 		select {
 		case <-ctx.Done():
@@ -84,14 +82,14 @@ func (j *journal) run(ctx context.Context) {
 // flush returns when everything that the groups did before the call is durable.
 func (j *journal) flush(ctx context.Context) error {
 	j.mu.Lock()
-	j.touched.Store(false)
+	j.scheduled.Store(false)
 	err := j.write(j.topic.allGroups(), (*group).takeChanges)
 	last, wrote := j.last, j.wrote
 	j.mu.Unlock()
 	if err == nil && wrote {
 		err = last.Wait(ctx)
 	}
-	return j.judge(ctx, err)
+	return j.checkFailure(ctx, err)
 }
 
 // compact writes the whole state of every group and drops what came before, if the log has grown much since
@@ -111,7 +109,7 @@ func (j *journal) compact(ctx context.Context) error {
 	if err == nil {
 		err = last.Wait(ctx)
 	}
-	if err = j.judge(ctx, err); err != nil {
+	if err = j.checkFailure(ctx, err); err != nil {
 		return err
 	}
 	if err := j.log.DropBefore(from); err != nil {
@@ -129,12 +127,12 @@ func (j *journal) create(g *group) error {
 	j.topic.groups[g.name] = g
 	j.topic.mu.Unlock()
 	j.mu.Unlock()
-	return j.settled(last, err)
+	return j.awaitEvents(last, err)
 }
 
 // reset changes a group as a whole and returns when that is durable.
 func (j *journal) reset(g *group, change func()) error {
-	if err := j.refusal(); err != nil {
+	if err := j.stopReason(); err != nil {
 		return err
 	}
 	j.mu.Lock()
@@ -142,12 +140,12 @@ func (j *journal) reset(g *group, change func()) error {
 	err := j.write([]*group{g}, (*group).takeEverything)
 	last := j.last
 	j.mu.Unlock()
-	return j.settled(last, err)
+	return j.awaitEvents(last, err)
 }
 
 // remove forgets a group and returns when that is durable.
 func (j *journal) remove(g *group) error {
-	if err := j.refusal(); err != nil {
+	if err := j.stopReason(); err != nil {
 		return err
 	}
 	j.mu.Lock()
@@ -158,18 +156,18 @@ func (j *journal) remove(g *group) error {
 	err := j.enqueue([][]byte{payload}, len(payload))
 	last := j.last
 	j.mu.Unlock()
-	return j.settled(last, err)
+	return j.awaitEvents(last, err)
 }
 
-// settled waits for the last event, if it could be appended.
-func (j *journal) settled(last commitlog.Pending, err error) error {
+// awaitEvents waits until the last event is durable, if it could be appended.
+func (j *journal) awaitEvents(last commitlog.Pending, err error) error {
 	if err == nil {
 		err = last.Wait(j.topic.broker.ctx)
 	}
 	if err != nil && j.topic.broker.closed.Load() {
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
-	return j.judge(j.topic.broker.ctx, err)
+	return j.checkFailure(j.topic.broker.ctx, err)
 }
 
 // write appends an event of each group that has one, without waiting for the disk. The caller holds mu.
@@ -206,14 +204,14 @@ func (j *journal) enqueue(payloads [][]byte, size int) error {
 	return nil
 }
 
-// judge makes a failure of the log final: what the groups do can no longer be kept. That a caller stopped
+// checkFailure makes a failure of the log final: what the groups do can no longer be kept. That a caller stopped
 // waiting is none.
-func (j *journal) judge(ctx context.Context, err error) error {
+func (j *journal) checkFailure(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return err
 	}
 	err = fmt.Errorf("groups log: %w", err)
-	if j.refuse(err) {
+	if j.stopWith(err) {
 		j.topic.broker.opts.Logger.Error("groups cannot be kept", "topic", j.topic.name, "error", err)
 		for _, g := range j.topic.allGroups() {
 			g.fail(err)
@@ -222,12 +220,12 @@ func (j *journal) judge(ctx context.Context, err error) error {
 	return err
 }
 
-// refuse forbids all further changes, for that reason unless there is one already.
-func (j *journal) refuse(err error) bool { return j.refused.CompareAndSwap(nil, &err) }
+// stopWith forbids all further changes, for that reason unless there is one already.
+func (j *journal) stopWith(err error) bool { return j.stopped.CompareAndSwap(nil, &err) }
 
-// refusal returns why no group may change any more, or nil.
-func (j *journal) refusal() error {
-	if err := j.refused.Load(); err != nil {
+// stopReason returns why no group may change any more, or nil.
+func (j *journal) stopReason() error {
+	if err := j.stopped.Load(); err != nil {
 		return *err
 	}
 	return nil
@@ -235,7 +233,7 @@ func (j *journal) refusal() error {
 
 // err returns the failure of the log, if it failed.
 func (j *journal) err() error {
-	if err := j.refusal(); err != nil && !errors.Is(err, ErrClosed) {
+	if err := j.stopReason(); err != nil && !errors.Is(err, ErrClosed) {
 		return err
 	}
 	return j.log.Err()
@@ -243,7 +241,7 @@ func (j *journal) err() error {
 
 // close makes durable what the groups did and closes the log.
 func (j *journal) close() error {
-	healthy := j.refuse(ErrClosed)
+	healthy := j.stopWith(ErrClosed)
 	j.cancel()
 	j.wg.Wait()
 	var err error

@@ -41,12 +41,21 @@ func (m *Message) Header(name string) string {
 	return ""
 }
 
+// Size returns the bytes of payload, ID, key and headers.
+func (m *Message) Size() int {
+	return len(m.Payload) + len(m.ID) + len(m.Key) + m.headerBytes()
+}
+
+func (m *Message) headerBytes() (n int) {
+	for _, h := range m.Headers {
+		n += len(h.Name) + len(h.Value)
+	}
+	return n
+}
+
 // check says what is wrong with a message that a producer hands in.
 func (m *Message) check(maxBytes int) error {
-	size := 0
-	for _, h := range m.Headers {
-		size += len(h.Name) + len(h.Value)
-	}
+	size := m.headerBytes()
 	switch {
 	case len(m.Payload) > maxBytes:
 		return fmt.Errorf("%w: payload of %d bytes, the limit is %d", ErrInvalid, len(m.Payload), maxBytes)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"casepress/disk"
 )
 
@@ -14,8 +16,13 @@ type Options struct {
 	FS     disk.FS      // default disk.OS
 	Logger *slog.Logger // default: discards. Names topics and groups, never keys, headers or payloads
 
+	// Registerer gets the broker's metrics, casepress_broker_…, until Close. Nil: they are not kept. A figure by topic
+	// or group has a series for each of MetricTopics and one for all others together.
+	Registerer   prometheus.Registerer
+	MetricTopics []string
+
 	SegmentBytes    int64 // size of a full-grown segment of a topic, default 64 MiB; what retention removes at a time
-	MaxMessageBytes int   // largest payload, default 1 MiB; lowered, it keeps larger messages of before from being buried
+	MaxMessageBytes int   // largest payload, default 1 MiB. If it is lowered, larger messages that are already stored cannot become dead letters
 
 	LockTimeout time.Duration // of subscriptions that do not say, default 30 s
 	AckDelay    time.Duration // an Ack, Release or delivery count is durable this long after, plus one sync; default 10 ms
@@ -74,6 +81,13 @@ func def[T comparable](v *T, d T) {
 		*v = d
 	}
 }
+
+// CheckName returns ErrInvalid for what is no name of a group or of a topic that clients may create: names are 1-128 of
+// A-Z a-z 0-9 . _ - and not only dots.
+func CheckName(name string) error { return checkName(name, maxName) }
+
+// CheckTopicName is CheckName, and lets longer names of dead-letter topics pass.
+func CheckTopicName(name string) error { return checkName(name, maxTopicFolder) }
 
 // checkName keeps names to what is safe as a folder name and easy to type.
 func checkName(name string, limit int) error {

@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// An order keeps the unsettled messages of each key in line, so that a key's next message waits until the one
-// before is settled. Keys are kept as hashes: two keys of one hash wait for each other, which breaks no promise.
+// An order keeps the messages of each key that are not acknowledged in line, so that a key's next message waits until the one
+// before is acknowledged. Keys are kept as hashes: two keys of one hash wait for each other, which breaks no promise.
 //
 //	key A:  5 acquired  ->  7 blocked  ->  12 blocked
 //	key B:  6 delayed   ->  9 blocked
 //
 // The first in line is delivered, released, delayed like any message; the others are blocked. Bounded by the
-// group's span. It is not saved: after a restart it is made again from the messages that are not settled.
+// group's span. It is not saved: after a restart it is made again from the messages that are not acknowledged.
 type order struct {
 	lines map[uint64][]uint64 // offsets by key, ascending
 	keys  map[uint64]uint64   // key by offset
@@ -33,14 +33,14 @@ func (o *order) add(offset, key uint64) (first bool) {
 	return len(line) == 1
 }
 
-// blocks says whether another message must be settled before offset.
+// blocks says whether another message must be acknowledged before offset.
 func (o *order) blocks(offset uint64) bool {
 	key, ok := o.keys[offset]
 	return ok && o.lines[key][0] != offset
 }
 
-// settled takes offset out of its line and returns the one that heads it now, if that is a change.
-func (o *order) settled(offset uint64) (next uint64, ok bool) {
+// remove takes offset out of its line and returns the one that heads it now, if that is a change.
+func (o *order) remove(offset uint64) (next uint64, ok bool) {
 	key, ok := o.keys[offset]
 	if !ok {
 		return 0, false
@@ -60,14 +60,14 @@ func (o *order) settled(offset uint64) (next uint64, ok bool) {
 	return line[1], true
 }
 
-// setOrder begins to keep order: keys tells the unsettled messages that have a key, in ascending order. What
+// startOrder begins to keep order: keys tells the messages not acknowledged that have a key, in ascending order. What
 // has been delivered out of order stays in hand.
-func (g *groupState) setOrder(offsets []uint64, key func(i int) uint64) {
+func (g *groupState) startOrder(offsets []uint64, key func(i int) uint64) {
 	g.order = newOrder()
 	for i, offset := range offsets {
 		g.order.add(offset, key(i))
 	}
-	g.offerAgain(slices.Clone(g.ready.offsets))
+	g.recheckOrder(slices.Clone(g.ready.offsets))
 }
 
 // dropOrder stops keeping it.
@@ -80,19 +80,19 @@ func (g *groupState) dropOrder() {
 	}
 }
 
-// offerAgain judges available messages anew.
-func (g *groupState) offerAgain(offsets []uint64) {
+// recheckOrder judges available messages anew.
+func (g *groupState) recheckOrder(offsets []uint64) {
 	for _, offset := range offsets {
 		s := g.at(offset)
 		was := s.status
 		g.ready.remove(int(s.pos))
-		g.offer(offset, was)
+		g.makeAvailable(offset, was)
 	}
 }
 
-// lineUp puts the first message never handed out in line. If others of its key are before it, it is blocked,
-// never due before due, and lineUp returns true: the message is then no longer the next.
-func (g *groupState) lineUp(key uint64, due int64) (isBlocked bool) {
+// blockNext puts the first message never handed out in line. If others of its key are before it, it is blocked,
+// never due before due, and blockNext returns true: the message is then no longer the next.
+func (g *groupState) blockNext(key uint64, due int64) (isBlocked bool) {
 	if g.order.add(g.next, key) {
 		return false
 	}
@@ -116,5 +116,5 @@ func (g *groupState) unblock(offset uint64) {
 		g.timed.push(offset)
 		return
 	}
-	g.offer(offset, available)
+	g.makeAvailable(offset, available)
 }

@@ -32,7 +32,7 @@ func newOrderModel(t *rapid.T) *orderModel {
 	}
 	m.settled = make([]bool, len(m.keys))
 	m.real.setMaxDeliveries(3)
-	m.real.setOrder(nil, nil)
+	m.real.startOrder(nil, nil)
 	return m
 }
 
@@ -51,7 +51,7 @@ func (m *orderModel) handedOut(t *rapid.T, g grant) {
 
 // Next takes a message as group.takeOne does.
 func (m *orderModel) Next(t *rapid.T) {
-	if g, ok := m.real.acquireAgain(1, m.now+20); ok {
+	if g, ok := m.real.acquireAvailable(1, m.now+20); ok {
 		m.handedOut(t, g)
 		return
 	}
@@ -61,7 +61,7 @@ func (m *orderModel) Next(t *rapid.T) {
 	key, due := m.keys[m.next], m.due[m.next]
 	m.next++
 	switch {
-	case key != 0 && m.real.lineUp(key, due):
+	case key != 0 && m.real.blockNext(key, due):
 	case due > m.now:
 		m.real.delayNext(due)
 	default:
@@ -111,11 +111,11 @@ func (m *orderModel) Pass(t *rapid.T) {
 }
 
 func (m *orderModel) Bury(t *rapid.T) {
-	offset, _, ok := m.real.nextDead()
+	offset, _, ok := m.real.nextDeadLetter()
 	if !ok {
 		t.Skip("nothing is dead")
 	}
-	m.real.buried(offset)
+	m.real.deadLettered(offset)
 	m.settled[offset] = true
 }
 
@@ -148,7 +148,7 @@ func (m *orderModel) order() {
 			offsets = append(offsets, offset)
 		}
 	}
-	m.real.setOrder(offsets, func(i int) uint64 { return m.keys[offsets[i]] })
+	m.real.startOrder(offsets, func(i int) uint64 { return m.keys[offsets[i]] })
 }
 
 // Toggle lets the group begin anew without order, and at once with it again.
@@ -166,8 +166,8 @@ func (m *orderModel) Drain(t *rapid.T) {
 		m.real.expire(m.now)
 		clear(m.held)
 		progress := false
-		for offset, _, ok := m.real.nextDead(); ok; offset, _, ok = m.real.nextDead() {
-			m.real.buried(offset)
+		for offset, _, ok := m.real.nextDeadLetter(); ok; offset, _, ok = m.real.nextDeadLetter() {
+			m.real.deadLettered(offset)
 			m.settled[offset], progress = true, true
 		}
 		for m.real.ready.len() > 0 || m.next < len(m.keys) {

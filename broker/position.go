@@ -10,7 +10,7 @@ var ErrBusy = errors.New("in use")
 
 // SetPosition lets a group go on at p, creating it if need be, and returns the offset when that is durable.
 // Messages from there on come again with counts from nothing; those before count as acknowledged. What members
-// hold is lost to them: ErrLockLost. A message that is being rejected at this moment is still buried.
+// hold is lost to them: ErrLockLost. A message that is being rejected at this moment still becomes a dead letter.
 func (b *Broker) SetPosition(topic, group string, p Position) (uint64, error) {
 	t, err := b.topic(topic)
 	if err != nil {
@@ -38,8 +38,8 @@ func (t *topic) setPosition(name string, p Position) (uint64, error) {
 		_, err := t.create(name, start)
 		return start, err
 	}
-	g.life.Lock()
-	defer g.life.Unlock()
+	g.lifecycle.Lock()
+	defer g.lifecycle.Unlock()
 	if g.closed {
 		return 0, ErrClosed
 	}
@@ -50,7 +50,7 @@ func (t *topic) setPosition(name string, p Position) (uint64, error) {
 	return start, t.journal.reset(g, func() { g.moveTo(start) })
 }
 
-// moveTo begins anew at start. The caller holds life, and neither feeder nor keeper runs.
+// moveTo begins anew at start. The caller holds lifecycle, and neither prefetch nor deadlines run.
 func (g *group) moveTo(start uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -60,7 +60,7 @@ func (g *group) moveTo(start uint64) {
 	if old.order != nil {
 		g.state.order = newOrder()
 	}
-	g.ahead, g.wakeAt = ahead{}, never
+	g.prefetched, g.nextDeadline = prefetchQueue{}, never
 }
 
 // DeleteGroup forgets a group, durably. It returns ErrNoGroup, or ErrBusy while the group has members.
@@ -75,8 +75,8 @@ func (b *Broker) DeleteGroup(topic, group string) error {
 	if g == nil {
 		return fmt.Errorf("%w: %q of topic %s", ErrNoGroup, group, topic)
 	}
-	g.life.Lock()
-	defer g.life.Unlock()
+	g.lifecycle.Lock()
+	defer g.lifecycle.Unlock()
 	if g.cancel != nil {
 		return fmt.Errorf("%w: group %s of topic %s has members", ErrBusy, group, topic)
 	}

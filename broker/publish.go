@@ -21,42 +21,72 @@ func (b *Broker) Publish(ctx context.Context, topic string, msgs ...Message) (fi
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	t, s, err := b.place(topic, msgs, nil)
+	p, err := b.Enqueue(topic, msgs, nil)
 	if err != nil {
 		return 0, err
 	}
-	if err := s.wait(ctx, t); err != nil {
-		return 0, fmt.Errorf("publish to %s: %w", topic, t.blame(err))
+	if err := p.Wait(ctx); err != nil {
+		return 0, fmt.Errorf("publish to %s: %w", topic, err)
 	}
-	return s.first, nil
+	return p.First, nil
 }
 
-// place is Publish without the wait. If offsets is not nil it is as long as msgs and gets the offset of each.
-func (b *Broker) place(name string, msgs []Message, offsets []uint64) (*topic, sent, error) {
-	t, err := b.topic(name)
+// A Pending is a publish on its way to stable storage. It is small and may be copied; keep it no longer than needed,
+// for it holds on to the memory of its batch.
+type Pending struct {
+	First uint64 // offset of the first message
+
+	topic    *topic
+	last     uint64            // the greatest offset, with lastDup
+	appended commitlog.Pending // of the messages that are new, if any are
+	dup      bool              // some are known: up to lastDup
+	lastDup  uint64
+}
+
+// Wait returns when all messages are on stable storage, with the errors of Publish.
+func (p *Pending) Wait(ctx context.Context) error {
+	if err := p.appended.Wait(ctx); err != nil {
+		return p.topic.closedError(err)
+	}
+	if p.dup {
+		return p.topic.closedError(p.topic.log.Wait(ctx, p.lastDup))
+	}
+	return nil
+}
+
+// Durable says whether Wait would return at once.
+func (p *Pending) Durable() bool {
+	return p.topic.log.End() > max(p.last, p.lastDup)
+}
+
+// Enqueue is Publish without the wait: the messages' offsets are known, and Wait of what it returns tells when they
+// are on stable storage. If offsets is not nil it must be as long as msgs; it gets the offset of each. Enqueue waits
+// only while a full batch of the log waits for the disk.
+func (b *Broker) Enqueue(topic string, msgs []Message, offsets []uint64) (Pending, error) {
+	t, err := b.topic(topic)
 	if err != nil {
-		return nil, sent{}, err
+		return Pending{}, err
 	}
 	if len(msgs) == 0 {
-		return nil, sent{}, fmt.Errorf("%w: no message to publish", ErrInvalid)
+		return Pending{}, fmt.Errorf("%w: no message to publish", ErrInvalid)
 	}
 	for i := range msgs {
 		if err := msgs[i].check(b.opts.MaxMessageBytes); err != nil {
-			return nil, sent{}, err
+			return Pending{}, err
 		}
 	}
-	s, err := t.enqueue(msgs, offsets)
+	p, err := t.enqueue(msgs, offsets)
 	if errors.Is(err, commitlog.ErrTooLarge) {
-		return nil, sent{}, fmt.Errorf("%w: publish to %s: %w", ErrInvalid, name, err)
+		return Pending{}, fmt.Errorf("%w: publish to %s: %w", ErrInvalid, topic, err)
 	}
 	if err != nil {
-		return nil, sent{}, fmt.Errorf("publish to %s: %w", name, t.blame(err))
+		return Pending{}, fmt.Errorf("publish to %s: %w", topic, t.closedError(err))
 	}
-	return t, s, nil
+	return p, nil
 }
 
-// blame says ErrNoTopic or ErrClosed where the log says that it is closed.
-func (t *topic) blame(err error) error {
+// closedError says ErrNoTopic or ErrClosed where the log says that it is closed.
+func (t *topic) closedError(err error) error {
 	switch {
 	case !errors.Is(err, commitlog.ErrClosed):
 		return err
@@ -67,58 +97,34 @@ func (t *topic) blame(err error) error {
 }
 
 func (t *topic) publish(ctx context.Context, msgs []Message) (first uint64, err error) {
-	s, err := t.enqueue(msgs, nil)
+	p, err := t.enqueue(msgs, nil)
 	if err != nil {
 		return 0, err
 	}
-	return s.first, s.wait(ctx, t)
-}
-
-// sent is a publish on its way to the disk.
-type sent struct {
-	first   uint64
-	last    uint64            // the greatest offset, with lastDup
-	pending commitlog.Pending // of the messages that are new, if any are
-	dup     bool              // some are known: up to lastDup
-	lastDup uint64
-}
-
-// wait returns when all of it is on stable storage.
-func (s *sent) wait(ctx context.Context, t *topic) error {
-	if err := s.pending.Wait(ctx); err != nil {
-		return err
-	}
-	if s.dup {
-		return t.log.Wait(ctx, s.lastDup)
-	}
-	return nil
-}
-
-// settled says whether wait would return at once.
-func (s *sent) settled(t *topic) bool {
-	return t.log.End() > max(s.last, s.lastDup)
+	return p.First, p.Wait(ctx)
 }
 
 // enqueue hands messages to the log. The buffers they are encoded in are free again when it returns, not only after
 // the disk has answered: a thousand waiting producers share a few. If offsets is not nil it is as long as msgs and
 // gets the offset of each.
-func (t *topic) enqueue(msgs []Message, offsets []uint64) (sent, error) {
+func (t *topic) enqueue(msgs []Message, offsets []uint64) (Pending, error) {
 	b := batches.Get().(*batch)
 	defer b.free()
 	b.encode(msgs)
 	if t.dedup.window > 0 && hasID(msgs) {
 		return t.enqueueOnce(msgs, offsets, b)
 	}
-	pending, err := t.log.Enqueue(b.payloads...)
+	appended, err := t.log.Enqueue(b.payloads...)
 	for i := range offsets {
-		offsets[i] = pending.First + uint64(i)
+		offsets[i] = appended.First + uint64(i)
 	}
-	return sent{first: pending.First, last: pending.First + uint64(len(msgs)) - 1, pending: pending}, err
+	return Pending{topic: t, First: appended.First, last: appended.First + uint64(len(msgs)) - 1, appended: appended}, err
 }
 
 // enqueueOnce appends those messages that are no duplicates, without waiting for the disk. The lock is held until
 // their offsets are known, so that a resend finds either nothing or the offset.
-func (t *topic) enqueueOnce(msgs []Message, offsets []uint64, b *batch) (s sent, err error) {
+func (t *topic) enqueueOnce(msgs []Message, offsets []uint64, b *batch) (p Pending, err error) {
+	p.topic = t
 	d := t.dedup
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -126,29 +132,29 @@ func (t *topic) enqueueOnce(msgs []Message, offsets []uint64, b *batch) (s sent,
 	d.forget(now)
 	fresh, firstKnown := b.payloads[:0], false
 	for i := range msgs {
-		place, known := d.claim(msgs[i].ID, now)
-		b.places = append(b.places, place)
+		entry, known := d.claim(msgs[i].ID, now)
+		b.entries = append(b.entries, entry)
 		if !known {
 			fresh = append(fresh, b.payloads[i])
-		} else if offset := d.offset(place); offset != unplaced { // else the same message twice in one batch
-			s.dup, s.lastDup = true, max(s.lastDup, offset)
+		} else if offset := d.offset(entry); offset != noOffset { // else the same message twice in one batch
+			p.dup, p.lastDup = true, max(p.lastDup, offset)
 			if i == 0 {
-				s.first, firstKnown = offset, true
+				p.First, firstKnown = offset, true
 			}
 		}
 	}
 	if len(fresh) > 0 {
-		if s.pending, err = t.log.Enqueue(fresh...); err != nil {
-			d.unclaim()
-			return s, err
+		if p.appended, err = t.log.Enqueue(fresh...); err != nil {
+			d.undoClaims()
+			return p, err
 		}
-		s.last = s.pending.First + uint64(len(fresh)) - 1
+		p.last = p.appended.First + uint64(len(fresh)) - 1
 		if !firstKnown {
-			s.first = s.pending.First
+			p.First = p.appended.First
 		}
 	}
-	d.settle(b.places, offsets, s.pending.First)
-	return s, nil
+	d.assign(b.entries, offsets, p.appended.First)
+	return p, nil
 }
 
 func hasID(msgs []Message) bool {
@@ -164,7 +170,7 @@ func hasID(msgs []Message) bool {
 type batch struct {
 	buf      []byte
 	payloads [][]byte
-	places   []uint64 // in the table of duplicates
+	entries  []uint64 // in the table of IDs
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -190,6 +196,6 @@ func (b *batch) free() {
 		return
 	}
 	clear(b.payloads)
-	b.buf, b.payloads, b.places = b.buf[:0], b.payloads[:0], b.places[:0]
+	b.buf, b.payloads, b.entries = b.buf[:0], b.payloads[:0], b.entries[:0]
 	batches.Put(b)
 }

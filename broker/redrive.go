@@ -85,7 +85,7 @@ func (b *Broker) Redrive(ctx context.Context, topic string, offsets ...uint64) (
 		}
 		return 0, nil
 	}
-	g, err := dead.joinable(RedriveGroup, Earliest)
+	g, err := dead.ensureGroup(RedriveGroup, Earliest)
 	if err != nil {
 		return 0, fmt.Errorf("redrive %s: %w", topic, err)
 	}
@@ -132,7 +132,7 @@ func (b *Broker) redriveAll(ctx context.Context, topic string, g *group) (redriv
 	return redriven, nil
 }
 
-// redrive publishes letters one by one, lest the batch be too large, and settles them durably.
+// redrive publishes letters one by one, lest the batch be too large, and acknowledges them durably.
 func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []Message) error {
 	if len(letters) == 0 {
 		return nil
@@ -141,21 +141,21 @@ func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []
 	if err != nil {
 		return err
 	}
-	waits := make([]sent, len(letters))
+	waits := make([]Pending, len(letters))
 	for i, m := range letters {
 		again := Message{ID: m.Topic + "/" + strconv.FormatUint(m.Offset, 10) + "/" + RedriveGroup, Key: m.Key, Headers: m.Headers, Payload: m.Payload}
 		if waits[i], err = t.enqueue([]Message{again}, nil); err != nil {
-			return fmt.Errorf("redrive to %s: %w", topic, t.blame(err))
+			return fmt.Errorf("redrive to %s: %w", topic, t.closedError(err))
 		}
 	}
 	for i := range waits {
-		if err := waits[i].wait(ctx, t); err != nil {
-			return fmt.Errorf("redrive to %s: %w", topic, t.blame(err))
+		if err := waits[i].Wait(ctx); err != nil {
+			return fmt.Errorf("redrive to %s: %w", topic, err)
 		}
 	}
 	err = g.act(func(s *groupState, _ int64) error {
 		for i := range letters {
-			if err := s.settle(letters[i].Offset); err != nil {
+			if err := s.ackUndelivered(letters[i].Offset); err != nil {
 				return err
 			}
 		}
@@ -167,12 +167,12 @@ func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []
 	return g.topic.journal.flush(ctx)
 }
 
-// errSpan says that a group is too far behind to settle a message so far ahead.
+// errSpan says that a group is too far behind to acknowledge a message so far ahead.
 var errSpan = fmt.Errorf("%w: offsets: too far beyond the oldest dead letter that was not sent again", ErrInvalid)
 
-// settle acknowledges a message that need not have been handed out. Those before it that have not been become
+// ackUndelivered acknowledges a message that need not have been handed out. Those before it that have not been become
 // available.
-func (g *groupState) settle(offset uint64) error {
+func (g *groupState) ackUndelivered(offset uint64) error {
 	if g.isDone(offset) {
 		return nil
 	}
@@ -180,13 +180,13 @@ func (g *groupState) settle(offset uint64) error {
 		return errSpan
 	}
 	for g.next <= offset {
-		g.offer(g.extend(), available)
+		g.makeAvailable(g.extend(), available)
 	}
 	s := g.at(offset)
-	if s.status == burying {
+	if s.status == deadLettering {
 		return ErrLockLost
 	}
 	g.detach(s)
-	g.finish(offset, s)
+	g.acknowledge(offset, s)
 	return nil
 }

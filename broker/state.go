@@ -16,7 +16,7 @@ package broker
 //	                                  |
 //	                                  | delivery count used up (or Reject)
 //	                                  v
-//	                               burying ---- published to the dead-letter topic ---> acknowledged
+//	                               deadLettering ---- published to the dead-letter topic ---> acknowledged
 //
 // Its memory is bounded: at most maxSpan offsets lie between start and next, 32 bytes each. Beyond that no
 // new message is handed out until the oldest one is done; redeliveries go on.
@@ -29,7 +29,7 @@ type groupState struct {
 
 	timed offsetHeap // acquired by lock deadline, delayed by due time
 	ready offsetHeap // available and lapsed, by offset
-	dead  []uint64   // burying, and not yet taken by nextDead
+	dead  []uint64   // deadLettering, and not yet taken by nextDeadLetter
 	held  map[uint32]int
 	acked int      // acknowledged offsets at or above start
 	dirty []uint64 // offsets changed since the last call of changes
@@ -42,10 +42,10 @@ type slotStatus uint8
 const (
 	available slotStatus = iota
 	acquired
-	lapsed  // available, but until somebody takes it the last holder may still act on it
-	delayed // available when due
-	blocked // waits until the message before it with the same key is settled: see order
-	burying // on its way to the dead-letter topic
+	lapsed        // available, but until somebody takes it the last holder may still act on it
+	delayed       // available when due
+	blocked       // waits until the message before it with the same key is acknowledged: see order
+	deadLettering // on its way to the dead-letter topic
 	acknowledged
 )
 
@@ -66,8 +66,8 @@ type grant struct {
 }
 
 const (
-	minSlots  = 8
-	calmSlots = 4096 // a ring larger than this shrinks when it is empty
+	minSlots     = 8
+	maxIdleSlots = 4096 // a ring larger than this shrinks when it is empty
 )
 
 // newGroupState starts a group at start. Locks count up from firstLock; a caller that wants the locks of two
@@ -95,7 +95,7 @@ func (g *groupState) setMaxDeliveries(n int) {
 	for _, offset := range waiting {
 		if g.exhausted(g.at(offset)) {
 			g.ready.remove(int(g.at(offset).pos))
-			g.offer(offset, available)
+			g.makeAvailable(offset, available)
 		}
 	}
 }
@@ -110,8 +110,8 @@ func (g *groupState) acquireNext(holder uint32, deadline int64) grant {
 	return g.acquire(offset, holder, deadline)
 }
 
-// acquireAgain hands out the lowest available message, if there is one.
-func (g *groupState) acquireAgain(holder uint32, deadline int64) (grant, bool) {
+// acquireAvailable hands out the lowest available message, if there is one.
+func (g *groupState) acquireAvailable(holder uint32, deadline int64) (grant, bool) {
 	if g.ready.len() == 0 {
 		return grant{}, false
 	}
@@ -170,11 +170,11 @@ func (g *groupState) expire(now int64) {
 		offset := g.timed.pop()
 		s := g.at(offset)
 		if s.status == delayed {
-			g.offer(offset, available)
+			g.makeAvailable(offset, available)
 			continue
 		}
 		g.drop(s.holder)
-		g.offer(offset, lapsed)
+		g.makeAvailable(offset, lapsed)
 	}
 }
 
@@ -186,11 +186,11 @@ func (g *groupState) nextDue() (when int64, ok bool) {
 	return g.at(g.timed.offsets[0]).when, true
 }
 
-// offer makes a message available for redelivery, or sends it to be buried when its deliveries are used up.
-func (g *groupState) offer(offset uint64, as slotStatus) {
+// makeAvailable makes a message available for redelivery, or a dead letter when its deliveries are used up.
+func (g *groupState) makeAvailable(offset uint64, as slotStatus) {
 	s := g.at(offset)
 	if g.exhausted(s) {
-		s.status, s.lock = burying, 0
+		s.status, s.lock = deadLettering, 0
 		g.dead = append(g.dead, offset)
 		return
 	}

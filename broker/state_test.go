@@ -49,7 +49,7 @@ func (m *groupModel) exhausted(msg *modelMessage) bool { return m.max > 0 && msg
 func (m *groupModel) offer(msg *modelMessage, as slotStatus) {
 	msg.status = as
 	if m.exhausted(msg) {
-		msg.status, msg.lock = burying, 0
+		msg.status, msg.lock = deadLettering, 0
 	}
 }
 
@@ -134,7 +134,7 @@ func (m *groupModel) AcquireAgain(t *rapid.T) {
 		}
 	}
 	holder, deadline := m.holder(t), m.deadline(t)
-	g, ok := m.real.acquireAgain(holder, deadline)
+	g, ok := m.real.acquireAvailable(holder, deadline)
 	require.Equal(t, len(ready) > 0, ok)
 	if ok {
 		require.Equal(t, slices.Min(ready), g.offset)
@@ -151,7 +151,7 @@ func (m *groupModel) Ack(t *rapid.T) {
 	g := m.some(t)
 	msg := m.msgs[g.offset]
 	err := m.real.ack(g.offset, g.lock)
-	mine := msg.lock == g.lock && msg.status != burying
+	mine := msg.lock == g.lock && msg.status != deadLettering
 	if msg.status == acknowledged || mine {
 		require.NoError(t, err)
 		msg.status = acknowledged
@@ -229,7 +229,7 @@ func (m *groupModel) Limit(t *rapid.T) {
 func (m *groupModel) Reject(t *rapid.T) {
 	g, works := m.some(t), rapid.Bool().Draw(t, "published")
 	msg, ok := m.owned(g)
-	count, err := m.real.bury(g.offset, g.lock)
+	count, err := m.real.reject(g.offset, g.lock)
 	if !ok {
 		require.ErrorIs(t, err, ErrLockLost)
 		return
@@ -238,31 +238,31 @@ func (m *groupModel) Reject(t *rapid.T) {
 	require.Equal(t, msg.count, int(count))
 	if works {
 		msg.status = acknowledged
-		m.real.buried(g.offset)
+		m.real.deadLettered(g.offset)
 		return
 	}
 	msg.status = acquired
-	m.real.unbury(g.offset)
+	m.real.undoReject(g.offset)
 	m.expire() // its time may have run out meanwhile
 }
 
 func (m *groupModel) BuryDead(t *rapid.T) {
 	works := rapid.Bool().Draw(t, "published")
-	offset, count, ok := m.real.nextDead()
+	offset, count, ok := m.real.nextDeadLetter()
 	if !ok {
 		t.Skip("nothing is dead")
 	}
 	msg := m.msgs[offset]
-	require.Equal(t, burying, msg.status)
+	require.Equal(t, deadLettering, msg.status)
 	require.GreaterOrEqual(t, int(count), m.max)
 	require.True(t, m.limited || m.max == int(count), "dead letters come exactly after the maximum")
 	if works {
 		msg.status = acknowledged
-		m.real.buried(offset)
+		m.real.deadLettered(offset)
 		return
 	}
 	msg.status, msg.when = delayed, m.now+5
-	m.real.deadLater(offset, m.now+5)
+	m.real.delayDeadLetter(offset, m.now+5)
 }
 
 // Save passes the changes to the replica, by way of the encoded form.

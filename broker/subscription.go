@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -15,19 +17,18 @@ type SubscribeOptions struct {
 	Window      int           // most deliveries in flight, default 64
 	LockTimeout time.Duration // how long a delivery is held unless renewed, default Options.LockTimeout
 
-	// MaxDeliveries sends a message that was delivered so often without an Ack to the dead-letter topic. 0: never.
-	// It is a setting of the whole group: the newest subscription's holds.
+	// MaxDeliveries sends a message that was delivered so often without an Ack to the dead-letter topic. It is a
+	// setting of the whole group: the newest subscription's holds. 0 leaves it as it is, which is never in a new
+	// group; negative: never.
 	MaxDeliveries int
 
-	// Ordered hands out a message only when all earlier ones with its key are settled. Messages without a key are
+	// Ordered hands out a message only when all earlier ones with its key are acknowledged or dead letters. Messages without a key are
 	// free. It holds for the whole group from when a member asks for it until the group begins anew with a member
 	// that does not. What waits counts towards Options.MaxSpan.
 	Ordered bool
 
 	// From is where the group starts if it is new, default Earliest. An old group goes on where it was.
 	From Position
-
-	keepMax bool // MaxDeliveries is not said
 }
 
 // A Position is where a new group starts.
@@ -84,11 +85,11 @@ func (b *Broker) Subscribe(topic, group string, o SubscribeOptions) (*Subscripti
 	if err := checkName(group, maxName); err != nil {
 		return nil, err
 	}
-	if o.Window < 1 || o.LockTimeout < time.Microsecond || o.MaxDeliveries < 0 || o.MaxDeliveries > 1<<31-1 {
+	if o.Window < 1 || o.LockTimeout < time.Microsecond || o.MaxDeliveries > math.MaxInt32 {
 		return nil, fmt.Errorf("%w: window %d, lock timeout %v or max deliveries %d", ErrInvalid, o.Window, o.LockTimeout, o.MaxDeliveries)
 	}
 	for {
-		g, err := t.joinable(group, o.From)
+		g, err := t.ensureGroup(group, o.From)
 		if err != nil {
 			return nil, fmt.Errorf("subscribe %s to %s: %w", group, topic, err)
 		}
@@ -107,8 +108,8 @@ func (b *Broker) Subscribe(topic, group string, o SubscribeOptions) (*Subscripti
 var errDeleted = errors.New("group was deleted")
 
 func (g *group) join(o SubscribeOptions) (*Subscription, error) {
-	g.life.Lock()
-	defer g.life.Unlock()
+	g.lifecycle.Lock()
+	defer g.lifecycle.Unlock()
 	switch {
 	case g.deleted:
 		return nil, errDeleted
@@ -120,7 +121,7 @@ func (g *group) join(o SubscribeOptions) (*Subscription, error) {
 	if g.failed != nil {
 		return nil, g.failed
 	}
-	if err := g.settle(o); err != nil {
+	if err := g.applySettings(o); err != nil {
 		return nil, err
 	}
 	g.lastMember++
@@ -133,24 +134,24 @@ func (g *group) join(o SubscribeOptions) (*Subscription, error) {
 	return s, nil
 }
 
-// settle takes over the settings of a member that hold for the whole group. The caller holds life and mu.
-func (g *group) settle(o SubscribeOptions) error {
+// applySettings takes over the settings of a member that hold for the whole group. The caller holds lifecycle and mu.
+func (g *group) applySettings(o SubscribeOptions) error {
 	switch {
 	case o.Ordered && g.state.order == nil:
-		if err := g.keepOrder(); err != nil {
+		if err := g.startOrder(); err != nil {
 			return err
 		}
 	case !o.Ordered && g.state.order != nil && len(g.members) == 0:
 		g.state.dropOrder()
 	}
-	if !o.keepMax {
-		g.state.setMaxDeliveries(o.MaxDeliveries)
+	if o.MaxDeliveries != 0 {
+		g.state.setMaxDeliveries(max(o.MaxDeliveries, 0))
 	}
 	return nil
 }
 
-// keepOrder begins to keep the order of keys: those of the unsettled messages are read again.
-func (g *group) keepOrder() error {
+// startOrder begins to keep the order of keys: those of the messages not acknowledged are read again.
+func (g *group) startOrder() error {
 	var offsets, keys []uint64
 	for from := g.state.start; from < g.state.next; {
 		records, err := g.topic.log.Read(from, 1<<20)
@@ -171,7 +172,7 @@ func (g *group) keepOrder() error {
 		}
 		from = records[len(records)-1].Offset + 1
 	}
-	g.state.setOrder(offsets, func(i int) uint64 { return keys[i] })
+	g.state.startOrder(offsets, func(i int) uint64 { return keys[i] })
 	return nil
 }
 
@@ -179,18 +180,27 @@ func (g *group) keepOrder() error {
 // redeliveries. While there is none, or Window are in flight, it waits. When ctx ends nothing stays delivered.
 // The error is ctx's, ErrClosed, or why the group cannot go on: that one lasts until the broker is reopened.
 func (s *Subscription) Receive(ctx context.Context, max int) ([]Delivery, error) {
+	return s.ReceiveWith(ctx, ReceiveOptions{Max: max})
+}
+
+// ReceiveOptions are the settings of one call of ReceiveWith. Max must be set.
+type ReceiveOptions struct {
+	Max         int           // most deliveries
+	MaxBytes    int           // deliveries are added up to this size, the first always; 0: no limit
+	LockTimeout time.Duration // of these deliveries, default the subscription's
+}
+
+// ReceiveWith is Receive with settings for this call alone. The size of a delivery is that of its payload, ID, key and
+// headers. What does not fit stays undelivered and is not read.
+func (s *Subscription) ReceiveWith(ctx context.Context, o ReceiveOptions) ([]Delivery, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if max < 1 {
-		return nil, fmt.Errorf("%w: receive at most %d", ErrInvalid, max)
+	if o.Max < 1 || o.MaxBytes < 0 || o.LockTimeout < 0 {
+		return nil, fmt.Errorf("%w: receive at most %d deliveries of %d bytes for %v", ErrInvalid, o.Max, o.MaxBytes, o.LockTimeout)
 	}
-	return s.receive(ctx, max, s.lockTimeout)
-}
-
-// receive is Receive with a lock timeout of its own.
-func (s *Subscription) receive(ctx context.Context, max int, lockTimeout int64) ([]Delivery, error) {
-	ds, w, err := s.takeOrWait(max, lockTimeout)
+	lockTimeout := cmp.Or(o.LockTimeout.Microseconds(), s.lockTimeout)
+	ds, w, err := s.takeOrWait(o.Max, lockTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -199,14 +209,14 @@ func (s *Subscription) receive(ctx context.Context, max int, lockTimeout int64) 
 			return nil, err
 		}
 	}
-	return s.load(ds)
+	return s.load(ds, cmp.Or(o.MaxBytes, math.MaxInt))
 }
 
 func (s *Subscription) takeOrWait(max int, lockTimeout int64) ([]Delivery, *waiter, error) {
 	g := s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := s.over(); err != nil {
+	if err := s.endedErr(); err != nil {
 		return nil, nil, err
 	}
 	now := g.now()
@@ -219,8 +229,8 @@ func (s *Subscription) takeOrWait(max int, lockTimeout int64) ([]Delivery, *wait
 	return nil, w, nil
 }
 
-// over returns why the subscription gets nothing any more, or nil. The caller holds group.mu.
-func (s *Subscription) over() error {
+// endedErr returns why the subscription gets nothing any more, or nil. The caller holds group.mu.
+func (s *Subscription) endedErr() error {
 	if s.group.failed != nil {
 		return s.group.failed
 	}
@@ -239,7 +249,7 @@ func (s *Subscription) await(ctx context.Context, w *waiter) ([]Delivery, error)
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		return nil, s.over()
+		return nil, s.endedErr()
 	case <-ctx.Done():
 	}
 	g.mu.Lock()
@@ -253,20 +263,65 @@ func (s *Subscription) await(ctx context.Context, w *waiter) ([]Delivery, error)
 	return nil, ctx.Err()
 }
 
-// load reads the messages of redeliveries: nobody keeps them in memory while they are in flight.
-func (s *Subscription) load(ds []Delivery) ([]Delivery, error) {
+// load reads the messages of redeliveries: nobody keeps them in memory while they are in flight. It gives back what
+// would make the deliveries larger than maxBytes.
+func (s *Subscription) load(ds []Delivery, maxBytes int) ([]Delivery, error) {
+	size := 0
 	for i := range ds {
-		if ds[i].loaded {
-			continue
+		if i > 0 && size >= maxBytes {
+			s.giveBack(ds[i:])
+			return ds[:i], nil
 		}
-		m, err := s.group.topic.read(ds[i].Offset)
-		if err != nil {
-			s.giveBack(ds)
-			return nil, err
+		if !ds[i].loaded {
+			m, err := s.group.topic.read(ds[i].Offset)
+			if err != nil {
+				s.giveBack(ds)
+				return nil, err
+			}
+			ds[i].Message, ds[i].loaded = m, true
 		}
-		ds[i].Message, ds[i].loaded = m, true
+		if size += ds[i].Size(); i > 0 && size > maxBytes {
+			s.giveBack(ds[i:])
+			return ds[:i], nil
+		}
 	}
 	return ds, nil
+}
+
+// InFlight returns how many deliveries the subscription holds.
+func (s *Subscription) InFlight() int {
+	g := s.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.state.expire(g.now())
+	g.afterChange()
+	return g.state.held[s.id]
+}
+
+// Update changes those settings of a subscription that hold for the whole group: MaxDeliveries and Ordered. It
+// returns ErrClosed when the subscription was closed.
+func (s *Subscription) Update(o SubscribeOptions) error {
+	g := s.group
+	g.mu.Lock()
+	err := s.endedErr()
+	same := (!o.Ordered || g.state.order != nil) &&
+		(o.MaxDeliveries == 0 || g.state.maxDeliveries == uint32(max(o.MaxDeliveries, 0)))
+	g.mu.Unlock()
+	if err != nil || same {
+		return err
+	}
+	g.lifecycle.Lock()
+	defer g.lifecycle.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := s.endedErr(); err != nil {
+		return err
+	}
+	if err := g.applySettings(o); err != nil {
+		return err
+	}
+	g.afterChange()
+	return nil
 }
 
 func (s *Subscription) giveBack(ds []Delivery) {
@@ -276,7 +331,7 @@ func (s *Subscription) giveBack(ds []Delivery) {
 	for _, d := range ds {
 		g.state.giveBack(d.Offset, d.lock)
 	}
-	g.changed()
+	g.afterChange()
 }
 
 // Close ends the membership: waiting calls of Receive return ErrClosed, and what was in flight goes to other
@@ -284,8 +339,8 @@ func (s *Subscription) giveBack(ds []Delivery) {
 // message. A second Close does nothing.
 func (s *Subscription) Close() error {
 	g := s.group
-	g.life.Lock()
-	defer g.life.Unlock()
+	g.lifecycle.Lock()
+	defer g.lifecycle.Unlock()
 	g.mu.Lock()
 	if s.closed {
 		g.mu.Unlock()

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"casepress/commitlog"
 )
 
@@ -17,6 +19,9 @@ type topic struct {
 	log     *commitlog.Log
 	dedup   *dedup
 	journal *journal
+
+	redeliveries prometheus.Counter
+
 	deleted atomic.Bool // or about to be: takes no new groups and members
 	ended   atomic.Bool // closed
 
@@ -31,7 +36,10 @@ func openTopic(b *Broker, name, dir string) (*topic, error) {
 			return nil, err
 		}
 	}
-	t := &topic{name: name, broker: b, groups: make(map[string]*group)}
+	t := &topic{
+		name: name, broker: b, groups: make(map[string]*group),
+		redeliveries: b.metrics.redeliveries.WithLabelValues(b.metrics.topicLabel(name)),
+	}
 	if err := t.open(dir); err != nil {
 		if t.log != nil {
 			err = errors.Join(err, t.log.Close())
@@ -45,6 +53,7 @@ func (t *topic) open(dir string) (err error) {
 	o := t.broker.opts
 	t.log, err = commitlog.Open(filepath.Join(dir, "log"), commitlog.Options{
 		FS: o.FS, SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxMessageBytes + messageOverhead,
+		OnCommit: t.broker.metrics.onCommit("messages"),
 	})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
@@ -56,8 +65,8 @@ func (t *topic) open(dir string) (err error) {
 	return err
 }
 
-// stopGroups closes every subscription.
-func (t *topic) stopGroups() {
+// closeGroups closes every subscription.
+func (t *topic) closeGroups() {
 	for _, g := range t.allGroups() {
 		g.close()
 	}
@@ -96,8 +105,8 @@ func (t *topic) group(name string) *group {
 	return t.groups[name]
 }
 
-// joinable returns the group, creating it durably if it is new.
-func (t *topic) joinable(name string, from Position) (*group, error) {
+// ensureGroup returns the group, creating it durably if it is new.
+func (t *topic) ensureGroup(name string, from Position) (*group, error) {
 	t.creating.Lock()
 	defer t.creating.Unlock()
 	if t.deleted.Load() {

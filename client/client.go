@@ -1,6 +1,6 @@
-// Package client keeps a service's connection to a casepress broker: producers that send until the message is on
-// stable storage, consumers that handle until it is acknowledged. It never drops a message on its own: what it
-// cannot do it says, and a message that was not acknowledged comes again.
+// Package client implements the Go client of a casepress broker: producers that send until the message is on stable
+// storage, and consumers that hand messages to a handler and acknowledge what it has done. It never drops a message on
+// its own: what it cannot do it returns as an error, and a message that was not acknowledged is delivered again.
 package client
 
 import (
@@ -57,7 +57,7 @@ func Dial(addr string, o ...grpc.DialOption) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 2, Jitter: 0.5, MaxDelay: longestPause},
+			Backoff:           backoff.Config{BaseDelay: firstBackoff, Multiplier: 2, Jitter: 0.5, MaxDelay: maxBackoff},
 			MinConnectTimeout: 5 * time.Second,
 		}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(pb.Codec{}), grpc.MaxCallRecvMsgSize(8<<20), grpc.MaxCallSendMsgSize(8<<20)),
@@ -108,13 +108,13 @@ func fromWire(m *pb.Message) *Message {
 }
 
 const (
-	firstPause   = 50 * time.Millisecond
-	longestPause = 5 * time.Second
+	firstBackoff = 50 * time.Millisecond
+	maxBackoff   = 5 * time.Second
 )
 
-// pause returns how long to wait before the n-th further attempt, counted from 0: twice as long each time, less up
+// backoffFor returns how long to wait before the n-th further attempt, counted from 0: twice as long each time, less up
 // to half at random.
-func pause(n int, first, longest time.Duration) time.Duration {
+func backoffFor(n int, first, longest time.Duration) time.Duration {
 	d := longest
 	if n < 30 {
 		d = min(first<<n, longest)
@@ -122,8 +122,8 @@ func pause(n int, first, longest time.Duration) time.Duration {
 	return d - mathrand.N(d/2+1)
 }
 
-// rest waits for d unless ctx ends.
-func rest(ctx context.Context, d time.Duration) error {
+// sleep waits for d unless ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -134,14 +134,14 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// passing says whether the same call may work later. An error without a status did not come from the broker but
+// isTemporary says whether the same call may work later. An error without a status did not come from the broker but
 // from the way to it, such as a circuit breaker that is open for a while.
-func passing(err error) bool {
+func isTemporary(err error) bool {
 	s, fromBroker := status.FromError(err)
-	return !fromBroker || passingCode(s.Code())
+	return !fromBroker || isTemporaryCode(s.Code())
 }
 
-func passingCode(c codes.Code) bool {
+func isTemporaryCode(c codes.Code) bool {
 	switch c {
 	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded, codes.Canceled:
 		return true

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"casepress/broker"
+	"casepress/broker/brokergrpc"
 	"casepress/client"
 )
 
@@ -26,7 +27,7 @@ type world struct {
 	dir    string
 	addr   string
 	broker *broker.Broker
-	server *broker.Server
+	server *brokergrpc.Server
 	served chan error
 }
 
@@ -44,7 +45,7 @@ func (w *world) start() {
 	w.broker, err = broker.Open(w.dir, broker.Options{})
 	require.NoError(w.t, err)
 	require.NoError(w.t, w.broker.CreateTopic(context.Background(), "cases"))
-	w.server, w.served = broker.NewServer(w.broker, broker.ServerOptions{}), make(chan error, 1)
+	w.server, w.served = brokergrpc.NewServer(w.broker, brokergrpc.Options{}), make(chan error, 1)
 	server, served := w.server, w.served
 	go func() { served <- server.Serve(l) }()
 }

@@ -54,7 +54,7 @@ type Consumer struct {
 	opts    ConsumerOptions
 	handler Handler
 	work    chan *job
-	hand    *hand
+	leases  *leases
 }
 
 // A job is a delivery in hand.
@@ -91,7 +91,7 @@ func def[T comparable](v *T, d T) {
 // it may not act as. Run it once.
 func (c *Consumer) Run(ctx context.Context) error {
 	c.work = make(chan *job, c.opts.Window) // taken at once, so that the locks of those that wait are renewed
-	c.hand = newHand(c.broker, c.opts)
+	c.leases = newLeases(c.broker, c.opts)
 	handling, giveUp := context.WithCancel(context.Background())
 	defer giveUp()
 	var workers sync.WaitGroup
@@ -99,7 +99,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		workers.Go(func() {
 			for j := range c.work {
 				if ctx.Err() != nil || j.session.Err() != nil {
-					c.hand.drop([]*job{j}) // it is given back with the stream
+					c.leases.drop([]*job{j}) // it is given back with the stream
 					continue
 				}
 				c.handle(handling, j)
@@ -111,7 +111,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		timer := time.AfterFunc(c.opts.StopTimeout, giveUp)
 		workers.Wait()
 		timer.Stop()
-		c.hand.close()
+		c.leases.close()
 	}
 	return c.subscribe(ctx, stopped)
 }
@@ -126,7 +126,7 @@ func (c *Consumer) subscribe(ctx context.Context, stopped func()) error {
 		if ctx.Err() != nil {
 			break
 		}
-		if code := status.Code(err); !passingCode(code) && code != codes.NotFound && code != codes.Internal && code != codes.Unknown {
+		if code := status.Code(err); !isTemporaryCode(code) && code != codes.NotFound && code != codes.Internal && code != codes.Unknown {
 			return fmt.Errorf("consume %s as %s: %w", c.opts.Topic, c.opts.Group, err)
 		}
 		end()
@@ -134,9 +134,9 @@ func (c *Consumer) subscribe(ctx context.Context, stopped func()) error {
 		if got {
 			n = 0
 		}
-		d := pause(n, firstPause, longestPause)
+		d := backoffFor(n, firstBackoff, maxBackoff)
 		c.opts.Logger.Warn("subscription broke", "topic", c.opts.Topic, "group", c.opts.Group, "again_in", d, "error", err)
-		if rest(ctx, d) != nil {
+		if sleep(ctx, d) != nil {
 			break
 		}
 	}
@@ -175,7 +175,7 @@ func (c *Consumer) session(ctx, session context.Context) (got bool, err error) {
 			return got, err
 		case js := <-deliveries:
 			got = true
-			c.hand.take(js)
+			c.leases.take(js)
 			for i, j := range js {
 				select {
 				case c.work <- j:
@@ -183,7 +183,7 @@ func (c *Consumer) session(ctx, session context.Context) (got bool, err error) {
 				case err = <-broken:
 				case <-ctx.Done():
 				}
-				c.hand.drop(js[i:])
+				c.leases.drop(js[i:])
 				return got, err
 			}
 		}
@@ -216,7 +216,7 @@ func (c *Consumer) request() *pb.SubscribeRequest {
 func (c *Consumer) handle(ctx context.Context, j *job) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	c.hand.watch(j, cancel)
+	c.leases.watch(j, cancel)
 	err := c.call(ctx, j.msg)
 	s := &pb.Settlement{AckId: j.ackID}
 	var r *rejection
@@ -224,11 +224,11 @@ func (c *Consumer) handle(ctx context.Context, j *job) {
 	case errors.As(err, &r):
 		s.How = &pb.Settlement_Reject{Reject: &pb.Reject{Reason: r.Error()}}
 	case err != nil:
-		d := pause(max(j.msg.DeliveryCount-1, 0), c.opts.FirstBackoff, c.opts.MaxBackoff)
+		d := backoffFor(max(j.msg.DeliveryCount-1, 0), c.opts.FirstBackoff, c.opts.MaxBackoff)
 		s.How = &pb.Settlement_Release{Release: &pb.Release{Delay: durationpb.New(d)}}
 		c.opts.Logger.Warn("message released", "topic", j.msg.Topic, "group", c.opts.Group, "offset", j.msg.Offset, "again_in", d, "error", err)
 	}
-	c.hand.settle(j, s)
+	c.leases.finish(j, s)
 }
 
 // call turns a panic into an error.

@@ -31,7 +31,7 @@ func (p *Producer) Send(ctx context.Context, m Message) (offset uint64, err erro
 		if err == nil {
 			return a.GetOffset(), nil
 		}
-		if ctx.Err() != nil || !passing(err) || rest(ctx, pause(n, firstPause, longestPause)) != nil {
+		if ctx.Err() != nil || !isTemporary(err) || sleep(ctx, backoffFor(n, firstBackoff, maxBackoff)) != nil {
 			return 0, fmt.Errorf("send to %s: %w", m.Topic, err)
 		}
 	}

@@ -125,7 +125,7 @@ func (s *Stream) run() {
 		if errors.Is(err, io.EOF) {
 			continue
 		}
-		if err := rest(s.ctx, pause(n, firstPause, longestPause)); err != nil {
+		if err := sleep(s.ctx, backoffFor(n, firstBackoff, maxBackoff)); err != nil {
 			break
 		}
 	}
@@ -190,17 +190,17 @@ func (s *Stream) session() (answered bool, err error) {
 // write sends what is unanswered and then what comes, until the stream is closed and its queue is empty.
 func (s *Stream) write(ctx context.Context, call pb.Broker_SendStreamClient) error {
 	s.mu.Lock()
-	again := make([]*pb.Message, len(s.unanswered))
+	resend := make([]*pb.Message, len(s.unanswered))
 	for i, p := range s.unanswered {
-		again[i] = p.msg
+		resend[i] = p.msg
 	}
 	s.mu.Unlock()
-	for len(again) > 0 {
-		n := fitting(again)
-		if err := call.Send(&pb.SendStreamRequest{Msgs: again[:n:n]}); err != nil {
+	for len(resend) > 0 {
+		n := fitting(resend)
+		if err := call.Send(&pb.SendStreamRequest{Msgs: resend[:n:n]}); err != nil {
 			return err
 		}
-		again = again[n:]
+		resend = resend[n:]
 	}
 	for {
 		var first *Pending
@@ -257,33 +257,33 @@ func (s *Stream) collect(first *Pending, msgs []*pb.Message) []*pb.Message {
 	}
 }
 
-// answer settles the oldest messages and says how many. A failure that may pass ends the session: that message and
+// answer completes the oldest messages and says how many. A failure that may pass ends the session: that message and
 // those after it are sent again.
-func (s *Stream) answer(results []*pb.SendResult) (settled int, err error) {
+func (s *Stream) answer(results []*pb.SendResult) (answered int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range results {
 		code := codes.Code(r.GetFailure().GetCode())
-		if r.Failure != nil && passingCode(code) {
+		if r.Failure != nil && isTemporaryCode(code) {
 			err = status.Error(code, r.GetFailure().GetMessage())
 			break
 		}
-		if settled == len(s.unanswered) {
+		if answered == len(s.unanswered) {
 			err = status.Error(codes.Internal, "the broker answered what was not sent")
 			break
 		}
-		s.unanswered[settled].settle(r)
-		s.unanswered[settled] = nil
-		settled++
+		s.unanswered[answered].complete(r)
+		s.unanswered[answered] = nil
+		answered++
 	}
-	s.unanswered = s.unanswered[settled:]
-	for range settled { // all at once, so that what is sent next goes together
+	s.unanswered = s.unanswered[answered:]
+	for range answered { // all at once, so that what is sent next goes together
 		<-s.slots
 	}
-	return settled, err
+	return answered, err
 }
 
-func (p *Pending) settle(r *pb.SendResult) {
+func (p *Pending) complete(r *pb.SendResult) {
 	p.offset = r.GetOffset()
 	if r.Failure != nil {
 		p.err = fmt.Errorf("send to %s: %w", p.msg.GetTopic(), status.Error(codes.Code(r.GetFailure().GetCode()), r.GetFailure().GetMessage()))

@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 )
@@ -15,7 +16,7 @@ func (l *Log) Append(ctx context.Context, payloads ...[]byte) (first uint64, err
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	b, first, err := l.join(ctx, payloads, true)
+	b, first, err := l.join(ctx, payloads)
 	if err == nil {
 		err = Pending{First: first, batch: b}.Wait(ctx)
 	}
@@ -25,16 +26,8 @@ func (l *Log) Append(ctx context.Context, payloads ...[]byte) (first uint64, err
 	return first, nil
 }
 
-// AppendLazy adds the payloads in order but does not wait for the disk: they become durable with the
-// next commit, at the latest after LazyDelay. A power cut before that loses them, and so does a
-// failure, which only Err tells. It waits only while a full batch waits for the disk.
-func (l *Log) AppendLazy(payloads ...[]byte) (first uint64, err error) {
-	_, first, err = l.join(context.Background(), payloads, false)
-	return first, err
-}
-
 // join copies the payloads into the filling batch.
-func (l *Log) join(ctx context.Context, payloads [][]byte, waits bool) (*batch, uint64, error) {
+func (l *Log) join(ctx context.Context, payloads [][]byte) (*batch, uint64, error) {
 	n, err := l.measure(payloads)
 	if err != nil {
 		return nil, 0, err
@@ -44,7 +37,7 @@ func (l *Log) join(ctx context.Context, payloads [][]byte, waits bool) (*batch, 
 		if l.failed != nil || l.closing {
 			err := l.failed
 			l.mu.Unlock()
-			return nil, 0, cmpErr(err, ErrClosed)
+			return nil, 0, cmp.Or(err, ErrClosed)
 		}
 		if l.filling.room(n, l.opts.BatchBytes) {
 			break
@@ -59,19 +52,13 @@ func (l *Log) join(ctx context.Context, payloads [][]byte, waits bool) (*batch, 
 		l.mu.Unlock()
 		return nil, first, nil
 	}
-	fresh := b.count == 0
 	b.add(payloads, n)
-	rouse := false
-	if waits {
-		b.waiters++
-		rouse = b.waiters == 1
-		l.waiting.Store(int32(b.waiters))
-	} else if fresh {
-		l.lazy.Reset(l.opts.LazyDelay)
-	}
+	b.waiters++
+	startsBatch := b.waiters == 1
+	l.waiting.Store(int32(b.waiters))
 	l.mu.Unlock()
-	if rouse {
-		l.rouse()
+	if startsBatch {
+		l.committer.wake()
 	}
 	return b, first, nil
 }
@@ -99,9 +86,7 @@ func (l *Log) awaitRoom(ctx context.Context) error {
 		b.taken = make(chan struct{})
 	}
 	taken := b.taken
-	l.lazyDue = true // lazy records alone fill it: do not wait for the timer
 	l.mu.Unlock()
-	l.rouse()
 	select {
 	case <-taken:
 		l.mu.Lock()
@@ -111,17 +96,14 @@ func (l *Log) awaitRoom(ctx context.Context) error {
 	}
 }
 
-// rouse makes sure that the committer looks again.
-func (l *Log) rouse() {
+// A wakeup wakes the one goroutine that receives from it, now or when it comes to receive.
+type wakeup chan struct{}
+
+func newWakeup() wakeup { return make(wakeup, 1) }
+
+func (w wakeup) wake() {
 	select {
-	case l.wake <- struct{}{}:
+	case w <- struct{}{}:
 	default:
 	}
-}
-
-func cmpErr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
 }

@@ -20,7 +20,7 @@ type batch struct {
 	base    uint64
 	count   uint32
 	sum     uint32        // checksum of the records
-	waiters int           // producers in Append that wait for it
+	waiters int           // producers that wait for it
 	taken   chan struct{} // closed when the batch is full no more but on its way; nil while nobody needs room
 	done    chan struct{} // closed when it is on stable storage or failed
 	err     error         // set before done is closed
@@ -80,8 +80,8 @@ func (b *batch) blocks(held []byte) []byte {
 	return whole
 }
 
-// depart lets those go who wait for room.
-func (b *batch) depart() {
+// letIn lets those go on who wait for room: the next batch fills now.
+func (b *batch) letIn() {
 	if b.taken != nil {
 		close(b.taken)
 		b.taken = nil
@@ -90,7 +90,7 @@ func (b *batch) depart() {
 
 // finish lets everybody go who waits for the batch.
 func (b *batch) finish(err error) {
-	b.depart()
+	b.letIn()
 	b.err = err
 	close(b.done)
 }

@@ -16,9 +16,9 @@ var (
 	errShort   = errors.New("segment is shorter than it was made")
 )
 
-// checkSealed checks a segment that has a successor. With a sound index it reads only the header;
-// else it reads all of it, and the segment has to be sealed again.
-func (l *Log) checkSealed(base, successor uint64) (*segment, error) {
+// checkClosed checks a segment that has a successor. With a sound index it reads only the header;
+// else it reads all of it, and the index has to be written again.
+func (l *Log) checkClosed(base, successor uint64) (*segment, error) {
 	f, s, size, err := l.openForCheck(base)
 	if err != nil {
 		return nil, err

@@ -72,16 +72,16 @@ func (a *activeFile) close() error {
 	return nil
 }
 
-// commits is the committer: it ends when the log is closed or poisoned. One commit is in flight at a
+// runCommitter writes batches: it ends when the log is closed or poisoned. One commit is in flight at a
 // time, so that a power cut can tear only the last batch.
-func (l *Log) commits() {
+func (l *Log) runCommitter() {
 	defer close(l.finished)
 	crowds := make(chan *batch, 1)
-	var releaser sync.WaitGroup
-	releaser.Go(func() { release(crowds) })
+	var answerer sync.WaitGroup
+	answerer.Go(func() { answer(crowds) })
 	ok := l.commitAll(crowds)
 	close(crowds)
-	releaser.Wait()
+	answerer.Wait()
 	if !ok {
 		return
 	}
@@ -90,8 +90,8 @@ func (l *Log) commits() {
 	}
 }
 
-// release lets many producers go while the committer writes on.
-func release(crowds <-chan *batch) {
+// answer answers many producers while the committer writes on.
+func answer(crowds <-chan *batch) {
 	for b := range crowds {
 		b.finish(nil)
 	}
@@ -131,7 +131,7 @@ func (l *Log) await(crowd int) (*batch, bool) {
 		if closing {
 			return nil, false
 		}
-		<-l.wake
+		<-l.committer
 	}
 }
 
@@ -150,15 +150,12 @@ func (l *Log) take() (b *batch, closing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b = l.filling
-	if b.count == 0 || b.waiters == 0 && !l.lazyDue && !l.closing {
-		l.lazyDue = false
+	if b.count == 0 {
 		return nil, l.closing
 	}
 	l.filling = newBatch(l.buffers.get(), l.active.startAfter(b), b.end())
-	l.lazyDue = false
 	l.waiting.Store(0)
-	l.lazy.Stop()
-	b.depart()
+	b.letIn()
 	return b, l.closing
 }
 
@@ -176,8 +173,12 @@ func (l *Log) commit(b *batch) error {
 		now = max(now, l.opts.Now().UnixMicro())
 	}
 	finishBatch(b.buf[b.start:], b.sum, a.seg.salt, b.base, now, b.count)
+	started := time.Now()
 	if err := a.write(b); err != nil {
 		return err
+	}
+	if l.opts.OnCommit != nil && b.count > 0 {
+		l.opts.OnCommit(Commit{Records: int(b.count), Bytes: b.size(), Took: time.Since(started)})
 	}
 	a.last, a.sealed = now, b.count == 0
 	if a.commits == 0 {
@@ -214,7 +215,7 @@ func (l *Log) publish(h batchHeader) {
 	l.announce()
 	l.state.Unlock()
 	if size > seg.limit/4 {
-		l.keeper.prepareAhead(l.plan())
+		l.maintenance.prepareAhead(l.plan())
 	}
 }
 
@@ -239,10 +240,10 @@ func (l *Log) seal() error {
 }
 
 // roll goes on in the next segment. The entry of the new file is durable before anything is written
-// to it, and only then is the old one sealed: a sealed segment always has a successor.
+// to it, and only then is the old one closed: a closed segment always has a successor.
 func (l *Log) roll() error {
 	a := &l.active
-	next, err := l.keeper.next(l.plan())
+	next, err := l.maintenance.next(l.plan())
 	if err != nil {
 		return fmt.Errorf("roll to a new segment: %w", err)
 	}
@@ -256,6 +257,6 @@ func (l *Log) roll() error {
 	l.state.Lock()
 	l.segments = append(l.segments, seg)
 	l.state.Unlock()
-	l.keeper.sealLater(old.seg, old.file)
+	l.maintenance.closeLater(old.seg, old.file)
 	return nil
 }

@@ -94,8 +94,8 @@ func work(l *commitlog.Log, h *history, rng *rand.Rand, steps int, number *int) 
 		}
 		switch rng.IntN(10) {
 		case 0, 1, 2:
-			first, err := l.AppendLazy(payloads...)
-			h.note(first, err, payloads, false)
+			p, err := l.Enqueue(payloads...) // nobody waits for it
+			h.note(p.First, err, payloads, false)
 			if err != nil {
 				return err
 			}
@@ -305,7 +305,7 @@ func requirePoisoned(t *testing.T, l *commitlog.Log, cause error) {
 	_, err := l.Append(t.Context(), []byte("more"))
 	require.ErrorIs(t, err, commitlog.ErrPoisoned)
 	require.ErrorIs(t, err, cause)
-	_, err = l.AppendLazy([]byte("more"))
+	_, err = l.Enqueue([]byte("more"))
 	require.ErrorIs(t, err, commitlog.ErrPoisoned)
 	require.ErrorIs(t, l.Wait(t.Context(), end), commitlog.ErrPoisoned)
 	require.NoError(t, l.Wait(t.Context(), end-1))

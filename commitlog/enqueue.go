@@ -13,7 +13,7 @@ type Pending struct {
 // records are on stable storage. So a producer learns its offsets before the disk has answered, and one
 // goroutine can have many appends under way. It waits only while a full batch waits for the disk.
 func (l *Log) Enqueue(payloads ...[]byte) (Pending, error) {
-	b, first, err := l.join(context.Background(), payloads, true)
+	b, first, err := l.join(context.Background(), payloads)
 	if err != nil {
 		return Pending{}, err
 	}

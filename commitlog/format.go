@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// These constants are part of the format on disk, drawn in the package comment. Do not change them.
+// These constants are part of the format on disk, drawn in docs/commit-log-format.md. Do not change them.
 const (
 	segmentMagic   = "cplg"
 	formatVersion  = 1

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -25,7 +24,7 @@ const logDir = "/data/log"
 
 // small keeps segments so small that tests roll often.
 func small(fsys disk.FS) commitlog.Options {
-	return commitlog.Options{FS: fsys, SegmentBytes: 4096, LazyDelay: time.Millisecond}
+	return commitlog.Options{FS: fsys, SegmentBytes: 4096}
 }
 
 // sized has segments of one block, of some and a part of one, and of many.

@@ -12,7 +12,7 @@ import (
 	"casepress/disk"
 )
 
-// These constants are part of the format on disk, drawn in the package comment. Do not change them.
+// These constants are part of the format on disk, drawn in docs/commit-log-format.md. Do not change them.
 const (
 	indexMagic       = "cpix"
 	indexHeaderBytes = 64
@@ -21,7 +21,7 @@ const (
 
 var errBadIndex = errors.New("index is damaged")
 
-// encodeIndex writes down all that Open needs to know of a sealed segment.
+// encodeIndex writes down all that Open needs to know of a closed segment.
 func encodeIndex(s *segment) []byte {
 	le := binary.LittleEndian
 	b := make([]byte, 0, indexHeaderBytes+indexEntryBytes*len(s.index)+4)
@@ -69,7 +69,7 @@ func decodeIndex(b []byte, s *segment) error {
 	return nil
 }
 
-// saveIndex puts the index of a sealed segment beside it, whole or not at all.
+// saveIndex puts the index of a closed segment beside it, whole or not at all.
 func saveIndex(fsys disk.FS, path string, content []byte) error {
 	temp := path + tempSuffix
 	f, err := fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)

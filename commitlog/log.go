@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Log is an append-only log in one folder, which belongs to one open Log at a time. All methods may be
@@ -19,15 +18,13 @@ type Log struct {
 	dir  string
 	opts Options
 
-	mu       sync.Mutex
-	filling  *batch // what producers add to
-	failed   error  // why no more is taken: ErrPoisoned or ErrClosed, wrapped
-	lazyDue  bool   // the oldest lazy record has waited long enough
-	closing  bool
-	lazy     *time.Timer
-	waiting  atomic.Int32  // producers that wait for the filling batch
-	wake     chan struct{} // tells the committer that there is something to do
-	finished chan struct{} // closed when the committer has ended
+	mu        sync.Mutex
+	filling   *batch // what producers add to
+	failed    error  // why no more is taken: ErrPoisoned or ErrClosed, wrapped
+	closing   bool
+	waiting   atomic.Int32  // producers that wait for the filling batch
+	committer wakeup        // there is something to commit, or the log is closing
+	finished  chan struct{} // closed when the committer has ended
 
 	state    sync.RWMutex
 	segments []*segment    // never empty; the last is active
@@ -36,14 +33,14 @@ type Log struct {
 	shut     bool          // closed: readers get no more
 	end      atomic.Uint64
 
-	active  activeFile // the committer's alone
-	buffers buffers    // likewise
-	recent  recent
-	keeper  *keeper
-	idle    idleReaders
-	dropMu  sync.Mutex
-	doomed  []*segment // dropped from segments, not yet from the folder
-	closeMu sync.Mutex
+	active      activeFile // the committer's alone
+	buffers     buffers    // likewise
+	recent      recent
+	maintenance *maintenance
+	idle        idleReaders
+	dropMu      sync.Mutex
+	doomed      []*segment // dropped from segments, not yet from the folder
+	closeMu     sync.Mutex
 }
 
 // Start returns the offset of the oldest record that is kept, or End if none is.
@@ -119,14 +116,14 @@ func (l *Log) Close() error {
 	if again {
 		return nil
 	}
-	l.rouse()
+	l.committer.wake()
 	<-l.finished
 	l.stop(ErrClosed)
 	l.state.Lock()
 	l.shut = true
 	l.state.Unlock()
 	l.recent.clear()
-	return errors.Join(l.Err(), l.active.close(), l.keeper.close(), l.idle.close())
+	return errors.Join(l.Err(), l.active.close(), l.maintenance.close(), l.idle.close())
 }
 
 // stop refuses all further records with this error, unless another came first, and fails those that
@@ -138,7 +135,6 @@ func (l *Log) stop(err error) {
 	}
 	b := l.filling
 	l.filling = nil
-	l.lazy.Stop()
 	l.mu.Unlock()
 	if b != nil {
 		b.finish(err)

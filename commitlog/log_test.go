@@ -137,7 +137,7 @@ func TestTooLargeIsRefusedAndNothingElse(t *testing.T) {
 	require.ErrorIs(t, err, commitlog.ErrTooLarge)
 	_, err = l.Append(t.Context(), make([]byte, 1000), make([]byte, 1000))
 	require.ErrorIs(t, err, commitlog.ErrTooLarge)
-	_, err = l.AppendLazy(make([]byte, 1001))
+	_, err = l.Enqueue(make([]byte, 1001))
 	require.ErrorIs(t, err, commitlog.ErrTooLarge)
 	_, err = l.Append(t.Context(), make([]byte, 1000), make([]byte, 900))
 	require.NoError(t, err)
@@ -145,7 +145,7 @@ func TestTooLargeIsRefusedAndNothingElse(t *testing.T) {
 }
 
 func TestOptionsOutOfRange(t *testing.T) {
-	for _, o := range []commitlog.Options{{SegmentBytes: 100}, {MaxRecordBytes: 2 << 30}, {BatchBytes: -1}, {LazyDelay: -1}} {
+	for _, o := range []commitlog.Options{{SegmentBytes: 100}, {MaxRecordBytes: 2 << 30}, {BatchBytes: -1}} {
 		_, err := commitlog.Open(t.TempDir(), o)
 		require.Error(t, err)
 	}
@@ -162,7 +162,7 @@ func TestAClosedLogRefuses(t *testing.T) {
 	require.NoError(t, l.Close(), "closing twice is no error")
 	_, err = l.Append(t.Context(), []byte("x"))
 	require.ErrorIs(t, err, commitlog.ErrClosed)
-	_, err = l.AppendLazy([]byte("x"))
+	_, err = l.Enqueue([]byte("x"))
 	require.ErrorIs(t, err, commitlog.ErrClosed)
 	_, err = l.Read(0, 1)
 	require.ErrorIs(t, err, commitlog.ErrClosed)
@@ -211,50 +211,33 @@ func TestEnqueuedRecordsAreAwaitedLater(t *testing.T) {
 	require.Error(t, l.Close())
 }
 
-func TestLazyRecordsBecomeDurableByThemselves(t *testing.T) {
-	l := mustOpen(t, t.TempDir(), commitlog.Options{LazyDelay: time.Millisecond})
-	defer l.Close()
-	for i := range uint64(20) {
-		first, err := l.AppendLazy([]byte("lazy"))
-		require.NoError(t, err)
-		require.Equal(t, i, first)
-		require.NoError(t, l.Wait(t.Context(), i))
-	}
-}
-
-func TestLazyRecordsTravelWithTheNextCommit(t *testing.T) {
-	l := mustOpen(t, t.TempDir(), commitlog.Options{LazyDelay: time.Hour})
-	_, err := l.AppendLazy([]byte("lazy"))
-	require.NoError(t, err)
-	require.Zero(t, l.End())
-	first, err := l.Append(t.Context(), []byte("waits"))
-	require.NoError(t, err)
-	require.Equal(t, uint64(1), first)
-	require.Equal(t, []string{"lazy", "waits"}, readAll(t, l))
-	_, err = l.AppendLazy([]byte("last"))
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-}
-
-func TestCloseCommitsLazyRecords(t *testing.T) {
+func TestCloseCommitsWhatNobodyWaitsFor(t *testing.T) {
 	dir := t.TempDir()
-	l := mustOpen(t, dir, commitlog.Options{LazyDelay: time.Hour})
-	_, err := l.AppendLazy([]byte("lazy"))
-	require.NoError(t, err)
+	l := mustOpen(t, dir, commitlog.Options{})
+	for range 100 {
+		_, err := l.Enqueue([]byte("x"))
+		require.NoError(t, err)
+	}
 	require.NoError(t, l.Close())
 	l = mustOpen(t, dir, commitlog.Options{})
 	defer l.Close()
-	require.Equal(t, []string{"lazy"}, readAll(t, l))
+	require.Equal(t, uint64(100), l.End())
 }
 
-func TestLazyRecordsAloneFillBatchesWithoutEnd(t *testing.T) {
-	l := mustOpen(t, t.TempDir(), commitlog.Options{LazyDelay: time.Hour, BatchBytes: 1000, MaxRecordBytes: 900})
-	defer l.Close()
-	for range 100 {
-		_, err := l.AppendLazy(make([]byte, 300))
+// TestCommitsAreReported: every record is in one report, with the bytes it takes in the file.
+func TestCommitsAreReported(t *testing.T) {
+	var records, bytes int
+	var took time.Duration
+	l := mustOpen(t, t.TempDir(), commitlog.Options{OnCommit: func(c commitlog.Commit) {
+		records, bytes, took = records+c.Records, bytes+c.Bytes, took+c.Took
+	}})
+	for range 3 {
+		_, err := l.Append(t.Context(), []byte("four"), []byte("four"))
 		require.NoError(t, err)
 	}
-	require.NoError(t, l.Wait(t.Context(), 90))
+	require.NoError(t, l.Close())
+	require.Equal(t, []int{6, 3*40 + 6*8}, []int{records, bytes}, "the seal is none")
+	require.Positive(t, took)
 }
 
 func TestManyProducersAndReaders(t *testing.T) {

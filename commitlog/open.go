@@ -3,7 +3,6 @@ package commitlog
 import (
 	"errors"
 	"fmt"
-	"time"
 )
 
 // Open opens the log in a folder and creates both if they are not there. A commit that a power cut
@@ -17,8 +16,8 @@ func Open(dir string, o Options) (*Log, error) {
 	if err := o.FS.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open commit log: %w", err)
 	}
-	l := &Log{dir: dir, opts: o, wake: make(chan struct{}, 1), finished: make(chan struct{})}
-	l.keeper = newKeeper(l)
+	l := &Log{dir: dir, opts: o, committer: newWakeup(), finished: make(chan struct{})}
+	l.maintenance = newMaintenance(l)
 	if err := l.recover(); err != nil {
 		return nil, fmt.Errorf("open commit log: %w", errors.Join(err, l.abandon()))
 	}
@@ -30,24 +29,15 @@ func Open(dir string, o Options) (*Log, error) {
 func (l *Log) start() {
 	l.end.Store(l.active.seg.end)
 	l.filling = newBatch(l.buffers.get(), len(l.active.held), l.active.seg.end)
-	l.lazy = time.AfterFunc(time.Hour, l.lazyExpired)
-	l.lazy.Stop()
-	go l.commits()
-	go l.keeper.run()
-	l.keeper.rouse()
-}
-
-func (l *Log) lazyExpired() {
-	l.mu.Lock()
-	l.lazyDue = true
-	l.mu.Unlock()
-	l.rouse()
+	go l.runCommitter()
+	go l.maintenance.run()
+	l.maintenance.wake.wake()
 }
 
 // abandon closes what a failed Open had opened.
 func (l *Log) abandon() error {
 	var err error
-	for _, u := range l.keeper.toSeal {
+	for _, u := range l.maintenance.toClose {
 		err = errors.Join(err, u.file.Close())
 	}
 	if l.active.file != nil {
@@ -65,14 +55,14 @@ func (l *Log) recover() error {
 	if len(found.segments) == 0 {
 		return l.create()
 	}
-	var unsealed []*segment
+	var unindexed []*segment
 	for i, base := range found.segments[:len(found.segments)-1] {
-		s, err := l.checkSealed(base, found.segments[i+1])
+		s, err := l.checkClosed(base, found.segments[i+1])
 		if err != nil {
 			return err
 		}
 		if !s.indexed {
-			unsealed = append(unsealed, s)
+			unindexed = append(unindexed, s)
 		}
 		l.segments = append(l.segments, s)
 	}
@@ -83,5 +73,5 @@ func (l *Log) recover() error {
 	if err := l.verifyNewest(); err != nil {
 		return err
 	}
-	return l.repair(found, unsealed, last)
+	return l.repair(found, unindexed, last)
 }

@@ -23,15 +23,23 @@ type Options struct {
 	// before they hand in more. Default 4 MiB. A larger single record makes a batch of its own.
 	BatchBytes int
 
-	// LazyDelay is the longest time that a record of AppendLazy stays volatile, default 10 ms.
-	LazyDelay time.Duration
-
-	// VerifyBytes is how much of the newest sealed segments Open reads and verifies, default 64 MiB,
+	// VerifyBytes is how much of the newest closed segments Open reads and verifies, default 64 MiB,
 	// negative for none. The newest segment of all is always verified, in full.
 	VerifyBytes int64
 
+	// OnCommit is told of every batch of records that is on stable storage, for metrics. It is called by the goroutine
+	// that writes, before the producers are answered: it must be quick and must not call the log. Nil: nobody is told.
+	OnCommit func(Commit)
+
 	// Now is the clock that stamps batches, default time.Now. Stamps never go backwards all the same.
 	Now func() time.Time
+}
+
+// Commit describes a batch of records that was written.
+type Commit struct {
+	Records int
+	Bytes   int           // with headers
+	Took    time.Duration // the write itself, until the bytes were on stable storage; without the wait before it
 }
 
 const (
@@ -50,12 +58,11 @@ func (o Options) withDefaults() (Options, error) {
 	o.SegmentBytes = cmp.Or(o.SegmentBytes, 64<<20)
 	o.MaxRecordBytes = cmp.Or(o.MaxRecordBytes, 16<<20)
 	o.BatchBytes = cmp.Or(o.BatchBytes, 4<<20)
-	o.LazyDelay = cmp.Or(o.LazyDelay, 10*time.Millisecond)
 	o.VerifyBytes = cmp.Or(o.VerifyBytes, 64<<20)
 	if o.SegmentBytes < 4096 || o.MaxRecordBytes < 0 || o.MaxRecordBytes > maxRecordLimit ||
-		o.BatchBytes < 0 || o.BatchBytes > maxRecordLimit || o.LazyDelay < 0 {
-		return o, fmt.Errorf("commit log options out of range: segment %d, record %d, batch %d bytes, lazy delay %v",
-			o.SegmentBytes, o.MaxRecordBytes, o.BatchBytes, o.LazyDelay)
+		o.BatchBytes < 0 || o.BatchBytes > maxRecordLimit {
+		return o, fmt.Errorf("commit log options out of range: segment %d, record %d, batch %d bytes",
+			o.SegmentBytes, o.MaxRecordBytes, o.BatchBytes)
 	}
 	return o, nil
 }

@@ -22,7 +22,7 @@ func (l *Log) create() error {
 }
 
 // repair makes durable and writable what the checks found sound.
-func (l *Log) repair(found folder, unsealed []*segment, last newest) error {
+func (l *Log) repair(found folder, unindexed []*segment, last newest) error {
 	if n := len(l.segments); n > 0 && last.seg.end == last.seg.base {
 		last.seg.last = l.segments[n-1].last
 	}
@@ -34,12 +34,12 @@ func (l *Log) repair(found folder, unsealed []*segment, last newest) error {
 	if err := l.opts.FS.SyncDir(l.dir); err != nil {
 		return err
 	}
-	for _, s := range unsealed {
+	for _, s := range unindexed {
 		f, err := l.opts.FS.OpenFile(s.path, os.O_RDWR, 0)
 		if err != nil {
 			return err
 		}
-		l.keeper.toSeal = append(l.keeper.toSeal, unsealedFile{s, f})
+		l.maintenance.toClose = append(l.maintenance.toClose, fullSegment{s, f})
 	}
 	f, err := l.opts.FS.OpenFile(last.seg.path, writeFlags, 0)
 	if err != nil {

@@ -55,8 +55,8 @@ func (l *Log) DropBefore(offset uint64) error {
 // removeSegment returns when the removal is durable: a power cut may undo it, but must not undo it for
 // an old segment and keep it for a newer one, which would look like a loss.
 func (l *Log) removeSegment(s *segment) error {
-	l.keeper.sealing.Lock()
-	defer l.keeper.sealing.Unlock()
+	l.maintenance.closing.Lock()
+	defer l.maintenance.closing.Unlock()
 	if err := l.removeAll([]string{s.path, s.indexPath()}); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (l *Log) Verify(ctx context.Context) error {
 	return nil
 }
 
-// verifyNewest verifies sealed segments at Open, from the newest back until VerifyBytes are read.
+// verifyNewest verifies closed segments at Open, from the newest back until VerifyBytes are read.
 func (l *Log) verifyNewest() error {
 	budget := l.opts.VerifyBytes
 	for i := len(l.segments) - 1; i >= 0 && l.segments[i].size <= budget; i-- {
@@ -132,10 +132,10 @@ func (l *Log) verifySegment(ctx context.Context, s *segment) error {
 	return nil
 }
 
-// verifyIndex reads the index of a sealed segment again.
+// verifyIndex reads the index of a closed segment again.
 func (l *Log) verifyIndex(s *segment) error {
-	l.keeper.sealing.Lock()
-	defer l.keeper.sealing.Unlock()
+	l.maintenance.closing.Lock()
+	defer l.maintenance.closing.Unlock()
 	l.state.RLock()
 	again := segment{path: s.path, base: s.base, header: s.header, size: s.size}
 	indexed := s.indexed && !s.dropped

@@ -105,13 +105,13 @@ func (l *Log) checkNewest(base uint64) (newest, error) {
 // checkNothingFollows makes sure that the last segment really is the one that was written to: one
 // with an index, or cut to size, always had a successor.
 func (l *Log) checkNothingFollows(s *segment, size int64) error {
-	sealed := *s
-	sealed.size = size
-	switch err := loadIndex(l.opts.FS, &sealed); {
+	closed := *s
+	closed.size = size
+	switch err := loadIndex(l.opts.FS, &closed); {
 	case err == nil:
-		return &CorruptionError{File: segmentPath(l.dir, sealed.end), Err: errMissing}
+		return &CorruptionError{File: segmentPath(l.dir, closed.end), Err: errMissing}
 	case errors.Is(err, errBadIndex):
-		return &CorruptionError{File: sealed.indexPath(), Err: err}
+		return &CorruptionError{File: closed.indexPath(), Err: err}
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}

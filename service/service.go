@@ -151,7 +151,9 @@ func (s *Service) openStorage(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.Broker, err = broker.Open(filepath.Join(c.DataDir, "topics"), broker.Options{FS: c.LogDisk, Logger: c.Logger}); err != nil {
+	if s.Broker, err = broker.Open(filepath.Join(c.DataDir, "topics"), broker.Options{
+		FS: c.LogDisk, Registerer: s.Registry, MetricTopics: append(tasks.Topics(), tasks.TopicUpdates), Logger: c.Logger,
+	}); err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
 	if s.Rows, err = store.Open(ctx, filepath.Join(c.RowsDir, "casepress.db")); err != nil {

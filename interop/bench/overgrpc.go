@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"casepress/broker"
+	"casepress/broker/brokergrpc"
 	"casepress/broker/brokerpb"
 	"casepress/client"
 )
@@ -21,7 +22,7 @@ import (
 // served is a broker behind its gRPC face on loopback, and one connection to it.
 type served struct {
 	broker *broker.Broker
-	server *broker.Server
+	server *brokergrpc.Server
 	conn   *grpc.ClientConn
 	ended  chan error
 }
@@ -35,7 +36,7 @@ func newServed(dir string) (*served, error) {
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	s := &served{broker: b, server: broker.NewServer(b, broker.ServerOptions{}), ended: make(chan error, 1)}
+	s := &served{broker: b, server: brokergrpc.NewServer(b, brokergrpc.Options{}), ended: make(chan error, 1)}
 	go func() { s.ended <- s.server.Serve(l) }()
 	if s.conn, err = client.Dial(l.Addr().String()); err != nil {
 		return nil, errors.Join(err, s.close())

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"casepress/broker"
+	"casepress/broker/brokergrpc"
 	"casepress/broker/brokerpb"
 	"casepress/interop/gozero/internal/testbroker"
 )
@@ -140,7 +141,7 @@ func TestAppAndTokenAreSentAndDoNoHarm(t *testing.T) {
 	t.Parallel()
 	b, err := broker.Open(t.TempDir(), broker.Options{})
 	require.NoError(t, err)
-	service := broker.NewService(b, broker.ServerOptions{})
+	service := brokergrpc.NewService(b, brokergrpc.Options{})
 	var mu sync.Mutex
 	var got metadata.MD
 	server := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, r any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {

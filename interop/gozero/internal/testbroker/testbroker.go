@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/broker"
+	"casepress/broker/brokergrpc"
 )
 
 // Within starts a broker in the test's own process and returns its address.
@@ -26,7 +27,7 @@ func Within(t *testing.T) string {
 	require.NoError(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := broker.NewServer(b, broker.ServerOptions{})
+	s := brokergrpc.NewServer(b, brokergrpc.Options{})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {

@@ -1,10 +1,11 @@
-package broker
+package brokergrpc
 
 import (
 	"context"
 	"slices"
 	"time"
 
+	"casepress/broker"
 	"casepress/broker/brokerpb"
 )
 
@@ -13,7 +14,7 @@ const (
 	maxDelay       = 365 * 24 * time.Hour
 )
 
-// Ack settles deliveries in their order. What fails hinders no other.
+// Ack settles deliveries in their order: acknowledges, releases, rejects or renews each. What fails hinders no other.
 func (s *Service) Ack(ctx context.Context, r *brokerpb.AckRequest) (*brokerpb.AckResponse, error) {
 	settlements := r.GetSettlements()
 	if r.GetAckId() != "" {
@@ -27,19 +28,19 @@ func (s *Service) Ack(ctx context.Context, r *brokerpb.AckRequest) (*brokerpb.Ac
 	}
 	out := &brokerpb.AckResponse{Results: make([]*brokerpb.AckResult, len(settlements))}
 	slab := make([]brokerpb.AckResult, len(settlements))
-	topics := make(map[*topic]bool)
+	var topics []string
 	for i, one := range settlements {
-		t, err := s.settle(one)
+		topic, err := s.settle(one)
 		if err != nil {
 			slab[i].Failure = failure(err)
 		}
-		if t != nil && r.GetDurable() {
-			topics[t] = true
+		if topic != "" && r.GetDurable() && !slices.Contains(topics, topic) {
+			topics = append(topics, topic)
 		}
 		out.Results[i] = &slab[i]
 	}
-	for t := range topics {
-		if err := t.journal.flush(ctx); err != nil {
+	if len(topics) > 0 {
+		if err := s.broker.Flush(ctx, topics...); err != nil {
 			return nil, statusOf(err)
 		}
 	}
@@ -47,19 +48,22 @@ func (s *Service) Ack(ctx context.Context, r *brokerpb.AckRequest) (*brokerpb.Ac
 }
 
 // settle settles one delivery and returns its topic if there was one.
-func (s *Service) settle(one *brokerpb.Settlement) (*topic, error) {
-	d, err := s.broker.Delivery(one.GetAckId())
+func (s *Service) settle(one *brokerpb.Settlement) (topic string, err error) {
+	lease, err := decodeAckID(one.GetAckId())
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	t := d.sub.group.topic
-	if err := s.mayRead(t.name); err != nil {
-		return nil, err
+	d, err := s.broker.Delivery(lease)
+	if err != nil {
+		return "", err
 	}
-	return t, how(d, one)
+	if err := s.mayRead(d.Topic); err != nil {
+		return "", err
+	}
+	return d.Topic, settleDelivery(d, one)
 }
 
-func how(d Delivery, one *brokerpb.Settlement) error {
+func settleDelivery(d broker.Delivery, one *brokerpb.Settlement) error {
 	switch how := one.GetHow().(type) {
 	case *brokerpb.Settlement_Release:
 		delay, err := toDuration("delay", how.Release.GetDelay(), 0, maxDelay)

@@ -12,7 +12,7 @@ import (
 const deadSuffix = ".dead"
 
 // Headers of a dead letter: where it came from and why. Its ID is made of topic, offset and group, so that a
-// crash between publishing and acknowledging does not bury a message twice within the deduplication window.
+// crash between publishing and acknowledging does not publish it twice within the deduplication window.
 const (
 	DeadTopic  = "dead-topic"
 	DeadOffset = "dead-offset"
@@ -30,13 +30,19 @@ const (
 // DeadLetterTopic returns the name of a topic's dead-letter topic.
 func DeadLetterTopic(topic string) string { return topic + deadSuffix }
 
+// SourceTopic returns the topic whose dead letters a topic keeps, if it is a dead-letter topic.
+func SourceTopic(topic string) (source string, isDeadLetter bool) {
+	source, isDeadLetter = strings.CutSuffix(topic, deadSuffix)
+	return source, isDeadLetter && source != ""
+}
+
 // deadLetter publishes m to its dead-letter topic, creating that on demand.
 func (b *Broker) deadLetter(ctx context.Context, m Message, group, reason string, count int) error {
 	name := DeadLetterTopic(m.Topic)
 	if err := checkName(name, maxTopicFolder); err != nil {
 		return fmt.Errorf("dead letter: %w", err)
 	}
-	t, err := b.addTopic(name)
+	t, err := b.ensureTopic(name)
 	if err != nil {
 		return fmt.Errorf("dead letter: %w", err)
 	}
@@ -54,6 +60,7 @@ func (b *Broker) deadLetter(ctx context.Context, m Message, group, reason string
 	if _, err := t.publish(ctx, []Message{dead}); err != nil {
 		return fmt.Errorf("dead letter to %s: %w", name, err)
 	}
+	b.metrics.deadLetters.WithLabelValues(b.metrics.topicLabel(m.Topic)).Inc()
 	return nil
 }
 
@@ -66,23 +73,23 @@ func isDeadHeader(h Header) bool {
 	return false
 }
 
-// buryDead publishes the messages whose deliveries are used up. What cannot be published is tried again later.
-func (g *group) buryDead(ctx context.Context) {
+// publishDeadLetters publishes the messages whose deliveries are used up. What cannot be published is tried again later.
+func (g *group) publishDeadLetters(ctx context.Context) {
 	for ctx.Err() == nil {
 		g.mu.Lock()
-		offset, count, ok := g.state.nextDead()
+		offset, count, ok := g.state.nextDeadLetter()
 		g.mu.Unlock()
 		if !ok {
 			return
 		}
-		err := g.buryOne(ctx, offset, int(count))
+		err := g.publishDeadLetter(ctx, offset, int(count))
 		g.mu.Lock()
 		if err != nil {
-			g.state.deadLater(offset, g.now()+deadLetterDelay.Microseconds())
+			g.state.delayDeadLetter(offset, g.now()+deadLetterDelay.Microseconds())
 		} else {
-			g.state.buried(offset)
+			g.state.deadLettered(offset)
 		}
-		g.changed()
+		g.afterChange()
 		g.mu.Unlock()
 		if err != nil && ctx.Err() == nil {
 			g.topic.broker.opts.Logger.Warn("dead letter is tried again", "topic", g.topic.name, "group", g.name,
@@ -91,7 +98,7 @@ func (g *group) buryDead(ctx context.Context) {
 	}
 }
 
-func (g *group) buryOne(ctx context.Context, offset uint64, count int) error {
+func (g *group) publishDeadLetter(ctx context.Context, offset uint64, count int) error {
 	m, err := g.topic.read(offset)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package broker_test
+package brokergrpc_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"casepress/broker"
+	"casepress/broker/brokergrpc"
 	pb "casepress/broker/brokerpb"
 	"casepress/disk/disktest"
 )
@@ -25,7 +26,7 @@ const (
 )
 
 func TestStatusCodes(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{MaxTopics: 7, ReadOnly: []string{"own"}, Private: []string{"secret"}})
+	r := newRemote(t, brokergrpc.Options{MaxTopics: 7, ReadOnly: []string{"own"}, Private: []string{"secret"}})
 	for _, topic := range []string{"own", "own.dead", "busy", "secret", "secret.dead"} {
 		require.NoError(t, r.broker.CreateTopic(t.Context(), topic))
 	}
@@ -77,7 +78,7 @@ func TestStatusCodes(t *testing.T) {
 			_, err := r.Ack(ctx, &pb.AckRequest{})
 			return err
 		}},
-		"no ack id": {codes.InvalidArgument, "ack id", settling(r, &pb.Settlement{AckId: "nonsense"})},
+		"no ack id": {codes.InvalidArgument, "ack_id: \"nonsense\"", settling(r, &pb.Settlement{AckId: "nonsense"})},
 		"lost lock": {codes.FailedPrecondition, "", settling(r, &pb.Settlement{AckId: d.AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}})},
 		"bad delay": {codes.InvalidArgument, "delay", settling(r, &pb.Settlement{AckId: d.AckId, How: &pb.Settlement_Release{Release: &pb.Release{Delay: durationpb.New(-1)}}})},
 		"describe": {codes.NotFound, "", func(ctx context.Context) error {
@@ -167,15 +168,6 @@ func settling(r *remote, s *pb.Settlement) func(context.Context) error {
 	}
 }
 
-func TestUnknownTopicWithoutAutoCreate(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{NoAutoCreate: true})
-	for _, call := range []func(context.Context) error{
-		sending(r, &pb.Message{Topic: "nowhere"}), subscribing(r, &pb.SubscribeRequest{Topic: "nowhere", ConsumerGroup: "g"}),
-	} {
-		require.Equal(t, codes.NotFound, status.Code(call(t.Context())))
-	}
-}
-
 func TestFullDiskIsUnavailable(t *testing.T) {
 	fs := disktest.NewCrash(1)
 	full := disktest.NewFault(fs)
@@ -183,14 +175,14 @@ func TestFullDiskIsUnavailable(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = b.Close() })
 	require.NoError(t, b.CreateTopic(t.Context(), "cases"))
-	r := startRemote(t, b, broker.ServerOptions{})
+	r := startRemote(t, b, brokergrpc.Options{})
 	r.sendAll(t, "a")
 	full.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.ENOSPC})
 	require.Equal(t, codes.Unavailable, status.Code(sending(r, &pb.Message{Topic: "cases"})(t.Context())))
 }
 
 func TestFetchAnswersBeforeTheDeadline(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{})
+	r := newRemote(t, brokergrpc.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	start := time.Now()
@@ -201,7 +193,7 @@ func TestFetchAnswersBeforeTheDeadline(t *testing.T) {
 }
 
 func TestHealthAndReflection(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{})
+	r := newRemote(t, brokergrpc.Options{})
 	health := grpc_health_v1.NewHealthClient(r.dial(t))
 	for _, service := range []string{"", "broker.Broker"} {
 		a, err := health.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: service})

@@ -1,4 +1,4 @@
-package broker
+package brokergrpc
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"casepress/broker"
 	"casepress/broker/brokerpb"
 )
 
@@ -17,7 +18,7 @@ const (
 	maxLockTimeout = 24 * time.Hour
 	maxWindow      = 1 << 16
 	together       = 64      // deliveries taken at once, and so at most in a response
-	togetherBytes  = 1 << 20 // of payload in a response, about
+	togetherBytes  = 1 << 20 // of deliveries in a response, the first may be larger
 )
 
 type subscribeStream = grpc.ServerStreamingServer[brokerpb.SubscribeResponse]
@@ -36,7 +37,7 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 	if ctx.Err() != nil {
 		return errStopping
 	}
-	if err := s.bringAbout(ctx, r.GetTopic()); err != nil {
+	if err := s.ensureTopic(ctx, r.GetTopic()); err != nil {
 		return err
 	}
 	sub, err := s.broker.Subscribe(r.GetTopic(), r.GetConsumerGroup(), o)
@@ -46,7 +47,7 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 	if err := stream.SendHeader(nil); err != nil { // tells the client that it is a member now
 		return errors.Join(err, sub.Close())
 	}
-	send := func(ds []Delivery) error { return sendTogether(stream, ds, max(int(r.GetTogether()), 1)) }
+	send := func(ds []broker.Delivery) error { return sendTogether(stream, ds, max(int(r.GetTogether()), 1)) }
 	if isAutomatic(r) {
 		a := newAutoAck(stream.Context(), send)
 		defer a.close()
@@ -60,9 +61,9 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 }
 
 // deliver hands out what there is until ctx ends or send fails.
-func (s *Service) deliver(ctx context.Context, sub *Subscription, send func([]Delivery) error) error {
+func (s *Service) deliver(ctx context.Context, sub *broker.Subscription, send func([]broker.Delivery) error) error {
 	for {
-		ds, err := sub.Receive(ctx, together)
+		ds, err := sub.ReceiveWith(ctx, broker.ReceiveOptions{Max: together, MaxBytes: togetherBytes})
 		if err != nil {
 			return err
 		}
@@ -73,11 +74,11 @@ func (s *Service) deliver(ctx context.Context, sub *Subscription, send func([]De
 }
 
 // sendTogether sends deliveries, up to most in a response.
-func sendTogether(stream subscribeStream, ds []Delivery, most int) error {
+func sendTogether(stream subscribeStream, ds []broker.Delivery, most int) error {
 	for len(ds) > 0 {
-		n, size := 1, len(ds[0].Payload)
-		for n < min(len(ds), most) && size+len(ds[n].Payload) <= togetherBytes {
-			size += len(ds[n].Payload)
+		n, size := 1, ds[0].Size()
+		for n < min(len(ds), most) && size+ds[n].Size() <= togetherBytes {
+			size += ds[n].Size()
 			n++
 		}
 		if err := stream.Send(fromDeliveries(ds[:n])); err != nil {
@@ -88,7 +89,7 @@ func sendTogether(stream subscribeStream, ds []Delivery, most int) error {
 	return nil
 }
 
-func toSubscribeOptions(r *brokerpb.SubscribeRequest) (SubscribeOptions, error) {
+func toSubscribeOptions(r *brokerpb.SubscribeRequest) (broker.SubscribeOptions, error) {
 	o, err := toGroupOptions(r.GetMaxDeliveries(), r.GetFrom(), r.GetOrdered())
 	if err != nil {
 		return o, err
@@ -104,11 +105,11 @@ func toSubscribeOptions(r *brokerpb.SubscribeRequest) (SubscribeOptions, error) 
 	return o, err
 }
 
-func toGroupOptions(maxDeliveries uint32, from *brokerpb.Position, ordered bool) (o SubscribeOptions, err error) {
+func toGroupOptions(maxDeliveries uint32, from *brokerpb.Position, ordered bool) (o broker.SubscribeOptions, err error) {
 	if maxDeliveries > math.MaxInt32 {
 		return o, invalid("max_deliveries", "must be at most 2147483647")
 	}
-	o.MaxDeliveries, o.keepMax, o.Ordered = int(maxDeliveries), maxDeliveries == 0, ordered
+	o.MaxDeliveries, o.Ordered = int(maxDeliveries), ordered
 	o.From, err = toPosition("from", from)
 	return o, err
 }
@@ -133,7 +134,7 @@ const (
 // An autoAck acknowledges for a subscriber that does not. What the subscriber may not have got when it went is
 // not acknowledged, as far as can be told.
 type autoAck struct {
-	handOut func([]Delivery) error
+	handOut func([]broker.Delivery) error
 	cancel  context.CancelFunc
 	tasks   sync.WaitGroup
 
@@ -142,11 +143,11 @@ type autoAck struct {
 }
 
 type handedOut struct {
-	delivery Delivery // without payload
+	delivery broker.Delivery // without payload
 	at       time.Time
 }
 
-func newAutoAck(ctx context.Context, handOut func([]Delivery) error) *autoAck {
+func newAutoAck(ctx context.Context, handOut func([]broker.Delivery) error) *autoAck {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &autoAck{handOut: handOut, cancel: cancel}
 	a.tasks.Go(func() { a.run(ctx) })
@@ -158,7 +159,7 @@ func (a *autoAck) close() {
 	a.tasks.Wait()
 }
 
-func (a *autoAck) send(ds []Delivery) error {
+func (a *autoAck) send(ds []broker.Delivery) error {
 	if err := a.handOut(ds); err != nil {
 		return err
 	}
@@ -166,7 +167,7 @@ func (a *autoAck) send(ds []Delivery) error {
 	defer a.mu.Unlock()
 	now := time.Now()
 	for _, d := range ds {
-		d.Message = Message{Offset: d.Offset}
+		d.Message = broker.Message{Offset: d.Offset}
 		a.queue = append(a.queue, handedOut{d, now})
 	}
 	a.acknowledge(len(a.queue) - autoBehind)

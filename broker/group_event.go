@@ -143,7 +143,7 @@ func (g *groupState) resume() {
 			s.status = delayed
 			g.timed.push(offset)
 		default:
-			g.offer(offset, available)
+			g.makeAvailable(offset, available)
 		}
 	}
 	g.moved = false

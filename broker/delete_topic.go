@@ -30,7 +30,7 @@ func (b *Broker) DeleteTopic(ctx context.Context, name string) error {
 	}
 	t.creating.Lock()
 	defer t.creating.Unlock()
-	if err := t.end(); err != nil {
+	if err := t.refuseMembers(); err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -38,29 +38,29 @@ func (b *Broker) DeleteTopic(ctx context.Context, name string) error {
 	if b.closed.Load() {
 		return ErrClosed
 	}
-	if err := b.bury(name); err != nil {
-		return fmt.Errorf("delete topic %s: %w", name, errors.Join(err, b.unbury(t)))
+	if err := b.writeTombstone(name); err != nil {
+		return fmt.Errorf("delete topic %s: %w", name, errors.Join(err, b.undoTombstone(t)))
 	}
 	topics := maps.Clone(*b.topics.Load())
 	delete(topics, name)
 	b.topics.Store(&topics)
-	if err := errors.Join(t.close(), b.sweep(name)); err != nil {
+	if err := errors.Join(t.close(), b.removeDeleted(name)); err != nil {
 		return fmt.Errorf("delete topic %s: it is gone, its files not yet: %w", name, err)
 	}
 	return nil
 }
 
-// end keeps new members and groups away, if there is nobody. The caller holds creating.
-func (t *topic) end() error {
+// refuseMembers keeps new members and groups away, if there is nobody. The caller holds creating.
+func (t *topic) refuseMembers() error {
 	if t.deleted.Load() {
 		return fmt.Errorf("%w: %q", ErrNoTopic, t.name)
 	}
 	groups := t.allGroups()
 	for i, g := range groups {
-		g.life.Lock()
+		g.lifecycle.Lock()
 		busy := g.cancel != nil
 		g.deleted = g.deleted || !busy
-		g.life.Unlock()
+		g.lifecycle.Unlock()
 		if busy {
 			for _, g := range groups[:i] {
 				g.restore()
@@ -72,8 +72,8 @@ func (t *topic) end() error {
 	return nil
 }
 
-// revive undoes end.
-func (t *topic) revive() {
+// allowMembers undoes refuseMembers.
+func (t *topic) allowMembers() {
 	t.deleted.Store(false)
 	for _, g := range t.allGroups() {
 		g.restore()
@@ -81,13 +81,13 @@ func (t *topic) revive() {
 }
 
 func (g *group) restore() {
-	g.life.Lock()
-	defer g.life.Unlock()
+	g.lifecycle.Lock()
+	defer g.lifecycle.Unlock()
 	g.deleted = false
 }
 
-// bury writes the tombstone. After an error it may or may not be there.
-func (b *Broker) bury(name string) error {
+// writeTombstone writes the tombstone. After an error it may or may not be there.
+func (b *Broker) writeTombstone(name string) error {
 	path := filepath.Join(b.dir, tombstone+name)
 	f, err := b.opts.FS.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o640)
 	if err != nil {
@@ -99,9 +99,9 @@ func (b *Broker) bury(name string) error {
 	return b.opts.FS.SyncDir(b.dir)
 }
 
-// unbury takes back a tombstone that could not be made durable. If that fails too, a power cut may or may not
+// undoTombstone takes back a tombstone that could not be made durable. If that fails too, a power cut may or may not
 // delete the topic: then it takes nothing more until the broker is opened again.
-func (b *Broker) unbury(t *topic) error {
+func (b *Broker) undoTombstone(t *topic) error {
 	err := b.opts.FS.Remove(filepath.Join(b.dir, tombstone+t.name))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
@@ -112,12 +112,12 @@ func (b *Broker) unbury(t *topic) error {
 	if err != nil {
 		return errors.Join(err, t.close())
 	}
-	t.revive()
+	t.allowMembers()
 	return nil
 }
 
-// sweep removes what is left of a topic with a tombstone, then the tombstone.
-func (b *Broker) sweep(name string) error {
+// removeDeleted removes what is left of a topic with a tombstone, then the tombstone.
+func (b *Broker) removeDeleted(name string) error {
 	if err := removeAll(b.opts.FS, filepath.Join(b.dir, name)); err != nil {
 		return err
 	}
@@ -130,11 +130,11 @@ func (b *Broker) sweep(name string) error {
 	return b.opts.FS.SyncDir(b.dir)
 }
 
-// sweepAll ends every deletion that a crash or a failure left halfway.
-func (b *Broker) sweepAll(entries []fs.DirEntry) error {
+// finishDeletions ends every deletion that a crash or a failure left halfway.
+func (b *Broker) finishDeletions(entries []fs.DirEntry) error {
 	for _, e := range entries {
 		if name, ok := strings.CutPrefix(e.Name(), tombstone); ok && !e.IsDir() && checkName(name, maxTopicFolder) == nil {
-			if err := b.sweep(name); err != nil {
+			if err := b.removeDeleted(name); err != nil {
 				return fmt.Errorf("remove deleted topic %s: %w", name, err)
 			}
 		}
@@ -142,15 +142,15 @@ func (b *Broker) sweepAll(entries []fs.DirEntry) error {
 	return nil
 }
 
-// sweepOne ends the deletion of a topic of that name, if one was left halfway. The caller holds mu.
-func (b *Broker) sweepOne(name string) error {
+// finishDeletion ends the deletion of a topic of that name, if one was left halfway. The caller holds mu.
+func (b *Broker) finishDeletion(name string) error {
 	switch _, err := b.opts.FS.Stat(filepath.Join(b.dir, tombstone+name)); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
 		return err
 	}
-	return b.sweep(name)
+	return b.removeDeleted(name)
 }
 
 // removeAll removes a folder with everything in it. It is no error if there is none.

@@ -1,4 +1,4 @@
-package broker_test
+package brokergrpc_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"casepress/broker"
+	"casepress/broker/brokergrpc"
 	pb "casepress/broker/brokerpb"
 	"casepress/disk/disktest"
 )
@@ -197,7 +198,7 @@ func TestHistoryOverTheWire(t *testing.T) {
 	var wg sync.WaitGroup
 	for round := range 4 {
 		b := openTopic(t, "/data", broker.Options{FS: fs, DedupWindow: time.Hour})
-		r := startRemote(t, b, broker.ServerOptions{})
+		r := startRemote(t, b, brokergrpc.Options{})
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		for i := range 3 {
 			wg.Go(func() { h.produce(ctx, r, fmt.Sprint("k", i, "-")) })

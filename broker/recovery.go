@@ -35,7 +35,7 @@ func (j *journal) replay() error {
 	for name, offset := range orphans {
 		return &DamageError{Topic: j.topic.name, Group: name, Offset: offset, Err: errOrphan}
 	}
-	return j.adopt(states)
+	return j.restoreGroups(states)
 }
 
 func (j *journal) replayEvent(states map[string]*groupState, orphans map[string]uint64, offset uint64, payload []byte) error {
@@ -63,8 +63,8 @@ func (j *journal) replayEvent(states map[string]*groupState, orphans map[string]
 	return nil
 }
 
-// adopt checks the recovered states against the topic's log and makes groups of them.
-func (j *journal) adopt(states map[string]*groupState) error {
+// restoreGroups checks the recovered states against the topic's log and makes groups of them.
+func (j *journal) restoreGroups(states map[string]*groupState) error {
 	t := j.topic
 	for name, state := range states {
 		if state.next > t.log.End() {

@@ -1,4 +1,4 @@
-package broker_test
+package brokergrpc_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"casepress/broker"
+	"casepress/broker/brokergrpc"
 	pb "casepress/broker/brokerpb"
 )
 
@@ -22,14 +23,14 @@ import (
 type remote struct {
 	pb.BrokerClient
 	broker *broker.Broker
-	server *broker.Server
+	server *brokergrpc.Server
 	wire   *bufconn.Listener
 	served chan error
 }
 
-func startRemote(t testing.TB, b *broker.Broker, o broker.ServerOptions) *remote {
+func startRemote(t testing.TB, b *broker.Broker, o brokergrpc.Options) *remote {
 	t.Helper()
-	r := &remote{broker: b, server: broker.NewServer(b, o), wire: bufconn.Listen(1 << 20), served: make(chan error, 1)}
+	r := &remote{broker: b, server: brokergrpc.NewServer(b, o), wire: bufconn.Listen(1 << 20), served: make(chan error, 1)}
 	go func() { r.served <- r.server.Serve(r.wire) }()
 	t.Cleanup(func() { r.stop(t) })
 	r.BrokerClient = pb.NewBrokerClient(r.dial(t))
@@ -62,7 +63,7 @@ func dialing(r *remote) []grpc.DialOption {
 	}
 }
 
-func newRemote(t testing.TB, o broker.ServerOptions) *remote {
+func newRemote(t testing.TB, o brokergrpc.Options) *remote {
 	t.Helper()
 	return startRemote(t, openTopic(t, t.TempDir(), broker.Options{}), o)
 }
@@ -155,7 +156,7 @@ func explicit() *pb.SubscribeRequest {
 }
 
 func TestRemoteSendSubscribeAck(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{})
+	r := newRemote(t, brokergrpc.Options{})
 	require.Equal(t, uint64(0), r.send(t, &pb.Message{Payload: []byte("a"), Id: "1", Key: "k", Headers: []*pb.Header{{Name: "n", Value: "v"}}}))
 	require.Equal(t, uint64(0), r.send(t, &pb.Message{Payload: []byte("a"), Id: "1"}), "a resend is not a second message")
 	r.sendAll(t, "b")
@@ -173,7 +174,7 @@ func TestRemoteSendSubscribeAck(t *testing.T) {
 }
 
 func TestDisconnectGivesBackUncounted(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{})
+	r := newRemote(t, brokergrpc.Options{})
 	r.sendAll(t, "a", "b")
 	leaving := r.join(t, explicit())
 	leaving.next(t)
@@ -188,7 +189,7 @@ func TestDisconnectGivesBackUncounted(t *testing.T) {
 }
 
 func TestFetchHoldsWithoutAConnection(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{})
+	r := newRemote(t, brokergrpc.Options{})
 	require.Empty(t, r.fetch(t, &pb.FetchRequest{Wait: short()}))
 	r.sendAll(t, "a", "b", "c")
 	ds := r.fetch(t, &pb.FetchRequest{Max: 2})
@@ -206,7 +207,7 @@ func TestFetchHoldsWithoutAConnection(t *testing.T) {
 }
 
 func TestSendStreamAnswersInOrder(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{})
+	r := newRemote(t, brokergrpc.Options{})
 	stream, err := r.SendStream(t.Context())
 	require.NoError(t, err)
 	const n = 1000
@@ -237,7 +238,7 @@ func TestSendStreamAnswersInOrder(t *testing.T) {
 }
 
 func TestStopEndsSubscriptionsFirst(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{})
+	r := newRemote(t, brokergrpc.Options{})
 	r.sendAll(t, "a")
 	m := r.join(t, explicit())
 	m.next(t)

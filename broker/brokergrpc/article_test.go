@@ -1,4 +1,4 @@
-package broker_test
+package brokergrpc_test
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"casepress/broker"
+	"casepress/broker/brokergrpc"
 	pb "casepress/broker/brokerpb"
 )
 
@@ -62,7 +63,7 @@ func fields(t *testing.T, b []byte) map[protowire.Number][]byte {
 // may subscribe before anybody has sent.
 func TestArticleClient(t *testing.T) {
 	const n = 3000
-	r := startRemote(t, open(t, t.TempDir(), broker.Options{}), broker.ServerOptions{})
+	r := startRemote(t, open(t, t.TempDir(), broker.Options{}), brokergrpc.Options{})
 	conn := r.dial(t, grpc.WithDefaultCallOptions(grpc.ForceCodec(rawCodec{})))
 	stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, "/broker.Broker/Subscribe")
 	require.NoError(t, err)
@@ -100,7 +101,7 @@ func TestArticleClient(t *testing.T) {
 
 // TestArticleClientThatGoesGetsItAgain: what it was sent in its last second is not taken for handled.
 func TestArticleClientThatGoesGetsItAgain(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{})
+	r := newRemote(t, brokergrpc.Options{})
 	r.sendAll(t, "a", "b")
 	m := r.join(t, &pb.SubscribeRequest{})
 	require.Equal(t, "a", string(m.next(t).Msg.Payload))
@@ -109,7 +110,7 @@ func TestArticleClientThatGoesGetsItAgain(t *testing.T) {
 }
 
 func TestSendBatch(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{})
+	r := newRemote(t, brokergrpc.Options{})
 	a, err := r.SendBatch(t.Context(), &pb.SendBatchRequest{Msgs: []*pb.Message{
 		{Topic: "cases", Id: "1"}, {Topic: "other"}, {Topic: "cases"}, {Topic: "cases", Id: "1"}, {Topic: "other"},
 	}})
@@ -122,7 +123,7 @@ func TestSendBatch(t *testing.T) {
 
 // TestFetchersLeave so that their group can be deleted, unless they hold something.
 func TestFetchersLeave(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{})
+	r := newRemote(t, brokergrpc.Options{})
 	r.sendAll(t, "a")
 	d := r.fetch(t, &pb.FetchRequest{})
 	_, err := r.DeleteGroup(t.Context(), &pb.DeleteGroupRequest{Topic: "cases", ConsumerGroup: "g"})

@@ -5,8 +5,8 @@ func (g *groupState) isDone(offset uint64) bool {
 	return offset < g.start || offset < g.next && g.at(offset).status == acknowledged
 }
 
-// own finds the slot that lock still speaks for: acquired with it, or lapsed and taken by nobody since.
-func (g *groupState) own(offset, lock uint64) (*slot, error) {
+// leased finds the slot that lock still speaks for: acquired with it, or lapsed and taken by nobody since.
+func (g *groupState) leased(offset, lock uint64) (*slot, error) {
 	if g.isDone(offset) || offset >= g.next {
 		return nil, ErrLockLost
 	}
@@ -27,21 +27,21 @@ func (g *groupState) ack(offset, lock uint64) error {
 		return ErrLockLost
 	}
 	s := g.at(offset)
-	if lock == 0 || s.lock != lock || s.status == burying {
+	if lock == 0 || s.lock != lock || s.status == deadLettering {
 		return ErrLockLost
 	}
 	g.detach(s)
-	g.finish(offset, s)
+	g.acknowledge(offset, s)
 	return nil
 }
 
-// finish marks a detached slot acknowledged and moves start up.
-func (g *groupState) finish(offset uint64, s *slot) {
+// acknowledge marks a detached slot acknowledged and moves start up.
+func (g *groupState) acknowledge(offset uint64, s *slot) {
 	s.status = acknowledged
 	g.acked++
 	g.mark(offset, s)
 	if g.order != nil {
-		if next, ok := g.order.settled(offset); ok {
+		if next, ok := g.order.remove(offset); ok {
 			g.unblock(next)
 		}
 	}
@@ -54,14 +54,14 @@ func (g *groupState) advance() {
 		g.acked--
 		g.moved = true
 	}
-	if g.start == g.next && len(g.slots) > calmSlots {
+	if g.start == g.next && len(g.slots) > maxIdleSlots {
 		g.slots = make([]slot, minSlots)
 	}
 }
 
 // release gives a message up: it is available from due on. The delivery stays counted.
 func (g *groupState) release(offset, lock uint64, now, due int64) error {
-	s, err := g.own(offset, lock)
+	s, err := g.leased(offset, lock)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (g *groupState) release(offset, lock uint64, now, due int64) error {
 	s.lock = 0
 	g.mark(offset, s)
 	if due <= now || g.exhausted(s) {
-		g.offer(offset, available)
+		g.makeAvailable(offset, available)
 		return nil
 	}
 	s.status, s.when = delayed, due
@@ -79,7 +79,7 @@ func (g *groupState) release(offset, lock uint64, now, due int64) error {
 
 // renew moves the lock's deadline.
 func (g *groupState) renew(offset, lock uint64, deadline int64) error {
-	s, err := g.own(offset, lock)
+	s, err := g.leased(offset, lock)
 	if err != nil {
 		return err
 	}
@@ -90,14 +90,14 @@ func (g *groupState) renew(offset, lock uint64, deadline int64) error {
 
 // giveBack undoes a delivery: available at once, not counted. The lock can still acknowledge.
 func (g *groupState) giveBack(offset, lock uint64) {
-	s, err := g.own(offset, lock)
+	s, err := g.leased(offset, lock)
 	if err != nil || s.status != acquired {
 		return
 	}
 	g.detach(s)
 	s.count--
 	g.mark(offset, s)
-	g.offer(offset, available)
+	g.makeAvailable(offset, available)
 }
 
 // giveBackAll undoes every delivery that holder still has. Locks that had lapsed before stay counted.
@@ -118,43 +118,43 @@ func (g *groupState) giveBackAll(holder uint32) {
 	}
 }
 
-// bury takes a message out of delivery while its holder publishes it to the dead-letter topic.
-func (g *groupState) bury(offset, lock uint64) (count uint32, err error) {
-	s, err := g.own(offset, lock)
+// reject takes a message out of delivery while its holder publishes it to the dead-letter topic.
+func (g *groupState) reject(offset, lock uint64) (count uint32, err error) {
+	s, err := g.leased(offset, lock)
 	if err != nil {
 		return 0, err
 	}
 	g.detach(s)
-	s.status = burying
+	s.status = deadLettering
 	return s.count, nil
 }
 
-// unbury is bury undone after a failure: the holder has its lock again, with the old deadline.
-func (g *groupState) unbury(offset uint64) {
-	s, ok := g.underBurial(offset)
+// undoReject undoes reject after a failure: the holder has its lock again, with the old deadline.
+func (g *groupState) undoReject(offset uint64) {
+	s, ok := g.deadLetteringSlot(offset)
 	if !ok {
 		return
 	}
 	g.hold(offset, s, s.holder, s.when)
 }
 
-// buried acknowledges what bury or nextDead took out.
-func (g *groupState) buried(offset uint64) {
-	if s, ok := g.underBurial(offset); ok {
-		g.finish(offset, s)
+// deadLettered acknowledges what reject or nextDeadLetter took out.
+func (g *groupState) deadLettered(offset uint64) {
+	if s, ok := g.deadLetteringSlot(offset); ok {
+		g.acknowledge(offset, s)
 	}
 }
 
-// underBurial finds a slot that is being buried; it is not if the group was moved elsewhere meanwhile.
-func (g *groupState) underBurial(offset uint64) (*slot, bool) {
-	if offset < g.start || offset >= g.next || g.at(offset).status != burying {
+// deadLetteringSlot finds a slot whose message is being published to the dead-letter topic; there is none if the group was moved elsewhere meanwhile.
+func (g *groupState) deadLetteringSlot(offset uint64) (*slot, bool) {
+	if offset < g.start || offset >= g.next || g.at(offset).status != deadLettering {
 		return nil, false
 	}
 	return g.at(offset), true
 }
 
-// nextDead takes the next message whose deliveries are used up.
-func (g *groupState) nextDead() (offset uint64, count uint32, ok bool) {
+// nextDeadLetter takes the next message whose deliveries are used up.
+func (g *groupState) nextDeadLetter() (offset uint64, count uint32, ok bool) {
 	if len(g.dead) == 0 {
 		return 0, 0, false
 	}
@@ -165,8 +165,8 @@ func (g *groupState) nextDead() (offset uint64, count uint32, ok bool) {
 	return offset, g.at(offset).count, true
 }
 
-// deadLater puts off what nextDead took out: it could not be published.
-func (g *groupState) deadLater(offset uint64, due int64) {
+// delayDeadLetter puts off what nextDeadLetter took out: it could not be published.
+func (g *groupState) delayDeadLetter(offset uint64, due int64) {
 	s := g.at(offset)
 	s.status, s.when = delayed, due
 	g.timed.push(offset)

@@ -1,10 +1,12 @@
-package broker
+package brokergrpc
 
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
+	"casepress/broker"
 	"casepress/broker/brokerpb"
 )
 
@@ -14,7 +16,7 @@ const (
 	fetchMargin  = 200 * time.Millisecond // for the answer to arrive before the caller's deadline
 	fetchAtLeast = 20 * time.Millisecond  // so that what is on disk can be read even for a caller that does not wait
 	fetchMax     = 1000                   // messages
-	fetchBytes   = 2 << 20                // more messages are not added to this
+	fetchBytes   = 2 << 20                // of deliveries in an answer, the first may be larger
 	fetcherIdle  = time.Minute            // a fetcher that nobody has used for so long goes
 )
 
@@ -23,7 +25,7 @@ type fetchKey struct{ topic, group string }
 // A fetcher is the member of a group that stands for all who fetch: it holds what they hold. It is kept until
 // it was idle for a while and holds nothing.
 type fetcher struct {
-	sub   *Subscription
+	sub   *broker.Subscription
 	users int
 	last  time.Time
 }
@@ -44,22 +46,22 @@ func (s *Service) Fetch(ctx context.Context, r *brokerpb.FetchRequest) (*brokerp
 	defer s.release(f)
 	ctx, cancel := s.untilStop(ctx)
 	defer cancel()
-	ctx, stop := context.WithTimeout(ctx, clamp(ctx, wait))
+	ctx, stop := context.WithTimeout(ctx, waitWithin(ctx, wait))
 	defer stop()
 	limit := min(max(int(r.GetMax()), 1), fetchMax)
-	lockTimeout := f.sub.lockTimeout
-	if o.LockTimeout > 0 {
-		lockTimeout = o.LockTimeout.Microseconds()
-	}
-	ds, err := f.sub.receive(ctx, limit, lockTimeout)
+	ds, err := f.sub.ReceiveWith(ctx, broker.ReceiveOptions{Max: limit, MaxBytes: fetchBytes, LockTimeout: o.LockTimeout})
 	if err != nil && ctx.Err() == nil {
 		return nil, statusOf(err)
 	}
-	return fetched(f.sub, ds), nil // nothing in time is no error
+	out := &brokerpb.FetchResponse{} // nothing in time is no error
+	for i := range ds {
+		out.Deliveries = append(out.Deliveries, fromDelivery(&ds[i]))
+	}
+	return out, nil
 }
 
-// clamp shortens a wait so that the answer comes before the caller's deadline.
-func clamp(ctx context.Context, wait time.Duration) time.Duration {
+// waitWithin shortens a wait so that the answer comes before the caller's deadline.
+func waitWithin(ctx context.Context, wait time.Duration) time.Duration {
 	wait = max(wait, fetchAtLeast)
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline)-fetchMargin)
@@ -67,21 +69,7 @@ func clamp(ctx context.Context, wait time.Duration) time.Duration {
 	return wait
 }
 
-// fetched answers with as many as fit and gives the rest back.
-func fetched(sub *Subscription, ds []Delivery) *brokerpb.FetchResponse {
-	out := &brokerpb.FetchResponse{}
-	size := 0
-	for i := range ds {
-		if size += len(ds[i].Payload); size > fetchBytes && i > 0 {
-			sub.giveBack(ds[i:])
-			break
-		}
-		out.Deliveries = append(out.Deliveries, fromDelivery(&ds[i]))
-	}
-	return out
-}
-
-func toFetchOptions(r *brokerpb.FetchRequest) (o SubscribeOptions, wait time.Duration, err error) {
+func toFetchOptions(r *brokerpb.FetchRequest) (o broker.SubscribeOptions, wait time.Duration, err error) {
 	if o, err = toGroupOptions(r.GetMaxDeliveries(), r.GetFrom(), r.GetOrdered()); err != nil {
 		return o, 0, err
 	}
@@ -99,7 +87,7 @@ func toFetchOptions(r *brokerpb.FetchRequest) (o SubscribeOptions, wait time.Dur
 }
 
 // fetcher returns the member for a group, joining if there is none, and counts the caller in.
-func (s *Service) fetcher(k fetchKey, o SubscribeOptions) (*fetcher, error) {
+func (s *Service) fetcher(k fetchKey, o broker.SubscribeOptions) (*fetcher, error) {
 	if s.ctx.Err() != nil {
 		return nil, errStopping
 	}
@@ -109,21 +97,21 @@ func (s *Service) fetcher(k fetchKey, o SubscribeOptions) (*fetcher, error) {
 		f.users++
 	}
 	s.mu.Unlock()
-	if f != nil && f.sub.usable() {
-		if err := f.sub.group.adjust(o); err != nil {
-			s.release(f)
+	if f != nil {
+		err := f.sub.Update(o)
+		if err == nil {
+			return f, nil
+		}
+		s.release(f)
+		if !errors.Is(err, broker.ErrClosed) {
 			return nil, err
 		}
-		return f, nil
-	}
-	if f != nil {
-		s.release(f)
 	}
 	return s.newFetcher(k, o, f)
 }
 
 // newFetcher joins the group in place of old, unless somebody else did.
-func (s *Service) newFetcher(k fetchKey, o SubscribeOptions, old *fetcher) (*fetcher, error) {
+func (s *Service) newFetcher(k fetchKey, o broker.SubscribeOptions, old *fetcher) (*fetcher, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := s.fetchers[k]; f != nil && f != old {
@@ -131,7 +119,7 @@ func (s *Service) newFetcher(k fetchKey, o SubscribeOptions, old *fetcher) (*fet
 		return f, nil
 	}
 	member := o
-	member.Window, member.LockTimeout = 1<<31-1, 0
+	member.Window, member.LockTimeout = math.MaxInt32, 0
 	sub, err := s.broker.Subscribe(k.topic, k.group, member)
 	if err != nil {
 		return nil, err
@@ -148,43 +136,8 @@ func (s *Service) release(f *fetcher) {
 	f.last = time.Now()
 }
 
-// usable says whether the subscription can still receive, as far as its own end goes.
-func (s *Subscription) usable() bool {
-	s.group.mu.Lock()
-	defer s.group.mu.Unlock()
-	return !s.closed
-}
-
-// holds says how many deliveries the subscription holds.
-func (s *Subscription) holds() int {
-	s.group.mu.Lock()
-	defer s.group.mu.Unlock()
-	s.group.state.expire(s.group.now())
-	s.group.changed()
-	return s.group.state.held[s.id]
-}
-
-// adjust takes over settings of a member that is there already, if they change anything.
-func (g *group) adjust(o SubscribeOptions) error {
-	g.mu.Lock()
-	same := (!o.Ordered || g.state.order != nil) && (o.keepMax || g.state.maxDeliveries == uint32(o.MaxDeliveries))
-	g.mu.Unlock()
-	if same {
-		return nil
-	}
-	g.life.Lock()
-	defer g.life.Unlock()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err := g.settle(o); err != nil {
-		return err
-	}
-	g.changed()
-	return nil
-}
-
-// reapFetchers closes fetchers that are no longer used, until the service is closed.
-func (s *Service) reapFetchers() {
+// closeIdleFetchers closes fetchers that are no longer used, until the service is closed.
+func (s *Service) closeIdleFetchers() {
 	tick := time.NewTicker(fetcherIdle / 4)
 	defer tick.Stop()
 	for {
@@ -192,7 +145,7 @@ func (s *Service) reapFetchers() {
 		case <-s.ctx.Done():
 			return
 		case now := <-tick.C:
-			for _, sub := range s.idleFetchers(now) {
+			for _, sub := range s.takeIdleFetchers(now) {
 				if err := sub.Close(); err != nil {
 					s.opts.Logger.Warn("close fetcher", "error", err)
 				}
@@ -201,12 +154,12 @@ func (s *Service) reapFetchers() {
 	}
 }
 
-// idleFetchers takes out the fetchers that are unused and hold nothing.
-func (s *Service) idleFetchers(now time.Time) (subs []*Subscription) {
+// takeIdleFetchers takes out the fetchers that are unused and hold nothing.
+func (s *Service) takeIdleFetchers(now time.Time) (subs []*broker.Subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, f := range s.fetchers {
-		if f.users == 0 && now.Sub(f.last) >= fetcherIdle && f.sub.holds() == 0 {
+		if f.users == 0 && now.Sub(f.last) >= fetcherIdle && f.sub.InFlight() == 0 {
 			delete(s.fetchers, k)
 			subs = append(subs, f.sub)
 		}
@@ -225,11 +178,11 @@ func (s *Service) closeFetchers() error {
 	return errors.Join(errs...)
 }
 
-// leaveIdle closes the fetcher of a group whose users have all gone, so that it can be deleted.
-func (s *Service) leaveIdle(topic, group string) error {
+// closeIdleFetcher closes the fetcher of a group whose users have all gone, so that it can be deleted.
+func (s *Service) closeIdleFetcher(topic, group string) error {
 	s.mu.Lock()
 	f := s.fetchers[fetchKey{topic, group}]
-	if f == nil || f.users > 0 || f.sub.holds() > 0 {
+	if f == nil || f.users > 0 || f.sub.InFlight() > 0 {
 		s.mu.Unlock()
 		return nil
 	}

@@ -1,6 +1,7 @@
-package broker
+package brokergrpc
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -24,7 +25,7 @@ func (s *Service) ListTopics(context.Context, *brokerpb.ListTopicsRequest) (*bro
 
 // DescribeTopic tells how much a topic holds.
 func (s *Service) DescribeTopic(_ context.Context, r *brokerpb.DescribeTopicRequest) (*brokerpb.DescribeTopicResponse, error) {
-	if err := existing(r.GetTopic()); err != nil {
+	if err := topicName(r.GetTopic()); err != nil {
 		return nil, err
 	}
 	info, err := s.broker.Topic(r.GetTopic())
@@ -38,7 +39,7 @@ func (s *Service) DescribeTopic(_ context.Context, r *brokerpb.DescribeTopicRequ
 
 // DeleteTopic removes a topic that nobody consumes.
 func (s *Service) DeleteTopic(ctx context.Context, r *brokerpb.DeleteTopicRequest) (*brokerpb.DeleteTopicResponse, error) {
-	if err := existing(r.GetTopic()); err != nil {
+	if err := topicName(r.GetTopic()); err != nil {
 		return nil, err
 	}
 	if err := s.mayChange(r.GetTopic()); err != nil {
@@ -49,7 +50,7 @@ func (s *Service) DeleteTopic(ctx context.Context, r *brokerpb.DeleteTopicReques
 		return nil, statusOf(err)
 	}
 	for _, group := range groups {
-		if err := s.leaveIdle(r.GetTopic(), group); err != nil {
+		if err := s.closeIdleFetcher(r.GetTopic(), group); err != nil {
 			return nil, statusOf(err)
 		}
 	}
@@ -61,7 +62,7 @@ func (s *Service) DeleteTopic(ctx context.Context, r *brokerpb.DeleteTopicReques
 
 // ListGroups lists a topic's groups.
 func (s *Service) ListGroups(_ context.Context, r *brokerpb.ListGroupsRequest) (*brokerpb.ListGroupsResponse, error) {
-	if err := existing(r.GetTopic()); err != nil {
+	if err := topicName(r.GetTopic()); err != nil {
 		return nil, err
 	}
 	groups, err := s.broker.Groups(r.GetTopic())
@@ -73,10 +74,10 @@ func (s *Service) ListGroups(_ context.Context, r *brokerpb.ListGroupsRequest) (
 
 // DescribeGroup tells where a group stands.
 func (s *Service) DescribeGroup(_ context.Context, r *brokerpb.DescribeGroupRequest) (*brokerpb.DescribeGroupResponse, error) {
-	if err := existing(r.GetTopic()); err != nil {
+	if err := topicName(r.GetTopic()); err != nil {
 		return nil, err
 	}
-	if err := named("consumerGroup", r.GetConsumerGroup(), maxName); err != nil {
+	if err := groupName(r.GetConsumerGroup()); err != nil {
 		return nil, err
 	}
 	i, err := s.broker.Group(r.GetTopic(), r.GetConsumerGroup())
@@ -118,7 +119,7 @@ func (s *Service) DeleteGroup(_ context.Context, r *brokerpb.DeleteGroupRequest)
 	if err := s.mayActAs(r.GetTopic(), r.GetConsumerGroup()); err != nil {
 		return nil, err
 	}
-	if err := s.leaveIdle(r.GetTopic(), r.GetConsumerGroup()); err != nil {
+	if err := s.closeIdleFetcher(r.GetTopic(), r.GetConsumerGroup()); err != nil {
 		return nil, statusOf(err)
 	}
 	if err := s.broker.DeleteGroup(r.GetTopic(), r.GetConsumerGroup()); err != nil {
@@ -134,14 +135,13 @@ const (
 
 // ListDeadLetters lists a topic's dead letters.
 func (s *Service) ListDeadLetters(_ context.Context, r *brokerpb.ListDeadLettersRequest) (*brokerpb.ListDeadLettersResponse, error) {
-	if err := existing(r.GetTopic()); err != nil {
+	if err := topicName(r.GetTopic()); err != nil {
 		return nil, err
 	}
 	if err := s.mayRead(r.GetTopic()); err != nil {
 		return nil, err
 	}
-	n := int(r.GetMax())
-	def(&n, lettersDefault)
+	n := cmp.Or(int(r.GetMax()), lettersDefault)
 	if n > lettersMax {
 		return nil, invalid("max", "must be at most 1000")
 	}
@@ -158,7 +158,7 @@ func (s *Service) ListDeadLetters(_ context.Context, r *brokerpb.ListDeadLetters
 
 // RedriveDeadLetters sends dead letters again.
 func (s *Service) RedriveDeadLetters(ctx context.Context, r *brokerpb.RedriveDeadLettersRequest) (*brokerpb.RedriveDeadLettersResponse, error) {
-	if err := existing(r.GetTopic()); err != nil {
+	if err := topicName(r.GetTopic()); err != nil {
 		return nil, err
 	}
 	if err := s.mayChange(r.GetTopic()); err != nil {

@@ -1,6 +1,7 @@
-package broker
+package brokergrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -11,15 +12,16 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"casepress/broker"
 	"casepress/broker/brokerpb"
 	"casepress/commitlog"
 )
 
-// Service is the gRPC face of a broker: it translates and keeps nothing but who fetches. See broker.proto.
+// Service implements brokerpb.BrokerServer. It keeps nothing but who fetches.
 type Service struct {
 	brokerpb.UnimplementedBrokerServer
-	broker *Broker
-	opts   ServerOptions
+	broker *broker.Broker
+	opts   Options
 	ctx    context.Context // ends with stop
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
@@ -30,14 +32,14 @@ type Service struct {
 }
 
 // NewService makes a service to be registered on a *grpc.Server. Close it.
-func NewService(b *Broker, o ServerOptions) *Service {
+func NewService(b *broker.Broker, o Options) *Service {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	def(&o.MaxTopics, defaultMaxTopics)
+	o.MaxTopics = cmp.Or(o.MaxTopics, defaultMaxTopics)
 	s := &Service{broker: b, opts: o, fetchers: make(map[fetchKey]*fetcher)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.tasks.Go(s.reapFetchers)
+	s.tasks.Go(s.closeIdleFetchers)
 	return s
 }
 
@@ -69,26 +71,26 @@ func statusOf(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err
 	}
-	return status.Error(codeOf(err), strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
+	return status.Error(codeOf(err), strings.TrimPrefix(err.Error(), broker.ErrInvalid.Error()+": "))
 }
 
 func codeOf(err error) codes.Code {
-	if _, ok := errors.AsType[*DamageError](err); ok {
+	if _, ok := errors.AsType[*broker.DamageError](err); ok {
 		return codes.DataLoss
 	}
 	if _, ok := errors.AsType[*commitlog.CorruptionError](err); ok {
 		return codes.DataLoss
 	}
 	switch {
-	case errors.Is(err, commitlog.ErrPoisoned), errors.Is(err, ErrClosed):
+	case errors.Is(err, commitlog.ErrPoisoned), errors.Is(err, broker.ErrClosed):
 		return codes.Unavailable
-	case errors.Is(err, ErrNoTopic), errors.Is(err, ErrNoGroup):
+	case errors.Is(err, broker.ErrNoTopic), errors.Is(err, broker.ErrNoGroup):
 		return codes.NotFound
-	case errors.Is(err, ErrLockLost):
+	case errors.Is(err, broker.ErrLockLost):
 		return codes.FailedPrecondition
-	case errors.Is(err, ErrInvalid), errors.Is(err, ErrBadPosition):
+	case errors.Is(err, broker.ErrInvalid), errors.Is(err, broker.ErrBadPosition):
 		return codes.InvalidArgument
-	case errors.Is(err, ErrBusy):
+	case errors.Is(err, broker.ErrBusy):
 		return codes.Aborted
 	case errors.Is(err, context.Canceled):
 		return codes.Canceled
@@ -107,16 +109,21 @@ func invalid(field, text string) error {
 	return status.Errorf(codes.InvalidArgument, "%s: %s", field, text)
 }
 
-// named checks a name that a client gave.
-func named(field, name string, limit int) error {
-	if checkName(name, limit) != nil {
-		return status.Errorf(codes.InvalidArgument, "%s: %.150q is not 1-%d of A-Z a-z 0-9 . _ -", field, name, limit)
-	}
-	return nil
-}
+// newTopicName checks the name of a topic that a client wants to be created.
+func newTopicName(topic string) error { return inField("topic", broker.CheckName(topic)) }
 
-// existing checks the name of a topic that is to be there: it may be a dead-letter topic of one with a long name.
-func existing(topic string) error { return named("topic", topic, maxTopicFolder) }
+// topicName checks the name of a topic that is to be there: it may be a dead-letter topic of one with a long name.
+func topicName(topic string) error { return inField("topic", broker.CheckTopicName(topic)) }
+
+func groupName(group string) error { return inField("consumerGroup", broker.CheckName(group)) }
+
+// inField says which field of a request an error is about.
+func inField(field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return invalid(field, strings.TrimPrefix(err.Error(), broker.ErrInvalid.Error()+": "))
+}
 
 // access is what clients may do with a topic.
 type access int
@@ -135,7 +142,7 @@ func (s *Service) access(topic string) access {
 		case slices.Contains(s.opts.ReadOnly, topic):
 			return readOnly
 		}
-		source, dead := strings.CutSuffix(topic, deadSuffix)
+		source, dead := broker.SourceTopic(topic)
 		if !dead {
 			return anything
 		}
@@ -161,16 +168,16 @@ func (s *Service) mayRead(topic string) error {
 
 // mayActAs checks topic and group, and that clients may act as that group of that topic.
 func (s *Service) mayActAs(topic, group string) error {
-	if err := existing(topic); err != nil {
+	if err := topicName(topic); err != nil {
 		return err
 	}
-	if err := named("consumerGroup", group, maxName); err != nil {
+	if err := groupName(group); err != nil {
 		return err
 	}
 	if err := s.mayRead(topic); err != nil {
 		return err
 	}
-	if group == RedriveGroup && strings.HasSuffix(topic, deadSuffix) {
+	if _, isDead := broker.SourceTopic(topic); isDead && group == broker.RedriveGroup {
 		return status.Errorf(codes.PermissionDenied, "consumerGroup: %s of %s is kept for the service itself", group, topic)
 	}
 	return nil

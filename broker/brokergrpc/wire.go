@@ -1,4 +1,4 @@
-package broker
+package brokergrpc
 
 import (
 	"time"
@@ -6,31 +6,32 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"casepress/broker"
 	"casepress/broker/brokerpb"
 )
 
 // toMessage takes what a producer may set. It shares the payload.
-func toMessage(m *brokerpb.Message) (Message, error) {
+func toMessage(m *brokerpb.Message) (broker.Message, error) {
 	if m == nil {
-		return Message{}, invalid("msg", "is missing")
+		return broker.Message{}, invalid("msg", "is missing")
 	}
-	out := Message{ID: m.GetId(), Key: m.GetKey(), Payload: m.GetPayload()}
+	out := broker.Message{ID: m.GetId(), Key: m.GetKey(), Payload: m.GetPayload()}
 	if len(m.GetHeaders()) > 0 {
-		out.Headers = make([]Header, len(m.GetHeaders()))
+		out.Headers = make([]broker.Header, len(m.GetHeaders()))
 		for i, h := range m.GetHeaders() {
-			out.Headers[i] = Header{Name: h.GetName(), Value: h.GetValue()}
+			out.Headers[i] = broker.Header{Name: h.GetName(), Value: h.GetValue()}
 		}
 	}
 	if m.DeliverAt != nil {
 		if m.DeliverAt.CheckValid() != nil {
-			return Message{}, invalid("deliver_at", "is no time")
+			return broker.Message{}, invalid("deliver_at", "is no time")
 		}
 		out.DeliverAt = m.DeliverAt.AsTime()
 	}
 	return out, nil
 }
 
-func fromMessage(m *Message) *brokerpb.Message {
+func fromMessage(m *broker.Message) *brokerpb.Message {
 	out := &brokerpb.Message{
 		Topic: m.Topic, Payload: m.Payload, Key: m.Key, Id: m.ID, Offset: m.Offset, Time: toTimestamp(m.Time),
 	}
@@ -46,14 +47,14 @@ func fromMessage(m *Message) *brokerpb.Message {
 	return out
 }
 
-func fromDelivery(d *Delivery) *brokerpb.SubscribeResponse {
+func fromDelivery(d *broker.Delivery) *brokerpb.SubscribeResponse {
 	m := fromMessage(&d.Message)
 	m.DeliveryCount = uint32(d.Count)
-	return &brokerpb.SubscribeResponse{Msg: m, AckId: d.AckID()}
+	return &brokerpb.SubscribeResponse{Msg: m, AckId: encodeAckID(d.Lease())}
 }
 
 // fromDeliveries returns one response with all of them.
-func fromDeliveries(ds []Delivery) *brokerpb.SubscribeResponse {
+func fromDeliveries(ds []broker.Delivery) *brokerpb.SubscribeResponse {
 	first := fromDelivery(&ds[0])
 	for i := range ds[1:] {
 		first.More = append(first.More, fromDelivery(&ds[1+i]))
@@ -68,19 +69,19 @@ func toTimestamp(t time.Time) *timestamppb.Timestamp {
 	return timestamppb.New(t)
 }
 
-func toPosition(field string, p *brokerpb.Position) (Position, error) {
+func toPosition(field string, p *brokerpb.Position) (broker.Position, error) {
 	switch at := p.GetAt().(type) {
 	case *brokerpb.Position_Latest:
-		return Latest, nil
+		return broker.Latest, nil
 	case *brokerpb.Position_Offset:
-		return FromOffset(at.Offset), nil
+		return broker.FromOffset(at.Offset), nil
 	case *brokerpb.Position_Time:
 		if at.Time.CheckValid() != nil {
-			return Position{}, invalid(field, "is no time")
+			return broker.Position{}, invalid(field, "is no time")
 		}
-		return FromTime(at.Time.AsTime()), nil
+		return broker.FromTime(at.Time.AsTime()), nil
 	}
-	return Earliest, nil
+	return broker.Earliest, nil
 }
 
 // toDuration reads a duration within limits; absent is 0.

@@ -1,4 +1,4 @@
-package broker
+package brokergrpc
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"casepress/broker"
 	"casepress/broker/brokerpb"
 )
 
@@ -19,8 +20,14 @@ type sendStream = grpc.BidiStreamingServer[brokerpb.SendStreamRequest, brokerpb.
 
 // A streamed request is on its way to the disk, as far as its results are not failures yet.
 type streamed struct {
-	placed  []placement
+	pending []pendingResults
 	results []*brokerpb.SendResult
+}
+
+// pendingResults are the results of a request that hang on one append.
+type pendingResults struct {
+	broker.Pending
+	indexes []int // in the request
 }
 
 // SendStream hands each request to the log as it arrives, without waiting for the disk, and answers in order: so
@@ -29,28 +36,28 @@ type streamed struct {
 func (s *Service) SendStream(stream sendStream) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	under := make(chan streamed, streamDepth)
-	var broken error // set before under is closed
+	pending := make(chan streamed, streamDepth)
+	var broken error // set before pending is closed
 	go func() {      // ends with the stream, which ends with this call
-		defer close(under)
-		broken = s.takeIn(ctx, stream, under)
+		defer close(pending)
+		broken = s.readRequests(ctx, stream, pending)
 	}()
 	var next *streamed
 	for {
 		if next == nil {
 			select {
-			case r, ok := <-under:
+			case r, ok := <-pending:
 				if !ok {
 					return broken
 				}
 				next = &r
 			case <-s.ctx.Done():
-				if next = poll(under); next == nil {
+				if next = poll(pending); next == nil {
 					return errStopping
 				}
 			}
 		}
-		response, after, err := answer(ctx, next, under)
+		response, after, err := answer(ctx, next, pending)
 		if err != nil {
 			return statusOf(err)
 		}
@@ -61,8 +68,8 @@ func (s *Service) SendStream(stream sendStream) error {
 	}
 }
 
-// takeIn reads requests until the client has no more.
-func (s *Service) takeIn(ctx context.Context, stream sendStream, under chan<- streamed) error {
+// readRequests reads requests until the client has no more.
+func (s *Service) readRequests(ctx context.Context, stream sendStream, pending chan<- streamed) error {
 	for {
 		r, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -72,7 +79,7 @@ func (s *Service) takeIn(ctx context.Context, stream sendStream, under chan<- st
 			return err
 		}
 		select {
-		case under <- s.placeEach(ctx, r.GetMsgs()):
+		case pending <- s.enqueueEach(ctx, r.GetMsgs()):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -81,24 +88,24 @@ func (s *Service) takeIn(ctx context.Context, stream sendStream, under chan<- st
 
 // answer waits until r is on stable storage and answers it with those after it that are, too. after is the first
 // that is not.
-func answer(ctx context.Context, r *streamed, under <-chan streamed) (response *brokerpb.SendStreamResponse, after *streamed, err error) {
+func answer(ctx context.Context, r *streamed, pending <-chan streamed) (response *brokerpb.SendStreamResponse, after *streamed, err error) {
 	response = &brokerpb.SendStreamResponse{}
 	for {
 		if err := r.wait(ctx); err != nil {
 			return nil, nil, err
 		}
 		response.Results = append(response.Results, r.results...)
-		r = poll(under)
-		if r == nil || len(response.Results) >= streamAnswers || !r.settled() {
+		r = poll(pending)
+		if r == nil || len(response.Results) >= streamAnswers || !r.durable() {
 			return response, r, nil
 		}
 	}
 }
 
 // poll returns the next request if it is there.
-func poll(under <-chan streamed) *streamed {
+func poll(pending <-chan streamed) *streamed {
 	select {
-	case r, ok := <-under:
+	case r, ok := <-pending:
 		if ok {
 			return &r
 		}
@@ -107,9 +114,9 @@ func poll(under <-chan streamed) *streamed {
 	return nil
 }
 
-func (r *streamed) settled() bool {
-	for _, p := range r.placed {
-		if !p.sent.settled(p.topic) {
+func (r *streamed) durable() bool {
+	for i := range r.pending {
+		if !r.pending[i].Durable() {
 			return false
 		}
 	}
@@ -118,62 +125,62 @@ func (r *streamed) settled() bool {
 
 // wait returns when the disk has answered; what failed there has its failure then. The error is ctx's.
 func (r *streamed) wait(ctx context.Context) error {
-	for _, p := range r.placed {
-		err := p.sent.wait(ctx, p.topic)
+	for i := range r.pending {
+		p := &r.pending[i]
+		err := p.Wait(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			fail(r.results, p.places, p.topic.blame(err))
+			fail(r.results, p.indexes, err)
 		}
 	}
 	return nil
 }
 
-func fail(results []*brokerpb.SendResult, places []int, err error) {
-	for _, place := range places {
-		results[place] = &brokerpb.SendResult{Failure: failure(err)}
+func fail(results []*brokerpb.SendResult, indexes []int, err error) {
+	for _, i := range indexes {
+		results[i] = &brokerpb.SendResult{Failure: failure(err)}
 	}
 }
 
-// placeEach hands messages to their topics' logs. What cannot be taken has its failure at once and hinders no other.
-func (s *Service) placeEach(ctx context.Context, in []*brokerpb.Message) streamed {
+// enqueueEach hands messages to their topics' logs. What cannot be taken has its failure at once and hinders no other.
+func (s *Service) enqueueEach(ctx context.Context, in []*brokerpb.Message) streamed {
 	slab := make([]brokerpb.SendResult, len(in))
 	r := streamed{results: make([]*brokerpb.SendResult, len(in))}
 	for i := range slab {
 		r.results[i] = &slab[i]
 	}
 	for _, b := range perTopic(in) {
-		s.placeSome(ctx, &r, b.topic, in, b.places)
+		s.enqueueSome(ctx, &r, b.topic, in, b.indexes)
 	}
 	return r
 }
 
-// placeSome places messages of one topic together; when one of them is at fault, each by itself.
-func (s *Service) placeSome(ctx context.Context, r *streamed, topic string, in []*brokerpb.Message, places []int) {
-	msgs, offsets := make([]Message, len(places)), make([]uint64, len(places))
+// enqueueSome hands messages of one topic over together; when one of them is at fault, each by itself.
+func (s *Service) enqueueSome(ctx context.Context, r *streamed, topic string, in []*brokerpb.Message, indexes []int) {
+	msgs, offsets := make([]broker.Message, len(indexes)), make([]uint64, len(indexes))
 	var err error
-	for i, place := range places {
-		if msgs[i], err = toMessage(in[place]); err != nil {
+	for i, index := range indexes {
+		if msgs[i], err = toMessage(in[index]); err != nil {
 			break
 		}
 	}
-	var p placement
+	var p broker.Pending
 	if err == nil {
-		p.topic, p.sent, err = s.place(ctx, topic, msgs, offsets)
+		p, err = s.enqueue(ctx, topic, msgs, offsets)
 	}
 	switch {
 	case err == nil:
-		p.places = places
-		r.placed = append(r.placed, p)
-		for i, place := range places {
-			r.results[place].Offset = offsets[i]
+		r.pending = append(r.pending, pendingResults{p, indexes})
+		for i, index := range indexes {
+			r.results[index].Offset = offsets[i]
 		}
-	case len(places) == 1:
-		fail(r.results, places, err)
+	case len(indexes) == 1:
+		fail(r.results, indexes, err)
 	default:
-		for i := range places {
-			s.placeSome(ctx, r, topic, in, places[i:i+1])
+		for i := range indexes {
+			s.enqueueSome(ctx, r, topic, in, indexes[i:i+1])
 		}
 	}
 }

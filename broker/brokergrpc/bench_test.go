@@ -1,4 +1,4 @@
-package broker_test
+package brokergrpc_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"casepress/broker"
+	"casepress/broker/brokergrpc"
 	pb "casepress/broker/brokerpb"
 )
 
@@ -21,7 +22,7 @@ func overLoopback(b *testing.B, br *broker.Broker, connections int) []pb.BrokerC
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
-	server := broker.NewServer(br, broker.ServerOptions{})
+	server := brokergrpc.NewServer(br, brokergrpc.Options{})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	b.Cleanup(func() {

@@ -1,4 +1,4 @@
-package broker_test
+package brokergrpc_test
 
 import (
 	"bytes"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/broker"
+	"casepress/broker/brokergrpc"
 	pb "casepress/broker/brokerpb"
 )
 
@@ -23,7 +23,7 @@ func TestTogether(t *testing.T) {
 		{1000, []int{10}},
 	} {
 		t.Run(fmt.Sprint(c.together), func(t *testing.T) {
-			r := newRemote(t, broker.ServerOptions{})
+			r := newRemote(t, brokergrpc.Options{})
 			var all []string
 			for i := range 10 {
 				all = append(all, fmt.Sprint(i))
@@ -51,7 +51,7 @@ func TestTogether(t *testing.T) {
 
 // TestTogetherKeepsResponsesSmall never adds to a response what makes it larger than about 1 MiB.
 func TestTogetherKeepsResponsesSmall(t *testing.T) {
-	r := newRemote(t, broker.ServerOptions{})
+	r := newRemote(t, brokergrpc.Options{})
 	for range 3 {
 		r.send(t, &pb.Message{Payload: bytes.Repeat([]byte("x"), 600<<10)})
 	}

@@ -1,6 +1,10 @@
-package broker
+// Package brokergrpc implements the gRPC face of a broker, as broker/brokerpb/broker.proto describes it. It translates
+// calls, checks what clients may do, and keeps no messages: what a call has answered the broker has made durable.
+// Deliveries are named to clients by ack IDs, which are good until the process ends.
+package brokergrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,19 +18,20 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"casepress/broker"
 	"casepress/broker/brokerpb"
 )
 
-// ServerOptions are the settings of the gRPC face. The zero value is good.
-type ServerOptions struct {
+// Options are the settings of the gRPC face. The zero value is good.
+type Options struct {
 	Logger *slog.Logger // default: discards. Names topics and groups, never keys, headers or payloads
 
-	// NoAutoCreate answers NOT_FOUND to a Send or Subscribe of a topic that is not there, instead of creating it.
-	NoAutoCreate bool
-	MaxTopics    int // that clients may bring about, those there included, default 1,000
+	// MaxTopics is how many topics there may be, default 1,000: a Send or Subscribe creates a topic that is not there
+	// unless there are so many already.
+	MaxTopics int
 
-	// ReadOnly topics may be consumed by clients, Private ones may not even be read: what is in them is nobody's
-	// business. Clients can change neither: PERMISSION_DENIED. Both go for the dead-letter topics, too.
+	// Clients may consume ReadOnly topics and may not even read Private ones. They can change neither:
+	// PERMISSION_DENIED. Both hold for the dead-letter topics, too.
 	ReadOnly, Private []string
 
 	MaxMessageBytes int // largest request and answer, default 8 MiB
@@ -52,9 +57,9 @@ type Server struct {
 }
 
 // NewServer makes a server. Clients may ping every 5 s, also without a call: go-zero's do.
-func NewServer(b *Broker, o ServerOptions) *Server {
+func NewServer(b *broker.Broker, o Options) *Server {
 	service := NewService(b, o)
-	def(&o.MaxMessageBytes, defaultMaxWire)
+	o.MaxMessageBytes = cmp.Or(o.MaxMessageBytes, defaultMaxWire)
 	s := &Server{service: service, health: health.NewServer(), grpc: grpc.NewServer(
 		grpc.MaxRecvMsgSize(o.MaxMessageBytes), grpc.MaxSendMsgSize(o.MaxMessageBytes),
 		grpc.NumStreamWorkers(streamWorkers), grpc.ForceServerCodecV2(brokerpb.Codec{}),

@@ -1,0 +1,151 @@
+package broker
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"casepress/commitlog"
+)
+
+// otherLabel stands for the topics that Options.MetricTopics does not name, and for the groups of a named topic beyond
+// maxMetricGroups, all summed. So clients, who may make thousands of topics and groups, cannot make series: there are
+// at most (named topics + 1) x (maxMetricGroups + 1) of one name.
+const (
+	otherLabel      = "other"
+	maxMetricGroups = 16 // of a topic, in the order of their names
+)
+
+// metrics are the figures that the broker registers.
+type metrics struct {
+	broker *Broker
+	topics []string // that have a label of their own
+
+	commitDuration *prometheus.HistogramVec
+	commitBytes    *prometheus.HistogramVec
+	commitRecords  *prometheus.HistogramVec
+	redeliveries   *prometheus.CounterVec
+	deadLetters    *prometheus.CounterVec
+}
+
+var (
+	descTopics = prometheus.NewDesc("casepress_broker_topics", "Topics, dead-letter topics included.", nil, nil)
+	descLag    = prometheus.NewDesc("casepress_broker_group_lag_messages",
+		"Messages of the topic that the group has not acknowledged, those in flight included.", []string{"topic", "group"}, nil)
+	descPoisoned = prometheus.NewDesc("casepress_broker_poisoned_logs",
+		"Logs that take no more records since a write or sync failed; a restart recovers them.", nil, nil)
+)
+
+func newMetrics(b *Broker) *metrics {
+	log := []string{"log"}
+	topic := []string{"topic"}
+	return &metrics{
+		broker: b, topics: b.opts.MetricTopics,
+		commitDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "casepress_broker_commit_duration_seconds", Help: "Time that the write of a batch took until it was on stable storage, by kind of log.",
+			Buckets: prometheus.ExponentialBuckets(0.00005, 2, 16),
+		}, log),
+		commitBytes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "casepress_broker_commit_size_bytes", Help: "Bytes of a batch that was written at once, by kind of log.",
+			Buckets: prometheus.ExponentialBuckets(128, 4, 9),
+		}, log),
+		commitRecords: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "casepress_broker_commit_records", Help: "Records of a batch that was written at once, by kind of log.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 13),
+		}, log),
+		redeliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "casepress_broker_redeliveries_total", Help: "Deliveries of messages that their group had been delivered before, by topic.",
+		}, topic),
+		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "casepress_broker_dead_letters_total", Help: "Messages published to a dead-letter topic, by the topic they came from.",
+		}, topic),
+	}
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m, m.commitDuration, m.commitBytes, m.commitRecords, m.redeliveries, m.deadLetters}
+}
+
+// register registers everything or nothing.
+func (m *metrics) register() error {
+	r := m.broker.opts.Registerer
+	if r == nil {
+		return nil
+	}
+	for i, c := range m.collectors() {
+		if err := r.Register(c); err != nil {
+			for _, done := range m.collectors()[:i] {
+				r.Unregister(done)
+			}
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func (m *metrics) unregister() {
+	if r := m.broker.opts.Registerer; r != nil {
+		for _, c := range m.collectors() {
+			r.Unregister(c)
+		}
+	}
+}
+
+// onCommit returns what a log calls after each batch, nil if nobody asks.
+func (m *metrics) onCommit(log string) func(commitlog.Commit) {
+	if m.broker.opts.Registerer == nil {
+		return nil
+	}
+	took, bytes, records := m.commitDuration.WithLabelValues(log), m.commitBytes.WithLabelValues(log), m.commitRecords.WithLabelValues(log)
+	return func(c commitlog.Commit) {
+		took.Observe(c.Took.Seconds())
+		bytes.Observe(float64(c.Bytes))
+		records.Observe(float64(c.Records))
+	}
+}
+
+func (m *metrics) topicLabel(topic string) string {
+	if slices.Contains(m.topics, topic) {
+		return topic
+	}
+	return otherLabel
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- descTopics
+	ch <- descLag
+	ch <- descPoisoned
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	type series struct{ topic, group string }
+	lag := make(map[series]float64)
+	poisoned := 0
+	topics := m.broker.sorted()
+	for _, t := range topics {
+		for _, l := range []*commitlog.Log{t.log, t.journal.log} {
+			if errors.Is(l.Err(), commitlog.ErrPoisoned) {
+				poisoned++
+			}
+		}
+		groups := t.allGroups()
+		slices.SortFunc(groups, func(a, b *group) int { return cmp.Compare(a.name, b.name) })
+		for i, g := range groups {
+			s := series{m.topicLabel(t.name), g.name}
+			if s.topic == otherLabel || i >= maxMetricGroups {
+				s.group = otherLabel
+			}
+			lag[s] += float64(g.lag())
+		}
+	}
+	ch <- prometheus.MustNewConstMetric(descTopics, prometheus.GaugeValue, float64(len(topics)))
+	ch <- prometheus.MustNewConstMetric(descPoisoned, prometheus.GaugeValue, float64(poisoned))
+	for s, n := range lag {
+		ch <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, n, s.topic, s.group)
+	}
+}

@@ -1,0 +1,170 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"casepress/disk"
+)
+
+// fullSegment is a segment that waits for its file to be cut to size and its index to be written.
+type fullSegment struct {
+	seg  *segment
+	file disk.File
+}
+
+// maintenance does what commits must not wait for: it prepares the next segment and closes the full ones.
+type maintenance struct {
+	log *Log
+
+	making sync.Mutex // held while a segment is prepared
+	ready  *prepared
+	hurry  atomic.Bool // a commit waits for the segment
+
+	closing sync.Mutex // held while a segment is closed or dropped
+
+	mu      sync.Mutex
+	want    *plan // nil if nothing is asked for
+	toClose []fullSegment
+
+	wake     wakeup
+	stop     chan struct{}
+	finished chan struct{}
+}
+
+func newMaintenance(l *Log) *maintenance {
+	return &maintenance{log: l, wake: newWakeup(), stop: make(chan struct{}), finished: make(chan struct{})}
+}
+
+// prepareAhead asks for a segment that will soon be needed.
+func (m *maintenance) prepareAhead(p plan) {
+	m.mu.Lock()
+	asked := m.want != nil
+	m.want = &p
+	m.mu.Unlock()
+	if !asked {
+		m.wake.wake()
+	}
+}
+
+// next returns a prepared segment and prepares it now if it is not there. A failure to prepare ahead
+// shows only here, as the failure of the second try.
+func (m *maintenance) next(want plan) (*prepared, error) {
+	m.hurry.Store(true)
+	defer m.hurry.Store(false)
+	m.making.Lock()
+	defer m.making.Unlock()
+	p := m.ready
+	if p == nil {
+		var err error
+		if p, err = prepare(m.log.opts.FS, m.log.dir, want, &m.hurry); err != nil {
+			return nil, err
+		}
+	}
+	m.ready = nil
+	m.mu.Lock()
+	m.want = nil
+	m.mu.Unlock()
+	return p, nil
+}
+
+// closeLater hands over a full segment with the file it was written through.
+func (m *maintenance) closeLater(seg *segment, file disk.File) {
+	m.mu.Lock()
+	m.toClose = append(m.toClose, fullSegment{seg, file})
+	m.mu.Unlock()
+	m.wake.wake()
+}
+
+func (m *maintenance) run() {
+	defer close(m.finished)
+	for {
+		select {
+		case <-m.wake:
+			m.prepareWanted()
+			// A segment that could not be closed stays as it is, which costs a scan at the next Open;
+			// it is tried again with the next one and by Close, which reports it.
+			_ = m.closeAll()
+		case <-m.stop:
+			return
+		}
+	}
+}
+
+func (m *maintenance) prepareWanted() {
+	m.making.Lock()
+	defer m.making.Unlock()
+	m.mu.Lock()
+	want := m.want
+	m.mu.Unlock()
+	if want == nil || m.ready != nil {
+		return
+	}
+	if p, err := prepare(m.log.opts.FS, m.log.dir, *want, &m.hurry); err == nil {
+		m.ready = p
+	}
+}
+
+func (m *maintenance) closeAll() error {
+	m.mu.Lock()
+	todo := m.toClose
+	m.toClose = nil
+	m.mu.Unlock()
+	var failed []fullSegment
+	var errs []error
+	for _, u := range todo {
+		if err := m.closeSegment(u); err != nil {
+			failed, errs = append(failed, u), append(errs, err)
+		}
+	}
+	m.mu.Lock()
+	m.toClose = append(failed, m.toClose...)
+	m.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// closeSegment cuts the segment's file to its real size, then writes its index: an index is there only for
+// a file that is complete.
+func (m *maintenance) closeSegment(u fullSegment) error {
+	m.closing.Lock()
+	defer m.closing.Unlock()
+	m.log.state.RLock()
+	size, dropped, content := u.seg.size, u.seg.dropped, encodeIndex(u.seg)
+	m.log.state.RUnlock()
+	if dropped {
+		_ = u.file.Close()
+		return nil
+	}
+	err := u.file.Truncate(size)
+	if err == nil {
+		err = u.file.Sync()
+	}
+	if err == nil {
+		err = saveIndex(m.log.opts.FS, u.seg.indexPath(), content)
+	}
+	if err != nil {
+		return fmt.Errorf("close segment %s: %w", filepath.Base(u.seg.path), err)
+	}
+	m.log.state.Lock()
+	u.seg.indexed = true
+	m.log.state.Unlock()
+	_ = u.file.Close() // nothing is left in it that a failure could lose
+	return nil
+}
+
+// close ends the goroutine after a last try to close what is left, and removes the prepared segment.
+func (m *maintenance) close() error {
+	close(m.stop)
+	<-m.finished
+	err := m.closeAll()
+	for _, u := range m.toClose {
+		err = errors.Join(err, u.file.Close())
+	}
+	if m.ready != nil {
+		err = errors.Join(err, m.ready.discard(m.log.opts.FS))
+	}
+	return err
+}

@@ -1,0 +1,84 @@
+package commitlog
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"casepress/disk"
+)
+
+const tempSegment = "next" + segmentSuffix + tempSuffix
+
+// plan is what a segment shall be like.
+type plan struct {
+	limit int64
+	zero  bool // write zeros ahead
+}
+
+// prepared is a segment file that waits under a temporary name.
+type prepared struct {
+	header header
+	temp   string
+	file   disk.File
+}
+
+// prepare makes a segment file, on stable storage, with zeros up to its limit or as many as there are
+// when hurry turns true.
+func prepare(fsys disk.FS, dir string, want plan, hurry *atomic.Bool) (*prepared, error) {
+	p := &prepared{header: header{salt: newSalt(), limit: want.limit}, temp: filepath.Join(dir, tempSegment)}
+	f, err := fsys.OpenFile(p.temp, writeFlags|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("prepare segment: %w", err)
+	}
+	p.file = f
+	if err := p.fill(want.zero, hurry); err != nil {
+		return nil, fmt.Errorf("prepare segment: %w", errors.Join(err, p.discard(fsys)))
+	}
+	return p, nil
+}
+
+// fill writes zeros, then the header that tells how many. Each chunk is durable when it is written, so
+// that a commit in between, or one that needs the segment, never waits for more than one chunk.
+func (p *prepared) fill(zero bool, hurry *atomic.Bool) error {
+	pos := int64(0)
+	end := roundUp(p.header.limit)
+	for zero && pos < end && !(pos > 0 && hurry.Load()) {
+		n := min(int64(len(zeros)), end-pos)
+		if _, err := p.file.WriteAt(zeros[:n], pos); err != nil {
+			return err
+		}
+		pos += n
+	}
+	p.header.zeroed = max(pos, blockBytes)
+	first := disk.Aligned(blockBytes)
+	copy(first, p.header.encode())
+	if _, err := p.file.WriteAt(first, 0); err != nil {
+		return err
+	}
+	return p.file.Sync()
+}
+
+// install gives the file its final name, durably.
+func (p *prepared) install(fsys disk.FS, path string) error {
+	if err := fsys.Rename(p.temp, path); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(path))
+}
+
+func (p *prepared) discard(fsys disk.FS) error {
+	return errors.Join(p.file.Close(), fsys.Remove(p.temp))
+}
+
+// newSalt is random so that no payload can look like a batch of this segment, and never zero so that
+// zeros cannot either.
+func newSalt() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint64(b[:]) | 1
+}
