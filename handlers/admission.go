@@ -19,6 +19,7 @@ type admission struct {
 	cfg     Config
 	free    cached[uint64]
 	backlog cached[dispatcher.Backlog]
+	uploads uploads
 }
 
 func newAdmission(cfg Config, work *dispatcher.Dispatcher) *admission {
@@ -29,12 +30,24 @@ func newAdmission(cfg Config, work *dispatcher.Dispatcher) *admission {
 	}
 }
 
-// admit refuses a request before its body is read.
+// admit refuses a request before its body is read, or counts it among the uploads until it is answered.
 func (a *API) admit(c *gin.Context) {
-	if err := a.admission.check(c.Request.Context(), c.Request.ContentLength); err != nil {
+	size := c.Request.ContentLength
+	reserved := size
+	if size < 0 {
+		reserved = a.cfg.MaxBodyBytes
+	}
+	leave, err := a.admission.uploads.enter(a.cfg.MaxUploads, min(reserved, a.cfg.MaxBodyBytes))
+	if err == nil {
+		defer leave()
+		err = a.admission.check(c.Request.Context(), size)
+	}
+	if err != nil {
 		a.fail(c, err)
 		c.Abort()
+		return
 	}
+	c.Next()
 }
 
 // check returns a fault if a body of size bytes, -1 if unknown, may not come in.
@@ -42,7 +55,7 @@ func (m *admission) check(ctx context.Context, size int64) error {
 	if size > m.cfg.MaxBodyBytes {
 		return &fault{code: codeBodyTooLarge, args: []any{byteSize(m.cfg.MaxBodyBytes)}, extras: extras{Limit: m.cfg.MaxBodyBytes}}
 	}
-	if err := m.diskFloor(ctx, size); err != nil {
+	if err := m.diskFloor(ctx); err != nil {
 		return err
 	}
 	if m.cfg.MaxBacklogAge < 0 {
@@ -58,9 +71,9 @@ func (m *admission) check(ctx context.Context, size int64) error {
 	return nil
 }
 
-// diskFloor returns a fault if less than the floor would be free after size more
-// bytes.
-func (m *admission) diskFloor(ctx context.Context, size int64) error {
+// diskFloor returns a fault if less than the floor would be free once every upload under way is stored.
+// What such an upload has written already counts twice: too careful for a moment, never too bold.
+func (m *admission) diskFloor(ctx context.Context) error {
 	if m.cfg.MinFreeDisk < 0 {
 		return nil
 	}
@@ -68,8 +81,8 @@ func (m *admission) diskFloor(ctx context.Context, size int64) error {
 	if err != nil {
 		return fmt.Errorf("free disk: %w", err)
 	}
-	if floor := m.cfg.MinFreeDisk; free < uint64(floor+max(0, size)) {
-		return &fault{code: codeDiskFull, cause: fmt.Errorf("%d bytes free, floor %d, body %d", free, floor, size)}
+	if floor, coming := m.cfg.MinFreeDisk, m.uploads.reserved(); free < uint64(floor)+uint64(coming) {
+		return &fault{code: codeDiskFull, cause: fmt.Errorf("%d bytes free, floor %d, uploads under way %d", free, floor, coming)}
 	}
 	return nil
 }

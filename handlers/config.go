@@ -15,6 +15,12 @@ type Config struct {
 	// Default: a new one.
 	Registry *prometheus.Registry
 
+	// Hosts are the names by which clients may reach the server, as they stand in the Host header, without
+	// port. Loopback names, the address listened on and, on a wildcard address, every address of the
+	// machine need not be listed. Requests under any other name are refused (421), because a web page
+	// could otherwise read patients' data through a visitor's browser (DNS rebinding). Default none.
+	Hosts []string
+
 	// DataDir is the folder whose free space [Config.MinFreeDisk] guards.
 	// Default ".".
 	DataDir string
@@ -23,6 +29,10 @@ type Config struct {
 	// MaxImages bounds the images of one case report, files and references
 	// together. Default 50.
 	MaxImages int
+	// MaxUploads bounds the uploads under way at once, reports and images together; one more is refused
+	// (503) until one of them is answered. Each takes about 100 KiB of memory whatever its size. Default
+	// 512; negative: no limit.
+	MaxUploads int
 	// MaxPixels bounds width times height of one image. Default 50 million.
 	MaxPixels int64
 	// MaxNotes bounds the characters of the notes. Default 4,000.
@@ -37,6 +47,10 @@ type Config struct {
 	// StoreTimeout bounds what is done with a request after its body is in; the
 	// client leaving does not shorten it. Default 30 s.
 	StoreTimeout time.Duration
+	// ReadTimeout bounds how long a question waits for the rows to show everything that was accepted
+	// before it. After it, a list says that it is not up to date, and a question about one report or
+	// image that is not found is answered with 503. Default 5 s.
+	ReadTimeout time.Duration
 	// MaxWait bounds the wait of a long poll; a longer one asked for is cut to
 	// it. Default 60 s.
 	MaxWait time.Duration
@@ -55,11 +69,13 @@ func (c Config) withDefaults() Config {
 	c.DataDir = cmp.Or(c.DataDir, ".")
 	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 200<<20)
 	c.MaxImages = cmp.Or(c.MaxImages, 50)
+	c.MaxUploads = cmp.Or(c.MaxUploads, 512)
 	c.MaxPixels = cmp.Or(c.MaxPixels, 50_000_000)
 	c.MaxNotes = cmp.Or(c.MaxNotes, 4000)
 	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)
 	c.UploadTimeout = cmp.Or(c.UploadTimeout, 30*time.Minute)
 	c.StoreTimeout = cmp.Or(c.StoreTimeout, 30*time.Second)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, 5*time.Second)
 	c.MaxWait = cmp.Or(c.MaxWait, 60*time.Second)
 	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, 1<<30)
 	c.MaxBacklogAge = cmp.Or(c.MaxBacklogAge, 24*time.Hour)

@@ -12,6 +12,7 @@
 package handlers
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -34,6 +35,7 @@ type API struct {
 
 	engine    *gin.Engine
 	admission *admission
+	hosts     *hosts
 	metrics   *metrics
 
 	draining  chan struct{} // closed by Drain
@@ -50,6 +52,7 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs *blob
 	a := &API{
 		cfg: cfg, work: work, rows: rows, blobs: blobs, log: log,
 		admission: newAdmission(cfg, work),
+		hosts:     newHosts(cfg.Hosts),
 		draining:  make(chan struct{}),
 	}
 	a.metrics = newMetrics(a)
@@ -63,6 +66,18 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.engine.Serve
 // Drain announces the end: /readyz answers 503 and waiting polls return what they
 // have. Requests are still served. Calling it again changes nothing.
 func (a *API) Drain() { a.drainOnce.Do(func() { close(a.draining) }) }
+
+// caughtUp waits until the rows show everything accepted before the call. It returns a fault, 503, if
+// that takes longer than [Config.ReadTimeout], for example because the rows cannot be written.
+func (a *API) caughtUp(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, a.cfg.ReadTimeout)
+	defer cancel()
+	err := a.work.CaughtUp(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return &fault{code: codeRowsBehind, args: []any{period(a.cfg.ReadTimeout)}, cause: err}
+	}
+	return err
+}
 
 func (a *API) isDraining() bool {
 	select {

@@ -6,12 +6,14 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"casepress/blob"
 	"casepress/dispatcher"
+	"casepress/store"
 	"casepress/tasks"
 )
 
-// storedImage is the answer to an image put ahead of its report.
-type storedImage struct {
+// storedImageAnswer is the answer to an image put ahead of its report, and to the question about it.
+type storedImageAnswer struct {
 	PatientID string `json:"patientId"`
 	ImageID   string `json:"imageId"`
 	SHA256    string `json:"sha256"`
@@ -36,11 +38,51 @@ func (a *API) putImage(c *gin.Context) {
 	if created {
 		status = http.StatusCreated
 	}
-	writeJSON(c, status, "application/json", storedImage{patientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType})
+	writeJSON(c, status, "application/json", storedImageAnswer{patientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType})
 }
 
-// checkPutImage checks everything but the body and returns the patientId.
-func checkPutImage(c *gin.Context, imageID string) (patientID string, err error) {
+// storedImage answers GET /images/{imageId}?patientId=: whether the image is there. It does not send the
+// image, which may tell where it was taken; see [API.original].
+func (a *API) storedImage(c *gin.Context) {
+	imageID := c.Param("imageId")
+	patientID, err := checkImageQuery(c, imageID)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	img, err := a.image(c.Request.Context(), patientID, imageID)
+	if errors.Is(err, store.ErrNotFound) {
+		err = refuse(codeImageNotStored, imageID)
+	}
+	if err == nil {
+		err = a.checkOriginal(img)
+	}
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	h := c.Writer.Header()
+	h.Set("Etag", contentTag(img.SHA256))
+	h.Set("Cache-Control", "private, no-cache")
+	if etagMatches(c.GetHeader("If-None-Match"), contentTag(img.SHA256)) {
+		c.Status(http.StatusNotModified)
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	writeJSON(c, http.StatusOK, "application/json", storedImageAnswer{patientID, imageID, img.SHA256, img.Bytes, img.MediaType})
+}
+
+// checkOriginal returns a fault if the original of an image has been dropped.
+func (a *API) checkOriginal(img tasks.Image) error {
+	there, err := a.blobs.Has(blob.Key(img.SHA256), img.Bytes)
+	if err == nil && !there {
+		return refuse(codeOriginalDropped)
+	}
+	return err
+}
+
+// checkImageQuery checks the imageId and the query, and returns the patientId.
+func checkImageQuery(c *gin.Context, imageID string) (patientID string, err error) {
 	query, err := queryOf(c, "patientId")
 	if err != nil {
 		return "", err
@@ -54,25 +96,33 @@ func checkPutImage(c *gin.Context, imageID string) (patientID string, err error)
 	if len(faults) > 0 {
 		return "", &fault{code: codeInvalidInput, fields: faults}
 	}
+	return query["patientId"], nil
+}
+
+// checkPutImage checks everything but the body and returns the patientId.
+func checkPutImage(c *gin.Context, imageID string) (patientID string, err error) {
+	if patientID, err = checkImageQuery(c, imageID); err != nil {
+		return "", err
+	}
 	if e := c.GetHeader("Content-Encoding"); e != "" && e != "identity" {
 		return "", refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
 	}
-	return query["patientId"], nil
+	return patientID, nil
 }
 
 // acceptImage stores the body as an image of the patient. created is false if
 // the same bytes were there before.
 func (a *API) acceptImage(r *http.Request, patientID, imageID string) (img tasks.Image, created bool, err error) {
-	digests, err := parseContentDigest(r.Header.Values("Content-Digest"))
+	body, err := digestBody(r)
 	if err != nil {
 		return img, false, err
 	}
-	staged, err := a.blobs.Stage(stageContext(r), digests.reading(r.Body))
+	staged, err := a.blobs.Stage(stageContext(r), body)
 	if err != nil {
 		return img, false, err
 	}
 	defer func() { err = afterDiscard(err, staged.Discard()) }()
-	if err := digests.verify(staged.Key()); err != nil {
+	if err := body.verify(); err != nil {
 		return img, false, err
 	}
 	if img, err = a.inspect("body", "", staged); err != nil {

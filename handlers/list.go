@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -17,6 +19,8 @@ type reportPage struct {
 	Items []caseReport `json:"items"`
 	// Next is the cursor of the page that follows, null on the last one.
 	Next *string `json:"next"`
+	// UpToDate is false if reports accepted moments ago may be missing.
+	UpToDate bool `json:"upToDate"`
 }
 
 var statuses = []tasks.Status{tasks.Accepted, tasks.Processing, tasks.Retrying, tasks.Completed, tasks.Failed}
@@ -29,7 +33,8 @@ func (a *API) caseReports(c *gin.Context) {
 		return
 	}
 	ctx := c.Request.Context()
-	if err := a.work.CaughtUp(ctx); err != nil {
+	upToDate, err := a.upToDate(ctx)
+	if err != nil {
 		a.fail(c, err)
 		return
 	}
@@ -38,7 +43,7 @@ func (a *API) caseReports(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	p := reportPage{Items: make([]caseReport, len(rows)), Next: stringOrNull(next)}
+	p := reportPage{Items: make([]caseReport, len(rows)), Next: stringOrNull(next), UpToDate: upToDate}
 	for i, row := range rows {
 		p.Items[i] = caseReportAnswer(row)
 		p.Items[i].Notes = nil // long, and a list is for finding
@@ -50,17 +55,29 @@ func (a *API) caseReports(c *gin.Context) {
 	writeJSON(c, http.StatusOK, "application/json", p)
 }
 
+// upToDate waits until the rows show everything accepted so far. If that takes too long, it is false: a
+// list then shows what there is.
+func (a *API) upToDate(ctx context.Context) (bool, error) {
+	err := a.caughtUp(ctx)
+	if f, ok := errors.AsType[*fault](err); ok && f.code == codeRowsBehind {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // filterOf reads the query, or returns a fault that names all that is wrong.
 func filterOf(c *gin.Context) (store.Filter, error) {
-	query, err := queryOf(c, "patientId", "status", "limit", "cursor")
+	query, err := queryOf(c, "patientId", "visitId", "status", "limit", "cursor")
 	if err != nil {
 		return store.Filter{}, err
 	}
-	f := store.Filter{PatientID: query["patientId"], Status: query["status"], Cursor: query["cursor"], Limit: store.DefaultLimit}
+	f := store.Filter{PatientID: query["patientId"], VisitID: query["visitId"], Status: query["status"], Cursor: query["cursor"], Limit: store.DefaultLimit}
 	var faults []fieldFault
-	if f.PatientID != "" {
-		if fault := checkID("patientId", f.PatientID); fault != nil {
-			faults = append(faults, *fault)
+	for _, name := range []string{"patientId", "visitId"} {
+		if id, given := query[name]; given {
+			if fault := checkID(name, id); fault != nil {
+				faults = append(faults, *fault)
+			}
 		}
 	}
 	if f.Status != "" && !isStatus(f.Status) {

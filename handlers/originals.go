@@ -41,7 +41,7 @@ func (a *API) knownOriginal(ctx context.Context, sha256 string) (tasks.Image, er
 	if !errors.Is(err, store.ErrNotFound) {
 		return img, err
 	}
-	if err := a.work.CaughtUp(ctx); err != nil {
+	if err := a.caughtUp(ctx); err != nil {
 		return tasks.Image{}, err
 	}
 	return a.rows.Original(ctx, sha256)

@@ -159,7 +159,7 @@ func (a *API) fail(c *gin.Context, err error) {
 	if info.retryAfter > 0 && h.Get("Retry-After") == "" {
 		setRetryAfter(h, info.retryAfter)
 	}
-	if body, ok := c.Request.Body.(*uploadBody); ok && !body.done {
+	if body, ok := c.Value(keyBody).(*uploadBody); ok && !body.done {
 		h.Set("Connection", "close") // the rest is not wanted
 	}
 	recordProblem(c, f.code, f.cause)

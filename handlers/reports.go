@@ -129,7 +129,7 @@ func (a *API) caseReport(c *gin.Context) {
 	known := c.GetHeader("If-None-Match")
 	enough := func(row store.Row) bool {
 		if known != "" {
-			return !etagMatches(known, versionTag(row))
+			return !etagMatches(known, bodyTag(encodeJSON(caseReportAnswer(row))))
 		}
 		return row.Status.Final()
 	}
@@ -138,18 +138,19 @@ func (a *API) caseReport(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
+	body := encodeJSON(caseReportAnswer(row))
 	h := c.Writer.Header()
-	h.Set("Etag", versionTag(row))
+	h.Set("Etag", bodyTag(body))
 	h.Set("Cache-Control", "private, no-cache")
 	if !row.Status.Final() {
 		setRetryAfter(h, pollAfter(row))
 	}
-	if known != "" && etagMatches(known, versionTag(row)) {
+	if known != "" && etagMatches(known, bodyTag(body)) {
 		c.Status(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	writeJSON(c, http.StatusOK, "application/json", caseReportAnswer(row))
+	writeBytes(c, http.StatusOK, "application/json", body)
 }
 
 // pollAfter is how soon it makes sense to ask again.
@@ -200,7 +201,7 @@ func (a *API) row(ctx context.Context, id string) (store.Row, error) {
 	if !errors.Is(err, store.ErrNotFound) {
 		return row, err
 	}
-	if err := a.work.CaughtUp(ctx); err != nil {
+	if err := a.caughtUp(ctx); err != nil {
 		return store.Row{}, err
 	}
 	return a.rows.CaseReport(ctx, id)

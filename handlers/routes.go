@@ -25,7 +25,7 @@ func (a *API) newEngine() *gin.Engine {
 	}
 	e.NoRoute(a.noRoute)
 	e.NoMethod(a.noMethod)
-	e.Use(a.observe, a.recoverPanics, a.keepDeadlines, a.sameOrigin)
+	e.Use(a.observe, a.recoverPanics, a.keepDeadlines, a.knownHost, a.sameOrigin)
 	return e
 }
 
@@ -33,6 +33,8 @@ func (a *API) routes() *gin.Engine {
 	e := a.newEngine()
 	e.POST(routeUpload, a.admit, a.uploadCaseReport)
 	e.PUT(routeImage, a.admit, a.putImage)
+	get(e, routeImage, a.storedImage)
+	get(e, "/limits", a.limits)
 	get(e, "/case-reports", a.caseReports)
 	get(e, "/case-reports/:id", a.caseReport)
 	get(e, "/case-reports/:id/report.pdf", a.reportPDF)
@@ -41,7 +43,8 @@ func (a *API) routes() *gin.Engine {
 
 	get(e, "/healthz", a.healthz)
 	get(e, "/readyz", a.readyz)
-	get(e, "/openapi.yaml", a.serveFile(openAPI()))
+	get(e, "/openapi.yaml", a.serveFile(newFile("openapi.yaml", openAPIText)))
+	get(e, "/openapi.json", a.serveFile(newFile("openapi.json", openAPIJSON())))
 	for path, f := range pageFiles() {
 		get(e, path, a.serveFile(f))
 	}

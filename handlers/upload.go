@@ -70,11 +70,18 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 	if r.URL.RawQuery != "" {
 		return got, invalid("query", textQueryString)
 	}
+	body, err := digestBody(r)
+	if err != nil {
+		return got, err
+	}
 	f, err := a.readForm(r)
 	if err != nil {
 		return got, err
 	}
 	defer func() { err = afterDiscard(err, f.discard()) }()
+	if err := body.verify(); err != nil {
+		return got, err
+	}
 	report, err := f.report(r.Header, a.cfg.MaxNotes)
 	if err != nil {
 		return got, err
@@ -172,7 +179,7 @@ func (a *API) image(ctx context.Context, patientID, imageID string) (tasks.Image
 	if !errors.Is(err, store.ErrNotFound) {
 		return img, err
 	}
-	if err := a.work.CaughtUp(ctx); err != nil {
+	if err := a.caughtUp(ctx); err != nil {
 		return tasks.Image{}, err
 	}
 	return a.rows.Image(ctx, patientID, imageID)

@@ -20,6 +20,7 @@ const (
 // Filter says which reports to list. Empty fields do not filter.
 type Filter struct {
 	PatientID string
+	VisitID   string
 	Status    string
 	Limit     int
 	// Cursor is the next value of the page before; empty for the first page.
@@ -66,7 +67,7 @@ func (s *Store) list(ctx context.Context, f Filter, before uint64, limit int) ([
 	return collect(rows, scanReport)
 }
 
-// listQuery has one text for each set of filters, four in all.
+// listQuery has one text for each set of filters, eight in all.
 func listQuery(f Filter, before uint64, limit int) (query string, args []any) {
 	query = `SELECT ` + reportColumns + ` FROM case_reports WHERE sequence < $1`
 	args = []any{int64(before), limit}
@@ -82,6 +83,10 @@ func listQuery(f Filter, before uint64, limit int) (query string, args []any) {
 	case f.Status != "":
 		query += ` AND status = $3`
 		args = append(args, f.Status)
+	}
+	if f.VisitID != "" {
+		args = append(args, f.VisitID)
+		query += fmt.Sprintf(` AND visit_id = $%d`, len(args))
 	}
 	return query + ` ORDER BY sequence DESC LIMIT $2`, args
 }

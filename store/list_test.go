@@ -32,6 +32,7 @@ func TestCaseReportsFilters(t *testing.T) {
 		"patient":            {store.Filter{PatientID: "P001"}, []uint64{7, 4, 1}},
 		"status":             {store.Filter{Status: "failed"}, []uint64{5, 4, 2}},
 		"patient and status": {store.Filter{PatientID: "P002", Status: "failed"}, []uint64{5, 2}},
+		"unknown visit":      {store.Filter{PatientID: "P001", Status: "failed", VisitID: "V9"}, nil},
 		"limit":              {store.Filter{Limit: 2}, []uint64{9, 8}},
 		"unknown patient":    {store.Filter{PatientID: "P9"}, nil},
 		"unknown status":     {store.Filter{Status: "lost"}, nil},
