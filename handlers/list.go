@@ -27,7 +27,7 @@ var statuses = []tasks.Status{tasks.Accepted, tasks.Processing, tasks.Retrying, 
 
 // caseReports answers GET /case-reports.
 func (a *API) caseReports(c *gin.Context) {
-	filter, err := filterOf(c)
+	filter, withNotes, err := filterOf(c)
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -46,7 +46,9 @@ func (a *API) caseReports(c *gin.Context) {
 	p := reportPage{Items: make([]caseReport, len(rows)), Next: stringOrNull(next), UpToDate: upToDate}
 	for i, row := range rows {
 		p.Items[i] = caseReportAnswer(row)
-		p.Items[i].Notes = nil // long, and a list is for finding
+		if !withNotes {
+			p.Items[i].Notes = nil // long, and a list is for finding
+		}
 	}
 	if next != "" {
 		c.Header("Link", "<"+nextURL(c.Request.URL, next)+`>; rel="next"`)
@@ -65,13 +67,14 @@ func (a *API) upToDate(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// filterOf reads the query, or returns a fault that names all that is wrong.
-func filterOf(c *gin.Context) (store.Filter, error) {
-	query, err := queryOf(c, "patientId", "visitId", "status", "limit", "cursor")
+// filterOf reads the query: which reports to list, and whether with their notes. It returns a fault that
+// names all that is wrong.
+func filterOf(c *gin.Context) (f store.Filter, withNotes bool, err error) {
+	query, err := queryOf(c, "patientId", "visitId", "status", "limit", "cursor", "include")
 	if err != nil {
-		return store.Filter{}, err
+		return store.Filter{}, false, err
 	}
-	f := store.Filter{PatientID: query["patientId"], VisitID: query["visitId"], Status: query["status"], Cursor: query["cursor"], Limit: store.DefaultLimit}
+	f = store.Filter{PatientID: query["patientId"], VisitID: query["visitId"], Status: query["status"], Cursor: query["cursor"], Limit: store.DefaultLimit}
 	var faults []fieldFault
 	for _, name := range []string{"patientId", "visitId"} {
 		if id, given := query[name]; given {
@@ -90,10 +93,14 @@ func filterOf(c *gin.Context) (store.Filter, error) {
 		}
 		f.Limit = n
 	}
-	if len(faults) > 0 {
-		return store.Filter{}, &fault{code: codeInvalidInput, fields: faults}
+	include, given := query["include"]
+	if given && include != "notes" {
+		faults = append(faults, fieldFault{field: "include", detail: textBadChoice, args: []any{"notes"}})
 	}
-	return f, nil
+	if len(faults) > 0 {
+		return store.Filter{}, false, &fault{code: codeInvalidInput, fields: faults}
+	}
+	return f, given, nil
 }
 
 func isStatus(s string) bool {

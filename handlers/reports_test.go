@@ -268,6 +268,9 @@ func TestList(t *testing.T) {
 	require.Equal(t, []string{"r5"}, ids(s.get("/case-reports?visitId=V2&patientId=P2")))
 	require.Empty(t, ids(s.get("/case-reports?visitId=V2&patientId=P1")))
 	require.Equal(t, true, s.get("/case-reports").get("upToDate"))
+	with := s.get("/case-reports?include=notes&limit=2").is(200).get("items").([]any)[1].(map[string]any)
+	require.Equal(t, "x", with["notes"])
+	s.get("/case-reports?include=images").is(400, "invalid-input")
 
 	a := s.get("/case-reports?patientId=P1&limit=2")
 	require.Equal(t, []string{"r3", "r2"}, ids(a))
