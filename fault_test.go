@@ -180,7 +180,7 @@ func handInAll(t *testing.T, p parts) (promised []accepted) {
 }
 
 func serve(h http.Handler, method, target, contentType string, body []byte) *httptest.ResponseRecorder {
-	request := httptest.NewRequest(method, target, bytes.NewReader(body))
+	request := httptest.NewRequest(method, "http://localhost"+target, bytes.NewReader(body))
 	request.Header.Set("Content-Type", contentType)
 	answer := httptest.NewRecorder()
 	h.ServeHTTP(answer, request)

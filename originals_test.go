@@ -441,6 +441,6 @@ func requireGone(t *testing.T, p parts, sha256 string) {
 
 func isGone(p parts, sha256 string) bool {
 	answer := httptest.NewRecorder()
-	p.api.Admin().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/originals/"+sha256, nil))
+	p.api.Admin().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "http://localhost/originals/"+sha256, nil))
 	return answer.Code == http.StatusGone
 }

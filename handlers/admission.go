@@ -20,6 +20,7 @@ type admission struct {
 	work    *dispatcher.Dispatcher
 	free    cached[uint64]
 	backlog map[string]*cached[dispatcher.Backlog] // by lane
+	uploads uploads
 }
 
 func newAdmission(cfg Config, work *dispatcher.Dispatcher) *admission {
@@ -36,13 +37,26 @@ func newAdmission(cfg Config, work *dispatcher.Dispatcher) *admission {
 	return m
 }
 
-// admit refuses a request that brings work for the lane before its body is read.
+// admit refuses a request that brings work for the lane before its body is read, or counts it among the uploads
+// until it is answered.
 func (a *API) admit(lane string, maxBytes int64) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if err := a.admission.check(c.Request.Context(), lane, c.Request.ContentLength, maxBytes); err != nil {
+		size := c.Request.ContentLength
+		reserved := size
+		if size < 0 {
+			reserved = maxBytes
+		}
+		leave, err := a.admission.uploads.enter(a.cfg.MaxUploads, min(reserved, maxBytes))
+		if err == nil {
+			defer leave()
+			err = a.admission.check(c.Request.Context(), lane, size, maxBytes)
+		}
+		if err != nil {
 			a.fail(c, err)
 			c.Abort()
+			return
 		}
+		c.Next()
 	}
 }
 
@@ -56,7 +70,7 @@ func (m *admission) check(ctx context.Context, lane string, size, maxBytes int64
 	if settings.Reserved {
 		return nil
 	}
-	if err := m.diskFloor(ctx, size); err != nil {
+	if err := m.diskFloor(ctx); err != nil {
 		return err
 	}
 	if settings.MaxBacklogAge <= 0 {
@@ -72,9 +86,9 @@ func (m *admission) check(ctx context.Context, lane string, size, maxBytes int64
 	return nil
 }
 
-// diskFloor returns a fault if less than the floor would be free after size more
-// bytes.
-func (m *admission) diskFloor(ctx context.Context, size int64) error {
+// diskFloor returns a fault if less than the floor would be free once every upload under way is stored.
+// What such an upload has written already counts twice: too careful for a moment, never too bold.
+func (m *admission) diskFloor(ctx context.Context) error {
 	if m.cfg.MinFreeDisk < 0 {
 		return nil
 	}
@@ -82,8 +96,8 @@ func (m *admission) diskFloor(ctx context.Context, size int64) error {
 	if err != nil {
 		return fmt.Errorf("free disk: %w", err)
 	}
-	if floor := m.cfg.MinFreeDisk; free < uint64(floor+max(0, size)) {
-		return &fault{code: codeDiskFull, cause: fmt.Errorf("%d bytes free, floor %d, body %d", free, floor, size)}
+	if floor, coming := m.cfg.MinFreeDisk, m.uploads.reserved(); free < uint64(floor)+uint64(coming) {
+		return &fault{code: codeDiskFull, cause: fmt.Errorf("%d bytes free, floor %d, uploads under way %d", free, floor, coming)}
 	}
 	return nil
 }

@@ -23,14 +23,14 @@ func BenchmarkUpload(b *testing.B) {
 			g := newGate()
 			s := gated(b, g)
 			w := httptest.NewRecorder()
-			s.API.ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), http.MethodPut, "/images/i?patientId=P1", bytes.NewReader(photo(1))))
+			s.API.ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), http.MethodPut, "http://localhost/images/i?patientId=P1", bytes.NewReader(photo(1))))
 			require.Equal(b, http.StatusCreated, w.Code)
 			b.SetParallelism(128)
 			b.ReportAllocs()
 			var refused atomic.Int64
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/upload-case-report", strings.NewReader(bench.body))
+					r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "http://localhost/upload-case-report", strings.NewReader(bench.body))
 					r.Header.Set("Content-Type", bench.contentType)
 					w := httptest.NewRecorder()
 					s.API.ServeHTTP(w, r)

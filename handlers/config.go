@@ -17,6 +17,12 @@ type Config struct {
 	// Default: a new one.
 	Registry *prometheus.Registry
 
+	// Hosts are the names by which clients may reach the server, as they stand in the Host header, without
+	// port. Loopback names, the address listened on and, on a wildcard address, every address of the
+	// machine need not be listed. Requests under any other name are refused (421), because a web page
+	// could otherwise read patients' data through a visitor's browser (DNS rebinding). Default none.
+	Hosts []string
+
 	// DataDir is the folder whose free space [Config.MinFreeDisk] guards.
 	// Default ".".
 	DataDir string
@@ -25,6 +31,10 @@ type Config struct {
 	// MaxImages bounds the images of one case report, files and references
 	// together. Default 50.
 	MaxImages int
+	// MaxUploads bounds the uploads under way at once, reports and images together; one more is refused
+	// (503) until one of them is answered. Each takes about 100 KiB of memory whatever its size. Default
+	// 512; negative: no limit.
+	MaxUploads int
 	// MaxPixels bounds width times height of one image. Default 50 million.
 	MaxPixels int64
 	// MaxNotes bounds the characters of the notes. Default 4,000.
@@ -56,6 +66,7 @@ func (c Config) withDefaults() Config {
 	c.DataDir = cmp.Or(c.DataDir, ".")
 	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 200<<20)
 	c.MaxImages = cmp.Or(c.MaxImages, 50)
+	c.MaxUploads = cmp.Or(c.MaxUploads, 512)
 	c.MaxPixels = cmp.Or(c.MaxPixels, 50_000_000)
 	c.MaxNotes = cmp.Or(c.MaxNotes, 4000)
 	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)

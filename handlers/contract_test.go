@@ -29,7 +29,7 @@ var contract = sync.OnceValue(func() *openapi3.T {
 	if err := doc.Validate(loader.Context); err != nil {
 		panic(err)
 	}
-	for _, binary := range []string{"application/pdf", "image/jpeg", "image/png"} {
+	for _, binary := range []string{"application/pdf", "image/jpeg", "image/png", "application/yaml"} {
 		openapi3filter.RegisterBodyDecoder(binary, openapi3filter.FileBodyDecoder)
 	}
 	return doc

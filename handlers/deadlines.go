@@ -48,6 +48,7 @@ func (a *API) uploadBody(c *gin.Context, p *deadlines) *uploadBody {
 		expectsContinue: c.GetHeader("Expect") != "",
 	}
 	c.Request.Body = body
+	c.Set(keyBody, body)
 	return body
 }
 

@@ -31,7 +31,7 @@ func (s *service) dial() net.Conn {
 // begin sends the header of an upload of size bytes and the first of them.
 func (s *service) begin(c io.Writer, contentType string, size int, first []byte) {
 	s.Helper()
-	_, err := fmt.Fprintf(c, "POST /upload-case-report HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", contentType, size, first)
+	_, err := fmt.Fprintf(c, "POST /upload-case-report HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", contentType, size, first)
 	require.NoError(s, err)
 }
 
@@ -89,7 +89,7 @@ func TestRefusedClientReadsTheReason(t *testing.T) {
 			if test.head == "" {
 				s.begin(c, test.contentType, size, nil)
 			} else {
-				_, err := fmt.Fprintf(c, "POST /upload-case-report HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n%x\r\n",
+				_, err := fmt.Fprintf(c, "POST /upload-case-report HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n%x\r\n",
 					test.contentType, len(test.head), test.head, size)
 				require.NoError(t, err)
 			}
@@ -104,7 +104,7 @@ func TestRefusedClientReadsTheReason(t *testing.T) {
 func TestRefusedBeforeContinue(t *testing.T) {
 	s := open(t, with(func(c *handlers.Config) { c.MaxBodyBytes = 10 }))
 	c := s.dial()
-	_, err := io.WriteString(c, "PUT /images/i?patientId=P1 HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n")
+	_, err := io.WriteString(c, "PUT /images/i?patientId=P1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n")
 	require.NoError(t, err)
 	s.answerOn(c).is(http.StatusRequestEntityTooLarge)
 }
@@ -151,7 +151,7 @@ func TestDeadlinesEndWithTheRequest(t *testing.T) {
 	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = 50 * time.Millisecond }))
 	c := s.dial()
 	for range 2 {
-		_, err := io.WriteString(c, "GET /openapi.yaml HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n")
+		_, err := io.WriteString(c, "GET /openapi.yaml HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\n\r\n")
 		require.NoError(t, err)
 		response, err := http.ReadResponse(bufio.NewReader(c), s.request(http.MethodGet, "/openapi.yaml", nil))
 		require.NoError(t, err)
@@ -182,7 +182,7 @@ func TestStalledDownload(t *testing.T) {
 	s.uploadOne("r1")
 	s.final("r1")
 	c := s.dial()
-	_, err := io.WriteString(c, "GET /case-reports/r1/report.pdf HTTP/1.1\r\nHost: x\r\n\r\n")
+	_, err := io.WriteString(c, "GET /case-reports/r1/report.pdf HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	require.NoError(t, err)
 	_, err = c.Read(make([]byte, 1))
 	require.NoError(t, err)

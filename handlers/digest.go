@@ -2,82 +2,107 @@ package handlers
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/base64"
 	"encoding/hex"
 	"hash"
 	"io"
+	"net/http"
+	"regexp"
 	"strings"
 
-	"casepress/blob"
+	"github.com/dunglas/httpsfv"
 )
 
-// contentDigest is what a client says its bytes hash to (RFC 9530). Empty fields
-// were not said.
-type contentDigest struct {
-	sha256, sha512 []byte
-	hash512        hash.Hash // of what was read, if sha512 is said
+// The headers with digests of the body (RFC 9530), each a dictionary of structured fields (RFC 9651):
+//
+//	Content-Digest: sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:, sha-512=:…:
+//
+// Bodies have no Content-Encoding here, so the two headers mean the same.
+var digestHeaders = []string{"Content-Digest", "Repr-Digest"}
+
+// digestedBody is a request body that is hashed while it is read, as far as the client said what it
+// hashes to.
+type digestedBody struct {
+	io.ReadCloser
+	claims []digestClaim
 }
 
-// parseContentDigest reads the header Content-Digest: a dictionary like
-//
-//	sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:, sha-512=:…:
-//
-// Digests of other algorithms are passed over, as the RFC allows.
-func parseContentDigest(headers []string) (contentDigest, error) {
-	var d contentDigest
-	for member := range strings.SplitSeq(strings.Join(headers, ","), ",") {
-		member = strings.TrimSpace(member)
-		if member == "" {
+// digestClaim is one digest that the client sent, and the hash of what was read.
+type digestClaim struct {
+	header, algorithm string
+	sum               []byte
+	hash              hash.Hash
+}
+
+// digestBody puts itself in the place of the request's body. It returns a fault if a digest is malformed,
+// or if a header has digests but none of an algorithm that is verified.
+func digestBody(r *http.Request) (*digestedBody, error) {
+	d := &digestedBody{ReadCloser: r.Body}
+	for _, header := range digestHeaders {
+		if _, announced := r.Trailer[header]; announced {
+			return nil, invalid(header, textDigestTrailer)
+		}
+		values := r.Header.Values(header)
+		if len(values) == 0 {
 			continue
 		}
-		name, value, _ := strings.Cut(member, "=")
-		value, _, _ = strings.Cut(value, ";") // parameters mean nothing here
-		var to *[]byte
-		var size int
-		switch name {
-		case "sha-256":
-			to, size = &d.sha256, 32
-		case "sha-512":
-			to, size = &d.sha512, 64
-			d.hash512 = sha512.New()
-		default:
-			continue
+		claims, err := parseDigests(header, values)
+		if err != nil {
+			return nil, err
 		}
-		sum, ok := byteSequence(strings.TrimSpace(value))
-		if !ok || len(sum) != size {
-			return contentDigest{}, invalid("Content-Digest", textBadDigest)
-		}
-		*to = sum
+		d.claims = append(d.claims, claims...)
 	}
+	r.Body = d
 	return d, nil
 }
 
-// byteSequence reads :BASE64:.
-func byteSequence(s string) ([]byte, bool) {
-	if len(s) < 2 || s[0] != ':' || s[len(s)-1] != ':' {
-		return nil, false
+// upperCase finds the algorithms' names as some clients write them. Structured fields want lower case;
+// base64 has no "-", so nothing else can match.
+var upperCase = regexp.MustCompile(`(?i)sha-(256|512)`)
+
+func parseDigests(header string, values []string) ([]digestClaim, error) {
+	lower := make([]string, len(values))
+	for i, value := range values {
+		lower[i] = upperCase.ReplaceAllStringFunc(value, strings.ToLower)
 	}
-	b, err := base64.StdEncoding.DecodeString(s[1 : len(s)-1])
-	return b, err == nil
+	digests, err := httpsfv.UnmarshalDictionary(lower)
+	if err != nil {
+		return nil, invalid(header, textBadDigest)
+	}
+	var claims []digestClaim
+	for algorithm, newHash := range map[string]func() hash.Hash{"sha-256": sha256.New, "sha-512": sha512.New} {
+		member, there := digests.Get(algorithm)
+		if !there {
+			continue
+		}
+		item, _ := member.(httpsfv.Item)
+		sum, ok := item.Value.([]byte)
+		claim := digestClaim{header, algorithm, sum, newHash()}
+		if !ok || len(sum) != claim.hash.Size() {
+			return nil, invalid(header, textBadDigest)
+		}
+		claims = append(claims, claim)
+	}
+	if len(claims) == 0 {
+		return nil, invalid(header, textNoDigest)
+	}
+	return claims, nil
 }
 
-// reading returns r, hashed on the way as far as the blob store does not do it.
-func (d contentDigest) reading(r io.Reader) io.Reader {
-	if d.hash512 == nil {
-		return r
+func (d *digestedBody) Read(p []byte) (int, error) {
+	n, err := d.ReadCloser.Read(p)
+	for _, claim := range d.claims {
+		_, _ = claim.hash.Write(p[:n]) // a hash never fails
 	}
-	return io.TeeReader(r, d.hash512)
+	return n, err
 }
 
-// verify returns a fault unless what was read is what the client meant to send.
-func (d contentDigest) verify(key blob.Key) error {
-	if said := hex.EncodeToString(d.sha256); d.sha256 != nil && said != string(key) {
-		return refuse(codeDigestMismatch, "SHA-256", string(key), said)
-	}
-	if d.sha512 != nil {
-		if sum := d.hash512.Sum(nil); !bytes.Equal(sum, d.sha512) {
-			return refuse(codeDigestMismatch, "SHA-512", hex.EncodeToString(sum), hex.EncodeToString(d.sha512))
+// verify returns a fault unless the body, which was read to its end, is what the client meant to send.
+func (d *digestedBody) verify() error {
+	for _, claim := range d.claims {
+		if sum := claim.hash.Sum(nil); !bytes.Equal(sum, claim.sum) {
+			return refuse(codeDigestMismatch, strings.ToUpper(claim.algorithm), hex.EncodeToString(sum), claim.header, hex.EncodeToString(claim.sum))
 		}
 	}
 	return nil

@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -104,18 +106,34 @@ func (a *API) completedRow(c *gin.Context) (store.Row, error) {
 }
 
 // serveBlob answers with a blob, see [serveContent].
-func (a *API) serveBlob(c *gin.Context, sha256, mediaType, name string) error {
-	b, err := a.blobs.Open(c.Request.Context(), blob.Key(sha256))
+func (a *API) serveBlob(c *gin.Context, digest, mediaType, name string) error {
+	b, err := a.blobs.Open(c.Request.Context(), blob.Key(digest))
 	if err != nil {
+		return err
+	}
+	defer b.Close() // it is only read: closing it cannot lose anything
+	if err := checkDigest(b, digest); err != nil {
 		return err
 	}
 	h := c.Writer.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("Content-Disposition", `inline; filename="`+name+`"`) // ids need no quoting
-	h.Set("Etag", contentTag(sha256))
+	h.Set("Etag", contentTag(digest))
 	h.Set("Cache-Control", "private, no-cache")
-	err = serveContent(c, b)
-	_ = b.Close() // it was only read: closing it cannot lose anything
+	return serveContent(c, b)
+}
+
+// checkDigest returns a fault unless the bytes, which it reads from the start, have the digest under which
+// they are stored. A disk may return other bytes than it was given; they must not be sent as sound.
+func checkDigest(content io.ReadSeeker, sha256Hex string) error {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, content); err != nil {
+		return fmt.Errorf("read %s: %w", sha256Hex, err)
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != sha256Hex {
+		return &fault{code: codeStoredDamaged, cause: fmt.Errorf("blob %s has the bytes of %s", sha256Hex, got)}
+	}
+	_, err := content.Seek(0, io.SeekStart)
 	return err
 }
 

@@ -1,15 +1,17 @@
 package handlers
 
 import (
-	"strconv"
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
-
-	"casepress/store"
 )
 
-// versionTag is the strong entity tag of a row's answer: the row's version says
-// everything the answer depends on.
-func versionTag(row store.Row) string { return `"` + strconv.FormatInt(row.Version, 36) + `"` }
+// bodyTag is the strong entity tag of an answer's body: made of its bytes, so that it changes with them
+// and with nothing else.
+func bodyTag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return contentTag(hex.EncodeToString(sum[:16]))
+}
 
 // contentTag is the strong entity tag of bytes with this digest.
 func contentTag(sha256 string) string { return `"` + sha256 + `"` }

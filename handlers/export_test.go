@@ -1,9 +1,12 @@
 package handlers
 
 import (
+	"testing"
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"casepress/disk"
 )
 
 // Routes lists what the engine serves.
@@ -42,4 +45,20 @@ func (c *cached[T]) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.loadedAt = time.Time{}
+}
+
+// UploadsUnderWay is how many uploads are counted.
+func UploadsUnderWay(a *API) int {
+	a.admission.uploads.mu.Lock()
+	defer a.admission.uploads.mu.Unlock()
+	return a.admission.uploads.count
+}
+
+// FreeDisk is the free space where tests keep their files.
+func FreeDisk(t testing.TB) uint64 {
+	free, err := disk.Free(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return free
 }

@@ -8,9 +8,11 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"casepress/blob"
 	"casepress/tasks"
@@ -56,25 +58,53 @@ func (a *API) readInto(f *form, r *http.Request) error {
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
 	}
-	mediaType, params, err := mime.ParseMediaType(header)
+	mediaType, params, err := parseContentType(header)
 	if err != nil {
 		return refuse(codeUnsupportedType, "Content-Type "+printable(header), understood)
 	}
 	switch mediaType {
 	case "multipart/form-data":
-		return a.readMultipart(f, r)
+		return a.readMultipart(f, r, params["boundary"])
 	case "application/x-www-form-urlencoded":
-		if err := checkCharset("Content-Type", params); err != nil {
-			return err
-		}
-		return a.readURLEncoded(f, r.Body)
+		return a.readURLEncoded(f, r.Body, params["charset"])
 	}
 	return refuse(codeUnsupportedType, "Content-Type "+mediaType, understood)
 }
 
-// readURLEncoded reads a form that names images but carries none. It is small,
-// so it is read whole.
-func (a *API) readURLEncoded(f *form, body io.Reader) error {
+// parseContentType is [mime.ParseMediaType], but takes an unquoted boundary with characters that would
+// have to be quoted, as in boundary====1616056691487===: several clients send it. Without a quote in the
+// whole header, every ";" separates two parameters, so it cannot be misread.
+func parseContentType(header string) (mediaType string, params map[string]string, err error) {
+	mediaType, params, err = mime.ParseMediaType(header)
+	if err == nil || strings.Contains(header, `"`) {
+		return mediaType, params, err
+	}
+	mediaType, rest, _ := strings.Cut(header, ";")
+	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	if mediaType != "multipart/form-data" {
+		return "", nil, err
+	}
+	params = map[string]string{}
+	for param := range strings.SplitSeq(rest, ";") {
+		name, value, _ := strings.Cut(param, "=")
+		name = strings.ToLower(strings.TrimSpace(name))
+		if _, twice := params[name]; twice {
+			return "", nil, err
+		}
+		params[name] = strings.TrimSpace(value)
+	}
+	if !unquotedBoundary.MatchString(params["boundary"]) {
+		return "", nil, err
+	}
+	return mediaType, params, nil
+}
+
+// unquotedBoundary has the characters that RFC 2046 allows, without the blank.
+var unquotedBoundary = regexp.MustCompile(`^[0-9A-Za-z'()+_,./:=?-]{1,70}$`)
+
+// readURLEncoded reads a form that names images but carries none. It is small, so it is read whole. As
+// in browsers, only "&" separates fields: a raw ";" belongs to the value.
+func (a *API) readURLEncoded(f *form, body io.Reader, charset string) error {
 	// A character is at most 4 bytes, and each of them %XX.
 	limit := 64<<10 + 12*int64(a.cfg.MaxNotes) + 256*int64(a.cfg.MaxImages)
 	limit = min(limit, a.cfg.MaxBodyBytes)
@@ -85,22 +115,53 @@ func (a *API) readURLEncoded(f *form, body io.Reader) error {
 	if int64(len(encoded)) > limit {
 		return &http.MaxBytesError{Limit: limit}
 	}
-	query, err := url.ParseQuery(string(encoded))
-	if err != nil {
-		return &fault{code: codeMalformedForm, args: []any{"application/x-www-form-urlencoded"}, cause: err}
-	}
-	for name, values := range query {
-		if name == "images" {
-			return invalid("images", textNeedsMultipart)
+	for pair := range strings.SplitSeq(string(encoded), "&") {
+		if pair == "" {
+			continue
 		}
-		for _, value := range values {
-			if err := f.expect(name, a.cfg.MaxImages); err != nil {
-				return err
-			}
-			f.add(name, value)
+		escapedName, escapedValue, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(escapedName)
+		if err != nil {
+			return malformedForm(formURLEncoded, textBadEscape, err)
+		}
+		value, err := url.QueryUnescape(escapedValue)
+		if err != nil {
+			return malformedForm(formURLEncoded, textBadEscape, err)
+		}
+		name = withoutBrackets(name)
+		if err := checkCharset(name, charset, value); err != nil {
+			return err
+		}
+		if err := a.addField(f, name, value); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// addField takes in a field that is not a file. An empty imageId or images is what HTML forms and
+// generated clients send for a field that was not filled in: it counts as absent.
+func (a *API) addField(f *form, name, value string) error {
+	if (name == "imageId" || name == "images") && value == "" {
+		return nil
+	}
+	if name == "images" {
+		return invalid("images", textNeedsMultipart)
+	}
+	if err := f.expect(name, a.cfg.MaxImages); err != nil {
+		return err
+	}
+	f.add(name, value)
+	return nil
+}
+
+// withoutBrackets returns the name of a repeated field as the contract has it: axios, PHP and others
+// write images[] and imageId[].
+func withoutBrackets(name string) string {
+	if base, ok := strings.CutSuffix(name, "[]"); ok && (base == "images" || base == "imageId") {
+		return base
+	}
+	return name
 }
 
 // expect returns a fault unless one more field of this name may come.
@@ -112,6 +173,9 @@ func (f *form) expect(name string, maxImages int) error {
 		}
 		return nil
 	case !slices.Contains(singleFields, name):
+		if base, _, ok := strings.Cut(name, "["); ok && (base == "images" || base == "imageId" || slices.Contains(singleFields, base)) {
+			return invalid(printable(name), textBrackets, base)
+		}
 		return invalid(printable(name), textUnknownField, knownFields)
 	}
 	if _, twice := f.values[name]; twice {
@@ -177,14 +241,28 @@ func (f *form) commit(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// checkCharset returns a fault if params declare text in anything but UTF-8.
-func checkCharset(field string, params map[string]string) error {
-	switch charset := strings.ToLower(params["charset"]); charset {
-	case "", "utf-8", "utf8", "us-ascii":
+// asciiCharsets are those whose first 128 characters are ASCII's and that clients declare out of habit.
+var asciiCharsets = []string{"iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "iso-8859-15", "windows-1252", "cp1252"}
+
+// checkCharset returns a fault if text is declared to be in anything but UTF-8, unless it is ASCII and so
+// means the same in the charset declared.
+func checkCharset(field, charset, value string) error {
+	switch charset = strings.ToLower(charset); {
+	case charset == "", charset == "utf-8", charset == "utf8", charset == "us-ascii":
 		return nil
-	default:
-		return invalid(field, textCharset, printable(charset))
+	case slices.Contains(asciiCharsets, charset) && isASCII(value):
+		return nil
 	}
+	return invalid(printable(field), textCharset, printable(charset))
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // printable makes a client's word fit to be repeated in an answer.

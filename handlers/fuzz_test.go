@@ -37,7 +37,7 @@ func FuzzUpload(f *testing.F) {
 		}))
 	tmp := filepath.Join(s.dir, "blobs", "tmp")
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/upload-case-report", bytes.NewReader(body))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/upload-case-report", bytes.NewReader(body))
 		r.Header.Set("Content-Type", contentType)
 		w := httptest.NewRecorder()
 		s.API.ServeHTTP(w, r)

@@ -34,6 +34,7 @@ type API struct {
 
 	engine    *gin.Engine
 	admission *admission
+	hosts     *hosts
 	metrics   *metrics
 
 	draining  chan struct{} // closed by Drain
@@ -50,6 +51,7 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 	a := &API{
 		cfg: cfg, work: work, rows: rows, blobs: blobs, log: log,
 		admission: newAdmission(cfg, work),
+		hosts:     newHosts(cfg.Hosts),
 		draining:  make(chan struct{}),
 	}
 	a.metrics = newMetrics(a)

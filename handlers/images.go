@@ -1,17 +1,20 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
 
+	"casepress/blob"
 	"casepress/dispatcher"
+	"casepress/store"
 	"casepress/tasks"
 )
 
-// storedImage is the answer to an image put ahead of its report.
-type storedImage struct {
+// storedImageAnswer is the answer to an image put ahead of its report, and to the question about it.
+type storedImageAnswer struct {
 	Study     *string `json:"study"`
 	PatientID string  `json:"patientId"`
 	ImageID   string  `json:"imageId"`
@@ -37,17 +40,60 @@ func (a *API) putImage(c *gin.Context) {
 	if created {
 		status = http.StatusCreated
 	}
-	writeJSON(c, status, "application/json", storedImage{stringOrNull(of.Study), of.PatientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType})
+	writeJSON(c, status, "application/json", imageStored(of, img))
 }
 
-// checkPutImage checks everything but the body and returns whose image it is.
-func checkPutImage(c *gin.Context, imageID string) (of tasks.Subject, err error) {
+func imageStored(of tasks.Subject, img tasks.Image) storedImageAnswer {
+	return storedImageAnswer{stringOrNull(of.Study), of.PatientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType}
+}
+
+// storedImage answers GET /images/{imageId}?study=&patientId=: whether the image is there. It does not send the
+// image, which may tell where it was taken; see [API.original].
+func (a *API) storedImage(c *gin.Context) {
+	imageID := c.Param("imageId")
+	of, err := checkImageQuery(c, imageID)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	img, err := a.image(c.Request.Context(), of, imageID)
+	if errors.Is(err, store.ErrNotFound) {
+		err = refuse(codeImageNotStored, imageID)
+	}
+	if err == nil {
+		err = a.checkOriginal(c.Request.Context(), img)
+	}
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	h := c.Writer.Header()
+	h.Set("Etag", contentTag(img.SHA256))
+	h.Set("Cache-Control", "private, no-cache")
+	if etagMatches(c.GetHeader("If-None-Match"), contentTag(img.SHA256)) {
+		c.Status(http.StatusNotModified)
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	writeJSON(c, http.StatusOK, "application/json", imageStored(of, img))
+}
+
+// checkOriginal returns a fault if the original of an image has been dropped.
+func (a *API) checkOriginal(ctx context.Context, img tasks.Image) error {
+	there, err := a.blobs.Has(ctx, blob.Key(img.SHA256), img.Bytes)
+	if err == nil && !there {
+		return refuse(codeOriginalDropped)
+	}
+	return err
+}
+
+// checkImageQuery checks the imageId and the query, and returns whose image it is.
+func checkImageQuery(c *gin.Context, imageID string) (of tasks.Subject, err error) {
 	query, err := queryOf(c, "study", "patientId")
 	if err != nil {
 		return of, err
 	}
-	wrong := []*fieldFault{checkPathID("imageId", imageID), checkID("patientId", query["patientId"])}
-	wrong = append(wrong, checkStudy(query["study"]))
+	wrong := []*fieldFault{checkPathID("imageId", imageID), checkStudy(query["study"]), checkID("patientId", query["patientId"])}
 	var faults []fieldFault
 	for _, f := range wrong {
 		if f != nil {
@@ -57,25 +103,33 @@ func checkPutImage(c *gin.Context, imageID string) (of tasks.Subject, err error)
 	if len(faults) > 0 {
 		return of, &fault{code: codeInvalidInput, fields: faults}
 	}
+	return tasks.Subject{Study: query["study"], PatientID: query["patientId"]}, nil
+}
+
+// checkPutImage checks everything but the body and returns whose image it is.
+func checkPutImage(c *gin.Context, imageID string) (of tasks.Subject, err error) {
+	if of, err = checkImageQuery(c, imageID); err != nil {
+		return of, err
+	}
 	if e := c.GetHeader("Content-Encoding"); e != "" && e != "identity" {
 		return of, refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
 	}
-	return tasks.Subject{Study: query["study"], PatientID: query["patientId"]}, nil
+	return of, nil
 }
 
 // acceptImage stores the body as an image of the patient. created is false if
 // the same bytes were there before.
 func (a *API) acceptImage(r *http.Request, of tasks.Subject, imageID string) (img tasks.Image, created bool, err error) {
-	digests, err := parseContentDigest(r.Header.Values("Content-Digest"))
+	body, err := digestBody(r)
 	if err != nil {
 		return img, false, err
 	}
-	staged, err := a.blobs.Stage(stageContext(r), digests.reading(r.Body))
+	staged, err := a.blobs.Stage(stageContext(r), body)
 	if err != nil {
 		return img, false, err
 	}
 	defer func() { err = afterDiscard(err, staged.Discard()) }()
-	if err := digests.verify(staged.Key()); err != nil {
+	if err := body.verify(); err != nil {
 		return img, false, err
 	}
 	if img, err = a.inspect("body", "", staged); err != nil {

@@ -46,7 +46,12 @@ func TestPutImageVerifiesDigest(t *testing.T) {
 		{"sha-512", good512, 200, ""},
 		{"both", good256 + ", " + good512, 200, ""},
 		{"with a parameter", good256 + ";x=1", 200, ""},
-		{"unknown algorithm", "md5=:AAAA:", 200, ""},
+		{"beside an unknown algorithm", "md5=:AAAA:, " + good256, 200, ""},
+		{"in capitals", strings.Replace(good256, "sha", "SHA", 1), 200, ""},
+		{"wrong in capitals", strings.Replace(bad256, "sha", "SHA", 1), 400, "digest-mismatch"},
+		{"only an unknown algorithm", "md5=:AAAA:", 400, "invalid-input"},
+		{"empty", "", 400, "invalid-input"},
+		{"no dictionary", good256 + ",,", 400, "invalid-input"},
 		{"wrong sha-256", bad256, 400, "digest-mismatch"},
 		{"wrong sha-512", bad512, 400, "digest-mismatch"},
 		{"one of two wrong", good256 + "," + bad512, 400, "digest-mismatch"},
@@ -57,15 +62,57 @@ func TestPutImageVerifiesDigest(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := s.on(t)
-			a := s.put("P1", "i", img, "Content-Digest", test.digest)
-			if test.code == "" {
-				a.is(test.status)
-			} else {
-				a.is(test.status, test.code)
+			contentType, form := encode(field("patientId", "P1"), file("a.jpg", img))
+			for _, header := range []string{"Content-Digest", "Repr-Digest"} {
+				a := s.put("P1", "i", img, header, test.digest)
+				if test.code == "" {
+					a.is(test.status)
+				} else {
+					a.is(test.status, test.code)
+					require.Contains(t, a.get("detail"), header)
+				}
+				// A report's body is another one, so the same header is wrong or malformed for it.
+				a = s.do(s.request(http.MethodPost, "/upload-case-report", bytes.NewReader(form), "Content-Type", contentType, header, test.digest))
+				require.Equal(t, 400, a.StatusCode)
+				require.Contains(t, a.get("detail"), header)
 			}
 			require.Empty(t, s.temps())
 		})
 	}
+}
+
+func TestUploadVerifiesDigest(t *testing.T) {
+	s := open(t)
+	contentType, form := encode(field("patientId", "P1"), file("a.jpg", photo(1)))
+	sum := sha256.Sum256(form)
+	digest := "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+	s.do(s.request(http.MethodPost, "/upload-case-report", bytes.NewReader(form), "Content-Type", contentType, "Repr-Digest", digest)).is(202)
+	s.do(s.request(http.MethodPost, "/upload-case-report", bytes.NewReader(append(form, '\n')), "Content-Type", contentType, "Content-Digest", digest)).
+		is(400, "digest-mismatch")
+	s.put("P1", "i", photo(1)).is(201)
+	body := "patientId=P1&imageId=i"
+	sum = sha256.Sum256([]byte(body))
+	s.uploadForm(body, "Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":").is(202)
+	s.uploadForm(body, "Content-Digest", digest).is(400, "digest-mismatch")
+}
+
+// A client that lost the answer to its PUT can ask.
+func TestStoredImage(t *testing.T) {
+	s := open(t)
+	s.get("/images/i?patientId=P1").is(404, "image-not-stored")
+	put := s.put("P1", "i", photo(1)).is(201)
+	a := s.get("/images/i?patientId=P1").is(200)
+	require.Equal(t, put.json(), a.json())
+	require.Equal(t, `"`+hexSum(photo(1))+`"`, a.Header.Get("Etag"))
+	head := s.do(s.request(http.MethodHead, "/images/i?patientId=P1", nil)).is(200)
+	require.Equal(t, a.Header.Get("Etag"), head.Header.Get("Etag"))
+	s.do(s.request(http.MethodHead, "/images/other?patientId=P1", nil)).is(404)
+	s.get("/images/i?patientId=P1", "If-None-Match", a.Header.Get("Etag")).is(304)
+	s.get("/images/i?patientId=P2").is(404, "image-not-stored")
+	s.get("/images/i").is(400, "invalid-input")
+	s.get("/images/i?patientId=").is(400, "invalid-input")
+	s.uploadOne("r1")
+	s.get("/images/sha256-" + hexSum(photo(1))[:32] + "?patientId=P1").is(200)
 }
 
 func TestPutImageRefuses(t *testing.T) {

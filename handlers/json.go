@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,23 +13,33 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// writeJSON answers with body as JSON. An error of the connection needs no
-// answer: there is nobody left to give it to.
+// writeJSON answers with body as JSON.
 func writeJSON(c *gin.Context, status int, mediaType string, body any) {
+	writeBytes(c, status, mediaType, encodeJSON(body))
+}
+
+// encodeJSON returns body, which is of one of our own types, as JSON.
+func encodeJSON(body any) []byte {
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false) // read in terminals, never as HTML
 	if err := encoder.Encode(body); err != nil {
 		panic(err) // our own types always encode
 	}
+	return encoded.Bytes()
+}
+
+// writeBytes answers with body, or for HEAD with its headers only. An error of the connection needs no
+// answer: nobody is left to receive it.
+func writeBytes(c *gin.Context, status int, mediaType string, body []byte) {
 	c.Header("Content-Type", mediaType)
-	c.Header("Content-Length", strconv.Itoa(encoded.Len()))
+	c.Header("Content-Length", strconv.Itoa(len(body)))
 	c.Status(status)
 	if c.Request.Method == http.MethodHead {
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	_, _ = c.Writer.Write(encoded.Bytes())
+	_, _ = c.Writer.Write(body)
 }
 
 // timestamp is a time as answers show it: UTC, always with microseconds.
@@ -55,17 +66,22 @@ func stringOrNull(s string) *string {
 	return &s
 }
 
-// queryOf returns the query parameters, or a fault if one is unknown or repeated:
-// a misspelt filter must not quietly show everything.
+// queryOf returns the query parameters, or a fault if the query is malformed or a parameter is unknown,
+// repeated or empty: a misspelt or lost filter must not quietly show everything.
 func queryOf(c *gin.Context, known ...string) (map[string]string, error) {
-	all := c.Request.URL.Query()
+	all, err := url.ParseQuery(c.Request.URL.RawQuery)
+	if err != nil {
+		return nil, invalid("query", textMalformedQuery)
+	}
 	query := make(map[string]string, len(all))
 	for name, values := range all {
-		if !slices.Contains(known, name) {
+		switch {
+		case !slices.Contains(known, name):
 			return nil, invalid(printable(name), textUnknownParam, strings.Join(known, ", "))
-		}
-		if len(values) > 1 {
+		case len(values) > 1:
 			return nil, invalid(name, textRepeated)
+		case values[0] == "":
+			return nil, invalid(name, textEmptyParam)
 		}
 		query[name] = values[0]
 	}

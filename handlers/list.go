@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -19,20 +20,22 @@ type reportPage struct {
 	Items []caseReport `json:"items"`
 	// Next is the cursor of the page that follows, null on the last one.
 	Next *string `json:"next"`
+	// UpToDate is false if reports accepted moments ago may be missing.
+	UpToDate bool `json:"upToDate"`
 }
 
 var statuses = []tasks.Status{tasks.Accepted, tasks.Processing, tasks.Retrying, tasks.Completed, tasks.Failed}
 
 // caseReports answers GET /case-reports.
 func (a *API) caseReports(c *gin.Context) {
-	filter, err := filterOf(c)
+	filter, withNotes, err := filterOf(c)
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
 	ctx := c.Request.Context()
-	// A list answers from what there is when the rows cannot catch up.
-	if err := a.work.CaughtUp(ctx); err != nil && !errors.Is(err, dispatcher.ErrBehind) {
+	upToDate, err := a.upToDate(ctx)
+	if err != nil {
 		a.fail(c, err)
 		return
 	}
@@ -41,10 +44,12 @@ func (a *API) caseReports(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	p := reportPage{Items: make([]caseReport, len(rows)), Next: stringOrNull(next)}
+	p := reportPage{Items: make([]caseReport, len(rows)), Next: stringOrNull(next), UpToDate: upToDate}
 	for i, row := range rows {
 		p.Items[i] = caseReportAnswer(row)
-		p.Items[i].Notes = nil // long, and a list is for finding
+		if !withNotes {
+			p.Items[i].Notes = nil // long, and a list is for finding
+		}
 	}
 	if next != "" {
 		c.Header("Link", "<"+nextURL(c.Request.URL, next)+`>; rel="next"`)
@@ -53,20 +58,31 @@ func (a *API) caseReports(c *gin.Context) {
 	writeJSON(c, http.StatusOK, "application/json", p)
 }
 
-// filterOf reads the query, or returns a fault that names all that is wrong.
-func filterOf(c *gin.Context) (store.Filter, error) {
-	query, err := queryOf(c, "study", "site", "patientId", "visitId", "status", "limit", "cursor")
-	if err != nil {
-		return store.Filter{}, err
+// upToDate waits until the rows show everything accepted so far. If that takes too long, it is false: a
+// list then shows what there is.
+func (a *API) upToDate(ctx context.Context) (bool, error) {
+	err := a.work.CaughtUp(ctx)
+	if errors.Is(err, dispatcher.ErrBehind) {
+		return false, nil
 	}
-	f := store.Filter{
+	return err == nil, err
+}
+
+// filterOf reads the query: which reports to list, and whether with their notes. It returns a fault that
+// names all that is wrong.
+func filterOf(c *gin.Context) (f store.Filter, withNotes bool, err error) {
+	query, err := queryOf(c, "study", "site", "patientId", "visitId", "status", "limit", "cursor", "include")
+	if err != nil {
+		return store.Filter{}, false, err
+	}
+	f = store.Filter{
 		Study: query["study"], Site: query["site"], PatientID: query["patientId"], VisitID: query["visitId"],
 		Status: query["status"], Cursor: query["cursor"], Limit: store.DefaultLimit,
 	}
 	var faults []fieldFault
 	for _, name := range []string{"study", "site", "patientId", "visitId"} {
-		if query[name] != "" {
-			if fault := checkID(name, query[name]); fault != nil {
+		if id, given := query[name]; given {
+			if fault := checkID(name, id); fault != nil {
 				faults = append(faults, *fault)
 			}
 		}
@@ -81,10 +97,14 @@ func filterOf(c *gin.Context) (store.Filter, error) {
 		}
 		f.Limit = n
 	}
-	if len(faults) > 0 {
-		return store.Filter{}, &fault{code: codeInvalidInput, fields: faults}
+	include, given := query["include"]
+	if given && include != "notes" {
+		faults = append(faults, fieldFault{field: "include", detail: textBadChoice, args: []any{"notes"}})
 	}
-	return f, nil
+	if len(faults) > 0 {
+		return store.Filter{}, false, &fault{code: codeInvalidInput, fields: faults}
+	}
+	return f, given, nil
 }
 
 func isStatus(s string) bool {

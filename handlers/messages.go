@@ -10,6 +10,8 @@ var (
 	textRepeated       = text{"%s is given more than once", "%s 重复出现"}
 	textUnknownField   = text{"%s is not a known field; known are %s", "未知字段 %s，可用字段：%s"}
 	textUnknownParam   = text{"%s is not a known query parameter; known are %s", "未知查询参数 %s，可用参数：%s"}
+	textEmptyParam     = text{"%s is empty: give it a value or leave it out", "%s 为空：请填写值，或省略该参数"}
+	textMalformedQuery = text{"%s: the part of the address after ? is malformed; write name=value&name=value and percent-encode everything but letters, digits, - . _ ~", "%s：网址中 ? 之后的部分格式不正确；请写成 name=value&name=value，并对字母、数字和 - . _ ~ 以外的字符进行百分号编码"}
 	textQueryString    = text{"%s: fields belong in the body, because addresses end up in logs", "%s：字段应放在请求体中，因为网址会被写入日志"}
 	textIDCharset      = text{"%s must be 1 to 64 of the characters A-Z a-z 0-9 . _ -", "%s 须为 1 至 64 个字符，只能使用 A-Z a-z 0-9 . _ -"}
 	textIDDots         = text{"%s must not be \".\" or \"..\"", "%s 不能是 “.” 或 “..”"}
@@ -22,12 +24,21 @@ var (
 	textTooLong        = text{"%s is longer than %s characters", "%s 超过 %s 个字符"}
 	textNotTime        = text{"%s must be a time with a zone as in RFC 3339, like 2026-11-21T20:00:00+08:00", "%s 须为带时区的 RFC 3339 时间，例如 2026-11-21T20:00:00+08:00"}
 	textNeedsMultipart = text{"%s: files need multipart/form-data", "%s：上传文件须使用 multipart/form-data"}
+	textBrackets       = text{"%s: send this field as %s, without brackets", "%s：请以 %s 作为字段名，不加方括号"}
+	textPartType       = text{"%s has the Content-Type %s, which is malformed; leave it out or send text/plain", "%s 的 Content-Type %s 格式不正确；请省略或使用 text/plain"}
+	textNotJSONString  = text{"%s is sent as application/json but is not one JSON string; send it as text/plain", "%s 以 application/json 发送，但不是单个 JSON 字符串；请以 text/plain 发送"}
+	textBadDisposition = text{"%s: its Content-Disposition cannot be read; write form-data; name=\"…\"; filename=\"…\", with a quote in a name as %%22", "%s：无法解析其 Content-Disposition；请写成 form-data; name=\"…\"; filename=\"…\"，名称中的引号写作 %%22"}
+	textNoPartName     = text{"%s has no name: each part needs Content-Disposition: form-data; name=\"…\"", "%s 没有名称：每一部分都需要 Content-Disposition: form-data; name=\"…\""}
+	textLongPartHeader = text{"%s: its header is longer than 16 KiB", "%s：其头部超过 16 KiB"}
+	textBadPartHeader  = text{"%s: its header cannot be read", "%s：无法解析其头部"}
 	textEmptyImage     = text{"%s is empty (0 bytes)", "%s 为空（0 字节）"}
 	textNotAnImage     = text{"%s is not an image of a known format (JPEG, PNG, GIF, HEIC, AVIF, WebP, TIFF, BMP), whatever its name says", "%s 不是可识别的图片格式（JPEG、PNG、GIF、HEIC、AVIF、WebP、TIFF、BMP）；判断依据是内容而非文件名"}
 	textTooManyPixels  = text{"%s has %d x %d pixels; the limit is %s pixels", "%s 为 %d x %d 像素，超过了 %s 像素的上限"}
 	textUnknownImage   = text{"%s: this patient has no image %s; put it first with PUT /images/{imageId}", "%s：该患者没有图片 %s，请先用 PUT /images/{imageId} 上传"}
 	textDroppedImage   = text{"%s: the original of image %s was deleted after its report was completed; send its bytes again", "%s：图片 %s 的原始文件已在其报告完成后删除，请重新上传"}
 	textBadDigest      = text{"%s must look like sha-256=:BASE64: (RFC 9530)", "%s 的格式须为 sha-256=:BASE64:（RFC 9530）"}
+	textNoDigest       = text{"%s has no digest that is verified here: send sha-256 or sha-512", "%s 中没有可验证的摘要，请发送 sha-256 或 sha-512"}
+	textDigestTrailer  = text{"%s is announced as a trailer; send it as a header", "%s 被声明为尾部字段，请作为请求头发送"}
 	textBadCursor      = text{"%s is not one that an earlier page returned", "%s 不是先前页面返回的值"}
 	textBadLimit       = text{"%s must be a number from 1 to %d", "%s 须为 1 至 %d 之间的数字"}
 	textBadChoice      = text{"%s must be one of %s", "%s 只能是 %s 之一"}
@@ -36,6 +47,14 @@ var (
 	textUnknownSite    = text{"%s: %s is not a site of the study %s", "%s：%s 不是研究 %s 的研究中心"}
 	textBadWorkers     = text{"%s must be a number from 1 to %d, as {\"workers\": 2}", "%s 须为 1 至 %d 之间的数字，例如 {\"workers\": 2}"}
 	textBadWait        = text{"%s must be a duration like 20s", "%s 须为时长，例如 20s"}
+)
+
+// Why a form cannot be read. These follow the name of its media type and a colon.
+var (
+	textBadEscape         = text{"an escape is not a percent sign and two hex digits", "转义序列不是百分号加两位十六进制数"}
+	textNoBoundary        = text{"Content-Type has no boundary. Let your HTTP library set this header; in Postman, delete the Content-Type that was typed in", "Content-Type 缺少 boundary。请让 HTTP 库自动设置该请求头；在 Postman 中请删除手动填写的 Content-Type"}
+	textOtherBoundary     = text{"the boundary that Content-Type names does not occur where the first part should begin", "正文开头没有出现 Content-Type 中声明的 boundary"}
+	textNoClosingBoundary = text{"the body is complete but ends without the closing boundary, -- before and after it", "正文已完整接收，但结尾缺少前后都带 -- 的 boundary"}
 )
 
 // What a success says.

@@ -1,13 +1,17 @@
 package handlers
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,81 +21,195 @@ import (
 	"casepress/tasks/picture"
 )
 
+// maxPartHeader bounds the header of one part, in bytes: Go's own limit of 10 MB would be held in memory
+// for every upload under way. Real headers have a few hundred bytes.
+const maxPartHeader = 16 << 10
+
 // readMultipart reads the parts one after the other; files go straight to the
 // blob store, so memory does not grow with the upload.
-func (a *API) readMultipart(f *form, r *http.Request) error {
-	parts, err := r.MultipartReader()
-	if err != nil {
-		return malformed(err)
+func (a *API) readMultipart(f *form, r *http.Request, boundary string) error {
+	if boundary == "" {
+		return malformedForm(formMultipart, textNoBoundary, nil)
 	}
+	body := &headerLimit{body: r.Body}
+	parts := multipart.NewReader(body, boundary)
 	ctx := stageContext(r)
-	for {
+	for n := 1; ; n++ {
+		body.allow(maxPartHeader)
 		part, err := parts.NextPart()
 		if err == io.EOF { // bare, after the closing boundary; a wrapped one means cut short
 			break
 		}
 		if err != nil {
-			return malformed(err)
+			return headerFault(err, n)
 		}
-		if err := a.readPart(ctx, f, part); err != nil {
+		body.unlimited = true
+		if err := a.readPart(ctx, f, part, n); err != nil {
+			return err
+		}
+		// NextPart would read over the rest of this part and count it as a header.
+		if _, err := io.Copy(io.Discard, partReader{part}); err != nil {
 			return err
 		}
 	}
 	// What follows the closing boundary means nothing, but only a body read to
 	// its end is known to be complete.
-	_, err = io.Copy(io.Discard, r.Body)
+	_, err := io.Copy(io.Discard, r.Body)
 	return err
 }
 
-func (a *API) readPart(ctx context.Context, f *form, part *multipart.Part) error {
-	name := part.FormName()
+// headerLimit is the body of a form, bounded while the header of a part is read.
+type headerLimit struct {
+	body      io.Reader
+	unlimited bool
+	left      int
+}
+
+// errPartHeader says that no header of a part ended within the limit.
+var errPartHeader = errors.New("header of a part is too long")
+
+func (l *headerLimit) allow(n int) { l.unlimited, l.left = false, n }
+
+func (l *headerLimit) Read(p []byte) (int, error) {
+	if l.unlimited {
+		return l.body.Read(p)
+	}
+	if l.left <= 0 {
+		return 0, errPartHeader
+	}
+	n, err := l.body.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	return n, err
+}
+
+func (a *API) readPart(ctx context.Context, f *form, part *multipart.Part, n int) error {
+	name, fileName, err := disposition(part.Header.Get("Content-Disposition"))
+	if err != nil {
+		return malformedPart(n, textBadDisposition, err)
+	}
 	if name == "" {
-		return malformed(errors.New("a part without a name"))
+		return malformedPart(n, textNoPartName, nil)
+	}
+	name = withoutBrackets(name)
+	if name != "images" {
+		return a.readField(f, name, part)
+	}
+	content := io.Reader(partReader{part})
+	if fileName == "" {
+		// An HTML form sends this for a file input that was not filled in.
+		var first [1]byte
+		switch _, err := io.ReadFull(content, first[:]); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+		content = io.MultiReader(bytes.NewReader(first[:]), content)
 	}
 	if err := f.expect(name, a.cfg.MaxImages); err != nil {
 		return err
 	}
-	field := name
-	if name == "images" {
-		field = fmt.Sprintf("images[%d]", len(f.images)+1)
+	field := fmt.Sprintf("images[%d]", len(f.images)+1)
+	if err := checkTransferEncoding(field, part); err != nil {
+		return err
 	}
+	return a.readFile(ctx, f, field, fileLabel(fileName), content)
+}
+
+func checkTransferEncoding(field string, part *multipart.Part) error {
 	switch e := strings.ToLower(part.Header.Get("Content-Transfer-Encoding")); e {
 	case "", "binary", "7bit", "8bit":
+		return nil
 	default:
 		return invalid(field, textEncoding, printable(e))
 	}
-	if name == "images" {
-		return a.readFile(ctx, f, field, part)
+}
+
+// lenientDisposition matches what some clients send for a file whose name has a quote in it. Only the
+// file's name, which is a label, can be meant otherwise.
+var lenientDisposition = regexp.MustCompile(`^form-data; name="([^"\\;]*)"; filename="([^;]*)"$`)
+
+// disposition reads the name of a part and of its file. Without a Content-Disposition both are empty.
+func disposition(header string) (name, fileName string, err error) {
+	if header == "" {
+		return "", "", nil
 	}
-	if _, params, err := mime.ParseMediaType(part.Header.Get("Content-Type")); err == nil {
-		if err := checkCharset(field, params); err != nil {
+	kind, params, err := mime.ParseMediaType(header)
+	if err != nil {
+		if m := lenientDisposition.FindStringSubmatch(header); m != nil {
+			return m[1], m[2], nil
+		}
+		return "", "", err
+	}
+	if kind != "form-data" {
+		return "", "", fmt.Errorf("%s instead of form-data", kind)
+	}
+	return params["name"], params["filename"], nil
+}
+
+// readField reads a field that is not a file.
+func (a *API) readField(f *form, name string, part *multipart.Part) error {
+	if name != "imageId" { // an empty one is absent, so whether one more may come is seen later
+		if err := f.expect(name, a.cfg.MaxImages); err != nil {
 			return err
 		}
 	}
-	value, err := a.readValue(part)
+	if err := checkTransferEncoding(name, part); err != nil {
+		return err
+	}
+	value, err := a.readValue(partReader{part})
 	if err != nil {
 		return err
 	}
-	f.add(name, value)
-	return nil
+	if header := part.Header.Get("Content-Type"); header != "" {
+		mediaType, params, err := mime.ParseMediaType(header)
+		if err != nil && !isASCII(value) {
+			return invalid(name, textPartType, printable(header))
+		}
+		if mediaType == "application/json" {
+			if value, err = decodeJSONString(name, value); err != nil {
+				return err
+			}
+		}
+		if err := checkCharset(name, params["charset"], value); err != nil {
+			return err
+		}
+	}
+	return a.addField(f, name, value)
+}
+
+// decodeJSONString reads a text that is sent as JSON, as Retrofit does with a converter: its quotes and
+// escapes are not part of the text.
+func decodeJSONString(name, encoded string) (string, error) {
+	if !utf8.ValidString(encoded) {
+		return "", invalid(name, textNotUTF8)
+	}
+	var value *string
+	if err := json.Unmarshal([]byte(encoded), &value); err != nil || value == nil {
+		return "", invalid(name, textNotJSONString)
+	}
+	// Package json puts U+FFFD in the place of half a character.
+	if replaced := strings.Count(*value, "\uFFFD"); replaced != strings.Count(encoded, "\uFFFD")+strings.Count(strings.ToLower(encoded), `\ufffd`) {
+		return "", invalid(name, textNotJSONString)
+	}
+	return *value, nil
 }
 
 // readValue reads a field that is not a file. It stops where every field is too
 // long already, and what it returns then is refused as such.
 func (a *API) readValue(part io.Reader) (string, error) {
-	limit := 1024 + utf8.UTFMax*int64(a.cfg.MaxNotes)
-	value, err := io.ReadAll(io.LimitReader(partReader{part}, limit))
+	limit := 1024 + 12*int64(a.cfg.MaxNotes) // a character is at most 12 bytes, as two escapes in JSON
+	value, err := io.ReadAll(io.LimitReader(part, limit))
 	return string(value), err
 }
 
 // readFile stages an image and takes it into the form.
-func (a *API) readFile(ctx context.Context, f *form, field string, part *multipart.Part) error {
-	staged, err := a.blobs.Stage(ctx, partReader{part})
+func (a *API) readFile(ctx context.Context, f *form, field, label string, content io.Reader) error {
+	staged, err := a.blobs.Stage(ctx, content)
 	if err != nil {
 		return fmt.Errorf("stage %s: %w", field, err)
 	}
 	f.images = append(f.images, formImage{staged: staged})
-	label := fileLabel(part.FileName())
 	img, err := a.inspect(field, label, staged)
 	if err != nil {
 		return err
@@ -150,22 +268,52 @@ type partReader struct{ part io.Reader }
 func (r partReader) Read(p []byte) (int, error) {
 	n, err := r.part.Read(p)
 	if err != nil && err != io.EOF {
-		err = malformed(err)
+		err = multipartFault(err, malformedForm(formMultipart, textNoClosingBoundary, err))
 	}
 	return n, err
 }
 
-// malformed turns an error of the multipart reader into a fault, unless it is
-// one of the body's own already.
-func malformed(err error) error {
+// Forms as answers call them.
+const (
+	formMultipart  = "multipart/form-data"
+	formURLEncoded = "application/x-www-form-urlencoded"
+)
+
+// malformedForm is the fault of a body that is not what its Content-Type says.
+func malformedForm(form string, reason text, cause error) *fault {
+	return &fault{code: codeMalformedForm, args: []any{form, reason}, cause: cause}
+}
+
+// malformedPart is the fault of the nth part of a form.
+func malformedPart(n int, reason text, cause error) *fault {
+	field := fmt.Sprintf("part %d", n)
+	return &fault{code: codeMalformedForm, fields: []fieldFault{{field: field, detail: reason}}, cause: cause}
+}
+
+// headerFault turns an error from before the content of the nth part into a fault.
+func headerFault(err error, n int) error {
+	atEnd := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	tooLong := errors.Is(err, errPartHeader)
+	switch {
+	case n == 1 && (atEnd || tooLong || errors.Is(err, bufio.ErrBufferFull)):
+		return multipartFault(err, malformedForm(formMultipart, textOtherBoundary, err))
+	case atEnd:
+		return multipartFault(err, malformedForm(formMultipart, textNoClosingBoundary, err))
+	case tooLong:
+		return multipartFault(err, malformedPart(n, textLongPartHeader, err))
+	}
+	return multipartFault(err, malformedPart(n, textBadPartHeader, err))
+}
+
+// multipartFault returns err if it is one of the body's own: the connection broke, or the body is too
+// large. Any other comes from a body that is complete, and sending it again would not help: malformed
+// says why.
+func multipartFault(err error, malformed *fault) error {
 	if _, ok := errors.AsType[*fault](err); ok {
 		return err
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return &fault{code: codeIncompleteBody, cause: err}
-	}
-	return &fault{code: codeMalformedForm, args: []any{"multipart/form-data"}, cause: err}
+	return malformed
 }

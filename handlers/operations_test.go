@@ -198,7 +198,7 @@ func TestAdmin(t *testing.T) {
 	admin := s.API.Admin()
 	ask := func(path string) (int, string) {
 		w := httptest.NewRecorder()
-		admin.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		admin.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+path, nil))
 		return w.Code, w.Body.String()
 	}
 	code, figures := ask("/metrics")

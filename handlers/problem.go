@@ -113,7 +113,7 @@ func asFault(err error) *fault {
 	case errors.Is(err, dispatcher.ErrOverloaded):
 		return &fault{code: codeOverloaded, cause: err}
 	case errors.Is(err, dispatcher.ErrBehind):
-		return &fault{code: codeBehind, cause: err}
+		return &fault{code: codeRowsBehind, cause: err}
 	case errors.Is(err, dispatcher.ErrUnavailable), errors.Is(err, blob.ErrPoisoned), errors.Is(err, store.ErrClosed):
 		return &fault{code: codeUnavailable, cause: err}
 	case errors.Is(err, syscall.ENOSPC):
@@ -163,7 +163,7 @@ func (a *API) fail(c *gin.Context, err error) {
 	if info.retryAfter > 0 && h.Get("Retry-After") == "" {
 		setRetryAfter(h, info.retryAfter)
 	}
-	if body, ok := c.Request.Body.(*uploadBody); ok && !body.done {
+	if body, ok := c.Value(keyBody).(*uploadBody); ok && !body.done {
 		h.Set("Connection", "close") // the rest is not wanted
 	}
 	recordProblem(c, f.code, f.cause)

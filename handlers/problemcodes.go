@@ -10,12 +10,12 @@ type code string
 
 const (
 	codeBacklog          code = "backlog-too-old"
-	codeBehind           code = "rows-behind"
 	codeBodyTooLarge     code = "body-too-large"
 	codeCrossOrigin      code = "cross-origin"
 	codeDigestMismatch   code = "digest-mismatch"
 	codeDiskFull         code = "disk-full"
 	codeImageConflict    code = "image-id-conflict"
+	codeImageNotStored   code = "image-not-stored"
 	codeImageTooLarge    code = "image-too-large"
 	codeIncompleteBody   code = "incomplete-body"
 	codeInternal         code = "internal"
@@ -37,11 +37,15 @@ const (
 	codePrecondition     code = "precondition-failed"
 	codeRange            code = "range-not-satisfiable"
 	codeReportConflict   code = "report-id-conflict"
+	codeRowsBehind       code = "rows-behind"
+	codeStoredDamaged    code = "stored-bytes-damaged"
 	codeStalled          code = "upload-stalled"
 	codeTimeout          code = "timeout"
 	codeTooManyImages    code = "too-many-images"
+	codeTooManyUploads   code = "too-many-uploads"
 	codeTooSlow          code = "upload-too-slow"
 	codeUnavailable      code = "unavailable"
+	codeUnknownHost      code = "unknown-host"
 	codeUnready          code = "not-ready"
 	codeUnsupportedType  code = "unsupported-media-type"
 )
@@ -59,9 +63,6 @@ var codeTable = map[code]codeInfo{
 	codeBacklog: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: time.Minute,
 		title:  text{"Too much work is waiting", "待处理的报告过多"},
 		detail: text{"Accepted reports have waited longer than the limit of %s, so nothing new is taken in. Keep your copy and send it again later.", "已接收的报告等待时间超过了上限 %s，暂不接收新内容。请保留原件，稍后重新发送。"}},
-	codeBehind: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
-		title:  text{"Not up to date yet", "数据尚未就绪"},
-		detail: text{"The server cannot yet show everything that it has stored. Nothing is lost: ask again shortly.", "服务器暂时无法显示全部已保存的内容。数据没有丢失，请稍后再查询。"}},
 	codeBodyTooLarge: {status: http.StatusRequestEntityTooLarge,
 		title:  text{"Upload too large", "上传内容过大"},
 		detail: text{"The body is larger than the limit of %s.", "请求内容超过了上限 %s。"}},
@@ -70,13 +71,16 @@ var codeTable = map[code]codeInfo{
 		detail: text{"A page of another site may not send this request from a browser.", "浏览器不能从其他网站的页面发送此请求。"}},
 	codeDigestMismatch: {status: http.StatusBadRequest, retryable: true,
 		title:  text{"The bytes differ from their digest", "内容与摘要不符"},
-		detail: text{"The %s of the received bytes is %s, but Content-Digest says %s. They were damaged on the way, or the digest is of something else.", "收到内容的 %s 摘要为 %s，而 Content-Digest 声明为 %s。内容在传输中可能已损坏，或摘要并非针对此内容。"}},
+		detail: text{"The %s of the received bytes is %s, but %s says %s. They were damaged on the way, or the digest is of something else.", "收到内容的 %s 摘要为 %s，而 %s 声明为 %s。内容在传输中可能已损坏，或摘要并非针对此内容。"}},
 	codeDiskFull: {status: http.StatusInsufficientStorage, retryable: true, retryAfter: time.Minute,
 		title:  text{"Not enough free disk space", "磁盘空间不足"},
 		detail: text{"The server has too little free disk space to take this in. Keep your copy and send it again later.", "服务器磁盘剩余空间不足，无法接收。请保留原件，稍后重新发送。"}},
 	codeImageConflict: {status: http.StatusConflict,
 		title:  text{"The imageId stands for another image", "该 imageId 已对应其他图片"},
 		detail: text{"The imageId %s of this patient already stands for other bytes. An image is never replaced: use another imageId.", "该患者的 imageId %s 已对应其他内容。图片一经保存不可替换，请换用其他 imageId。"}},
+	codeImageNotStored: {status: http.StatusNotFound,
+		title:  text{"No such image", "没有此图片"},
+		detail: text{"This patient has no image %s. Put it with PUT /images/{imageId}.", "该患者没有图片 %s，请用 PUT /images/{imageId} 上传。"}},
 	codeImageTooLarge: {status: http.StatusBadRequest,
 		title:  text{"Image has too many pixels", "图片像素过多"},
 		detail: text{"An image has more pixels than allowed.", "图片像素数超过上限。"}},
@@ -91,7 +95,7 @@ var codeTable = map[code]codeInfo{
 		detail: text{"The request is not valid.", "请求无效。"}},
 	codeMalformedForm: {status: http.StatusBadRequest,
 		title:  text{"The form cannot be read", "表单无法解析"},
-		detail: text{"The body is not well-formed %s.", "请求内容不是格式正确的 %s。"}},
+		detail: text{"The body is not well-formed %s: %s.", "请求内容不是格式正确的 %s：%s。"}},
 	codeMethodNotAllowed: {status: http.StatusMethodNotAllowed,
 		title:  text{"Method not allowed", "不支持该方法"},
 		detail: text{"%s is not possible here; possible: %s.", "此地址不支持 %s，可用方法：%s。"}},
@@ -140,6 +144,12 @@ var codeTable = map[code]codeInfo{
 	codeReportConflict: {status: http.StatusConflict,
 		title:  text{"The reportId stands for another report", "该 reportId 已对应其他报告"},
 		detail: text{"The reportId %s already stands for a report with other content. What is stored never changes: send the new content under a new reportId.", "reportId %s 已对应内容不同的报告。已保存的内容不会更改，请用新的 reportId 发送新内容。"}},
+	codeRowsBehind: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
+		title:  text{"Not up to date", "数据尚未更新"},
+		detail: text{"The server could not bring its tables up to date in time, so it cannot tell yet. What was answered with 2xx is safe; ask again later.", "服务器未能及时完成数据更新，暂时无法答复。已返回 2xx 的内容是安全的，请稍后再查询。"}},
+	codeStoredDamaged: {status: http.StatusInternalServerError,
+		title:  text{"Damaged on the server's disk", "服务器磁盘上的数据已损坏"},
+		detail: text{"The bytes on the server's disk are not those that were stored, so they are not sent. Whoever runs the server finds the file in its log.", "服务器磁盘上的数据与当初保存的内容不一致，因此不予发送。服务器管理员可在日志中查到该文件。"}},
 	codeStalled: {status: http.StatusRequestTimeout, retryable: true,
 		title:  text{"The upload stalled", "上传停滞"},
 		detail: text{"No byte arrived for %s. Nothing was kept: send it again.", "%s 内未收到任何数据，未保存任何内容，请重新发送。"}},
@@ -149,12 +159,18 @@ var codeTable = map[code]codeInfo{
 	codeTooManyImages: {status: http.StatusBadRequest,
 		title:  text{"Too many images", "图片过多"},
 		detail: text{"A case report holds at most %d images.", "一份病例报告最多包含 %d 张图片。"}},
+	codeTooManyUploads: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
+		title:  text{"Too many uploads at once", "同时上传过多"},
+		detail: text{"%d uploads are under way, as many as the server takes at once. Keep your copy and send it again shortly.", "已有 %d 个上传正在进行，达到服务器的同时上传上限。请保留原件，稍后重新发送。"}},
 	codeTooSlow: {status: http.StatusRequestTimeout, retryable: true,
 		title:  text{"The upload took too long", "上传耗时过长"},
 		detail: text{"The upload was not complete after %s. Nothing was kept: send it again, over a faster connection or in smaller parts with PUT /images/{imageId}.", "上传超过 %s 仍未完成，未保存任何内容。请改用更快的网络，或用 PUT /images/{imageId} 逐张上传。"}},
 	codeUnavailable: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 10 * time.Second,
 		title:  text{"Cannot store at the moment", "暂时无法保存"},
 		detail: text{"The server cannot write right now. Keep your copy and send it again later, with the same reportId if there is one.", "服务器目前无法写入。请保留原件，稍后重新发送；如有 reportId，请使用同一个。"}},
+	codeUnknownHost: {status: http.StatusMisdirectedRequest,
+		title:  text{"Unknown host name", "未知的主机名"},
+		detail: text{"This server is not known by the name %s. Whoever runs it can allow the name with --hosts %s.", "此服务器不认识主机名 %s。服务器管理员可通过 --hosts %s 允许该名称。"}},
 	codeUnready: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 10 * time.Second,
 		title:  text{"Not ready", "服务未就绪"},
 		detail: text{"The service cannot take work right now.", "服务目前无法接收任务。"}},

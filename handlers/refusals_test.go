@@ -56,7 +56,7 @@ func TestUploadRefusesInvalidFields(t *testing.T) {
 		{"too many pixels", []part{patient, file("b.png", pngHeader(11, 10))}, 400, "image-too-large", []string{"11 x 10", "100"}, "images[1]"},
 		{"too many images", []part{img, img, field("imageId", "x"), img, patient}, 400, "too-many-images", []string{"3"}, ""},
 		{"too many ids", []part{img, img, img, field("imageId", "x"), patient}, 400, "too-many-images", []string{"3"}, ""},
-		{"empty image id", []part{patient, field("imageId", "")}, 400, "invalid-input", nil, "imageId"},
+		{"nothing but an empty image id", []part{patient, field("imageId", "")}, 400, "invalid-input", nil, "images"},
 		{"image id with a blank", []part{patient, field("imageId", "a b")}, 400, "invalid-input", nil, "imageId"},
 		{"unknown image", []part{patient, img, field("imageId", "IMG9")}, 400, "invalid-input", []string{"IMG9"}, "imageId"},
 		{"everything at once", []part{field("patientId", "?"), field("capturedAt", "now"), field("notes", "\x01")}, 400, "invalid-input",
@@ -123,9 +123,9 @@ func TestUploadRefusesBodies(t *testing.T) {
 		{"no type", "", []byte("patientId=P1"), 415, "unsupported-media-type"},
 		{"nonsense type", "???", []byte("patientId=P1"), 415, "unsupported-media-type"},
 		{"no boundary", "multipart/form-data", whole, 400, "malformed-form"},
-		{"other boundary", "multipart/form-data; boundary=x", whole, 400, "incomplete-body"},
-		{"cut in a file", multipartType, whole[:len(whole)-200], 400, "incomplete-body"},
-		{"cut before the last boundary", multipartType, whole[:len(whole)-4], 400, "incomplete-body"},
+		{"other boundary", "multipart/form-data; boundary=x", whole, 400, "malformed-form"},
+		{"without its end", multipartType, whole[:len(whole)-200], 400, "malformed-form"},
+		{"without the end of the last boundary", multipartType, whole[:len(whole)-4], 400, "malformed-form"},
 		{"broken part header", "multipart/form-data; boundary=x", []byte("--x\r\nnonsense\r\n\r\n"), 400, "malformed-form"},
 		{"bad escapes", "application/x-www-form-urlencoded", []byte("patientId=%zz"), 400, "malformed-form"},
 		{"files in a plain form", "application/x-www-form-urlencoded", []byte("patientId=P1&images=a.jpg"), 400, "invalid-input"},
@@ -142,6 +142,7 @@ func TestUploadRefusesBodies(t *testing.T) {
 			}
 			a := s.do(r).is(test.status, test.code)
 			require.Equal(t, false, a.get("stored"))
+			require.Equal(t, false, a.get("retryable"), "the whole body was read: sending it again cannot help")
 			require.Empty(t, s.temps())
 		})
 	}

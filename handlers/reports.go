@@ -138,7 +138,7 @@ func (a *API) caseReport(c *gin.Context) {
 	known := c.GetHeader("If-None-Match")
 	enough := func(row store.Row) bool {
 		if known != "" {
-			return !etagMatches(known, versionTag(row))
+			return !etagMatches(known, bodyTag(encodeJSON(caseReportAnswer(row))))
 		}
 		return row.Status.Final()
 	}
@@ -147,18 +147,19 @@ func (a *API) caseReport(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
+	body := encodeJSON(caseReportAnswer(row))
 	h := c.Writer.Header()
-	h.Set("Etag", versionTag(row))
+	h.Set("Etag", bodyTag(body))
 	h.Set("Cache-Control", "private, no-cache")
 	if !row.Status.Final() {
 		setRetryAfter(h, pollAfter(row))
 	}
-	if known != "" && etagMatches(known, versionTag(row)) {
+	if known != "" && etagMatches(known, bodyTag(body)) {
 		c.Status(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	writeJSON(c, http.StatusOK, "application/json", caseReportAnswer(row))
+	writeBytes(c, http.StatusOK, "application/json", body)
 }
 
 // pollAfter is how soon it makes sense to ask again.

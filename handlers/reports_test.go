@@ -3,7 +3,10 @@ package handlers_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -258,6 +261,14 @@ func TestList(t *testing.T) {
 	require.Equal(t, []string{"r4"}, ids(s.get("/case-reports?patientId=P2")))
 	require.Empty(t, ids(s.get("/case-reports?patientId=P9")))
 	require.Empty(t, ids(s.get("/case-reports?status=failed")))
+	s.upload(field("patientId", "P2"), field("visitId", "V2"), field("reportId", "r5"), file("a.jpg", photo(1))).is(202)
+	require.Equal(t, []string{"r5"}, ids(s.get("/case-reports?visitId=V2")))
+	require.Equal(t, []string{"r5"}, ids(s.get("/case-reports?visitId=V2&patientId=P2")))
+	require.Empty(t, ids(s.get("/case-reports?visitId=V2&patientId=P1")))
+	require.Equal(t, true, s.get("/case-reports").get("upToDate"))
+	with := s.get("/case-reports?include=notes&limit=2").is(200).get("items").([]any)[1].(map[string]any)
+	require.Equal(t, "x", with["notes"])
+	s.get("/case-reports?include=images").is(400, "invalid-input")
 
 	a := s.get("/case-reports?patientId=P1&limit=2")
 	require.Equal(t, []string{"r3", "r2"}, ids(a))
@@ -271,10 +282,48 @@ func TestList(t *testing.T) {
 	require.Empty(t, a.Header.Get("Link"))
 
 	for _, query := range []string{
+		"patientId=", "status=", "visitId=", "cursor=", "limit=", "patientId=P1;status=failed", "patientId=P1%", "%", "patientId=P1&;",
 		"limit=0", "limit=201", "limit=x", "limit=-1", "status=done", "cursor=x", "patientID=P1", "patientId=a%2Fb", "limit=1&limit=2",
 	} {
 		s.get("/case-reports?"+query).is(400, "invalid-input")
 	}
+}
+
+// What lies on the disk is not what was stored: it is not sent as if it were.
+func TestDamagedDownloads(t *testing.T) {
+	s := open(t)
+	s.uploadOne("r1")
+	s.final("r1")
+	for path, content := range map[string]string{
+		"/case-reports/r1/report.pdf": "%PDF-1.3 r1", "/case-reports/r1/images/1": "full r1 0", "/case-reports/r1/images/1?size=thumb": "thumb r1 0",
+	} {
+		s.get(path).is(200)
+		s.damage([]byte(content))
+		a := s.get(path).is(500, "stored-bytes-damaged")
+		require.Empty(t, a.Header.Get("Etag"))
+		s.get(path, "Range", "bytes=0-1").is(500, "stored-bytes-damaged")
+	}
+	require.Contains(t, s.log.String(), hexSum([]byte("%PDF-1.3 r1")), "the log names the file")
+}
+
+// damage flips a bit of a blob on the disk.
+func (s *service) damage(content []byte) {
+	s.Helper()
+	name := hexSum(content)
+	err := filepath.WalkDir(filepath.Join(s.dir, "blobs"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasPrefix(entry.Name(), name) {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		require.NoError(s, err)
+		content[0] ^= 1
+		require.NoError(s, os.Chmod(path, 0o600))
+		name = "" // found
+		require.NoError(s, os.WriteFile(path, content, 0o600))
+		return fs.SkipAll
+	})
+	require.NoError(s, err)
+	require.Empty(s, name, "no such blob")
 }
 
 func TestDownloads(t *testing.T) {
@@ -338,7 +387,7 @@ func TestHead(t *testing.T) {
 	s.uploadOne("r1")
 	s.final("r1")
 	for _, path := range []string{
-		"/", "/app.js", "/healthz", "/readyz", "/openapi.yaml", "/case-reports", "/case-reports/r1", "/case-reports/none", "/nothing",
+		"/", "/app.js", "/healthz", "/readyz", "/openapi.yaml", "/openapi.json", "/limits", "/case-reports", "/case-reports/r1", "/case-reports/none", "/nothing",
 		"/case-reports/r1/report.pdf", "/case-reports/r1/images/1",
 	} {
 		t.Run(path, func(t *testing.T) {

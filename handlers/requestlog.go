@@ -16,6 +16,7 @@ const (
 	keyRequestID = "casepress.requestID"
 	keyCode      = "casepress.code"
 	keyCause     = "casepress.cause"
+	keyBody      = "casepress.body"
 )
 
 // observe gives the request its id, and writes one log line and the counters
@@ -32,6 +33,7 @@ func (a *API) observe(c *gin.Context) {
 	h.Set("X-Request-Id", id)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin") // no other site may show our pictures
 
 	a.metrics.inFlight.Inc()
 	defer a.metrics.inFlight.Dec()

@@ -27,7 +27,7 @@ func (a *API) newEngine() *gin.Engine {
 	}
 	e.NoRoute(a.noRoute)
 	e.NoMethod(a.noMethod)
-	e.Use(a.observe, a.recoverPanics, a.keepDeadlines, a.sameOrigin)
+	e.Use(a.observe, a.recoverPanics, a.keepDeadlines, a.knownHost, a.sameOrigin)
 	return e
 }
 
@@ -36,6 +36,8 @@ func (a *API) routes() *gin.Engine {
 	caseReports := a.admit(tasks.KindCaseReport().Lane, a.cfg.MaxBodyBytes)
 	e.POST(routeUpload, caseReports, a.uploadCaseReport)
 	e.PUT(routeImage, caseReports, a.putImage)
+	get(e, routeImage, a.storedImage)
+	get(e, "/limits", a.limits)
 	get(e, "/case-reports", a.caseReports)
 	get(e, "/case-reports/:id", a.caseReport)
 	get(e, "/case-reports/:id/report.pdf", a.reportPDF)
@@ -44,7 +46,8 @@ func (a *API) routes() *gin.Engine {
 
 	get(e, "/healthz", a.healthz)
 	get(e, "/readyz", a.readyz)
-	get(e, "/openapi.yaml", a.serveFile(openAPI()))
+	get(e, "/openapi.yaml", a.serveFile(newFile("openapi.yaml", openAPIText)))
+	get(e, "/openapi.json", a.serveFile(newFile("openapi.json", openAPIJSON())))
 	for path, f := range pageFiles() {
 		get(e, path, a.serveFile(f))
 	}

@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"io/fs"
 	"path"
+	"sync"
 
 	"github.com/gin-gonic/gin"
+	"github.com/goccy/go-yaml"
 
 	"casepress/static"
 )
@@ -16,7 +18,14 @@ import (
 //go:embed openapi.yaml
 var openAPIText []byte
 
-func openAPI() file { return newFile("openapi.yaml", openAPIText) }
+// openAPIJSON is openapi.yaml as JSON, for tools that do not read YAML.
+var openAPIJSON = sync.OnceValue(func() []byte {
+	text, err := yaml.YAMLToJSON(openAPIText)
+	if err != nil {
+		panic(err) // it is embedded: the tests read it
+	}
+	return text
+})
 
 // file is an embedded file, ready to be served.
 type file struct {

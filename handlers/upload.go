@@ -72,11 +72,18 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 	if r.URL.RawQuery != "" {
 		return got, invalid("query", textQueryString)
 	}
+	body, err := digestBody(r)
+	if err != nil {
+		return got, err
+	}
 	f, err := a.readForm(r)
 	if err != nil {
 		return got, err
 	}
 	defer func() { err = afterDiscard(err, f.discard()) }()
+	if err := body.verify(); err != nil {
+		return got, err
+	}
 	report, err := f.report(r.Header, a.cfg.MaxNotes, a.cfg.Studies)
 	if err != nil {
 		return got, err

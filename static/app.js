@@ -11,6 +11,8 @@ import { send } from './send.js';
 import { follow, isStored, retry } from './poll.js';
 import { shown, show, reset } from './statuspanel.js';
 import { showReport } from './reportview.js';
+import { openReportList, closeReportList } from './reportlist.js';
+import { loadLimits } from './limits.js';
 import { remember, renderRecent, pending, setPending } from './sentreports.js';
 
 let reportId = newId();     // one per form: the same on every try
@@ -40,6 +42,7 @@ function onSendNews(news, list) {
 function lock(on) {
   $('fields').disabled = on;
   $('recent').inert = on;
+  $('openList').inert = on;
 }
 
 // A photo that has changed or gone since it was chosen looks like a broken
@@ -97,17 +100,22 @@ function freshForm() {
 
 const bytesOf = (list) => list.reduce((sum, p) => sum + p.file.size, 0);
 
-// #/{id} shows a report, anything else the form.
+// #/{id} shows a report, #reports the list of all, anything else the form.
 function route() {
   unfollow();
-  const id = /^#\/([^/]+)$/.exec(location.hash)?.[1];
-  const view = id ? 'report' : 'form';
-  document.body.dataset.view = view;
-  $('form').hidden = Boolean(id);
+  unfollow = () => {};
+  closeReportList();
+  const id = /^#\/(.+)$/.exec(location.hash)?.[1];
+  const list = location.hash === '#reports';
+  document.body.dataset.view = id ? 'report' : list ? 'list' : 'form';
+  $('form').hidden = Boolean(id) || list;
   $('report').hidden = !id;
+  $('list').hidden = !list;
+  $('panel').hidden = list;
   // The most important part comes first: the form while it is filled in, then the status panel.
   $('paper').append(id ? $('report') : $('panel'));
-  if (id) openReport(decodeURIComponent(id));
+  if (id) openReport(id);
+  else if (list) openList();
   else openForm();
   renderRecent(id);
 }
@@ -118,8 +126,19 @@ function openForm() {
   reset({ count: photos.length, bytes: bytesOf(photos) });
 }
 
+function openList() {
+  if (sender) stopSending();
+  document.title = 'casepress';
+  openReportList();
+}
+
 function openReport(id) {
   if (sender) stopSending();
+  if (!/^[A-Za-z0-9._-]{1,64}$/.test(id)) { // no report has such an id
+    reset({ phase: 'stored', id, unknown: true });
+    showReport(null);
+    return;
+  }
   const own = sent.get(id);
   reset({ phase: 'stored', id, ...own });
   const pictures = own?.photos.map(pictureOf);
@@ -172,4 +191,5 @@ $('retry').addEventListener('click', again);
 $('language').addEventListener('click', toggleLanguage);
 onPhotos(() => show({ count: photos.length, bytes: bytesOf(photos) }));
 route();
+loadLimits();
 recover();

@@ -2,10 +2,10 @@
 // what is sent.
 
 import { $, fill } from './dom.js';
-import { t, number, onLanguage } from './i18n.js';
+import { t, number, size, onLanguage } from './i18n.js';
 import { photos, clear, onPhotos } from './photos.js';
+import { limits, onLimits } from './limits.js';
 
-const notesLimit = 4000;
 const fieldNames = ['patientId', 'visitId', 'capturedAt', 'images', 'notes'];
 let errors = {};            // field -> function that gives the text in the current language
 let timeTouched = false;
@@ -39,11 +39,23 @@ export function check() {
   else if (!id.test(patientId)) found.patientId = () => t('badId');
   if (visitId && !id.test(visitId)) found.visitId = () => t('badId');
   if ($('capturedAt').validity.badInput) found.capturedAt = () => t('badTime');
-  if (!photos.length) found.images = () => t('needPhotos');
-  const over = length(notes) - notesLimit;
+  const photosWrong = checkPhotos();
+  if (photosWrong) found.images = photosWrong;
+  const over = length(notes) - limits.maxNotesCharacters;
   if (over > 0) found.notes = () => t('longNotes', { over: number(over) });
   setErrors(found);
   return goToFirst();
+}
+
+// What is wrong with the photos, as a function that says it, or null.
+function checkPhotos() {
+  const { maxImages, maxBodyBytes } = limits;
+  if (!photos.length) return () => t('needPhotos');
+  if (photos.length > maxImages) return () => t('tooManyPhotos', { max: number(maxImages), n: photos.length - maxImages });
+  // The form around the photos takes some bytes too.
+  const bytes = photos.reduce((sum, p) => sum + p.file.size + 1000, 20_000);
+  if (bytes > maxBodyBytes) return () => t('tooManyBytes', { size: size(bytes), max: size(maxBodyBytes) });
+  return null;
 }
 
 /** Puts the server's errors at their fields and goes to the first. True if each had one. */
@@ -106,8 +118,9 @@ function length(text) {
 
 function count() {
   const used = length($('notes').value);
-  $('count').textContent = t('count', { used: number(used), limit: number(notesLimit) });
-  $('count').classList.toggle('over', used > notesLimit);
+  const known = Number.isFinite(limits.maxNotesCharacters);
+  $('count').textContent = known ? t('count', { used: number(used), limit: number(limits.maxNotesCharacters) }) : '';
+  $('count').classList.toggle('over', used > limits.maxNotesCharacters);
 }
 
 function setNow() {
@@ -143,5 +156,6 @@ onPhotos(() => {
   if (photos.length === 1) setNow();
   clearError('images');
 });
+onLimits(count);
 setNow();
 onLanguage(() => { count(); renderErrors(); });

@@ -2,8 +2,9 @@
 // order. The files stay on the device until the report is sent.
 
 import { $, h, icon, fill, announce } from './dom.js';
-import { t, size, onLanguage } from './i18n.js';
+import { t, size, number, onLanguage } from './i18n.js';
 import { sha256 } from './digest.js';
+import { limits } from './limits.js';
 
 /** Photos in the order of the report: {file, picture, digest}. */
 export const photos = [];
@@ -23,11 +24,12 @@ export function onPhotos(listener) {
 
 /** Adds files that are photos and not there yet, and says which were left out. */
 export function add(files) {
-  const odd = [], twice = [];
+  const odd = [], twice = [], over = [];
   let n = 0;
   for (const file of files) {
     if (!known(file)) odd.push(file.name);
     else if (photos.some((p) => same(p.file, file))) twice.push(file.name);
+    else if (photos.length >= limits.maxImages) over.push(file.name);
     else {
       const photo = { file, picture: h('span', { className: 'picture' }), digest: null };
       photos.push(photo);
@@ -35,7 +37,7 @@ export function add(files) {
       n++;
     }
   }
-  notice = { odd, twice };
+  notice = { odd, twice, over };
   update();
   if (n) announce(t('added', { n }));
 }
@@ -107,9 +109,10 @@ function render() {
   $('tiles').replaceChildren(...photos.map(tile));
   $('photosCell').classList.toggle('filled', photos.length > 0);
   $('chooseButton').querySelector('span').textContent = t(photos.length ? 'more' : 'choose');
-  const { odd = [], twice = [] } = notice ?? {};
+  const { odd = [], twice = [], over = [] } = notice ?? {};
   const said = [odd.length && t('skippedType', { names: odd.join(', ') }),
-    twice.length && t('skippedTwice', { names: twice.join(', ') })].filter(Boolean).join('\n');
+    twice.length && t('skippedTwice', { names: twice.join(', ') }),
+    over.length && t('skippedOver', { max: number(limits.maxImages), names: over.join(', ') })].filter(Boolean).join('\n');
   fill($('images-error'), said);
   if (said) announce(said);
 }

@@ -16,6 +16,8 @@ export function showReport(report, own = []) {
 function render() {
   $('shownPatient').textContent = current?.patientId || '–';
   $('shownVisit').textContent = current?.visitId || '–';
+  fill($('shownNotes'), current?.notes ?? '');
+  $('notesCell').hidden = $('shownNotes').hidden;
   $('shownTime').textContent = time(current?.createdAt, { dateStyle: 'medium', timeStyle: 'short' });
   renderProblems();
   const n = current?.images?.length ?? pictures.length;

@@ -57,8 +57,9 @@ function renderDevice() {
   const { phase, count, bytes, checked, report } = state;
   const draft = phase === 'draft' || phase === 'refused';
   step($('stepDevice'), draft ? 'now' : 'done', draft);
-  // With a problem among them, a photo may have to be sent once more.
-  const kept = checked === 'same' && !report?.problems?.length ? t('deviceKept') : '';
+  // Until every photo has been decoded without a problem, one may have to be sent once more.
+  const seen = checked === 'same' && report?.status === 'completed' && !report.problems?.length;
+  const kept = count ? t(seen ? 'deviceKept' : 'deviceKeep') : '';
   const some = count ? t('deviceSome', { n: count, size: size(bytes) }) : t('deviceNone');
   $('deviceText').textContent = phase === 'stored' ? kept : some;
   $('deviceText').hidden = !$('deviceText').textContent;

@@ -130,6 +130,103 @@ test('an address of a report that does not exist says so', async () => {
   await close(page);
 });
 
+test('an address that names no report at all says so too', async () => {
+  const page = await open(browser);
+  for (const hash of ['#/%E0%A4%A', '#/a%20b', `#/${'x'.repeat(65)}`, '#/a/b']) {
+    await page.goto(new URL(hash, page.url()).href);
+    await page.waitForSelector('#stepStored[data-mark="bad"]');
+    assert.equal(await said(page, '#storedText'), 'This server does not know this report.');
+  }
+  await close(page);
+});
+
+test('more photos than the server takes are told before anything is sent', async () => {
+  const page = await open(browser);
+  const sent = uploads(page);
+  await page.fill('#patientId', newPatient());
+  const { maxImages } = await (await page.request.get(new URL('limits', page.url()).href)).json();
+  await page.setInputFiles('#images', Array.from({ length: maxImages + 2 }, (_, i) => picture(i + 200)));
+  assert.equal(await page.locator('.tile').count(), maxImages);
+  assert.match(await said(page, '#images-error'), /^Not added, because at most 50 photos fit into one report: /);
+  assert.equal(sent.length, 0);
+  await close(page);
+});
+
+test('the limits are those of the server, and a page that cannot ask for them still sends', async () => {
+  const page = await open(browser);
+  await page.route('**/limits', (route) => route.fulfill({ json: { maxBodyBytes: 100_000, maxImages: 1, maxPixels: 1, maxNotesCharacters: 3 } }));
+  await page.reload();
+  await page.waitForFunction(() => document.getElementById('count').textContent === '0 of 3 characters');
+  await fill(page, { files: [picture(301, { noise: true })], notes: '皮疹疹疹' });
+  await page.click('#send');
+  assert.equal(await said(page, '#notes-error'), 'Shorten the notes by 1 characters.');
+  assert.match(await said(page, '#images-error'), /^Together the photos have .* the server takes 100 kB/);
+  await close(page);
+
+  const other = await open(browser);
+  await other.route('**/limits', (route) => route.abort());
+  await other.reload();
+  await fill(other);
+  await other.click('#send');
+  await completed(other);
+  await close(other);
+});
+
+test('the copies are needed until every photo has been decoded', async () => {
+  const page = await open(browser);
+  await page.route(/\/case-reports\/[^/]+$/, async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    await route.fulfill({ response, json: { ...body, status: 'processing', report: null } });
+  });
+  await fill(page);
+  await page.click('#send');
+  await page.waitForSelector('#verified[data-result="same"]');
+  assert.equal(await said(page, '#deviceText'), 'Keep your photos until the PDF is ready.');
+  await page.unroute(/\/case-reports\/[^/]+$/);
+  await page.waitForFunction(() => document.getElementById('deviceText').textContent === 'The copies here are no longer needed.');
+  await close(page);
+});
+
+test('earlier reports are found by patient, visit and status, page by page', async () => {
+  const page = await open(browser);
+  const patient = newPatient();
+  for (let i = 1; i <= 23; i++) {
+    const response = await page.request.post(new URL('upload-case-report', page.url()).href, { multipart: {
+      patientId: patient, visitId: i === 7 ? 'V7' : 'V1', notes: `note ${i}`, images: { name: 'a.png', mimeType: 'image/png', buffer: picture(400).buffer },
+    } });
+    assert.equal(response.status(), 202);
+  }
+  await page.click('#openList');
+  await page.fill('#searchPatient', patient);
+  await page.click('#search button');
+  const rows = page.locator('#found > li');
+  await page.waitForFunction((p) => [...document.querySelectorAll('#found b')].every((b) => b.textContent === p) && document.querySelectorAll('#found > li').length === 20, patient);
+  await page.click('#older');
+  await page.waitForFunction(() => document.querySelectorAll('#found > li').length === 23);
+  assert.ok(await page.locator('#older').isHidden());
+  assert.match(await rows.nth(22).innerText(), /note 1$/);
+  await page.fill('#searchVisit', 'V7');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelectorAll('#found > li').length === 1);
+  assert.match(await rows.nth(0).innerText(), /V7[^]*note 7/);
+  await page.selectOption('#searchStatus', 'failed');
+  await page.waitForFunction(() => document.getElementById('listState').textContent === 'No report found.');
+  await page.selectOption('#searchStatus', 'completed');
+  await page.waitForFunction(() => [...document.querySelectorAll('#found img')].some((i) => i.naturalWidth > 0));
+  await page.fill('#searchPatient', 'a b');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#search-error:visible');
+  assert.match(await said(page, '#search-error'), /patientId must be 1 to 64/);
+  await page.fill('#searchPatient', patient);
+  await page.keyboard.press('Enter');
+  await rows.nth(0).locator('a').click();
+  await page.waitForSelector('#shownNotes:visible');
+  assert.equal(await said(page, '#shownNotes'), 'note 7');
+  assert.ok(!page.url().includes(patient));
+  await close(page);
+});
+
 test('an answer lost on the way makes no second report', async () => {
   const page = await open(browser);
   const sent = uploads(page);
@@ -350,6 +447,11 @@ test('a phone of 360 pixels shows everything without scrolling sideways', async 
   await page.tap('#send');
   await completed(page);
   assert.ok(await fits());
+  await page.tap('#openList');
+  await page.waitForSelector('#found > li');
+  assert.ok(await fits());
+  await page.goBack();
+  await completed(page);
   assert.equal(await page.evaluate(() => document.activeElement.id), 'panelHeading');
   await close(page);
 });

@@ -1,0 +1,127 @@
+package static_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/static"
+)
+
+var textLine = regexp.MustCompile(`(?m)^  '?([A-Za-z0-9-]+)'?: (.*),$`)
+
+// texts reads one language of texts.js: each key with the JavaScript that gives its text.
+func texts(t *testing.T, constant string) map[string]string {
+	_, rest, found := strings.Cut(read(t, "texts.js"), "const "+constant+" = {\n")
+	require.True(t, found)
+	body, _, found := strings.Cut(rest, "\n};")
+	require.True(t, found)
+	all := map[string]string{}
+	for _, m := range textLine.FindAllStringSubmatch(body, -1) {
+		require.NotContains(t, all, m[1], "twice")
+		all[m[1]] = m[2]
+	}
+	lines := 0
+	for line := range strings.SplitSeq(body, "\n") {
+		if strings.TrimSpace(line) != "" {
+			lines++
+		}
+	}
+	require.Len(t, all, lines, "a line of texts.js that this test does not read")
+	return all
+}
+
+func read(t *testing.T, name string) string {
+	content, err := static.Files.ReadFile(name)
+	require.NoError(t, err)
+	return string(content)
+}
+
+var (
+	chinese = regexp.MustCompile(`\p{Han}`)
+	values  = regexp.MustCompile(`\bp\.\w+|\bc\.\w+`)
+	words   = regexp.MustCompile(`[A-Za-z]{4,}`)
+)
+
+// Every text exists in both languages, with the same values in it, and the Chinese one is Chinese.
+func TestTextsAreComplete(t *testing.T) {
+	en, zh := texts(t, "en"), texts(t, "zh")
+	require.Greater(t, len(en), 100)
+	for key, english := range en {
+		require.Contains(t, zh, key)
+		require.NotRegexp(t, chinese, english, key)
+		used, alsoUsed := map[string]bool{}, map[string]bool{}
+		for _, v := range values.FindAllString(english, -1) {
+			used[v] = true
+		}
+		for _, v := range values.FindAllString(zh[key], -1) {
+			alsoUsed[v] = true
+		}
+		require.Equal(t, used, alsoUsed, key)
+		if words.MatchString(values.ReplaceAllString(english, "")) {
+			require.Regexp(t, chinese, zh[key], key)
+		}
+	}
+	require.Len(t, zh, len(en))
+}
+
+var (
+	marked = regexp.MustCompile(`data-t="([A-Za-z0-9-]+)"`)
+	called = regexp.MustCompile(`\bt\('([A-Za-z0-9-]+)'`)
+)
+
+// What the page asks for by name exists, and every text is used.
+func TestTextsAreThoseOfThePage(t *testing.T) {
+	en := texts(t, "en")
+	for _, m := range marked.FindAllStringSubmatch(read(t, "index.html"), -1) {
+		require.Contains(t, en, m[1])
+	}
+	names, err := fs.Glob(static.Files, "*.js")
+	require.NoError(t, err)
+	var all strings.Builder
+	all.WriteString(read(t, "index.html"))
+	for _, name := range names {
+		source := read(t, name)
+		for _, m := range called.FindAllStringSubmatch(source, -1) {
+			require.Contains(t, en, m[1], name)
+		}
+		if name != "texts.js" {
+			all.WriteString(source)
+		}
+	}
+	for key := range en {
+		if !problemCode.MatchString(key) {
+			require.Regexp(t, `['"]`+key+`['"]`, all.String(), "nobody uses %s", key)
+		}
+	}
+}
+
+var (
+	problemCode = regexp.MustCompile(`^(image|text)-`)
+	constant    = regexp.MustCompile(`\bCode\w*\s*=\s*"([a-z-]+)"`)
+)
+
+// Every problem that a report can have is said in both languages: the server's own words are English.
+func TestProblemsHaveTexts(t *testing.T) {
+	en, zh := texts(t, "en"), texts(t, "zh")
+	codes := 0
+	err := filepath.WalkDir("../tasks", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, m := range constant.FindAllStringSubmatch(string(source), -1) {
+			codes++
+			require.Contains(t, en, m[1], path)
+			require.Contains(t, zh, m[1], path)
+		}
+		return err
+	})
+	require.NoError(t, err)
+	require.Greater(t, codes, 8)
+}
