@@ -6,19 +6,22 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"casepress/handlers"
+	"casepress/study"
 )
 
 func TestPutImage(t *testing.T) {
 	s := open(t)
 	a := s.put("P1", "IMG007", photo(1)).is(http.StatusCreated)
 	require.Equal(t, map[string]any{
-		"patientId": "P1", "imageId": "IMG007", "sha256": hexSum(photo(1)), "bytes": float64(len(photo(1))), "mediaType": "image/jpeg",
+		"study": nil, "patientId": "P1", "imageId": "IMG007", "sha256": hexSum(photo(1)), "bytes": float64(len(photo(1))), "mediaType": "image/jpeg",
 	}, a.json())
 	s.put("P1", "IMG007", photo(1)).is(http.StatusOK)
 	a = s.put("P1", "IMG007", photo(2)).is(http.StatusConflict, "image-id-conflict")
@@ -150,4 +153,59 @@ func TestPutImageRefuses(t *testing.T) {
 	t.Run("derived id of this image", func(t *testing.T) {
 		s.on(t).put("P1", "sha256-"+hexSum(photo(1))[:32], photo(1)).is(201)
 	})
+}
+
+// A subject is a study and a patient: the same ids in another study are somebody else's.
+func TestStudyAndSite(t *testing.T) {
+	s := open(t)
+	s.do(s.request(http.MethodPut, "/images/i?study=S1&patientId=P1", bytes.NewReader(photo(1)))).is(http.StatusCreated)
+	s.do(s.request(http.MethodPut, "/images/i?study=S2&patientId=P1", bytes.NewReader(photo(2)))).is(http.StatusCreated)
+	s.do(s.request(http.MethodPut, "/images/i?study=S1&patientId=P1", bytes.NewReader(photo(2)))).is(http.StatusConflict, "image-id-conflict")
+	s.uploadForm("patientId=P1&imageId=i&reportId=r0").is(http.StatusBadRequest, "invalid-input") // the study without a name has none
+	s.uploadForm("study=S1&site=DE-01&patientId=P1&imageId=i&reportId=r1").is(http.StatusAccepted)
+	s.uploadForm("study=S2&patientId=P1&imageId=i&reportId=r2").is(http.StatusAccepted)
+
+	r := s.final("r1")
+	require.Equal(t, "S1", r.get("study"))
+	require.Equal(t, "DE-01", r.get("site"))
+	require.Equal(t, hexSum(photo(1)), r.get("images").([]any)[0].(map[string]any)["sha256"])
+	require.Nil(t, s.final("r2").get("site"))
+	for query, want := range map[string][]string{
+		"study=S1": {"r1"}, "study=S2&patientId=P1": {"r2"}, "site=DE-01": {"r1"}, "patientId=P1": {"r2", "r1"}, "study=S3": nil,
+	} {
+		var got []string
+		for _, item := range s.get("/case-reports?" + query).is(200).get("items").([]any) {
+			got = append(got, item.(map[string]any)["id"].(string))
+		}
+		require.Equal(t, want, got, query)
+	}
+	s.uploadForm("study=..&patientId=P1&imageId=i").is(http.StatusBadRequest, "invalid-input")
+}
+
+func TestSiteOfAnotherStudyIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "S1.json"), []byte(`{"schema":1,"id":"S1","version":1,"title":"T","languages":["en"],"sites":[{"id":"DE-01","title":"Berlin"}]}`), 0o600))
+	studies, err := study.Load(dir)
+	require.NoError(t, err)
+	s := open(t, func(set *settings) { set.studies = studies })
+	s.do(s.request(http.MethodPut, "/images/i?study=S1&patientId=P1", bytes.NewReader(photo(1)))).is(http.StatusCreated)
+	a := s.uploadForm("study=S1&site=FR-01&patientId=P1&imageId=i").is(http.StatusBadRequest, "invalid-input")
+	require.Equal(t, "site", a.get("errors").([]any)[0].(map[string]any)["field"])
+	s.uploadForm("study=S1&site=DE-01&patientId=P1&imageId=i").is(http.StatusAccepted)
+}
+
+func TestLanes(t *testing.T) {
+	s := open(t)
+	s.serve(s.API.AdminServer())
+	lanes := func() map[string]any { return s.get("/lanes").is(200).get("items").([]any)[0].(map[string]any) }
+	require.Equal(t, map[string]any{"name": "case-reports", "workers": float64(2), "busy": float64(0), "waiting": float64(0)}, lanes())
+	put := func(name, body string) answer {
+		return s.do(s.request(http.MethodPut, "/lanes/"+name, strings.NewReader(body)))
+	}
+	require.Equal(t, float64(5), put("case-reports", `{"workers":5}`).is(200).get("workers"))
+	require.Equal(t, float64(5), lanes()["workers"])
+	for _, bad := range []string{`{"workers":0}`, `{"workers":1025}`, `{}`, `{"workers":"2"}`, `{"worker":2}`, ``} {
+		put("case-reports", bad).is(http.StatusBadRequest, "invalid-input")
+	}
+	put("none", `{"workers":1}`).is(http.StatusNotFound, "lane-not-found")
 }

@@ -23,6 +23,7 @@ import (
 	"casepress/dispatcher"
 	"casepress/handlers"
 	whole "casepress/service"
+	"casepress/study"
 	"casepress/tasks"
 )
 
@@ -47,6 +48,7 @@ type settings struct {
 	alone   bool
 
 	maxBacklogAge time.Duration
+	studies       *study.Studies
 
 	attempts int
 	pause    time.Duration
@@ -109,7 +111,7 @@ func open(t testing.TB, options ...option) *service {
 		}
 	}
 	s.Service, err = whole.Open(ctx, whole.Config{
-		DataDir: s.dir, BlobDisk: set.blobFS, LogDisk: set.logFS, Lanes: lanes, HTTP: set.config,
+		DataDir: s.dir, BlobDisk: set.blobFS, LogDisk: set.logFS, Lanes: lanes, HTTP: set.config, Studies: set.studies,
 		Retry:   dispatcher.RetryPolicy{MaxAttempts: set.attempts, Backoff: set.pause, MaxBackoff: set.pause},
 		NewTask: func(w tasks.Work) (tasks.Task, error) { return task{set.process(s), w}, nil },
 		Logger:  slog.New(slog.NewJSONHandler(s.log, nil)),
