@@ -27,11 +27,11 @@ fuzz: ## every fuzz target for FUZZTIME
 	  done; done
 
 kill: ## 50 rounds of SIGKILL on the real binary under load
-	CASEPRESS_KILL_ROUNDS=50 go test -count=1 -v -run TestKill -timeout 20m .
+	CASEPRESS_KILL_ROUNDS=50 go test -count=1 -v -run TestKill -timeout 20m ./e2e
 
 SOAK ?= 10m
 soak: ## load for SOAK, watching goroutines, files and memory
-	CASEPRESS_SOAK=$(SOAK) go test -count=1 -v -run TestSoak -timeout 60m .
+	CASEPRESS_SOAK=$(SOAK) go test -count=1 -v -run TestSoak -timeout 60m ./e2e
 
 bench: ## our own benchmarks; docs/performance.md says how to read them
 	go test -run '^$$' -bench . -benchmem ./...
@@ -43,10 +43,10 @@ gozero: ## go-zero services on the broker; a module of its own, slow to compile
 	cd interop/gozero && go vet ./... && go test ./...
 
 peers: ## casepress beside JetStream and Redis in one run
-	cd interop/bench && go run .
+	cd bench/peers && go run .
 
 pictures: ## casepress beside libvips, ImageMagick, img2pdf and the naive way; gets its photos first
-	cd interop/pictures && go run . -fetch
+	cd bench/pictures && go run . -fetch
 
 proto: ## regenerates broker/brokerpb; needs protoc, protoc-gen-go v1.36.12, protoc-gen-go-grpc v1.6.2
 	PATH="$$PATH:$$(go env GOPATH)/bin" protoc -I . --go_out=. --go_opt=paths=source_relative \

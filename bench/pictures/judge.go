@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 
-	"casepress/interop/pictures/quality"
+	"casepress/bench/pictures/quality"
 )
 
 // ideal is what the pictures are judged by: the reference itself, with no loss but that of the standard encoder.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/davidbyttow/govips/v2/vips"
 
-	"casepress/interop/pictures/stopwatch"
+	"casepress/bench/pictures/stopwatch"
 )
 
 func main() {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"casepress/interop/pictures/stopwatch"
+	"casepress/bench/pictures/stopwatch"
 	"casepress/tasks/picture/icc"
 	"casepress/tasks/picture/jpeg"
 	"casepress/tasks/picture/planar"

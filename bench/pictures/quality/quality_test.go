@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/interop/pictures/quality"
+	"casepress/bench/pictures/quality"
 )
 
 func flat(w, h int, v float64) quality.Plane {

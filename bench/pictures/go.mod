@@ -1,4 +1,4 @@
-module casepress/interop/pictures
+module casepress/bench/pictures
 
 go 1.26.0
 

@@ -14,10 +14,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"casepress/bench/pictures/stopwatch"
 	"casepress/blob"
 	blobdisk "casepress/blob/disk"
 	"casepress/disk"
-	"casepress/interop/pictures/stopwatch"
 	"casepress/tasks"
 	"casepress/tasks/pdf"
 	"casepress/tasks/picture"
@@ -43,15 +43,17 @@ func caseReport(ctx context.Context, args []string) (any, error) {
 		return nil, err
 	}
 	task := tasks.ImageProcessingTask{
-		Report: tasks.CaseReport{ID: "measured", PatientID: "P-1", Notes: notes}, SHA256: strings.Repeat("0", 64),
-		ReceivedAt: received, Blobs: blobs, Budget: picture.NewBudget(picture.DefaultBudget), Parallel: n,
+		Processor: &tasks.Processor{Blobs: blobs, Budget: picture.NewBudget(picture.DefaultBudget), Parallel: n},
+		Work:      tasks.Work{Submission: tasks.Submission{Kind: tasks.KindCaseReport(), SHA256: strings.Repeat("0", 64), ReceivedAt: received}},
+		Report:    tasks.CaseReport{ID: "measured", PatientID: "P-1", Notes: notes},
 	}
 	cpu, begun := stopwatch.ProcessorTime(), time.Now()
 	if task.Report.Images, err = intake(ctx, blobs, inputs); err != nil {
 		return nil, errors.Join(err, blobs.Close())
 	}
 	intakeCPU, intakeWall := stopwatch.ProcessorTime()-cpu, time.Since(begun)
-	res, err := task.Run(ctx, nil)
+	made, err := task.Execute(ctx)
+	res, _ := made.(tasks.CaseReportResult)
 	if err == nil && len(res.Problems) > 0 {
 		err = fmt.Errorf("problems: %v", res.Problems)
 	}
@@ -62,7 +64,7 @@ func caseReport(ctx context.Context, args []string) (any, error) {
 		IntakeWall: stopwatch.Milliseconds(intakeWall), IntakeCPU: stopwatch.Milliseconds(intakeCPU),
 		Wall: stopwatch.Milliseconds(time.Since(begun) - intakeWall), CPU: stopwatch.Milliseconds(stopwatch.ProcessorTime() - cpu - intakeCPU),
 	}
-	return told, errors.Join(keep(ctx, blobs, blob.Key(res.Report.SHA256), first[2]), blobs.Close())
+	return told, errors.Join(keep(ctx, blobs, blob.Key(res.PDF.SHA256), first[2]), blobs.Close())
 }
 
 // intake stores the originals as the service does: staged one after the other as an upload brings them, then synced side

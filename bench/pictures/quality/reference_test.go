@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/interop/pictures/quality"
+	"casepress/bench/pictures/quality"
 )
 
 // waves returns a JPEG of smooth waves, 4:2:0, with an EXIF orientation and a colour profile.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/interop/pictures/quality"
+	"casepress/bench/pictures/quality"
 )
 
 // measured returns a section whose cells give these processor times, one a round.

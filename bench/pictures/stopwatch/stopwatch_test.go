@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/interop/pictures/stopwatch"
+	"casepress/bench/pictures/stopwatch"
 )
 
 func TestRepeat(t *testing.T) {

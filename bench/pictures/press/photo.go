@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"casepress/interop/pictures/stopwatch"
+	"casepress/bench/pictures/stopwatch"
 	"casepress/tasks/picture"
 )
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/disintegration/imaging"
 
-	"casepress/interop/pictures/stopwatch"
+	"casepress/bench/pictures/stopwatch"
 )
 
 func main() {
