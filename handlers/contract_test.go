@@ -19,10 +19,10 @@ import (
 	"casepress/handlers"
 )
 
-// contract is openapi.yaml.
+// contract is openapi.yaml with what kinds add.
 var contract = sync.OnceValue(func() *openapi3.T {
 	loader := openapi3.NewLoader()
-	doc, err := loader.LoadFromFile("openapi.yaml")
+	doc, err := loader.LoadFromData(handlers.OpenAPI())
 	if err != nil {
 		panic(err)
 	}

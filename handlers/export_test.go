@@ -30,6 +30,9 @@ func PagePaths() []string {
 	return paths
 }
 
+// OpenAPI is the contract as it is served.
+func OpenAPI() []byte { return openAPI() }
+
 // Handle adds a route.
 func Handle(a *API, path string, h gin.HandlerFunc) { a.engine.GET(path, h) }
 

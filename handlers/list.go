@@ -15,12 +15,12 @@ import (
 	"casepress/tasks"
 )
 
-// reportPage is one page of case reports, the newest first.
-type reportPage struct {
-	Items []caseReport `json:"items"`
+// listAnswer is one page of submissions, the newest first.
+type listAnswer struct {
+	Items []any `json:"items"`
 	// Next is the cursor of the page that follows, null on the last one.
 	Next *string `json:"next"`
-	// UpToDate is false if reports accepted moments ago may be missing.
+	// UpToDate is false if submissions accepted moments ago may be missing.
 	UpToDate bool `json:"upToDate"`
 }
 
@@ -28,6 +28,17 @@ var statuses = []tasks.Status{tasks.Accepted, tasks.Processing, tasks.Retrying, 
 
 // caseReports answers GET /case-reports.
 func (a *API) caseReports(c *gin.Context) {
+	a.answerList(c, tasks.KindCaseReport(), func(row store.Row, withNotes bool) any {
+		r := caseReportAnswer(row)
+		if !withNotes {
+			r.Notes = nil // long, and a list is for finding
+		}
+		return r
+	})
+}
+
+// answerList answers GET of a list; show makes one item.
+func (a *API) answerList(c *gin.Context, k *tasks.Kind, show func(row store.Row, withNotes bool) any) {
 	filter, withNotes, err := filterOf(c)
 	if err != nil {
 		a.fail(c, err)
@@ -39,17 +50,14 @@ func (a *API) caseReports(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	rows, next, err := a.rows.List(ctx, tasks.KindCaseReport(), filter)
+	rows, next, err := a.rows.List(ctx, k, filter)
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
-	p := reportPage{Items: make([]caseReport, len(rows)), Next: stringOrNull(next), UpToDate: upToDate}
+	p := listAnswer{Items: make([]any, len(rows)), Next: stringOrNull(next), UpToDate: upToDate}
 	for i, row := range rows {
-		p.Items[i] = caseReportAnswer(row)
-		if !withNotes {
-			p.Items[i].Notes = nil // long, and a list is for finding
-		}
+		p.Items[i] = show(row, withNotes)
 	}
 	if next != "" {
 		c.Header("Link", "<"+nextURL(c.Request.URL, next)+`>; rel="next"`)

@@ -59,9 +59,11 @@ var (
 
 // What a success says.
 var (
-	textAccepted = text{"The case report is stored and will be processed. Ask statusUrl how it goes.", "病例报告已安全保存，即将处理。可通过 statusUrl 查询进度。"}
-	textReplayed = text{"This case report was stored before; nothing changed.", "该病例报告先前已保存，内容未变。"}
-	textRetrying = text{"The case report will be processed again.", "病例报告将重新处理。"}
+	textAccepted         = text{"The case report is stored and will be processed. Ask statusUrl how it goes.", "病例报告已安全保存，即将处理。可通过 statusUrl 查询进度。"}
+	textReplayed         = text{"This case report was stored before; nothing changed.", "该病例报告先前已保存，内容未变。"}
+	textDocumentAccepted = text{"It is stored and will be processed. Ask statusUrl how it goes.", "已安全保存，即将处理。可通过 statusUrl 查询进度。"}
+	textDocumentReplayed = text{"It was stored before; nothing changed.", "先前已保存，内容未变。"}
+	textRetrying         = text{"The case report will be processed again.", "病例报告将重新处理。"}
 )
 
 // Statuses as people say them.

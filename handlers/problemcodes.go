@@ -17,6 +17,7 @@ const (
 	codeImageConflict    code = "image-id-conflict"
 	codeImageNotStored   code = "image-not-stored"
 	codeImageTooLarge    code = "image-too-large"
+	codeIDConflict       code = "id-conflict"
 	codeIncompleteBody   code = "incomplete-body"
 	codeInternal         code = "internal"
 	codeInvalidInput     code = "invalid-input"
@@ -24,6 +25,7 @@ const (
 	codeMethodNotAllowed code = "method-not-allowed"
 	codeNoImage          code = "image-not-found"
 	codeNoLane           code = "lane-not-found"
+	codeNoSubmission     code = "submission-not-found"
 	codeNoOriginal       code = "original-not-found"
 	codeNoPicture        code = "image-not-decodable"
 	codeNoReport         code = "report-not-found"
@@ -84,6 +86,9 @@ var codeTable = map[code]codeInfo{
 	codeImageTooLarge: {status: http.StatusBadRequest,
 		title:  text{"Image has too many pixels", "图片像素过多"},
 		detail: text{"An image has more pixels than allowed.", "图片像素数超过上限。"}},
+	codeIDConflict: {status: http.StatusConflict,
+		title:  text{"The id stands for another submission", "该编号已对应其他提交"},
+		detail: text{"The id %s already stands for other content. What is stored never changes: send the new content under a new id.", "编号 %s 已对应其他内容。已保存的内容不会更改，请用新的编号发送新内容。"}},
 	codeIncompleteBody: {status: http.StatusBadRequest, retryable: true,
 		title:  text{"The upload broke off", "上传中断"},
 		detail: text{"The body ended before it was complete. Nothing was kept: send it again.", "请求内容在传完之前中断，未保存任何内容，请重新发送。"}},
@@ -105,6 +110,9 @@ var codeTable = map[code]codeInfo{
 	codeNoLane: {status: http.StatusNotFound,
 		title:  text{"No such lane", "没有此通道"},
 		detail: text{"There is no lane of this name; GET /lanes names them.", "没有此名称的通道，全部名称见 GET /lanes。"}},
+	codeNoSubmission: {status: http.StatusNotFound,
+		title:  text{"No such submission", "没有此提交"},
+		detail: text{"There is no submission of this kind with this id.", "没有使用该编号的此类提交。"}},
 	codeNoOriginal: {status: http.StatusNotFound,
 		title:  text{"No such original", "没有此原始文件"},
 		detail: text{"No image with this SHA-256 was ever handed in.", "没有接收过具有此 SHA-256 的图片。"}},

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -130,6 +131,11 @@ func outputType(made tasks.ImageResult) string {
 
 // caseReport answers GET /case-reports/{id}, at once or after a wait.
 func (a *API) caseReport(c *gin.Context) {
+	a.answerRow(c, tasks.KindCaseReport(), func(row store.Row) []byte { return encodeJSON(caseReportAnswer(row)) })
+}
+
+// answerRow answers GET of one submission, at once or after a wait; encode makes the body.
+func (a *API) answerRow(c *gin.Context, k *tasks.Kind, encode func(store.Row) []byte) {
 	wait, err := a.waitOf(c)
 	if err != nil {
 		a.fail(c, err)
@@ -138,16 +144,16 @@ func (a *API) caseReport(c *gin.Context) {
 	known := c.GetHeader("If-None-Match")
 	enough := func(row store.Row) bool {
 		if known != "" {
-			return !etagMatches(known, bodyTag(encodeJSON(caseReportAnswer(row))))
+			return !etagMatches(known, bodyTag(encode(row)))
 		}
 		return row.Status.Final()
 	}
-	row, err := a.rowAfter(c.Request.Context(), c.Param("id"), wait, enough)
+	row, err := a.rowAfter(c.Request.Context(), tasks.Ref{Kind: k.Name, ID: c.Param("id")}, wait, enough)
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
-	body := encodeJSON(caseReportAnswer(row))
+	body := encode(row)
 	h := c.Writer.Header()
 	h.Set("Etag", bodyTag(body))
 	h.Set("Cache-Control", "private, no-cache")
@@ -172,16 +178,16 @@ func pollAfter(row store.Row) time.Duration {
 
 // rowAfter returns the row as soon as it is enough, or as it is when wait is
 // over, the client has left or the server is about to end.
-func (a *API) rowAfter(ctx context.Context, id string, wait time.Duration, enough func(store.Row) bool) (store.Row, error) {
+func (a *API) rowAfter(ctx context.Context, ref tasks.Ref, wait time.Duration, enough func(store.Row) bool) (store.Row, error) {
 	if wait <= 0 {
-		return a.row(ctx, id)
+		return a.row(ctx, ref)
 	}
-	changed, stop := a.rows.Watch(caseReportRef(id)) // before the row is read, so that no change is missed
+	changed, stop := a.rows.Watch(ref) // before the row is read, so that no change is missed
 	defer stop()
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	for {
-		row, err := a.row(ctx, id)
+		row, err := a.row(ctx, ref)
 		if err != nil || enough(row) {
 			return row, err
 		}
@@ -200,15 +206,24 @@ func (a *API) rowAfter(ctx context.Context, id string, wait time.Duration, enoug
 	}
 }
 
-// row looks a report up, and again once the rows show everything accepted so
-// far, so that a client that holds a 202 never sees a 404.
-func (a *API) row(ctx context.Context, id string) (store.Row, error) {
-	if checkPathID("id", id) != nil {
-		return store.Row{}, refuse(codeNoReport) // no report can have this id
+// row looks a submission up, and again once the rows show everything accepted so
+// far, so that a client that holds a receipt never sees a 404.
+func (a *API) row(ctx context.Context, ref tasks.Ref) (store.Row, error) {
+	if checkPathID("id", ref.ID) != nil {
+		return store.Row{}, noSubmission(ref) // none can have this id
 	}
-	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) {
-		return a.rows.Get(ctx, caseReportRef(id))
-	})
+	row, err := dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) { return a.rows.Get(ctx, ref) })
+	if errors.Is(err, store.ErrNotFound) {
+		err = noSubmission(ref)
+	}
+	return row, err
+}
+
+func noSubmission(ref tasks.Ref) error {
+	if ref.Kind == tasks.KindCaseReport().Name {
+		return refuse(codeNoReport)
+	}
+	return refuse(codeNoSubmission)
 }
 
 func caseReportRef(id string) tasks.Ref { return tasks.Ref{Kind: tasks.KindCaseReport().Name, ID: id} }

@@ -7,6 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"casepress/dispatcher"
+	"casepress/store"
 	"casepress/tasks"
 )
 
@@ -18,26 +19,31 @@ type retried struct {
 	StatusURL string       `json:"statusUrl"`
 }
 
-// retry answers POST /case-reports/{id}/retry.
-func (a *API) retry(c *gin.Context) {
-	id := c.Param("id")
-	if checkPathID("id", id) != nil {
-		a.fail(c, refuse(codeNoReport))
-		return
+// retry answers POST …/{id}/retry.
+func (a *API) retry(k *tasks.Kind) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		ref := tasks.Ref{Kind: k.Name, ID: c.Param("id")}
+		if checkPathID("id", ref.ID) != nil {
+			a.fail(c, noSubmission(ref))
+			return
+		}
+		ctx, cancel := a.detached(c.Request)
+		defer cancel()
+		was, err := a.work.Restart(ctx, ref)
+		switch {
+		case errors.Is(err, dispatcher.ErrNotFailed):
+			err = &fault{code: codeNotFailed, args: []any{statusTexts[was]}, extras: extras{ReportStatus: string(was)}}
+		case errors.Is(err, store.ErrNotFound):
+			err = noSubmission(ref)
+		}
+		if err != nil {
+			a.fail(c, err)
+			return
+		}
+		url := k.Path + "/" + ref.ID
+		l := acceptedLanguage(c.GetHeader("Accept-Language"))
+		c.Header("Location", url)
+		setLanguage(c.Writer.Header(), l)
+		writeJSON(c, http.StatusAccepted, "application/json", retried{ref.ID, tasks.Accepted, textRetrying.in(l), url})
 	}
-	ctx, cancel := a.detached(c.Request)
-	defer cancel()
-	was, err := a.work.Restart(ctx, caseReportRef(id))
-	if errors.Is(err, dispatcher.ErrNotFailed) {
-		err = &fault{code: codeNotFailed, args: []any{statusTexts[was]}, extras: extras{ReportStatus: string(was)}}
-	}
-	if err != nil {
-		a.fail(c, err)
-		return
-	}
-	url := statusURL(id)
-	l := acceptedLanguage(c.GetHeader("Accept-Language"))
-	c.Header("Location", url)
-	setLanguage(c.Writer.Header(), l)
-	writeJSON(c, http.StatusAccepted, "application/json", retried{id, tasks.Accepted, textRetrying.in(l), url})
 }

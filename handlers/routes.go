@@ -42,11 +42,16 @@ func (a *API) routes() *gin.Engine {
 	get(e, "/case-reports/:id", a.caseReport)
 	get(e, "/case-reports/:id/report.pdf", a.reportPDF)
 	get(e, "/case-reports/:id/images/:n", a.reportImage)
-	e.POST(routeRetry, a.retry)
+	e.POST(routeRetry, a.retry(tasks.KindCaseReport()))
+	for _, k := range tasks.Kinds() {
+		if k.JSON != nil {
+			a.documentRoutes(e, k)
+		}
+	}
 
 	get(e, "/healthz", a.healthz)
 	get(e, "/readyz", a.readyz)
-	get(e, "/openapi.yaml", a.serveFile(newFile("openapi.yaml", openAPIText)))
+	get(e, "/openapi.yaml", a.serveFile(newFile("openapi.yaml", openAPI())))
 	get(e, "/openapi.json", a.serveFile(newFile("openapi.json", openAPIJSON())))
 	for path, f := range pageFiles() {
 		get(e, path, a.serveFile(f))

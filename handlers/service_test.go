@@ -49,6 +49,7 @@ type settings struct {
 
 	maxBacklogAge time.Duration
 	studies       *study.Studies
+	newTask       func(tasks.Work) (tasks.Task, error) // instead of process
 
 	attempts int
 	pause    time.Duration
@@ -103,6 +104,9 @@ func open(t testing.TB, options ...option) *service {
 	}
 	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{written: make(chan struct{})}}
 	ctx := context.Background()
+	if set.newTask == nil {
+		set.newTask = func(w tasks.Work) (tasks.Task, error) { return task{set.process(s), w}, nil }
+	}
 	lanes, err := whole.SetWorkers(whole.Lanes(), map[string]int{"case-reports": 2})
 	require.NoError(t, err)
 	for i := range lanes {
@@ -113,7 +117,7 @@ func open(t testing.TB, options ...option) *service {
 	s.Service, err = whole.Open(ctx, whole.Config{
 		DataDir: s.dir, BlobDisk: set.blobFS, LogDisk: set.logFS, Lanes: lanes, HTTP: set.config, Studies: set.studies,
 		Retry:   dispatcher.RetryPolicy{MaxAttempts: set.attempts, Backoff: set.pause, MaxBackoff: set.pause},
-		NewTask: func(w tasks.Work) (tasks.Task, error) { return task{set.process(s), w}, nil },
+		NewTask: set.newTask,
 		Logger:  slog.New(slog.NewJSONHandler(s.log, nil)),
 	})
 	require.NoError(t, err)

@@ -20,7 +20,7 @@ var openAPIText []byte
 
 // openAPIJSON is openapi.yaml as JSON, for tools that do not read YAML.
 var openAPIJSON = sync.OnceValue(func() []byte {
-	text, err := yaml.YAMLToJSON(openAPIText)
+	text, err := yaml.YAMLToJSON(openAPI())
 	if err != nil {
 		panic(err) // it is embedded: the tests read it
 	}

@@ -1,10 +1,12 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Kind is one kind of record in the log, with everything that differs between kinds. A kind stands in
@@ -42,10 +44,35 @@ type Kind struct {
 type JSONIntake struct {
 	// Title names one such submission for people, in lower case: "vital signs".
 	Title string
-	// Schema is the JSON Schema of the document, for the contract at /openapi.yaml.
+	// Schema is the JSON Schema of the document, on one line, for the contract at /openapi.yaml.
 	Schema string
 	// MaxBytes bounds the document. 0 means 64 KiB.
 	MaxBytes int64
+	// Parse reads a document that a client sent and checks everything but the ids in its header. Its error is
+	// FieldErrors.
+	Parse func(document []byte) (Content, error)
+}
+
+// FieldError says what is wrong with one member of a document that a client sent.
+type FieldError struct {
+	// Pointer names the member as RFC 6901 does: "/answers/9"; "" is the document itself.
+	Pointer string
+	// Detail is an English sentence without its full stop that says what would be right.
+	Detail string
+}
+
+// FieldErrors is everything that is wrong with a document.
+type FieldErrors []FieldError
+
+func (e FieldErrors) Error() string {
+	var b strings.Builder
+	for i, one := range e {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(cmp.Or(one.Pointer, "document") + ": " + one.Detail)
+	}
+	return b.String()
 }
 
 // Task is the work on one submission. Execute returns what it made, or an error: then another attempt

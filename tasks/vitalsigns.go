@@ -1,0 +1,92 @@
+//go:build examplekind
+
+package tasks
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+)
+
+// This file is an example: all that a new kind takes. It is built with the tag examplekind, under which the tests
+// run too. A real kind stands in the list of kinds instead of an init.
+func init() { kinds = append(kinds, vitalSignsKind) }
+
+var vitalSignsKind = &Kind{
+	Name:   "vital-signs",
+	Member: "content",
+	Topic:  "vital-signs",
+	Lane:   "case-reports",
+	Path:   "/vital-signs",
+	Decode: func(content json.RawMessage) (Content, error) { return decodeAs[VitalSigns](content) },
+	Rows:   JSONRows[VitalSigns, VitalSignsResult]("vital_signs"),
+	NewTask: func(_ *Processor, w Work) Task {
+		return vitalSignsTask{w.Content.(VitalSigns)}
+	},
+	JSON: &JSONIntake{
+		Title: "vital signs",
+		Schema: `{"type":"object","required":["id","patientId","systolic","diastolic"],"additionalProperties":false,"properties":{` +
+			`"id":{"type":"string"},"study":{"type":"string"},"site":{"type":"string"},"patientId":{"type":"string"},"visitId":{"type":"string"},` +
+			`"systolic":{"type":"integer","minimum":20,"maximum":350},"diastolic":{"type":"integer","minimum":10,"maximum":300}}}`,
+		Parse: parseVitalSigns,
+	},
+}
+
+// VitalSigns is a blood pressure in mmHg.
+type VitalSigns struct {
+	ID        string `json:"id"`
+	Study     string `json:"study,omitempty"`
+	Site      string `json:"site,omitempty"`
+	PatientID string `json:"patientId"`
+	VisitID   string `json:"visitId,omitempty"`
+	Systolic  int    `json:"systolic"`
+	Diastolic int    `json:"diastolic"`
+}
+
+// Header says whose they are.
+func (v VitalSigns) Header() Header { return Header{v.ID, v.Study, v.Site, v.PatientID, v.VisitID} }
+
+// Key is the id.
+func (v VitalSigns) Key() string { return v.ID }
+
+// Digest is that of the JSON with the members in the order of the struct.
+func (v VitalSigns) Digest() string {
+	canonical, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // strings and integers always marshal
+	}
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:])
+}
+
+func parseVitalSigns(document []byte) (Content, error) {
+	v, err := ParseJSON[VitalSigns](document)
+	if err != nil {
+		return nil, err
+	}
+	var wrong FieldErrors
+	if v.Systolic < 20 || v.Systolic > 350 {
+		wrong = append(wrong, FieldError{"/systolic", fmt.Sprintf("%d mmHg is not 20 to 350", v.Systolic)})
+	}
+	if v.Diastolic < 10 || v.Diastolic > 300 {
+		wrong = append(wrong, FieldError{"/diastolic", fmt.Sprintf("%d mmHg is not 10 to 300", v.Diastolic)})
+	}
+	if len(wrong) > 0 {
+		return nil, wrong
+	}
+	return v, nil
+}
+
+// VitalSignsResult is the mean arterial pressure in mmHg.
+type VitalSignsResult struct {
+	Mean float64 `json:"mean"`
+}
+
+type vitalSignsTask struct{ signs VitalSigns }
+
+// Execute returns the mean arterial pressure, diastolic plus a third of the difference.
+func (t vitalSignsTask) Execute(context.Context) (Result, error) {
+	return VitalSignsResult{float64(t.signs.Diastolic) + float64(t.signs.Systolic-t.signs.Diastolic)/3}, nil
+}
