@@ -79,7 +79,7 @@ var documentPaths = template.Must(template.New("paths").Parse(`  {{.Path}}:
         "201":
           description: It is stored, or was stored before.
           headers:
-            Location: {$ref: '#/components/headers/Location'}
+            Location: {schema: {type: string, format: uri-reference}}
             Content-Language: {$ref: '#/components/headers/ContentLanguage'}
             X-Request-Id: {$ref: '#/components/headers/RequestId'}
           content:

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -175,7 +176,7 @@ func (a *API) fail(c *gin.Context, err error) {
 // to know, be it to a misspelt address.
 func isSubmission(c *gin.Context) bool {
 	method := c.Request.Method
-	return (method == http.MethodPost || method == http.MethodPut) && c.FullPath() != routeRetry
+	return (method == http.MethodPost || method == http.MethodPut) && !strings.HasSuffix(c.FullPath(), "/retry")
 }
 
 func setRetryAfter(h http.Header, d time.Duration) {
