@@ -19,8 +19,10 @@ import (
 // A deadline outlives the request on a kept-alive connection, so each request
 // sets its own at the start and again at the end, for the flush after it.
 func (a *API) keepDeadlines(c *gin.Context) {
-	p := &deadlines{rc: http.NewResponseController(c.Writer), stall: a.cfg.StallTimeout}
-	p.writable()
+	p := &deadlines{rc: http.NewResponseController(c.Writer), stall: a.cfg.StallTimeout, stream: c.Request.ProtoMajor >= 2}
+	if !p.stream {
+		p.writable()
+	}
 	c.Writer = &deadlineWriter{ResponseWriter: c.Writer, deadlines: p}
 	if c.Request.ContentLength != 0 {
 		// Also where the body is left unread: net/http takes in some of it before
@@ -57,9 +59,17 @@ func (a *API) uploadBody(c *gin.Context, p *deadlines) *uploadBody {
 type deadlines struct {
 	rc    *http.ResponseController
 	stall time.Duration
+	// stream says that the deadlines are of an HTTP/2 stream. There a write deadline that passes resets the
+	// stream at once, even if nothing is being written, so it must stand only while something is.
+	stream bool
 }
 
-func (p *deadlines) writable()              { _ = p.rc.SetWriteDeadline(time.Now().Add(p.stall)) }
+func (p *deadlines) writable() { _ = p.rc.SetWriteDeadline(time.Now().Add(p.stall)) }
+func (p *deadlines) written() {
+	if p.stream {
+		_ = p.rc.SetWriteDeadline(time.Time{})
+	}
+}
 func (p *deadlines) readable(end time.Time) { _ = p.rc.SetReadDeadline(end) }
 
 // uploadBody is a request body whose reader gives up on a client that stalls,
@@ -138,11 +148,13 @@ type deadlineWriter struct {
 
 func (w *deadlineWriter) Write(p []byte) (int, error) {
 	w.writable()
+	defer w.written()
 	return w.ResponseWriter.Write(p)
 }
 
 func (w *deadlineWriter) WriteString(s string) (int, error) {
 	w.writable()
+	defer w.written()
 	return w.ResponseWriter.WriteString(s)
 }
 

@@ -12,8 +12,10 @@ import (
 	"mime/multipart"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"casepress/blob"
@@ -188,11 +190,37 @@ func decodeJSONString(name, encoded string) (string, error) {
 	if err := json.Unmarshal([]byte(encoded), &value); err != nil || value == nil {
 		return "", invalid(name, textNotJSONString)
 	}
-	// Package json puts U+FFFD in the place of half a character.
-	if replaced := strings.Count(*value, "\uFFFD"); replaced != strings.Count(encoded, "\uFFFD")+strings.Count(strings.ToLower(encoded), `\ufffd`) {
+	if halfCharacter(encoded) { // package json would put U+FFFD in its place
 		return "", invalid(name, textNotJSONString)
 	}
 	return *value, nil
+}
+
+// halfCharacter reports whether a valid JSON text has an escape that is half of a character beyond U+FFFF
+// without the other half beside it.
+func halfCharacter(encoded string) bool {
+	var first rune // of a pair that is not complete
+	for i := 0; i < len(encoded); i++ {
+		escaped := rune(0)
+		if encoded[i] == '\\' {
+			i++
+			if encoded[i] == 'u' {
+				unit, _ := strconv.ParseUint(encoded[i+1:i+5], 16, 16) // it is valid JSON
+				escaped = rune(unit)
+				i += 4
+			}
+		}
+		switch {
+		case first != 0:
+			if utf16.DecodeRune(first, escaped) == utf8.RuneError {
+				return true
+			}
+			first = 0
+		case utf16.IsSurrogate(escaped):
+			first = escaped
+		}
+	}
+	return first != 0
 }
 
 // readValue reads a field that is not a file. It stops where every field is too
