@@ -223,8 +223,8 @@ func halfCharacter(encoded string) bool {
 	return first != 0
 }
 
-// readValue reads a field that is not a file. It stops where every field is too
-// long already, and what it returns then is refused as such.
+// readValue reads a field that is not a file. It reads no more than is needed to see that the field is
+// too long; the checks refuse it then.
 func (a *API) readValue(part io.Reader) (string, error) {
 	limit := 1024 + 12*int64(a.cfg.MaxNotes) // a character is at most 12 bytes, as two escapes in JSON
 	value, err := io.ReadAll(io.LimitReader(part, limit))
@@ -249,7 +249,7 @@ func (a *API) readFile(ctx context.Context, f *form, field, label string, conten
 
 // inspect returns what the staged bytes are, or a fault of the field if they are
 // not an image or a larger one than allowed. A format or a header that cannot be
-// decoded is let in: the original is kept.
+// decoded is accepted: the original is kept.
 func (a *API) inspect(field, label string, staged *blob.Staged) (tasks.Image, error) {
 	refused := func(c code, detail text, args ...any) error {
 		f := fieldFault{field: field, detail: detail, args: args}

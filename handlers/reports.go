@@ -110,8 +110,8 @@ func imageAnswer(row store.Row, i int) reportImage {
 	return shown
 }
 
-// outputType is the media type of a full picture. Rows of before there was another
-// have none.
+// outputType is the media type of a full picture. Rows written when every picture was a JPEG have no
+// media type.
 func outputType(made tasks.ImageResult) string {
 	if made.MediaType == "" {
 		return mediaJPEG
@@ -153,7 +153,7 @@ func (a *API) caseReport(c *gin.Context) {
 	writeBytes(c, http.StatusOK, "application/json", body)
 }
 
-// pollAfter is how soon it makes sense to ask again.
+// pollAfter is the time after which asking again makes sense.
 func pollAfter(row store.Row) time.Duration {
 	if row.Status == tasks.Retrying {
 		return min(max(time.Second, time.Until(row.NextAttempt)), time.Minute)
