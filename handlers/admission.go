@@ -12,9 +12,8 @@ import (
 	"casepress/dispatcher"
 )
 
-// admission decides whether new work may come in at all, before a byte of it is
-// written. What it measures is kept for a second, so that a burst does not pay
-// for it.
+// admission decides whether a submission is accepted at all, before a byte of it is written. It measures
+// at most once a second, so that measuring costs nothing in a burst.
 type admission struct {
 	cfg     Config
 	work    *dispatcher.Dispatcher
@@ -87,7 +86,7 @@ func (m *admission) check(ctx context.Context, lane string, size, maxBytes int64
 }
 
 // diskFloor returns a fault if less than the floor would be free once every upload under way is stored.
-// What such an upload has written already counts twice: too careful for a moment, never too bold.
+// What such an upload has already written counts twice, so for a moment the check is stricter than needed.
 func (m *admission) diskFloor(ctx context.Context) error {
 	if m.cfg.MinFreeDisk < 0 {
 		return nil

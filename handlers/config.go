@@ -32,7 +32,7 @@ type Config struct {
 	// together. Default 50.
 	MaxImages int
 	// MaxUploads bounds the uploads under way at once, reports and images together; one more is refused
-	// (503) until one of them is answered. Each takes about 100 KiB of memory whatever its size. Default
+	// (503) until one of them is answered. Each takes about 160 KiB of memory whatever its size. Default
 	// 512; negative: no limit.
 	MaxUploads int
 	// MaxPixels bounds width times height of one image. Default 50 million.

@@ -11,20 +11,21 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// keepDeadlines moves the connection's deadlines along with the progress of the client:
-// one that stalls is cut off, one that is slow lives. net/http's own timeouts
-// bound the whole request instead, which no large upload over a bad line
-// survives.
+// keepDeadlines sets the connection's deadlines anew with each step that the client makes: a client that
+// stalls is cut off, and one that is only slow is not. The timeouts of net/http bound the whole request
+// instead, and would end every large upload over a slow line.
 //
-// A deadline outlives the request on a kept-alive connection, so each request
-// sets its own at the start and again at the end, for the flush after it.
+// On a connection that is used again, a deadline stays after the request. So each request sets its own
+// at its start, and once more at its end for the bytes that are still to be flushed.
 func (a *API) keepDeadlines(c *gin.Context) {
-	p := &deadlines{rc: http.NewResponseController(c.Writer), stall: a.cfg.StallTimeout}
-	p.writable()
+	p := &deadlines{rc: http.NewResponseController(c.Writer), stall: a.cfg.StallTimeout, stream: c.Request.ProtoMajor >= 2}
+	if !p.stream {
+		p.writable()
+	}
 	c.Writer = &deadlineWriter{ResponseWriter: c.Writer, deadlines: p}
 	if c.Request.ContentLength != 0 {
-		// Also where the body is left unread: net/http takes in some of it before
-		// it answers, and must not wait for it for ever.
+		// Also for a body that no handler reads: net/http reads some of it before it answers, and must
+		// not wait for it without end.
 		p.readable(time.Now().Add(a.cfg.StallTimeout))
 	}
 	body := a.uploadBody(c, p)
@@ -35,8 +36,8 @@ func (a *API) keepDeadlines(c *gin.Context) {
 	}
 }
 
-// uploadBody puts itself in the place of the body of a request that hands
-// something in; nil for others, whose body nobody reads.
+// uploadBody replaces the body of a submission by one that keeps the deadlines. It returns nil for other
+// requests, whose body nobody reads.
 func (a *API) uploadBody(c *gin.Context, p *deadlines) *uploadBody {
 	if c.Request.ContentLength == 0 || !isSubmission(c) {
 		return nil
@@ -52,14 +53,22 @@ func (a *API) uploadBody(c *gin.Context, p *deadlines) *uploadBody {
 	return body
 }
 
-// deadlines sets the deadlines of one connection. Errors mean that the connection
-// has none (tests) or is closed; then the next read or write tells.
+// deadlines sets the deadlines of one connection. It ignores errors: either the connection has no
+// deadlines, as in tests, or it is closed, and the next read or write returns that error.
 type deadlines struct {
 	rc    *http.ResponseController
 	stall time.Duration
+	// stream says that the deadlines are of an HTTP/2 stream. There a write deadline that passes resets the
+	// stream at once, even if nothing is being written, so it must stand only while something is.
+	stream bool
 }
 
-func (p *deadlines) writable()              { _ = p.rc.SetWriteDeadline(time.Now().Add(p.stall)) }
+func (p *deadlines) writable() { _ = p.rc.SetWriteDeadline(time.Now().Add(p.stall)) }
+func (p *deadlines) written() {
+	if p.stream {
+		_ = p.rc.SetWriteDeadline(time.Time{})
+	}
+}
 func (p *deadlines) readable(end time.Time) { _ = p.rc.SetReadDeadline(end) }
 
 // uploadBody is a request body whose reader gives up on a client that stalls,
@@ -130,7 +139,7 @@ func (b *uploadBody) linger() {
 	_, _ = io.Copy(io.Discard, b.ReadCloser) // nothing of it matters
 }
 
-// deadlineWriter gives the client the stall time anew with every write.
+// deadlineWriter gives the client the whole stall time for each write.
 type deadlineWriter struct {
 	gin.ResponseWriter
 	*deadlines
@@ -138,11 +147,13 @@ type deadlineWriter struct {
 
 func (w *deadlineWriter) Write(p []byte) (int, error) {
 	w.writable()
+	defer w.written()
 	return w.ResponseWriter.Write(p)
 }
 
 func (w *deadlineWriter) WriteString(s string) (int, error) {
 	w.writable()
+	defer w.written()
 	return w.ResponseWriter.WriteString(s)
 }
 

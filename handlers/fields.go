@@ -69,8 +69,9 @@ func inCharset(s, charset string) bool {
 	return true
 }
 
-// imageIDAllowed reports whether an imageId that looks derived is: only then may a
-// client use it, lest one image stand in another's way.
+// imageIDAllowed reports whether a client may give an image this imageId. One that begins as the ids do
+// that the server derives from digests must be the id derived from this image's digest; otherwise the
+// image whose id it really is could not be stored.
 func imageIDAllowed(imageID, sha256 string) bool {
 	return !strings.HasPrefix(imageID, tasks.DerivedPrefix) || imageID == tasks.DerivedImageID(sha256)
 }
@@ -84,7 +85,7 @@ func normalNotes(s string) string {
 // checkText returns a fault unless s is UTF-8 of at most limit characters
 // without control characters other than line breaks and tabs.
 func checkText(field, s string, limit int) *fieldFault {
-	if utf8.RuneCountInString(s) > limit { // before all else: it may have been cut
+	if utf8.RuneCountInString(s) > limit { // first, because a text that is too long was cut and may end in half a character
 		return &fieldFault{field: field, detail: textTooLong, args: []any{grouped(int64(limit))}}
 	}
 	if !utf8.ValidString(s) {

@@ -35,7 +35,7 @@ type form struct {
 // formImage is a file that was sent or the id of an image put earlier.
 type formImage struct {
 	staged  blob.Staged // nil for an id
-	release func()      // lets go of the original of an id; nil unless it is held
+	release func()      // ends the hold on the original of an id; nil unless it is held
 	image   tasks.Image // only ImageID for an id
 }
 
@@ -53,7 +53,7 @@ func (a *API) readInto(f *form, r *http.Request) error {
 	const understood = "multipart/form-data, application/x-www-form-urlencoded"
 	header := r.Header.Get("Content-Type")
 	if header == "" && r.ContentLength == 0 {
-		return nil // an empty form: the checks say what is missing
+		return nil // an empty form; the checks will name the missing fields
 	}
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
@@ -193,7 +193,7 @@ func (f *form) add(name, value string) {
 	f.values[name] = value
 }
 
-// discard removes what is staged and not committed, and lets go of the rest.
+// discard removes the files that are staged and not committed, and releases the originals that are held.
 func (f *form) discard() error {
 	var errs []error
 	for _, img := range f.images {
@@ -207,8 +207,8 @@ func (f *form) discard() error {
 	return errors.Join(errs...)
 }
 
-// afterDiscard returns err, why something is given up, unless discarding it failed
-// too: then the disk is what has to be seen to.
+// afterDiscard returns the error of a request whose staged files were discarded. If discarding failed
+// too, it returns that error, because somebody has to look at the disk.
 func afterDiscard(err, discarding error) error {
 	if err == nil || discarding == nil {
 		return err
@@ -216,13 +216,12 @@ func afterDiscard(err, discarding error) error {
 	return fmt.Errorf("discard what was staged: %w", discarding)
 }
 
-// commitsAtOnce is how many files of one form are synced side by side: the disk
-// puts their syncs together.
+// commitsAtOnce is how many files of one form are synced at the same time. Disks combine such syncs, so
+// this is faster than one after the other.
 const commitsAtOnce = 8
 
-// commit makes every file durable. Those that were committed stay if another
-// fails: under their digest they are in nobody's way, and the next try needs
-// them.
+// commit makes every file durable. If one fails, those that were committed stay: they are stored under
+// their digest and the next try needs them.
 func (f *form) commit(ctx context.Context) error {
 	errs := make([]error, len(f.images))
 	slots := make(chan struct{}, commitsAtOnce)
@@ -265,7 +264,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// printable makes a client's word fit to be repeated in an answer.
+// printable returns a client's word so that it can be repeated in an answer: escaped and cut.
 func printable(s string) string {
 	quoted := fmt.Sprintf("%.80q", s)
 	return quoted[1 : len(quoted)-1]

@@ -95,6 +95,8 @@ func TestFormsThatCouldBeMisread(t *testing.T) {
 		{"a JSON array", []part{patient, img, typed("imageId", `["a"]`, "application/json")}, "JSON string"},
 		{"JSON null", []part{patient, img, typed("visitId", "null", "application/json")}, "JSON string"},
 		{"half a character in JSON", []part{patient, img, typed("notes", `"\ud83d"`, "application/json")}, "JSON string"},
+		{"half a character beside an escaped backslash", []part{patient, img, typed("notes", `"\\ufffd\ud83d"`, "application/json")}, "JSON string"},
+		{"two second halves", []part{patient, img, typed("notes", `"\ude00\ude00"`, "application/json")}, "JSON string"},
 		{"JSON and more", []part{patient, img, typed("notes", `"a" "b"`, "application/json")}, "JSON string"},
 		{"an index in brackets", []part{patient, {name: "images[0]", value: string(photo(1)), file: "a.jpg"}}, "without brackets"},
 		{"brackets at a single field", []part{field("patientId[]", "P1"), img}, "without brackets"},
@@ -210,20 +212,4 @@ func TestUploadsUnderWayCountAsStored(t *testing.T) {
 	s.answerOn(d).is(507, "disk-full")
 	require.NoError(t, c.Close())
 	s.log.wait(t, "incomplete-body")
-}
-
-// Clients that know that the server speaks HTTP/2 without TLS may use it.
-func TestHTTP2WithoutTLS(t *testing.T) {
-	s := open(t)
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
-	defer transport.CloseIdleConnections()
-	s.client = &http.Client{Transport: transport}
-	a := s.uploadOne("r1")
-	require.Equal(t, 2, a.ProtoMajor)
-	s.final("r1")
-	s.get("/case-reports/r1/report.pdf").is(200)
-	s.uploadForm("unknown=1").is(400, "invalid-input")
-	s.put("P1", "i", photo(1)).is(201)
 }

@@ -12,8 +12,10 @@ import (
 	"mime/multipart"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"casepress/blob"
@@ -188,15 +190,41 @@ func decodeJSONString(name, encoded string) (string, error) {
 	if err := json.Unmarshal([]byte(encoded), &value); err != nil || value == nil {
 		return "", invalid(name, textNotJSONString)
 	}
-	// Package json puts U+FFFD in the place of half a character.
-	if replaced := strings.Count(*value, "\uFFFD"); replaced != strings.Count(encoded, "\uFFFD")+strings.Count(strings.ToLower(encoded), `\ufffd`) {
+	if halfCharacter(encoded) { // package json would put U+FFFD in its place
 		return "", invalid(name, textNotJSONString)
 	}
 	return *value, nil
 }
 
-// readValue reads a field that is not a file. It stops where every field is too
-// long already, and what it returns then is refused as such.
+// halfCharacter reports whether a valid JSON text has an escape that is half of a character beyond U+FFFF
+// without the other half beside it.
+func halfCharacter(encoded string) bool {
+	var first rune // of a pair that is not complete
+	for i := 0; i < len(encoded); i++ {
+		escaped := rune(0)
+		if encoded[i] == '\\' {
+			i++
+			if encoded[i] == 'u' {
+				unit, _ := strconv.ParseUint(encoded[i+1:i+5], 16, 16) // it is valid JSON
+				escaped = rune(unit)
+				i += 4
+			}
+		}
+		switch {
+		case first != 0:
+			if utf16.DecodeRune(first, escaped) == utf8.RuneError {
+				return true
+			}
+			first = 0
+		case utf16.IsSurrogate(escaped):
+			first = escaped
+		}
+	}
+	return first != 0
+}
+
+// readValue reads a field that is not a file. It reads no more than is needed to see that the field is
+// too long; the checks refuse it then.
 func (a *API) readValue(part io.Reader) (string, error) {
 	limit := 1024 + 12*int64(a.cfg.MaxNotes) // a character is at most 12 bytes, as two escapes in JSON
 	value, err := io.ReadAll(io.LimitReader(part, limit))
@@ -221,7 +249,7 @@ func (a *API) readFile(ctx context.Context, f *form, field, label string, conten
 
 // inspect returns what the staged bytes are, or a fault of the field if they are
 // not an image or a larger one than allowed. A format or a header that cannot be
-// decoded is let in: the original is kept.
+// decoded is accepted: the original is kept.
 func (a *API) inspect(field, label string, staged blob.Staged) (tasks.Image, error) {
 	refused := func(c code, detail text, args ...any) error {
 		f := fieldFault{field: field, detail: detail, args: args}

@@ -172,8 +172,8 @@ func (a *API) fail(c *gin.Context, err error) {
 	writeJSON(c, info.status, "application/problem+json", p)
 }
 
-// isSubmission reports whether a request may carry content whose fate the client has
-// to know, be it to a misspelt address.
+// isSubmission reports whether a request may hand something in, so that its client has to know whether it
+// is stored. A request to a misspelt address may.
 func isSubmission(c *gin.Context) bool {
 	method := c.Request.Method
 	return (method == http.MethodPost || method == http.MethodPut) && !strings.HasSuffix(c.FullPath(), "/retry")

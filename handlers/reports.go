@@ -120,8 +120,8 @@ func imageAnswer(id string, img tasks.Image, result tasks.CaseReportResult, i in
 	return shown
 }
 
-// outputType is the media type of a full picture. Rows of before there was another
-// have none.
+// outputType is the media type of a full picture. Rows written when every picture was a JPEG have no
+// media type.
 func outputType(made tasks.ImageResult) string {
 	if made.MediaType == "" {
 		return mediaJPEG
@@ -168,7 +168,7 @@ func (a *API) answerRow(c *gin.Context, k *tasks.Kind, encode func(store.Row) []
 	writeBytes(c, http.StatusOK, "application/json", body)
 }
 
-// pollAfter is how soon it makes sense to ask again.
+// pollAfter is the time after which asking again makes sense.
 func pollAfter(row store.Row) time.Duration {
 	if row.Status == tasks.Retrying {
 		return min(max(time.Second, time.Until(row.NextAttempt)), time.Minute)

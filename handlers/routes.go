@@ -8,15 +8,15 @@ import (
 	"casepress/tasks"
 )
 
-// Routes that other parts of the package speak of.
+// Routes that other files of the package name.
 const (
 	routeUpload = "/upload-case-report"
 	routeImage  = "/images/:imageId"
 	routeRetry  = "/case-reports/:id/retry"
 )
 
-// newEngine returns an engine that observes, recovers and answers what no route
-// does.
+// newEngine returns an engine with everything that all routes have in common, and with answers for
+// addresses and methods that are not served.
 func (a *API) newEngine() *gin.Engine {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()

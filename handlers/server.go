@@ -18,7 +18,7 @@ func (a *API) Server() *http.Server {
 func (a *API) AdminServer() *http.Server { return newServer(a.Admin()) }
 
 // protocols are HTTP/1.1 and HTTP/2 without TLS, for proxies and apps that know that the server speaks it.
-// TLS is the business of a proxy in front.
+// For TLS, put a proxy in front.
 func protocols() *http.Protocols {
 	p := new(http.Protocols)
 	p.SetHTTP1(true)

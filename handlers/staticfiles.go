@@ -34,7 +34,7 @@ type file struct {
 	etag      string
 }
 
-// mediaTypes is here because what package mime knows depends on the machine.
+// mediaTypes are ours because those of package mime depend on the machine.
 var mediaTypes = map[string]string{
 	".css": "text/css; charset=utf-8", ".html": "text/html; charset=utf-8", ".ico": "image/x-icon",
 	".js": "text/javascript; charset=utf-8", ".json": "application/json", ".png": "image/png",
@@ -79,8 +79,8 @@ func pageFiles() map[string]file {
 // it was given, and keeps others from framing it.
 const contentSecurityPolicy = "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// serveFile serves an embedded file. Browsers ask every time, so that a new
-// release shows at once, and mostly hear 304.
+// serveFile serves an embedded file. Browsers must ask each time, so that they show a new release at
+// once; as long as there is none, the answer is 304.
 func (a *API) serveFile(f file) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		h := c.Writer.Header()

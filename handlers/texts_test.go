@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -102,4 +103,21 @@ func TestFileLabels(t *testing.T) {
 	} {
 		require.Equal(t, want, fileLabel(name))
 	}
+}
+
+// docs/http.md names every default, so that a changed one changes there too.
+func TestDefaultsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/http.md")
+	require.NoError(t, err)
+	c := Config{}.withDefaults()
+	for setting, value := range map[string]string{
+		"MaxBodyBytes": byteSize(c.MaxBodyBytes), "MaxImages": fmt.Sprint(c.MaxImages), "MaxPixels": fmt.Sprintf("%d million", c.MaxPixels/1_000_000),
+		"MaxNotes": grouped(int64(c.MaxNotes)), "MaxUploads": fmt.Sprint(c.MaxUploads), "StallTimeout": fmt.Sprintf("%.0f s", c.StallTimeout.Seconds()),
+		"UploadTimeout": fmt.Sprintf("%.0f min", c.UploadTimeout.Minutes()), "ReadTimeout": fmt.Sprintf("%.0f s", c.ReadTimeout.Seconds()),
+		"MinFreeDisk": byteSize(c.MinFreeDisk), "MaxBacklogAge": fmt.Sprintf("%.0f h", c.MaxBacklogAge.Hours()),
+	} {
+		require.Regexp(t, `\| `+value+`(, [^|]*)? \| .`+setting+`. \|`, string(text))
+	}
+	require.Contains(t, string(text), "`MaxWait` ("+fmt.Sprintf("%.0f s", c.MaxWait.Seconds()))
+	require.Contains(t, string(text), "| "+byteSize(maxPartHeader)+" |")
 }

@@ -89,7 +89,7 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 		return got, err
 	}
 
-	// All bytes are in: the client leaving now must not cut the storing short.
+	// The body is complete. From here on it is stored even if the client leaves.
 	ctx, cancel := a.detached(r)
 	defer cancel()
 	var dropped []fieldFault
@@ -114,12 +114,12 @@ func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 	return got, submitFault(err, report.ID)
 }
 
-// stageContext returns the context for staging a body. The request's own ends as soon
-// as the client has left, be it after its last byte; a body that is not complete
-// ends the staging with its read error.
+// stageContext returns the context for staging a body: the request's without its end. The request's own
+// ends when the client leaves, even after its last byte. A body that is not complete ends the staging
+// with an error of its own.
 func stageContext(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
 
-// detached returns the request's context without its end, bounded anew.
+// detached returns the request's context without its end, bounded by [Config.StoreTimeout].
 func (a *API) detached(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), a.cfg.StoreTimeout)
 }
@@ -209,7 +209,7 @@ func newID() (string, error) {
 func (a *API) presentStatus(ctx context.Context, id string) tasks.Status {
 	row, err := a.rows.Get(ctx, caseReportRef(id))
 	if err != nil {
-		return tasks.Accepted // its row comes in a moment; the receipt is what counts
+		return tasks.Accepted // its row will be there in a moment; the client needs the receipt
 	}
 	return row.Status
 }
