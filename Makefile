@@ -1,23 +1,39 @@
-# Every target is one thing a person may want; `go run .` and `go test ./...` need none of them.
+# Each target is one thing that a person may want; `go run .` and `go test ./...` need none of them.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-GOFUMPT = mvdan.cc/gofumpt@v0.10.0
+BUILD = CGO_ENABLED=0 go build -trimpath -tags nomsgpack -ldflags "-s -w -X main.version=$(VERSION)"
 
-.PHONY: build test race lint fuzz kill soak bench browser gozero peers pictures proto ci
+# golangci-lint takes minutes to compile, so it is kept, by version, outside of the repository.
+LINT_VERSION = v2.15.0
+TOOLS ?= $(HOME)/.cache/casepress
+LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
-build: ## a static binary, ./casepress
-	CGO_ENABLED=0 go build -trimpath -tags nomsgpack -ldflags "-s -w -X main.version=$(VERSION)" -o casepress .
+.DEFAULT_GOAL = build
+.PHONY: help build release test race purego lint fuzz mutate kill soak readme bench peers pictures gozero browser modules proto ci clean
 
-test: ## no server, no network
-	go test ./...
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-race:
-	CGO_ENABLED=1 go test -race ./...
+build: ## a static binary, ./casepress (the default)
+	$(BUILD) -o casepress .
 
-lint:
-	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	go vet ./...
-	go run $(STATICCHECK) ./...
+release: ## static binaries for Linux, macOS and Windows in dist/, with licences and SHA-256 sums
+	.ci/release "$(VERSION)"
+
+test: ## every test that needs no server and no network; TESTFLAGS=-v shows them
+	go test $(TESTFLAGS) ./...
+
+race: ## the same with the race detector; needs a C compiler
+	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
+
+purego: ## pictures without assembly
+	go test -tags purego ./tasks/picture/...
+
+lint: $(LINT) ## gofmt, and golangci-lint with .golangci.yml; the first time it compiles for minutes
+	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
+	$(LINT) run ./...
+
+$(LINT):
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME
@@ -26,21 +42,24 @@ fuzz: ## every fuzz target for FUZZTIME
 	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$p; \
 	  done; done
 
-kill: ## 50 rounds of SIGKILL on the real binary under load
-	CASEPRESS_KILL_ROUNDS=50 go test -count=1 -v -run TestKill -timeout 20m ./e2e
+MUTATIONS ?= 1000
+mutate: ## MUTATIONS damaged inputs of each picture format; go test runs 20
+	@go test -list Mutat ./tasks/picture/... | grep -q ^Test || { echo "no test in tasks/picture has Mutat in its name"; exit 1; }
+	CASEPRESS_MUTATIONS=$(MUTATIONS) go test -count=1 -v -run Mutat -timeout 60m ./tasks/picture/...
+
+KILLS ?= 50
+kill: ## KILLS rounds of SIGKILL on the real binary under load
+	CASEPRESS_KILL_ROUNDS=$(KILLS) go test -count=1 -v -run TestKill -timeout 20m ./e2e
 
 SOAK ?= 10m
 soak: ## load for SOAK, watching goroutines, files and memory
 	CASEPRESS_SOAK=$(SOAK) go test -count=1 -v -run TestSoak -timeout 60m ./e2e
 
+readme: ## the README's commands as they stand, in a fresh clone; needs curl and the PDF tools
+	.ci/readme
+
 bench: ## our own benchmarks; docs/performance.md says how to read them
 	go test -run '^$$' -bench . -benchmem ./...
-
-browser: ## the page in a real browser; needs node and chromium
-	interop/browser/run.sh
-
-gozero: ## go-zero services on the broker; a module of its own, slow to compile
-	cd interop/gozero && go vet ./... && go test ./...
 
 peers: ## casepress beside JetStream and Redis in one run
 	cd bench/peers && go run .
@@ -48,9 +67,22 @@ peers: ## casepress beside JetStream and Redis in one run
 pictures: ## casepress beside libvips, ImageMagick, img2pdf and the naive way; gets its photos first
 	cd bench/pictures && go run . -fetch
 
+gozero: ## go-zero services on the broker; a module of its own, slow to compile
+	cd interop/gozero && go vet ./... && go test $(TESTFLAGS) ./...
+
+browser: ## the page in a real browser; needs node and chromium
+	interop/browser/run.sh
+
+modules: ## vets and tests what lies beside the peers, in modules of its own
+	cd bench/peers && go vet ./... && go test $(TESTFLAGS) ./...
+	cd bench/pictures && go vet ./... && go test $(TESTFLAGS) ./...
+
 proto: ## regenerates broker/brokerpb; needs protoc, protoc-gen-go v1.36.12, protoc-gen-go-grpc v1.6.2
 	PATH="$$PATH:$$(go env GOPATH)/bin" protoc -I . --go_out=. --go_opt=paths=source_relative \
 	  --go-grpc_out=. --go-grpc_opt=paths=source_relative broker/brokerpb/broker.proto
 
-ci:
+ci: ## everything that must hold, on a new machine (Debian): installs what it needs
 	.ci/run
+
+clean: ## removes what build and release made
+	rm -rf casepress dist
