@@ -190,9 +190,16 @@ type Blob interface {
 
 // OpenVerified opens a blob and verifies it: see [Store.Open] and [Blob.Verify]. Whoever works on the
 // bytes gives 0 for within; who serves the same ones often may give some minutes.
-func OpenVerified(ctx context.Context, from interface {
-	Open(ctx context.Context, k Key) (Blob, error)
-}, k Key, within time.Duration) (Blob, error) {
+func OpenVerified(ctx context.Context, from opener, k Key, within time.Duration) (Blob, error) {
+	b, err := openVerified(ctx, from, k, within)
+	if errors.Is(err, ErrCorrupt) {
+		// The store may have the content in another way too, and knows now which one is damaged.
+		b, err = openVerified(ctx, from, k, within)
+	}
+	return b, err
+}
+
+func openVerified(ctx context.Context, from opener, k Key, within time.Duration) (Blob, error) {
 	b, err := from.Open(ctx, k)
 	if err != nil {
 		return nil, err
@@ -201,4 +208,9 @@ func OpenVerified(ctx context.Context, from interface {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
+}
+
+// opener is what of a Store opens a blob.
+type opener interface {
+	Open(ctx context.Context, k Key) (Blob, error)
 }

@@ -1,10 +1,15 @@
 package disk_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -401,4 +406,136 @@ func TestLimitsOfStaging(t *testing.T) {
 	}
 	s = openWith(t, dir, disk.OS, blobdisk.Options{MaxStaged: -1, MaxStagedBytes: -1})
 	require.NoError(t, store(s, []byte("no limits")))
+}
+
+// The store has a content in two ways: as long as one of them is sound, it is served.
+func TestDamageOfOneOfTwoFiles(t *testing.T) {
+	k := keys(t, newKey(t))
+	for _, damaged := range []string{"", ".age"} {
+		for name, change := range map[string]func([]byte) []byte{"flipped": flip(5), "emptied": func([]byte) []byte { return nil }} {
+			dir := t.TempDir()
+			content := blobtest.Random(1, 1000)
+			require.NoError(t, store(open(t, dir, disk.OS), content))
+			s := openWith(t, dir, disk.OS, blobdisk.Options{Originals: blob.Vault, Keys: k})
+			require.NoError(t, store(s, content))
+			overwrite(t, disk.OS, fileOf(dir, content, damaged), change)
+			for range 3 {
+				b, err := blob.OpenVerified(t.Context(), s, blobtest.KeyOf(content), 0)
+				require.NoError(t, err, name)
+				require.NoError(t, b.Close())
+			}
+			scrubbed, err := s.Scrub(t.Context(), 1<<40)
+			require.NoError(t, err)
+			require.Equal(t, []blob.Key{blobtest.KeyOf(content)}, scrubbed.Corrupt)
+			requireStored(t, s, content)
+		}
+	}
+}
+
+// A damaged file in keys is told from one of a missing key, and made anew if its key is there.
+func TestDamagedKeyFile(t *testing.T) {
+	dir := t.TempDir()
+	key := newKey(t)
+	o := blobdisk.Options{Originals: blob.Vault, Keys: keys(t, key)}
+	content := []byte("sealed")
+	require.NoError(t, store(openWith(t, dir, disk.OS, o), content))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "keys", ".DS_Store"), []byte("not a key"), 0o600))
+	entries, err := os.ReadDir(filepath.Join(dir, "keys"))
+	require.NoError(t, err)
+	require.Len(t, entries, 2)
+	file := filepath.Join(dir, "keys", entries[1].Name())
+	sound, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for damage, change := range map[string]func([]byte) []byte{
+		"flipped": flip(20), "emptied": func([]byte) []byte { return nil },
+		"another": func([]byte) []byte { return []byte("age1another\n") },
+	} {
+		overwrite(t, disk.OS, file, change)
+		for _, without := range []blobdisk.Options{{}, {Originals: blob.Vault, Keys: keys(t, newKey(t))}} {
+			_, err := blobdisk.Open(dir, disk.OS, without)
+			require.ErrorIs(t, err, blob.ErrKey, damage)
+			require.ErrorContains(t, err, file, damage)
+		}
+		requireStored(t, openWith(t, dir, disk.OS, o), content)
+		mended, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, sound, mended, damage)
+	}
+}
+
+// Any one or two files of the store are damaged, removed, exchanged or replaced by other things: it
+// opens, and serves every content as it was or names the damage, and never serves other bytes. The scrub
+// names exactly what is damaged, and the same contents again mend everything.
+func TestRandomDamage(t *testing.T) {
+	k := keys(t, newKey(t))
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		fsys := disktest.NewCrash(seed)
+		var contents [][]byte
+		for i, o := range []blobdisk.Options{{}, {Originals: blob.Drop}, {Originals: blob.Vault, Keys: k}} {
+			s := openWith(t, root, fsys, blobdisk.Options{Originals: o.Originals, Keys: k})
+			for j := range 4 {
+				contents = append(contents, blobtest.Random(uint64(10*i+j), 1+rng.IntN(100_000)))
+				require.NoError(t, store(s, contents[len(contents)-1]))
+			}
+		}
+		var names []string
+		for name := range files(t, fsys, root) {
+			if filepath.Base(filepath.Dir(name)) != "keys" {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		hit, gone := map[string]bool{}, map[string]bool{}
+		for range 1 + rng.IntN(2) {
+			name, other := names[rng.IntN(len(names))], names[rng.IntN(len(names))]
+			if hit[name] || hit[other] || gone[name] || gone[other] || name == other {
+				continue
+			}
+			hit[name] = true
+			switch rng.IntN(5) {
+			case 0:
+				overwrite(t, fsys, name, flip(rng.IntN(100_000)))
+			case 1:
+				overwrite(t, fsys, name, func(b []byte) []byte { return b[:rng.IntN(len(b))] })
+			case 2:
+				require.NoError(t, fsys.Remove(name))
+				hit[name], gone[name] = false, true
+			case 3:
+				hit[other] = true
+				require.NoError(t, fsys.Rename(name, name+"-"))
+				require.NoError(t, fsys.Rename(other, name))
+				require.NoError(t, fsys.Rename(name+"-", other))
+			case 4:
+				overwrite(t, fsys, name, func(b []byte) []byte { return append(b, b...) })
+			}
+		}
+		s := openWith(t, root, fsys, blobdisk.Options{Originals: blob.Drop, Keys: k})
+		for _, content := range contents {
+			b, err := blob.OpenVerified(t.Context(), s, blobtest.KeyOf(content), 0)
+			if err != nil {
+				require.True(t, errors.Is(err, blob.ErrCorrupt) || errors.Is(err, blob.ErrNotFound), "%v", err)
+				continue
+			}
+			got, err := io.ReadAll(b)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(content, got), "other bytes")
+			require.NoError(t, b.Close())
+		}
+		scrubbed, err := s.Scrub(t.Context(), 1<<40)
+		require.NoError(t, err)
+		damaged := 0
+		for _, is := range hit {
+			if is {
+				damaged++
+			}
+		}
+		require.Len(t, scrubbed.Corrupt, damaged, "seed %d", seed)
+		for i, content := range contents {
+			mode := []blob.Originals{blob.Keep, blob.Drop, blob.Vault}[i/4]
+			s := openWith(t, root, fsys, blobdisk.Options{Originals: mode, Keys: k})
+			require.NoError(t, store(s, content))
+			requireStored(t, s, content)
+		}
+	}
 }

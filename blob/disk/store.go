@@ -176,16 +176,36 @@ func (s *Store) Open(ctx context.Context, k blob.Key) (blob.Blob, error) {
 	if !k.Valid() {
 		return nil, fmt.Errorf("open blob %q: %w", k, blob.ErrNotFound)
 	}
-	for _, f := range formats {
+	var damaged error
+	for _, f := range s.readOrder(k) {
 		b, err := s.openFormat(k, f)
-		if err == nil {
+		switch {
+		case err == nil:
 			return b, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		case errors.Is(err, blob.ErrCorrupt):
+			damaged = err
+		case !errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("open blob: %w", err)
 		}
 	}
+	if damaged != nil {
+		return nil, fmt.Errorf("open blob: %w", damaged)
+	}
 	return nil, fmt.Errorf("open blob %s: %w", k, blob.ErrNotFound)
+}
+
+// readOrder are the formats in which a blob is looked for: those in which it is known to be damaged
+// come last.
+func (s *Store) readOrder(k blob.Key) []format {
+	var order, damaged []format
+	for _, f := range formats {
+		if s.corrupt.has(s.shard(k).path(k, f)) {
+			damaged = append(damaged, f)
+		} else {
+			order = append(order, f)
+		}
+	}
+	return append(order, damaged...)
 }
 
 // Has looks for a blob that was Put: see [blob.Store].

@@ -150,6 +150,13 @@ func (c *corruptFiles) add(path string, k blob.Key) bool {
 	return true
 }
 
+func (c *corruptFiles) has(path string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, known := c.files[path]
+	return known
+}
+
 // remove reports whether the file was known to be damaged.
 func (c *corruptFiles) remove(path string) bool {
 	c.mu.Lock()
