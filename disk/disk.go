@@ -27,6 +27,9 @@ type File interface {
 
 	// Size returns the current size in bytes.
 	Size() (int64, error)
+
+	// Stat describes the open file, whatever its name now means.
+	Stat() (fs.FileInfo, error)
 }
 
 // FS is a file system. Names are paths as package os takes them.
@@ -49,6 +52,9 @@ type FS interface {
 
 	// Stat describes a file; the error is fs.ErrNotExist when there is none.
 	Stat(name string) (fs.FileInfo, error)
+
+	// Touch sets the time of a file's last modification to now. A power cut may undo that.
+	Touch(name string) error
 
 	// SyncDir returns when the folder's entries are on stable storage.
 	SyncDir(dir string) error

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -81,4 +82,20 @@ func TestDirectFileReadsBack(t *testing.T) {
 			require.Equal(t, want, content[shape.offset:])
 		})
 	}
+}
+
+func TestTouch(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	require.NoError(t, os.WriteFile(name, []byte("abc"), 0o644))
+	old := time.Now().Add(-48 * time.Hour)
+	require.NoError(t, os.Chtimes(name, old, old))
+	f, err := disk.OS.OpenFile(name, os.O_RDONLY, 0)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, f.Close()) }()
+	require.NoError(t, disk.OS.Touch(name))
+	info, err := f.Stat()
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now(), info.ModTime(), time.Hour)
+	require.EqualValues(t, 3, info.Size())
+	require.ErrorIs(t, disk.OS.Touch(name+"x"), os.ErrNotExist)
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // OS is the file system of this machine.
@@ -21,6 +22,8 @@ func (osFS) ReadDir(dir string) ([]fs.DirEntry, error) { return os.ReadDir(dir) 
 func (osFS) Rename(from, to string) error              { return os.Rename(from, to) }
 func (osFS) Remove(name string) error                  { return os.Remove(name) }
 func (osFS) Stat(name string) (fs.FileInfo, error)     { return os.Stat(name) }
+
+func (osFS) Touch(name string) error { return os.Chtimes(name, time.Time{}, time.Now()) }
 
 func (osFS) SyncDir(dir string) error {
 	d, err := os.Open(dir)

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,7 +34,8 @@ func Run(t *testing.T, open Open) {
 		cases := map[string]func(*testing.T, blob.Store){
 			"Put": testPut, "PutAgain": testPutAgain, "Stage": testStage, "Discard": testDiscard,
 			"NoSuchBlob": testNoSuchBlob, "ReadersError": testReadersError, "Context": testContext,
-			"Has": testHas, "ManyAtOnce": testManyAtOnce, "ReadAtRandom": testReadAtRandom, "Hold": testHold,
+			"Has": testHas, "Verify": testVerify, "Each": testEach, "Collect": testCollect, "Scrub": testScrub, "Staging": testStaging,
+			"ManyAtOnce": testManyAtOnce, "ReadAtRandom": testReadAtRandom, "Hold": testHold,
 		}
 		if originals == blob.Drop {
 			cases["Drop"], cases["DropSparesTheRest"], cases["DropHeld"] = testDrop, testDropSparesTheRest, testDropHeld
@@ -177,6 +179,15 @@ func testContext(t *testing.T, s blob.Store) {
 	require.ErrorIs(t, err, blob.ErrNotFound)
 	_, err = s.Drop(ended, []blob.Key{KeyOf(content)}, all)
 	require.ErrorIs(t, err, context.Canceled)
+	b, err := s.Open(t.Context(), KeyOf(content))
+	require.NoError(t, err)
+	require.ErrorIs(t, b.Verify(ended, 0), context.Canceled)
+	require.NoError(t, b.Close())
+	_, err = s.Collect(ended, blob.MinUnused, all)
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = s.Scrub(ended, 1<<30)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, s.Each(ended, func([]blob.Info) error { return nil }), context.Canceled)
 	require.ErrorIs(t, s.EachOriginal(ended, func([]blob.Key) error { return nil }), context.Canceled)
 	RequireStored(t, s, content)
 
@@ -209,6 +220,97 @@ func testHas(t *testing.T, s blob.Store) {
 	require.NoError(t, Put(t.Context(), s, content))
 	require.True(t, has(len(content)))
 	require.False(t, has(len(content)-1))
+}
+
+func testVerify(t *testing.T, s blob.Store) {
+	for i, size := range sizes {
+		content := Random(uint64(i), size)
+		require.NoError(t, Store(t.Context(), s, content))
+		for _, within := range []time.Duration{0, time.Hour, time.Hour} {
+			b, err := blob.OpenVerified(t.Context(), s, KeyOf(content), within)
+			require.NoError(t, err)
+			got, err := io.ReadAll(b)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(content, got), "where Read begins has not changed")
+			require.NoError(t, b.Verify(t.Context(), 0))
+			require.NoError(t, b.Close())
+		}
+	}
+	require.Empty(t, s.Corrupt())
+	_, err := blob.OpenVerified(t.Context(), s, KeyOf([]byte("none")), 0)
+	require.ErrorIs(t, err, blob.ErrNotFound)
+}
+
+func testEach(t *testing.T, s blob.Store) {
+	before := time.Now().Add(-time.Minute) // the store's clock may be another one
+	want := map[blob.Key]int{}
+	for i := range 40 {
+		original, picture := fmt.Appendf(nil, "original %d", i), fmt.Appendf(nil, "picture %d", i)
+		require.NoError(t, Store(t.Context(), s, original))
+		require.NoError(t, Put(t.Context(), s, picture))
+		want[KeyOf(original)], want[KeyOf(picture)] = len(original), len(picture)
+	}
+	seen := map[blob.Key]int{}
+	require.NoError(t, s.Each(t.Context(), func(infos []blob.Info) error {
+		for _, info := range infos {
+			require.GreaterOrEqual(t, info.StoredBytes, int64(want[info.Key]))
+			require.True(t, info.Used.After(before))
+			seen[info.Key] = want[info.Key]
+		}
+		return nil
+	}))
+	require.Equal(t, want, seen)
+	stop := errors.New("stop")
+	require.ErrorIs(t, s.Each(t.Context(), func([]blob.Info) error { return stop }), stop)
+}
+
+// What has just been stored is not collected, though nobody needs it yet.
+func testCollect(t *testing.T, s blob.Store) {
+	original, picture := []byte("original"), []byte("picture")
+	require.NoError(t, Store(t.Context(), s, original))
+	require.NoError(t, Put(t.Context(), s, picture))
+	_, err := s.Collect(t.Context(), blob.MinUnused-1, all)
+	require.Error(t, err)
+	collected, err := s.Collect(t.Context(), blob.MinUnused, all)
+	require.NoError(t, err)
+	require.Zero(t, collected)
+	RequireStored(t, s, original)
+	RequireStored(t, s, picture)
+}
+
+func testScrub(t *testing.T, s blob.Store) {
+	content := int64(0)
+	for i, size := range sizes {
+		require.NoError(t, Store(t.Context(), s, Random(uint64(i), size)))
+		require.NoError(t, Put(t.Context(), s, Random(uint64(i+100), size+1)))
+		content += int64(2*size + 1)
+	}
+	for _, rate := range []int64{0, -1} {
+		_, err := s.Scrub(t.Context(), rate)
+		require.Error(t, err)
+	}
+	scrubbed, err := s.Scrub(t.Context(), 1<<40)
+	require.NoError(t, err)
+	require.Equal(t, blob.Scrubbed{Blobs: 2 * len(sizes), Bytes: content}, scrubbed)
+	require.Empty(t, s.Corrupt())
+}
+
+func testStaging(t *testing.T, s blob.Store) {
+	require.Zero(t, s.Staging())
+	a, err := s.Stage(t.Context(), bytes.NewReader(Random(1, 300_000)))
+	require.NoError(t, err)
+	b, err := s.Stage(t.Context(), bytes.NewReader(Random(2, 1000)))
+	require.NoError(t, err)
+	require.EqualValues(t, 301_000, s.Staging())
+	require.NoError(t, a.Commit(t.Context()))
+	require.EqualValues(t, 1000, s.Staging())
+	require.NoError(t, a.Discard())
+	require.NoError(t, b.Discard())
+	require.NoError(t, b.Discard())
+	_, err = s.Stage(t.Context(), io.MultiReader(bytes.NewReader(Random(3, 200_000)), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.NoError(t, Put(t.Context(), s, Random(4, 1000)))
+	require.Zero(t, s.Staging())
 }
 
 func testManyAtOnce(t *testing.T, s blob.Store) {
@@ -374,6 +476,14 @@ func testDropFails(t *testing.T, s blob.Store) {
 	})
 	require.ErrorIs(t, err, undecided)
 	RequireStored(t, s, content)
+	other := []byte("not asked about")
+	require.NoError(t, Store(t.Context(), s, other))
+	_, err = s.Drop(t.Context(), []blob.Key{KeyOf(content)}, func(context.Context, []blob.Key) ([]blob.Key, error) {
+		return []blob.Key{KeyOf(content), KeyOf(other)}, nil
+	})
+	require.Error(t, err)
+	RequireStored(t, s, content)
+	RequireStored(t, s, other)
 	require.NoError(t, Store(t.Context(), s, content))
 }
 

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
+	"time"
 
 	"casepress/blob"
 	"casepress/disk"
@@ -23,8 +23,8 @@ func (s *Store) Hold(ctx context.Context, k blob.Key) (release func(), err error
 	if err := s.holds.acquire(ctx, k); err != nil {
 		return nil, fmt.Errorf("hold blob: %w", err)
 	}
-	there, err := s.hasAny(k, formats)
-	if err == nil && !there {
+	exists, err := s.hasAny(k, formats)
+	if err == nil && !exists {
 		err = blob.ErrNotFound
 	}
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *Store) Drop(ctx context.Context, keys []blob.Key, unneeded func(context
 	if err := errors.Join(ctx.Err(), s.Err()); err != nil {
 		return nil, err
 	}
-	present, err := s.droppable(keys)
+	present, err := s.originalsAmong(ctx, keys)
 	if err != nil || len(present) == 0 {
 		return nil, err
 	}
@@ -64,17 +64,20 @@ func (s *Store) Drop(ctx context.Context, keys []blob.Key, unneeded func(context
 	if len(free) == 0 {
 		return held, nil
 	}
-	drop, err := unneeded(ctx, free)
+	drop, err := askUnneeded(ctx, free, unneeded)
 	if err != nil {
 		return held, fmt.Errorf("drop originals: %w", err)
 	}
 	return held, s.remove(ctx, drop)
 }
 
-// droppable are the keys that have an original which may be dropped, or are being
+// originalsAmong are the keys that have an original which may be dropped, or are being
 // stored: a key that is held counts as there.
-func (s *Store) droppable(keys []blob.Key) (there []blob.Key, err error) {
+func (s *Store) originalsAmong(ctx context.Context, keys []blob.Key) (present []blob.Key, err error) {
 	for _, k := range keys {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("drop originals: %w", err)
+		}
 		if !k.Valid() {
 			continue
 		}
@@ -82,19 +85,40 @@ func (s *Store) droppable(keys []blob.Key) (there []blob.Key, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("drop originals: %w", err)
 		}
-		if found || s.holds.holds(k) {
-			there = append(there, k)
+		if found || s.holds.has(k) {
+			present = append(present, k)
 		}
 	}
-	return there, nil
+	return present, nil
+}
+
+// askUnneeded asks which of the keys are unneeded, and refuses any other key: that might be held.
+func askUnneeded(ctx context.Context, keys []blob.Key, unneeded func(context.Context, []blob.Key) ([]blob.Key, error)) ([]blob.Key, error) {
+	answer, err := unneeded(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	asked := make(map[blob.Key]bool, len(keys))
+	for _, k := range keys {
+		asked[k] = true
+	}
+	for _, k := range answer {
+		if !asked[k] {
+			return nil, fmt.Errorf("blob %q is called unneeded, but that was not the question", k)
+		}
+	}
+	return answer, nil
 }
 
 // remove deletes the originals, then waits until all deletions are durable.
 func (s *Store) remove(ctx context.Context, keys []blob.Key) error {
 	waits := make([]syncPoint, len(keys))
 	for i, k := range keys {
-		var err error
-		if waits[i], err = s.shard(k).remove(k); err != nil {
+		err := ctx.Err()
+		if err != nil {
+			return fmt.Errorf("drop originals: %w", err)
+		}
+		if _, _, waits[i], err = s.shard(k).remove(k, droppableFormats, time.Time{}); err != nil {
 			return fmt.Errorf("drop original: %w", err)
 		}
 	}
@@ -112,35 +136,4 @@ func removeIfExists(fsys disk.FS, name string) error {
 		return nil
 	}
 	return err
-}
-
-// EachOriginal lists originals: see [blob.Store].
-func (s *Store) EachOriginal(ctx context.Context, visit func([]blob.Key) error) error {
-	for i := range s.shards {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		entries, err := s.fs.ReadDir(s.shards[i].dir)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("list originals: %w", err)
-		}
-		var keys []blob.Key
-		for _, e := range entries {
-			for _, f := range droppableFormats {
-				if k := f.keyOf(e.Name()); k != "" {
-					keys = append(keys, k)
-				}
-			}
-		}
-		if len(keys) == 0 {
-			continue
-		}
-		if err := visit(keys); err != nil {
-			return err
-		}
-	}
-	return nil
 }

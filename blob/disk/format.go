@@ -3,9 +3,10 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"casepress/blob"
 )
@@ -49,43 +50,47 @@ func (f format) keyOf(fileName string) blob.Key {
 	return ""
 }
 
-// blobFile is the file that a commit makes, or finds.
-type blobFile struct {
-	path string
-	// complete reports whether a file at path holds the content. The order of commit leaves no other,
-	// but a copied or repaired folder may hold one; it is replaced.
-	complete func(fs.FileInfo) (bool, error)
-}
-
-func (s *Store) blobFile(k blob.Key, f format, size int64) blobFile {
-	path := s.shard(k).path(k, f)
-	if f != encrypted {
-		return blobFile{path, func(i fs.FileInfo) (bool, error) { return i.Size() == size, nil }}
-	}
-	return blobFile{path, func(i fs.FileInfo) (bool, error) { return s.encryptedHolds(path, i.Size(), size) }}
-}
-
-// encryptedHolds reports whether the encrypted file opens with one of the keys and has
-// content of size bytes.
-func (s *Store) encryptedHolds(path string, fileSize, size int64) (bool, error) {
-	f, err := s.fs.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return false, err
-	}
-	_, n, err := s.keys.Open(f, fileSize)
-	return err == nil && n == size, f.Close()
-}
-
 // openFormat opens the file of a blob in one format. The error is fs.ErrNotExist if
-// there is none.
+// there is none, and [blob.ErrCorrupt] if it cannot be decrypted.
 func (s *Store) openFormat(k blob.Key, f format) (*file, error) {
-	opened, err := s.fs.OpenFile(s.shard(k).path(k, f), os.O_RDONLY, 0)
+	path := s.shard(k).path(k, f)
+	opened, err := s.fs.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.readContent(opened, f)
-	if err != nil {
+	b := &file{file: opened, store: s, key: k, path: path, readErr: new(atomic.Pointer[error])}
+	if err := b.readAs(f); err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}
 	return b, nil
+}
+
+// readAs lets the content of a file in this format be read.
+func (b *file) readAs(f format) error {
+	size, err := b.file.Size()
+	if err != nil {
+		return err
+	}
+	content := io.ReaderAt(errorKeeper{b.file, b.readErr})
+	if f == encrypted {
+		if content, size, err = b.store.keys.Open(content, size); err != nil {
+			return b.openError(err)
+		}
+	}
+	b.SectionReader = io.NewSectionReader(content, 0, size)
+	return nil
+}
+
+// openError is the error of a file that could not be decrypted. Every key that ever sealed here is
+// known (see checkKeys), so that a file which none of them opens is damaged. Without keys the store
+// has no sealed originals of its own, and nothing can be said.
+func (b *file) openError(err error) error {
+	if b.store.keys == nil {
+		return err
+	}
+	err = b.store.corruptUnless(b.readErr, b.key, err)
+	if errors.Is(err, blob.ErrCorrupt) {
+		b.store.foundCorrupt(b.key, b.path, err)
+	}
+	return err
 }

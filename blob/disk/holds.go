@@ -100,7 +100,7 @@ func (h *holds) endDrop(free []blob.Key) {
 	}
 }
 
-func (h *holds) holds(k blob.Key) bool {
+func (h *holds) has(k blob.Key) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.held[k] > 0

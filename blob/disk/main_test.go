@@ -1,8 +1,10 @@
 package disk_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"testing"
 
@@ -69,3 +71,10 @@ func TestStoreKeepsWhatItPromises(t *testing.T) {
 		return s
 	})
 }
+
+// dropAll drops whatever nobody holds.
+func dropAll(_ context.Context, free []blob.Key) ([]blob.Key, error) { return free, nil }
+
+func randomReader(size int) io.Reader { return bytes.NewReader(blobtest.Random(uint64(size), size)) }
+
+func reader(content []byte) io.Reader { return bytes.NewReader(content) }

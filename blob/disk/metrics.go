@@ -13,6 +13,9 @@ type metrics struct {
 	puts         prometheus.Counter
 	deduplicated prometheus.Counter
 	corrupt      prometheus.Counter
+	mended       prometheus.Counter
+	scrubbed     prometheus.Counter
+	collected    prometheus.Counter
 	fileSync     prometheus.Observer
 	folderSync   prometheus.Observer
 
@@ -20,7 +23,7 @@ type metrics struct {
 	registered []prometheus.Collector
 }
 
-func newMetrics() *metrics {
+func newMetrics(s *Store) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -33,10 +36,20 @@ func newMetrics() *metrics {
 		puts:         counter("casepress_blob_stored_total", "Blobs that became durable under their digest."),
 		deduplicated: counter("casepress_blob_deduplicated_total", "Contents that were there already, so that nothing was written."),
 		corrupt:      counter("casepress_blob_corrupt_total", "Blobs found whose bytes do not have the digest that names them."),
+		mended:       counter("casepress_blob_mended_total", "Damaged blobs that were replaced by the same bytes received again."),
+		scrubbed:     counter("casepress_blob_scrubbed_bytes_total", "Bytes that were read in the background to see whether they are sound."),
+		collected:    counter("casepress_blob_collected_total", "Blobs deleted since nobody needed them."),
 		fileSync:     fsync.WithLabelValues("file"),
 		folderSync:   fsync.WithLabelValues("folder"),
 	}
-	m.registered = []prometheus.Collector{m.writtenBytes, m.puts, m.deduplicated, m.corrupt, fsync}
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	m.registered = []prometheus.Collector{
+		m.writtenBytes, m.puts, m.deduplicated, m.corrupt, m.mended, m.scrubbed, m.collected, fsync,
+		gauge("casepress_blob_corrupt", "Blobs known to be damaged.", func() float64 { return float64(len(s.Corrupt())) }),
+		gauge("casepress_blob_staging_bytes", "Bytes received that are no blobs yet.", func() float64 { return float64(s.Staging()) }),
+	}
 	return m
 }
 

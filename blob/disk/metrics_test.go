@@ -24,7 +24,8 @@ func TestMetrics(t *testing.T) {
 	}
 	require.Equal(t, map[string]float64{
 		"casepress_blob_written_bytes_total": 3000, "casepress_blob_stored_total": 1, "casepress_blob_deduplicated_total": 2,
-		"casepress_blob_corrupt_total": 0, "casepress_blob_fsync_seconds": 2,
+		"casepress_blob_corrupt_total": 0, "casepress_blob_corrupt": 0, "casepress_blob_mended_total": 0, "casepress_blob_fsync_seconds": 2,
+		"casepress_blob_scrubbed_bytes_total": 0, "casepress_blob_collected_total": 0, "casepress_blob_staging_bytes": 0,
 	}, gather(t, registry))
 	families, err := registry.Gather()
 	require.NoError(t, err)

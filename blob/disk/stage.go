@@ -27,36 +27,42 @@ var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
 
 // staged implements [blob.Staged].
 type staged struct {
-	store   *Store
-	format  format
-	file    disk.File // nil once ended
-	temp    string
-	content io.ReaderAt // of file, decrypted if it is encrypted
-	renamed bool        // temp has become the blob
-	held    bool
-	key     blob.Key
-	size    int64
+	store    *Store
+	format   format
+	file     disk.File // nil once ended
+	temp     string
+	content  io.ReaderAt // of file, decrypted if it is encrypted
+	original bool        // staged, not Put: it is held from Commit on
+	renamed  bool        // temp has become the blob
+	held     bool
+	key      blob.Key
+	size     int64
+	reserved int64 // of the bytes that may be staged
 }
 
 // Stage receives an original: see [blob.Store].
 func (s *Store) Stage(ctx context.Context, r io.Reader) (blob.Staged, error) {
-	g, err := s.stage(ctx, r, s.original)
+	g, err := s.stage(ctx, r, s.original, true)
 	if err != nil {
 		return nil, err
 	}
 	return g, nil
 }
 
-func (s *Store) stage(ctx context.Context, r io.Reader, f format) (*staged, error) {
+func (s *Store) stage(ctx context.Context, r io.Reader, f format, original bool) (*staged, error) {
 	if err := s.Err(); err != nil {
 		return nil, err
+	}
+	if err := s.staging.begin(original); err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
 	}
 	temp := filepath.Join(s.dir, tmpName, strconv.FormatUint(s.temps.Add(1), 10))
 	file, err := s.fs.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, filePerm)
 	if err != nil {
+		s.staging.end(0)
 		return nil, fmt.Errorf("stage: %w", err)
 	}
-	g := &staged{store: s, format: f, file: file, temp: temp}
+	g := &staged{store: s, format: f, original: original, file: file, temp: temp}
 	if err := g.receive(ctx, r); err != nil {
 		return nil, fmt.Errorf("stage: %w", errors.Join(err, g.Discard()))
 	}
@@ -127,6 +133,10 @@ func readFull(ctx context.Context, buf []byte, r io.Reader) (n int, err error) {
 }
 
 func (g *staged) write(w io.Writer, b []byte, digest hash.Hash) error {
+	if err := g.store.staging.add(int64(len(b)), g.original); err != nil {
+		return err
+	}
+	g.reserved += int64(len(b))
 	digest.Write(b)
 	n, err := w.Write(b)
 	g.size += int64(n)
@@ -155,22 +165,29 @@ func (g *staged) commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if g.format != permanent {
+	if g.original {
 		if err := g.store.holds.acquire(ctx, g.key); err != nil {
 			return err
 		}
 		g.held = true
 	}
-	sh, target := g.store.shard(g.key), g.store.blobFile(g.key, g.format, g.size)
-	exists, at, err := sh.lookup(target)
+	sh := g.store.shard(g.key)
+	path := sh.path(g.key, g.format)
+	exists, at, err := sh.lookup(path)
 	if err != nil {
 		return err
 	}
-	if !exists {
+	sound := false
+	if exists {
+		if sound, err = g.store.isSound(ctx, g.key, g.format); err != nil {
+			return err
+		}
+	}
+	if !sound {
 		if err := timed(g.store.metrics.fileSync, g.file.Sync); err != nil {
 			return err
 		}
-		if g.renamed, at, err = sh.add(g.temp, target); err != nil {
+		if g.renamed, at, err = sh.add(g.temp, path, exists); err != nil {
 			return err
 		}
 	}
@@ -180,12 +197,32 @@ func (g *staged) commit(ctx context.Context) error {
 	if err := sh.waitSynced(ctx, at); err != nil {
 		return err
 	}
-	if g.renamed {
-		g.store.metrics.puts.Inc()
-	} else {
-		g.store.metrics.deduplicated.Inc()
-	}
+	g.count(path)
 	return nil
+}
+
+// isSound reports whether the file of a blob can be read and has its digest. If it cannot be read,
+// whatever the reason, the same bytes in another file are better. The error is that of the context.
+func (s *Store) isSound(ctx context.Context, k blob.Key, f format) (bool, error) {
+	b, err := s.openFormat(k, f)
+	if err == nil {
+		err = errors.Join(b.Verify(ctx, 0), b.Close())
+	}
+	return err == nil, ctx.Err()
+}
+
+// count notes that the content is durable at path.
+func (g *staged) count(path string) {
+	if !g.renamed {
+		g.store.metrics.deduplicated.Inc()
+		return
+	}
+	g.store.metrics.puts.Inc()
+	g.store.verified.remove(path)
+	if g.store.corrupt.remove(path) {
+		g.store.metrics.mended.Inc()
+		g.store.log.Info("a damaged blob was replaced by the same bytes received again", "key", string(g.key))
+	}
 }
 
 // Discard ends what is staged: see [blob.Staged].
@@ -204,6 +241,7 @@ func (g *staged) end() error {
 	}
 	err := g.file.Close()
 	g.file = nil
+	g.store.staging.end(g.reserved)
 	if g.renamed {
 		return err
 	}

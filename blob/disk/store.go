@@ -22,8 +22,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -41,10 +43,15 @@ const (
 type Store struct {
 	fs       disk.FS
 	dir      string
+	log      *slog.Logger
+	opened   time.Time
 	original format     // of what is staged
 	keys     *blob.Keys // nil if there are none
 	shards   [256]shard
 	holds    holds
+	staging  staging
+	verified verifiedFiles
+	corrupt  corruptFiles
 	temps    atomic.Uint64 // temp files made since Open, and so their names
 	poison   atomic.Pointer[error]
 	metrics  *metrics
@@ -58,10 +65,24 @@ type Options struct {
 	// Keys open originals that are encrypted and, unless Originals is Keep,
 	// encrypt new ones.
 	Keys *blob.Keys
+	// MaxStaged is how many uploads may be staged at once, and MaxStagedBytes how many bytes all of
+	// them together may have brought: what is more is refused with [blob.ErrStagingFull]. 0 stands
+	// for [DefaultMaxStaged] and [DefaultMaxStagedBytes], -1 for no limit. What is Put is counted
+	// and never refused.
+	MaxStaged      int
+	MaxStagedBytes int64
+	// Logger is told of damaged blobs; nil for none.
+	Logger *slog.Logger
 	// Registerer gets the metrics casepress_blob_*; nil for none. It may have those of one open store
 	// at a time.
 	Registerer prometheus.Registerer
 }
+
+// The limits of an upload, if [Options] have none.
+const (
+	DefaultMaxStaged      = 1000
+	DefaultMaxStagedBytes = 4 << 30
+)
 
 // Open opens the store in dir, makes the folder if it is not there, and
 // removes what earlier processes left behind half received. [blob.ErrKey] if the
@@ -71,7 +92,14 @@ func Open(dir string, fsys disk.FS, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
-	s := &Store{fs: fsys, dir: dir, original: original, keys: o.Keys, metrics: newMetrics()}
+	s := &Store{fs: fsys, dir: dir, log: o.Logger, opened: time.Now(), original: original, keys: o.Keys}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := s.staging.limit(o); err != nil {
+		return nil, fmt.Errorf("open blobs: %w", err)
+	}
+	s.metrics = newMetrics(s)
 	for _, step := range []func() error{s.openFolders, s.clearTemps, s.checkKeys} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("open blobs: %w", err)
@@ -130,7 +158,7 @@ func (s *Store) shard(k blob.Key) *shard {
 
 // Put stores what is not an original: see [blob.Store].
 func (s *Store) Put(ctx context.Context, r io.Reader) (k blob.Key, size int64, err error) {
-	g, err := s.stage(ctx, r, permanent)
+	g, err := s.stage(ctx, r, permanent, false)
 	if err != nil {
 		return "", 0, err
 	}
@@ -140,14 +168,6 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (k blob.Key, size int64, e
 	return g.Key(), g.Size(), g.Discard()
 }
 
-// file is an open blob.
-type file struct {
-	*io.SectionReader
-	file disk.File
-}
-
-func (b *file) Close() error { return b.file.Close() }
-
 // Open opens a blob: see [blob.Store].
 func (s *Store) Open(ctx context.Context, k blob.Key) (blob.Blob, error) {
 	if err := ctx.Err(); err != nil {
@@ -156,31 +176,36 @@ func (s *Store) Open(ctx context.Context, k blob.Key) (blob.Blob, error) {
 	if !k.Valid() {
 		return nil, fmt.Errorf("open blob %q: %w", k, blob.ErrNotFound)
 	}
-	for _, f := range formats {
+	var damaged error
+	for _, f := range s.readOrder(k) {
 		b, err := s.openFormat(k, f)
-		if err == nil {
+		switch {
+		case err == nil:
 			return b, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		case errors.Is(err, blob.ErrCorrupt):
+			damaged = err
+		case !errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("open blob: %w", err)
 		}
+	}
+	if damaged != nil {
+		return nil, fmt.Errorf("open blob: %w", damaged)
 	}
 	return nil, fmt.Errorf("open blob %s: %w", k, blob.ErrNotFound)
 }
 
-// readContent is the content of a file in this format.
-func (s *Store) readContent(opened disk.File, f format) (*file, error) {
-	size, err := opened.Size()
-	if err != nil {
-		return nil, err
-	}
-	content := io.ReaderAt(opened)
-	if f == encrypted {
-		if content, size, err = s.keys.Open(opened, size); err != nil {
-			return nil, err
+// readOrder are the formats in which a blob is looked for: those in which it is known to be damaged
+// come last.
+func (s *Store) readOrder(k blob.Key) []format {
+	var order, damaged []format
+	for _, f := range formats {
+		if s.corrupt.has(s.shard(k).path(k, f)) {
+			damaged = append(damaged, f)
+		} else {
+			order = append(order, f)
 		}
 	}
-	return &file{io.NewSectionReader(content, 0, size), opened}, nil
+	return append(order, damaged...)
 }
 
 // Has looks for a blob that was Put: see [blob.Store].
@@ -191,14 +216,11 @@ func (s *Store) Has(ctx context.Context, k blob.Key, size int64) (bool, error) {
 	if !k.Valid() {
 		return false, nil
 	}
-	info, err := s.fs.Stat(s.shard(k).path(k, permanent))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
+	exists, err := s.shard(k).use(s.shard(k).path(k, permanent), size)
 	if err != nil {
 		return false, fmt.Errorf("look for blob: %w", err)
 	}
-	return info.Mode().IsRegular() && info.Size() == size, nil
+	return exists, nil
 }
 
 // Err tells why the store takes nothing more: see [blob.Store].

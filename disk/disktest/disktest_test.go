@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -294,4 +296,31 @@ func TestDirectFilesTakeWholeBlocksOnly(t *testing.T) {
 	n, err := f.WriteAt(block[:disk.BlockBytes], 0)
 	require.ErrorIs(t, err, syscall.ENOSPC)
 	require.Equal(t, disk.BlockBytes/2, n, "a write may stop anywhere all the same")
+}
+
+func TestModificationTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, fsys := range []disk.FS{disktest.NewCrash(1), disktest.NewFault(disktest.NewCrash(1))} {
+			require.NoError(t, fsys.MkdirAll("/d", 0o755))
+			f := mustWrite(t, fsys, "/d/a", os.O_RDWR|os.O_CREATE, []byte("a"))
+			written := time.Now()
+			time.Sleep(time.Hour)
+			require.NoError(t, fsys.Rename("/d/a", "/d/b"))
+			info, err := f.Stat()
+			require.NoError(t, err)
+			require.Equal(t, written, info.ModTime())
+			require.EqualValues(t, 1, info.Size())
+			require.NoError(t, fsys.Touch("/d/b"))
+			info, err = fsys.Stat("/d/b")
+			require.NoError(t, err)
+			require.Equal(t, time.Now(), info.ModTime())
+			time.Sleep(time.Hour)
+			_, err = f.WriteAt([]byte("b"), 0)
+			require.NoError(t, err)
+			info, err = f.Stat()
+			require.NoError(t, err)
+			require.Equal(t, time.Now(), info.ModTime())
+			require.ErrorIs(t, fsys.Touch("/d/a"), fs.ErrNotExist)
+		}
+	})
 }

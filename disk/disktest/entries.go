@@ -72,15 +72,16 @@ func (c *CrashFS) entriesAfterCut(keep float64) map[string]*node {
 
 // fileInfo is what Stat knows.
 type fileInfo struct {
-	name string
-	size int64
-	dir  bool
+	name     string
+	size     int64
+	dir      bool
+	modified time.Time
 }
 
 func (i fileInfo) Name() string       { return i.name }
 func (i fileInfo) Size() int64        { return i.size }
 func (i fileInfo) IsDir() bool        { return i.dir }
-func (i fileInfo) ModTime() time.Time { return time.Time{} }
+func (i fileInfo) ModTime() time.Time { return i.modified }
 func (i fileInfo) Sys() any           { return nil }
 
 func (i fileInfo) Mode() fs.FileMode {

@@ -25,6 +25,7 @@ const (
 	OpRemove   Op = "remove"
 	OpStat     Op = "stat"
 	OpSyncDir  Op = "syncdir"
+	OpTouch    Op = "touch"
 )
 
 // Fault is an order to fail.
@@ -169,6 +170,14 @@ func (f *FaultFS) SyncDir(dir string) error {
 		return err
 	}
 	return f.inner.SyncDir(dir)
+}
+
+// Touch counts as OpTouch.
+func (f *FaultFS) Touch(name string) error {
+	if err := f.fail(OpTouch, name); err != nil {
+		return err
+	}
+	return f.inner.Touch(name)
 }
 
 func (f *FaultFS) String() string { return fmt.Sprintf("FaultFS after %d operations", f.Count("")) }

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"time"
 
 	"casepress/disk"
 )
@@ -18,10 +20,17 @@ type node struct {
 	disk  []byte
 	dirty map[int]bool // sectors written since they were last synced
 	sized bool         // the size has changed since it was last synced
+
+	modified time.Time
 }
 
 func newNode(content []byte) *node {
-	return &node{data: content, disk: append([]byte(nil), content...), dirty: map[int]bool{}}
+	return &node{data: content, disk: append([]byte(nil), content...), dirty: map[int]bool{}, modified: time.Now()}
+}
+
+// info describes the file under a name.
+func (n *node) info(name string) fileInfo {
+	return fileInfo{name: filepath.Base(name), size: int64(len(n.data)), modified: n.modified}
 }
 
 func resize(b []byte, n int) []byte {
@@ -36,6 +45,7 @@ func (n *node) write(p []byte, off int) {
 		n.data, n.sized = resize(n.data, end), true
 	}
 	copy(n.data[off:], p)
+	n.modified = time.Now()
 	for s := off / sector; s*sector < off+len(p); s++ {
 		n.dirty[s] = true
 	}
@@ -47,6 +57,7 @@ func (n *node) truncate(size int) {
 		n.dirty[s] = true // what is cut off must not come back when the file grows again
 	}
 	n.data = resize(n.data, size)
+	n.modified = time.Now()
 }
 
 func (n *node) sync() {
@@ -91,7 +102,9 @@ func (n *node) afterCut(rng *rand.Rand, keep float64, block int) *node {
 			}
 		}
 	}
-	return newNode(b)
+	after := newNode(b)
+	after.modified = n.modified
+	return after
 }
 
 // crashFile is an open file of a CrashFS.
@@ -201,6 +214,15 @@ func (f *crashFile) Size() (int64, error) {
 		return 0, ErrPowerCut
 	}
 	return int64(len(f.node.data)), nil
+}
+
+func (f *crashFile) Stat() (fs.FileInfo, error) {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	if f.fs.after != nil {
+		return nil, ErrPowerCut
+	}
+	return f.node.info(f.name), nil
 }
 
 func (f *crashFile) Close() error { return nil }
