@@ -10,12 +10,15 @@ import (
 
 type health struct {
 	Status string `json:"status"`
+	// DamagedBlobs counts files whose bytes are not those that were stored; the log and a metric name them.
+	// They do not stop work: each is refused when it is asked for.
+	DamagedBlobs int `json:"damagedBlobs,omitempty"`
 }
 
 // healthz says that the process is up and answers.
 func (a *API) healthz(c *gin.Context) {
 	c.Header("Cache-Control", "no-store")
-	writeJSON(c, http.StatusOK, "application/json", health{"ok"})
+	writeJSON(c, http.StatusOK, "application/json", health{Status: "ok"})
 }
 
 // readyz says whether work can be taken in, and if not, everything that is in
@@ -26,7 +29,7 @@ func (a *API) readyz(c *gin.Context) {
 		return
 	}
 	c.Header("Cache-Control", "no-store")
-	writeJSON(c, http.StatusOK, "application/json", health{"ready"})
+	writeJSON(c, http.StatusOK, "application/json", health{Status: "ready", DamagedBlobs: len(a.blobs.Corrupt())})
 }
 
 // pingTimeout bounds the look at the rows: a probe does not wait for ever.

@@ -111,6 +111,10 @@ func asFault(err error) *fault {
 		return &fault{code: codeNoLane, cause: err}
 	case errors.Is(err, store.ErrBadCursor):
 		return invalid("cursor", textBadCursor)
+	case errors.Is(err, blob.ErrCorrupt):
+		return &fault{code: codeStoredDamaged, cause: err}
+	case errors.Is(err, blob.ErrStagingFull):
+		return &fault{code: codeOverloaded, cause: err}
 	case errors.Is(err, dispatcher.ErrOverloaded):
 		return &fault{code: codeOverloaded, cause: err}
 	case errors.Is(err, dispatcher.ErrBehind):

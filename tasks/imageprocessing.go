@@ -9,6 +9,7 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,6 +20,12 @@ import (
 
 // CodeInternal marks an image whose work ended in a bug of ours.
 const CodeInternal = "image-internal-error"
+
+// CodeCorrupt marks an image whose stored original no longer has the bytes that were received.
+const CodeCorrupt = "image-damaged-on-disk"
+
+// verifiedFor is how long a picture that was found sound goes into a PDF without being read once more.
+const verifiedFor = 5 * time.Minute
 
 // ImageProcessingTask carries one case report from its originals to compressed
 // pictures, thumbnails and the PDF. Executing it again, wholly or after a crash half
@@ -119,7 +126,12 @@ func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork) (er
 			err = nil
 		}
 	}()
-	original, err := t.Blobs.Open(ctx, blob.Key(t.Report.Images[i].SHA256))
+	original, err := blob.OpenVerified(ctx, t.Blobs, blob.Key(t.Report.Images[i].SHA256), 0)
+	if errors.Is(err, blob.ErrCorrupt) {
+		t.logger().Error("an original is damaged on disk", "report", t.Report.ID, "image", i+1, "err", err)
+		w.fail(i, CodeCorrupt, "The stored original is damaged on the server's disk: its bytes do not match their digest.")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -231,7 +243,9 @@ func (t ImageProcessingTask) document(ctx context.Context, works []imageWork) pd
 			SourceWidth: made.SourceWidth, SourceHeight: made.SourceHeight, CapturedAt: made.CapturedAt,
 			Width: made.Width, Height: made.Height, Key: made.Full.SHA256,
 			Damaged: w.damage, Problem: w.placeholder,
-			Open: func() (io.ReadCloser, error) { return t.Blobs.Open(ctx, blob.Key(made.Full.SHA256)) },
+			Open: func() (io.ReadCloser, error) {
+				return blob.OpenVerified(ctx, t.Blobs, blob.Key(made.Full.SHA256), verifiedFor)
+			},
 		})
 	}
 	return d
