@@ -57,6 +57,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// minLease is the shortest lease: a third of it must leave time to renew it.
+const minLease = 10 * time.Millisecond
+
 func orDefault[T int | time.Duration](v, def T) T {
 	if v <= 0 {
 		return def
@@ -65,6 +68,18 @@ func orDefault[T int | time.Duration](v, def T) T {
 }
 
 func (c Config) validate() error {
+	if c.NewTask == nil {
+		return errors.New("a dispatcher needs NewTask")
+	}
+	if c.TaskTimeout < 0 || c.Lease < 0 || c.CaughtUpTimeout < 0 {
+		return fmt.Errorf("task timeout %v, lease %v and caught-up timeout %v: none may be negative", c.TaskTimeout, c.Lease, c.CaughtUpTimeout)
+	}
+	if c.Lease > 0 && c.Lease < minLease {
+		return fmt.Errorf("a lease of %v: it must be at least %v", c.Lease, minLease)
+	}
+	if err := c.Retry.validate(); err != nil {
+		return err
+	}
 	var names []string
 	for _, l := range c.Lanes {
 		if err := l.validate(); err != nil {
@@ -110,7 +125,7 @@ func Start(ctx context.Context, cfg Config, ledger Ledger) (*Dispatcher, error) 
 	}
 	exec := &executor{
 		ledger: ledger, newTask: cfg.NewTask, timeout: cfg.TaskTimeout, policy: cfg.Retry,
-		metrics: newMetrics(cfg.Metrics, d), log: cfg.Logger,
+		draining: d.isDraining, metrics: newMetrics(), log: cfg.Logger,
 	}
 	base := context.WithoutCancel(ctx)
 	feed, stop := context.WithCancelCause(base)
@@ -119,6 +134,7 @@ func Start(ctx context.Context, cfg Config, ledger Ledger) (*Dispatcher, error) 
 	for _, config := range cfg.Lanes {
 		d.lanes = append(d.lanes, d.newLane(config, exec))
 	}
+	exec.metrics.register(cfg.Metrics, d)
 	for _, l := range d.lanes {
 		l.start(feed, work)
 	}
@@ -126,18 +142,26 @@ func Start(ctx context.Context, cfg Config, ledger Ledger) (*Dispatcher, error) 
 	return d, nil
 }
 
+// claimRetry is the pause of a lane whose ledger could not claim.
+const claimRetry = time.Second
+
 func (d *Dispatcher) newLane(config Lane, exec *executor) *lane {
 	claim := func(ctx context.Context, max int) ([]Claim, error) {
 		claims, err := d.ledger.Claim(ctx, config.Name, max, d.cfg.Lease)
 		d.leases.add(claims)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
+			// A lane must not end by a fault: it is told and tried again.
+			d.cfg.Logger.Error("work could not be claimed and will be tried again", "lane", config.Name, "err", err)
+			select {
+			case <-time.After(claimRetry):
+			case <-ctx.Done():
+			}
+			return claims, nil
+		}
 		return claims, err
 	}
 	handle := func(ctx context.Context, claims []Claim) {
 		defer d.leases.remove(claims)
-		if d.isDraining() {
-			exec.giveBack(ctx, claims)
-			return
-		}
 		exec.run(ctx, claims)
 	}
 	drop := func(claims []Claim) {
@@ -184,7 +208,8 @@ func (d *Dispatcher) Accept(ctx context.Context, s tasks.Submission) (Receipt, e
 	return d.ledger.Accept(ctx, s)
 }
 
-// Restart lets a failed submission run again: see [Ledger]. On return reads show it as accepted.
+// Restart lets a failed submission run again: see [Ledger]. On return reads show it as accepted. With ErrBehind
+// the outcome is unknown; the same call again restarts it once.
 func (d *Dispatcher) Restart(ctx context.Context, of tasks.Ref) (tasks.Status, error) {
 	if d.isDraining() {
 		return "", fmt.Errorf("%w: %w", ErrUnavailable, errDraining)

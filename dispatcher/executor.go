@@ -24,15 +24,19 @@ type executor struct {
 	newTask func(tasks.Work) (tasks.Task, error)
 	timeout time.Duration
 	policy  RetryPolicy
-	metrics *metrics
-	log     *slog.Logger
+	// draining reports whether nothing new is to be begun.
+	draining func() bool
+	metrics  *metrics
+	log      *slog.Logger
 }
 
 // run executes every claim in turn and ends its attempt. What is completed is completed together at the end.
+// Once the drain has begun, those that were not begun are given back.
 func (e *executor) run(ctx context.Context, claims []Claim) {
+	defer e.rescue(ctx, claims)
 	var done []Completion
 	for i, c := range claims {
-		if context.Cause(ctx) != nil {
+		if e.draining() || context.Cause(ctx) != nil {
 			e.giveBack(ctx, claims[i:])
 			break
 		}
@@ -72,6 +76,26 @@ func (e *executor) execute(ctx context.Context, c Claim) (result tasks.Result, e
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return result, err
+}
+
+// rescue keeps a panic outside of a task, such as in a kind's event, from ending the process: whatever of the
+// claims has not ended is tried again.
+func (e *executor) rescue(ctx context.Context, claims []Claim) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	e.log.Error("ending attempts panicked", "panic", p, "stack", string(debug.Stack()))
+	end, cancel := ending(ctx)
+	defer cancel()
+	for _, c := range claims {
+		e.metrics.panics.WithLabelValues(c.Row.Kind.Name).Inc()
+		cause := reason(fmt.Errorf("the end of the attempt panicked: %v", p))
+		err := e.ledger.Retry(end, c, cause, e.policy.Pause(c.Attempt-c.Row.BaseAttempts))
+		if !errors.Is(err, ErrStale) { // those that had ended before are stale by now
+			e.ended(c, outcomeRetried, err)
+		}
+	}
 }
 
 // ending returns a context for the writes that end an attempt.

@@ -41,6 +41,8 @@ func (l Lane) validate() error {
 		return &WorkersError{Lane: l.Name, Workers: l.Workers}
 	case l.Buffer < 0:
 		return fmt.Errorf("lane %s has a buffer of %d: it must be 0 or more", l.Name, l.Buffer)
+	case l.MaxBacklogAge < 0:
+		return fmt.Errorf("lane %s has a longest age of its backlog of %v: it must be 0 or more", l.Name, l.MaxBacklogAge)
 	case l.Batch < 0 || l.Batch > maxBatch:
 		return fmt.Errorf("lane %s has batches of %d: they must be of 1 to %d", l.Name, l.Batch, maxBatch)
 	}
@@ -81,14 +83,14 @@ type lane struct {
 	out     int // hand-overs claimed and not done
 	busy    int // of these, how many a worker has
 	work    context.Context
-	closed  bool
+	closed  bool // no worker may start any more
 }
 
 func newLane(config Lane, claim func(context.Context, int) ([]Claim, error), handle func(context.Context, []Claim), drop func([]Claim)) *lane {
 	config.Batch = max(config.Batch, 1)
 	return &lane{
 		Lane: config, claim: claim, handle: handle, drop: drop,
-		queue: make(chan []Claim),
+		queue: make(chan []Claim, config.Buffer),
 		quit:  make(chan struct{}, MaxWorkers),
 		wake:  make(chan struct{}, 1),
 	}
@@ -106,6 +108,9 @@ func (l *lane) start(feed, work context.Context) {
 // wait returns when the feeder and every worker have ended.
 func (l *lane) wait() {
 	l.feeder.Wait()
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	l.crew.Wait()
 }
 
@@ -191,6 +196,9 @@ func (l *lane) worker(ctx context.Context) {
 func (l *lane) resize(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
 	for ; l.workers > n; l.workers-- {
 		l.quit <- struct{}{} // never blocks: there are at most MaxWorkers
 	}

@@ -28,7 +28,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 }
 
-func newMetrics(r prometheus.Registerer, d *Dispatcher) *metrics {
+func newMetrics() *metrics {
 	m := &metrics{
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "casepress_task_attempts_total", Help: "Attempts that have ended, by kind and outcome.",
@@ -49,10 +49,15 @@ func newMetrics(r prometheus.Registerer, d *Dispatcher) *metrics {
 			m.panics.WithLabelValues(k.Name)
 		}
 	}
+	return m
+}
+
+// register makes the figures known to r, if there is one. From then on they may be asked for, those of the lanes
+// of d too.
+func (m *metrics) register(r prometheus.Registerer, d *Dispatcher) {
 	if r != nil {
 		r.MustRegister(m.attempts, m.panics, m.seconds, &laneCollector{d})
 	}
-	return m
 }
 
 // laneCollector tells how the lanes stand, at the moment it is asked.

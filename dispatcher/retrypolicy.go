@@ -2,9 +2,12 @@ package dispatcher
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -28,13 +31,23 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 	return p
 }
 
+func (p RetryPolicy) validate() error {
+	if p.MaxAttempts < 0 || p.Backoff < 0 || p.MaxBackoff < 0 {
+		return fmt.Errorf("a retry policy of %d attempts, backoff %v and at most %v: none may be negative",
+			p.MaxAttempts, p.Backoff, p.MaxBackoff)
+	}
+	return nil
+}
+
 // Exhausted reports whether the error of that many counted attempts is final.
 func (p RetryPolicy) Exhausted(attempts int, err error) bool {
+	p = p.withDefaults()
 	return attempts >= p.MaxAttempts && !IsShortage(err)
 }
 
 // Pause is the pause after the given number of attempts. It is never negative and never above MaxBackoff.
 func (p RetryPolicy) Pause(attempts int) time.Duration {
+	p = p.withDefaults()
 	pause := p.MaxBackoff
 	// A shift that would overflow is longer than any MaxBackoff.
 	if shift := max(attempts, 1) - 1; shift < 62 && p.Backoff <= p.MaxBackoff>>shift {
@@ -54,11 +67,42 @@ func IsShortage(err error) bool {
 	return false
 }
 
-// reason is the error as the row shows it to clients: without the server's folders.
+// maxReason bounds what a row and a dead letter keep of an error, in bytes.
+const maxReason = 1000
+
+// reason is the error as the row shows it to clients: without the server's folders, in UTF-8, and not longer
+// than maxReason.
 func reason(err error) string {
 	text := err.Error()
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		text = strings.ReplaceAll(text, p.Path, filepath.Base(p.Path))
+	for _, path := range paths(err) {
+		text = strings.ReplaceAll(text, path, filepath.Base(path))
 	}
-	return text
+	if len(text) > maxReason {
+		text = text[:maxReason]
+	}
+	return strings.ToValidUTF8(text, "")
+}
+
+// paths are the files that err and the errors in it name, the longest first, so that a folder is not cut out of
+// the path of a file in it.
+func paths(err error) (all []string) {
+	switch e := err.(type) {
+	case *fs.PathError:
+		all = append(all, e.Path)
+	case *os.LinkError:
+		all = append(all, e.Old, e.New)
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			all = append(all, paths(inner)...)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			all = append(all, paths(inner)...)
+		}
+	}
+	all = slices.DeleteFunc(all, func(path string) bool { return path == "" })
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	return all
 }

@@ -15,6 +15,9 @@ import (
 
 // Accept publishes s once per key. A write that has begun is not abandoned when ctx ends.
 func (l *Ledger) Accept(ctx context.Context, s tasks.Submission) (dispatcher.Receipt, error) {
+	if l.ctx.Err() != nil {
+		return dispatcher.Receipt{}, dispatcher.ErrClosed
+	}
 	topic := s.Kind.Topic
 	if topic == "" {
 		return dispatcher.Receipt{}, fmt.Errorf("a %s has no topic of its own", s.Kind.Name)
@@ -53,15 +56,53 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (
 		case <-ctx.Done():
 			return dispatcher.Receipt{}, ctx.Err()
 		}
-		if e.err == nil {
-			return replay(e.receipt, s.SHA256)
+		if e.err != nil {
+			continue // the first one was not accepted: this one tries for itself
 		}
-		// The first one was not accepted: this one tries for itself.
+		receipt, err := replay(e.receipt, s.SHA256)
+		if err != nil || !s.Kind.Rows.Repeat {
+			return receipt, err
+		}
+		// The same content is to be recorded again, in the order in which it came: once the first one is.
+		if err := l.recorded(ctx, e); err != nil {
+			return dispatcher.Receipt{}, err
+		}
+	}
+}
+
+// recorded waits until the entry is no longer pending.
+func (l *Ledger) recorded(ctx context.Context, e *entry) error {
+	return l.bounded(ctx, func(ctx context.Context) error {
+		select {
+		case <-e.gone:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// bounded waits for rows, for no longer than CaughtUpTimeout. Its error is ctx's, ErrBehind or ErrClosed, or else
+// that of wait.
+func (l *Ledger) bounded(ctx context.Context, wait func(context.Context) error) error {
+	open, cancel := l.until(ctx)
+	defer cancel()
+	waiting, stop := context.WithTimeout(open, l.cfg.CaughtUpTimeout)
+	defer stop()
+	err := wait(waiting)
+	switch {
+	case err == nil || waiting.Err() == nil:
+		return err
+	case open.Err() != nil:
+		return fmt.Errorf("%w: %w", l.ended(ctx), err)
+	default: // without the deadline's own error, which would stand for an outcome that is unknown
+		return fmt.Errorf("%w: %v", dispatcher.ErrBehind, err)
 	}
 }
 
 // acceptOwned decides about s, which nobody else with its key can do meanwhile.
 func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s tasks.Submission, record []byte) (dispatcher.Receipt, error) {
+	defer l.pending.dropUnended(e, dispatcher.ErrUnavailable) // after a panic nobody must wait for it
 	earlier, err := l.find(ctx, topic, s)
 	known := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -94,14 +135,14 @@ func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (di
 	if s.Fresh {
 		return dispatcher.Receipt{}, store.ErrNotFound
 	}
-	if err := l.inherited(ctx, topic); err != nil {
-		return dispatcher.Receipt{}, err
-	}
-	if !s.Kind.IsSubmission() {
-		// It may have come with a submission, on another topic.
-		if err := l.CaughtUp(ctx); err != nil {
-			return dispatcher.Receipt{}, err
+	err := l.bounded(ctx, func(ctx context.Context) error {
+		if !s.Kind.IsSubmission() {
+			return l.caughtUp(ctx) // it may have come with a submission, on another topic
 		}
+		return l.inherited(ctx, topic)
+	})
+	if err != nil {
+		return dispatcher.Receipt{}, err
 	}
 	found, err := l.store.Find(ctx, s)
 	if err != nil {
@@ -137,7 +178,10 @@ func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, rec
 
 // Restart publishes a request to retry: so it survives as surely as the submission did.
 func (l *Ledger) Restart(ctx context.Context, of tasks.Ref) (tasks.Status, error) {
-	if err := l.CaughtUp(ctx); err != nil {
+	if l.ctx.Err() != nil {
+		return "", dispatcher.ErrClosed
+	}
+	if err := l.bounded(ctx, l.caughtUp); err != nil {
 		return "", err
 	}
 	row, err := l.store.Get(ctx, of)
@@ -147,10 +191,13 @@ func (l *Ledger) Restart(ctx context.Context, of tasks.Ref) (tasks.Status, error
 	if row.Status != tasks.Failed {
 		return row.Status, dispatcher.ErrNotFailed
 	}
+	if row.Suspect { // it has failed because the process died of it: it must not run beside others now
+		l.suspect(of)
+	}
 	if err := l.requeue(ctx, row.Kind, tasks.NewRetry(of, row.Attempts)); err != nil {
 		return row.Status, err
 	}
-	return row.Status, l.CaughtUp(ctx)
+	return row.Status, l.bounded(ctx, l.caughtUp)
 }
 
 // requeue publishes a delivery more of a submission.

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 
 	"casepress/broker"
@@ -20,8 +21,6 @@ const (
 	failureDelay = 2 * time.Second
 	// maxHeld is the most deliveries of one topic that this process holds: a full batch for many workers.
 	maxHeld = 32 * 1024
-	// receiveBatch is the most deliveries taken at once where a lane has several topics.
-	receiveBatch = 64
 )
 
 // queue is the due work of one lane: deliveries of the topics of its kinds.
@@ -29,11 +28,43 @@ type queue struct {
 	lane     string
 	topics   []string
 	subs     []*broker.Subscription
-	received chan []broker.Delivery // from all topics, if there are several
 	reserved bool
-	// Only Claim uses these.
-	rest     []broker.Delivery // received and not handed out
+
+	turn chan struct{} // holds a token while a Claim is under way: one at a time, and only it uses the next two
+	// rest was received and not asked for: where a lane has several topics, more than one may answer at once.
+	rest     []broker.Delivery
 	suspects []broker.Delivery // to be worked on alone
+
+	mu        sync.Mutex        // guards unclaimed
+	unclaimed []broker.Delivery // received for the first time, and not claimed yet
+}
+
+func newQueue(lane string, reserved bool) *queue {
+	return &queue{lane: lane, reserved: reserved, turn: make(chan struct{}, 1)}
+}
+
+// wait notes what was received and is not claimed, beside the rest.
+func (q *queue) wait(received []broker.Delivery) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.unclaimed = q.unclaimed[:0]
+	for _, d := range slices.Concat(received, q.rest) {
+		if d.Count == 1 {
+			q.unclaimed = append(q.unclaimed, d)
+		}
+	}
+}
+
+// waiting returns how many deliveries were received and are not claimed, and when the oldest was published.
+func (q *queue) waiting() (n int, oldest time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, d := range q.unclaimed {
+		if oldest.IsZero() || d.Time.Before(oldest) {
+			oldest = d.Time
+		}
+	}
+	return len(q.unclaimed), oldest
 }
 
 // item is a delivery and the submission that it is about.
@@ -46,21 +77,6 @@ type item struct {
 type held struct {
 	delivery broker.Delivery
 	leave    func() // through the gate
-}
-
-// receive hands the deliveries of one topic to Claim until ctx ends.
-func (l *Ledger) receive(ctx context.Context, q *queue, topic string, sub *broker.Subscription) {
-	for {
-		batch, err := l.receiveOnce(ctx, topic, sub, receiveBatch)
-		if err != nil {
-			return
-		}
-		select {
-		case q.received <- batch:
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // receiveOnce returns the next deliveries. Its error is ctx's: after any other it tries again.
@@ -80,14 +96,36 @@ func (l *Ledger) receiveOnce(ctx context.Context, topic string, sub *broker.Subs
 	}
 }
 
-// Claim takes up what is due on the lane.
-func (l *Ledger) Claim(ctx context.Context, lane string, max int, _ time.Duration) ([]dispatcher.Claim, error) {
-	q, ok := l.queues[lane]
-	if !ok {
-		return nil, fmt.Errorf("no kind has the lane %q", lane)
+// Claim takes up what is due on the lane. It refuses a max below 1 and a lease longer than [Config.Lease], which
+// is for how long it holds in any case.
+func (l *Ledger) Claim(ctx context.Context, lane string, max int, lease time.Duration) ([]dispatcher.Claim, error) {
+	if max < 1 || lease > l.cfg.Lease {
+		return nil, fmt.Errorf("a claim of up to %d for %v: it must be of at least 1 and for at most %v", max, lease, l.cfg.Lease)
 	}
-	ctx, cancel := l.until(ctx)
+	waiting, cancel := l.until(ctx)
 	defer cancel()
+	claims, err := l.claimLane(waiting, lane, max)
+	if err != nil && waiting.Err() != nil {
+		err = l.ended(ctx)
+	}
+	return claims, err
+}
+
+func (l *Ledger) claimLane(ctx context.Context, lane string, max int) ([]dispatcher.Claim, error) {
+	q, ok := l.queues[lane]
+	if !ok { // no kind has this lane: nothing is ever due
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	select {
+	case q.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() {
+		q.wait(nil)
+		<-q.turn
+	}()
 	for {
 		if len(q.suspects) > 0 {
 			claims, err := l.claimAlone(ctx, q)
@@ -100,6 +138,7 @@ func (l *Ledger) Claim(ctx context.Context, lane string, max int, _ time.Duratio
 		if err != nil {
 			return nil, err
 		}
+		q.wait(deliveries)
 		if claims := l.claim(ctx, q, l.decode(ctx, q, deliveries)); len(claims) > 0 {
 			return claims, nil
 		}
@@ -108,19 +147,45 @@ func (l *Ledger) Claim(ctx context.Context, lane string, max int, _ time.Duratio
 
 // take returns up to max deliveries, waiting for the first.
 func (l *Ledger) take(ctx context.Context, q *queue, max int) (batch []broker.Delivery, err error) {
-	if len(q.subs) == 1 { // straight from the broker, and no more than is asked for
-		return l.receiveOnce(ctx, q.topics[0], q.subs[0], max)
-	}
-	if len(q.rest) == 0 {
-		select {
-		case q.rest = <-q.received:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+	for {
+		for len(q.rest) > 0 && len(batch) < max {
+			d := q.rest[0]
+			q.rest = q.rest[1:]
+			if d.Renew() == nil { // else its lock ran out, and it comes again
+				batch = append(batch, d)
+			}
+		}
+		if len(batch) > 0 {
+			return batch, nil
+		}
+		if len(q.subs) == 1 {
+			return l.receiveOnce(ctx, q.topics[0], q.subs[0], max)
+		}
+		if q.rest, err = l.receiveAny(ctx, q, max); err != nil {
+			return nil, err
 		}
 	}
-	n := min(max, len(q.rest))
-	batch, q.rest = q.rest[:n], q.rest[n:]
-	return batch, nil
+}
+
+// receiveAny returns what the topics of a lane that has several give first: up to max of one, and seldom, where
+// another answers in the same moment, of more.
+func (l *Ledger) receiveAny(ctx context.Context, q *queue, max int) (received []broker.Delivery, err error) {
+	until, stop := context.WithCancel(ctx)
+	defer stop()
+	var members sync.WaitGroup
+	batches := make([][]broker.Delivery, len(q.subs))
+	for i, sub := range q.subs {
+		members.Go(func() {
+			if batches[i], _ = l.receiveOnce(until, q.topics[i], sub, max); len(batches[i]) > 0 {
+				stop()
+			}
+		})
+	}
+	members.Wait()
+	if received = slices.Concat(batches...); len(received) == 0 {
+		return nil, ctx.Err()
+	}
+	return received, nil
 }
 
 // decode returns what the deliveries are about, without those that no work can be done on: what cannot be read
@@ -144,16 +209,22 @@ func (l *Ledger) decode(ctx context.Context, q *queue, deliveries []broker.Deliv
 	return items
 }
 
-// refOf is the submission that a record is about: its key says so. Records of earlier versions have none.
+// refOf is the submission that a record is about. It reads what the recorder reads, so that the two never
+// disagree about what a record is; the message's key only keeps order.
 func refOf(m broker.Message) (tasks.Ref, error) {
-	if kind, id, ok := strings.Cut(m.Key, "/"); ok {
-		return tasks.Ref{Kind: kind, ID: id}, nil
-	}
 	s, err := tasks.DecodeSubmission(m.Payload)
 	if err != nil {
 		return tasks.Ref{}, err
 	}
-	return s.About()
+	ref, err := s.About()
+	if err != nil {
+		return tasks.Ref{}, err
+	}
+	k, err := tasks.KindOf(ref.Kind)
+	if err == nil && !k.IsSubmission() {
+		err = fmt.Errorf("a %s is no work", k.Name)
+	}
+	return ref, err
 }
 
 // claim claims the items that share the gate.
@@ -171,20 +242,28 @@ func (l *Ledger) claim(ctx context.Context, q *queue, items []item) []dispatcher
 	return l.claimItems(ctx, q, items, func() { l.gate.leave(1) })
 }
 
-// claimAlone claims the first suspect, when nothing else is in work.
+// claimAlone claims the first suspect, when nothing else is in work that shares the gate.
 func (l *Ledger) claimAlone(ctx context.Context, q *queue) ([]dispatcher.Claim, error) {
-	if err := l.gate.enterAlone(ctx); err != nil {
+	leave := l.gate.leaveAlone
+	if q.reserved {
+		l.gate.enterFirst()
+		leave = l.gate.leaveFirst
+	} else if err := l.gate.enterAlone(ctx); err != nil {
 		return nil, err
 	}
 	d := q.suspects[0]
 	q.suspects = q.suspects[1:]
+	if errors.Is(d.Renew(), broker.ErrLockLost) { // it has waited for long, and comes again
+		leave()
+		return nil, nil
+	}
 	ref, err := refOf(d.Message)
 	if err != nil || !l.begin(ref) {
-		l.gate.leaveAlone()
+		leave()
 		l.end(d, "release", d.Release(busyDelay))
 		return nil, nil
 	}
-	return l.claimItems(ctx, q, []item{{ref, d}}, l.gate.leaveAlone), nil
+	return l.claimItems(ctx, q, []item{{ref, d}}, leave), nil
 }
 
 // claimItems claims in one commit. leave is called once for each item when its claim has ended.
@@ -200,11 +279,11 @@ func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave f
 	for i, it := range items {
 		refs[i] = it.ref
 	}
-	claimed, err := l.store.Claim(ctx, refs)
+	// Not given up when ctx ends: a claim whose outcome nobody knows would use up an attempt, and look as if the
+	// process had died of it.
+	claimed, err := l.store.Claim(context.WithoutCancel(ctx), refs)
 	if err != nil {
-		if ctx.Err() == nil {
-			l.cfg.Logger.Error("work could not be claimed and will be tried again", "lane", q.lane, "err", err)
-		}
+		l.cfg.Logger.Error("work could not be claimed and will be tried again", "lane", q.lane, "err", err)
 		for _, it := range items {
 			l.finished(it.ref)
 			l.end(it.delivery, "release", it.delivery.Release(failureDelay))
@@ -221,7 +300,7 @@ func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave f
 			claims = append(claims, claim)
 			continue
 		}
-		l.endUnclaimed(ctx, it, c)
+		l.endUnclaimed(context.WithoutCancel(ctx), it, c)
 		l.finished(it.ref)
 		leave()
 	}
@@ -257,6 +336,10 @@ func (l *Ledger) endUnclaimed(ctx context.Context, it item, c store.Claimed) {
 			l.end(d, "release", d.Release(failureDelay))
 			return
 		}
+		if c.Row.Status == tasks.Failed {
+			l.end(d, "reject", d.Reject(c.Row.Error))
+			return
+		}
 		l.end(d, "ack", d.Ack())
 	case errors.Is(c.Err, store.ErrNotFound):
 		l.end(d, "reject", d.Reject("the record never became a row"))
@@ -266,11 +349,11 @@ func (l *Ledger) endUnclaimed(ctx context.Context, it item, c store.Claimed) {
 	}
 }
 
-// putBack leaves deliveries that were not claimed because the ledger is closing; closing their subscription
-// gives them back, uncounted.
+// putBack gives deliveries back that were not claimed because the wait for it was given up.
 func (l *Ledger) putBack(items []item) {
 	for _, it := range items {
 		l.finished(it.ref)
+		l.end(it.delivery, "release", it.delivery.Release(0))
 	}
 }
 
@@ -302,6 +385,13 @@ func (l *Ledger) isSuspect(ref tasks.Ref) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.suspects[ref]
+}
+
+// suspect notes that a submission must be worked on alone.
+func (l *Ledger) suspect(ref tasks.Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.suspects[ref] = true
 }
 
 func (l *Ledger) hold(c dispatcher.Claim, h held) {
@@ -342,8 +432,11 @@ func (l *Ledger) Renew(_ context.Context, _ time.Duration, claims []dispatcher.C
 		if !ok {
 			continue // it has ended meanwhile
 		}
-		if err := d.Renew(); err != nil {
+		switch err := d.Renew(); {
+		case errors.Is(err, broker.ErrLockLost):
 			lost = append(lost, c)
+		case err != nil:
+			l.end(d, "renew", err)
 		}
 	}
 	return lost
@@ -401,12 +494,12 @@ func (l *Ledger) Retry(ctx context.Context, c dispatcher.Claim, reason string, a
 	return l.endClaim(c, err, func(d broker.Delivery) error { return d.Release(after) })
 }
 
-// endClaim ends the delivery of a claim: as end does if err is nil. After ErrStale somebody else has the
-// submission, and has or will have the delivery; after any other error it comes again soon.
+// endClaim ends the delivery of a claim: as end does if err is nil. After any error it comes again soon; after
+// ErrStale too, because what somebody else has made of the submission may not be announced yet.
 func (l *Ledger) endClaim(c dispatcher.Claim, err error, end func(broker.Delivery) error) error {
 	d, ok := l.release(c, err == nil)
 	switch {
-	case !ok || errors.Is(err, store.ErrStale):
+	case !ok:
 		return err
 	case err != nil:
 		l.end(d, "release", d.Release(failureDelay))
@@ -467,13 +560,19 @@ func (l *Ledger) finish(ctx context.Context, rows []store.Row) error {
 	return nil
 }
 
-// Backlog returns the present backlog. It reads no disk.
+// Backlog returns the present backlog. What is received and not claimed waits, too. It reads no disk but for the
+// time of the oldest, once.
 func (l *Ledger) Backlog(_ context.Context, lane string) (dispatcher.Backlog, error) {
 	q, ok := l.queues[lane]
 	if !ok {
 		return dispatcher.Backlog{}, nil // no kind has this lane: nothing waits
 	}
 	var b dispatcher.Backlog
+	received, oldest := q.waiting()
+	b.Waiting = received
+	if received > 0 {
+		b.OldestAge = time.Since(oldest)
+	}
 	for _, topic := range q.topics {
 		g, err := l.broker.Group(topic, groupWorkers)
 		if err != nil {

@@ -1,4 +1,4 @@
-package dispatcher_test
+package embedded_test
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -17,50 +16,51 @@ import (
 	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 	"casepress/dispatcher"
+	"casepress/dispatcher/dispatchertest"
 	"casepress/store"
 	"casepress/tasks"
 )
 
 // dropping is a house that drops originals, with the store they lie in.
 type dropping struct {
-	house
+	dispatchertest.House
 	*testing.T
 	blobs blob.Store
 	shut  func(hard bool)
 }
 
-func openDropping(t *testing.T, dir string, process dispatcher.Process) dropping {
+func openDropping(t *testing.T, dir string, work dispatchertest.Work) dropping {
 	t.Helper()
-	return openOriginals(t, dir, blob.Drop, process)
+	return openOriginals(t, dir, blob.Drop, work)
 }
 
-func openOriginals(t *testing.T, dir string, mode blob.Originals, process dispatcher.Process) dropping {
+func openOriginals(t *testing.T, dir string, mode blob.Originals, work dispatchertest.Work) dropping {
 	t.Helper()
 	blobs, err := blobdisk.Open(filepath.Join(dir, "blobs"), disk.OS, blobdisk.Options{Originals: mode})
 	require.NoError(t, err)
-	o := options{dir: dir, config: dispatcher.Config{MaxAttempts: 1}}
+	o := options{Dir: dir, Config: dispatcher.Config{Retry: dispatcher.RetryPolicy{MaxAttempts: 1}}}
 	if mode == blob.Drop {
-		o.config.Drop = blobs
+		o.Ledger.Drop = blobs
 	}
-	o.process = func(ctx context.Context, row store.Row, progress func(int, int)) (tasks.Result, error) {
-		if process != nil {
-			if r, err := process(ctx, row, progress); err != nil || r.Images != nil {
+	o.Work = func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+		if work != nil {
+			if r, err := work(ctx, w); err != nil || r != nil {
 				return r, err
 			}
 		}
-		return makePictures(ctx, blobs, row)
+		return makePictures(ctx, blobs, w)
 	}
 	h, shut := open(t, o)
 	return dropping{h, t, blobs, shut}
 }
 
 // makePictures reads every original and makes something of it.
-func makePictures(ctx context.Context, blobs blob.Store, row store.Row) (r tasks.Result, err error) {
+func makePictures(ctx context.Context, blobs blob.Store, w tasks.Work) (r tasks.CaseReportResult, err error) {
 	keep := func(content string) (tasks.Output, error) {
 		k, n, err := blobs.Put(ctx, bytes.NewReader([]byte(content)))
 		return tasks.Output{SHA256: string(k), Bytes: n}, err
 	}
-	for _, img := range row.Images {
+	for _, img := range w.Content.(tasks.CaseReport).Images {
 		b, err := blobs.Open(ctx, blob.Key(img.SHA256))
 		if err != nil {
 			return r, err
@@ -74,8 +74,8 @@ func makePictures(ctx context.Context, blobs blob.Store, row store.Row) (r tasks
 		}
 		r.Images = append(r.Images, made)
 	}
-	r.Report.Pages = 1 + len(row.Images)
-	r.Report.Output, err = keep("%PDF of " + row.ID)
+	r.PDF.Pages = 1 + len(r.Images)
+	r.PDF.Output, err = keep("%PDF of " + w.Ref().ID)
 	return r, err
 }
 
@@ -97,8 +97,7 @@ func (d dropping) submit(id string, contents ...string) {
 		defer release()
 		r.Images = append(r.Images, img)
 	}
-	_, err := d.Submit(d.Context(), r)
-	require.NoError(d, err)
+	d.Submit(d, r)
 }
 
 func (d dropping) register(imageID, content string) (created bool) {
@@ -106,21 +105,21 @@ func (d dropping) register(imageID, content string) (created bool) {
 	img, release := d.image(content)
 	defer release()
 	img.ImageID = imageID
-	created, err := d.RegisterImage(d.Context(), "P001", img)
+	receipt, err := d.Accept(d.Context(), dispatchertest.Submission(tasks.PatientImage{PatientID: "P001", Image: img}))
 	require.NoError(d, err)
-	return created
+	require.NoError(d, d.CaughtUp(d.Context()))
+	return !receipt.Replayed
 }
 
 // name submits a report with an image that was put ahead.
 func (d dropping) name(id, imageID string) {
 	d.Helper()
-	img, err := d.store.Image(d.Context(), "P001", imageID)
+	img, err := d.Store.Image(d.Context(), tasks.Subject{PatientID: "P001"}, imageID)
 	require.NoError(d, err)
 	release, err := d.blobs.Hold(d.Context(), blob.Key(img.SHA256))
 	require.NoError(d, err)
 	defer release()
-	_, err = d.Submit(d.Context(), tasks.CaseReport{ID: id, PatientID: "P001", Images: []tasks.Image{img}})
-	require.NoError(d, err)
+	d.Submit(d, tasks.CaseReport{ID: id, PatientID: "P001", Images: []tasks.Image{img}})
 }
 
 func (d dropping) there(content string) bool {
@@ -153,14 +152,14 @@ func (d dropping) requireKept(content string) {
 func TestOriginalsAreDropped(t *testing.T) {
 	d := openDropping(t, t.TempDir(), nil)
 	d.submit("CR-1", "one", "two")
-	row := d.final(t, "CR-1")
+	row := d.Final(t, "CR-1")
 	require.Equal(t, tasks.Completed, row.Status)
 	d.requireDropped("one")
 	d.requireDropped("two")
 	d.requireResults(row)
 
 	d.submit("CR-2", "one") // the same bytes work like the first time
-	require.Equal(t, tasks.Completed, d.final(t, "CR-2").Status)
+	require.Equal(t, tasks.Completed, d.Final(t, "CR-2").Status)
 	d.requireDropped("one")
 
 	d.submit("CR-2", "one") // handed in again: stored for nothing
@@ -169,8 +168,8 @@ func TestOriginalsAreDropped(t *testing.T) {
 
 func (d dropping) requireResults(row store.Row) {
 	d.Helper()
-	for _, made := range row.Result.Images {
-		for _, o := range []tasks.Output{made.Full, made.Thumb, row.Result.Report.Output} {
+	for _, made := range row.Result.(tasks.CaseReportResult).Images {
+		for _, o := range []tasks.Output{made.Full, made.Thumb, row.Result.(tasks.CaseReportResult).PDF.Output} {
 			there, err := d.blobs.Has(d.Context(), blob.Key(o.SHA256), o.Bytes)
 			require.NoError(d, err)
 			require.True(d, there)
@@ -189,27 +188,25 @@ func TestRowsLostAfterADrop(t *testing.T) {
 			d.register("IMG007", "ahead")
 			for _, id := range []string{"CR-1", "CR-2", "CR-3"} {
 				d.submit(id, "of "+id, "of all")
-				before[id] = d.final(t, id)
+				before[id] = d.Final(t, id)
 			}
 			d.requireDropped("of all")
 			d.name("CR-4", "IMG007")
-			before["CR-4"] = d.final(t, "CR-4")
+			before["CR-4"] = d.Final(t, "CR-4")
 			d.requireDropped("ahead")
 			d.register("IMG007", "ahead")
 			d.shut(false)
-			for _, suffix := range []string{"", "-wal", "-shm"} {
-				require.NoError(t, os.RemoveAll(filepath.Join(dir, "rows.db"+suffix)))
-			}
+			dispatchertest.RemoveRows(t, dir)
 
 			for range 2 {
-				d = openOriginals(t, dir, mode, func(_ context.Context, row store.Row, _ func(int, int)) (r tasks.Result, err error) {
-					if before[row.ID].ID != "" {
-						t.Errorf("%s was done again", row.ID)
+				d = openOriginals(t, dir, mode, func(_ context.Context, w tasks.Work) (tasks.Result, error) {
+					if before[w.Ref().ID].ID != "" {
+						t.Errorf("%s was done again", w.Ref().ID)
 					}
-					return r, nil
+					return nil, nil
 				})
 				for id, was := range before {
-					row := d.final(t, id)
+					row := d.Final(t, id)
 					require.Equal(t, tasks.Completed, row.Status, row.Error)
 					row.CreatedAt, row.Version = was.CreatedAt, was.Version
 					row.Done, row.Total = was.Done, was.Total
@@ -227,74 +224,74 @@ func TestRowsLostAfterADrop(t *testing.T) {
 }
 
 func TestNeededOriginalsAreKept(t *testing.T) {
-	failing := func(_ context.Context, row store.Row, _ func(int, int)) (tasks.Result, error) {
-		if row.ID == "CR-bad" {
-			return tasks.Result{}, errors.New("will not do")
+	failing := func(_ context.Context, w tasks.Work) (tasks.Result, error) {
+		if w.Ref().ID == "CR-bad" {
+			return nil, errors.New("will not do")
 		}
-		return tasks.Result{}, nil
+		return nil, nil
 	}
 	t.Run("failed report", func(t *testing.T) {
 		t.Parallel()
 		d := openDropping(t, t.TempDir(), failing)
 		d.submit("CR-bad", "shared", "own")
-		require.Equal(t, tasks.Failed, d.final(t, "CR-bad").Status)
+		require.Equal(t, tasks.Failed, d.Final(t, "CR-bad").Status)
 		d.submit("CR-good", "shared")
-		require.Equal(t, tasks.Completed, d.final(t, "CR-good").Status)
+		require.Equal(t, tasks.Completed, d.Final(t, "CR-good").Status)
 		d.requireKept("shared")
 		d.requireKept("own")
 	})
 	t.Run("unfinished report", func(t *testing.T) {
 		t.Parallel()
 		wait := make(chan struct{})
-		d := openDropping(t, t.TempDir(), func(ctx context.Context, row store.Row, _ func(int, int)) (r tasks.Result, err error) {
-			if row.ID != "CR-slow" {
-				return r, nil
+		d := openDropping(t, t.TempDir(), func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+			if w.Ref().ID != "CR-slow" {
+				return nil, nil
 			}
 			select {
 			case <-wait:
 			case <-ctx.Done():
 			}
-			return r, ctx.Err()
+			return nil, ctx.Err()
 		})
-		d.SetWorkers(2)
+		require.NoError(t, d.SetWorkers(dispatchertest.Lane, 2))
 		d.submit("CR-slow", "shared")
 		d.submit("CR-quick", "shared", "own")
-		d.final(t, "CR-quick")
+		d.Final(t, "CR-quick")
 		d.requireDropped("own")
 		d.requireKept("shared")
 		close(wait)
-		require.Equal(t, tasks.Completed, d.final(t, "CR-slow").Status)
+		require.Equal(t, tasks.Completed, d.Final(t, "CR-slow").Status)
 		d.requireDropped("shared")
 	})
 	t.Run("picture with a problem", func(t *testing.T) {
 		t.Parallel()
 		var d dropping
-		d = openDropping(t, t.TempDir(), func(ctx context.Context, row store.Row, _ func(int, int)) (r tasks.Result, err error) {
-			if row.ID != "CR-1" {
-				return r, nil
+		d = openDropping(t, t.TempDir(), func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+			if w.Ref().ID != "CR-1" {
+				return nil, nil
 			}
-			r, err = makePictures(ctx, d.blobs, row)
+			r, err := makePictures(ctx, d.blobs, w)
 			r.Images[0] = tasks.ImageResult{}
 			r.Problems = []tasks.Problem{{Image: 1, Code: "image-undecodable"}, {Image: 2, Code: "image-damaged"}, {Code: "text-characters-unshowable"}}
 			return r, err
 		})
 		d.submit("CR-1", "undecodable", "damaged", "fine")
-		require.Equal(t, tasks.Completed, d.final(t, "CR-1").Status)
+		require.Equal(t, tasks.Completed, d.Final(t, "CR-1").Status)
 		d.requireDropped("fine")
 		d.requireKept("undecodable")
 		d.requireKept("damaged")
 	})
 	t.Run("results that are not there", func(t *testing.T) {
 		t.Parallel()
-		d := openDropping(t, t.TempDir(), func(ctx context.Context, row store.Row, _ func(int, int)) (r tasks.Result, err error) {
-			if row.ID != "CR-1" {
-				return r, nil
+		d := openDropping(t, t.TempDir(), func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+			if w.Ref().ID != "CR-1" {
+				return nil, nil
 			}
 			lost := tasks.Output{SHA256: string(digestOf("never stored")), Bytes: 12}
-			return tasks.Result{Images: []tasks.ImageResult{{Full: lost, Thumb: lost}}, Report: tasks.Document{Output: lost}}, nil
+			return tasks.CaseReportResult{Images: []tasks.ImageResult{{Full: lost, Thumb: lost}}, PDF: tasks.PDF{Output: lost}}, nil
 		})
 		d.submit("CR-1", "all there is")
-		require.Equal(t, tasks.Completed, d.final(t, "CR-1").Status)
+		require.Equal(t, tasks.Completed, d.Final(t, "CR-1").Status)
 		d.requireKept("all there is")
 	})
 	t.Run("put ahead", func(t *testing.T) {
@@ -302,33 +299,33 @@ func TestNeededOriginalsAreKept(t *testing.T) {
 		d := openDropping(t, t.TempDir(), nil)
 		require.True(t, d.register("IMG007", "ahead"))
 		d.submit("CR-1", "ahead") // as a file of its own
-		d.final(t, "CR-1")
+		d.Final(t, "CR-1")
 		d.requireKept("ahead")
 		d.name("CR-2", "IMG007")
-		d.final(t, "CR-2")
+		d.Final(t, "CR-2")
 		d.requireDropped("ahead")
 		require.False(t, d.register("IMG007", "ahead"), "known, and it waits again")
 		d.requireKept("ahead")
 		d.name("CR-3", "IMG007")
-		d.final(t, "CR-3")
+		d.Final(t, "CR-3")
 		d.requireDropped("ahead")
 	})
 	t.Run("put again while a report with it runs", func(t *testing.T) {
 		t.Parallel()
 		begun, wait := make(chan struct{}), make(chan struct{})
-		d := openDropping(t, t.TempDir(), func(ctx context.Context, row store.Row, _ func(int, int)) (r tasks.Result, err error) {
-			if row.ID == "CR-1" {
+		d := openDropping(t, t.TempDir(), func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+			if w.Ref().ID == "CR-1" {
 				close(begun)
 				<-wait
 			}
-			return r, nil
+			return nil, nil
 		})
 		d.register("IMG007", "ahead")
 		d.name("CR-1", "IMG007")
 		<-begun
 		d.register("IMG007", "ahead")
 		close(wait)
-		d.final(t, "CR-1")
+		d.Final(t, "CR-1")
 		d.requireKept("ahead")
 	})
 	t.Run("of the time when originals were kept", func(t *testing.T) {
@@ -336,11 +333,11 @@ func TestNeededOriginalsAreKept(t *testing.T) {
 		dir := t.TempDir()
 		d := openOriginals(t, dir, blob.Keep, nil)
 		d.submit("CR-1", "kept")
-		d.final(t, "CR-1")
+		d.Final(t, "CR-1")
 		d.shut(false)
 		d = openDropping(t, dir, nil)
 		d.submit("CR-2", "kept")
-		d.final(t, "CR-2")
+		d.Final(t, "CR-2")
 		d.requireKept("kept")
 	})
 }
@@ -350,17 +347,16 @@ func TestAnUploadInHandIsSpared(t *testing.T) {
 	d := openDropping(t, t.TempDir(), nil)
 	img, release := d.image("shared")
 	d.submit("CR-1", "shared")
-	d.final(t, "CR-1")
+	d.Final(t, "CR-1")
 	d.requireKept("shared")
-	_, err := d.Submit(t.Context(), tasks.CaseReport{ID: "CR-2", PatientID: "P002", Images: []tasks.Image{img}})
-	require.NoError(t, err)
+	d.Submit(t, tasks.CaseReport{ID: "CR-2", PatientID: "P002", Images: []tasks.Image{img}})
 	release()
-	require.Equal(t, tasks.Completed, d.final(t, "CR-2").Status)
+	require.Equal(t, tasks.Completed, d.Final(t, "CR-2").Status)
 	d.requireDropped("shared")
 
 	_, release = d.image("shared") // and this one comes to nothing
 	d.submit("CR-3", "shared")
-	d.final(t, "CR-3")
+	d.Final(t, "CR-3")
 	d.requireKept("shared")
 	release()
 	d.requireDropped("shared")
@@ -371,12 +367,13 @@ func TestOriginalsOfFinishedWorkThatComesAgain(t *testing.T) {
 	dir := t.TempDir()
 	begun := make(chan struct{})
 	var d dropping
-	d = openDropping(t, dir, func(ctx context.Context, row store.Row, _ func(int, int)) (tasks.Result, error) {
-		result, err := makePictures(ctx, d.blobs, row)
-		err = errors.Join(err, d.store.Complete(ctx, row.ID, row.Attempts, result))
+	d = openDropping(t, dir, func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+		result, err := makePictures(ctx, d.blobs, w)
+		held := store.Held{Ref: w.Ref(), Attempt: w.Attempt}
+		err = errors.Join(append(d.Store.Complete(ctx, []store.Completion{{Held: held, Result: result}}), err)...)
 		close(begun)
 		<-ctx.Done()
-		return tasks.Result{}, errors.Join(err, ctx.Err())
+		return nil, errors.Join(err, ctx.Err())
 	})
 	d.submit("CR-1", "left behind")
 	<-begun
@@ -384,7 +381,7 @@ func TestOriginalsOfFinishedWorkThatComesAgain(t *testing.T) {
 
 	d = openDropping(t, dir, nil)
 	d.requireDropped("left behind")
-	d.requireResults(d.final(t, "CR-1"))
+	d.requireResults(d.Final(t, "CR-1"))
 }
 
 func digestOf(content string) blob.Key {

@@ -6,11 +6,13 @@ import (
 )
 
 // gate lets suspects work alone: a submission that was in work when the process died may be why it died.
-// Others share the gate; a suspect waits until none is inside, and none comes in until it has left.
+// Others share the gate; a suspect waits until none is inside, and none comes in until it has left. A suspect of
+// a reserved lane waits for nobody: it keeps the others from coming in, and is alone once those inside have left.
 type gate struct {
 	mu      sync.Mutex // guards the rest
 	inside  int
 	alone   bool
+	first   int           // suspects of reserved lanes
 	waiting int           // suspects that wait
 	changed chan struct{} // closed and replaced when somebody leaves; nil while nobody waits
 }
@@ -18,7 +20,7 @@ type gate struct {
 // enter lets n in together.
 func (g *gate) enter(ctx context.Context, n int) error {
 	return g.await(ctx, func() bool {
-		if g.alone || g.waiting > 0 {
+		if g.alone || g.first > 0 || g.waiting > 0 {
 			return false
 		}
 		g.inside += n
@@ -39,7 +41,7 @@ func (g *gate) enterAlone(ctx context.Context) error {
 	g.waiting++
 	g.mu.Unlock()
 	err := g.await(ctx, func() bool {
-		if g.alone || g.inside > 0 {
+		if g.alone || g.first > 0 || g.inside > 0 {
 			return false
 		}
 		g.alone = true
@@ -56,6 +58,20 @@ func (g *gate) leaveAlone() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.alone = false
+	g.announce()
+}
+
+// enterFirst lets a suspect of a reserved lane in at once.
+func (g *gate) enterFirst() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.first++
+}
+
+func (g *gate) leaveFirst() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.first--
 	g.announce()
 }
 

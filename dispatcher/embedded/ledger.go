@@ -41,8 +41,12 @@ const (
 type Config struct {
 	Broker *broker.Broker // required; not closed
 	Store  *store.Store   // required; not closed
-	// Lease is how long a delivery stays with this process without a sign of life. Default 30 seconds.
+	// Lease is how long a delivery stays with this process without a sign of life; a claim for longer is refused.
+	// Default 30 seconds.
 	Lease time.Duration
+	// CaughtUpTimeout bounds how long Accept and Restart wait for rows that lag; then they answer ErrBehind, and
+	// nothing was accepted. Default 5 seconds.
+	CaughtUpTimeout time.Duration
 	// MaxPendingBytes bounds the submissions that are in the log but not yet in the rows; beyond it Accept
 	// answers ErrOverloaded. Default 64 MiB.
 	MaxPendingBytes int64
@@ -59,19 +63,30 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Lease <= 0 {
+	if c.Lease == 0 {
 		c.Lease = 30 * time.Second
 	}
-	if c.MaxPendingBytes <= 0 {
+	if c.CaughtUpTimeout == 0 {
+		c.CaughtUpTimeout = 5 * time.Second
+	}
+	if c.MaxPendingBytes == 0 {
 		c.MaxPendingBytes = 64 << 20
 	}
-	if c.MaxCrashes <= 0 {
+	if c.MaxCrashes == 0 {
 		c.MaxCrashes = 3
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+func (c Config) validate() error {
+	if c.Lease < 0 || c.CaughtUpTimeout < 0 || c.MaxPendingBytes < 0 || c.MaxCrashes < 0 {
+		return fmt.Errorf("lease %v, caught-up timeout %v, pending bytes %d and crashes %d: none may be negative",
+			c.Lease, c.CaughtUpTimeout, c.MaxPendingBytes, c.MaxCrashes)
+	}
+	return nil
 }
 
 // Ledger is the ledger of one machine. Use [Open].
@@ -104,6 +119,9 @@ var _ dispatcher.Ledger = (*Ledger)(nil)
 // Open opens the ledger: it checks that log and rows belong together, makes up rows that the log is ahead of,
 // and returns. A *MismatchError says that they do not.
 func Open(ctx context.Context, cfg Config) (*Ledger, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
 	l := &Ledger{
 		cfg: cfg.withDefaults(), broker: cfg.Broker, store: cfg.Store,
 		pending: newPending(), recorders: map[string]*recorder{}, queues: map[string]*queue{},
@@ -131,14 +149,6 @@ func (l *Ledger) start() {
 	for _, r := range l.recorders {
 		l.wg.Go(func() { r.run(l.ctx) })
 	}
-	for _, q := range l.queues {
-		if len(q.subs) == 1 {
-			continue
-		}
-		for i, sub := range q.subs {
-			l.wg.Go(func() { l.receive(l.ctx, q, q.topics[i], sub) })
-		}
-	}
 	l.wg.Go(func() { l.requeueLost(l.ctx) })
 	l.wg.Go(func() { l.verify(l.ctx) })
 	if l.cfg.Drop != nil {
@@ -153,7 +163,7 @@ func (l *Ledger) subscribe() error {
 		}
 		q := l.queues[k.Lane]
 		if q == nil {
-			q = &queue{lane: k.Lane, received: make(chan []broker.Delivery), reserved: slices.Contains(l.cfg.Reserved, k.Lane)}
+			q = newQueue(k.Lane, slices.Contains(l.cfg.Reserved, k.Lane))
 			l.queues[k.Lane] = q
 		}
 		if slices.Contains(q.topics, k.Topic) {
@@ -185,6 +195,14 @@ func (l *Ledger) until(ctx context.Context) (context.Context, context.CancelFunc
 	return ctx, func() { stop(); cancel() }
 }
 
+// ended is why a wait under until is over: ctx's error, or ErrClosed.
+func (l *Ledger) ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return dispatcher.ErrClosed
+}
+
 // verify reads every byte of the log once, in the background: opening it has checked only the newest part, so
 // that the start does not take longer with every year.
 func (l *Ledger) verify(ctx context.Context) {
@@ -202,6 +220,16 @@ func (l *Ledger) verify(ctx context.Context) {
 
 // CaughtUp waits until the rows of every topic have come past the topic's end as of now.
 func (l *Ledger) CaughtUp(ctx context.Context) error {
+	waiting, cancel := l.until(ctx)
+	defer cancel()
+	err := l.caughtUp(waiting)
+	if err != nil && waiting.Err() != nil {
+		return fmt.Errorf("%w: %w", l.ended(ctx), err)
+	}
+	return err
+}
+
+func (l *Ledger) caughtUp(ctx context.Context) error {
 	for topic, r := range l.recorders {
 		end, err := l.broker.End(topic)
 		if err != nil {

@@ -22,7 +22,9 @@ type pending struct {
 type entry struct {
 	key     string
 	bytes   int64
-	done    chan struct{}
+	done    chan struct{} // closed when receipt and err are fixed
+	gone    chan struct{} // closed when it is no longer pending
+	ended   bool          // by its owner
 	receipt dispatcher.Receipt
 	err     error
 }
@@ -46,7 +48,7 @@ func (p *pending) claim(key string, bytes, limit int64) (e *entry, owner bool) {
 	if p.bytes > 0 && p.bytes+bytes > limit {
 		return nil, false
 	}
-	e = &entry{key: key, bytes: bytes, done: make(chan struct{})}
+	e = &entry{key: key, bytes: bytes, done: make(chan struct{}), gone: make(chan struct{})}
 	p.byKey[key] = e
 	p.bytes += bytes
 	return e, true
@@ -56,22 +58,34 @@ func (p *pending) claim(key string, bytes, limit int64) (e *entry, owner bool) {
 func (p *pending) remove(e *entry) {
 	delete(p.byKey, e.key)
 	p.bytes -= e.bytes
+	close(e.gone)
 }
 
 // drop ends e without keeping it: the rows already have it, or nothing was accepted.
 func (p *pending) drop(e *entry, r dispatcher.Receipt, err error) {
 	p.mu.Lock()
 	p.remove(e)
+	e.ended = true
 	p.mu.Unlock()
 	e.receipt, e.err = r, err
 	close(e.done)
+}
+
+// dropUnended ends e with err if its owner has not.
+func (p *pending) dropUnended(e *entry, err error) {
+	p.mu.Lock()
+	ended := e.ended
+	p.mu.Unlock()
+	if !ended {
+		p.drop(e, dispatcher.Receipt{}, err)
+	}
 }
 
 // keep ends e as accepted and keeps it until the topic's rows have come past its sequence, which may have
 // happened already.
 func (p *pending) keep(topic string, recorded *watermark, e *entry, r dispatcher.Receipt) {
 	p.mu.Lock()
-	e.receipt = r
+	e.receipt, e.ended = r, true
 	if recorded.passed(r.Sequence) {
 		p.remove(e)
 	} else {

@@ -1,0 +1,225 @@
+// Package dispatchertest implements a dispatcher on the real ledger, log and rows in a folder of a test, for the
+// tests of package dispatcher and of its ledgers. It has no part that only pretends.
+package dispatchertest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/broker"
+	"casepress/disk"
+	"casepress/dispatcher"
+	"casepress/dispatcher/embedded"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// Patience is how long a test waits for what must come.
+const Patience = 20 * time.Second
+
+// Work is the task of a test.
+type Work func(ctx context.Context, w tasks.Work) (tasks.Result, error)
+
+// NewTask is for [dispatcher.Config].
+func (f Work) NewTask(w tasks.Work) (tasks.Task, error) { return task{f, w}, nil }
+
+type task struct {
+	run  Work
+	work tasks.Work
+}
+
+func (t task) Execute(ctx context.Context) (tasks.Result, error) { return t.run(ctx, t.work) }
+
+// Done completes at once with a document of one page.
+func Done(context.Context, tasks.Work) (tasks.Result, error) { return Pages(1), nil }
+
+// Pages is a result with a document of n pages.
+func Pages(n int) tasks.CaseReportResult {
+	return tasks.CaseReportResult{PDF: tasks.PDF{Pages: n}}
+}
+
+// Report is a small case report.
+func Report(id string) tasks.CaseReport {
+	return tasks.CaseReport{ID: id, PatientID: "P001", Images: []tasks.Image{{ImageID: "A", SHA256: "00ff", Bytes: 3, MediaType: "image/jpeg"}}}
+}
+
+// Submission is content as it is handed in.
+func Submission(c tasks.Content) tasks.Submission {
+	k := tasks.KindCaseReport()
+	if _, ok := c.(tasks.PatientImage); ok {
+		k = tasks.KindImage()
+	}
+	return tasks.NewSubmission(k, c)
+}
+
+// Ref names a case report.
+func Ref(id string) tasks.Ref { return tasks.Ref{Kind: tasks.KindCaseReport().Name, ID: id} }
+
+// Lane is the lane of case reports.
+var Lane = tasks.KindCaseReport().Lane
+
+// Storage is the log and the rows of a folder.
+type Storage struct {
+	Broker *broker.Broker
+	Store  *store.Store
+	Dir    string
+}
+
+// OpenStorage opens them. They are to be closed.
+func OpenStorage(t testing.TB, dir string, o broker.Options) Storage {
+	t.Helper()
+	b, err := broker.Open(filepath.Join(dir, "topics"), o)
+	require.NoError(t, err)
+	st, err := store.Open(context.Background(), filepath.Join(dir, "casepress.db"))
+	require.NoError(t, err)
+	return Storage{b, st, dir}
+}
+
+// Shut closes both. The log's error is returned.
+func (s Storage) Shut(t testing.TB) error {
+	t.Helper()
+	require.NoError(t, s.Store.Close())
+	return s.Broker.Close()
+}
+
+// House is a dispatcher with everything below it.
+type House struct {
+	*dispatcher.Dispatcher
+	Storage
+	Ledger *embedded.Ledger
+}
+
+// Options say what a house is made of. The zero value of a field means what the service does, with short pauses
+// between attempts and one worker.
+type Options struct {
+	Dir     string
+	FS      disk.FS
+	NoDedup bool // opening the log does not read back what is recent
+	Config  dispatcher.Config
+	Ledger  embedded.Config
+	Work    Work // default Done
+	// Wrap puts something between the dispatcher and the ledger.
+	Wrap func(dispatcher.Ledger) dispatcher.Ledger
+}
+
+// Open builds a house and returns it with its close, which the test's end calls too; hard interrupts running
+// tasks.
+func Open(t testing.TB, o Options) (h House, shut func(hard bool)) {
+	t.Helper()
+	log := broker.Options{FS: o.FS}
+	if o.NoDedup {
+		log.DedupWindow = -1
+	}
+	h.Storage = OpenStorage(t, o.Dir, log)
+	o.Ledger.Broker, o.Ledger.Store = h.Broker, h.Store
+	ledger, err := embedded.Open(context.Background(), o.Ledger)
+	require.NoError(t, err)
+	h.Ledger = ledger
+	if o.Work == nil {
+		o.Work = Done
+	}
+	if o.Config.NewTask == nil {
+		o.Config.NewTask = o.Work.NewTask
+	}
+	if o.Config.Lanes == nil {
+		o.Config.Lanes = []dispatcher.Lane{{Name: Lane, Workers: 1}}
+	}
+	if o.Config.Retry.Backoff == 0 {
+		o.Config.Retry.Backoff, o.Config.Retry.MaxBackoff = time.Millisecond, 2*time.Millisecond
+	}
+	var below dispatcher.Ledger = ledger
+	if o.Wrap != nil {
+		below = o.Wrap(below)
+	}
+	d, err := dispatcher.Start(context.Background(), o.Config, below)
+	require.NoError(t, err)
+	h.Dispatcher = d
+	var once sync.Once
+	shut = func(hard bool) {
+		once.Do(func() {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			if hard {
+				cancel()
+			}
+			require.NoError(t, d.Close(ctx))
+			if err := h.Shut(t); o.FS == nil {
+				require.NoError(t, err)
+			}
+		})
+	}
+	t.Cleanup(func() { shut(true) })
+	return h, shut
+}
+
+// Submit hands a report in.
+func (h House) Submit(t testing.TB, r tasks.CaseReport) dispatcher.Receipt {
+	t.Helper()
+	receipt, err := h.Accept(t.Context(), Submission(r))
+	require.NoError(t, err)
+	return receipt
+}
+
+// Until waits until the report is as told.
+func (h House) Until(t testing.TB, id string, as func(store.Row) bool) store.Row {
+	t.Helper()
+	require.NoError(t, h.Ledger.CaughtUp(t.Context()))
+	changed, stop := h.Store.Watch(Ref(id))
+	defer stop()
+	for {
+		row, err := h.Store.Get(t.Context(), Ref(id))
+		require.NoError(t, err)
+		if as(row) {
+			return row
+		}
+		select {
+		case <-changed:
+		case <-time.After(Patience):
+			t.Fatalf("%s is still %s after attempt %d: %s", id, row.Status, row.Attempts, row.Error)
+		}
+	}
+}
+
+// Final waits until the report is completed or failed.
+func (h House) Final(t testing.TB, id string) store.Row {
+	t.Helper()
+	return h.Until(t, id, func(r store.Row) bool { return r.Status.Final() })
+}
+
+// Copy copies the data folder as it is at this moment, as a death of the process would leave it.
+func Copy(t testing.TB, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	require.NoError(t, os.CopyFS(to, os.DirFS(dir)))
+	return to
+}
+
+// CopyRows puts the database of one folder in place of another's, as a copy of the rows of another time.
+func CopyRows(t testing.TB, from, to string) {
+	t.Helper()
+	RemoveRows(t, to)
+	files, err := os.ReadDir(from)
+	require.NoError(t, err)
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), "casepress.db") {
+			bytes, err := os.ReadFile(filepath.Join(from, f.Name()))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(filepath.Join(to, f.Name()), bytes, 0o600))
+		}
+	}
+}
+
+// RemoveRows deletes the database.
+func RemoveRows(t testing.TB, dir string) {
+	t.Helper()
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "casepress.db"+suffix)))
+	}
+}
