@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -11,41 +12,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
-
-// arrows are the imports between our own packages that the design allows.
-// A new one is a decision: change docs/ARCHITECTURE.md with it.
-var arrows = map[string]string{
-	"casepress":                       "blob broker broker/brokergrpc broker/brokerpb client disk dispatcher handlers service study tasks tasks/pdf tasks/picture",
-	"casepress/service":               "blob blob/disk broker disk dispatcher dispatcher/embedded handlers store study tasks tasks/pdf tasks/picture",
-	"casepress/handlers":              "blob disk dispatcher static store study tasks tasks/picture",
-	"casepress/dispatcher":            "store tasks",
-	"casepress/dispatcher/embedded":   "blob broker commitlog dispatcher store tasks",
-	"casepress/dispatcher/ledgertest": "dispatcher store tasks",
-	"casepress/tasks":                 "blob tasks/pdf tasks/picture",
-	"casepress/store":                 "disk tasks",
-	"casepress/study":                 "",
-	"casepress/broker":                "commitlog disk",
-	"casepress/broker/brokergrpc":     "broker broker/brokerpb commitlog",
-	"casepress/broker/brokerpb":       "",
-	"casepress/client":                "broker/brokerpb",
-	"casepress/commitlog":             "disk",
-	"casepress/blob":                  "",
-	"casepress/blob/disk":             "blob disk",
-	"casepress/blob/blobtest":         "blob",
-	"casepress/disk":                  "",
-	"casepress/disk/disktest":         "disk",
-	"casepress/static":                "",
-
-	"casepress/tasks/picture":          "tasks/picture/heif tasks/picture/icc tasks/picture/jpeg tasks/picture/memory tasks/picture/metadata tasks/picture/planar",
-	"casepress/tasks/picture/heif":     "",
-	"casepress/tasks/picture/icc":      "tasks/picture/planar",
-	"casepress/tasks/picture/jpeg":     "tasks/picture/planar",
-	"casepress/tasks/picture/memory":   "",
-	"casepress/tasks/picture/metadata": "",
-	"casepress/tasks/picture/planar":   "tasks/picture/memory",
-
-	"casepress/tasks/pdf": "tasks/pdf/font", "casepress/tasks/pdf/font": "",
-}
 
 // onlyIn names libraries that one package alone may import.
 var onlyIn = map[string]string{
@@ -78,21 +44,76 @@ func listPackages(t *testing.T) []goPackage {
 	}
 }
 
+// listedArrows reads the list of arrows in docs/ARCHITECTURE.md: what each package may import of ours. A new one
+// is a decision.
+func listedArrows(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile("docs/ARCHITECTURE.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "\n## Arrows\n")
+	require.True(t, found)
+	parts := strings.Split(section, "```")
+	require.Greater(t, len(parts), 2, "there is no list in a block")
+	arrows := map[string][]string{}
+	for line := range strings.Lines(parts[1]) {
+		from, to, ok := strings.Cut(strings.TrimSpace(line), "->")
+		if !ok {
+			require.Empty(t, strings.TrimSpace(line), "not an arrow")
+			continue
+		}
+		from = strings.TrimSpace(from)
+		require.NotContains(t, arrows, from, "it is listed twice")
+		arrows[from] = strings.Fields(to)
+		require.True(t, slices.IsSorted(arrows[from]), "what %s imports is not in order", from)
+	}
+	return arrows
+}
+
+// ours is the package's path within the module.
+func ours(path string) (string, bool) {
+	if path == "casepress" {
+		return path, true
+	}
+	return strings.CutPrefix(path, "casepress/")
+}
+
 func TestArrows(t *testing.T) {
+	listed := listedArrows(t)
 	for _, p := range listPackages(t) {
-		allowed, known := arrows[p.ImportPath]
-		require.True(t, known, "package %s has no place in the house yet", p.ImportPath)
+		name, _ := ours(p.ImportPath)
+		allowed, known := listed[name]
+		require.True(t, known, "package %s is not in docs/ARCHITECTURE.md", name)
+		delete(listed, name)
+		imports := []string{}
 		for _, imported := range p.Imports {
-			if ours, ok := strings.CutPrefix(imported, "casepress/"); ok {
-				require.Contains(t, strings.Fields(allowed), ours, "%s must not import %s", p.ImportPath, imported)
+			if path, ok := ours(imported); ok {
+				imports = append(imports, path)
 			}
 			if owner, ok := onlyIn[imported]; ok {
 				require.Equal(t, owner, p.ImportPath, "%s belongs to %s alone", imported, owner)
 			}
 		}
-		if p.ImportPath == "casepress/commitlog" || p.ImportPath == "casepress/disk" {
-			require.False(t, slices.ContainsFunc(p.Imports, isThirdParty), "%s uses the standard library only", p.ImportPath)
+		require.Empty(t, without(imports, allowed), "%s must not import these", name)
+		require.Empty(t, without(allowed, imports), "%s may import these and does not: strike them out", name)
+		if name == "commitlog" || name == "disk" {
+			require.False(t, slices.ContainsFunc(p.Imports, isThirdParty), "%s uses the standard library only", name)
 		}
+	}
+	require.Empty(t, listed, "docs/ARCHITECTURE.md lists packages that are gone")
+}
+
+// without is all that is not among others.
+func without(all, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(others, s) })
+}
+
+// TestLibrariesHaveAnOwner fails on an owner that uses its library no more.
+func TestLibrariesHaveAnOwner(t *testing.T) {
+	packages := listPackages(t)
+	for library, owner := range onlyIn {
+		i := slices.IndexFunc(packages, func(p goPackage) bool { return p.ImportPath == owner })
+		require.GreaterOrEqual(t, i, 0, "there is no package %s", owner)
+		require.Contains(t, packages[i].Imports, library, "%s does not import it", owner)
 	}
 }
 

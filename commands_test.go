@@ -1,90 +1,46 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"net/http"
-	"net/url"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"casepress/client"
 )
 
-// command runs a command against the service and returns what it printed.
-func (s *service) command(t *testing.T, stdin string, args ...string) (string, error) {
-	t.Helper()
-	var out bytes.Buffer
-	cmd, err := parse(append(args, "--addr="+s.grpc), &out, &out)
-	require.NoError(t, err)
-	if send, ok := cmd.(*Send); ok {
-		send.stdin = strings.NewReader(stdin)
-	}
-	err = cmd.Run(t.Context(), &out, &out)
-	return out.String(), err
-}
-
-func (s *service) prints(t *testing.T, want, stdin string, args ...string) {
-	t.Helper()
-	got, err := s.command(t, stdin, args...)
-	require.NoError(t, err)
-	require.Equal(t, want, strings.Join(strings.Fields(got), " "))
-}
-
-func TestBrokerCommands(t *testing.T) {
-	s := start(t, t.TempDir())
-	s.prints(t, "0", "", "send", "visits", "hello", "--key=k", "-H", "site=7")
-	s.prints(t, "3 sent", "a\nb\nc\n", "send", "visits")
-	s.prints(t, "hello a", "", "subscribe", "visits", "printer", "-n", "2")
-	s.prints(t, "b c", "", "subscribe", "visits", "printer", "-n", "2")
-	out, err := s.command(t, "", "subscribe", "visits", "json", "-n", "1", "--json")
-	require.NoError(t, err)
-	var m client.Message
-	require.NoError(t, json.Unmarshal([]byte(out), &m))
-	require.Equal(t, []string{"hello", "k", "7"}, []string{string(m.Payload), m.Key, m.Header("site")})
-	s.prints(t, "GROUP START NEXT END LAG IN FLIGHT DELAYED MEMBERS OLDEST UNACKED printer 4 4 4 0 0 0 0 -", "", "groups", "visits", "printer")
-	s.prints(t, "2", "", "groups", "visits", "printer", "--seek=2")
-	s.prints(t, "b c", "", "subscribe", "visits", "printer", "-n", "2")
-	s.prints(t, "4", "", "groups", "visits", "printer", "--seek-to=2999-01-01T00:00:00Z")
-	s.prints(t, "", "", "groups", "visits", "printer", "--delete")
-	out, err = s.command(t, "", "topics")
-	require.NoError(t, err)
-	require.Contains(t, out, "patient-data-update")
-	s.prints(t, "OFFSET TIME GROUP DELIVERIES REASON", "", "topics", "visits", "--dead")
-	s.prints(t, "0 sent again", "", "topics", "visits", "--redrive")
-	s.prints(t, "", "", "topics", "visits", "--delete")
-	_, err = s.command(t, "", "topics", "visits")
-	require.ErrorContains(t, err, "no such topic")
-	for _, args := range [][]string{
-		{"send", "case-reports", "forged"}, {"send", "case-reports.dead", "forged"}, {"send", "patient-data-update", "forged"},
-		{"topics", "images", "--delete"}, {"subscribe", "case-reports", "workers"}, {"groups", "images", "records", "--seek=latest"},
+// Commands that talk to a running casepress are tested in e2e; these refuse before they do.
+func TestCommandsRefuse(t *testing.T) {
+	for _, tc := range []struct{ args, want string }{
+		{"topics --create", "name the topic"},
+		{"topics visits --create --delete", "can't be used together"},
+		{"groups visits --delete", "name the group"},
+		{"groups visits printer --seek=yesterday", `--seek is "yesterday": it must be earliest, latest or an offset`},
+		{"groups visits printer --seek-to=yesterday", "--seek-to"},
+		{"send visits --id=a", "--id names one message"},
+		{"send", "expected \"<topic>"},
+		{"subscribe visits", "expected \"<group>"},
 	} {
-		_, err := s.command(t, "", args...)
-		require.ErrorContains(t, err, "PermissionDenied", "%v", args)
+		t.Run(tc.args, func(t *testing.T) {
+			var out strings.Builder
+			require.ErrorContains(t, run(t.Context(), append(strings.Fields(tc.args), "--addr=127.0.0.1:1"), &out, &out), tc.want)
+		})
 	}
 }
 
-// TestUpdatesReachOtherServices: what consuming over gRPC is for.
-func TestUpdatesReachOtherServices(t *testing.T) {
-	s := start(t, t.TempDir())
-	conn, err := client.Dial(s.grpc)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, conn.Close()) }()
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	got := make(chan *client.Message, 1)
-	c := client.NewConsumer(conn, client.ConsumerOptions{Topic: "patient-data-update", Group: "trial"}, func(_ context.Context, m *client.Message) error {
-		got <- m
-		stop()
-		return nil
-	})
-	contentType, body := multipartForm(t, url.Values{"patientId": {"p1"}}, newPicture(t))
-	code, _, answer, err := send(t.Context(), http.MethodPost, s.url+"/upload-case-report", contentType, body)
-	require.NoError(t, err)
-	require.Equal(t, http.StatusAccepted, code, "%s", answer)
-	require.NoError(t, c.Run(ctx))
-	require.Contains(t, string((<-got).Payload), "patient-data-update")
+func TestHealth(t *testing.T) {
+	code := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(code)
+		_, _ = w.Write([]byte("{}"))
+	}))
+	defer server.Close()
+	var out strings.Builder
+	require.NoError(t, run(t.Context(), []string{"health", "--url=" + server.URL}, &out, &out))
+	require.Equal(t, "{}", out.String())
+	code = http.StatusServiceUnavailable
+	require.ErrorContains(t, run(t.Context(), []string{"health", "--url=" + server.URL}, &out, &out), "503")
+	http.DefaultClient.CloseIdleConnections()
+	server.Close()
+	require.Error(t, run(t.Context(), []string{"health", "--url=" + server.URL}, &out, &out))
 }

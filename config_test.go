@@ -25,8 +25,11 @@ func TestSettings(t *testing.T) {
 	require.Equal(t, 3, serve.Workers)
 	require.Equal(t, pdf.Options{PerPage: 4, Paper: pdf.Letter, Language: pdf.English}, serve.pdfOptions())
 	require.Equal(t, Size(3<<20), serve.Limits.MaxBody)
-	require.Equal(t, 7*time.Second, serve.dispatcherConfig(nil, nil).TaskTimeout)
-	require.EqualValues(t, 3<<20, serve.handlersConfig().MaxBodyBytes)
+	config, err := serve.serviceConfig(nil)
+	require.NoError(t, err)
+	require.Equal(t, 7*time.Second, config.TaskTimeout)
+	require.EqualValues(t, 3<<20, config.HTTP.MaxBodyBytes)
+	require.Equal(t, 3, config.Lanes[0].Workers)
 }
 
 func TestSettingsRefused(t *testing.T) {

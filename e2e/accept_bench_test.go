@@ -1,4 +1,4 @@
-package main
+package e2e_test
 
 import (
 	"bufio"
@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/disk"
-	"casepress/store"
 	"casepress/tasks"
 )
 
@@ -129,16 +128,14 @@ func readAccepted(r *bufio.Reader) error {
 // IMG007 in place.
 func acceptService(b *testing.B, fsys disk.FS) (address string) {
 	dir := b.TempDir()
-	idle := func(ctx context.Context, _ store.Row, _ func(int, int)) (tasks.Result, error) {
-		<-ctx.Done()
-		return tasks.Result{}, ctx.Err()
-	}
-	p, err := assemble(b.Context(), dir, fsys, dir, idle)
-	require.NoError(b, err)
-	server := httptest.NewServer(p.api)
+	c := config(dir)
+	c.LogDisk, c.MaxPendingBytes = fsys, 1<<30
+	c.NewTask = func(tasks.Work) (tasks.Task, error) { return idle{}, nil }
+	s := open(b, c)
+	server := httptest.NewServer(s.API)
 	b.Cleanup(func() {
 		server.Close()
-		require.NoError(b, p.close())
+		require.NoError(b, closeNow(s))
 	})
 	image, err := http.NewRequest(http.MethodPut, server.URL+"/images/IMG007?patientId=P001", bytes.NewReader(newPicture(b)))
 	require.NoError(b, err)
@@ -149,4 +146,12 @@ func acceptService(b *testing.B, fsys disk.FS) (address string) {
 	require.Equal(b, http.StatusCreated, answer.StatusCode)
 	http.DefaultClient.CloseIdleConnections()
 	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// idle is a task that waits until it is interrupted.
+type idle struct{}
+
+func (idle) Execute(ctx context.Context) (tasks.Result, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }

@@ -1,16 +1,15 @@
-package main
+package e2e_test
 
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -20,8 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/blob"
-	blobdisk "casepress/blob/disk"
+	"casepress/disk"
 	"casepress/disk/disktest"
+	"casepress/service"
 	"casepress/tasks"
 )
 
@@ -29,23 +29,18 @@ import (
 func makeKey(t testing.TB) (file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "vault.key")
-	var out strings.Builder
-	require.NoError(t, run(t.Context(), []string{"vault-key", file}, &out, &out))
-	require.Contains(t, out.String(), "age1")
-	require.NotContains(t, out.String(), "SECRET")
-	info, err := os.Stat(file)
-	require.NoError(t, err)
-	require.Equal(t, fs.FileMode(0o600), info.Mode().Perm())
-	require.ErrorIs(t, run(t.Context(), []string{"vault-key", file}, &out, &out), fs.ErrExist, "a key is never written over")
+	out, err := exec.CommandContext(t.Context(), binary(t), "vault-key", file).CombinedOutput()
+	require.NoError(t, err, "%s", out)
 	return file
 }
 
 func readKeys(t testing.TB) *blob.Keys {
 	t.Helper()
-	file, err := os.Open(makeKey(t))
+	var file bytes.Buffer
+	_, err := blob.NewKey(&file)
 	require.NoError(t, err)
-	keys, err := blob.ParseKeys(file)
-	require.NoError(t, errors.Join(err, file.Close()))
+	keys, err := blob.ParseKeys(&file)
+	require.NoError(t, err)
 	return keys
 }
 
@@ -70,8 +65,8 @@ func requireNowhere(t testing.TB, folder, marker string) {
 	}))
 }
 
-// handedIn uploads pictures and returns the receipt.
-func (s *service) handIn(t testing.TB, fields url.Values, pictures ...[]byte) accepted {
+// handIn uploads pictures and returns the receipt.
+func (s *process) handIn(t testing.TB, fields url.Values, pictures ...[]byte) accepted {
 	t.Helper()
 	contentType, body := multipartForm(t, fields, pictures...)
 	code, _, answer, err := send(t.Context(), http.MethodPost, s.url+"/upload-case-report", contentType, body)
@@ -82,7 +77,7 @@ func (s *service) handIn(t testing.TB, fields url.Values, pictures ...[]byte) ac
 	return a
 }
 
-func (s *service) putImage(t testing.TB, imageID string, picture []byte) (code int) {
+func (s *process) putImage(t testing.TB, imageID string, picture []byte) (code int) {
 	t.Helper()
 	code, _, answer, err := send(t.Context(), http.MethodPut, s.url+"/images/"+imageID+"?patientId=P001", "image/jpeg", picture)
 	require.NoError(t, err)
@@ -91,7 +86,7 @@ func (s *service) putImage(t testing.TB, imageID string, picture []byte) (code i
 }
 
 // original asks the private address for an original.
-func (s *service) original(t testing.TB, sha256 string) (code int, header http.Header, body []byte) {
+func (s *process) original(t testing.TB, sha256 string) (code int, header http.Header, body []byte) {
 	t.Helper()
 	code, header, body, err := send(t.Context(), http.MethodGet, s.admin+"/originals/"+sha256, "", nil)
 	require.NoError(t, err)
@@ -167,7 +162,7 @@ func TestVaultKeepsOriginalsSealed(t *testing.T) {
 }
 
 // dropped waits until the original is answered with 410.
-func (s *service) dropped(t testing.TB, sha256 string) {
+func (s *process) dropped(t testing.TB, sha256 string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		code, _, _ := s.original(t, sha256)
@@ -243,28 +238,28 @@ func TestDroppedOriginals(t *testing.T) {
 func TestKillWhileDropping(t *testing.T) {
 	data := t.TempDir()
 	how := []string{"--originals=drop", "--vault-key-file=" + makeKey(t)}
-	book := &ledger{receipts: map[string]promise{}, handedIn: map[string]bool{}}
+	known := newReceipts()
 	for range 5 {
-		killedRound(t, data, book, how...)
+		killedRound(t, data, known, how...)
 	}
-	require.NotEmpty(t, book.receipts)
+	require.NotEmpty(t, known.byID)
 	finals := map[string]status{}
-	check := func(s *service) {
-		for id, p := range book.receipts {
+	check := func(s *process) {
+		for id, p := range known.byID {
 			st := s.final(t, id)
 			require.Equal(t, "completed", st.Status, st.Error)
 			checkKept(t, s, p, st)
-			if was, known := finals[id]; known {
+			if was, again := finals[id]; again {
 				require.Equal(t, was, st)
 			}
 			finals[id] = st
 		}
-		checkList(t, s, book)
+		checkList(t, s, known)
 	}
 	s := start(t, data, how...)
 	check(s)
-	checkReplays(t, s, book)
-	for _, p := range book.receipts {
+	checkReplays(t, s, known)
+	for _, p := range known.byID {
 		for _, img := range p.Images {
 			s.dropped(t, img.SHA256)
 		}
@@ -280,6 +275,18 @@ func TestKillWhileDropping(t *testing.T) {
 	s.stop(t)
 }
 
+// originals is what becomes of originals.
+type originals struct {
+	how  blob.Originals
+	keys *blob.Keys
+}
+
+func (o originals) config(fsys disk.FS, rowsDir string) service.Config {
+	c := configOn(fsys, rowsDir)
+	c.Originals, c.Keys = o.how, o.keys
+	return c
+}
+
 // TestPowerCutsWhileDropping cuts the power at random points of a life, starts
 // again with the rows or without them, and wants every promised report completed
 // with its results, and its originals gone in the end.
@@ -288,28 +295,28 @@ func TestPowerCutsWhileDropping(t *testing.T) {
 	promises, points := 0, 1000
 	for seed := range uint64(30) {
 		crash := disktest.NewCrash(seed)
-		originals := blobdisk.Options{Originals: blob.Drop}
+		originals := originals{how: blob.Drop}
 		if seed%4 > 1 {
-			originals.Keys = readKeys(t)
+			originals.keys = readKeys(t)
 		}
 		rowsDir := t.TempDir()
-		p, err := assembleWith(t.Context(), rowsDir, crash, "/data", originals, nil)
+		s, err := service.Open(t.Context(), originals.config(crash, rowsDir))
 		require.NoError(t, err)
 		if seed > 0 {
 			crash.CutAt(1+rand.New(rand.NewPCG(seed, 0)).IntN(points), []float64{0, 0.5, 1}[seed%3])
 		}
-		promised := handInAll(t, p)
-		finishWhatCan(t, p, promised)
+		promised := handInAll(t, s)
+		finishWhatCan(t, s, promised)
 		require.Eventually(t, func() bool {
 			gone := len(promised) == 3
 			for _, a := range promised {
 				for _, img := range a.Images {
-					gone = gone && isGone(p, img.SHA256)
+					gone = gone && isGone(s, img.SHA256)
 				}
 			}
 			return gone || crash.AfterCut() != nil
 		}, time.Minute, 5*time.Millisecond)
-		_ = p.close() // the power may be gone
+		_ = closeNow(s) // the power may be gone
 		if seed == 0 {
 			points = crash.Points()
 		}
@@ -320,11 +327,11 @@ func TestPowerCutsWhileDropping(t *testing.T) {
 		if seed%2 == 0 {
 			rowsDir = t.TempDir()
 		}
-		p, err = assembleWith(t.Context(), rowsDir, after, "/data", originals, nil)
+		s, err = service.Open(t.Context(), originals.config(after, rowsDir))
 		require.NoError(t, err)
 		promises += len(promised)
-		requireSettled(t, p, promised, originals, fmt.Sprintf("seed %d", seed))
-		require.NoError(t, p.close())
+		requireSettled(t, s, promised, originals, fmt.Sprintf("seed %d", seed))
+		require.NoError(t, closeNow(s))
 	}
 	t.Logf("%d reports, %d points", promises, points)
 }
@@ -334,8 +341,8 @@ func TestPowerCutsWhileDropping(t *testing.T) {
 func TestDiskFaultsOfOriginals(t *testing.T) {
 	t.Parallel()
 	keys := readKeys(t)
-	for name, originals := range map[string]blobdisk.Options{
-		"vault": {Originals: blob.Vault, Keys: keys}, "drop": {Originals: blob.Drop}, "drop sealed": {Originals: blob.Drop, Keys: keys},
+	for name, originals := range map[string]originals{
+		"vault": {blob.Vault, keys}, "drop": {blob.Drop, nil}, "drop sealed": {blob.Drop, keys},
 	} {
 		for _, fault := range []disktest.Fault{
 			{Op: disktest.OpWrite, Err: syscall.ENOSPC, Sticky: true},
@@ -358,49 +365,49 @@ func TestDiskFaultsOfOriginals(t *testing.T) {
 	}
 }
 
-func originalsFaultRound(t *testing.T, fault disktest.Fault, originals blobdisk.Options) (struck bool) {
+func originalsFaultRound(t *testing.T, fault disktest.Fault, originals originals) (struck bool) {
 	crash := disktest.NewCrash(uint64(fault.N))
 	fsys := disktest.NewFault(crash)
 	fsys.Inject(fault)
 	rowsDir := t.TempDir()
 	var promised []accepted
-	p, err := assembleWith(t.Context(), rowsDir, fsys, "/data", originals, nil)
+	s, err := service.Open(t.Context(), originals.config(fsys, rowsDir))
 	if err == nil {
-		promised = handInAll(t, p)
-		finishWhatCan(t, p, promised)
-		_ = p.close() // what is broken may say so
+		promised = handInAll(t, s)
+		finishWhatCan(t, s, promised)
+		_ = closeNow(s) // what is broken may say so
 	}
 	struck = fsys.Fired() > 0
-	p, err = assembleWith(t.Context(), rowsDir, crash.CrashClone(0.5), "/data", originals, nil)
+	s, err = service.Open(t.Context(), originals.config(crash.CrashClone(0.5), rowsDir))
 	require.NoError(t, err, "%+v: a restart recovers", fault)
-	requireSettled(t, p, promised, originals, fmt.Sprintf("%+v", fault))
-	require.NoError(t, p.close())
+	requireSettled(t, s, promised, originals, fmt.Sprintf("%+v", fault))
+	require.NoError(t, closeNow(s))
 	return struck
 }
 
 // requireSettled wants every promised report completed and, if they are to be
 // dropped, its originals gone.
-func requireSettled(t *testing.T, p parts, promised []accepted, originals blobdisk.Options, when string) {
+func requireSettled(t *testing.T, s *service.Service, promised []accepted, originals originals, when string) {
 	t.Helper()
 	for _, a := range promised {
-		requireFinished(t, p, a, when)
+		requireFinished(t, s, a, when)
 	}
 	// The image that was put ahead may still wait for its report.
 	form := url.Values{"patientId": {"P001"}, "imageId": {"IMG007"}}
-	answer := serve(p.api, http.MethodPost, "/upload-case-report", "application/x-www-form-urlencoded", []byte(form.Encode()))
+	answer := do(s.API, http.MethodPost, "/upload-case-report", "application/x-www-form-urlencoded", []byte(form.Encode()))
 	if answer.Code == http.StatusAccepted {
 		var a accepted
 		require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &a))
-		requireFinished(t, p, a, when)
+		requireFinished(t, s, a, when)
 		promised = append(promised, a)
 	}
 	for _, a := range promised {
 		for _, img := range a.Images {
-			if originals.Originals == blob.Drop {
-				requireGone(t, p, img.SHA256)
+			if originals.how == blob.Drop {
+				requireGone(t, s, img.SHA256)
 				continue
 			}
-			b, err := p.blobs.Open(t.Context(), blob.Key(img.SHA256))
+			b, err := s.Blobs.Open(t.Context(), blob.Key(img.SHA256))
 			require.NoError(t, err, when)
 			require.NoError(t, b.Close())
 		}
@@ -409,24 +416,16 @@ func requireSettled(t *testing.T, p parts, promised []accepted, originals blobdi
 
 // requireFinished wants the report completed, if need be by a retry, and all that
 // was made of it.
-func requireFinished(t *testing.T, p parts, a accepted, when string) {
+func requireFinished(t *testing.T, s *service.Service, a accepted, when string) {
 	t.Helper()
-	row, err := p.final(t.Context(), a.ID)
-	require.NoError(t, err, "%s: %s was accepted", when, a.ID)
-	if row.Status == tasks.Failed {
-		_, err = p.work.Retry(t.Context(), a.ID)
-		require.NoError(t, err)
-		row, err = p.final(t.Context(), a.ID)
-		require.NoError(t, err)
-	}
-	require.Equal(t, tasks.Completed, row.Status, "%s: %s", when, row.Error)
-	require.Empty(t, row.Result.Problems, when)
-	outputs := []tasks.Output{row.Result.Report.Output}
-	for _, img := range row.Result.Images {
+	_, result := completedRow(t, s, a.ID, when)
+	require.Empty(t, result.Problems, when)
+	outputs := []tasks.Output{result.PDF.Output}
+	for _, img := range result.Images {
 		outputs = append(outputs, img.Full, img.Thumb)
 	}
 	for _, o := range outputs {
-		there, err := p.blobs.Has(t.Context(), blob.Key(o.SHA256), o.Bytes)
+		there, err := s.Blobs.Has(t.Context(), blob.Key(o.SHA256), o.Bytes)
 		require.NoError(t, err, when)
 		require.True(t, there, when)
 	}
@@ -434,13 +433,11 @@ func requireFinished(t *testing.T, p parts, a accepted, when string) {
 
 // requireGone wants the private address to say in the end that the original is
 // dropped.
-func requireGone(t *testing.T, p parts, sha256 string) {
+func requireGone(t *testing.T, s *service.Service, sha256 string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return isGone(p, sha256) }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return isGone(s, sha256) }, 30*time.Second, 5*time.Millisecond)
 }
 
-func isGone(p parts, sha256 string) bool {
-	answer := httptest.NewRecorder()
-	p.api.Admin().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "http://localhost/originals/"+sha256, nil))
-	return answer.Code == http.StatusGone
+func isGone(s *service.Service, sha256 string) bool {
+	return do(s.API.Admin(), http.MethodGet, "/originals/"+sha256, "", nil).Code == http.StatusGone
 }

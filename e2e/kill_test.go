@@ -1,4 +1,4 @@
-package main
+package e2e_test
 
 import (
 	"bytes"
@@ -21,11 +21,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ledger is what the clients know: every receipt they were given.
-type ledger struct {
-	mu       sync.Mutex
-	receipts map[string]promise
-	handedIn map[string]bool // ids of the clients' own, whatever became of them
+// receipts are what the clients know: every receipt they were given.
+type receipts struct {
+	mu      sync.Mutex
+	byID    map[string]promise
+	offered map[string]bool // ids of the clients' own, whatever became of them
 }
 
 // promise is a receipt and the request that earned it.
@@ -35,22 +35,26 @@ type promise struct {
 	body        []byte
 }
 
-func (l *ledger) keep(p promise) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.receipts[p.ID] = p
+func newReceipts() *receipts {
+	return &receipts{byID: map[string]promise{}, offered: map[string]bool{}}
 }
 
-func (l *ledger) offer(id string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.handedIn[id] = true
+func (r *receipts) keep(p promise) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.byID[p.ID] = p
 }
 
-func (l *ledger) any() (promise, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, p := range l.receipts { // map order is random enough
+func (r *receipts) offer(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.offered[id] = true
+}
+
+func (r *receipts) any() (promise, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.byID { // map order is random enough
 		return p, true
 	}
 	return promise{}, false
@@ -65,24 +69,24 @@ func TestKill(t *testing.T) {
 		rounds = n
 	}
 	data := t.TempDir()
-	book := &ledger{receipts: map[string]promise{}, handedIn: map[string]bool{}}
+	known := newReceipts()
 	for range rounds {
-		killedRound(t, data, book)
+		killedRound(t, data, known)
 	}
-	require.NotEmpty(t, book.receipts, "nothing was accepted in %d rounds", rounds)
-	t.Logf("%d rounds, %d receipts", rounds, len(book.receipts))
+	require.NotEmpty(t, known.byID, "nothing was accepted in %d rounds", rounds)
+	t.Logf("%d rounds, %d receipts", rounds, len(known.byID))
 
 	s := start(t, data)
-	for id, p := range book.receipts {
+	for id, p := range known.byID {
 		checkKept(t, s, p, s.final(t, id))
 	}
-	checkList(t, s, book)
-	checkReplays(t, s, book)
+	checkList(t, s, known)
+	checkReplays(t, s, known)
 	s.stop(t)
 	checkNoTempFiles(t, data)
 }
 
-func killedRound(t *testing.T, data string, book *ledger, args ...string) {
+func killedRound(t *testing.T, data string, known *receipts, args ...string) {
 	s, listening := launch(t, data, args...)
 	died := time.After(time.Duration(rand.N(700)) * time.Millisecond)
 	select {
@@ -98,7 +102,7 @@ func killedRound(t *testing.T, data string, book *ledger, args ...string) {
 	for range 6 {
 		clients.Go(func() {
 			for ctx.Err() == nil {
-				if err := handIn(ctx, t, s.url, book); err != nil {
+				if err := handIn(ctx, t, s.url, known); err != nil {
 					return // the connection broke: the server is dead
 				}
 			}
@@ -112,7 +116,7 @@ func killedRound(t *testing.T, data string, book *ledger, args ...string) {
 }
 
 // handIn is one thing a client may do.
-func handIn(ctx context.Context, t *testing.T, base string, book *ledger) error {
+func handIn(ctx context.Context, t *testing.T, base string, known *receipts) error {
 	patient := fmt.Sprintf("P%03d", rand.N(20))
 	fields := url.Values{"patientId": {patient}, "notes": {"发热三天, fever for 3 days"}}
 	switch rand.N(4) {
@@ -126,26 +130,26 @@ func handIn(ctx context.Context, t *testing.T, base string, book *ledger) error 
 			return fmt.Errorf("put image: %d %s", code, answer)
 		}
 		fields.Set("imageId", id)
-		return submit(ctx, base, book, "application/x-www-form-urlencoded", []byte(fields.Encode()))
+		return submit(ctx, base, known, "application/x-www-form-urlencoded", []byte(fields.Encode()))
 	case 1: // the same once more: the answer must be the same receipt
-		if p, ok := book.any(); ok {
-			return submit(ctx, base, book, p.contentType, p.body)
+		if p, ok := known.any(); ok {
+			return submit(ctx, base, known, p.contentType, p.body)
 		}
 		return nil
 	case 2: // an id of the client's own
 		id := uuid.NewString()
 		fields.Set("reportId", id)
-		book.offer(id)
+		known.offer(id)
 	}
 	var images [][]byte
 	for range 1 + rand.N(3) {
 		images = append(images, newPicture(t))
 	}
 	contentType, body := multipartForm(t, fields, images...)
-	return submit(ctx, base, book, contentType, body)
+	return submit(ctx, base, known, contentType, body)
 }
 
-func submit(ctx context.Context, base string, book *ledger, contentType string, body []byte) error {
+func submit(ctx context.Context, base string, known *receipts, contentType string, body []byte) error {
 	code, _, answer, err := send(ctx, http.MethodPost, base+"/upload-case-report", contentType, body)
 	if err != nil {
 		return err
@@ -157,11 +161,11 @@ func submit(ctx context.Context, base string, book *ledger, contentType string, 
 	if err := json.Unmarshal(answer, &a); err != nil {
 		return err
 	}
-	book.keep(promise{accepted: a, contentType: contentType, body: body})
+	known.keep(promise{accepted: a, contentType: contentType, body: body})
 	return nil
 }
 
-func checkKept(t *testing.T, s *service, p promise, st status) {
+func checkKept(t *testing.T, s *process, p promise, st status) {
 	t.Helper()
 	switch st.Status {
 	case "completed":
@@ -179,11 +183,11 @@ func checkKept(t *testing.T, s *service, p promise, st status) {
 }
 
 // checkList reads every page of the list: each receipt once, nothing nobody sent.
-func checkList(t *testing.T, s *service, book *ledger) {
+func checkList(t *testing.T, s *process, known *receipts) {
 	t.Helper()
 	seen := map[string]bool{}
-	for cursor, more := "", true; more; {
-		code, _, body := s.get(t, "/case-reports?limit=20&cursor="+url.QueryEscape(cursor))
+	for query, more := "?limit=20", true; more; {
+		code, _, body := s.get(t, "/case-reports"+query)
 		require.Equal(t, http.StatusOK, code, "%s", body)
 		var page struct {
 			Items []status
@@ -195,19 +199,19 @@ func checkList(t *testing.T, s *service, book *ledger) {
 			seen[st.ID] = true
 		}
 		if more = page.Next != nil; more {
-			cursor = *page.Next
+			query = "?limit=20&cursor=" + url.QueryEscape(*page.Next)
 		}
 	}
-	for id := range book.receipts {
+	for id := range known.byID {
 		require.True(t, seen[id], "%s was accepted and is not listed", id)
 	}
 }
 
 // checkReplays hands in every report with an id of its own again.
-func checkReplays(t *testing.T, s *service, book *ledger) {
+func checkReplays(t *testing.T, s *process, known *receipts) {
 	t.Helper()
-	for id := range book.handedIn {
-		p, ok := book.receipts[id]
+	for id := range known.offered {
+		p, ok := known.byID[id]
 		if !ok {
 			continue
 		}

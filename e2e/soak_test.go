@@ -1,4 +1,4 @@
-package main
+package e2e_test
 
 import (
 	"bufio"
@@ -58,7 +58,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-func soakOnce(t *testing.T, s *service) {
+func soakOnce(t *testing.T, s *process) {
 	fields := url.Values{"patientId": {fmt.Sprintf("P%03d", rand.N(500))}, "notes": {"soak"}}
 	contentType, body := multipartForm(t, fields, newPicture(t), newPicture(t))
 	code, header, answer, err := send(t.Context(), http.MethodPost, s.url+"/upload-case-report", contentType, body)
@@ -79,7 +79,7 @@ func soakOnce(t *testing.T, s *service) {
 }
 
 // metrics reads the unlabelled metrics of the admin address.
-func (s *service) metrics(t *testing.T) map[string]float64 {
+func (s *process) metrics(t *testing.T) map[string]float64 {
 	t.Helper()
 	code, _, body, err := send(t.Context(), http.MethodGet, s.admin+"/metrics", "", nil)
 	require.NoError(t, err)
