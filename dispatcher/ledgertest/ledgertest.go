@@ -414,7 +414,10 @@ func runCases(t *testing.T, open func(t testing.TB) System) {
 			require.NoError(t, f.complete(f.one("a"), 1))
 		},
 	} {
-		t.Run(name, func(t *testing.T) { test(t, fixture{open(t), t}) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, fixture{open(t), t})
+		})
 	}
 }
 

@@ -1,0 +1,271 @@
+package embedded_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/broker"
+	"casepress/disk/disktest"
+	"casepress/dispatcher"
+	"casepress/dispatcher/dispatchertest"
+	"casepress/dispatcher/embedded"
+	"casepress/tasks"
+)
+
+func TestAcceptedReportCompletes(t *testing.T) {
+	h, _ := open(t, options{Dir: t.TempDir()})
+	receipt := h.Submit(t, report("CR-1"))
+	require.Equal(t, "CR-1", receipt.ID)
+	require.Equal(t, report("CR-1").Digest(), receipt.SHA256)
+	require.False(t, receipt.Replayed)
+
+	row := h.Final(t, "CR-1")
+	require.Equal(t, tasks.Completed, row.Status)
+	require.Equal(t, 1, row.Attempts)
+	require.Equal(t, receipt.Sequence, row.Sequence)
+	require.True(t, receipt.ReceivedAt.Equal(row.ReceivedAt))
+
+	var all []tasks.Event
+	require.Eventually(t, func() bool { all = events(t, h.Broker); return len(all) == 1 }, dispatchertest.Patience, time.Millisecond)
+	var event tasks.Update
+	require.NoError(t, json.Unmarshal(all[0].Payload, &event))
+	require.Equal(t, tasks.Update{
+		ID: "CR-1/1", Type: "patient-data-update", Time: row.FinishedAt, Kind: "case-report", SubmissionID: "CR-1", ReportID: "CR-1",
+		PatientID: "P001", Status: "completed", Attempt: 1, Sequence: receipt.Sequence, URL: "/case-reports/CR-1",
+	}, event)
+	require.Equal(t, "P001", all[0].Key)
+}
+
+// An id that was made a moment ago is not looked up: rows that cannot tell do not matter.
+func TestFreshID(t *testing.T) {
+	h, _ := open(t, options{Dir: t.TempDir(), Ledger: embedded.Config{CaughtUpTimeout: 20 * time.Millisecond}})
+	for i := range 2 {
+		s := submission(report(fmt.Sprintf("made-%d", i)))
+		s.Fresh = true
+		_, err := h.Accept(t.Context(), s)
+		require.NoError(t, err)
+		require.Equal(t, tasks.Completed, h.Final(t, s.Ref().ID).Status)
+	}
+}
+
+func TestSameIDAgain(t *testing.T) {
+	dir := t.TempDir()
+	other := report("CR-1")
+	other.Notes = "something else"
+	renamed := report("CR-1")
+	renamed.Images[0].Name = "IMG_0001 (1).jpg"
+
+	check := func(h dispatchertest.House, first dispatcher.Receipt) {
+		again := h.Submit(t, renamed)
+		require.True(t, again.Replayed)
+		require.Equal(t, first.Sequence, again.Sequence)
+		require.Equal(t, first.SHA256, again.SHA256)
+		require.True(t, first.ReceivedAt.Equal(again.ReceivedAt))
+
+		_, err := h.Accept(t.Context(), submission(other))
+		var conflict *dispatcher.ConflictError
+		require.ErrorAs(t, err, &conflict)
+		require.Equal(t, dispatcher.ConflictError{ID: "CR-1", Stored: first.SHA256, Offered: other.Digest()}, *conflict)
+		end, err := h.Broker.End(tasks.TopicCaseReports)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, end)
+	}
+	h, shut := open(t, options{Dir: dir})
+	first := h.Submit(t, report("CR-1"))
+	check(h, first) // from memory or from the rows, whichever is first
+	h.Final(t, "CR-1")
+	check(h, first) // from the rows
+	shut(false)
+	h, _ = open(t, options{Dir: dir})
+	check(h, first) // after a restart
+}
+
+func TestSameIDAtOnceIsOneReport(t *testing.T) {
+	h, _ := open(t, options{Dir: t.TempDir()})
+	var clients sync.WaitGroup
+	var fresh, conflicts, replays atomic.Int32
+	for i := range 64 {
+		clients.Go(func() {
+			r := report("CR-1")
+			r.Notes = fmt.Sprint(i % 2)
+			receipt, err := h.Accept(t.Context(), submission(r))
+			var conflict *dispatcher.ConflictError
+			switch {
+			case errors.As(err, &conflict):
+				conflicts.Add(1)
+			case err != nil:
+				t.Error(err)
+			case receipt.Replayed:
+				replays.Add(1)
+			default:
+				fresh.Add(1)
+			}
+		})
+	}
+	clients.Wait()
+	require.EqualValues(t, 1, fresh.Load())
+	require.EqualValues(t, 31, replays.Load())
+	require.EqualValues(t, 32, conflicts.Load())
+}
+
+// An image put ahead again is a replay, and is recorded again: it waits for a report again.
+func TestPutImageAhead(t *testing.T) {
+	h, _ := open(t, options{Dir: t.TempDir()})
+	img := tasks.PatientImage{PatientID: "P001", Image: tasks.Image{ImageID: "IMG007", SHA256: "aa", Bytes: 1, MediaType: "image/png"}}
+	put := func(img tasks.PatientImage) (dispatcher.Receipt, error) {
+		return h.Accept(t.Context(), submission(img))
+	}
+	recorded := func() uint64 {
+		end, err := h.Broker.End(tasks.TopicImages)
+		require.NoError(t, err)
+		return end
+	}
+	r, err := put(img)
+	require.NoError(t, err)
+	require.False(t, r.Replayed)
+	require.NoError(t, h.CaughtUp(t.Context()))
+	stored, err := h.Store.Image(t.Context(), tasks.Subject{PatientID: "P001"}, "IMG007")
+	require.NoError(t, err)
+	require.Equal(t, img.Image, stored)
+	require.EqualValues(t, 1, recorded())
+
+	const again = 8
+	var clients sync.WaitGroup
+	for range again {
+		clients.Go(func() {
+			if r, err := put(img); err != nil || !r.Replayed {
+				t.Errorf("replayed %v, %v", r.Replayed, err)
+			}
+		})
+	}
+	clients.Wait()
+	require.EqualValues(t, 1+again, recorded(), "however soon after the one before")
+
+	elsewhere := img
+	elsewhere.PatientID = "P002"
+	r, err = put(elsewhere)
+	require.NoError(t, err)
+	require.False(t, r.Replayed, "ids are a patient's own")
+
+	img.SHA256 = "bb"
+	_, err = put(img)
+	var conflict *dispatcher.ConflictError
+	require.ErrorAs(t, err, &conflict)
+	require.Equal(t, dispatcher.ConflictError{ID: "IMG007", Stored: "aa", Offered: "bb"}, *conflict)
+}
+
+// A log that can no longer be written accepts nothing, says so, and forgets nothing that it had accepted.
+func TestPoisonedLog(t *testing.T) {
+	crash := disktest.NewCrash(1)
+	fsys := disktest.NewFault(crash)
+	dir := t.TempDir()
+	h, shut := open(t, options{Dir: dir, FS: fsys})
+	h.Submit(t, report("CR-1"))
+	require.NoError(t, h.CaughtUp(t.Context()))
+
+	fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Err: syscall.EIO, Sticky: true, Match: func(name string) bool {
+		return strings.Contains(name, tasks.TopicCaseReports+"/log/")
+	}})
+	_, err := h.Accept(t.Context(), submission(report("CR-2")))
+	require.ErrorIs(t, err, dispatcher.ErrUnavailable)
+	require.ErrorContains(t, h.Ready(), tasks.TopicCaseReports)
+	fsys.Heal()
+	_, err = h.Accept(t.Context(), submission(report("CR-3")))
+	require.ErrorIs(t, err, dispatcher.ErrUnavailable, "poison stays until a restart")
+	require.True(t, h.Submit(t, report("CR-1")).Replayed, "what was accepted is still known")
+	shut(true)
+
+	h, _ = open(t, options{Dir: dir, FS: crash})
+	require.NoError(t, h.Ready())
+	require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+	require.False(t, h.Submit(t, report("CR-3")).Replayed)
+}
+
+// What is in the log and not in the rows is bounded in bytes.
+func TestTooFarBehind(t *testing.T) {
+	h, _ := open(t, options{Dir: t.TempDir(), Ledger: embedded.Config{MaxPendingBytes: 40_000, CaughtUpTimeout: 50 * time.Millisecond}})
+	require.NoError(t, h.Store.Close()) // rows can no longer be written
+	accept := func(id string, notes int) error {
+		r := report(id)
+		r.Notes = strings.Repeat("n", notes)
+		s := submission(r)
+		s.Fresh = true
+		_, err := h.Accept(t.Context(), s)
+		return err
+	}
+	for i := range 3 {
+		require.NoError(t, accept(fmt.Sprint("large-", i), 10_000), "the log alone is enough to accept")
+	}
+	require.ErrorIs(t, accept("one too many", 10_000), dispatcher.ErrOverloaded)
+	require.NoError(t, accept("small", 10), "for which there is room")
+
+	// Whether an id is taken only the rows can tell: the answer is not waited for without end.
+	start := time.Now()
+	_, err := h.Accept(t.Context(), submission(tasks.PatientImage{PatientID: "P", Image: tasks.Image{ImageID: "I", SHA256: "aa"}}))
+	require.ErrorIs(t, err, dispatcher.ErrBehind)
+	require.Less(t, time.Since(start), dispatchertest.Patience)
+	_, err = h.Restart(t.Context(), ref("small"))
+	require.ErrorIs(t, err, dispatcher.ErrBehind)
+	require.ErrorContains(t, h.Ready(), "recording")
+}
+
+// A record that cannot be read, or that is no work, holds up nothing and is kept among the dead letters.
+func TestUnreadableRecordHoldsUpNothing(t *testing.T) {
+	h, _ := open(t, options{Dir: t.TempDir()})
+	image, err := submission(tasks.PatientImage{PatientID: "P", Image: tasks.Image{ImageID: "I", SHA256: "aa"}}).Encode()
+	require.NoError(t, err)
+	hidden := submission(report("CR-hidden"))
+	record, err := hidden.Encode()
+	require.NoError(t, err)
+	messages := []broker.Message{
+		{Payload: []byte(`{"v":99}`)},
+		{Key: "case-report/CR-2", Payload: []byte("garbage")},
+		{Key: "unknown/CR-2", Payload: []byte("{}")},
+		{Key: "case-report/CR-1", Payload: image},
+		{Payload: []byte(`{"v":1,"kind":"retry","retry":{"kind":"unknown","id":"x","attempt":1}}`)},
+		{Payload: []byte(`{"v":1,"kind":"retry","retry":{"kind":"image","id":"x","attempt":1}}`)},
+		{Payload: []byte(`{"v":1,"kind":"retry","retry":{"id":"nobody","attempt":1}}`)},
+	}
+	_, err = h.Broker.Publish(t.Context(), tasks.TopicCaseReports, messages...)
+	require.NoError(t, err)
+	// The key of this one names another: what counts is what the record says.
+	_, err = h.Broker.Publish(t.Context(), tasks.TopicCaseReports, broker.Message{Key: "case-report/CR-1", Payload: record})
+	require.NoError(t, err)
+	h.Submit(t, report("CR-1"))
+	require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+	require.Equal(t, tasks.Completed, h.Final(t, "CR-hidden").Status)
+	require.NoError(t, h.Ready())
+	requireDead(t, h, len(messages))
+}
+
+// requireDead waits until there are so many dead letters of case reports.
+func requireDead(t *testing.T, h dispatchertest.House, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		end, err := h.Broker.End(broker.DeadLetterTopic(tasks.TopicCaseReports))
+		return err == nil && end == uint64(n)
+	}, dispatchertest.Patience, time.Millisecond)
+}
+
+func TestSettingsAreRefused(t *testing.T) {
+	for _, c := range []embedded.Config{{Lease: -1}, {CaughtUpTimeout: -1}, {MaxPendingBytes: -1}, {MaxCrashes: -1}} {
+		_, err := embedded.Open(t.Context(), c)
+		require.ErrorContains(t, err, "negative")
+	}
+	h, _ := open(t, options{Dir: t.TempDir()})
+	for _, max := range []int{0, -1} {
+		_, err := h.Ledger.Claim(t.Context(), dispatchertest.Lane, max, time.Second)
+		require.ErrorContains(t, err, "at least 1")
+	}
+	_, err := h.Ledger.Claim(t.Context(), dispatchertest.Lane, 1, time.Hour)
+	require.ErrorContains(t, err, "at most 30s")
+}

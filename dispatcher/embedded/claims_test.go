@@ -1,0 +1,149 @@
+package embedded_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/broker"
+	"casepress/dispatcher"
+	"casepress/dispatcher/dispatchertest"
+	"casepress/dispatcher/embedded"
+	"casepress/tasks"
+)
+
+// What fails at its last attempt is kept among the dead letters, once for each failure.
+func TestFailedIsADeadLetter(t *testing.T) {
+	h, _ := open(t, options{
+		Dir: t.TempDir(), Config: dispatcher.Config{Retry: dispatcher.RetryPolicy{MaxAttempts: 2, Backoff: time.Millisecond}},
+		Work: func(context.Context, tasks.Work) (tasks.Result, error) { return nil, errors.New("the font is broken") },
+	})
+	h.Submit(t, report("CR-1"))
+	require.Equal(t, tasks.Failed, h.Final(t, "CR-1").Status)
+	requireDead(t, h, 1)
+	dead, err := h.Broker.Read(broker.DeadLetterTopic(tasks.TopicCaseReports), 0)
+	require.NoError(t, err)
+	require.Contains(t, dead.Header(broker.DeadReason), "the font is broken")
+	_, err = h.Restart(t.Context(), ref("CR-1"))
+	require.NoError(t, err)
+	requireDead(t, h, 2)
+}
+
+// Suspects of a reserved lane, and what else is due there, wait for nobody.
+func TestReservedLanesDoNotWait(t *testing.T) {
+	workers := []dispatcher.Lane{{Name: dispatchertest.Lane, Workers: 4, Reserved: true}}
+	ledger := embedded.Config{Reserved: []string{dispatchertest.Lane}}
+	begun := make(chan string, 16)
+	h, shut := open(t, options{Dir: t.TempDir(), Config: dispatcher.Config{Lanes: workers}, Ledger: ledger, Work: holding(begun)})
+	for i := range 2 {
+		h.Submit(t, report(fmt.Sprintf("CR-%d", i)))
+		<-begun
+	}
+	dir := die(t, h, shut)
+	h, shut = open(t, options{Dir: dir, Config: dispatcher.Config{Lanes: workers}, Ledger: ledger, Work: holding(begun)})
+	h.Submit(t, report("CR-new"))
+	seen := map[string]bool{}
+	for range 3 { // although none of them ends
+		seen[<-begun] = true
+	}
+	require.Len(t, seen, 3)
+	shut(true)
+
+	// On a lane that is not reserved they come one after the other.
+	workers[0].Reserved = false
+	h, shut = open(t, options{Dir: dir, Config: dispatcher.Config{Lanes: workers}})
+	for _, id := range []string{"CR-0", "CR-1", "CR-new"} {
+		require.Equal(t, tasks.Completed, h.Final(t, id).Status)
+	}
+	shut(false)
+}
+
+// A lost lease: somebody else has the submission, and the lock of the delivery is told as lost.
+func TestRenewTellsWhatIsLost(t *testing.T) {
+	s := dispatchertest.OpenStorage(t, t.TempDir(), broker.Options{})
+	defer func() { require.NoError(t, s.Shut(t)) }()
+	l, err := embedded.Open(t.Context(), embedded.Config{Broker: s.Broker, Store: s.Store, Lease: 20 * time.Millisecond})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close(t.Context())) }()
+	_, err = l.Accept(t.Context(), submission(report("CR-1")))
+	require.NoError(t, err)
+	claims, err := l.Claim(t.Context(), dispatchertest.Lane, 1, 20*time.Millisecond)
+	require.NoError(t, err)
+	require.Empty(t, l.Renew(t.Context(), 20*time.Millisecond, claims))
+	// Another member of the group takes the delivery once its lock has run out.
+	other, err := s.Broker.Subscribe(tasks.TopicCaseReports, "workers", broker.SubscribeOptions{LockTimeout: time.Minute})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, other.Close()) }()
+	taken, err := other.Receive(t.Context(), 1)
+	require.NoError(t, err)
+	require.Equal(t, claims, l.Renew(t.Context(), 20*time.Millisecond, claims))
+	newer, err := s.Store.Claim(t.Context(), []tasks.Ref{ref("CR-1")})
+	require.NoError(t, err)
+	require.Equal(t, 2, newer[0].Row.Attempts)
+	errs := l.Complete(t.Context(), []dispatcher.Completion{{Claim: claims[0], Result: pages(99)}})
+	require.ErrorIs(t, errs[0], dispatcher.ErrStale, "the newer attempt wins")
+	require.NoError(t, taken[0].Renew(), "and its delivery is left alone")
+	require.Empty(t, l.Renew(t.Context(), 20*time.Millisecond, claims), "what has ended is not lost")
+}
+
+// The largest batch is completed in one transaction of the rows.
+func TestCompleteIsOneCommit(t *testing.T) {
+	const size = 512
+	dir := t.TempDir()
+	s := dispatchertest.OpenStorage(t, dir, broker.Options{})
+	defer func() { require.NoError(t, s.Shut(t)) }()
+	l, err := embedded.Open(t.Context(), embedded.Config{Broker: s.Broker, Store: s.Store})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close(t.Context())) }()
+	accepted := make(chan error, size)
+	for i := range size {
+		go func() {
+			_, err := l.Accept(t.Context(), submission(report(fmt.Sprint(i))))
+			accepted <- err
+		}()
+	}
+	for range size {
+		require.NoError(t, <-accepted)
+	}
+	var completions []dispatcher.Completion
+	for len(completions) < size {
+		claims, err := l.Claim(t.Context(), dispatchertest.Lane, size, time.Second)
+		require.NoError(t, err)
+		for _, c := range claims {
+			completions = append(completions, dispatcher.Completion{Claim: c, Result: pages(1)})
+		}
+	}
+	before := commits(t, dir)
+	for _, err := range l.Complete(t.Context(), completions) {
+		require.NoError(t, err)
+	}
+	require.Equal(t, before+1, commits(t, dir))
+	require.Len(t, events(t, s.Broker), size)
+}
+
+// commits counts the transactions in SQLite's write-ahead log: the last frame of each has the size of the database.
+// See https://www.sqlite.org/fileformat2.html#walformat.
+func commits(t *testing.T, dir string) (n int) {
+	t.Helper()
+	wal, err := os.ReadFile(filepath.Join(dir, "casepress.db-wal"))
+	require.NoError(t, err)
+	const header, frameHeader = 32, 24
+	page := int(binary.BigEndian.Uint32(wal[8:]))
+	salts := string(wal[16:24])
+	for frame := wal[header:]; len(frame) >= frameHeader+page; frame = frame[frameHeader+page:] {
+		if string(frame[8:16]) != salts {
+			break // of the time before the log began again
+		}
+		if binary.BigEndian.Uint32(frame[4:]) != 0 {
+			n++
+		}
+	}
+	return n
+}
