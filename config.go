@@ -93,6 +93,7 @@ type Limits struct {
 	MaxNotes      int           `default:"4000" help:"Longest notes, in characters (400)."`
 	StallTimeout  time.Duration `default:"30s" help:"A client that neither sends nor takes a byte for so long is dropped (408)."`
 	UploadTimeout time.Duration `default:"30m" help:"Longest time an upload may take however steadily it trickles (408)."`
+	ReadTimeout   time.Duration `default:"5s" help:"Longest wait of a question until the rows show everything that was accepted (503)."`
 	MaxWait       time.Duration `default:"60s" help:"Longest wait of a status poll."`
 	MinFreeDisk   Size          `default:"1GiB" help:"Free space below which nothing new is taken in (507). 0: no floor."`
 	MaxBacklogAge time.Duration `default:"24h" help:"Age of the oldest waiting report above which nothing new is taken in (503). 0: no limit."`
@@ -108,8 +109,8 @@ func (l *Limits) validate() error {
 		return fmt.Errorf("--max-megapixels is %d: it must be at least 1", l.MaxMegapixels)
 	case l.MaxNotes < 1:
 		return fmt.Errorf("--max-notes is %d: it must be at least 1", l.MaxNotes)
-	case min(l.StallTimeout, l.UploadTimeout, l.MaxWait) <= 0:
-		return errors.New("--stall-timeout, --upload-timeout and --max-wait must be above 0")
+	case min(l.StallTimeout, l.UploadTimeout, l.ReadTimeout, l.MaxWait) <= 0:
+		return errors.New("--stall-timeout, --upload-timeout, --read-timeout and --max-wait must be above 0")
 	}
 	return nil
 }
@@ -219,7 +220,7 @@ func (c *Serve) serviceConfig(log *slog.Logger) (service.Config, error) {
 	}
 	lanes, err := c.lanes()
 	return service.Config{
-		DataDir: c.DataDir, Lanes: lanes, TaskTimeout: c.TaskTimeout,
+		DataDir: c.DataDir, Lanes: lanes, TaskTimeout: c.TaskTimeout, ReadTimeout: c.Limits.ReadTimeout,
 		Retry:     dispatcher.RetryPolicy{MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, MaxBackoff: c.MaxBackoff},
 		Originals: blob.Originals(c.Originals), Keys: keys,
 		ImageMemory: int64(c.ImageMemory), Pictures: c.pictureOptions(), Layout: c.pdfOptions(),

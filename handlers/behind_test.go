@@ -9,14 +9,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"casepress/handlers"
 )
 
 // As long as the rows cannot be written, questions end: lists show what there is and say so, and what is
 // not found is not called absent.
 func TestRowsBehindTheLog(t *testing.T) {
-	s := open(t, with(func(c *handlers.Config) { c.ReadTimeout = 50 * time.Millisecond }))
+	s := open(t, func(set *settings) { set.readTimeout = 50 * time.Millisecond })
 	s.put("P1", "i", photo(1)).is(201)
 	s.uploadForm("patientId=P1&imageId=i&reportId=r1").is(202)
 	s.final("r1")
@@ -29,7 +27,6 @@ func TestRowsBehindTheLog(t *testing.T) {
 	for _, path := range []string{"/case-reports/r2", "/case-reports/r2?wait=20s", "/case-reports/r2/report.pdf", "/case-reports/none", "/images/none?patientId=P1"} {
 		a := s.get(path).is(503, "rows-behind")
 		require.Equal(t, "5", a.Header.Get("Retry-After"))
-		require.Contains(t, a.get("detail"), "50ms")
 	}
 	a = s.uploadForm("patientId=P1&imageId=none").is(503, "rows-behind")
 	require.Equal(t, false, a.get("stored"))

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/handlers"
-	"casepress/store"
 	"casepress/tasks"
 )
 
@@ -67,8 +66,8 @@ func TestStalledDownloadOverHTTP2(t *testing.T) {
 	large := bytes.Repeat([]byte("%PDF-1.3"), 2<<20) // more than the stream's window
 	var keep func(context.Context, string) tasks.Output
 	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = 100 * time.Millisecond }),
-		processing(func(ctx context.Context, _ store.Row, _ func(int, int)) (tasks.Result, error) {
-			return tasks.Result{Images: make([]tasks.ImageResult, 1), Report: tasks.Document{Output: keep(ctx, string(large)), Pages: 1}}, nil
+		processing(func(ctx context.Context, _ tasks.Work, _ tasks.CaseReport) (tasks.CaseReportResult, error) {
+			return tasks.CaseReportResult{Images: make([]tasks.ImageResult, 1), PDF: tasks.PDF{Output: keep(ctx, string(large)), Pages: 1}}, nil
 		})).overHTTP2()
 	keep = s.keep
 	s.uploadOne("r1")

@@ -48,6 +48,7 @@ type settings struct {
 	alone   bool
 
 	maxBacklogAge time.Duration
+	readTimeout   time.Duration
 	studies       *study.Studies
 	newTask       func(tasks.Work) (tasks.Task, error) // instead of process
 
@@ -115,7 +116,7 @@ func open(t testing.TB, options ...option) *service {
 		}
 	}
 	s.Service, err = whole.Open(ctx, whole.Config{
-		DataDir: s.dir, BlobDisk: set.blobFS, LogDisk: set.logFS, Lanes: lanes, HTTP: set.config, Studies: set.studies,
+		DataDir: s.dir, BlobDisk: set.blobFS, LogDisk: set.logFS, Lanes: lanes, HTTP: set.config, Studies: set.studies, ReadTimeout: set.readTimeout,
 		Retry:   dispatcher.RetryPolicy{MaxAttempts: set.attempts, Backoff: set.pause, MaxBackoff: set.pause},
 		NewTask: set.newTask,
 		Logger:  slog.New(slog.NewJSONHandler(s.log, nil)),

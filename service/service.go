@@ -50,6 +50,8 @@ type Config struct {
 	TaskTimeout time.Duration
 	// Retry says when a failed attempt is tried again.
 	Retry dispatcher.RetryPolicy
+	// ReadTimeout bounds how long a question waits for the rows to show everything accepted. Default 5 seconds.
+	ReadTimeout time.Duration
 	// MaxPendingBytes: see [embedded.Config].
 	MaxPendingBytes int64
 
@@ -111,7 +113,8 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 		return s, fmt.Errorf("open ledger: %w", err)
 	}
 	s.Work, err = dispatcher.Start(ctx, dispatcher.Config{
-		Lanes: c.Lanes, NewTask: s.newTask(c), TaskTimeout: c.TaskTimeout, Retry: c.Retry, Metrics: s.Registry, Logger: c.Logger,
+		Lanes: c.Lanes, NewTask: s.newTask(c), TaskTimeout: c.TaskTimeout, Retry: c.Retry,
+		CaughtUpTimeout: c.ReadTimeout, Metrics: s.Registry, Logger: c.Logger,
 	}, s.ledger)
 	if err != nil {
 		return s, fmt.Errorf("start dispatcher: %w", err)
