@@ -173,9 +173,9 @@ async function recover() {
   if (!there) return;
   remember(id);
   onLanguage(() => {
-    $('earlier').replaceChildren(t('arrived'), h('a', { href: `#/${id}`, textContent: t('arrivedLink') }));
+    $('arrivedNotice').replaceChildren(t('arrived'), h('a', { href: `#/${id}`, textContent: t('arrivedLink') }));
   });
-  $('earlier').hidden = false;
+  $('arrivedNotice').hidden = false;
   renderRecent();
 }
 

@@ -28,8 +28,8 @@ export async function sha256(file) {
 export async function sha256Plain(file, step = 1 << 20) {
   const state = Uint32Array.from(initial);
   const whole = file.size - (file.size % 64);
-  for (let at = 0; at < whole; at += step) {
-    blocks(state, await file.slice(at, Math.min(at + step, whole)).arrayBuffer());
+  for (let offset = 0; offset < whole; offset += step) {
+    blocks(state, await file.slice(offset, Math.min(offset + step, whole)).arrayBuffer());
   }
   blocks(state, await padded(file, whole));
   const out = new DataView(new ArrayBuffer(32));
@@ -62,12 +62,12 @@ const schedule = new Int32Array(64);
 
 function blocks(state, buffer) {
   const view = new DataView(buffer);
-  for (let at = 0; at < view.byteLength; at += 64) {
-    for (let i = 0; i < 16; i++) schedule[i] = view.getInt32(at + 4 * i);
+  for (let offset = 0; offset < view.byteLength; offset += 64) {
+    for (let i = 0; i < 16; i++) schedule[i] = view.getInt32(offset + 4 * i);
     for (let i = 16; i < 64; i++) {
       const x = schedule[i - 15], y = schedule[i - 2];
       schedule[i] = schedule[i - 16] + schedule[i - 7]
-        + (turn(x, 7) ^ turn(x, 18) ^ (x >>> 3)) + (turn(y, 17) ^ turn(y, 19) ^ (y >>> 10));
+        + (rotateRight(x, 7) ^ rotateRight(x, 18) ^ (x >>> 3)) + (rotateRight(y, 17) ^ rotateRight(y, 19) ^ (y >>> 10));
     }
     block(state);
   }
@@ -76,13 +76,13 @@ function blocks(state, buffer) {
 function block(state) {
   let [a, b, c, d, e, f, g, k] = state;
   for (let i = 0; i < 64; i++) {
-    const one = (k + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + constants[i] + schedule[i]) | 0;
-    const two = ((turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+    const one = (k + (rotateRight(e, 6) ^ rotateRight(e, 11) ^ rotateRight(e, 25)) + ((e & f) ^ (~e & g)) + constants[i] + schedule[i]) | 0;
+    const two = ((rotateRight(a, 2) ^ rotateRight(a, 13) ^ rotateRight(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
     k = g; g = f; f = e; e = (d + one) | 0; d = c; c = b; b = a; a = (one + two) | 0;
   }
   [a, b, c, d, e, f, g, k].forEach((word, i) => { state[i] += word; });
 }
 
-function turn(x, n) {
+function rotateRight(x, n) {
   return (x >>> n) | (x << (32 - n));
 }

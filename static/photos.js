@@ -24,12 +24,12 @@ export function onPhotos(listener) {
 
 /** Adds files that are photos and not there yet, and says which were left out. */
 export function add(files) {
-  const odd = [], twice = [], over = [];
+  const wrongType = [], duplicates = [], beyondLimit = [];
   let n = 0;
   for (const file of files) {
-    if (!known(file)) odd.push(file.name);
-    else if (photos.some((p) => same(p.file, file))) twice.push(file.name);
-    else if (photos.length >= limits.maxImages) over.push(file.name);
+    if (!known(file)) wrongType.push(file.name);
+    else if (photos.some((p) => same(p.file, file))) duplicates.push(file.name);
+    else if (photos.length >= limits.maxImages) beyondLimit.push(file.name);
     else {
       const photo = { file, picture: h('span', { className: 'picture' }), digest: null };
       photos.push(photo);
@@ -37,7 +37,7 @@ export function add(files) {
       n++;
     }
   }
-  notice = { odd, twice, over };
+  notice = { wrongType, duplicates, beyondLimit };
   update();
   if (n) announce(t('added', { n }));
 }
@@ -109,10 +109,10 @@ function render() {
   $('tiles').replaceChildren(...photos.map(tile));
   $('photosCell').classList.toggle('filled', photos.length > 0);
   $('chooseButton').querySelector('span').textContent = t(photos.length ? 'more' : 'choose');
-  const { odd = [], twice = [], over = [] } = notice ?? {};
-  const said = [odd.length && t('skippedType', { names: odd.join(', ') }),
-    twice.length && t('skippedTwice', { names: twice.join(', ') }),
-    over.length && t('skippedOver', { max: number(limits.maxImages), names: over.join(', ') })].filter(Boolean).join('\n');
+  const { wrongType = [], duplicates = [], beyondLimit = [] } = notice ?? {};
+  const said = [wrongType.length && t('skippedType', { names: wrongType.join(', ') }),
+    duplicates.length && t('skippedTwice', { names: duplicates.join(', ') }),
+    beyondLimit.length && t('skippedOver', { max: number(limits.maxImages), names: beyondLimit.join(', ') })].filter(Boolean).join('\n');
   fill($('images-error'), said);
   if (said) announce(said);
 }

@@ -6,13 +6,13 @@ const leastPause = 700;     // between two answers, should the server not hold t
 const longestPause = 30_000;
 
 /**
- * Follows the report with this id. tell is called with {report} after each
+ * Follows the report with this id. onChange is called with {report} after each
  * change, {lost: true} while the server does not answer, and {unknown: true} if
  * it does not have the report. Returns a function that stops it.
  */
-export function follow(id, tell) {
+export function follow(id, onChange) {
   const control = new AbortController();
-  run(id, tell, control.signal);
+  run(id, onChange, control.signal);
   return () => control.abort();
 }
 
@@ -38,23 +38,23 @@ export async function retry(id) {
 // Where the API keeps a report.
 const path = (id) => `case-reports/${encodeURIComponent(id)}`;
 
-async function run(id, tell, signal) {
+async function run(id, onChange, signal) {
   let tag = null, pause = leastPause;
   while (!signal.aborted) {
     try {
       const response = await ask(id, tag, signal);
-      if (response.status === 404) return tell({ unknown: true });
+      if (response.status === 404) return onChange({ unknown: true });
       if (response.status !== 304) {
         if (!response.ok) throw new Error(`status ${response.status}`);
         const report = await response.json();
         tag = response.headers.get('ETag');
-        tell({ report });
+        onChange({ report });
         if (report.status === 'completed' || report.status === 'failed') return undefined;
-      } else tell({});
+      } else onChange({});
       pause = leastPause;
     } catch {
       if (signal.aborted) return undefined;
-      tell({ lost: true });
+      onChange({ lost: true });
       pause = Math.min(pause * 2, longestPause);
     }
     await sleep(pause, signal);

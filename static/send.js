@@ -9,36 +9,36 @@ const firstPause = 2_000;
 const longestPause = 60_000;
 
 /**
- * Starts sending. report is {id, fields: {name: value}, files}. tell is called
+ * Starts sending. report is {id, fields: {name: value}, files}. onProgress is called
  * with {phase: 'sending', loaded, total}, {phase: 'confirming'},
  * {phase: 'waiting', why, until, problem}, and at the end with {phase: 'stored',
  * answer} or {phase: 'refused', status, problem}. The id is the same on every
  * try, so that a lost answer never makes a second report.
  */
-export function send(report, tell) {
-  let tries = 0, request = null, timer = 0, ended = false, patient = false;
+export function send(report, onProgress) {
+  let tries = 0, request = null, timer = 0, ended = false, toldToWait = false;
 
   function attempt() {
     clearTimeout(timer);
-    request = post(report, tell, settle);
+    request = post(report, onProgress, onOutcome);
   }
 
-  function settle(result) {
+  function onOutcome(result) {
     request = null;
     if (ended) return;
     if (result.phase !== 'waiting') {
       stop();
-      tell(result);
+      onProgress(result);
       return;
     }
     const pause = Math.max(backoff(tries++), result.retryAfter ?? 0);
-    patient = result.retryAfter !== null;
+    toldToWait = result.retryAfter !== null;
     timer = setTimeout(attempt, pause);
-    tell({ ...result, until: Date.now() + pause });
+    onProgress({ ...result, until: Date.now() + pause });
   }
 
   function online() {
-    if (!request && !patient) attempt();
+    if (!request && !toldToWait) attempt();
   }
 
   function stop() {
@@ -46,17 +46,17 @@ export function send(report, tell) {
     clearTimeout(timer);
     removeEventListener('online', online);
     request?.abort();
-    sleepAgain();
+    releaseScreen();
   }
 
   addEventListener('online', online);
-  const sleepAgain = stayAwake();
+  const releaseScreen = keepScreenOn();
   attempt();
   return { stop, now: () => { if (!request && !ended) attempt(); } };
 }
 
 // Keeps a phone's screen on, where that is possible: with it goes the upload.
-function stayAwake() {
+function keepScreenOn() {
   const lock = Promise.resolve(navigator.wakeLock?.request('screen')).catch(() => null);
   return () => lock.then((l) => l?.release());
 }
@@ -66,7 +66,7 @@ function backoff(tries) {
   return pause * (0.75 + Math.random() / 2);
 }
 
-function post(report, tell, settle) {
+function post(report, onProgress, onOutcome) {
   const xhr = new XMLHttpRequest();
   let stalled = 0;
   const alive = () => {
@@ -78,14 +78,14 @@ function post(report, tell, settle) {
   xhr.setRequestHeader('Accept-Language', language);
   xhr.upload.onprogress = (e) => {
     alive();
-    tell(e.loaded < e.total ? { phase: 'sending', loaded: e.loaded, total: e.total } : { phase: 'confirming' });
+    onProgress(e.loaded < e.total ? { phase: 'sending', loaded: e.loaded, total: e.total } : { phase: 'confirming' });
   };
-  xhr.upload.onload = () => tell({ phase: 'confirming' });
-  xhr.onload = () => settle(outcome(xhr, report.id));
-  xhr.onerror = xhr.onabort = () => settle(unreached());
+  xhr.upload.onload = () => onProgress({ phase: 'confirming' });
+  xhr.onload = () => onOutcome(outcome(xhr, report.id));
+  xhr.onerror = xhr.onabort = () => onOutcome(unreached());
   xhr.onloadend = () => clearTimeout(stalled);
   alive();
-  tell({ phase: 'sending', loaded: 0, total: 0 });
+  onProgress({ phase: 'sending', loaded: 0, total: 0 });
   xhr.send(body(report));
   return xhr;
 }

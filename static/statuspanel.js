@@ -18,7 +18,7 @@ const blank = {
 };
 
 let state = { ...blank };
-let ticking = 0;
+let countdown = 0;
 
 /** The state shown now. */
 export const shown = () => state;
@@ -36,7 +36,7 @@ export function reset(known = {}) {
 }
 
 function render() {
-  clearTimeout(ticking);
+  clearTimeout(countdown);
   renderDevice();
   renderStored();
   renderReceipt();
@@ -44,7 +44,7 @@ function render() {
   renderPdf();
   renderTitle();
   $('another').hidden = state.phase !== 'stored';
-  if (state.phase === 'waiting') ticking = setTimeout(render, 500);
+  if (state.phase === 'waiting') countdown = setTimeout(render, 500);
 }
 
 function step(node, mark, now) {

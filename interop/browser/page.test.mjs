@@ -277,7 +277,7 @@ test('a reload after a lost answer finds the report again', async () => {
   await page.click('#send');
   await page.waitForSelector('#tryNow:visible');
   await page.reload();
-  await page.click('#earlier a');
+  await page.click('#arrivedNotice a');
   const stored = await completed(page);
   assert.equal(stored.patientId, patient);
   await close(page);
