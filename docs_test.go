@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -191,6 +192,32 @@ func TestDashboard(t *testing.T) {
 	require.Greater(t, asked, 20)
 }
 
+// TestMetricsInDocumentsExist compares the metrics that the dashboard and docs/operations.md name with
+// those in the source.
+func TestMetricsInDocumentsExist(t *testing.T) {
+	registered := map[string]bool{}
+	for _, folder := range []string{"blob", "broker", "dispatcher", "handlers", "service", "store", "tasks"} {
+		if _, err := os.Stat(folder); err != nil {
+			continue
+		}
+		require.NoError(t, filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			for _, m := range regexp.MustCompile(`"(casepress_[a-z_]+)"`).FindAllStringSubmatch(readDoc(t, path), -1) {
+				registered[m[1]] = true
+			}
+			return nil
+		}))
+	}
+	for _, path := range []string{"docs/grafana.json", "docs/operations.md"} {
+		for _, name := range regexp.MustCompile(`casepress_[a-z_]+`).FindAllString(readDoc(t, path), -1) {
+			family := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
+			require.True(t, registered[name] || registered[family], "%s names %s, which nothing registers", path, name)
+		}
+	}
+}
+
 // metricsIn returns the metrics that a PromQL expression names: its words without strings, labels,
 // spans of time, numbers, functions and keywords.
 func metricsIn(expr string) []string {
@@ -230,10 +257,15 @@ func TestThirdPartyListsWhatIsLinked(t *testing.T) {
 		}
 	}
 	require.Greater(t, len(linked), 20)
+	var missing []string
 	for module, dir := range linked {
-		require.Contains(t, listed, module, "THIRD_PARTY.md lacks a module")
-		require.Equal(t, licenceIn(t, dir), listed[module], module)
+		if licence, ok := listed[module]; ok {
+			require.Equal(t, licenceIn(t, dir), licence, module)
+		} else {
+			missing = append(missing, module+" "+licenceIn(t, dir))
+		}
 	}
+	require.Empty(t, missing, "THIRD_PARTY.md lacks modules that are linked")
 	goMod := readDoc(t, "go.mod")
 	for module := range listed {
 		require.Contains(t, goMod, "\t"+module+" v", "THIRD_PARTY.md lists what go.mod does not have")
