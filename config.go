@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"runtime"
 	"strconv"
 	"strings"
@@ -53,10 +54,11 @@ type cli struct {
 
 // Serve holds the settings of the service.
 type Serve struct {
-	HTTPAddr  string `name:"http-addr" default:"127.0.0.1:8080" help:"Address of the API and the page."`
-	AdminAddr string `default:"127.0.0.1:8081" help:"Address of /metrics, /debug/pprof and health checks. Keep it private."`
-	GRPCAddr  string `name:"grpc-addr" default:"127.0.0.1:9090" help:"Address of the broker for other services, over gRPC."`
-	DataDir   string `default:"./data" help:"Folder for everything that must survive: log, rows, images, PDFs."`
+	HTTPAddr  string   `name:"http-addr" default:"127.0.0.1:8080" help:"Address of the API and the page."`
+	AdminAddr string   `default:"127.0.0.1:8081" help:"Address of /metrics, /debug/pprof and health checks. Keep it private."`
+	GRPCAddr  string   `name:"grpc-addr" default:"127.0.0.1:9090" help:"Address of the broker for other services, over gRPC."`
+	Hosts     []string `placeholder:"NAME,…" help:"Names that the service is reached by beside its addresses and localhost; requests for any other are refused (421)."`
+	DataDir   string   `default:"./data" help:"Folder for everything that must survive: log, rows, images, PDFs."`
 
 	Studies string `placeholder:"DIR" help:"Folder of study files, {id}.json; a study without one is taken with defaults. See docs/study.md."`
 
@@ -88,6 +90,7 @@ type Serve struct {
 // Limits are what the HTTP interface refuses; each refusal names its limit.
 type Limits struct {
 	MaxBody       Size          `default:"200MiB" help:"Largest upload (413)."`
+	MaxUploads    int           `default:"512" help:"Most uploads at once (503). 0: no limit."`
 	MaxImages     int           `default:"50" help:"Most images in one report (400)."`
 	MaxMegapixels int           `default:"50" help:"Largest image, in millions of pixels (400)."`
 	MaxNotes      int           `default:"4000" help:"Longest notes, in characters (400)."`
@@ -103,6 +106,8 @@ func (l *Limits) validate() error {
 	switch {
 	case l.MaxBody < 1:
 		return errors.New("--max-body is 0: it must be at least 1 byte")
+	case l.MaxUploads < 0:
+		return fmt.Errorf("--max-uploads is %d: it must be 0 or more", l.MaxUploads)
 	case l.MaxImages < 1:
 		return fmt.Errorf("--max-images is %d: it must be at least 1", l.MaxImages)
 	case l.MaxMegapixels < 1:
@@ -253,11 +258,21 @@ func brokerServer(brk *broker.Broker, log *slog.Logger) *brokergrpc.Server {
 
 func (c *Serve) handlersConfig() handlers.Config {
 	return handlers.Config{
+		Hosts: c.hosts(), MaxUploads: int(orOff(int64(c.Limits.MaxUploads))),
 		MaxBodyBytes: int64(c.Limits.MaxBody), MaxImages: c.Limits.MaxImages,
 		MaxPixels: int64(c.Limits.MaxMegapixels) * 1_000_000, MaxNotes: c.Limits.MaxNotes,
 		StallTimeout: c.Limits.StallTimeout, UploadTimeout: c.Limits.UploadTimeout, MaxWait: c.Limits.MaxWait,
 		MinFreeDisk: orOff(int64(c.Limits.MinFreeDisk)),
 	}
+}
+
+// hosts are the names that requests may ask for: those of --hosts, and the one that --http-addr has, if it has one.
+func (c *Serve) hosts() []string {
+	name, _, err := net.SplitHostPort(c.HTTPAddr)
+	if err != nil || name == "" {
+		return c.Hosts
+	}
+	return append([]string{name}, c.Hosts...)
 }
 
 // orOff turns a setting's 0, which switches a limit off, into the negative value
