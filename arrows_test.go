@@ -29,13 +29,15 @@ var arrows = map[string]string{
 	"casepress/disk/disktest":   "disk",
 	"casepress/static":          "",
 
-	"casepress/tasks/picture":          "tasks/picture/heif tasks/picture/icc tasks/picture/jpeg tasks/picture/memory tasks/picture/metadata tasks/picture/planar",
-	"casepress/tasks/picture/heif":     "",
-	"casepress/tasks/picture/icc":      "tasks/picture/planar",
-	"casepress/tasks/picture/jpeg":     "tasks/picture/planar",
-	"casepress/tasks/picture/memory":   "",
-	"casepress/tasks/picture/metadata": "",
-	"casepress/tasks/picture/planar":   "tasks/picture/memory",
+	"casepress/tasks/picture":           "tasks/picture/container tasks/picture/heif tasks/picture/icc tasks/picture/jpeg tasks/picture/memory tasks/picture/metadata tasks/picture/planar tasks/picture/tiff",
+	"casepress/tasks/picture/container": "",
+	"casepress/tasks/picture/heif":      "tasks/picture/container",
+	"casepress/tasks/picture/icc":       "tasks/picture/planar",
+	"casepress/tasks/picture/jpeg":      "tasks/picture/container tasks/picture/planar",
+	"casepress/tasks/picture/memory":    "",
+	"casepress/tasks/picture/metadata":  "tasks/picture/container",
+	"casepress/tasks/picture/planar":    "tasks/picture/memory",
+	"casepress/tasks/picture/tiff":      "tasks/picture/container",
 
 	"casepress/tasks/pdf": "tasks/pdf/font", "casepress/tasks/pdf/font": "",
 }
@@ -44,6 +46,7 @@ var arrows = map[string]string{
 var onlyIn = map[string]string{
 	"github.com/gin-gonic/gin":          "casepress/handlers",
 	"github.com/disintegration/imaging": "casepress/tasks/picture",
+	"github.com/jsummers/gobmp":         "casepress/tasks/picture",
 	"github.com/jung-kurt/gofpdf":       "casepress/tasks/pdf",
 	"github.com/tetratelabs/wazero":     "casepress/tasks/picture/heif",
 	"modernc.org/sqlite":                "casepress/store",

@@ -75,7 +75,7 @@ func (a *API) acceptImage(r *http.Request, patientID, imageID string) (img tasks
 	if err := digests.verify(staged.Key()); err != nil {
 		return img, false, err
 	}
-	if img, err = a.inspect("body", "", staged); err != nil {
+	if img, err = a.inspect(r.Context(), "body", "", staged); err != nil {
 		return img, false, err
 	}
 	if !honestImageID(imageID, img.SHA256) {

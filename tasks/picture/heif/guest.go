@@ -157,15 +157,6 @@ func (g *guest) put(data []byte) (uint32, error) {
 	return p, err
 }
 
-// get copies n bytes out of the sandbox.
-func (g *guest) get(at uint32, n int) ([]byte, error) {
-	b, ok := g.module.Memory().Read(at, uint32(n))
-	if !ok {
-		return nil, errMemory
-	}
-	return bytes.Clone(b), nil
-}
-
 // checkpoints stops the program when its context ends, at functions that it calls
 // thousands of times a photo: one for every block that is parsed, one for every
 // strip that is put together. The runtime's own way, a check in every loop, makes
@@ -200,24 +191,32 @@ func (checkpoints) Abort(context.Context, api.Module, api.FunctionDefinition, er
 // memory is what a guest sees as its memory. It grows to most bytes and then no more,
 // which the program is told as an allocation that failed.
 type memory struct {
-	bytes []byte
-	most  uint64
-	soon  uint64 // will be needed: growing to it at once saves copies
+	bytes   []byte // reserved, of which the first size are in use
+	size    uint64
+	most    uint64
+	refused bool
 }
 
 // Reallocate grows the memory to size bytes; nil if that is too much.
 func (m *memory) Reallocate(size uint64) []byte {
 	if size > m.most {
+		m.refused = true
 		return nil
 	}
-	if size > uint64(cap(m.bytes)) {
-		grown := make([]byte, size, min(max(size+size/4, m.soon), m.most))
-		copy(grown, m.bytes)
-		m.bytes = grown
+	if m.bytes == nil {
+		m.bytes = reserve(int(m.most))
 	}
-	m.bytes = m.bytes[:size]
-	return m.bytes
+	if m.bytes == nil {
+		return nil
+	}
+	m.size = size
+	return m.bytes[:size]
 }
 
 // Free lets the memory go.
-func (m *memory) Free() { m.bytes = nil }
+func (m *memory) Free() {
+	if m.bytes != nil {
+		unreserve(m.bytes)
+		m.bytes = nil
+	}
+}
