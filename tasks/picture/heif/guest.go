@@ -38,9 +38,13 @@ func compile() (*program, error) {
 		return compiled.program, nil
 	}
 	const page = 64 << 10
-	ctx := experimental.WithFunctionListenerFactory(context.Background(), checkpoints{})
+	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(MaxMemory/page))
-	code, err := r.CompileModule(ctx, mended(wasm))
+	var code wazero.CompiledModule
+	looking, err := stoppable(mended(wasm))
+	if err == nil {
+		code, err = r.CompileModule(ctx, looking)
+	}
 	if err == nil {
 		err = host(ctx, r, code)
 	}
@@ -68,7 +72,8 @@ func mended(program []byte) []byte {
 }
 
 // host gives the decoder the system calls that it is linked against. None does
-// anything: there is no environment and no file.
+// anything: there is no environment and no file. But for one, which ends the run once its
+// context has ended; see stoppable.
 func host(ctx context.Context, r wazero.Runtime, code wazero.CompiledModule) error {
 	builder := r.NewHostModuleBuilder("wasi_snapshot_preview1")
 	for _, f := range code.ImportedFunctions() {
@@ -81,7 +86,7 @@ func host(ctx context.Context, r wazero.Runtime, code wazero.CompiledModule) err
 
 func systemCall(name string) api.GoModuleFunc {
 	const success, badFile = 0, 8
-	return func(_ context.Context, guest api.Module, stack []uint64) {
+	return func(ctx context.Context, guest api.Module, stack []uint64) {
 		switch name {
 		case "proc_exit":
 			panic(ErrDamaged) // an abort; the sandbox turns it into an error of the call
@@ -91,6 +96,11 @@ func systemCall(name string) api.GoModuleFunc {
 			stack[0] = success
 		case "environ_get":
 			stack[0] = success
+		case hookName:
+			if int32(stack[0]) == hookMark && ctx.Err() != nil {
+				panic(context.Cause(ctx)) // the sandbox turns it into an error of the call
+			}
+			stack[0] = badFile
 		default:
 			stack[0] = badFile
 		}
@@ -156,37 +166,6 @@ func (g *guest) put(data []byte) (uint32, error) {
 	}
 	return p, err
 }
-
-// checkpoints stops the program when its context ends, at functions that it calls
-// thousands of times a photo: one for every block that is parsed, one for every
-// strip that is put together. The runtime's own way, a check in every loop, makes
-// decoding seven times slower.
-type checkpoints struct{}
-
-// The numbers are those of heif.wasm as it is here; TestDecodeStops fails when they
-// are no longer right.
-var checkpointFunctions = map[uint32]bool{1838: true, 2222: true}
-
-// NewFunctionListener picks the checkpoints.
-func (c checkpoints) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
-	if checkpointFunctions[f.Index()] && f.ModuleName() == "" {
-		return c
-	}
-	return nil
-}
-
-// Before ends the run, by a panic that the sandbox turns into an error of the call.
-func (checkpoints) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
-	if ctx.Err() != nil {
-		panic(context.Cause(ctx))
-	}
-}
-
-// After does nothing.
-func (checkpoints) After(context.Context, api.Module, api.FunctionDefinition, []uint64) {}
-
-// Abort does nothing.
-func (checkpoints) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}
 
 // memory is what a guest sees as its memory. It grows to most bytes and then no more,
 // which the program is told as an allocation that failed.
