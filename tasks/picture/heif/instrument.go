@@ -9,101 +9,128 @@ import (
 	"slices"
 )
 
-// stoppable returns the program with a counter in every loop: each turn takes one off a global
-// variable, and at zero the program calls the host function fd_close with a number that no file
-// has, where the host looks at the context. So nothing in the sandbox can loop unseen, the
-// garbage collector never waits long for it, and an end of the context is obeyed within
-// milliseconds. The runtime's own check in every loop makes decoding seven times slower.
+// stoppable returns the program with a counter in every function that has loops: each turn of a
+// loop adds one to it, and every so often the function calls the host function fd_close with a
+// number that no file has, where the host looks at the context. So nothing in the sandbox can loop
+// unseen, the garbage collector never waits long for it, and an end of the context is obeyed
+// within milliseconds. The counter is a local variable, as it costs least there; the runtime's own
+// check in every loop makes decoding seven times slower.
 //
-//	loop … -> loop global.get c, i32.const 1, i32.sub, global.set c, global.get c, i32.eqz,
-//	          if { i32.const turns, global.set c, i32.const mark, call fd_close, drop } …
+//	loop … -> loop local.get c, i32.const 1, i32.add, local.tee c, i32.const turns - 1, i32.and, i32.eqz,
+//	          if { i32.const mark, call fd_close, drop } …
 func stoppable(program []byte) ([]byte, error) {
 	w := wasmReader{b: program, at: 8}
 	out := slices.Clone(program[:min(8, len(program))])
-	hook, counter := -1, -1
+	hook := -1
+	var parameters, types []int // of the kinds of functions; of the functions
 	for w.at < len(program) && w.err == nil {
 		id := w.byte()
 		body := wasmReader{b: w.bytes(int(w.uint()))}
 		content := body.b
 		switch id {
+		case sectionType:
+			parameters = body.parameters()
 		case sectionImport:
 			hook = body.importOf(hookName)
-		case sectionGlobal:
-			content, counter = withGlobal(body.b)
+		case sectionFunction:
+			for range body.uint() {
+				types = append(types, int(body.uint()))
+			}
 		case sectionCode:
-			if hook < 0 || counter < 0 {
-				return nil, errors.New("heif: no place for the counter of loops")
+			if hook < 0 {
+				return nil, errors.New("heif: no host function to call from loops")
 			}
 			var err error
-			if content, err = withCounters(&body, checkOf(hook, counter)); err != nil {
+			if content, err = withCounters(&body, hook, parameters, types); err != nil {
 				return nil, err
 			}
 		}
+		if body.err != nil {
+			return nil, body.err
+		}
 		out = appendSection(out, id, content)
 	}
-	if w.err != nil {
-		return nil, w.err
-	}
-	return out, nil
+	return out, w.err
 }
 
 const (
 	hookName = "fd_close"
 	// hookMark is the file that the counter asks to close.
 	hookMark = -77
-	// loopTurns is how many turns of loops there are between two looks: about a millisecond.
-	loopTurns = 1 << 18
+	// loopTurns is how many turns of a function's loops there are between two looks, a power of 2.
+	loopTurns = 1 << 11
 
-	sectionImport, sectionGlobal, sectionCode = 2, 6, 10
+	sectionType, sectionImport, sectionFunction, sectionCode = 1, 2, 3, 10
 )
 
-func checkOf(hook, counter int) []byte {
+// check is what stands at the head of a loop. counter is the number of the local variable.
+func check(hook, counter int) []byte {
 	c := appendUint(nil, uint64(counter))
-	code := slices.Concat([]byte{0x23}, c, []byte{0x41, 1, 0x6b, 0x24}, c, []byte{0x23}, c, []byte{0x45, 0x04, 0x40, 0x41})
-	code = appendInt(code, loopTurns)
-	code = slices.Concat(code, []byte{0x24}, c, []byte{0x41})
-	code = appendInt(code, hookMark)
-	code = appendUint(append(code, 0x10), uint64(hook))
-	return append(code, 0x1a, 0x0b)
+	code := slices.Concat([]byte{0x20}, c, []byte{0x41, 1, 0x6a, 0x22}, c, []byte{0x41})
+	code = append(appendInt(code, loopTurns-1), 0x71, 0x45, 0x04, 0x40, 0x41)
+	code = append(appendInt(code, hookMark), 0x10)
+	return append(appendUint(code, uint64(hook)), 0x1a, 0x0b)
 }
 
-// withGlobal appends a mutable i32 to the section of globals, all of which the program defines
-// itself, and returns its number.
-func withGlobal(section []byte) (content []byte, number int) {
-	r := wasmReader{b: section}
+// withCounters gives every function of the code section that has loops a counter.
+func withCounters(r *wasmReader, hook int, parameters, types []int) ([]byte, error) {
 	n := r.uint()
-	content = append(appendUint(nil, n+1), section[r.at:]...)
-	content = append(content, 0x7f, 1, 0x41)
-	return append(appendInt(content, loopTurns), 0x0b), int(n)
-}
-
-// withCounters puts check behind the head of every loop of the code section.
-func withCounters(r *wasmReader, check []byte) ([]byte, error) {
-	n := r.uint()
+	if n != uint64(len(types)) {
+		return nil, errors.New("heif: functions without a kind")
+	}
 	out := appendUint(nil, n)
-	for range n {
-		f := wasmReader{b: r.bytes(int(r.uint()))}
-		var body []byte
-		for range f.uint() { // the kinds of local variables
-			f.uint()
-			f.byte()
+	for i := range n {
+		if types[i] >= len(parameters) {
+			return nil, errors.New("heif: a function of an unknown kind")
 		}
-		from := 0
-		for f.at < len(f.b) && f.err == nil {
-			op := f.byte()
-			f.operands(op)
-			if op == opLoop {
-				body = append(append(body, f.b[from:f.at]...), check...)
-				from = f.at
-			}
+		body, err := withCounter(r.bytes(int(r.uint())), hook, parameters[types[i]])
+		if err != nil {
+			return nil, err
 		}
-		if f.err != nil {
-			return nil, f.err
-		}
-		body = append(body, f.b[from:]...)
 		out = append(appendUint(out, uint64(len(body))), body...)
 	}
 	return out, r.err
+}
+
+// withCounter does one function, of so many parameters:
+//
+//	groups of local variables { how many, of which kind } … | instructions
+func withCounter(function []byte, hook, parameters int) ([]byte, error) {
+	f := wasmReader{b: function}
+	groups := f.uint()
+	first, counter := f.at, parameters
+	for range groups {
+		counter += int(f.uint())
+		f.byte()
+	}
+	const i32 = 0x7f
+	body := append(appendUint(nil, groups+1), function[first:f.at]...)
+	body = append(body, 1, i32)
+	from, loops := f.at, false
+	for f.at < len(function) && f.err == nil {
+		op := f.byte()
+		f.operands(op)
+		if op == opLoop {
+			body = append(append(body, function[from:f.at]...), check(hook, counter)...)
+			from, loops = f.at, true
+		}
+	}
+	if !loops {
+		return function, f.err
+	}
+	return append(body, function[from:]...), f.err
+}
+
+// parameters reads how many parameters each kind of function has.
+func (r *wasmReader) parameters() (all []int) {
+	for range r.uint() {
+		r.byte()
+		n := int(r.uint())
+		r.bytes(n)
+		r.bytes(int(r.uint()))
+		all = append(all, n)
+	}
+	return all
 }
 
 const opLoop = 0x03

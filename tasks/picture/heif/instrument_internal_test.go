@@ -18,7 +18,6 @@ func endless() []byte {
 	b = appendSection(b, 1, []byte("\x02\x60\x01\x7f\x01\x7f\x60\x00\x00"))
 	b = appendSection(b, sectionImport, []byte("\x01\x16wasi_snapshot_preview1\x08fd_close\x00\x00"))
 	b = appendSection(b, 3, []byte("\x01\x01"))
-	b = appendSection(b, sectionGlobal, []byte("\x00"))
 	b = appendSection(b, 7, []byte("\x01\x03run\x00\x01"))
 	return appendSection(b, sectionCode, []byte("\x01\x07\x00\x03\x40\x0c\x00\x0b\x0b"))
 }
