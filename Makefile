@@ -3,7 +3,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT = mvdan.cc/gofumpt@v0.10.0
 
-.PHONY: build test race lint fuzz kill soak bench browser gozero peers pictures proto ci
+.PHONY: build test race lint fuzz mutate kill soak bench browser gozero peers pictures proto ci
 
 build: ## a static binary, ./casepress
 	CGO_ENABLED=0 go build -trimpath -tags nomsgpack -ldflags "-s -w -X main.version=$(VERSION)" -o casepress .
@@ -25,6 +25,10 @@ fuzz: ## every fuzz target for FUZZTIME
 	  for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$p; \
 	  done; done
+
+MUTATIONS ?= 1000
+mutate: ## MUTATIONS altered pictures of every format: agreeing parsers, bounded bytes, memory and time
+	CASEPRESS_MUTATIONS=$(MUTATIONS) go test -count=1 -run 'Mutated' -timeout 60m ./tasks/picture
 
 kill: ## 50 rounds of SIGKILL on the real binary under load
 	CASEPRESS_KILL_ROUNDS=50 go test -count=1 -v -run TestKill -timeout 20m .

@@ -109,10 +109,17 @@ func (r *Reader) UpTo(at, n int64) []byte {
 	if r.src == nil {
 		return r.memory[at : at+n : at+n]
 	}
+	const piece = 1 << 20 // between two looks at the context
 	b := make([]byte, n)
-	if got, err := r.src.ReadAt(b, at); err != nil && (!errors.Is(err, io.EOF) || int64(got) < n) {
-		r.account.err = fmt.Errorf("read picture: %w", err)
-		return nil
+	for from := int64(0); from < n; from += piece {
+		part := b[from:min(from+piece, n)]
+		if got, err := r.src.ReadAt(part, at+from); err != nil && (!errors.Is(err, io.EOF) || got < len(part)) {
+			r.account.err = fmt.Errorf("read picture: %w", err)
+			return nil
+		}
+		if !r.Charge(0) {
+			return nil
+		}
 	}
 	return b
 }

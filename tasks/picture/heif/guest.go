@@ -25,18 +25,53 @@ type program struct {
 	code    wazero.CompiledModule
 }
 
-var compiled = struct {
-	sync.Mutex
-	*program
-}{}
+// compilation is one attempt to make the program, which takes about a second.
+type compilation struct {
+	done    chan struct{}
+	program *program
+	err     error
+}
 
-// compile returns the program. A failure is not kept: it is tried again.
-func compile() (*program, error) {
+var compiled struct {
+	sync.Mutex
+	*compilation
+}
+
+// compile returns the program, which is made in a goroutine of its own: whoever waits for it goes
+// when ctx ends, and it is there for the next picture. A failure is not kept: it is tried again.
+func compile(ctx context.Context) (*program, error) {
 	compiled.Lock()
-	defer compiled.Unlock()
-	if compiled.program != nil {
-		return compiled.program, nil
+	c := compiled.compilation
+	if c == nil {
+		c = &compilation{done: make(chan struct{})}
+		compiled.compilation = c
+		go c.run()
 	}
+	compiled.Unlock()
+	select {
+	case <-c.done:
+		return c.program, c.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (c *compilation) run() {
+	defer close(c.done)
+	defer func() {
+		if r := recover(); r != nil {
+			c.err = fmt.Errorf("heif: compile: panic: %v", r)
+		}
+		if c.err != nil {
+			compiled.Lock()
+			compiled.compilation = nil
+			compiled.Unlock()
+		}
+	}()
+	c.program, c.err = newProgram()
+}
+
+func newProgram() (*program, error) {
 	const page = 64 << 10
 	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(MaxMemory/page))
@@ -51,8 +86,7 @@ func compile() (*program, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("heif: compile: %w", err), r.Close(ctx))
 	}
-	compiled.program = &program{r, code}
-	return compiled.program, nil
+	return &program{r, code}, nil
 }
 
 // mended returns the program without a fault of its wrapper: that asks for the third
@@ -115,7 +149,7 @@ type guest struct {
 }
 
 func newGuest(ctx context.Context, most int64) (*guest, error) {
-	p, err := compile()
+	p, err := compile(ctx)
 	if err != nil {
 		return nil, err
 	}
