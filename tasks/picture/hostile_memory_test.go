@@ -164,6 +164,8 @@ func TestCancelledSoon(t *testing.T) {
 		}
 	}
 	why := errors.New("enough")
+	budget := picture.NewBudget(picture.DefaultBudget)
+	defer drain(t, budget)
 	for name, b := range files {
 		t.Run(name, func(t *testing.T) {
 			var slowest time.Duration
@@ -171,7 +173,7 @@ func TestCancelledSoon(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				ended := make(chan time.Duration, 1)
 				timer := time.AfterFunc(after*time.Millisecond, func() { ended <- processorTime(); cancel(why) })
-				_, err := picture.Process(ctx, bytes.NewReader(b), int64(len(b)), nil, picture.Options{})
+				_, err := picture.Process(ctx, bytes.NewReader(b), int64(len(b)), budget, picture.Options{})
 				if !timer.Stop() {
 					slowest = max(slowest, processorTime()-<-ended)
 				}
@@ -183,6 +185,16 @@ func TestCancelledSoon(t *testing.T) {
 			t.Log("returned after at most", slowest, "of processor time")
 			require.Less(t, slowest, time.Second, "200 ms of one processor; others may be at work on what was left behind")
 		})
+	}
+}
+
+// drain waits until nothing is in work, also what was left behind.
+func drain(t testing.TB, budget *picture.Budget) {
+	t.Helper()
+	for _, n := range []int64{picture.DefaultBudget, picture.DefaultBudget + 1} { // the room and the turn
+		release, err := budget.Acquire(t.Context(), n)
+		require.NoError(t, err)
+		release()
 	}
 }
 

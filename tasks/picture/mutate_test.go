@@ -165,13 +165,15 @@ func TestMutatedIsCancelled(t *testing.T) {
 		limit = 200 * time.Millisecond
 	}
 	why := errors.New("enough")
+	budget := picture.NewBudget(picture.DefaultBudget)
+	defer drain(t, budget)
 	for name, whole := range samples(t) {
 		t.Run(name, func(t *testing.T) {
 			for n := range mutations(t) {
 				b := mutated(whole, n)
 				ctx, cancel := context.WithCancelCause(t.Context())
 				src := &cancellingAfter{Reader: bytes.NewReader(b), left: n % 12, cancel: func() { cancel(why) }}
-				_, err := picture.Process(ctx, src, int64(len(b)), nil, mutationOptions)
+				_, err := picture.Process(ctx, src, int64(len(b)), budget, mutationOptions)
 				if at := src.at.Load(); at != 0 {
 					require.Less(t, time.Since(time.Unix(0, at)), limit)
 				}
