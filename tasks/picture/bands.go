@@ -45,8 +45,8 @@ func bandsOf(img image.Image, canvas image.Rectangle) (bands, error) {
 	switch img := img.(type) {
 	case *image.NYCbCrA: // WebP alone decodes to it
 		expandRange(&img.YCbCr)
-		b.rows = func(y0, y1 int) (image.Image, error) { return transparentRows(img, y0, y1), nil }
-		return b, nil
+		alpha := &image.Gray{Pix: img.A, Stride: img.AStride, Rect: img.Rect}
+		return transparentBands(&img.YCbCr, alpha), nil
 	case *image.NRGBA, *image.NRGBA64, *image.RGBA, *image.RGBA64, *image.Gray, *image.Gray16, *image.YCbCr, *image.CMYK:
 		part := img.(interface {
 			SubImage(r image.Rectangle) image.Image
@@ -62,18 +62,21 @@ func componentBands(c *jpeg.Components) bands {
 	return bands{c.Width, c.Height, func(y0, y1 int) (image.Image, error) { return c.Rows(y0, y1), nil }}
 }
 
-// transparentRows returns rows of a picture in planes with transparency.
-func transparentRows(img *image.NYCbCrA, y0, y1 int) *image.NRGBA {
-	dst := image.NewNRGBA(image.Rect(0, 0, img.Rect.Dx(), y1-y0))
-	for y := y0; y < y1; y++ {
-		row := dst.Pix[(y-y0)*dst.Stride:]
-		for x := range img.Rect.Dx() {
-			c := img.NYCbCrAAt(x, y)
-			r, g, b := color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
-			row[4*x], row[4*x+1], row[4*x+2], row[4*x+3] = r, g, b, c.A
+// transparentBands returns the bands of a picture in planes with transparency of its size.
+func transparentBands(img *image.YCbCr, alpha *image.Gray) bands {
+	w := img.Rect.Dx()
+	return bands{w, img.Rect.Dy(), func(y0, y1 int) (image.Image, error) {
+		dst := image.NewNRGBA(image.Rect(0, 0, w, y1-y0))
+		for y := y0; y < y1; y++ {
+			row, a := dst.Pix[(y-y0)*dst.Stride:], alpha.Pix[y*alpha.Stride:]
+			for x := range w {
+				c, at := img.COffset(x, y), y*img.YStride+x
+				r, g, b := color.YCbCrToRGB(img.Y[at], img.Cb[c], img.Cr[c])
+				row[4*x], row[4*x+1], row[4*x+2], row[4*x+3] = r, g, b, a[x]
+			}
 		}
-	}
-	return dst
+		return dst, nil
+	}}
 }
 
 func paletteOf(p *image.Paletted) (table [256]color.NRGBA) {

@@ -44,10 +44,14 @@ func heicMemory(h *header, size int64) int64 {
 	return min(2*size+pixel*h.area()+fixed, heif.MaxMemory)
 }
 
-// heicCost counts the sandbox and the planes of final size: the samples are scaled where they
-// are.
+// heicCost counts the file, the sandbox, the planes on their way out of it, and those of final
+// size; with transparency that and pixels.
 func heicCost(h *header, o Options) int64 {
-	return heicMemory(h, h.size) + finalCost(h, o)
+	cost := h.size + heicMemory(h, h.size)
+	if h.own.(heif.Info).HasAlpha() {
+		return wholeCost(h, o, cost+h.area())
+	}
+	return cost + 3*h.area()/2 + finalCost(h, o)
 }
 
 // heic decodes the picture in the sandbox and goes on with its planes. What the file says of
@@ -62,6 +66,12 @@ func (j *job) heic() error {
 		return err
 	}
 	pixels := min(j.options.MaxPixels, heicPixels)
+	var alpha *image.Gray
+	if info.HasAlpha() {
+		if alpha, err = heif.DecodeAlpha(j.ctx, data, info, pixels, heicMemory(j.header, j.size)); err != nil && j.ended() != nil {
+			return err
+		}
+	}
 	img, err := heif.Decode(j.ctx, data, info, pixels, heicMemory(j.header, j.size))
 	if errors.Is(err, heif.ErrTooLarge) {
 		return problem(CodeTooLarge, "The picture is larger than its header says; it is not decoded.")
@@ -75,6 +85,13 @@ func (j *job) heic() error {
 	defer img.Close()
 	size := img.Bounds().Size()
 	j.header.Width, j.header.Height = size.X, size.Y
+	switch ycc, ok := img.Image.(*image.YCbCr); {
+	case !info.HasAlpha():
+	case ok && alpha != nil && alpha.Rect == ycc.Rect:
+		return j.finishBands(transparentBands(ycc, alpha))
+	default:
+		j.note(CodeTransparency, "The picture's transparency could not be read; parts that should not be seen may be.")
+	}
 	if m := planesOf(img.Image, false); m != nil {
 		return j.finish(m)
 	}

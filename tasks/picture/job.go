@@ -3,7 +3,9 @@ package picture
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"casepress/tasks/picture/container"
@@ -153,6 +155,18 @@ func (j *job) reserve() (release func(), err error) {
 			giveBack()
 		}()
 	}, nil
+}
+
+// damageAfter says how much of a picture there is.
+func damageAfter(pixels, of int) error {
+	return fmt.Errorf("the data end after %d %% of the picture", int64(pixels)*100/int64(of))
+}
+
+// damaged takes down that a part of the picture is missing.
+func (j *job) damaged(damage error) {
+	text := damage.Error()
+	j.result.Damage = strings.ToUpper(text[:1]) + text[1:] + "."
+	j.note(CodeDamaged, "%s What can be read of the picture is shown; the original is kept.", j.result.Damage)
 }
 
 // note adds what somebody who looks at the picture must know.

@@ -2,7 +2,6 @@ package picture
 
 import (
 	"errors"
-	"strings"
 
 	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/icc"
@@ -131,13 +130,6 @@ func (j *job) jpegComponents(data []byte, own jpeg.Header) error {
 		j.damaged(report.Damage)
 	}
 	return j.finishBands(componentBands(c))
-}
-
-// damaged takes down that a part of the picture is missing.
-func (j *job) damaged(damage error) {
-	text := damage.Error()
-	j.result.Damage = strings.ToUpper(text[:1]) + text[1:] + "."
-	j.note(CodeDamaged, "%s What can be read of the picture is shown; the original is kept.", j.result.Damage)
 }
 
 // mayStay says whether the file is as it should be but for its metadata: encoding it

@@ -1,11 +1,14 @@
 package picture
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"image"
 	"image/png"
+	"io"
 
 	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/metadata"
@@ -126,16 +129,65 @@ func inflateProfile(r *container.Reader, b []byte) []byte {
 	return profile
 }
 
+// png decodes the file without what does not matter for its pixels: a damaged text or time must not
+// hide the picture.
 func (j *job) png() error {
-	img, err := j.detached(func(s *stream) (image.Image, error) { return png.Decode(s.buffered()) })
+	parts, whole, err := j.pngParts()
+	if err != nil {
+		return err
+	}
+	img, err := j.detached(func(s *stream) (image.Image, error) {
+		readers := []io.Reader{bytes.NewReader([]byte(pngSignature))}
+		for _, p := range parts {
+			readers = append(readers, io.NewSectionReader(s, p[0], p[1]-p[0]))
+		}
+		readers = append(readers, bytes.NewReader([]byte("\x00\x00\x00\x00IEND\xae\x42\x60\x82")))
+		return png.Decode(pieces{s, bufio.NewReaderSize(io.MultiReader(readers...), 64<<10)})
+	})
 	if _, ok := errors.AsType[png.UnsupportedError](err); ok {
 		return j.unsupported(err)
 	}
 	if err != nil {
 		return err
 	}
+	if !whole {
+		j.damaged(errors.New("the file ends before its end mark"))
+	}
 	if j.header.pages > 1 {
 		j.note(CodeFirstFrame, "The file is an animation; its first frame is shown.")
 	}
 	return j.finishImage(img)
+}
+
+// pngParts returns the ranges of the file with the chunks that make the picture, and whether the
+// end mark is there. A transparency whose checksum is wrong is left out, as other readers do.
+func (j *job) pngParts() (parts [][2]int64, whole bool, err error) {
+	// A chunk has at least 12 bytes, and looking at one costs 40.
+	r := container.NewReader(j.ctx, &j.source, j.size, 8*j.size+1<<20)
+	r.PNGChunks(func(c container.Chunk) bool {
+		from, to := c.At-8, min(c.At+c.Size+4, j.size)
+		if c.Cut { // the pixels may be complete before it
+			return false
+		}
+		switch c.Kind {
+		case "IEND":
+			whole = true
+			return false
+		case "tRNS":
+			b := r.Exactly(c.At-4, c.Size+8)
+			if c.Size > 256 || len(b) < 8 || crc32.ChecksumIEEE(b[:len(b)-4]) != binary.BigEndian.Uint32(b[len(b)-4:]) {
+				return true
+			}
+		case "IHDR", "PLTE", "IDAT":
+		default:
+			return true
+		}
+		if n := len(parts); n > 0 && parts[n-1][1] == from {
+			parts[n-1][1] = to
+		} else {
+			parts = append(parts, [2]int64{from, to})
+		}
+		return true
+	})
+	return parts, whole, r.Err()
 }

@@ -28,6 +28,8 @@ const (
 	CodeFirstFrame = "image-first-frame"
 	// CodeColours: the colours are of a kind that could not be brought to sRGB.
 	CodeColours = "image-colours-unconverted"
+	// CodeTransparency: the transparency could not be read.
+	CodeTransparency = "image-transparency-unread"
 	// CodeDetails: the file has more metadata than is read, so that its orientation or its
 	// colours may be unknown.
 	CodeDetails = "image-details-unread"

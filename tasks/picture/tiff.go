@@ -64,8 +64,11 @@ func (j *job) tiff() error {
 	}
 	return j.finishBands(bands{own.Width, own.Height, func(y0, y1 int) (image.Image, error) {
 		img, err := d.Rows(y0, y1)
-		if err == nil && y1 == own.Height && d.Damage() != nil {
-			j.damaged(d.Damage())
+		if err == nil && y1 == own.Height {
+			if err = d.Damage(); err != nil && !errors.Is(err, tiff.ErrFormat) {
+				j.damaged(err)
+				err = nil
+			}
 		}
 		return img, err
 	}})

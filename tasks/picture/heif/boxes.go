@@ -30,6 +30,8 @@ type Info struct {
 	primary, alpha uint32 // item numbers; alpha is 0 if the picture has no transparency
 	pitm           int64  // the offset of the primary item's number in the file
 	pitmWide       bool   // that number has 4 bytes
+	alphaFlags     int64  // the offset of the flags of alpha's entry in iinf
+	alphaLink      int64  // the offset of the kind of the box that makes it transparency
 }
 
 // Colour are code points of ITU-T H.273.
@@ -70,7 +72,8 @@ func ReadInfo(r *container.Reader) Info {
 // item is an entry of iinf and what refers to it.
 type item struct {
 	kind, mediaType string
-	hidden, part    bool // part: a tile, a thumbnail, transparency or the like
+	flags           int64 // where its flags are in the file
+	hidden, part    bool  // part: a tile, a thumbnail, transparency or the like
 }
 
 // property is a box of ipco.
@@ -94,6 +97,7 @@ type metaBox struct {
 
 func (m *metaBox) read() {
 	var iloc, iref, ipma []byte
+	var irefAt int64
 	m.r.Boxes(4, m.r.Size(), func(b container.Box) bool {
 		switch b.Kind {
 		case "pitm":
@@ -101,7 +105,7 @@ func (m *metaBox) read() {
 		case "iinf":
 			m.readItems(b)
 		case "iref":
-			iref = m.contents(b)
+			iref, irefAt = m.contents(b), m.at+b.At
 		case "iloc":
 			iloc = m.contents(b)
 		case "idat":
@@ -123,7 +127,7 @@ func (m *metaBox) read() {
 		return true
 	})
 	m.readAssociations(ipma)
-	m.readReferences(iref)
+	m.readReferences(iref, irefAt)
 	m.describe()
 	m.readLocations(iloc)
 }
@@ -172,7 +176,7 @@ func (m *metaBox) readItems(b container.Box) {
 		_, rest, _ := bytes.Cut(c.b, []byte{0})
 		mediaType, _, _ := bytes.Cut(rest, []byte{0})
 		if !c.ended {
-			m.items[number] = item{kind: kind, mediaType: string(mediaType), hidden: flags&1 != 0}
+			m.items[number] = item{kind: kind, mediaType: string(mediaType), flags: m.at + b.At + 3, hidden: flags&1 != 0}
 		}
 		return len(m.items) < maxItems
 	})
@@ -202,7 +206,7 @@ func (m *metaBox) readAssociations(b []byte) {
 // readReferences reads what refers to what:
 //
 //	iref = version(1) flags(3) box …; each box: from(2, from version 1 on 4) count(2) count x { to(2 or 4) }
-func (m *metaBox) readReferences(b []byte) {
+func (m *metaBox) readReferences(b []byte, at int64) {
 	if len(b) < 4 {
 		return
 	}
@@ -227,7 +231,7 @@ func (m *metaBox) readReferences(b []byte) {
 			case "auxl":
 				m.isPart(from)
 				if to == m.primary && m.isAlpha(from) {
-					m.alpha = from
+					m.alpha, m.alphaFlags, m.alphaLink = from, m.items[from].flags, at+box.At-4
 				}
 			}
 		}

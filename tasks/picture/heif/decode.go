@@ -3,7 +3,9 @@
 package heif
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -54,6 +56,43 @@ func Decode(ctx context.Context, data []byte, info Info, maxPixels, memory int64
 		return nil, fmt.Errorf("heif: %w", context.Cause(ctx))
 	}
 	return img, err
+}
+
+// DecodeAlpha decodes the transparency of the primary picture, 255 where it is opaque, as Decode
+// does the picture. It may be of another size. The decoder shows primary pictures only, so in a
+// copy of the file the transparency is made one: its number in pitm, no longer hidden in iinf, and
+// no longer the transparency of another in iref.
+func DecodeAlpha(ctx context.Context, data []byte, info Info, maxPixels, memory int64) (*image.Gray, error) {
+	if n := int64(len(data)); !info.HasAlpha() || max(info.pitm, info.alphaLink, info.alphaFlags)+4 > n {
+		return nil, ErrUnsupported
+	}
+	data = bytes.Clone(data)
+	if info.pitmWide {
+		binary.BigEndian.PutUint32(data[info.pitm:], info.alpha)
+	} else {
+		binary.BigEndian.PutUint16(data[info.pitm:], uint16(info.alpha))
+	}
+	data[info.alphaFlags] &^= 1
+	copy(data[info.alphaLink:], "free")
+	img, err := Decode(ctx, data, info, maxPixels, memory)
+	if err != nil {
+		return nil, err
+	}
+	defer img.Close()
+	pix, stride := []byte(nil), 0
+	switch img := img.Image.(type) {
+	case *image.Gray:
+		pix, stride = img.Pix, img.Stride
+	case *image.YCbCr:
+		pix, stride = img.Y, img.YStride
+	default:
+		return nil, fmt.Errorf("%w: transparency in colours", ErrDamaged)
+	}
+	alpha := image.NewGray(img.Bounds())
+	for y := range alpha.Rect.Dy() {
+		copy(alpha.Pix[y*alpha.Stride:][:alpha.Stride], pix[y*stride:])
+	}
+	return alpha, nil
 }
 
 // useBrand gives a file of HEVC whose major brand is a general one that of HEIC, which the

@@ -23,3 +23,8 @@ func (*Image) Close() {}
 func Decode(context.Context, []byte, Info, int64, int64) (*Image, error) {
 	return nil, ErrUnsupported
 }
+
+// DecodeAlpha returns [ErrUnsupported].
+func DecodeAlpha(context.Context, []byte, Info, int64, int64) (*image.Gray, error) {
+	return nil, ErrUnsupported
+}

@@ -82,6 +82,12 @@ func (n *Names) inflate(b []byte) []byte {
 	return inflated
 }
 
+// Comment notes that a file has a text of its own.
+func (n *Names) Comment() { n.name("", "Comment") }
+
+// Block notes a block of metadata of which no more is read.
+func (n *Names) Block(name string) { n.name("", name) }
+
 // ModifyDate notes that a PNG has a time of change.
 func (n *Names) ModifyDate() { n.name("PNG:", "ModifyDate") }
 

@@ -20,6 +20,7 @@ type Decoder struct {
 	blocks  [][]byte // the current row of blocks: of each plane those from left to right
 	current int      // its number, -1 at first
 	damage  error
+	some    bool // something could be read
 }
 
 // NewDecoder returns a decoder of the picture of h, which ReadHeader took from the file of r.
@@ -28,8 +29,14 @@ func NewDecoder(r *container.Reader, h Header) *Decoder {
 	return &Decoder{Header: h, r: r, current: -1, blocks: make([][]byte, h.across*h.planes())}
 }
 
-// Damage says what could not be read; nil if nothing is missing.
-func (d *Decoder) Damage() error { return d.damage }
+// Damage says what could not be read of the rows so far; nil if nothing is missing. It is
+// ErrFormat if nothing at all could be.
+func (d *Decoder) Damage() error {
+	if d.damage != nil && !d.some {
+		return fmt.Errorf("no pixels: %w", ErrFormat)
+	}
+	return d.damage
+}
 
 // Rows returns rows y0 up to y1 in 8 bits. Rows must be asked for from top to bottom. What is
 // damaged is white; the error is the reader's or the context's.
@@ -63,6 +70,7 @@ func (d *Decoder) load(row int) error {
 			if d.r.Err() != nil {
 				return d.r.Err()
 			}
+			d.some = d.some || n > 0
 			if n < len(b) || err != nil {
 				d.blank(b[n:])
 				if d.damage == nil {

@@ -277,6 +277,9 @@ func (h *Header) layOut(get func(uint16, uint32) uint32, all func(uint16, int) [
 		}
 		h.blockWidth, h.blockHeight = int(w), int(l)
 		h.offsets, h.counts = all(tagTileOffsets, maxBlocks), all(tagTileByteCounts, maxBlocks)
+		if h.offsets == nil { // some writers use the tags of strips
+			h.offsets, h.counts = all(tagStripOffsets, maxBlocks), all(tagStripByteCounts, maxBlocks)
+		}
 	} else {
 		h.blockWidth, h.blockHeight = h.Width, int(min(get(tagRowsPerStrip, 1<<31), uint32(h.Height)))
 		h.offsets, h.counts = all(tagStripOffsets, maxBlocks), all(tagStripByteCounts, maxBlocks)
