@@ -50,6 +50,8 @@ func (j *job) toSRGB(convert func(*icc.Profile) error) error {
 		p = icc.DisplayP3()
 	case c.given && !c.sRGB():
 		err = icc.ErrUnsupported
+	case j.header.profile == nil && j.header.oddColours:
+		err = icc.ErrUnsupported
 	case j.header.profile == nil:
 		return nil
 	default:

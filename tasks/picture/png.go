@@ -95,6 +95,9 @@ func pngDetails(h *header, r *container.Reader, names *metadata.Names) {
 			if b := r.Bytes(c, 4); len(b) == 4 {
 				h.colour = colourCodes{uint16(b[0]), uint16(b[1]), uint16(b[2]), b[3] != 0, true}
 			}
+		case "gAMA", "cHRM", "sRGB":
+			seen[c.Kind] = true
+			seen["odd"] = seen["odd"] || !usualColours(c.Kind, r.Bytes(c, 32))
 		case "eXIf":
 			seen[c.Kind] = true
 			names.EXIF(r.Bytes(c, maxEXIF))
@@ -109,10 +112,30 @@ func pngDetails(h *header, r *container.Reader, names *metadata.Names) {
 		}
 		return r.Err() == nil && !r.Exhausted()
 	})
+	h.oddColours = seen["odd"] && !seen["sRGB"] && !seen["iCCP"] && !seen["cICP"]
 	h.turn(names)
 	if s := names.Summary(); s.Orientation == 0 && s.XMPOrientation != 0 {
 		h.orientation = s.XMPOrientation // what PNG had before it had EXIF
 	}
+}
+
+// usualColours says whether gamma or primaries, in hundred thousandths, are those of sRGB, or so
+// close that nobody sees it.
+func usualColours(kind string, b []byte) bool {
+	usual := map[string][]int64{
+		"gAMA": {45455}, // the exponent that encodes
+		"cHRM": {31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000},
+	}[kind]
+	if len(b) < 4*len(usual) {
+		return true // damaged, and says nothing
+	}
+	const near = 1200
+	for i, v := range usual {
+		if d := int64(binary.BigEndian.Uint32(b[4*i:])) - v; d > near || d < -near {
+			return false
+		}
+	}
+	return true
 }
 
 // inflateProfile returns the profile within an iCCP chunk, nil if it is damaged. A name of at
