@@ -102,6 +102,7 @@ type header struct {
 	size        int64 // of the file in bytes
 	unsupported error // why the picture is valid but of a kind without a decoder
 	own         any   // what the format's own file keeps
+	oddColours  bool  // colours that are not sRGB and are told in a way that is not converted
 }
 
 // Bounds on what is read beside the pixels.

@@ -38,7 +38,7 @@ func jpegHeader(h *header, r *container.Reader) {
 
 func jpegDetails(h *header, r *container.Reader, names *metadata.Names) {
 	own := h.own.(jpeg.Header)
-	h.profile = own.Profile
+	h.profile, h.oddColours = own.Profile, own.ProfileLost
 	names.ICC(own.Profile)
 	if s, ok := container.JPEG(r); ok {
 		for s.Next() && s.Marker != container.MarkerSOS && s.Marker != container.MarkerEOI {
@@ -139,7 +139,7 @@ func (j *job) mayStay(own jpeg.Header) bool {
 		return false
 	}
 	if own.Profile == nil {
-		return true
+		return !own.ProfileLost
 	}
 	p, err := icc.Parse(own.Profile)
 	return err == nil && p.SRGB()

@@ -112,7 +112,13 @@ func pngDetails(h *header, r *container.Reader, names *metadata.Names) {
 		}
 		return r.Err() == nil && !r.Exhausted()
 	})
-	h.oddColours = seen["odd"] && !seen["sRGB"] && !seen["iCCP"] && !seen["cICP"]
+	switch {
+	case seen["cICP"], seen["sRGB"]:
+	case seen["iCCP"]:
+		h.oddColours = h.profile == nil // it is damaged
+	default:
+		h.oddColours = seen["odd"]
+	}
 	h.turn(names)
 	if s := names.Summary(); s.Orientation == 0 && s.XMPOrientation != 0 {
 		h.orientation = s.XMPOrientation // what PNG had before it had EXIF

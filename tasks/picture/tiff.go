@@ -38,7 +38,7 @@ func tiffHeader(h *header, r *container.Reader) {
 	own, pages, err := tiff.ReadHeader(t)
 	h.own = own
 	h.Width, h.Height, h.orientation, h.profile = own.Width, own.Height, own.Orientation, own.Profile
-	h.pages = pages
+	h.pages, h.oddColours = pages, own.ProfileLost
 	if errors.Is(err, tiff.ErrUnsupported) {
 		h.unsupported = err
 	}

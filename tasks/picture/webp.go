@@ -119,6 +119,7 @@ func webpDetails(h *header, r *container.Reader, names *metadata.Names) {
 		case "ICCP":
 			if h.profile == nil {
 				h.profile = r.Bytes(c, maxProfile)
+				h.oddColours = h.profile == nil
 				names.ICC(h.profile)
 			}
 		case "EXIF":

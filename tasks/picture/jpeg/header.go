@@ -41,9 +41,11 @@ type Header struct {
 	Transform     Transform
 	Sampling      Sampling
 	// Profile is the joined ICC profile, nil if there is none or a part is missing.
-	Profile    []byte
-	frame      byte // marker of the frame header
-	components []component
+	Profile []byte
+	// ProfileLost says that there is one of which a part is missing.
+	ProfileLost bool
+	frame       byte // marker of the frame header
+	components  []component
 }
 
 // ReadHeader reads a file up to its first scan. It sets nothing aside but the profile,
@@ -70,6 +72,7 @@ func ReadHeader(r *container.Reader) (Header, error) {
 		}
 	}
 	h.Profile = apps.profile()
+	h.ProfileLost = h.Profile == nil && apps.icc != nil
 	if h.Height == 0 && h.Width > 0 && s.Marker == container.MarkerSOS {
 		h.readHeight(s, frame)
 	}

@@ -32,6 +32,8 @@ type Header struct {
 	Orientation int
 	// Profile is the ICC profile, nil if there is none.
 	Profile []byte
+	// ProfileLost says that there is one that the file does not have all of.
+	ProfileLost bool
 	// CMYK says that the colours are those of inks.
 	CMYK bool
 
@@ -185,6 +187,7 @@ func (h *Header) read(t container.TIFF, entries []container.Entry) {
 	for _, e := range entries {
 		if e.Tag == tagProfile {
 			h.Profile = t.Value(e, maxProfile)
+			h.ProfileLost = h.Profile == nil
 		}
 	}
 	h.big = t.Order.String() == "BigEndian"
