@@ -144,10 +144,12 @@ func TestNothingIsClaimedBeforeAWorkerIsFree(t *testing.T) {
 					require.Zero(t, row.Attempts)
 				}
 			}
-			b, err := h.Backlog(t.Context(), dispatchertest.Lane)
-			require.NoError(t, err)
-			require.Equal(t, 8-claimed, b.Waiting)
-			require.Equal(t, 8, b.Unfinished)
+			require.Eventually(t, func() bool { // the rows tell of a claim a moment before it has returned
+				b, err := h.Backlog(t.Context(), dispatchertest.Lane)
+				require.NoError(t, err)
+				require.Equal(t, 8, b.Unfinished)
+				return b.Waiting == 8-claimed
+			}, dispatchertest.Patience, time.Millisecond)
 			close(leave)
 			for i := range 8 {
 				h.Final(t, fmt.Sprintf("CR-%d", i))

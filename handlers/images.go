@@ -132,7 +132,7 @@ func (a *API) acceptImage(r *http.Request, of tasks.Subject, imageID string) (im
 	if err := body.verify(); err != nil {
 		return img, false, err
 	}
-	if img, err = a.inspect("body", "", staged); err != nil {
+	if img, err = a.inspect(r.Context(), "body", "", staged); err != nil {
 		return img, false, err
 	}
 	if !imageIDAllowed(imageID, img.SHA256) {

@@ -238,7 +238,7 @@ func (a *API) readFile(ctx context.Context, f *form, field, label string, conten
 		return fmt.Errorf("stage %s: %w", field, err)
 	}
 	f.images = append(f.images, formImage{staged: staged})
-	img, err := a.inspect(field, label, staged)
+	img, err := a.inspect(ctx, field, label, staged)
 	if err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func (a *API) readFile(ctx context.Context, f *form, field, label string, conten
 // inspect returns what the staged bytes are, or a fault of the field if they are
 // not an image or a larger one than allowed. A format or a header that cannot be
 // decoded is accepted: the original is kept.
-func (a *API) inspect(field, label string, staged blob.Staged) (tasks.Image, error) {
+func (a *API) inspect(ctx context.Context, field, label string, staged blob.Staged) (tasks.Image, error) {
 	refused := func(c code, detail text, args ...any) error {
 		f := fieldFault{field: field, detail: detail, args: args}
 		if label != "" {
@@ -261,7 +261,7 @@ func (a *API) inspect(field, label string, staged blob.Staged) (tasks.Image, err
 	if staged.Size() == 0 {
 		return tasks.Image{}, refused(codeInvalidInput, textEmptyImage)
 	}
-	info, err := picture.Inspect(staged.Open())
+	info, err := picture.Inspect(ctx, staged.Open(), staged.Size())
 	if errors.Is(err, picture.ErrNotImage) {
 		return tasks.Image{}, refused(codeNotAnImage, textNotAnImage)
 	}

@@ -48,7 +48,7 @@ func BenchmarkInspect12MP(b *testing.B) {
 	jpg := withSegments(camera(b), segment(0xe1, make([]byte, 60000)), segment(0xe2, make([]byte, 60000)))
 	b.ReportAllocs()
 	for b.Loop() {
-		_, err := picture.Inspect(bytes.NewReader(jpg))
+		_, err := picture.Inspect(b.Context(), bytes.NewReader(jpg), int64(len(jpg)))
 		require.NoError(b, err)
 	}
 }

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -12,31 +13,52 @@ import (
 // time: 128 MiB.
 const DefaultBudget = 128 << 20
 
-// Budget is the memory that all decodes together may use. Whoever waits is served
-// in the order of arrival, so a large picture is not starved by small ones. It
-// counts reservations; it never measures what is really in use.
+// MaxPictureMemory is the most memory that one picture may need, 288 MiB. One that needs more
+// is a [Problem]: it is not decoded, whatever the budget.
+const MaxPictureMemory = 288 << 20
+
+// errMemory says that a picture needs more than [MaxPictureMemory].
+var errMemory = errors.New("needs more memory than one picture may")
+
+// Budget is the memory that all decodes together may use: room that ordinary pictures share,
+// and one turn for those that need more than all of it, or whose decoder is heavy (HEIC).
+// The turn's memory, up to [MaxPictureMemory], is apart from the room, so that a large picture
+// never holds up the others. Whoever waits for either is served in the order of arrival, so
+// that none is starved. It counts reservations; it never measures what is really in use.
 type Budget struct {
 	size int64
 	room *semaphore.Weighted
+	turn *semaphore.Weighted
 }
 
-// NewBudget returns a budget of so many bytes, at least one.
+// NewBudget returns a budget whose shared room is so many bytes, at least one.
 func NewBudget(bytes int64) *Budget {
 	bytes = max(bytes, 1)
-	return &Budget{size: bytes, room: semaphore.NewWeighted(bytes)}
+	return &Budget{size: bytes, room: semaphore.NewWeighted(bytes), turn: semaphore.NewWeighted(1)}
 }
 
-// Acquire waits until n bytes are free and reserves them. A picture that needs
-// more than the whole budget waits until nothing else is in work and then runs
-// alone. release gives the reservation back and may be called more than once. The
-// error is the context's.
+// Acquire waits until n bytes are free and reserves them; if n is more than the whole room, it
+// waits for the turn of large pictures instead. release gives the reservation back and may be
+// called more than once. The error is the context's, or that n is more than
+// [MaxPictureMemory].
 func (b *Budget) Acquire(ctx context.Context, n int64) (release func(), err error) {
+	return b.acquire(ctx, n, false)
+}
+
+// acquire is Acquire. turn asks for the turn whatever n is.
+func (b *Budget) acquire(ctx context.Context, n int64, turn bool) (release func(), err error) {
+	if n > MaxPictureMemory {
+		return nil, fmt.Errorf("reserve %d bytes: %w", n, errMemory)
+	}
 	if b == nil {
 		return func() {}, nil
 	}
-	n = min(max(n, 0), b.size)
-	if err := b.room.Acquire(ctx, n); err != nil {
-		return nil, fmt.Errorf("reserve %d bytes for a picture: %w", n, context.Cause(ctx))
+	of, n := b.room, max(n, 0)
+	if turn || n > b.size {
+		of, n = b.turn, 1
 	}
-	return sync.OnceFunc(func() { b.room.Release(n) }), nil
+	if err := of.Acquire(ctx, n); err != nil {
+		return nil, fmt.Errorf("wait for memory for a picture: %w", context.Cause(ctx))
+	}
+	return sync.OnceFunc(func() { of.Release(n) }), nil
 }

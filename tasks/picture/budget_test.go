@@ -23,7 +23,7 @@ func TestBudget(t *testing.T) {
 			order <- name
 			release()
 		}
-		go acquire("more than everything", 1000)
+		go acquire("large", 95)
 		synctest.Wait()
 		go acquire("small, but later", 10)
 		synctest.Wait()
@@ -31,9 +31,40 @@ func TestBudget(t *testing.T) {
 		first()
 		first() // a second release gives nothing away
 		synctest.Wait()
-		require.Equal(t, "more than everything", <-order)
+		require.Equal(t, "large", <-order)
 		require.Equal(t, "small, but later", <-order)
 	})
+}
+
+func TestBudgetLetsOneLargePictureRunBesideTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := picture.NewBudget(100)
+		large, err := b.Acquire(t.Context(), 101)
+		require.NoError(t, err)
+		small, err := b.Acquire(t.Context(), 100)
+		require.NoError(t, err, "a large picture must not hold up the others")
+		small()
+		second := make(chan func())
+		go func() {
+			release, _ := b.Acquire(t.Context(), picture.MaxPictureMemory)
+			second <- release
+		}()
+		synctest.Wait()
+		select {
+		case <-second:
+			require.Fail(t, "two large pictures at a time")
+		default:
+		}
+		large()
+		(<-second)()
+	})
+}
+
+func TestBudgetRefusesWhatIsTooLargeForAny(t *testing.T) {
+	for _, b := range []*picture.Budget{nil, picture.NewBudget(1 << 40)} {
+		_, err := b.Acquire(t.Context(), picture.MaxPictureMemory+1)
+		require.ErrorContains(t, err, "more memory")
+	}
 }
 
 func TestBudgetEndsWithTheContext(t *testing.T) {
@@ -57,7 +88,7 @@ func TestBudgetEndsWithTheContext(t *testing.T) {
 
 func TestNoBudgetHasNoBound(t *testing.T) {
 	var b *picture.Budget
-	release, err := b.Acquire(t.Context(), 1<<60)
+	release, err := b.Acquire(t.Context(), picture.MaxPictureMemory)
 	require.NoError(t, err)
 	release()
 }

@@ -30,7 +30,6 @@ func TestProcessOtherFormats(t *testing.T) {
 		{"webp lossless", testdata(t, "lossless.webp"), upright, ""},
 		{"webp transparent", testdata(t, "alpha.webp"), [4]color.NRGBA{white, green, blue, yellow}, ""},
 		{"webp animated", testdata(t, "animation.webp"), upright, picture.CodeFirstFrame},
-		{"webp animated, its first frame small", onCanvas(testdata(t, "animation.webp"), 500, 400), upright, picture.CodeFirstFrame},
 		{"tiff", plain, upright, ""},
 		{"tiff to be turned", encodeTIFF([]*image.NRGBA{src}, short(0x112, 6)), turned, ""},
 		{"tiff of two pages", encodeTIFF([]*image.NRGBA{src, image.NewNRGBA(src.Rect)}), upright, picture.CodeFirstPage},
@@ -55,6 +54,16 @@ func TestProcessOtherFormats(t *testing.T) {
 			require.Equal(t, c.note, res.Notes[0].Code)
 		})
 	}
+}
+
+func TestProcessShowsAFrameOnItsCanvas(t *testing.T) {
+	res, err := process(t, onCanvas(testdata(t, "animation.webp"), 160, 120), picture.Options{})
+	require.NoError(t, err)
+	img := decode(t, res.Full.Data)
+	require.Equal(t, image.Rect(0, 0, 160, 120), img.Bounds())
+	near(t, red, img.At(10, 10), "the frame's top left")
+	near(t, yellow, img.At(50, 40), "the frame's bottom right")
+	near(t, white, img.At(120, 90), "the canvas beside it")
 }
 
 // onCanvas gives an animation another canvas.

@@ -1,88 +1,103 @@
 package picture
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"image"
-	"time"
 
-	"golang.org/x/sync/semaphore"
-
+	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/heif"
+	"casepress/tasks/picture/metadata"
 )
 
-// maxHEIFPixels is the largest HEIC picture that is decoded: about four seconds.
-const maxHEIFPixels = 25_000_000
-
-// heifTime is the longest that decoding one may take: a hostile file ends there.
-const heifTime = time.Minute
-
-// heifTurn lets one HEIC picture be decoded at a time: each takes much memory.
-var heifTurn = semaphore.NewWeighted(1)
-
-// heic decodes the picture in the sandbox and goes on with its planes. What the file
-// says of turning is done by the decoder.
-func (j *job) heic() error {
-	if err := heifTurn.Acquire(j.ctx, 1); err != nil {
-		return fmt.Errorf("wait for the HEIC decoder: %w", context.Cause(j.ctx))
-	}
-	defer heifTurn.Release(1)
-	head, err := j.bytes(maxHEIFBoxes)
-	if err != nil {
-		return err
-	}
-	info := heif.ReadInfo(head)
-	j.header.profile = info.Profile
-	release, err := j.reserve(j.heifCost(info.Depth))
-	if err != nil {
-		return err
-	}
-	defer release()
-	return j.guard(func() error { return j.unpack(info) })
+// heicCodec describes HEIC: HEVC in the boxes of ISO/IEC 23008-12. It is decoded by libheif in
+// a sandbox.
+var heicCodec = codec{
+	format: FormatHEIC, mediaType: "image/heic",
+	sniff: func(head []byte) bool {
+		return hasBrand(head, "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "miaf")
+	},
+	header:    heifHeader,
+	details:   func(h *header, r *container.Reader, names *metadata.Names) { heifDetails(h, r, names) },
+	cost:      heicCost,
+	decode:    heicDecoder(),
+	maxPixels: heicPixels,
+	isolated:  true,
 }
 
-// maxHEIFBoxes is how far the properties of the picture are looked for.
-const maxHEIFBoxes = 1 << 20
+// heicPixels is the largest picture that is decoded, about four seconds.
+const heicPixels = 25_000_000
 
-// heifMemory is what the sandbox is given: what photos need and half as much again.
-func (j *job) heifMemory(depth int) int64 {
-	pixel := int64(10)
-	if depth > 8 {
-		pixel = 16
+func heicDecoder() func(*job) error {
+	if !heif.Available {
+		return nil
+	}
+	return (*job).heic
+}
+
+// heicMemory is what the sandbox is given: what photos need and half as much again.
+func heicMemory(h *header, size int64) int64 {
+	pixel := int64(8)
+	if h.own.(heif.Info).Depth > 8 {
+		pixel = 12
 	}
 	const fixed = 16 << 20
-	return min(j.size+pixel*int64(j.header.Width)*int64(j.header.Height)+fixed, heif.MaxMemory)
+	return min(2*size+pixel*h.area()+fixed, heif.MaxMemory)
 }
 
-// heifCost counts the file, the sandbox, and the samples on their way out of it.
-func (j *job) heifCost(depth int) int64 {
-	const out = 3
-	return j.size + j.heifMemory(depth) + out*int64(j.header.Width)*int64(j.header.Height) + j.finalCost()
+// heicCost counts the file, the sandbox, the planes on their way out of it, and those of final
+// size; with transparency that and pixels.
+func heicCost(h *header, o Options) int64 {
+	cost := h.size + heicMemory(h, h.size)
+	if h.own.(heif.Info).HasAlpha() {
+		return wholeCost(h, o, cost+h.area())
+	}
+	return cost + 3*h.area()/2 + finalCost(h, o)
 }
 
-func (j *job) unpack(info heif.Info) error {
+// heic decodes the picture in the sandbox and goes on with its planes. What the file says of
+// turning and cropping is done by the decoder.
+func (j *job) heic() error {
+	info := j.header.own.(heif.Info)
+	if info.Codec == "av01" {
+		return problem(CodeUnsupported, "The picture is in AVIF format, which cannot be shown yet; the original is kept.")
+	}
 	data, err := j.bytes(j.size)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(j.ctx, heifTime)
-	defer cancel()
-	img, err := heif.Decode(ctx, data, min(j.options.MaxPixels, maxHEIFPixels), j.heifMemory(info.Depth))
+	pixels := min(j.options.MaxPixels, heicPixels)
+	var alpha *image.Gray
+	if info.HasAlpha() {
+		if alpha, err = heif.DecodeAlpha(j.ctx, data, info, pixels, heicMemory(j.header, j.size)); err != nil && j.ended() != nil {
+			return err
+		}
+	}
+	img, err := heif.Decode(j.ctx, data, info, pixels, heicMemory(j.header, j.size))
 	if errors.Is(err, heif.ErrTooLarge) {
 		return problem(CodeTooLarge, "The picture is larger than its header says; it is not decoded.")
 	}
+	if errors.Is(err, heif.ErrMemory) {
+		return problem(CodeTooLarge, "Decoding the picture needs more than %d MB of memory; it is not decoded.", heicMemory(j.header, j.size)/1_000_000)
+	}
 	if err != nil {
 		return err
 	}
+	defer img.Close()
 	size := img.Bounds().Size()
 	j.header.Width, j.header.Height = size.X, size.Y
-	if m := planesOf(img, info.Limited); m != nil {
+	switch ycc, ok := img.Image.(*image.YCbCr); {
+	case !info.HasAlpha():
+	case ok && alpha != nil && alpha.Rect == ycc.Rect:
+		return j.finishBands(transparentBands(ycc, alpha))
+	default:
+		j.note(CodeTransparency, "The picture's transparency could not be read; parts that should not be seen may be.")
+	}
+	if m := planesOf(img.Image, false); m != nil {
 		return j.finish(m)
 	}
-	settled, err := settle(img, image.Rectangle{Max: size})
+	b, err := bandsOf(img.Image, image.Rectangle{Max: size})
 	if err != nil {
 		return err
 	}
-	return j.draw(settled)
+	return j.finishBands(b)
 }

@@ -107,7 +107,7 @@ type cancelling struct {
 
 func (c *cancelling) ReadAt(p []byte, off int64) (int, error) {
 	n, err := c.Reader.ReadAt(p, off)
-	if off == 0 && int64(len(p)) == c.Size() {
+	if off+int64(len(p)) == c.Size() && len(p) > 1<<16 {
 		c.cancel()
 	}
 	return n, err
@@ -129,13 +129,17 @@ func TestProcessWaitsForTheBudget(t *testing.T) {
 	for name, b := range samples(t) {
 		t.Run(name, func(t *testing.T) {
 			budget := picture.NewBudget(1 << 20)
-			release, err := budget.Acquire(t.Context(), 1<<20)
-			require.NoError(t, err)
-			defer release()
+			for _, n := range []int64{1 << 20, 1<<20 + 1} { // the room and the turn
+				release, err := budget.Acquire(t.Context(), n)
+				require.NoError(t, err)
+				defer release()
+			}
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errors.New("waited"))
 			defer cancel()
-			_, err = picture.Process(ctx, bytes.NewReader(b), int64(len(b)), budget, picture.Options{})
+			res, err := picture.Process(ctx, bytes.NewReader(b), int64(len(b)), budget, picture.Options{TimeLimit: 10 * time.Second})
 			require.ErrorContains(t, err, "waited")
+			require.GreaterOrEqual(t, res.Waited, 20*time.Millisecond)
+			require.Less(t, res.Worked, res.Waited+time.Second)
 		})
 	}
 }

@@ -1,55 +1,113 @@
 package picture
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"runtime/debug"
+	"strings"
+	"time"
 
+	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/metadata"
 )
 
 // job is one picture on its way through [Process].
 type job struct {
 	source
+	parent  context.Context // source.ctx is this with the time limit, while work is done
 	options Options
 	budget  *Budget
-	header  header
+	header  *header
+	names   *metadata.Names
 	result  Result
+	left    []<-chan struct{} // decoders that were left behind
 }
 
+// errTimeLimit is the cause of a context that ended because the picture took too long.
+var errTimeLimit = errors.New("the time limit of one picture")
+
 func (j *job) run() error {
-	var err error
-	if j.header, err = j.readHeader(); err != nil {
+	if err := j.timed(j.inspect); err != nil {
 		return err
 	}
-	j.result.Source = j.header.Info
+	release, err := j.reserve()
+	if err != nil {
+		return err
+	}
+	defer release()
+	err = j.timed(func() error { return j.header.codec.decode(j) })
+	s := j.names.Summary() // decoding may have found more
+	j.result.Removed, j.result.CapturedAt = s.Tags, s.CapturedAt
+	return err
+}
+
+// timed runs a step on untrusted bytes and counts its time. What is left of the time limit
+// bounds it; waiting is not counted.
+func (j *job) timed(step func() error) error {
+	start := time.Now()
+	ctx, cancel := context.WithTimeoutCause(j.parent, j.options.TimeLimit-j.result.Worked, errTimeLimit)
+	defer cancel()
+	j.ctx = ctx
+	err := j.guard(step)
+	j.ctx = j.parent
+	j.result.Worked += time.Since(start)
+	if errors.Is(err, errTimeLimit) && j.parent.Err() == nil {
+		return problem(CodeTooSlow, "The picture takes longer than %v to decode; the original is kept.", j.options.TimeLimit)
+	}
+	return err
+}
+
+// inspect reads all that is known before decoding, and refuses what must not be decoded.
+func (j *job) inspect() error {
+	h, err := readHeader(container.NewReader(j.ctx, &j.source, j.size, headerBudget))
+	switch {
+	case j.err != nil:
+		return j.err
+	case errors.Is(err, ErrNotImage):
+		return problem(CodeNotImage, "The file is not a picture in a format that is known here.")
+	case err != nil:
+		return err
+	}
+	h.size = j.size
+	j.header, j.result.Source = h, h.Info
+	r := container.NewReader(j.ctx, &j.source, j.size, detailsBudget)
+	j.names = metadata.New(r)
 	if err := j.checkBounds(); err != nil {
 		return err
 	}
-	if err := j.readMetadata(); err != nil {
-		return err
+	h.codec.details(h, r, j.names)
+	s := j.names.Summary()
+	j.result.Removed, j.result.CapturedAt = s.Tags, s.CapturedAt
+	if r.Exhausted() {
+		j.note(CodeDetails, "The file says more about itself than is read; the picture's colours or the way it is turned may be off.")
 	}
-	switch j.header.Format {
-	case FormatJPEG:
-		return j.jpeg()
-	case FormatHEIC:
-		return j.heic()
+	return j.err
+}
+
+// turn takes the orientation that EXIF tells.
+func (h *header) turn(names *metadata.Names) {
+	if o := names.Summary().Orientation; o != 0 {
+		h.orientation = o
 	}
-	return j.other()
 }
 
 // checkBounds refuses, from the header alone, what must not be decoded.
 func (j *job) checkBounds() error {
 	h, o := j.header, j.options
 	switch {
-	case !h.Format.Decodable():
+	case h.codec.decode == nil:
 		return problem(CodeUnsupported, "The picture is in %s format, which cannot be shown yet; the original is kept.", h.Format)
+	case h.unsupported != nil:
+		return j.unsupported(h.unsupported)
 	case j.size > o.MaxBytes:
 		return problem(CodeTooLarge, "The file has %d MB; at most %d MB are decoded.", j.size/1_000_000, o.MaxBytes/1_000_000)
 	case h.Width <= 0 || h.Height <= 0:
 		return problem(CodeUndecodable, "The picture's header is damaged: it does not say how large the picture is.")
 	}
 	pixels := o.MaxPixels
-	if h.Format == FormatHEIC {
-		pixels = min(pixels, maxHEIFPixels)
+	if h.codec.maxPixels > 0 {
+		pixels = min(pixels, h.codec.maxPixels)
 	}
 	if max(h.Width, h.Height) > o.MaxSourceSide || int64(h.Width)*int64(h.Height) > pixels {
 		return problem(CodeTooLarge, "The picture is %d × %d pixels; at most %d megapixels and %d pixels a side are decoded.",
@@ -58,34 +116,67 @@ func (j *job) checkBounds() error {
 	return nil
 }
 
-// readMetadata takes the capture time and the names of what the result leaves out.
-func (j *job) readMetadata() error {
-	summary := metadata.Read(&j.source, j.size)
-	j.result.Removed, j.result.CapturedAt = summary.Tags, summary.CapturedAt
-	return j.err
-}
-
 // largeDecode is the reservation from which on memory is collected and given back to
 // the system at once. JPEGs from phones stay below.
 const largeDecode = 48 << 20
 
-// reserve waits until the budget has room. release gives the room back.
-func (j *job) reserve(cost int64) (release func(), err error) {
-	free, err := j.budget.Acquire(j.ctx, cost)
+// reserve waits until the budget has room. release gives the room back, once decoders that were
+// left behind have ended too.
+func (j *job) reserve() (release func(), err error) {
+	cost := j.header.codec.cost(j.header, j.options)
+	if cost > MaxPictureMemory {
+		return nil, problem(CodeTooLarge, "Decoding the picture needs %d MB of memory; at most %d MB are given to one.",
+			cost/1_000_000, int64(MaxPictureMemory)/1_000_000)
+	}
+	start := time.Now()
+	free, err := j.budget.acquire(j.parent, cost, j.header.codec.isolated)
+	j.result.Waited = time.Since(start)
 	if err != nil {
 		return nil, err
 	}
-	return func() {
+	giveBack := func() {
 		if cost >= largeDecode {
 			// Else the pixels would stand as garbage until the heap had doubled, and
 			// what the budget says is free would not be.
 			debug.FreeOSMemory()
 		}
 		free()
+	}
+	return func() {
+		if len(j.left) == 0 {
+			giveBack()
+			return
+		}
+		left := j.left
+		go func() { // ends with the decoders, which notice soon that the context has ended
+			for _, done := range left {
+				<-done
+			}
+			giveBack()
+		}()
 	}, nil
+}
+
+// damageAfter says how much of a picture there is.
+func damageAfter(pixels, of int) error {
+	return fmt.Errorf("the data end after %d %% of the picture", int64(pixels)*100/int64(of))
+}
+
+// damaged takes down that a part of the picture is missing.
+func (j *job) damaged(damage error) {
+	text := damage.Error()
+	j.result.Damage = strings.ToUpper(text[:1]) + text[1:] + "."
+	j.note(CodeDamaged, "%s What can be read of the picture is shown; the original is kept.", j.result.Damage)
 }
 
 // note adds what somebody who looks at the picture must know.
 func (j *job) note(code, format string, args ...any) {
 	j.result.Notes = append(j.result.Notes, problem(code, format, args...))
+}
+
+// unsupported is the problem of a picture that is valid but of a kind without a decoder.
+func (j *job) unsupported(err error) error {
+	p := problem(CodeUnsupported, "The picture is of a kind of %s that cannot be shown yet; the original is kept.", j.header.Format)
+	p.Err = err
+	return p
 }

@@ -147,7 +147,25 @@ func requireQuarters(t testing.TB, made []byte, want [4]color.NRGBA) {
 }
 
 // heic is the beginning of a HEIC file that claims a size.
-func heic(w, h uint32) []byte {
-	b := []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic\x00\x00\x01\x00meta\x00\x00\x00\x14ispe\x00\x00\x00\x00")
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, w), h)
+func heic(w, h uint32) []byte { return heifBoxes("heic", "heic", [2]uint32{w, h}, [2]uint32{512, 512}) }
+
+// heifBoxes is a HEIC file without pixels: a grid of the first size as its primary picture, made
+// of tiles of the second.
+func heifBoxes(major, compatible string, grid, tile [2]uint32) []byte {
+	box := func(kind string, contents ...[]byte) []byte {
+		all := bytes.Join(contents, nil)
+		return append(append(binary.BigEndian.AppendUint32(nil, uint32(8+len(all))), kind...), all...)
+	}
+	ispe := func(size [2]uint32) []byte {
+		return box("ispe", make([]byte, 4), binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, size[0]), size[1]))
+	}
+	infe := func(number byte, kind string) []byte {
+		return box("infe", []byte{2, 0, 0, 0, 0, number, 0, 0}, []byte(kind), []byte{0})
+	}
+	return append(box("ftyp", []byte(major), make([]byte, 4), []byte("mif1"), []byte(compatible)), box("meta", make([]byte, 4),
+		box("pitm", []byte{0, 0, 0, 0, 0, 2}),
+		box("iinf", []byte{0, 0, 0, 0, 0, 2}, infe(1, "hvc1"), infe(2, "grid")),
+		box("iref", make([]byte, 4), box("dimg", []byte{0, 2, 0, 1, 0, 1})),
+		box("iprp", box("ipco", ispe(tile), ispe(grid)), box("ipma", []byte{0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 1, 0, 2, 1, 2})),
+	)...)
 }

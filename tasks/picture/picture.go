@@ -1,21 +1,25 @@
-// Package picture keeps what turns the bytes of a photo, in whatever format a
-// phone or a site sends it, into an upright, bounded, compressed and private
-// picture and its thumbnail. It never trusts a file: sizes are read from the header
-// before a pixel is decoded, every decode reserves its memory first, and no
-// input, however broken, ends the process. It never copies metadata into what it
-// makes: no EXIF, no position, no colour profile, no embedded thumbnail.
+// Package picture implements what turns the bytes of a photo, in whatever format a phone or a
+// site sends it, into an upright, bounded, compressed and private picture and its thumbnail. It
+// never trusts a file: sizes are read from the header before a pixel is decoded, every decode
+// reserves its memory first, every step obeys its context and a time limit, and no input,
+// however broken, ends the process. It never copies metadata into what it makes: no EXIF, no
+// position, no colour profile, no embedded thumbnail.
 //
-// JPEG goes its own way on planes, at a fraction of the usual cost; HEIC and lossy
-// WebP join it there once they are decoded; everything else is scaled by imaging.
+// Each format is described in a file of its own (jpeg.go, png.go, heic.go …): how it is
+// recognised, where its size and its details stand, what decoding costs, and how it is decoded.
+// JPEG is scaled and encoded as planes, at a fraction of the usual cost; HEIC and lossy WebP join
+// it there once they are decoded; everything else is scaled as pixels.
 //
-// What a caller gets on trouble is either a [*Problem], which is about the
-// picture and will not go away by trying again, or any other error, which is
-// about reading it (the disk, the context) and may.
+// What a caller gets on trouble is either a [*Problem], which is about the picture and will not
+// go away by trying again, or any other error, which is about reading it (the disk, the context)
+// and may. A picture is shown right, or a problem or a note says what is not right.
 package picture
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"time"
 )
 
 // Options are the limits and sizes of [Process]. Zero fields take the values of
@@ -35,12 +39,28 @@ type Options struct {
 	MaxSourceSide int
 	// MaxBytes is the largest file that is decoded.
 	MaxBytes int64
+	// TimeLimit is the longest that the work on one picture may take, waiting for memory not
+	// counted. A picture that takes longer is a [Problem] of the code [CodeTooSlow].
+	TimeLimit time.Duration
+}
+
+// pipeline is raised whenever the same file and options begin to give another result.
+const pipeline = 2
+
+// Key identifies what the options make of a file: two results of the same bytes and the same
+// key are the same, so that a finished picture can be kept by digest and key. TimeLimit is no
+// part of it: it decides whether there is a result, not which. The key is ASCII without blanks,
+// below 100 bytes, and differs between versions of casepress that make different results.
+func (o Options) Key() string {
+	o = o.orDefault()
+	return fmt.Sprintf("v%d-side%d-thumb%d-q%d-pixels%d-source%d-bytes%d", pipeline, o.MaxSide, o.ThumbSide, o.Quality, o.MaxPixels, o.MaxSourceSide, o.MaxBytes)
 }
 
 // DefaultOptions returns 1600 px at quality 80, a thumbnail of 320 px, and at
-// most 50 megapixels of at most 20,000 px a side in a file of at most 100 MiB.
+// most 50 megapixels of at most 20,000 px a side in a file of at most 100 MiB, one minute of
+// work.
 func DefaultOptions() Options {
-	return Options{MaxSide: 1600, ThumbSide: 320, Quality: 80, MaxPixels: 50_000_000, MaxSourceSide: 20_000, MaxBytes: 100 << 20}
+	return Options{MaxSide: 1600, ThumbSide: 320, Quality: 80, MaxPixels: 50_000_000, MaxSourceSide: 20_000, MaxBytes: 100 << 20, TimeLimit: time.Minute}
 }
 
 func (o Options) orDefault() Options {
@@ -58,6 +78,9 @@ func (o Options) orDefault() Options {
 			*f.value = *f.def
 		}
 	}
+	if o.TimeLimit <= 0 {
+		o.TimeLimit = d.TimeLimit
+	}
 	return o
 }
 
@@ -65,7 +88,7 @@ func (o Options) orDefault() Options {
 type Encoded struct {
 	Data          []byte
 	Width, Height int // pixels, upright
-	// Format is FormatJPEG or, for drawings and screenshots, FormatPNG: 8 bits, RGB
+	// Format is FormatJPEG or, for screenshots and scanned forms, FormatPNG: 8 bits, RGB
 	// or grey, opaque, not interlaced.
 	Format Format
 }
@@ -90,6 +113,9 @@ type Result struct {
 	// CapturedAt is when the camera says that it took the picture, RFC 3339, without
 	// a zone if it tells none; "" if it does not say.
 	CapturedAt string
+	// Waited is how long the picture waited for memory, Worked how long it was worked on. Both
+	// are set with an error too.
+	Waited, Worked time.Duration
 }
 
 // Process decodes the size bytes of src and returns the picture upright, over
@@ -97,16 +123,16 @@ type Result struct {
 // thumbnail. The same bytes and options give the same result. Of an animation it
 // takes the first frame, of several pages the first.
 //
-// It waits until budget has room for the decode; a nil budget has no bound. The
-// context ends that wait and the work: within 100 ms for JPEG and HEIC (the first
-// HEIC of a process compiles its decoder for about a second), within one step, at
-// most about a second at 50 megapixels, for other formats.
+// It waits until budget has room for the decode; a nil budget has no bound. Only the work is
+// bounded by o.TimeLimit, and [Result] tells both times. The context ends the wait and the work,
+// within about 100 ms. A decoder that cannot be stopped half way (that of lossy WebP, at most a
+// second) is left behind and keeps its memory reserved until it has ended.
 //
 // The error is a [*Problem] if the picture is at fault.
 func Process(ctx context.Context, src io.ReaderAt, size int64, budget *Budget, o Options) (Result, error) {
 	j := &job{
-		source:  source{ctx: ctx, r: src, size: size},
-		options: o.orDefault(), budget: budget,
+		source: source{ctx: ctx, r: src, size: size},
+		parent: ctx, options: o.orDefault(), budget: budget,
 	}
 	err := j.run()
 	return j.result, err

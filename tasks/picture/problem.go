@@ -11,6 +11,9 @@ const (
 	// CodeUnsupported: a known picture format, or a kind of it, without a decoder
 	// here.
 	CodeUnsupported = "image-format-unsupported"
+	// CodeTooSlow: decoding took longer than the time limit of one picture. On a machine that
+	// was very busy, trying again may help.
+	CodeTooSlow = "image-too-slow"
 	// CodeNotImage: no picture format that is known here.
 	CodeNotImage = "image-format-unknown"
 )
@@ -23,8 +26,13 @@ const (
 	CodeFirstPage = "image-first-page"
 	// CodeFirstFrame: the file is an animation.
 	CodeFirstFrame = "image-first-frame"
-	// CodeColours: the colour profile could not be applied.
+	// CodeColours: the colours are of a kind that could not be brought to sRGB.
 	CodeColours = "image-colours-unconverted"
+	// CodeTransparency: the transparency could not be read.
+	CodeTransparency = "image-transparency-unread"
+	// CodeDetails: the file has more metadata than is read, so that its orientation or its
+	// colours may be unknown.
+	CodeDetails = "image-details-unread"
 )
 
 // Problem says why a picture cannot be shown, or what must be known of one that is.

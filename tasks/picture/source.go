@@ -1,9 +1,11 @@
 package picture
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"runtime/debug"
 
@@ -19,14 +21,10 @@ type source struct {
 	err  error
 }
 
-// file returns a reader of the picture from its first byte on. It fails once the
-// context ends, which is how a decoder is stopped in the middle.
-func (s *source) file() *io.SectionReader { return io.NewSectionReader(s, 0, s.size) }
-
-// ReadAt reads from the file and keeps what went wrong.
+// ReadAt reads from the file and keeps what went wrong. It fails once the context ends.
 func (s *source) ReadAt(p []byte, off int64) (int, error) {
-	if s.ctx.Err() != nil {
-		s.err = fmt.Errorf("read picture: %w", context.Cause(s.ctx))
+	if err := s.ended(); err != nil {
+		s.err = err
 		return 0, s.err
 	}
 	n, err := s.r.ReadAt(p, off)
@@ -36,18 +34,33 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+// ended returns the context's error.
+func (s *source) ended() error {
+	if s.ctx.Err() != nil {
+		return fmt.Errorf("compress picture: %w", context.Cause(s.ctx))
+	}
+	return nil
+}
+
 // bytes reads the first n bytes of the file, fewer if there are fewer.
 func (s *source) bytes(n int64) ([]byte, error) {
 	b := make([]byte, min(max(n, 0), s.size))
 	return b, s.fill(b)
 }
 
-// fill reads the first bytes of the file, which it has.
+// fill reads the first bytes of the file, which it has, in pieces.
 func (s *source) fill(b []byte) error {
-	if _, err := io.ReadFull(s.file(), b); err != nil && s.err == nil {
-		s.err = fmt.Errorf("read picture: %w", err)
+	const piece = 1 << 20
+	for at := 0; at < len(b); at += piece {
+		part := b[at:min(at+piece, len(b))]
+		if n, err := s.ReadAt(part, int64(at)); n < len(part) {
+			if s.err == nil {
+				s.err = fmt.Errorf("read picture: %w", io.ErrUnexpectedEOF)
+			}
+			return errors.Join(s.err, err)
+		}
 	}
-	return s.err
+	return nil
 }
 
 // whole reads the file into a buffer that the caller frees.
@@ -61,46 +74,122 @@ func (s *source) whole() (data []byte, b *memory.Buffer, err error) {
 	return data, b, nil
 }
 
-// readHeader reads the picture's header. The error is a [*Problem] if it is no
-// picture.
-func (s *source) readHeader() (header, error) {
-	h, err := readHeader(s.file())
-	if err == nil {
-		h.readDetails(s.file())
-	}
-	switch {
-	case s.err != nil:
-		return header{}, s.err
-	case errors.Is(err, ErrNotImage):
-		return header{}, problem(CodeNotImage, "The file is not a picture in a format that is known here.")
-	}
-	return h, err
+// stream reads a file from its first byte on, for a decoder in a goroutine of its own. It fails
+// once the context ends, which is how that decoder is stopped.
+type stream struct {
+	source
+	at int64
 }
+
+// streamPiece is how many bytes a decoder gets at a time: of the best compressed pictures they
+// are a few million pixels, between which the context is looked at.
+const streamPiece = 4 << 10
+
+func (s *stream) Read(p []byte) (int, error) {
+	if s.at >= s.size {
+		return 0, io.EOF
+	}
+	n, err := s.ReadAt(p[:min(int64(len(p)), s.size-s.at)], s.at)
+	if s.at += int64(n); n > 0 {
+		err = nil
+	}
+	return n, err
+}
+
+// buffered returns a reader that asks the file for large pieces and gives small ones.
+func (s *stream) buffered() io.Reader { return pieces{s, bufio.NewReaderSize(s, 64<<10)} }
+
+type pieces struct {
+	*stream
+	r io.Reader
+}
+
+// Read reads a piece.
+func (p pieces) Read(b []byte) (int, error) {
+	if err := p.ended(); err != nil {
+		p.err = err
+		return 0, err
+	}
+	return p.r.Read(b[:min(len(b), streamPiece)])
+}
+
+// detached runs a decoder that may be slow to stop in a goroutine of its own. If the context
+// ends first, it returns at once: the decoder, whose reads fail from then on, goes on until it
+// notices, and the picture's memory stays reserved until then.
+func (j *job) detached(decode func(*stream) (image.Image, error)) (image.Image, error) {
+	type result struct {
+		img   image.Image
+		err   error
+		panic any
+		stack []byte
+		read  error
+	}
+	results, done := make(chan result, 1), make(chan struct{})
+	s := &stream{source: source{ctx: j.ctx, r: j.source.r, size: j.size}}
+	go func() {
+		var r result
+		defer close(done)
+		defer func() {
+			if r.panic = recover(); r.panic != nil {
+				r.stack = debug.Stack()
+			}
+			r.read = s.err
+			results <- r
+		}()
+		r.img, r.err = decode(s)
+	}()
+	select {
+	case r := <-results:
+		if r.panic != nil {
+			return nil, &panicked{r.panic, r.stack}
+		}
+		if j.err == nil {
+			j.err = r.read
+		}
+		return r.img, r.err
+	case <-j.ctx.Done():
+		j.left = append(j.left, done)
+		return nil, j.ended()
+	}
+}
+
+// panicked is a panic in another goroutine, as an error.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
 // guard runs one step on untrusted pixels and turns its error, or its panic, into a
 // [*Problem], unless the context ended or reading failed.
 func (s *source) guard(step func() error) (err error) {
-	var stack []byte
 	defer func() {
 		if r := recover(); r != nil {
-			err, stack = fmt.Errorf("panic: %v", r), debug.Stack()
+			err = &panicked{r, debug.Stack()}
 		}
-		err = s.settle(err, stack)
+		err = s.problemOf(err)
 	}()
 	return step()
 }
 
-func (s *source) settle(err error, stack []byte) error {
-	_, known := errors.AsType[*Problem](err)
+func (s *source) problemOf(err error) error {
+	p, isProblem := errors.AsType[*Problem](err)
+	crash, isPanic := errors.AsType[*panicked](err)
 	switch {
-	case err == nil || known:
-		return err
-	case stack == nil && s.err != nil:
+	case err == nil:
+		return nil
+	case isProblem:
+		return p
+	case !isPanic && s.err != nil:
 		return s.err
-	case stack == nil && s.ctx.Err() != nil:
-		return fmt.Errorf("compress picture: %w", context.Cause(s.ctx))
+	case !isPanic && s.ctx.Err() != nil:
+		return s.ended()
 	}
-	p := problem(CodeUndecodable, "The picture is damaged or incomplete and cannot be decoded; the original is kept.")
-	p.Err, p.Stack = err, stack
+	p = problem(CodeUndecodable, "The picture is damaged or incomplete and cannot be decoded; the original is kept.")
+	p.Err = err
+	if isPanic {
+		p.Stack = crash.stack
+	}
 	return p
 }

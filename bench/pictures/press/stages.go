@@ -7,8 +7,10 @@ import (
 	"os"
 
 	"casepress/bench/pictures/stopwatch"
+	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/icc"
 	"casepress/tasks/picture/jpeg"
+	"casepress/tasks/picture/metadata"
 	"casepress/tasks/picture/planar"
 )
 
@@ -59,7 +61,7 @@ func (s *steps) once() error {
 	var m *planar.Image
 	err := s.step(stepRead, func() (err error) {
 		if data, err = os.ReadFile(s.name); err == nil {
-			head, err = jpeg.ReadHeader(data)
+			head, err = jpeg.ReadHeader(container.Memory(data))
 		}
 		return err
 	})
@@ -74,11 +76,11 @@ func (s *steps) once() error {
 		return err
 	}
 	defer func() { m.Release() }()
-	return s.shrink(head, &m)
+	return s.shrink(data, head, &m)
 }
 
 // shrink does what comes after decoding; m is what is left to be released.
-func (s *steps) shrink(head jpeg.Header, m **planar.Image) error {
+func (s *steps) shrink(data []byte, head jpeg.Header, m **planar.Image) error {
 	err := s.step(stepResize, func() error {
 		w, h := fit(head.Width, head.Height, 1600)
 		small, err := (*m).Resize(s.ctx, w, h)
@@ -94,7 +96,8 @@ func (s *steps) shrink(head jpeg.Header, m **planar.Image) error {
 	if err := s.step(stepColours, func() error { return colours(s.ctx, head, *m) }); err != nil {
 		return err
 	}
-	if err := s.step(stepTurn, func() error { *m = (*m).Orient(head.Orientation); return nil }); err != nil {
+	orientation := orientationOf(data)
+	if err := s.step(stepTurn, func() error { *m = (*m).Orient(orientation); return nil }); err != nil {
 		return err
 	}
 	err = s.step(stepEncode, func() error {
@@ -135,4 +138,17 @@ func fit(w, h, side int) (int, int) {
 		return w, h
 	}
 	return max(1, (2*w*side+long)/(2*long)), max(1, (2*h*side+long)/(2*long))
+}
+
+// orientationOf is EXIF's, 0 if the file does not say.
+func orientationOf(data []byte) int {
+	r := container.Memory(data)
+	names := metadata.New(r)
+	s, _ := container.JPEG(r)
+	for s.Next() && s.Marker != container.MarkerSOS {
+		if s.Marker == container.MarkerAPP0+1 {
+			names.Segment(s.Marker, s.Bytes(s.Length))
+		}
+	}
+	return names.Summary().Orientation
 }

@@ -3,7 +3,9 @@
 package heif
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -13,41 +15,113 @@ import (
 const Available = true
 
 // MaxMemory is the most memory in bytes that a picture can be given.
-const MaxMemory = 512 << 20
+const MaxMemory = 256 << 20
 
 // The colour spaces and chroma samplings of libheif that the wrapper gives.
 const (
 	spaceYCbCr, spaceRGB, spaceGrey    = 0, 1, 2
 	chroma420, chroma422, chroma444    = 1, 2, 3
 	aligned                            = 16 // bytes; every row begins at a multiple
+	leastWidth                         = 64 // samples of a row
 	argumentBytes                      = 5 * 4
 	atWidth, atHeight, atSpace, atMode = 0, 4, 8, 12
 	atPremultiplied                    = 16
 )
 
-// Decode decodes the primary picture of a file, upright: what the file says of
-// turning and cropping is done. The samples are as the file has them, in its own
-// range and colours; see [Info]. The result is an *image.YCbCr, *image.Gray,
-// *image.NRGBA or *image.RGBA.
+// Image is a decoded picture. Its samples lie in the sandbox until Close.
+type Image struct {
+	image.Image
+	guest *guest
+}
+
+// Close gives the sandbox's memory back; the samples are gone with it.
+func (i *Image) Close() { i.guest.close() }
+
+// Decode decodes the primary picture of a file, of which info was read, upright: what the file
+// says of turning and cropping is done. The samples are in the file's own colours. The result
+// holds an *image.YCbCr, *image.Gray, *image.NRGBA or *image.RGBA, and must be closed. data may
+// be changed.
 //
-// A picture of more than maxPixels gives [ErrTooLarge], one that the decoder refuses,
-// or cannot decode within memory bytes, [ErrDamaged]. Photos of 8 bits take 5 to 7
-// bytes a pixel, of more bits 10, and a copy of the samples comes on top. When ctx ends the call returns within about 100 ms with its cause,
-// but for the first call of a process, which spends about a second on compiling.
-func Decode(ctx context.Context, data []byte, maxPixels, memory int64) (image.Image, error) {
+// A picture of more than maxPixels gives [ErrTooLarge], one that the decoder refuses [ErrDamaged],
+// and one that it cannot decode within memory bytes [ErrMemory]. Photos of 8 bits take 5 to 7
+// bytes a pixel, of more bits 10. When ctx ends the call returns within about 100 ms with its
+// cause, but for the first call of a process, which spends about a second on compiling.
+func Decode(ctx context.Context, data []byte, info Info, maxPixels, memory int64) (*Image, error) {
+	info.useBrand(data)
 	img, err := decode(ctx, data, maxPixels, memory)
 	if ctx.Err() != nil {
+		if err == nil {
+			img.Close()
+		}
 		return nil, fmt.Errorf("heif: %w", context.Cause(ctx))
 	}
 	return img, err
 }
 
-func decode(ctx context.Context, data []byte, maxPixels, memory int64) (image.Image, error) {
+// DecodeAlpha decodes the transparency of the primary picture, 255 where it is opaque, as Decode
+// does the picture. It may be of another size. The decoder shows primary pictures only, so in a
+// copy of the file the transparency is made one: its number in pitm, no longer hidden in iinf, and
+// no longer the transparency of another in iref.
+func DecodeAlpha(ctx context.Context, data []byte, info Info, maxPixels, memory int64) (*image.Gray, error) {
+	if n := int64(len(data)); !info.HasAlpha() || max(info.pitm, info.alphaLink, info.alphaFlags)+4 > n {
+		return nil, ErrUnsupported
+	}
+	data = bytes.Clone(data)
+	if info.pitmWide {
+		binary.BigEndian.PutUint32(data[info.pitm:], info.alpha)
+	} else {
+		binary.BigEndian.PutUint16(data[info.pitm:], uint16(info.alpha))
+	}
+	data[info.alphaFlags] &^= 1
+	copy(data[info.alphaLink:], "free")
+	img, err := Decode(ctx, data, info, maxPixels, memory)
+	if err != nil {
+		return nil, err
+	}
+	defer img.Close()
+	pix, stride := []byte(nil), 0
+	switch img := img.Image.(type) {
+	case *image.Gray:
+		pix, stride = img.Pix, img.Stride
+	case *image.YCbCr:
+		pix, stride = img.Y, img.YStride
+	default:
+		return nil, fmt.Errorf("%w: transparency in colours", ErrDamaged)
+	}
+	alpha := image.NewGray(img.Bounds())
+	for y := range alpha.Rect.Dy() {
+		copy(alpha.Pix[y*alpha.Stride:][:alpha.Stride], pix[y*stride:])
+	}
+	return alpha, nil
+}
+
+// useBrand gives a file of HEVC whose major brand is a general one that of HEIC, which the
+// decoder asks for.
+//
+//	size(4) "ftyp" major brand(4)
+func (i Info) useBrand(data []byte) {
+	if len(data) < 12 || string(data[4:8]) != "ftyp" || i.Codec != "hvc1" {
+		return
+	}
+	switch string(data[8:12]) {
+	case "mif1", "msf1", "miaf":
+		copy(data[8:], "heic")
+	}
+}
+
+func decode(ctx context.Context, data []byte, maxPixels, memory int64) (img *Image, err error) {
 	g, err := newGuest(ctx, memory)
 	if err != nil {
 		return nil, err
 	}
-	defer g.close()
+	defer func() {
+		if err != nil {
+			if g.memory.refused {
+				err = fmt.Errorf("%w: %w", ErrMemory, err)
+			}
+			g.close()
+		}
+	}()
 	in, err := g.put(data)
 	if err != nil {
 		return nil, err
@@ -63,8 +137,6 @@ func decode(ctx context.Context, data []byte, maxPixels, memory int64) (image.Im
 	if err != nil {
 		return nil, err
 	}
-	const usual, fixed = 5, 4 << 20
-	g.memory.soon = uint64(usual*l.width*l.height + len(data) + fixed)
 	out, err := g.malloc(l.size)
 	if err != nil {
 		return nil, err
@@ -75,11 +147,11 @@ func decode(ctx context.Context, data []byte, maxPixels, memory int64) (image.Im
 	if again, err := g.layout(args, maxPixels); err != nil || again != l {
 		return nil, fmt.Errorf("%w: two sizes that differ", ErrDamaged)
 	}
-	pix, err := g.get(out, l.size)
-	if err != nil {
-		return nil, err
+	pix, ok := g.module.Memory().Read(out, uint32(l.size))
+	if !ok {
+		return nil, errMemory
 	}
-	return l.image(pix), nil
+	return &Image{l.image(pix), g}, nil
 }
 
 // layout is how the decoder lays a picture out.
@@ -115,12 +187,13 @@ func (g *guest) layout(args uint32, maxPixels int64) (l layout, err error) {
 
 // measure fills in strides and size.
 func (l *layout) measure() error {
-	align := func(n int) int { return (n + aligned - 1) &^ (aligned - 1) }
+	// Planes are at least leastWidth wide inside the decoder, which copies them with their strides.
+	align := func(n int) int { return (max(n, leastWidth) + aligned - 1) &^ (aligned - 1) }
 	switch {
 	case l.space == spaceGrey:
 		l.stride = align(l.width)
 	case l.space == spaceRGB:
-		l.stride = align(4 * l.width)
+		l.stride = max(4*leastWidth, align(4*l.width))
 	case l.space == spaceYCbCr && l.mode == chroma420:
 		l.stride, l.chromaStride, l.chromaHeight = align(l.width), align((l.width+1)/2), (l.height+1)/2
 	case l.space == spaceYCbCr && l.mode == chroma422:

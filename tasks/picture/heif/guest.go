@@ -25,30 +25,68 @@ type program struct {
 	code    wazero.CompiledModule
 }
 
-var compiled = struct {
-	sync.Mutex
-	*program
-}{}
+// compilation is one attempt to make the program, which takes about a second.
+type compilation struct {
+	done    chan struct{}
+	program *program
+	err     error
+}
 
-// compile returns the program. A failure is not kept: it is tried again.
-func compile() (*program, error) {
+var compiled struct {
+	sync.Mutex
+	*compilation
+}
+
+// compile returns the program, which is made in a goroutine of its own: whoever waits for it goes
+// when ctx ends, and it is there for the next picture. A failure is not kept: it is tried again.
+func compile(ctx context.Context) (*program, error) {
 	compiled.Lock()
-	defer compiled.Unlock()
-	if compiled.program != nil {
-		return compiled.program, nil
+	c := compiled.compilation
+	if c == nil {
+		c = &compilation{done: make(chan struct{})}
+		compiled.compilation = c
+		go c.run()
 	}
+	compiled.Unlock()
+	select {
+	case <-c.done:
+		return c.program, c.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (c *compilation) run() {
+	defer close(c.done)
+	defer func() {
+		if r := recover(); r != nil {
+			c.err = fmt.Errorf("heif: compile: panic: %v", r)
+		}
+		if c.err != nil {
+			compiled.Lock()
+			compiled.compilation = nil
+			compiled.Unlock()
+		}
+	}()
+	c.program, c.err = newProgram()
+}
+
+func newProgram() (*program, error) {
 	const page = 64 << 10
-	ctx := experimental.WithFunctionListenerFactory(context.Background(), checkpoints{})
+	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(MaxMemory/page))
-	code, err := r.CompileModule(ctx, mended(wasm))
+	var code wazero.CompiledModule
+	looking, err := stoppable(mended(wasm))
+	if err == nil {
+		code, err = r.CompileModule(ctx, looking)
+	}
 	if err == nil {
 		err = host(ctx, r, code)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("heif: compile: %w", err), r.Close(ctx))
 	}
-	compiled.program = &program{r, code}
-	return compiled.program, nil
+	return &program{r, code}, nil
 }
 
 // mended returns the program without a fault of its wrapper: that asks for the third
@@ -68,7 +106,8 @@ func mended(program []byte) []byte {
 }
 
 // host gives the decoder the system calls that it is linked against. None does
-// anything: there is no environment and no file.
+// anything: there is no environment and no file. But for one, which ends the run once its
+// context has ended; see stoppable.
 func host(ctx context.Context, r wazero.Runtime, code wazero.CompiledModule) error {
 	builder := r.NewHostModuleBuilder("wasi_snapshot_preview1")
 	for _, f := range code.ImportedFunctions() {
@@ -81,7 +120,7 @@ func host(ctx context.Context, r wazero.Runtime, code wazero.CompiledModule) err
 
 func systemCall(name string) api.GoModuleFunc {
 	const success, badFile = 0, 8
-	return func(_ context.Context, guest api.Module, stack []uint64) {
+	return func(ctx context.Context, guest api.Module, stack []uint64) {
 		switch name {
 		case "proc_exit":
 			panic(ErrDamaged) // an abort; the sandbox turns it into an error of the call
@@ -91,6 +130,11 @@ func systemCall(name string) api.GoModuleFunc {
 			stack[0] = success
 		case "environ_get":
 			stack[0] = success
+		case hookName:
+			if int32(stack[0]) == hookMark && ctx.Err() != nil {
+				panic(context.Cause(ctx)) // the sandbox turns it into an error of the call
+			}
+			stack[0] = badFile
 		default:
 			stack[0] = badFile
 		}
@@ -105,7 +149,7 @@ type guest struct {
 }
 
 func newGuest(ctx context.Context, most int64) (*guest, error) {
-	p, err := compile()
+	p, err := compile(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -157,67 +201,35 @@ func (g *guest) put(data []byte) (uint32, error) {
 	return p, err
 }
 
-// get copies n bytes out of the sandbox.
-func (g *guest) get(at uint32, n int) ([]byte, error) {
-	b, ok := g.module.Memory().Read(at, uint32(n))
-	if !ok {
-		return nil, errMemory
-	}
-	return bytes.Clone(b), nil
-}
-
-// checkpoints stops the program when its context ends, at functions that it calls
-// thousands of times a photo: one for every block that is parsed, one for every
-// strip that is put together. The runtime's own way, a check in every loop, makes
-// decoding seven times slower.
-type checkpoints struct{}
-
-// The numbers are those of heif.wasm as it is here; TestDecodeStops fails when they
-// are no longer right.
-var checkpointFunctions = map[uint32]bool{1838: true, 2222: true}
-
-// NewFunctionListener picks the checkpoints.
-func (c checkpoints) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
-	if checkpointFunctions[f.Index()] && f.ModuleName() == "" {
-		return c
-	}
-	return nil
-}
-
-// Before ends the run, by a panic that the sandbox turns into an error of the call.
-func (checkpoints) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
-	if ctx.Err() != nil {
-		panic(context.Cause(ctx))
-	}
-}
-
-// After does nothing.
-func (checkpoints) After(context.Context, api.Module, api.FunctionDefinition, []uint64) {}
-
-// Abort does nothing.
-func (checkpoints) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}
-
 // memory is what a guest sees as its memory. It grows to most bytes and then no more,
 // which the program is told as an allocation that failed.
 type memory struct {
-	bytes []byte
-	most  uint64
-	soon  uint64 // will be needed: growing to it at once saves copies
+	bytes   []byte // reserved, of which the first size are in use
+	size    uint64
+	most    uint64
+	refused bool
 }
 
 // Reallocate grows the memory to size bytes; nil if that is too much.
 func (m *memory) Reallocate(size uint64) []byte {
 	if size > m.most {
+		m.refused = true
 		return nil
 	}
-	if size > uint64(cap(m.bytes)) {
-		grown := make([]byte, size, min(max(size+size/4, m.soon), m.most))
-		copy(grown, m.bytes)
-		m.bytes = grown
+	if m.bytes == nil {
+		m.bytes = reserve(int(m.most))
 	}
-	m.bytes = m.bytes[:size]
-	return m.bytes
+	if m.bytes == nil {
+		return nil
+	}
+	m.size = size
+	return m.bytes[:size]
 }
 
 // Free lets the memory go.
-func (m *memory) Free() { m.bytes = nil }
+func (m *memory) Free() {
+	if m.bytes != nil {
+		unreserve(m.bytes)
+		m.bytes = nil
+	}
+}

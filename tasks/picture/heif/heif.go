@@ -1,4 +1,4 @@
-// Package heif keeps what decodes HEIC photos: libheif and libde265, compiled to
+// Package heif implements the decoding of HEIC photos by libheif and libde265, compiled to
 // WebAssembly, in a sandbox. The decoder never sees more memory than it is given, the
 // file system, the network or a clock, and nothing it does can end the process.
 //
@@ -15,3 +15,6 @@ var ErrDamaged = errors.New("heif: damaged or of an unknown kind")
 
 // ErrTooLarge says that the picture is not of the size that was promised.
 var ErrTooLarge = errors.New("heif: too large")
+
+// ErrMemory says that decoding the picture needs more memory than it was given.
+var ErrMemory = errors.New("heif: more memory than the picture may have")

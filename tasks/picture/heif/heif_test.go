@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/heif"
 )
 
@@ -45,8 +46,8 @@ func TestDecode(t *testing.T) {
 	}{{"quarters.heic", 8}, {"quarters10.heic", 10}, {"quarters-grey.heic", 8}} {
 		t.Run(c.name, func(t *testing.T) {
 			data := file(t, c.name)
-			require.Equal(t, c.depth, heif.ReadInfo(data).Depth)
-			img, err := heif.Decode(t.Context(), data, 1<<20, memory)
+			require.Equal(t, c.depth, info(data).Depth)
+			img, err := decode(t, t.Context(), data, 1<<20, memory)
 			require.NoError(t, err)
 			require.Equal(t, image.Rect(0, 0, 128, 96), img.Bounds())
 			for i, want := range quarters {
@@ -59,7 +60,7 @@ func TestDecode(t *testing.T) {
 					require.InDelta(t, d[0], d[1], 12, "quarter %d: want %v, got %v", i, want, got)
 				}
 			}
-			again, err := heif.Decode(t.Context(), data, 1<<20, memory)
+			again, err := decode(t, t.Context(), data, 1<<20, memory)
 			require.NoError(t, err)
 			requireSame(t, img, again)
 		})
@@ -79,18 +80,18 @@ func requireSame(t *testing.T, a, b image.Image) {
 
 func TestDecodeRefuses(t *testing.T) {
 	whole := file(t, "quarters.heic")
-	_, err := heif.Decode(t.Context(), whole, 1000, memory)
+	_, err := decode(t, t.Context(), whole, 1000, memory)
 	require.ErrorIs(t, err, heif.ErrTooLarge)
 	red := file(t, "red.heic") // 2000 x 1500
-	_, err = heif.Decode(t.Context(), red, 1<<22, memory)
+	_, err = decode(t, t.Context(), red, 1<<22, memory)
 	require.ErrorIs(t, err, heif.ErrDamaged, "more memory than it was given")
-	_, err = heif.Decode(t.Context(), red, 1<<22, 3*memory)
+	_, err = decode(t, t.Context(), red, 1<<22, 3*memory)
 	require.NoError(t, err)
 	for name, data := range map[string][]byte{
 		"empty": nil, "text": []byte("no photo at all"), "its first half": whole[:len(whole)/2], "boxes only": whole[:300],
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := heif.Decode(t.Context(), data, 1<<20, memory)
+			_, err := decode(t, t.Context(), data, 1<<20, memory)
 			require.ErrorIs(t, err, heif.ErrDamaged)
 		})
 	}
@@ -101,19 +102,19 @@ func TestDecodeStops(t *testing.T) {
 	if err != nil {
 		data = file(t, "quarters.heic")
 	}
-	_, err = heif.Decode(t.Context(), file(t, "quarters-grey.heic"), 1<<20, memory) // compiled from here on
+	_, err = decode(t, t.Context(), file(t, "quarters-grey.heic"), 1<<20, memory) // compiled from here on
 	require.NoError(t, err)
 	why := errors.New("shutting down")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(why)
 	start := time.Now()
-	_, err = heif.Decode(ctx, data, 25_000_000, heif.MaxMemory)
+	_, err = decode(t, ctx, data, 25_000_000, heif.MaxMemory)
 	require.ErrorIs(t, err, why)
 	t.Log("returned after", time.Since(start))
 	ctx, cancel = context.WithCancelCause(t.Context())
 	timer := time.AfterFunc(20*time.Millisecond, func() { start = time.Now(); cancel(why) })
 	defer timer.Stop()
-	if _, err = heif.Decode(ctx, data, 25_000_000, heif.MaxMemory); err != nil { // a small photo may be done before
+	if _, err = decode(t, ctx, data, 25_000_000, heif.MaxMemory); err != nil { // a small photo may be done before
 		require.ErrorIs(t, err, why)
 		t.Log("returned after", time.Since(start))
 	}
@@ -126,12 +127,26 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		heif.ReadInfo(b)
-		img, err := heif.Decode(ctx, b, 1<<20, memory)
+		info(b)
+		img, err := decode(t, ctx, b, 1<<20, memory)
 		if err == nil {
 			require.LessOrEqual(t, img.Bounds().Dx()*img.Bounds().Dy(), 1<<20, memory)
 		}
 	})
+}
+
+// info reads the boxes of a file.
+func info(data []byte) heif.Info { return heif.ReadInfo(container.Memory(data)) }
+
+// decode decodes a file and gives the sandbox back at the end of the test.
+func decode(t testing.TB, ctx context.Context, data []byte, maxPixels, memory int64) (image.Image, error) {
+	data = bytes.Clone(data)
+	img, err := heif.Decode(ctx, data, info(data), maxPixels, memory)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(img.Close)
+	return img.Image, nil
 }
 
 func TestReadInfo(t *testing.T) {
@@ -140,27 +155,59 @@ func TestReadInfo(t *testing.T) {
 		n := len(c) + 8
 		return append([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n), kind[0], kind[1], kind[2], kind[3]}, c...)
 	}
-	file := func(properties ...[]byte) []byte {
-		return append(box("ftyp", []byte("heic")), box("meta", make([]byte, 4), box("hdlr"), box("iprp", box("ipco", properties...)))...)
+	// The primary picture is item 2, a grid of item 1; item 3 is its transparency. Properties are
+	// handed out in turn: the first to the tile, all others to the grid.
+	file := func(before []byte, properties ...[]byte) []byte {
+		associations := []byte{0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 1, 1, 0, 2, byte(len(properties) - 2)}
+		for i := 2; i < len(properties); i++ {
+			associations = append(associations, byte(i))
+		}
+		associations = append(associations, 0, 3, 1, byte(len(properties)))
+		infe := func(number byte, kind string) []byte {
+			return box("infe", []byte{2, 0, 0, 0, 0, number, 0, 0}, []byte(kind), []byte{0})
+		}
+		return append(append(box("ftyp", []byte("heic")), before...), box("meta", make([]byte, 4), box("hdlr"),
+			box("pitm", []byte{0, 0, 0, 0, 0, 2}), box("iinf", []byte{0, 0, 0, 0, 0, 3}, infe(1, "hvc1"), infe(2, "grid"), infe(3, "hvc1")),
+			box("iref", make([]byte, 4), box("dimg", []byte{0, 2, 0, 1, 0, 1}), box("auxl", []byte{0, 3, 0, 1, 0, 2})),
+			box("iprp", box("ipco", properties...), box("ipma", associations)))...)
 	}
+	ispe := func(w, h byte) []byte { return box("ispe", []byte{0, 0, 0, 0, 0, 0, 0, w, 0, 0, 0, h}) }
+	alpha := box("auxC", []byte("\x00\x00\x00\x00urn:mpeg:hevc:2015:auxid:1\x00"))
+	depth := box("auxC", []byte("\x00\x00\x00\x00urn:mpeg:hevc:2015:auxid:2\x00"))
+	tile, grid := ispe(99, 99), ispe(50, 40)
 	colours := box("colr", []byte("nclx\x00\x01\x00\x0d\x00\x06\x80"))
-	film := box("colr", []byte("nclx\x00\x01\x00\x0d\x00\x01\x00"))
+	film := box("colr", []byte("nclx\x00\x0c\x00\x10\x00\x01\x00"))
 	profile := box("colr", []byte("profACSP"))
 	for _, c := range []struct {
-		name string
-		data []byte
-		want heif.Info
+		name  string
+		data  []byte
+		check func(*require.Assertions, heif.Info)
 	}{
-		{"nothing", nil, heif.Info{Depth: 8}},
-		{"no properties", file(), heif.Info{Depth: 8}},
-		{"profile", file(profile, colours), heif.Info{Depth: 8, Profile: []byte("ACSP")}},
-		{"limited range", file(film, colours), heif.Info{Depth: 8, Limited: true}},
-		{"ten bits", file(box("pixi", []byte{0, 0, 0, 0, 3, 10, 10, 10})), heif.Info{Depth: 10}},
-		{"a size beyond the end", append(file(profile)[:20], 0xff, 0xff, 0xff), heif.Info{Depth: 8}},
+		{"nothing", nil, func(r *require.Assertions, i heif.Info) { r.Equal(heif.Info{Depth: 8, Images: 1}, i) }},
+		{"the picture's size, not the largest", file(nil, tile, grid, depth), func(r *require.Assertions, i heif.Info) {
+			r.Equal([]int{50, 40}, []int{i.Width, i.Height})
+			r.Equal("hvc1", i.Codec)
+			r.False(i.HasAlpha())
+			r.Equal(1, i.Images)
+		}},
+		{"transparency", file(nil, tile, grid, alpha), func(r *require.Assertions, i heif.Info) { r.True(i.HasAlpha()) }},
+		{"the data in front", file(box("mdat", make([]byte, 100_000)), tile, grid, depth), func(r *require.Assertions, i heif.Info) { r.Equal(50, i.Width) }},
+		{"profile and numbers", file(nil, tile, grid, profile, colours, depth), func(r *require.Assertions, i heif.Info) {
+			r.Equal("ACSP", string(i.Profile))
+			r.Equal(&heif.Colour{Primaries: 1, Transfer: 13, Matrix: 6, FullRange: true}, i.Colour)
+		}},
+		{"the numbers of a film", file(nil, tile, grid, film, depth), func(r *require.Assertions, i heif.Info) {
+			r.Equal(&heif.Colour{Primaries: 12, Transfer: 16, Matrix: 1}, i.Colour)
+		}},
+		{"ten bits", file(nil, tile, grid, box("pixi", []byte{0, 0, 0, 0, 3, 10, 10, 10}), depth), func(r *require.Assertions, i heif.Info) { r.Equal(10, i.Depth) }},
+		{"a size beyond the end", file(nil, tile, grid, alpha)[:60], func(r *require.Assertions, i heif.Info) { r.Zero(i.Width) }},
 	} {
-		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, heif.ReadInfo(c.data)) })
+		t.Run(c.name, func(t *testing.T) { c.check(require.New(t), info(c.data)) })
 	}
-	require.NotNil(t, heif.ReadInfo(testPhoto(t)).Profile)
+	photo := info(testPhoto(t))
+	require.NotNil(t, photo.Profile)
+	require.Equal(t, []int{4032, 3024, 1}, []int{photo.Width, photo.Height, photo.Images})
+	require.Len(t, photo.Exif, 1)
 }
 
 func testPhoto(t testing.TB) []byte {

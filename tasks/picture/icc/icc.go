@@ -17,8 +17,11 @@
 package icc
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"sync"
 )
 
 var (
@@ -126,3 +129,25 @@ func (p *Profile) closeToSRGB() bool {
 	}
 	return true
 }
+
+// DisplayP3 returns the profile of Display P3 (SMPTE EG 432-1 under D65, with the curve of sRGB),
+// for files that name it by number.
+var DisplayP3 = sync.OnceValue(func() *Profile {
+	fixed := func(b []byte, values ...float64) []byte {
+		for _, v := range values {
+			b = binary.BigEndian.AppendUint32(b, uint32(int32(math.Round(v*65536))))
+		}
+		return b
+	}
+	xyz := func(x, y, z float64) []byte { return fixed([]byte("XYZ \x00\x00\x00\x00"), x, y, z) }
+	curve := fixed([]byte("para\x00\x00\x00\x00\x00\x03\x00\x00"), 2.4, 1/1.055, 0.055/1.055, 1/12.92, 0.04045)
+	p := &Profile{}
+	err := p.fillColour(tags{space: "RGB ", data: map[string][]byte{
+		"rXYZ": xyz(0.515121, 0.241196, -0.001053), "gXYZ": xyz(0.291977, 0.692245, 0.041885), "bXYZ": xyz(0.157104, 0.066574, 0.784073),
+		"rTRC": curve, "gTRC": curve, "bTRC": curve,
+	}})
+	if err != nil {
+		panic(err) // the numbers above are wrong
+	}
+	return p
+})

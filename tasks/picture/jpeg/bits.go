@@ -3,6 +3,8 @@ package jpeg
 import (
 	"bytes"
 	"encoding/binary"
+
+	"casepress/tasks/picture/container"
 )
 
 const (
@@ -26,10 +28,11 @@ type bitReader struct {
 	dirty    int // from here on the window holds zeros
 	acc      uint64
 	n        uint
-	ended    bool // data[at:] starts with a marker, or is empty
-	restarts bool // restart markers end the window; else they are stepped over
-	bad      bool // a code that no table has, or coefficients beyond the block
-	stray    int  // markers where there should be data
+	ended    bool  // data[at:] starts with a marker, or is empty
+	restarts bool  // restart markers end the window; else they are stepped over
+	bad      bool  // a code that no table has, or coefficients beyond the block
+	stray    int   // markers where there should be data
+	ahead    []int // where in the window those are that have not been come to yet
 	win      [windowSize + windowSlack]byte
 }
 
@@ -37,7 +40,7 @@ type bitReader struct {
 func (r *bitReader) start(data []byte, at int) {
 	r.data, r.at = data, at
 	r.pos, r.end, r.acc, r.n = 0, 0, 0, 0
-	r.ended, r.bad = false, false
+	r.ended, r.bad, r.ahead = false, false, r.ahead[:0]
 	r.fill()
 }
 
@@ -50,6 +53,7 @@ func (r *bitReader) ensure() {
 
 func (r *bitReader) fill() {
 	r.end = copy(r.win[:], r.win[r.pos:max(r.pos, r.end)])
+	r.passStray(r.pos)
 	r.pos = 0
 	for r.end < windowSize && !r.ended {
 		r.fillTo(r.data[r.at:min(len(r.data), r.at+windowSize-r.end)])
@@ -86,15 +90,46 @@ func (r *bitReader) special(next byte) {
 		r.put(2)
 	case next == 0xff: // a fill byte
 		r.at++
-	case next < markerSOF0: // reserved: damage rather than a marker
-		r.stray++
+	case next < container.MarkerSOF0: // reserved: damage rather than a marker
+		r.addStray()
 		r.put(1)
-	case isRestart(next) && !r.restarts:
-		r.stray++
+	case container.IsRestart(next) && !r.restarts:
+		r.addStray()
 		r.at += 2
 	default:
 		r.ended = true
 	}
+}
+
+// addStray notes a stray marker. Whether it is damage shows when the data around it are read:
+// behind the last MCU it is not.
+func (r *bitReader) addStray() {
+	const most = 256
+	if len(r.ahead) == most {
+		r.stray++
+		return
+	}
+	r.ahead = append(r.ahead, r.end)
+}
+
+// passStray counts the stray markers in the first n bytes of the window, which are done with.
+func (r *bitReader) passStray(n int) {
+	left := r.ahead[:0]
+	for _, at := range r.ahead {
+		if at < n {
+			r.stray++
+		} else {
+			left = append(left, at-n)
+		}
+	}
+	r.ahead = left
+}
+
+// unread says that bytes are left behind what was read.
+func (r *bitReader) unread() bool {
+	read := (r.pos*8 - int(r.n) + 7) / 8
+	r.passStray(read)
+	return !r.ended || r.end > read || len(r.ahead) > 0
 }
 
 // put takes an FF that stands for itself, written in n bytes.

@@ -97,7 +97,7 @@ func (d *decoder) runProgressive() error {
 		d.damage.ended = d.damage.ended || d.damage.missing > before
 		d.damage.missing = before
 	}
-	d.settleScan(s.first())
+	d.closeScan(s.first())
 	return nil
 }
 
@@ -111,7 +111,7 @@ func (d *decoder) dcRow(y int) {
 		for i := range s.members {
 			d.dcMember(&s.members[i], x, y)
 		}
-		d.settle()
+		d.believe()
 	}
 }
 
@@ -147,7 +147,7 @@ func (r *bitReader) difference(t *huffman) int32 {
 
 // finishProgressive turns the coefficients into samples.
 func (d *decoder) finishProgressive() error {
-	for i := range d.image.Planes {
+	for i := range d.planes {
 		c := &d.coeffs[i]
 		d.damage.ended = d.damage.ended || !c.seen
 		of := &d.header.components[i]

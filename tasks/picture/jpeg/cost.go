@@ -13,7 +13,7 @@ func (h Header) Cost(eighths int) int64 {
 		align  = 32       // of rows of samples
 		fixed  = 64 << 10 // what is small
 	)
-	if !h.Supported() || !slices.Contains(scales[:], eighths) {
+	if !h.Decodable() || !slices.Contains(scales[:], eighths) {
 		return 0
 	}
 	size := int64(eighths) // of a block

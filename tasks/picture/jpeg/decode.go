@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/planar"
 )
 
@@ -16,18 +17,22 @@ const maxScans = 256
 
 // decoder is the state of one Decode. Between two it rests in a pool.
 type decoder struct {
-	ctx     context.Context
-	header  Header
-	size    int // a block becomes size x size samples: the scale in eighths
-	places  *places
-	image   *planar.Image
-	quant   [4][64]int32 // quantisation steps by number of their table, in places' order
-	tables  [4]bool      // those that the file has
-	huffman [2][4]huffman
-	bits    bitReader
-	every   int // MCUs between restart markers, 0 for none
-	scans   int
-	done    [4]bool // components that a sequential scan has been read of
+	ctx      context.Context
+	data     []byte
+	header   Header
+	size     int // a block becomes size x size samples: the scale in eighths
+	places   *places
+	image    *planar.Image  // nil if the components are wanted as they are
+	planes   []planar.Plane // one a component, those of image if there is one
+	plain    bool           // the components are wanted as they are
+	quant    [4][64]int32   // quantisation steps by number of their table, in places' order
+	tables   [4]bool        // those that the file has
+	huffman  [2][4]huffman
+	bits     bitReader
+	every    int // MCUs between restart markers, 0 for none
+	scans    int
+	trailing bool    // bytes follow the last MCU of a scan
+	done     [4]bool // components that a sequential scan has been read of
 
 	rows   [4]blockRows // of the current row of MCUs
 	strip  []byte       // samples of a row of blocks that the plane has no room for
@@ -49,12 +54,26 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 //
 // It holds at most [Header.Cost] bytes besides data, so check that before.
 func Decode(ctx context.Context, data []byte, eighths int) (m *planar.Image, damage error, err error) {
-	h, err := ReadHeader(data)
+	m, report, err := DecodeReport(ctx, data, eighths)
+	return m, report.Damage, err
+}
+
+// Report says what is remarkable about a file that was decoded.
+type Report struct {
+	// Damage says what of the picture is missing; nil if nothing is.
+	Damage error
+	// Trailing says that a scan has bytes behind its last MCU, which show nowhere.
+	Trailing bool
+}
+
+// DecodeReport is Decode that says more about the file.
+func DecodeReport(ctx context.Context, data []byte, eighths int) (m *planar.Image, r Report, err error) {
+	h, err := ReadHeader(container.Memory(data))
 	if err != nil {
-		return nil, nil, err
+		return nil, r, err
 	}
 	if !h.Supported() || !slices.Contains(scales[:], eighths) {
-		return nil, nil, fmt.Errorf("decode at %d/8: %w", eighths, ErrUnsupported)
+		return nil, r, fmt.Errorf("decode at %d/8: %w", eighths, ErrUnsupported)
 	}
 	dec := decoders.Get().(*decoder)
 	defer dec.release()
@@ -63,15 +82,15 @@ func Decode(ctx context.Context, data []byte, eighths int) (m *planar.Image, dam
 		if dec.image != nil {
 			dec.image.Release()
 		}
-		return nil, nil, fmt.Errorf("decode: %w", err)
+		return nil, r, fmt.Errorf("decode: %w", err)
 	}
-	return dec.image, dec.damage.err(), nil
+	return dec.image, Report{dec.damage.err(), dec.trailing}, nil
 }
 
 func (d *decoder) start(ctx context.Context, h Header, size int) {
 	d.ctx, d.header, d.size, d.places = ctx, h, size, placesBySize[size]
 	d.tables, d.done, d.every, d.scans = [4]bool{}, [4]bool{}, 0, 0
-	d.damage = damage{}
+	d.damage, d.trailing, d.plain = damage{}, false, false
 	for class := range d.huffman {
 		for i := range d.huffman[class] {
 			d.huffman[class][i].defined = false
@@ -81,7 +100,7 @@ func (d *decoder) start(ctx context.Context, h Header, size int) {
 
 // release keeps the buffers for the next Decode and lets go of the rest.
 func (d *decoder) release() {
-	d.ctx, d.header, d.image, d.bits.data = nil, Header{}, nil, nil
+	d.ctx, d.header, d.image, d.planes, d.data, d.bits.data = nil, Header{}, nil, nil, nil, nil
 	for i := range d.coeffs {
 		d.coeffs[i].release()
 	}
@@ -90,9 +109,10 @@ func (d *decoder) release() {
 
 // decode reads segment after segment. An error after the first rows is damage.
 func (d *decoder) decode(data []byte) error {
-	s := segments{data: data, at: 2}
-	for s.next() && s.marker != markerEOI {
-		err := d.segment(&s)
+	s, _ := container.JPEG(container.Memory(data))
+	d.data = data
+	for s.Next() && s.Marker != container.MarkerEOI {
+		err := d.segment(s)
 		if d.ctx.Err() != nil {
 			return context.Cause(d.ctx)
 		}
@@ -104,7 +124,7 @@ func (d *decoder) decode(data []byte) error {
 			return d.finish()
 		}
 	}
-	d.damage.ended = d.damage.ended || s.marker != markerEOI
+	d.damage.ended = d.damage.ended || s.Marker != container.MarkerEOI
 	return d.finish()
 }
 
@@ -122,31 +142,32 @@ func (d *decoder) finished() bool {
 	return true
 }
 
-func (d *decoder) segment(s *segments) error {
-	switch s.marker {
-	case markerDQT:
-		return d.readQuantisation(s.payload)
-	case markerDHT:
-		return d.readHuffman(s.payload)
-	case markerDRI:
-		if len(s.payload) < 2 {
+func (d *decoder) segment(s *container.Segments) error {
+	payload := s.Bytes(s.Length)
+	switch s.Marker {
+	case container.MarkerDQT:
+		return d.readQuantisation(payload)
+	case container.MarkerDHT:
+		return d.readHuffman(payload)
+	case container.MarkerDRI:
+		if len(payload) < 2 {
 			return fmt.Errorf("restart interval: %w", ErrFormat)
 		}
-		d.every = int(binary.BigEndian.Uint16(s.payload))
-	case markerSOS:
+		d.every = int(binary.BigEndian.Uint16(payload))
+	case container.MarkerSOS:
 		if d.scans++; d.scans > maxScans {
 			return fmt.Errorf("more than %d scans: %w", maxScans, ErrFormat)
 		}
-		if d.image == nil {
+		if d.planes == nil {
 			d.allocate()
 		}
-		if err := d.readScan(s.payload); err != nil {
+		if err := d.readScan(payload); err != nil {
 			return err
 		}
 		d.bits.restarts = d.every > 0
-		d.bits.start(s.data, s.at)
+		d.bits.start(d.data, int(s.At))
 		err := d.runScan()
-		s.at = d.bits.at
+		s.At = int64(d.bits.at)
 		return err
 	}
 	return nil
@@ -154,8 +175,13 @@ func (d *decoder) segment(s *segments) error {
 
 func (d *decoder) allocate() {
 	h := &d.header
-	d.image = planar.New(reduced(h.Width, d.size), reduced(h.Height, d.size), h.Sampling.X, h.Sampling.Y)
-	d.image.Reduced(h.Width, h.Height, d.size, 8)
+	if d.plain {
+		d.planes = h.plainPlanes(d.size)
+	} else {
+		d.image = planar.New(reduced(h.Width, d.size), reduced(h.Height, d.size), h.Sampling.X, h.Sampling.Y)
+		d.image.Reduced(h.Width, h.Height, d.size, 8)
+		d.planes = d.image.Planes
+	}
 	if h.Progressive {
 		for i, c := range h.components {
 			d.coeffs[i].allocate(c, d.size)

@@ -3,6 +3,8 @@ package jpeg
 import (
 	"context"
 	"errors"
+
+	"casepress/tasks/picture/container"
 )
 
 // Plain says whether data hold a picture that image/jpeg must see as we do: no
@@ -14,18 +16,19 @@ import (
 //     that is neither coarsest nor finest,
 //   - components that come again.
 func Plain(data []byte) bool {
-	h, err := ReadHeader(data)
+	h, err := ReadHeader(container.Memory(data))
 	if err != nil {
 		return false
 	}
 	d := new(decoder)
 	d.start(context.Background(), h, 8)
-	s := segments{data: data, at: 2}
-	for s.next() && s.marker != markerEOI {
-		if s.marker != markerSOS {
-			err = d.segment(&s)
+	d.data = data
+	s, _ := container.JPEG(container.Memory(data))
+	for s.Next() && s.Marker != container.MarkerEOI {
+		if s.Marker != container.MarkerSOS {
+			err = d.segment(s)
 		} else if d.scans++; d.scans <= maxScans {
-			err = d.plainScan(&s)
+			err = d.plainScan(s)
 		}
 		if err != nil {
 			return false
@@ -36,19 +39,19 @@ func Plain(data []byte) bool {
 
 var errNotPlain = errors.New("not plain")
 
-func (d *decoder) plainScan(s *segments) error {
-	if d.header.Progressive && d.image == nil {
+func (d *decoder) plainScan(s *container.Segments) error {
+	if d.header.Progressive && d.planes == nil {
 		d.allocate()
 	}
-	if err := d.readScan(s.payload); err != nil {
+	if err := d.readScan(s.Bytes(s.Length)); err != nil {
 		return err
 	}
 	if !d.plainLayout() {
 		return errNotPlain
 	}
 	d.bits.restarts = d.every > 0
-	d.bits.start(s.data, s.at)
-	defer func() { s.at = d.bits.at }()
+	d.bits.start(d.data, int(s.At))
+	defer func() { s.At = int64(d.bits.at) }()
 	if d.header.Progressive {
 		return d.runProgressive()
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/jpeg"
 )
 
@@ -19,7 +20,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		const most = 8 << 20
-		h, err := jpeg.ReadHeader(data)
+		h, err := jpeg.ReadHeader(container.Memory(data))
 		if err != nil || !h.Supported() || h.Cost(8) > most {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/jpeg"
 )
 
@@ -44,7 +45,7 @@ func TestDecodeHoldsItsCostOfPhotos(t *testing.T) {
 
 func checkCost(t *testing.T, data []byte, eighths int) {
 	t.Helper()
-	h, err := jpeg.ReadHeader(data)
+	h, err := jpeg.ReadHeader(container.Memory(data))
 	require.NoError(t, err)
 	var planes int64 // which may come from a pool that no collection empties
 	used := allocated(func() {
@@ -61,7 +62,7 @@ func checkCost(t *testing.T, data []byte, eighths int) {
 // TestDecodeAllocatesNothingTwice decodes the same file over and over from the pools.
 func TestDecodeAllocatesNothingTwice(t *testing.T) {
 	for _, data := range [][]byte{picture(t, 400, 300, 2, 2), small(t, "420-progressive")} {
-		h, err := jpeg.ReadHeader(data)
+		h, err := jpeg.ReadHeader(container.Memory(data))
 		require.NoError(t, err)
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)

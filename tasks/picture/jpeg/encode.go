@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/planar"
 )
 
@@ -37,7 +38,7 @@ func AppendEncode(ctx context.Context, dst []byte, m *planar.Image, quality int)
 		}
 		out = e.appendScan(out, scan)
 	}
-	return append(out, 0xff, markerEOI), nil
+	return append(out, 0xff, container.MarkerEOI), nil
 }
 
 // encoder keeps what one encoding needs; its buffers outlive it in a pool.

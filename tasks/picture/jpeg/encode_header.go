@@ -3,21 +3,23 @@ package jpeg
 import (
 	"encoding/binary"
 	"slices"
+
+	"casepress/tasks/picture/container"
 )
 
 // appendHeader appends all that comes before the first scan: JFIF 1.02 without a
 // thumbnail and with square pixels, the quantisation tables, the frame.
 func (e *encoder) appendHeader(out []byte) []byte {
-	out = append(out, 0xff, markerSOI)
-	out = append(appendSegment(out, markerAPP0, 14), "JFIF\x00\x01\x02\x00\x00\x01\x00\x01\x00\x00"...)
+	out = append(out, 0xff, container.MarkerSOI)
+	out = append(appendSegment(out, container.MarkerAPP0, 14), "JFIF\x00\x01\x02\x00\x00\x01\x00\x01\x00\x00"...)
 	for class := range min(len(e.components), 2) {
-		out = append(appendSegment(out, markerDQT, 65), byte(class))
+		out = append(appendSegment(out, container.MarkerDQT, 65), byte(class))
 		steps := e.quantisers[class].steps
 		for _, at := range zigzagOrder {
 			out = append(out, steps[at])
 		}
 	}
-	out = append(appendSegment(out, markerSOF0, 6+3*len(e.components)), 8)
+	out = append(appendSegment(out, container.MarkerSOF0, 6+3*len(e.components)), 8)
 	out = binary.BigEndian.AppendUint16(out, uint16(e.height))
 	out = binary.BigEndian.AppendUint16(out, uint16(e.width))
 	out = append(out, byte(len(e.components)))
@@ -35,12 +37,12 @@ func (e *encoder) appendScan(out []byte, scan []encodeComponent) []byte {
 	for class := scan[0].class; class <= scan[len(scan)-1].class; class++ {
 		for ac := range 2 {
 			table := newBestTable(e.tokens.classCounts(class, ac))
-			out = append(appendSegment(out, markerDHT, 17+table.used), byte(ac<<4|class))
+			out = append(appendSegment(out, container.MarkerDHT, 17+table.used), byte(ac<<4|class))
 			out = append(append(out, table.lengths[:]...), table.symbols[:table.used]...)
 			dataBits += e.tokens.setCodes(&codes, &table, class, ac)
 		}
 	}
-	out = append(appendSegment(out, markerSOS, 4+2*len(scan)), byte(len(scan)))
+	out = append(appendSegment(out, container.MarkerSOS, 4+2*len(scan)), byte(len(scan)))
 	for _, c := range scan {
 		out = append(out, c.id, byte(c.class<<4|c.class))
 	}

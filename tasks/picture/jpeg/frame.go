@@ -1,6 +1,10 @@
 package jpeg
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"casepress/tasks/picture/container"
+)
 
 // component is one of the colours of a picture and the size of its share.
 type component struct {
@@ -20,7 +24,7 @@ func (h *Header) readFrame(b []byte) {
 	h.Precision = int(b[0])
 	h.Height, h.Width = int(binary.BigEndian.Uint16(b[1:])), int(binary.BigEndian.Uint16(b[3:]))
 	h.Components = int(b[5])
-	h.Progressive = h.frame == markerSOF2
+	h.Progressive = h.frame == container.MarkerSOF2
 	if h.Components == 0 || h.Components > 4 || len(b) < 6+3*h.Components {
 		return
 	}
@@ -36,14 +40,9 @@ func (h *Header) readFrame(b []byte) {
 }
 
 func (h *Header) sensible() bool {
-	for i, c := range h.components {
+	for _, c := range h.components {
 		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.table > 3 {
 			return false
-		}
-		for _, other := range h.components[:i] {
-			if other.id == c.id {
-				return false
-			}
 		}
 	}
 	return true

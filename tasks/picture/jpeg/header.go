@@ -1,15 +1,18 @@
 package jpeg
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+
+	"casepress/tasks/picture/container"
 )
 
 // ErrFormat is a file that is no JPEG, or one too broken for anything to be salvaged.
 var ErrFormat = errors.New("not a readable JPEG")
 
-// ErrUnsupported is a JPEG of a kind that this package does not decode: CMYK and RGB,
-// 12 bits, arithmetic coding, lossless, or samplings that planes cannot hold.
+// ErrUnsupported is a JPEG of a kind that is not decoded: 12 bits, arithmetic coding, lossless,
+// two components; by Decode also one that planes cannot hold, which DecodeComponents takes.
 var ErrUnsupported = errors.New("unsupported kind of JPEG")
 
 // Transform says what the components of a picture are.
@@ -37,42 +40,61 @@ type Header struct {
 	Progressive   bool
 	Transform     Transform
 	Sampling      Sampling
-	// Orientation is that of EXIF, 1 to 8; 1 if the file does not say.
-	Orientation int
 	// Profile is the joined ICC profile, nil if there is none or a part is missing.
 	Profile []byte
-
-	frame      byte // marker of the frame header
-	components []component
+	// ProfileLost says that there is one of which a part is missing.
+	ProfileLost bool
+	frame       byte // marker of the frame header
+	components  []component
 }
 
 // ReadHeader reads a file up to its first scan. It sets nothing aside but the profile,
 // which is part of the file. The error is ErrFormat if no frame header with a size is
 // found.
-func ReadHeader(data []byte) (Header, error) {
-	h := Header{Orientation: 1}
-	if len(data) < 2 || data[0] != 0xff || data[1] != markerSOI {
+func ReadHeader(r *container.Reader) (Header, error) {
+	var h Header
+	s, ok := container.JPEG(r)
+	if !ok {
 		return h, fmt.Errorf("read header: no start marker: %w", ErrFormat)
 	}
 	var apps appSegments
-	s := segments{data: data, at: 2}
-	for s.next() && s.marker != markerSOS && s.marker != markerEOI {
+	var frame []byte
+	for s.Next() && s.Marker != container.MarkerSOS && s.Marker != container.MarkerEOI {
 		switch {
-		case isFrame(s.marker):
+		case container.IsFrame(s.Marker):
 			if h.frame == 0 {
-				h.frame = s.marker
-				h.readFrame(s.payload)
+				h.frame = s.Marker
+				frame = s.Bytes(s.Length)
+				h.readFrame(frame)
 			}
-		case s.marker >= markerAPP0 && s.marker < markerAPP0+16:
-			apps.read(s.marker, s.payload)
+		case s.Marker == container.MarkerAPP0, s.Marker == markerAPP2, s.Marker == markerAPP14:
+			apps.read(s.Marker, s.Bytes(s.Length))
 		}
+	}
+	h.Profile = apps.profile()
+	h.ProfileLost = h.Profile == nil && apps.icc != nil
+	if h.Height == 0 && h.Width > 0 && s.Marker == container.MarkerSOS {
+		h.readHeight(s, frame)
 	}
 	if h.Width == 0 || h.Height == 0 || h.Components == 0 {
 		return h, fmt.Errorf("read header: no size: %w", ErrFormat)
 	}
-	h.Orientation, h.Profile = apps.orientation(), apps.profile()
 	h.Transform = h.transform(&apps)
 	return h, nil
+}
+
+// readHeight looks behind the first scan for the DNL segment that tells the height which the
+// frame header, with 0, leaves open (T.81, B.2.5).
+func (h *Header) readHeight(s *container.Segments, frame []byte) {
+	if _, ok := s.SkipScan(); !ok || !s.Next() || s.Marker != container.MarkerDNL {
+		return
+	}
+	if lines := s.Bytes(2); len(lines) == 2 && len(frame) >= 3 {
+		frame = bytes.Clone(frame)
+		copy(frame[1:], lines)
+		h.components = nil
+		h.readFrame(frame)
+	}
 }
 
 // transform follows the habits of the field: JFIF means YCbCr, else Adobe's segment
@@ -105,10 +127,15 @@ func (h *Header) named(ids string) bool {
 	return len(h.components) == len(ids)
 }
 
+// Decodable says whether DecodeComponents takes the picture.
+func (h Header) Decodable() bool {
+	return h.frame >= container.MarkerSOF0 && h.frame <= container.MarkerSOF2 && h.Precision == 8 &&
+		len(h.components) == h.Components && h.Transform != Unknown
+}
+
 // Supported says whether Decode takes the picture.
 func (h Header) Supported() bool {
-	return h.frame >= markerSOF0 && h.frame <= markerSOF2 && h.Precision == 8 && len(h.components) == h.Components &&
-		(h.Transform == Grey || h.Transform == YCbCr && h.Sampling != Sampling{})
+	return h.Decodable() && (h.Transform == Grey || h.Transform == YCbCr && h.Sampling != Sampling{})
 }
 
 // scales are the sizes that Decode knows, in eighths.

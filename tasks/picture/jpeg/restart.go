@@ -1,5 +1,7 @@
 package jpeg
 
+import "casepress/tasks/picture/container"
+
 // ready says whether the next MCU's data are there: they are not if a damaged stretch
 // is being left out or the data have ended.
 func (d *decoder) ready() bool {
@@ -20,11 +22,11 @@ func (d *decoder) ready() bool {
 	return false
 }
 
-// settle looks back at an MCU: had it data, and can they be believed? With restart
+// believe looks back at an MCU: had it data, and can they be believed? With restart
 // markers the rest of a damaged interval is left out. Without, reading goes on: the
 // codes fall into step again after a while, which is better than a hole; but not than a
 // picture with less detail, so a scan that only adds detail ends there.
-func (d *decoder) settle() bool {
+func (d *decoder) believe() bool {
 	r, s := &d.bits, &d.scan
 	switch {
 	case r.overrun():
@@ -52,16 +54,19 @@ func (d *decoder) settle() bool {
 func (d *decoder) restart() {
 	const farthest = 4 // of eight numbers; one farther ahead is taken for one from behind
 	r, s := &d.bits, &d.scan
+	segments, _ := container.JPEG(container.Memory(r.data))
 	for {
-		marker, after := nextMarker(r.data, r.at)
-		if after < 0 || !isRestart(marker) && marker >= markerSOF0 {
+		segments.At = int64(r.at)
+		marker, start, ok := segments.Find()
+		after := int(start) + 2
+		if !ok || !container.IsRestart(marker) && marker >= container.MarkerSOF0 {
 			s.over = true
 			d.damage.ended = true
 			return
 		}
 		ahead := (marker - s.number) & 7
 		r.at = after
-		if marker < markerSOF0 || ahead > farthest {
+		if marker < container.MarkerSOF0 || ahead > farthest {
 			r.stray++
 			continue
 		}
@@ -79,9 +84,9 @@ func (d *decoder) restart() {
 	}
 }
 
-// settleScan closes the account of a scan. first says that it was the first of its
+// closeScan closes the account of a scan. first says that it was the first of its
 // components, so that what is missing of it is missing of the picture.
-func (d *decoder) settleScan(first bool) {
+func (d *decoder) closeScan(first bool) {
 	d.damage.places += d.bits.stray
 	d.bits.stray = 0
 	if first {

@@ -50,7 +50,7 @@ func (d *decoder) emit(m *scanMember, y int) {
 // transform makes the samples of the blocks in row y of a component.
 func (d *decoder) transform(index, y int, coefficients []int16, last []uint8) {
 	c := &d.header.components[index]
-	plane := &d.image.Planes[index]
+	plane := &d.planes[index]
 	top := y * d.size
 	if top+d.size <= plane.Height {
 		d.inverse(plane.Pix[top*plane.Stride:], plane.Stride, coefficients, last, c)
@@ -102,10 +102,10 @@ func (d *decoder) finish() error {
 	if d.header.Progressive {
 		return d.finishProgressive()
 	}
-	for i := range d.image.Planes {
+	for i := range d.planes {
 		if !d.done[i] {
 			d.damage.ended = true
-			fill(&d.image.Planes[i])
+			fill(&d.planes[i])
 		}
 	}
 	return nil

@@ -57,27 +57,34 @@ func (d *decoder) readScan(b []byte) error {
 
 func (d *decoder) addMember(id, tables byte) error {
 	s := &d.scan
+	again := false
 	for i, c := range d.header.components {
 		if c.id != id {
 			continue
 		}
 		if d.done[i] || slices.ContainsFunc(s.members, func(m scanMember) bool { return m.index == i }) {
-			return fmt.Errorf("a component comes again: %w", ErrFormat)
+			again = true // some writers give two components the same name: the next one is meant
+			continue
 		}
 		if tables>>4 > 3 || tables&15 > 3 || !d.tables[c.table] {
 			return fmt.Errorf("scan names a missing table: %w", ErrFormat)
 		}
 		m := scanMember{index: i, h: c.h, v: c.v, dc: &d.huffman[0][tables>>4], ac: &d.huffman[1][tables&15]}
 		s.members = append(s.members, m)
-		return d.buildTables(&m)
+		return d.buildTables(&m, int(tables>>4), int(tables&15))
+	}
+	if again {
+		return fmt.Errorf("a component comes again: %w", ErrFormat)
 	}
 	return fmt.Errorf("scan of an unknown component: %w", ErrFormat)
 }
 
 // buildTables makes ready the tables that the scan will use.
-func (d *decoder) buildTables(m *scanMember) error {
+func (d *decoder) buildTables(m *scanMember, dc, ac int) error {
 	s := &d.scan
 	if !d.header.Progressive {
+		m.dc.useStandard(0, dc)
+		m.ac.useStandard(1, ac)
 		if err := m.dc.build(useDC); err != nil {
 			return err
 		}
@@ -127,7 +134,8 @@ func (d *decoder) runScan() error {
 			d.emit(&d.scan.members[i], y)
 		}
 	}
-	d.settleScan(true)
+	d.trailing = d.bits.unread() || d.trailing
+	d.closeScan(true)
 	return nil
 }
 
@@ -145,7 +153,7 @@ func (d *decoder) sequentialRow() {
 		for i := range s.members {
 			d.sequentialMember(&s.members[i], x)
 		}
-		if !d.settle() {
+		if !d.believe() {
 			d.blank(x)
 		}
 	}

@@ -3,6 +3,8 @@ package jpeg
 import (
 	"bytes"
 	"fmt"
+
+	"casepress/tasks/picture/container"
 )
 
 // Strip returns data without its metadata, every sample as it was: of a file
@@ -28,87 +30,62 @@ func Strip(data []byte) ([]byte, error) {
 
 // stripper is where a walk through a file has come to.
 type stripper struct {
-	data    []byte
-	at      int
-	emit    func(part []byte)
-	frame   []byte // the payload of SOF, nil before it
-	adobe   []byte // the payload of the last Adobe segment before SOF
-	jfif    bool   // there was a JFIF header
-	scanned bool   // there was a scan
+	data     []byte
+	segments *container.Segments
+	emit     func(part []byte)
+	frame    []byte // the payload of SOF, nil before it
+	adobe    []byte // the payload of the last Adobe segment before SOF
+	jfif     bool   // there was a JFIF header
+	scanned  bool   // there was a scan
+	used     usedTables
+	seen     [8]bool       // Huffman tables so far, those of AC from 4 on
+	defined  map[byte]bool // tables tables since the last scan
+	done     []byte        // components of sequential scans
 }
 
 // keep calls emit with each part of data that Strip keeps.
 func keep(data []byte, emit func(part []byte)) error {
-	if !bytes.HasPrefix(data, []byte{0xff, markerSOI}) {
+	segments, ok := container.JPEG(container.Memory(data))
+	if !ok {
 		return fmt.Errorf("no SOI: %w", ErrFormat)
 	}
-	s := stripper{data: data, at: 2, emit: emit}
+	s := stripper{data: data, segments: segments, emit: emit, used: readUsedTables(data), defined: map[byte]bool{}}
 	emit(data[:2])
-	for {
-		marker, err := s.marker()
-		if err != nil {
-			return err
+	for segments.Next() {
+		if segments.Stray { // decoders differ on what that means
+			return fmt.Errorf("bytes of no segment before byte %d: %w", segments.Start, ErrFormat)
 		}
-		if marker == markerEOI {
+		if segments.Marker == container.MarkerEOI {
 			if !s.scanned {
 				return fmt.Errorf("no scan: %w", ErrFormat)
 			}
-			emit([]byte{0xff, markerEOI})
+			emit([]byte{0xff, container.MarkerEOI})
 			return nil
 		}
-		payload, err := s.payload(marker)
-		if err != nil {
-			return err
-		}
-		if err := s.segment(marker, payload); err != nil {
+		if err := s.segment(segments.Marker, segments.Bytes(segments.Length)); err != nil {
 			return err
 		}
 	}
-}
-
-// marker steps over a marker and the fill bytes before it.
-func (s *stripper) marker() (byte, error) {
-	start := s.at
-	for s.at < len(s.data) && s.data[s.at] == 0xff {
-		s.at++
-	}
-	if s.at == len(s.data) {
-		return 0, fmt.Errorf("no EOI: %w", ErrFormat)
-	}
-	if s.at == start {
-		return 0, fmt.Errorf("no marker at byte %d: %w", start, ErrFormat)
-	}
-	s.at++
-	return s.data[s.at-1], nil
-}
-
-// payload steps over the rest of a segment and returns it without its length.
-func (s *stripper) payload(marker byte) ([]byte, error) {
-	rest := s.data[s.at:]
-	if len(rest) >= 2 {
-		if n := int(rest[0])<<8 | int(rest[1]); n >= 2 && n <= len(rest) {
-			s.at += n
-			return rest[2:n], nil
-		}
-	}
-	return nil, fmt.Errorf("marker %#x at byte %d has no segment: %w", marker, s.at, ErrFormat)
+	return fmt.Errorf("no EOI: %w", ErrFormat)
 }
 
 // segment keeps a segment, or what is to be kept of it, or drops it.
 func (s *stripper) segment(marker byte, payload []byte) error {
-	const app14, app15, com = markerAPP0 + 14, markerAPP0 + 15, 0xfe
+	const app14, app15, com = container.MarkerAPP0 + 14, container.MarkerAPP0 + 15, 0xfe
 	switch {
-	case marker == markerAPP0:
+	case marker == container.MarkerAPP0:
 		return s.keepDensity(payload)
 	case marker == app14:
 		return s.keepAdobe(payload)
-	case marker > markerAPP0 && marker <= app15, marker == com:
+	case marker > container.MarkerAPP0 && marker <= app15, marker == com:
 		return nil
 	case !wellFormed(marker, payload):
-		return fmt.Errorf("segment %#x before byte %d: %w", marker, s.at, ErrFormat)
-	case isFrame(marker):
+		return fmt.Errorf("segment %#x before byte %d: %w", marker, s.segments.At, ErrFormat)
+	case container.IsFrame(marker):
 		return s.keepFrame(marker, payload)
-	case marker == markerSOS:
+	case marker == container.MarkerDQT, marker == container.MarkerDHT:
+		return s.keepTables(marker, payload)
+	case marker == container.MarkerSOS:
 		return s.keepScan(payload)
 	}
 	s.keepSegment(marker, payload)
@@ -131,7 +108,7 @@ func (s *stripper) keepDensity(payload []byte) error {
 		return fmt.Errorf("short JFIF header: %w", ErrFormat)
 	}
 	s.jfif = true
-	s.keepSegment(markerAPP0, append(payload[:12:12], 0, 0))
+	s.keepSegment(container.MarkerAPP0, append(payload[:12:12], 0, 0))
 	return nil
 }
 
@@ -164,7 +141,7 @@ func (s *stripper) keepColours() {
 	}
 	plain := s.adobe[11] == yCbCr && string(ids) == "\x01\x02\x03"
 	if len(ids) > 1 && !plain {
-		s.keepSegment(markerAPP0+14, s.adobe)
+		s.keepSegment(container.MarkerAPP0+14, s.adobe)
 	}
 }
 
@@ -185,20 +162,29 @@ func (s *stripper) keepScan(payload []byte) error {
 		return fmt.Errorf("a scan before the frame: %w", ErrFormat)
 	}
 	s.scanned = true
-	s.keepSegment(markerSOS, payload)
-	for at := s.at; ; {
-		i := bytes.IndexByte(s.data[at:], 0xff)
-		if i < 0 {
-			return fmt.Errorf("no EOI: %w", ErrFormat)
+	for i := range int(payload[0]) {
+		if tables := payload[2+2*i]; !s.used.progressive && (!s.seen[tables>>4&3] || !s.seen[4|tables&3]) {
+			return fmt.Errorf("a scan without its tables: %w", ErrFormat) // decoders differ on the standard ones
 		}
-		end := at + i
-		for at = end; at < len(s.data) && s.data[at] == 0xff; at++ {
-		}
-		if at < len(s.data) && (s.data[at] == 0 || isRestart(s.data[at])) {
-			continue
-		}
-		s.emit(s.data[s.at:end])
-		s.at = end
-		return nil
 	}
+	clear(s.defined)
+	for i := range int(payload[0]) {
+		id := payload[1+2*i]
+		if !s.used.progressive && bytes.IndexByte(s.done, id) >= 0 {
+			return fmt.Errorf("a scan that comes again: %w", ErrFormat)
+		}
+		s.done = append(s.done, id)
+	}
+	s.keepSegment(container.MarkerSOS, payload)
+	from := s.segments.At
+	reserved, ok := s.segments.SkipScan()
+	if !ok || reserved {
+		return fmt.Errorf("no EOI, or a reserved marker in a scan: %w", ErrFormat)
+	}
+	end := s.segments.At
+	for end > from && s.data[end-1] == 0xff { // fill bytes
+		end--
+	}
+	s.emit(s.data[from:end])
+	return nil
 }

@@ -2,97 +2,65 @@ package metadata
 
 import (
 	"bytes"
-	"compress/zlib"
-	"encoding/binary"
 	"encoding/hex"
-	"io"
 	"strings"
 )
 
-// maxInflated bounds what one compressed chunk may become.
-const maxInflated = 1 << 20
-
-// readPNG reads a file's chunks:
-//
-//	length(4) | type(4) | data | CRC(4)
-func (r *reader) readPNG(f file) {
-	for at := int64(8); ; {
-		head := r.read(f, at, 8)
-		if head == nil {
-			return
-		}
-		n, kind := int64(binary.BigEndian.Uint32(head)), string(head[4:])
-		switch kind {
-		case "IEND":
-			return
-		case "tIME":
-			r.name("PNG:", "ModifyDate")
-		case "eXIf":
-			r.readEXIF(r.readUpTo(f, at+8, n))
-		case "iCCP", "tEXt", "zTXt", "iTXt":
-			r.chunk(kind, r.readUpTo(f, at+8, n))
-		}
-		at += 12 + n
-	}
-}
-
-// chunk reads a chunk that begins with a keyword and a 0:
+// Text takes a text chunk of a PNG, of what it begins with: a keyword and a 0.
 //
 //	tEXt       text
-//	zTXt, iCCP method(1) compressed
+//	zTXt       method(1) compressed
 //	iTXt       compressed?(1) method(1) language 0 the keyword in it 0 text
-func (r *reader) chunk(kind string, b []byte) {
+func (n *Names) Text(kind string, b []byte) {
 	keyword, rest, _ := bytes.Cut(b, []byte{0})
 	switch kind {
 	case "tEXt":
-		r.text(string(keyword), rest, false)
+		n.text(string(keyword), rest, false)
 	case "zTXt":
-		r.text(string(keyword), rest[min(1, len(rest)):], true)
+		n.text(string(keyword), rest[min(1, len(rest)):], true)
 	case "iTXt":
 		if parts := bytes.SplitN(rest[min(2, len(rest)):], []byte{0}, 3); len(parts) == 3 {
-			r.text(string(keyword), parts[2], rest[0] == 1)
+			n.text(string(keyword), parts[2], rest[0] == 1)
 		}
-	case "iCCP":
-		r.readICC(r.inflate(rest[min(1, len(rest)):]))
 	}
 }
 
 // text notes a keyword, if it is one that the standard knows (others may say anything),
 // or reads the block that some programs keep under one.
-func (r *reader) text(keyword string, b []byte, compressed bool) {
+func (n *Names) text(keyword string, b []byte, compressed bool) {
 	const profile = "Raw profile type "
 	if keyword != "XML:com.adobe.xmp" && !strings.HasPrefix(keyword, profile) {
 		if !pngKeywords[keyword] {
 			keyword = "Text"
 		}
-		r.name("PNG:", keyword)
+		n.name("PNG:", keyword)
 		return
 	}
 	if compressed {
-		b = r.inflate(b)
+		b = n.inflate(b)
 	}
 	switch kind := strings.ToLower(strings.TrimPrefix(keyword, profile)); kind {
 	case "exif", "app1":
 		if b = unhex(b); bytes.HasPrefix(b, []byte("http:")) {
 			_, b, _ = bytes.Cut(b, []byte{0})
-			r.readXMP(b)
+			n.XMP(b)
 			return
 		}
-		r.readEXIF(b)
+		n.EXIF(b)
 	case "iptc", "8bim":
 		if b = unhex(b); len(b) > 0 && b[0] == 0x1c {
-			r.readIPTC(b)
+			n.iptc(b)
 			return
 		}
-		r.readPhotoshop(b)
+		n.photoshop(b)
 	case "icc", "icm":
-		r.readICC(unhex(b))
+		n.ICC(unhex(b))
 	case "xmp":
-		r.readXMP(unhex(b))
+		n.XMP(unhex(b))
 	case "xml:com.adobe.xmp":
-		r.readXMP(b)
+		n.XMP(b)
 	default:
-		r.name("PNG:", "Text")
+		n.name("PNG:", "Text")
 	}
 }
 
@@ -104,20 +72,24 @@ func unhex(b []byte) []byte {
 		return nil
 	}
 	digits := bytes.Join(lines[2:], nil)
-	n, _ := hex.Decode(digits, digits[:len(digits)&^1])
-	return digits[:n]
+	size, _ := hex.Decode(digits, digits[:len(digits)&^1])
+	return digits[:size]
 }
 
 // inflate returns as much of what b was before compression as may be read.
-func (r *reader) inflate(b []byte) []byte {
-	z, err := zlib.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return nil
-	}
-	inflated, _ := io.ReadAll(io.LimitReader(z, int64(max(0, min(maxInflated, r.left)))))
-	r.left -= len(inflated)
+func (n *Names) inflate(b []byte) []byte {
+	inflated, _ := n.account.Inflate(b, maxBlock)
 	return inflated
 }
+
+// Comment notes that a file has a text of its own.
+func (n *Names) Comment() { n.name("", "Comment") }
+
+// Block notes a block of metadata of which no more is read.
+func (n *Names) Block(name string) { n.name("", name) }
+
+// ModifyDate notes that a PNG has a time of change.
+func (n *Names) ModifyDate() { n.name("PNG:", "ModifyDate") }
 
 var pngKeywords = map[string]bool{
 	"Title": true, "Author": true, "Description": true, "Copyright": true, "Creation Time": true, "Software": true,

@@ -1,4 +1,4 @@
-package metadata_test
+package picture_test
 
 import (
 	"bytes"
@@ -44,7 +44,7 @@ var exampleTags = []string{
 const exampleTime = "2026-11-21T22:42:31+01:00"
 
 // tiff returns a TIFF block of directories, each pointing at the next.
-func tiff(order binary.AppendByteOrder, directories ...[]entry) []byte {
+func tiffBlock(order binary.AppendByteOrder, directories ...[]entry) []byte {
 	b := order.AppendUint32(append([]byte{}, "II*\x00"...), 8)
 	if order.String() == "BigEndian" {
 		b = order.AppendUint32(append([]byte{}, "MM\x00*"...), 8)
@@ -92,18 +92,18 @@ const exampleXMP = `<?xpacket begin=""?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf
 
 var exampleXMPTags = []string{"XMP:CreatorTool", "XMP:History", "XMP:Label", "XMP:Other", "XMP:instanceID"}
 
-func iptc() string {
+func iptcBlock() string {
 	return "\x1c\x02\x50\x00\x06secret" + "\x1c\x02\x5a\x00\x06secret" + "\x1c\x09\x09\x00\x00"
 }
 
 func photoshop() string {
-	return "8BIM\x04\x04\x00\x00\x00\x00\x00\x1b" + iptc() + "\x00" +
+	return "8BIM\x04\x04\x00\x00\x00\x00\x00\x1b" + iptcBlock() + "\x00" +
 		"8BIM\x04\x0c\x03abc\x00\x00\x00\x06secret" + "8BIM\x03\xed\x00\x00\x00\x00\x00\x00"
 }
 
 var photoshopTags = []string{"IPTC:9:9", "IPTC:Byline", "IPTC:City", "Photoshop", "ThumbnailImage"}
 
-func icc() string {
+func iccProfile() string {
 	return strings.Repeat("\x00", 128) + "\x00\x00\x00\x03" + "desc\x00\x00\x00\xa8\x00\x00\x00\x06" +
 		"cprt\x00\x00\x00\xa8\x00\x00\x00\x06" + "????\x00\x00\x00\xa8\x00\x00\x00\x06" + "secret"
 }
@@ -120,21 +120,21 @@ func jpegFile(segments ...string) []byte {
 	return []byte("\xff\xd8" + strings.Join(segments, "") + "\xff\xda\x00\x02secret\xff\xe1\xff\xff\xff\xd9")
 }
 
-func segment(marker byte, payload string) string {
+func appSegment(marker byte, payload string) string {
 	n := len(payload) + 2
 	return string([]byte{0xff, marker, byte(n >> 8), byte(n)}) + payload
 }
 
 func exifSegment() string {
-	b := tiff(binary.BigEndian, slices.DeleteFunc(slices.Clone(exampleDirectory), func(e entry) bool { return e.tag == 0x8769 }))
-	return segment(0xe1, "Exif\x00\x00"+string(b))
+	b := tiffBlock(binary.BigEndian, slices.DeleteFunc(slices.Clone(exampleDirectory), func(e entry) bool { return e.tag == 0x8769 }))
+	return appSegment(0xe1, "Exif\x00\x00"+string(b))
 }
 
 func pngFile(chunks ...string) []byte {
-	return []byte("\x89PNG\r\n\x1a\n" + chunk("IHDR", "0123456789012") + strings.Join(chunks, "") + chunk("IEND", ""))
+	return []byte("\x89PNG\r\n\x1a\n" + rawChunk("IHDR", "0123456789012") + strings.Join(chunks, "") + rawChunk("IEND", ""))
 }
 
-func chunk(kind, data string) string {
+func rawChunk(kind, data string) string {
 	return string(binary.BigEndian.AppendUint32(nil, uint32(len(data)))) + kind + data + "CRC!"
 }
 
@@ -160,7 +160,7 @@ func riffChunk(kind, data string) string {
 	return kind + size + data + strings.Repeat("\x00", len(data)%2)
 }
 
-func box(kind string, contents ...string) string {
+func isoBox(kind string, contents ...string) string {
 	all := strings.Join(contents, "")
 	return string(binary.BigEndian.AppendUint32(nil, uint32(8+len(all)))) + kind + all
 }
@@ -169,21 +169,23 @@ func be32(v int) string { return string(binary.BigEndian.AppendUint32(nil, uint3
 
 // heifFile returns a file with its EXIF in mdat and its XMP in idat.
 func heifFile(exif, xmp string) []byte {
-	ftyp := box("ftyp", "heic\x00\x00\x00\x00")
+	ftyp := isoBox("ftyp", "heic\x00\x00\x00\x00")
 	exif = "\x00\x00\x00\x06Exif\x00\x00" + exif
 	meta := func(offset int) string {
-		return box("meta", "\x00\x00\x00\x00",
-			box("iinf", "\x00\x00\x00\x00\x00\x03",
-				box("infe", "\x02\x00\x00\x00\x00\x01\x00\x00hvc1\x00"),
-				box("infe", "\x02\x00\x00\x00\x00\x02\x00\x00Exif\x00"),
-				box("infe", "\x03\x00\x00\x00\x00\x00\x00\x03\x00\x00mime\x00application/rdf+xml\x00")),
-			box("iprp", box("ipco", box("colr", "prof", icc()), box("colr", "nclx1234567"))),
-			box("idat", "secret", xmp),
-			box("iloc", "\x01\x00\x00\x00\x44\x40\x00\x03",
+		return isoBox("meta", "\x00\x00\x00\x00",
+			isoBox("iinf", "\x00\x00\x00\x00\x00\x03",
+				isoBox("infe", "\x02\x00\x00\x00\x00\x01\x00\x00hvc1\x00"),
+				isoBox("infe", "\x02\x00\x00\x00\x00\x02\x00\x00Exif\x00"),
+				isoBox("infe", "\x03\x00\x00\x00\x00\x00\x00\x03\x00\x00mime\x00application/rdf+xml\x00")),
+			isoBox("pitm", "\x00\x00\x00\x00\x00\x01"),
+			isoBox("iprp", isoBox("ipco", isoBox("colr", "prof", iccProfile()), isoBox("colr", "nclx1234567")),
+				isoBox("ipma", "\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01\x02\x01\x02")),
+			isoBox("idat", "secret", xmp),
+			isoBox("iloc", "\x01\x00\x00\x00\x44\x40\x00\x03",
 				"\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02", be32(0), be32(1), be32(2), be32(3),
 				"\x00\x02\x00\x00\x00\x00", be32(0), "\x00\x01", be32(offset), be32(len(exif)),
 				"\x00\x03\x00\x01\x00\x00", be32(6), "\x00\x01", be32(0), be32(len(xmp))))
 	}
 	offset := len(ftyp) + len(meta(0)) + 8
-	return []byte(ftyp + meta(offset) + box("mdat", exif))
+	return []byte(ftyp + meta(offset) + isoBox("mdat", exif))
 }

@@ -1,0 +1,386 @@
+package picture_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"image"
+	"image/color"
+	"image/gif"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/tasks/picture"
+)
+
+// TestKinds shows pictures as devices and programs make them that are unlike those of this
+// package's own encoders, and compares what is shown. The files of testdata that nothing here
+// writes are by Pillow 13 with libtiff and pillow-heif 1.8.
+func TestKinds(t *testing.T) {
+	src := quarters(64, 48)
+	jpg := encodeJPEG(t, src)
+	general := bytes.Clone(testdata(t, "quarters.heic"))
+	copy(general[8:], "mif1")
+	frame := paletted(src)
+	for _, c := range []struct {
+		name  string
+		data  []byte
+		want  [4]color.NRGBA
+		notes []string
+	}{
+		{"heic, the data in front of the boxes", testdata(t, "mdat-first.heic"), upright, nil},
+		{"heic of a general brand", general, upright, nil},
+		{"heic, narrower than the decoder's planes", testdata(t, "narrow.heic"), upright, nil},
+		{"heic of limited range", testdata(t, "limited.heic"), upright, nil},
+		{"heic, transparent", testdata(t, "alpha.heic"), [4]color.NRGBA{white, green, blue, yellow}, nil},
+		{"jpeg, turned by a LONG", withSegments(jpg, exifEntry(4, []byte{0, 0, 0, 6})), turned, nil},
+		{"jpeg, turned by a BYTE", withSegments(jpg, exifEntry(1, []byte{6, 0, 0, 0})), turned, nil},
+		{"png, turned by EXIF with a prefix", withChunks(encodePNG(t, src), pngChunk("eXIf", exif(binary.BigEndian, 6)[4:])), turned, nil},
+		{"png, turned by a raw profile", withChunks(encodePNG(t, src), pngChunk("tEXt", []byte("Raw profile type exif\x00"+rawProfile("exif", string(exif(binary.BigEndian, 6)[4:]))))), turned, nil},
+		{"png, turned by XMP", withChunks(encodePNG(t, src), pngChunk("iTXt", []byte("XML:com.adobe.xmp\x00\x00\x00\x00\x00<a xmlns:tiff='http://ns.adobe.com/tiff/1.0/' tiff:Orientation='6'/>"))), turned, nil},
+		{"png whose text has a wrong checksum", withChunks(encodePNG(t, src), append(pngChunk("tEXt", []byte("Comment\x00x"))[:20], 0)), upright, nil},
+		{"png without its end", encodePNG(t, src)[:len(encodePNG(t, src))-12], upright, []string{picture.CodeDamaged}},
+		{"png in BT.2020 with PQ", withChunks(encodePNG(t, src), pngChunk("cICP", []byte{9, 16, 0, 1})), upright, []string{picture.CodeColours}},
+		{"png of the usual gamma and primaries", withChunks(encodePNG(t, src), pngChunk("gAMA", []byte{0, 0, 0xb1, 0x8f}), pngChunk("cHRM", chromaticities(31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))), upright, nil},
+		{"png of another gamma", withChunks(encodePNG(t, src), pngChunk("gAMA", []byte{0, 1, 0x86, 0xa0})), upright, []string{picture.CodeColours}},
+		{"png of other primaries", withChunks(encodePNG(t, src), pngChunk("cHRM", chromaticities(31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000))), upright, []string{picture.CodeColours}},
+		{"jpeg without Huffman tables", withoutSegment(jpg, 0xc4), upright, nil},
+		{"jpeg with its height behind the scan", heightBehind(t, jpg), upright, nil},
+		{"jpeg of differing colour samplings", dcJPEG(src, [][2]int{{2, 2}, {1, 1}, {1, 2}}, "\x01\x02\x03", ycc), upright, nil},
+		{"jpeg sampled in threes", dcJPEG(src, [][2]int{{3, 1}, {1, 1}, {1, 1}}, "\x01\x02\x03", ycc), upright, nil},
+		{"jpeg whose components have one name", dcJPEG(src, [][2]int{{1, 1}, {1, 1}, {1, 1}}, "\x01\x01\x01", ycc), upright, nil},
+		{"jpeg in RGB", dcJPEG(src, [][2]int{{1, 1}, {1, 1}, {1, 1}}, "RGB", func(c color.NRGBA) []byte { return []byte{c.R, c.G, c.B} }), upright, nil},
+		{"jpeg of inks without Adobe's segment", dcJPEG(src, [][2]int{{1, 1}, {1, 1}, {1, 1}, {1, 1}}, "\x01\x02\x03\x04", func(c color.NRGBA) []byte { return []byte{c.R, c.G, c.B, 255} }), upright, nil},
+		{"jpeg of inks that ends early", dcJPEG(src, [][2]int{{1, 1}, {1, 1}, {1, 1}, {1, 1}}, "\x01\x02\x03\x04", func(c color.NRGBA) []byte { return []byte{c.R, c.G, c.B, 255} })[:300], [4]color.NRGBA{red, green, {}, {}}, []string{picture.CodeDamaged}},
+		{"jpeg whose comment has no length", slices.Concat(jpg[:2], []byte{0xff, 0xfe, 0, 0}, jpg[2:]), upright, nil},
+		{"jpeg with restart markers behind the picture", slices.Concat(jpg[:len(jpg)-2], []byte{0xff, 0xd0, 0xff, 0xd9}), upright, nil},
+		{"tiff in planes", planes(src), upright, nil},
+		{"tiff with a sample too many", encodeTIFFSamples(src, 4, short(0x152, 0)), upright, nil},
+		{"tiff with transparency", encodeTIFFSamples(src, 4, short(0x152, 2)), upright, nil},
+		{"tiff of inks", encodeTIFFSamples(src, 4, short(0x106, 5)), [4]color.NRGBA{inverted(red), inverted(green), inverted(blue), inverted(yellow)}, []string{picture.CodeColours}},
+		{"tiff with its pages in reverse", reversed(encodeTIFF([]*image.NRGBA{image.NewNRGBA(src.Rect), src})), upright, []string{picture.CodeFirstPage}},
+		{"gif with too much data", gifWith(t, frame, func(b []byte) []byte { return append(b[:len(b)-2], 3, 1, 2, 3, 0, 0x3b) }), upright, nil},
+		{"gif with an unknown extension", gifWith(t, frame, func(b []byte) []byte { return slices.Insert(b, gifStart, 0x21, 0x2a, 1, 7, 0) }), upright, nil},
+		{"gif without a screen", gifWith(t, frame, func(b []byte) []byte { clear(b[6:10]); return b }), upright, nil},
+		{"gif that ends early", gifWith(t, frame, func(b []byte) []byte { return b[:len(b)-300] }), [4]color.NRGBA{red, green, {}, {}}, []string{picture.CodeDamaged}},
+		{"bmp of 16 bits in fields", bmp565(src), upright, nil},
+		{"bmp of 32 bits, its transparency all zero", bmp32(src), upright, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			res, err := process(t, c.data, picture.Options{})
+			require.NoError(t, err)
+			var notes []string
+			for _, n := range res.Notes {
+				notes = append(notes, n.Code)
+			}
+			require.Equal(t, c.notes, notes)
+			require.Equal(t, slices.Contains(notes, picture.CodeDamaged), res.Damage != "")
+			img := decode(t, res.Full.Data)
+			w, h := img.Bounds().Dx(), img.Bounds().Dy()
+			for i, want := range c.want {
+				if want.A != 0 {
+					near(t, want, img.At(w/4+i%2*w/2, h/4+i/2*h/2), [4]string{"top left", "top right", "bottom left", "bottom right"}[i])
+				}
+			}
+		})
+	}
+}
+
+// TestDisplayP3ByNumber shows pictures whose values are those of Display P3, as a number says, in
+// sRGB: without a conversion red would have 30 of green.
+func TestDisplayP3ByNumber(t *testing.T) {
+	want := [4]color.NRGBA{{218, 0, 6, 255}, {0, 163, 0, 255}, {30, 30, 208, 255}, {224, 199, 0, 255}}
+	for name, b := range map[string][]byte{
+		"png":  withChunks(encodePNG(t, quarters(64, 48)), pngChunk("cICP", []byte{12, 13, 0, 1})),
+		"heic": testdata(t, "p3.heic"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			res, err := process(t, b, picture.Options{})
+			require.NoError(t, err)
+			require.Empty(t, res.Notes)
+			img := decode(t, res.Full.Data)
+			w, h := img.Bounds().Dx(), img.Bounds().Dy()
+			for i, c := range want {
+				got := color.NRGBAModel.Convert(img.At(w/4+i%2*w/2, h/4+i/2*h/2)).(color.NRGBA)
+				for _, d := range [][2]uint8{{c.R, got.R}, {c.G, got.G}, {c.B, got.B}} {
+					require.InDelta(t, d[0], d[1], 12, "%v, got %v", c, got)
+				}
+			}
+		})
+	}
+}
+
+// TestFax shows the same scan, its top left quarter black, in every kind of fax.
+func TestFax(t *testing.T) {
+	for _, name := range []string{"fax-runs.tif", "fax-g3.tif", "fax-g3-2d.tif", "fax-g3-fill.tif", "fax-g4.tif", "fax-g4-black-is-zero.tif", "fax-fill-order.tif"} {
+		t.Run(name, func(t *testing.T) {
+			res, err := process(t, testdata(t, name), picture.Options{})
+			require.NoError(t, err)
+			require.Empty(t, res.Notes)
+			requireQuarters(t, res.Full.Data, [4]color.NRGBA{{0, 0, 0, 255}, white, white, white})
+		})
+	}
+}
+
+// TestNotSupported requires of valid pictures of kinds without a decoder that they are called that.
+func TestNotSupported(t *testing.T) {
+	src := quarters(64, 48)
+	arithmetic := bytes.Replace(encodeJPEG(t, src), []byte{0xff, 0xc0}, []byte{0xff, 0xc9}, 1)
+	for name, b := range map[string][]byte{
+		"tiff of 64 bits":         []byte("II+\x00\x08\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00"),
+		"tiff with JPEG in it":    encodeTIFFSamples(src, 3, short(0x103, 7)),
+		"tiff in floating point":  encodeTIFFSamples(src, 3, short(0x153, 3, 3, 3)),
+		"a raw file's preview":    encodeTIFFSamples(src, 3, short(0xfe, 1)),
+		"jpeg, arithmetic coding": arithmetic,
+		"avif":                    heifBoxes("avif", "avif", [2]uint32{64, 48}, [2]uint32{64, 48}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := process(t, b, picture.Options{})
+			p, ok := errors.AsType[*picture.Problem](err)
+			require.True(t, ok, "%v", err)
+			require.Equal(t, picture.CodeUnsupported, p.Code, p.Detail)
+		})
+	}
+}
+
+func inverted(c color.NRGBA) color.NRGBA { return color.NRGBA{255 - c.R, 255 - c.G, 255 - c.B, 255} }
+
+func ycc(c color.NRGBA) []byte {
+	y, cb, cr := color.RGBToYCbCr(c.R, c.G, c.B)
+	return []byte{y, cb, cr}
+}
+
+// chromaticities are those of white, red, green and blue in hundred thousandths.
+func chromaticities(v ...uint32) (b []byte) {
+	for _, v := range v {
+		b = binary.BigEndian.AppendUint32(b, v)
+	}
+	return b
+}
+
+// exifEntry is an APP1 segment with an orientation of a type.
+func exifEntry(kind byte, value []byte) []byte {
+	return segment(0xe1, slices.Concat([]byte("Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00"), []byte{kind, 0, 0, 0, 1}, value, make([]byte, 4)))
+}
+
+// withoutSegment leaves out the segments of a marker in front of the scan.
+func withoutSegment(jpg []byte, marker byte) []byte {
+	out, at := bytes.Clone(jpg[:2]), 2
+	for jpg[at+1] != 0xda {
+		n := 2 + int(binary.BigEndian.Uint16(jpg[at+2:]))
+		if jpg[at+1] != marker {
+			out = append(out, jpg[at:at+n]...)
+		}
+		at += n
+	}
+	return append(out, jpg[at:]...)
+}
+
+// heightBehind moves the height from the frame header to a DNL segment behind the scan.
+func heightBehind(t *testing.T, jpg []byte) []byte {
+	b := bytes.Clone(jpg)
+	at := bytes.Index(b, []byte{0xff, 0xc0})
+	height := bytes.Clone(b[at+5 : at+7])
+	clear(b[at+5 : at+7])
+	require.Equal(t, []byte{0xff, 0xd9}, b[len(b)-2:])
+	return slices.Concat(b[:len(b)-2], segment(0xdc, height), []byte{0xff, 0xd9})
+}
+
+// dcJPEG writes a JPEG of any sampling, every block of one value: codes of 4 bits say how many
+// bits a difference of DC has, and a single bit ends the block.
+func dcJPEG(img *image.NRGBA, sampling [][2]int, ids string, colours func(color.NRGBA) []byte) []byte {
+	b := []byte{0xff, 0xd8}
+	b = append(b, segment(0xdb, append([]byte{0}, bytes.Repeat([]byte{8}, 64)...))...)
+	frame := []byte{8, 0, byte(img.Rect.Dy()), 0, byte(img.Rect.Dx()), byte(len(sampling))}
+	scan := []byte{byte(len(sampling))}
+	hMost, vMost := 1, 1
+	for i, s := range sampling {
+		frame = append(frame, ids[i], byte(s[0]<<4|s[1]), 0)
+		scan = append(scan, ids[i], 0)
+		hMost, vMost = max(hMost, s[0]), max(vMost, s[1])
+	}
+	b = append(b, segment(0xc0, frame)...)
+	dc := append([]byte{0, 0, 0, 0, 12}, make([]byte, 12)...)
+	for i := range byte(12) {
+		dc = append(dc, i)
+	}
+	b = append(b, segment(0xc4, dc)...)
+	b = append(b, segment(0xc4, append(append([]byte{0x10, 1}, make([]byte, 15)...), 0))...)
+	b = append(b, segment(0xda, append(scan, 0, 63, 0))...)
+	var acc uint64
+	bits := 0
+	put := func(v, n int) {
+		acc, bits = acc<<n|uint64(v), bits+n
+		for ; bits >= 8; bits -= 8 {
+			o := byte(acc >> (bits - 8))
+			if b = append(b, o); o == 0xff {
+				b = append(b, 0)
+			}
+		}
+	}
+	pred := make([]int, len(sampling))
+	wide, high := 8*hMost, 8*vMost
+	for y := 0; y < img.Rect.Dy(); y += high {
+		for x := 0; x < img.Rect.Dx(); x += wide {
+			for i, s := range sampling {
+				for v := range s[1] {
+					for h := range s[0] {
+						at := img.NRGBAAt(min(x+(2*h+1)*wide/(2*s[0]), img.Rect.Dx()-1), min(y+(2*v+1)*high/(2*s[1]), img.Rect.Dy()-1))
+						d := int(colours(at)[i]) - 128 // the step of 8 makes this the value itself
+						diff := d - pred[i]
+						pred[i] = d
+						n := 0
+						for m := max(diff, -diff); m > 0; m >>= 1 {
+							n++
+						}
+						put(n, 4)
+						if diff < 0 {
+							diff += 1<<n - 1
+						}
+						put(diff, n)
+						put(0, 1)
+					}
+				}
+			}
+		}
+	}
+	put(0x7f, 7)
+	return append(b, 0xff, 0xd9)
+}
+
+// encodeTIFFSamples writes 8-bit pixels of so many samples, with tags in place of the usual ones.
+func encodeTIFFSamples(img *image.NRGBA, samples int, further ...tiffTag) []byte {
+	var pix []byte
+	for i := 0; i < len(img.Pix); i += 4 {
+		pix = append(pix, img.Pix[i:i+3]...)
+		for range samples - 3 {
+			pix = append(pix, img.Pix[i+3]-byte(255*slices.IndexFunc(further, func(t tiffTag) bool { return t.tag == 0x106 })+255))
+		}
+	}
+	bits := []uint16{8, 8, 8, 8}[:samples]
+	return rawTIFF(img.Rect, pix, append([]tiffTag{short(0x102, bits...), short(0x115, uint16(samples))}, further...))
+}
+
+// planes writes a TIFF whose red, green and blue stand one behind the other.
+func planes(img *image.NRGBA) []byte {
+	var pix []byte
+	for c := range 3 {
+		for i := c; i < len(img.Pix); i += 4 {
+			pix = append(pix, img.Pix[i])
+		}
+	}
+	n := uint32(img.Rect.Dx() * img.Rect.Dy())
+	longs := func(tag uint16, v ...uint32) tiffTag {
+		var b []byte
+		for _, v := range v {
+			b = binary.LittleEndian.AppendUint32(b, v)
+		}
+		return tiffTag{tag, 4, uint32(len(v)), b}
+	}
+	return rawTIFF(img.Rect, pix, []tiffTag{short(0x102, 8, 8, 8), short(0x115, 3), short(0x11c, 2), longs(0x111, 8, 8+n, 8+2*n), longs(0x117, n, n, n)})
+}
+
+// rawTIFF writes pixels in one strip at offset 8, with tags in place of the usual ones.
+func rawTIFF(r image.Rectangle, pix []byte, further []tiffTag) []byte {
+	b := append([]byte("II*\x00\x00\x00\x00\x00"), pix...)
+	long := func(tag uint16, v int) tiffTag {
+		return tiffTag{tag, 4, 1, binary.LittleEndian.AppendUint32(nil, uint32(v))}
+	}
+	tags := slices.Clone(further)
+	for _, usual := range []tiffTag{
+		short(0x100, uint16(r.Dx())), short(0x101, uint16(r.Dy())), short(0x103, 1), short(0x106, 2),
+		long(0x111, 8), long(0x116, r.Dy()), long(0x117, len(pix)),
+	} {
+		if !slices.ContainsFunc(further, func(t tiffTag) bool { return t.tag == usual.tag }) {
+			tags = append(tags, usual)
+		}
+	}
+	slices.SortFunc(tags, func(a, b tiffTag) int { return int(a.tag) - int(b.tag) })
+	for i, t := range tags {
+		if len(t.data) > 4 {
+			tags[i].data = binary.LittleEndian.AppendUint32(nil, uint32(len(b)))
+			b = append(b, t.data...)
+		}
+	}
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)))
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(tags)))
+	for _, t := range tags {
+		b = binary.LittleEndian.AppendUint16(b, t.tag)
+		b = binary.LittleEndian.AppendUint16(b, t.kind)
+		b = binary.LittleEndian.AppendUint32(b, t.count)
+		b = append(b, append(t.data, 0, 0, 0, 0)[:4]...)
+	}
+	return append(b, 0, 0, 0, 0)
+}
+
+// reversed makes the second page of two the first, so that the next one stands before it.
+func reversed(tiff []byte) []byte {
+	b := bytes.Clone(tiff)
+	first := binary.LittleEndian.Uint32(b[4:])
+	next := first + 2 + 12*uint32(binary.LittleEndian.Uint16(b[first:]))
+	second := binary.LittleEndian.Uint32(b[next:])
+	binary.LittleEndian.PutUint32(b[4:], second)
+	binary.LittleEndian.PutUint32(b[next:], 0)
+	binary.LittleEndian.PutUint32(b[second+2+12*uint32(binary.LittleEndian.Uint16(b[second:])):], first)
+	return b
+}
+
+// paletted is a picture of the four colours, and grain so that it has some bytes.
+func paletted(img *image.NRGBA) *image.Paletted {
+	p := image.NewPaletted(img.Rect, color.Palette{red, green, blue, yellow, color.NRGBA{200, 35, 30, 255}, color.NRGBA{30, 165, 30, 255}, color.NRGBA{30, 35, 200, 255}, color.NRGBA{220, 205, 20, 255}})
+	for i := range p.Pix {
+		x, y := i%64, i/64
+		p.Pix[i] = uint8(2*y/48*2+2*x/64) + uint8(i*i*31>>3&1)*4
+	}
+	return p
+}
+
+// gifStart is where the blocks of a GIF of 8 colours begin.
+const gifStart = 13 + 3*8
+
+func gifWith(t *testing.T, p *image.Paletted, change func([]byte) []byte) []byte {
+	return change(encodeGIF(t, &gif.GIF{Image: []*image.Paletted{p}, Delay: []int{0}, Config: image.Config{ColorModel: p.Palette, Width: 64, Height: 48}}))
+}
+
+// bmp565 writes 5, 6 and 5 bits.
+func bmp565(img *image.NRGBA) []byte {
+	b := bmpHeader(img.Rect, 16, 3, 40, 12)
+	for _, mask := range []uint32{0xf800, 0x07e0, 0x001f} {
+		b = binary.LittleEndian.AppendUint32(b, mask)
+	}
+	for y := img.Rect.Dy() - 1; y >= 0; y-- {
+		for x := range img.Rect.Dx() {
+			c := img.NRGBAAt(x, y)
+			b = binary.LittleEndian.AppendUint16(b, uint16(c.R>>3)<<11|uint16(c.G>>2)<<5|uint16(c.B>>3))
+		}
+	}
+	return b
+}
+
+// bmp32 writes a header of version 5 that says where the transparency is, and none.
+func bmp32(img *image.NRGBA) []byte {
+	b := bmpHeader(img.Rect, 32, 3, 124, 0)
+	for i, mask := range []uint32{0xff0000, 0xff00, 0xff, 0xff000000} {
+		binary.LittleEndian.PutUint32(b[14+40+4*i:], mask)
+	}
+	for y := img.Rect.Dy() - 1; y >= 0; y-- {
+		for x := range img.Rect.Dx() {
+			c := img.NRGBAAt(x, y)
+			b = append(b, c.B, c.G, c.R, 0)
+		}
+	}
+	return b
+}
+
+func bmpHeader(r image.Rectangle, bits, compression uint16, header, behind int) []byte {
+	b := make([]byte, 14+header)
+	copy(b, "BM")
+	binary.LittleEndian.PutUint32(b[10:], uint32(14+header+behind))
+	binary.LittleEndian.PutUint32(b[14:], uint32(header))
+	binary.LittleEndian.PutUint32(b[18:], uint32(r.Dx()))
+	binary.LittleEndian.PutUint32(b[22:], uint32(r.Dy()))
+	b[26], b[28], b[30] = 1, byte(bits), byte(compression)
+	return b
+}
