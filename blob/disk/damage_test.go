@@ -66,7 +66,7 @@ func flip(at int) func([]byte) []byte {
 	}
 }
 
-func requireCorrupt(t testing.TB, s *blobdisk.Store, content []byte) {
+func requireCorrupt(t testing.TB, s blob.Store, content []byte) {
 	t.Helper()
 	k := blobtest.KeyOf(content)
 	_, err := blob.OpenVerified(t.Context(), s, k, 0)

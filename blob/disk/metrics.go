@@ -23,7 +23,7 @@ type metrics struct {
 	registered []prometheus.Collector
 }
 
-func newMetrics(s *Store) *metrics {
+func newMetrics(s *store) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
