@@ -60,7 +60,7 @@ func store(s blob.Store, content []byte) error {
 }
 
 // drop drops what nobody holds of contents.
-func drop(s blob.Store, contents ...[]byte) (busy []blob.Key, err error) {
+func drop(s blob.Store, contents ...[]byte) (held []blob.Key, err error) {
 	keys := make([]blob.Key, len(contents))
 	for i, content := range contents {
 		keys[i] = blobtest.KeyOf(content)

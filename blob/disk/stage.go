@@ -217,7 +217,7 @@ func (g *staged) count(path string) {
 		g.store.metrics.deduplicated.Inc()
 		return
 	}
-	g.store.metrics.puts.Inc()
+	g.store.metrics.stored.Inc()
 	g.store.verified.remove(path)
 	if g.store.corrupt.remove(path) {
 		g.store.metrics.mended.Inc()

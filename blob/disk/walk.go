@@ -130,9 +130,9 @@ func (s *store) Collect(ctx context.Context, unused time.Duration, unneeded func
 // now is the time of the clock, as far as it has not been set forward since the store was opened: a
 // clock that is set must not make a new blob look old.
 func (s *store) now() time.Time {
-	now, steady := time.Now().Round(0), s.opened.Round(0).Add(time.Since(s.opened))
-	if steady.Before(now) {
-		return steady
+	now, elapsed := time.Now().Round(0), s.opened.Round(0).Add(time.Since(s.opened))
+	if elapsed.Before(now) {
+		return elapsed
 	}
 	return now
 }
