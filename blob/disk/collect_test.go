@@ -74,7 +74,7 @@ func TestCollect(t *testing.T) {
 				require.True(t, exists)
 
 				stay := []string{"needed", "needed picture", "held", "being uploaded", "uploaded again", "put again picture", "found again picture"}
-				requireCollected := func(s *blobdisk.Store) {
+				requireCollected := func(s blob.Store) {
 					left := map[string]bool{}
 					for _, name := range stay {
 						requireStored(t, s, contents[name])

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	blobdisk "casepress/blob/disk"
+	"casepress/blob"
 	"casepress/disk/disktest"
 )
 
@@ -25,7 +25,7 @@ func (s slowFolders) SyncDir(dir string) error {
 	return s.FaultFS.SyncDir(dir)
 }
 
-func openSlow(t *testing.T) (*blobdisk.Store, slowFolders) {
+func openSlow(t *testing.T) (blob.Store, slowFolders) {
 	fsys := slowFolders{disktest.NewFault(disktest.NewCrash(1)), make(chan struct{})}
 	return open(t, root, fsys), fsys
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Hold keeps an original from being dropped: see [blob.Store].
-func (s *Store) Hold(ctx context.Context, k blob.Key) (release func(), err error) {
+func (s *store) Hold(ctx context.Context, k blob.Key) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (s *Store) Hold(ctx context.Context, k blob.Key) (release func(), err error
 	return sync.OnceFunc(func() { s.holds.release(k) }), nil
 }
 
-func (s *Store) hasAny(k blob.Key, among []format) (bool, error) {
+func (s *store) hasAny(k blob.Key, among []format) (bool, error) {
 	for _, f := range among {
 		_, err := s.fs.Stat(s.shard(k).path(k, f))
 		if err == nil {
@@ -48,7 +48,7 @@ func (s *Store) hasAny(k blob.Key, among []format) (bool, error) {
 }
 
 // Drop deletes originals that nobody needs: see [blob.Store].
-func (s *Store) Drop(ctx context.Context, keys []blob.Key, unneeded func(context.Context, []blob.Key) ([]blob.Key, error)) (held []blob.Key, err error) {
+func (s *store) Drop(ctx context.Context, keys []blob.Key, unneeded func(context.Context, []blob.Key) ([]blob.Key, error)) (held []blob.Key, err error) {
 	if err := errors.Join(ctx.Err(), s.Err()); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (s *Store) Drop(ctx context.Context, keys []blob.Key, unneeded func(context
 
 // originalsAmong are the keys that have an original which may be dropped, or are being
 // stored: a key that is held counts as there.
-func (s *Store) originalsAmong(ctx context.Context, keys []blob.Key) (present []blob.Key, err error) {
+func (s *store) originalsAmong(ctx context.Context, keys []blob.Key) (present []blob.Key, err error) {
 	for _, k := range keys {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("drop originals: %w", err)
@@ -111,7 +111,7 @@ func askUnneeded(ctx context.Context, keys []blob.Key, unneeded func(context.Con
 }
 
 // remove deletes the originals, then waits until all deletions are durable.
-func (s *Store) remove(ctx context.Context, keys []blob.Key) error {
+func (s *store) remove(ctx context.Context, keys []blob.Key) error {
 	waits := make([]syncPoint, len(keys))
 	for i, k := range keys {
 		err := ctx.Err()

@@ -52,7 +52,7 @@ func (f format) keyOf(fileName string) blob.Key {
 
 // openFormat opens the file of a blob in one format. The error is fs.ErrNotExist if
 // there is none, and [blob.ErrCorrupt] if it cannot be decrypted.
-func (s *Store) openFormat(k blob.Key, f format) (*file, error) {
+func (s *store) openFormat(k blob.Key, f format) (*file, error) {
 	path := s.shard(k).path(k, f)
 	opened, err := s.fs.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {

@@ -25,7 +25,7 @@ const keysName = "keys"
 const maxKeyFile = 64 << 10
 
 // checkKeys refuses the folder if it needs a key that is not there.
-func (s *Store) checkKeys() error {
+func (s *store) checkKeys() error {
 	given := map[string]string{} // public names by their files' names
 	if s.keys != nil {
 		for _, public := range s.keys.Public() {
@@ -49,7 +49,7 @@ func (s *Store) checkKeys() error {
 
 // checkKey checks the file of a key that has sealed, and writes it anew if it is damaged. given is the
 // public name of the key if that is there, else "".
-func (s *Store) checkKey(name, given string) error {
+func (s *store) checkKey(name, given string) error {
 	path := filepath.Join(s.dir, keysName, name)
 	content, err := s.readFile(path)
 	if err != nil {
@@ -74,7 +74,7 @@ func keyFileName(public string) string {
 }
 
 // keyFiles are the names of the files of keys that have sealed. Others are none of the store's.
-func (s *Store) keyFiles() (names []string, err error) {
+func (s *store) keyFiles() (names []string, err error) {
 	entries, err := s.fs.ReadDir(filepath.Join(s.dir, keysName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -91,7 +91,7 @@ func (s *Store) keyFiles() (names []string, err error) {
 }
 
 // readFile reads a small file, or the beginning of a larger one.
-func (s *Store) readFile(name string) (content []byte, err error) {
+func (s *store) readFile(name string) (content []byte, err error) {
 	f, err := s.fs.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (s *Store) readFile(name string) (content []byte, err error) {
 }
 
 // recordKey is durable before the first original is sealed with the key.
-func (s *Store) recordKey(public string) error {
+func (s *store) recordKey(public string) error {
 	dir := filepath.Join(s.dir, keysName)
 	if err := s.fs.MkdirAll(dir, dirPerm); err != nil {
 		return err

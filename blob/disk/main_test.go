@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const root = "/data/blobs"
 
-func open(t testing.TB, dir string, fsys disk.FS) *blobdisk.Store {
+func open(t testing.TB, dir string, fsys disk.FS) blob.Store {
 	t.Helper()
 	s, err := blobdisk.Open(dir, fsys, blobdisk.Options{})
 	require.NoError(t, err)
@@ -29,11 +29,11 @@ func open(t testing.TB, dir string, fsys disk.FS) *blobdisk.Store {
 	return s
 }
 
-func put(s *blobdisk.Store, content []byte) error {
+func put(s blob.Store, content []byte) error {
 	return blobtest.Put(context.Background(), s, content)
 }
 
-func requireStored(t testing.TB, s *blobdisk.Store, content []byte) {
+func requireStored(t testing.TB, s blob.Store, content []byte) {
 	t.Helper()
 	blobtest.RequireStored(t, s, content)
 }

@@ -10,7 +10,7 @@ import (
 // metrics of one open store, registered or not.
 type metrics struct {
 	writtenBytes prometheus.Counter
-	puts         prometheus.Counter
+	stored       prometheus.Counter
 	deduplicated prometheus.Counter
 	corrupt      prometheus.Counter
 	mended       prometheus.Counter
@@ -23,7 +23,7 @@ type metrics struct {
 	registered []prometheus.Collector
 }
 
-func newMetrics(s *Store) *metrics {
+func newMetrics(s *store) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -33,7 +33,7 @@ func newMetrics(s *Store) *metrics {
 	}, []string{"target"})
 	m := &metrics{
 		writtenBytes: counter("casepress_blob_written_bytes_total", "Bytes received into temp files, before encryption."),
-		puts:         counter("casepress_blob_stored_total", "Blobs that became durable under their digest."),
+		stored:       counter("casepress_blob_stored_total", "Blobs that became durable under their digest."),
 		deduplicated: counter("casepress_blob_deduplicated_total", "Contents that were there already, so that nothing was written."),
 		corrupt:      counter("casepress_blob_corrupt_total", "Blobs found whose bytes do not have the digest that names them."),
 		mended:       counter("casepress_blob_mended_total", "Damaged blobs that were replaced by the same bytes received again."),
@@ -46,7 +46,7 @@ func newMetrics(s *Store) *metrics {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	m.registered = []prometheus.Collector{
-		m.writtenBytes, m.puts, m.deduplicated, m.corrupt, m.mended, m.scrubbed, m.collected, fsync,
+		m.writtenBytes, m.stored, m.deduplicated, m.corrupt, m.mended, m.scrubbed, m.collected, fsync,
 		gauge("casepress_blob_corrupt", "Blobs known to be damaged.", func() float64 { return float64(len(s.Corrupt())) }),
 		gauge("casepress_blob_staging_bytes", "Bytes received that are no blobs yet.", func() float64 { return float64(s.Staging()) }),
 	}

@@ -43,7 +43,7 @@ func keys(t testing.TB, files ...string) *blob.Keys {
 	return k
 }
 
-func openWith(t testing.TB, dir string, fsys disk.FS, o blobdisk.Options) *blobdisk.Store {
+func openWith(t testing.TB, dir string, fsys disk.FS, o blobdisk.Options) blob.Store {
 	t.Helper()
 	s, err := blobdisk.Open(dir, fsys, o)
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func openWith(t testing.TB, dir string, fsys disk.FS, o blobdisk.Options) *blobd
 }
 
 // store stages, commits and lets go of an original.
-func store(s *blobdisk.Store, content []byte) error {
+func store(s blob.Store, content []byte) error {
 	g, err := s.Stage(context.Background(), bytes.NewReader(content))
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func store(s *blobdisk.Store, content []byte) error {
 }
 
 // drop drops what nobody holds of contents.
-func drop(s *blobdisk.Store, contents ...[]byte) (busy []blob.Key, err error) {
+func drop(s blob.Store, contents ...[]byte) (held []blob.Key, err error) {
 	keys := make([]blob.Key, len(contents))
 	for i, content := range contents {
 		keys[i] = blobtest.KeyOf(content)
@@ -68,7 +68,7 @@ func drop(s *blobdisk.Store, contents ...[]byte) (busy []blob.Key, err error) {
 	return s.Drop(context.Background(), keys, func(_ context.Context, free []blob.Key) ([]blob.Key, error) { return free, nil })
 }
 
-func requireGone(t testing.TB, s *blobdisk.Store, content []byte) {
+func requireGone(t testing.TB, s blob.Store, content []byte) {
 	t.Helper()
 	_, err := s.Open(context.Background(), blobtest.KeyOf(content))
 	require.ErrorIs(t, err, blob.ErrNotFound)
@@ -171,8 +171,9 @@ func TestKeysThatAreMissing(t *testing.T) {
 		"another key":        {Originals: blob.Vault, Keys: keys(t, second)},
 		"another, for keeps": {Keys: keys(t, second)},
 	} {
-		_, err := blobdisk.Open(dir, disk.OS, o)
+		s, err := blobdisk.Open(dir, disk.OS, o)
 		require.ErrorIs(t, err, blob.ErrKey, name)
+		require.True(t, s == nil, "a plain nil")
 		require.NotContains(t, err.Error(), "SECRET", name)
 	}
 
@@ -265,7 +266,7 @@ func TestDrop(t *testing.T) {
 				return []blob.Key{blobtest.KeyOf(all[1])}, nil
 			})
 			require.NoError(t, err)
-			for _, s := range []*blobdisk.Store{s, openWith(t, root, crash.CrashClone(0), o)} {
+			for _, s := range []blob.Store{s, openWith(t, root, crash.CrashClone(0), o)} {
 				requireStored(t, s, all[0])
 				requireGone(t, s, all[1])
 				requireStored(t, s, all[2])
@@ -294,7 +295,7 @@ func TestDropSparesWhatIsShared(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(dir, string(blobtest.KeyOf(both)[:2]), string(blobtest.KeyOf(both))+".original"))
 }
 
-func has(t testing.TB, s *blobdisk.Store, content []byte) bool {
+func has(t testing.TB, s blob.Store, content []byte) bool {
 	t.Helper()
 	there, err := s.Has(t.Context(), blobtest.KeyOf(content), int64(len(content)))
 	require.NoError(t, err)
@@ -366,7 +367,7 @@ func TestPowerCutsWhileOriginalsComeAndGo(t *testing.T) {
 			content := small[rng.IntN(len(small))]
 			act, want := store, "stored"
 			if rng.IntN(2) == 0 {
-				act, want = func(s *blobdisk.Store, content []byte) error { _, err := drop(s, content); return err }, "dropped"
+				act, want = func(s blob.Store, content []byte) error { _, err := drop(s, content); return err }, "dropped"
 			}
 			if err := act(s, content); err != nil {
 				want = unknown

@@ -20,7 +20,7 @@ import (
 // it saw that entry. If that fsync fails, nobody can tell any more which entries
 // a later one covers: so every entry since the last good one is removed again.
 type shard struct {
-	store *Store
+	store *store
 	dir   string
 
 	mu       sync.Mutex
@@ -44,7 +44,7 @@ type pendingEntry struct {
 // failure.
 type syncPoint struct{ changes, failures uint64 }
 
-func (sh *shard) open(s *Store, dir string, created bool) {
+func (sh *shard) open(s *store, dir string, created bool) {
 	sh.store, sh.dir, sh.created, sh.changes = s, dir, created, 1
 }
 

@@ -27,7 +27,7 @@ var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
 
 // staged implements [blob.Staged].
 type staged struct {
-	store    *Store
+	store    *store
 	format   format
 	file     disk.File // nil once ended
 	temp     string
@@ -41,7 +41,7 @@ type staged struct {
 }
 
 // Stage receives an original: see [blob.Store].
-func (s *Store) Stage(ctx context.Context, r io.Reader) (blob.Staged, error) {
+func (s *store) Stage(ctx context.Context, r io.Reader) (blob.Staged, error) {
 	g, err := s.stage(ctx, r, s.original, true)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (s *Store) Stage(ctx context.Context, r io.Reader) (blob.Staged, error) {
 	return g, nil
 }
 
-func (s *Store) stage(ctx context.Context, r io.Reader, f format, original bool) (*staged, error) {
+func (s *store) stage(ctx context.Context, r io.Reader, f format, original bool) (*staged, error) {
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (g *staged) commit(ctx context.Context) error {
 
 // isSound reports whether the file of a blob can be read and has its digest. If it cannot be read,
 // whatever the reason, the same bytes in another file are better. The error is that of the context.
-func (s *Store) isSound(ctx context.Context, k blob.Key, f format) (bool, error) {
+func (s *store) isSound(ctx context.Context, k blob.Key, f format) (bool, error) {
 	b, err := s.openFormat(k, f)
 	if err == nil {
 		err = errors.Join(b.Verify(ctx, 0), b.Close())
@@ -217,7 +217,7 @@ func (g *staged) count(path string) {
 		g.store.metrics.deduplicated.Inc()
 		return
 	}
-	g.store.metrics.puts.Inc()
+	g.store.metrics.stored.Inc()
 	g.store.verified.remove(path)
 	if g.store.corrupt.remove(path) {
 		g.store.metrics.mended.Inc()

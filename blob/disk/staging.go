@@ -70,7 +70,7 @@ func (s *staging) end(bytes int64) {
 }
 
 // Staging counts bytes received: see [blob.Store].
-func (s *Store) Staging() int64 {
+func (s *store) Staging() int64 {
 	s.staging.mu.Lock()
 	defer s.staging.mu.Unlock()
 	return s.staging.bytes

@@ -39,8 +39,8 @@ const (
 	filePerm = 0o600
 )
 
-// Store is an open store of blobs in a folder. It implements [blob.Store].
-type Store struct {
+// store is an open store of blobs in a folder.
+type store struct {
 	fs       disk.FS
 	dir      string
 	log      *slog.Logger
@@ -56,8 +56,6 @@ type Store struct {
 	poison   atomic.Pointer[error]
 	metrics  *metrics
 }
-
-var _ blob.Store = (*Store)(nil)
 
 // Options say how originals are kept. The zero value keeps them as they came.
 type Options struct {
@@ -86,13 +84,14 @@ const (
 
 // Open opens the store in dir, makes the folder if it is not there, and
 // removes what earlier processes left behind half received. [blob.ErrKey] if the
-// folder, or what is asked for, needs a key that is not there.
-func Open(dir string, fsys disk.FS, o Options) (*Store, error) {
+// folder, or what is asked for, needs a key that is not there. The result is of the interface's type, so
+// that after an error it is nil wherever it is assigned.
+func Open(dir string, fsys disk.FS, o Options) (blob.Store, error) {
 	original, err := originalFormat(o)
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
-	s := &Store{fs: fsys, dir: dir, log: o.Logger, opened: time.Now(), original: original, keys: o.Keys}
+	s := &store{fs: fsys, dir: dir, log: o.Logger, opened: time.Now(), original: original, keys: o.Keys}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -113,7 +112,7 @@ func Open(dir string, fsys disk.FS, o Options) (*Store, error) {
 
 // openFolders makes the folders that every blob needs and finds out which shards
 // are there. The others are made when their first blob comes.
-func (s *Store) openFolders() error {
+func (s *store) openFolders() error {
 	if err := s.fs.MkdirAll(filepath.Join(s.dir, tmpName), dirPerm); err != nil {
 		return err
 	}
@@ -133,7 +132,7 @@ func (s *Store) openFolders() error {
 	return s.fs.SyncDir(s.dir)
 }
 
-func (s *Store) clearTemps() error {
+func (s *store) clearTemps() error {
 	tmp := filepath.Join(s.dir, tmpName)
 	entries, err := s.fs.ReadDir(tmp)
 	if err != nil {
@@ -148,7 +147,7 @@ func (s *Store) clearTemps() error {
 }
 
 // shard is the folder of the blob with this valid key.
-func (s *Store) shard(k blob.Key) *shard {
+func (s *store) shard(k blob.Key) *shard {
 	var first [1]byte
 	if _, err := hex.Decode(first[:], []byte(k[:2])); err != nil {
 		panic(err) // callers check Valid
@@ -157,7 +156,7 @@ func (s *Store) shard(k blob.Key) *shard {
 }
 
 // Put stores what is not an original: see [blob.Store].
-func (s *Store) Put(ctx context.Context, r io.Reader) (k blob.Key, size int64, err error) {
+func (s *store) Put(ctx context.Context, r io.Reader) (k blob.Key, size int64, err error) {
 	g, err := s.stage(ctx, r, permanent, false)
 	if err != nil {
 		return "", 0, err
@@ -169,7 +168,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (k blob.Key, size int64, e
 }
 
 // Open opens a blob: see [blob.Store].
-func (s *Store) Open(ctx context.Context, k blob.Key) (blob.Blob, error) {
+func (s *store) Open(ctx context.Context, k blob.Key) (blob.Blob, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -196,7 +195,7 @@ func (s *Store) Open(ctx context.Context, k blob.Key) (blob.Blob, error) {
 
 // readOrder are the formats in which a blob is looked for: those in which it is known to be damaged
 // come last.
-func (s *Store) readOrder(k blob.Key) []format {
+func (s *store) readOrder(k blob.Key) []format {
 	var order, damaged []format
 	for _, f := range formats {
 		if s.corrupt.has(s.shard(k).path(k, f)) {
@@ -209,7 +208,7 @@ func (s *Store) readOrder(k blob.Key) []format {
 }
 
 // Has looks for a blob that was Put: see [blob.Store].
-func (s *Store) Has(ctx context.Context, k blob.Key, size int64) (bool, error) {
+func (s *store) Has(ctx context.Context, k blob.Key, size int64) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
@@ -224,7 +223,7 @@ func (s *Store) Has(ctx context.Context, k blob.Key, size int64) (bool, error) {
 }
 
 // Err tells why the store takes nothing more: see [blob.Store].
-func (s *Store) Err() error {
+func (s *store) Err() error {
 	if err := s.poison.Load(); err != nil {
 		return *err
 	}
@@ -232,7 +231,7 @@ func (s *Store) Err() error {
 }
 
 // Close takes the metrics back. Blobs and staged content are closed by their holders.
-func (s *Store) Close() error {
+func (s *store) Close() error {
 	s.metrics.unregister()
 	return nil
 }

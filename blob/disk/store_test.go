@@ -15,8 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"casepress/blob"
 	"casepress/blob/blobtest"
-	blobdisk "casepress/blob/disk"
 	"casepress/disk"
 	"casepress/disk/disktest"
 )
@@ -30,7 +30,7 @@ func TestPutAndOpen(t *testing.T) {
 		require.NoError(t, put(s, all[i]))
 	}
 	requireNoTemps(t, disk.OS, dir)
-	for _, s := range []*blobdisk.Store{s, open(t, dir, disk.OS)} {
+	for _, s := range []blob.Store{s, open(t, dir, disk.OS)} {
 		for _, content := range all {
 			requireStored(t, s, content)
 		}

@@ -23,7 +23,7 @@ import (
 type file struct {
 	*io.SectionReader
 	file    disk.File
-	store   *Store
+	store   *store
 	key     blob.Key
 	path    string
 	readErr *atomic.Pointer[error] // of file
@@ -95,7 +95,7 @@ func (b *file) digest(ctx context.Context, pace func(context.Context, int) error
 
 // corruptUnless is the error of content that could not be read or decrypted: readErr if it was the
 // disk that failed, else [blob.ErrCorrupt].
-func (s *Store) corruptUnless(readErr *atomic.Pointer[error], k blob.Key, err error) error {
+func (s *store) corruptUnless(readErr *atomic.Pointer[error], k blob.Key, err error) error {
 	if failed := readErr.Load(); failed != nil {
 		return fmt.Errorf("%s: %w", k, *failed)
 	}
@@ -117,7 +117,7 @@ func (r errorKeeper) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // foundCorrupt counts and logs a damaged file the first time.
-func (s *Store) foundCorrupt(k blob.Key, path string, err error) {
+func (s *store) foundCorrupt(k blob.Key, path string, err error) {
 	s.verified.remove(path)
 	if s.corrupt.add(path, k) {
 		s.metrics.corrupt.Inc()
@@ -126,7 +126,7 @@ func (s *Store) foundCorrupt(k blob.Key, path string, err error) {
 }
 
 // Corrupt are the damaged blobs: see [blob.Store].
-func (s *Store) Corrupt() []blob.Key { return s.corrupt.keys() }
+func (s *store) Corrupt() []blob.Key { return s.corrupt.keys() }
 
 // corruptFiles are the files that were found damaged.
 type corruptFiles struct {

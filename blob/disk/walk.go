@@ -65,7 +65,7 @@ func parseName(name string) (blob.Key, format) {
 }
 
 // Each lists what is stored: see [blob.Store].
-func (s *Store) Each(ctx context.Context, visit func([]blob.Info) error) error {
+func (s *store) Each(ctx context.Context, visit func([]blob.Info) error) error {
 	for i := range s.shards {
 		files, err := s.shards[i].list(ctx)
 		if err != nil {
@@ -86,7 +86,7 @@ func (s *Store) Each(ctx context.Context, visit func([]blob.Info) error) error {
 }
 
 // EachOriginal lists originals: see [blob.Store].
-func (s *Store) EachOriginal(ctx context.Context, visit func([]blob.Key) error) error {
+func (s *store) EachOriginal(ctx context.Context, visit func([]blob.Key) error) error {
 	return s.Each(ctx, func(infos []blob.Info) error {
 		var keys []blob.Key
 		for _, i := range infos {
@@ -105,7 +105,7 @@ func (s *Store) EachOriginal(ctx context.Context, visit func([]blob.Key) error) 
 const collectBatch = 500
 
 // Collect deletes what nobody needs: see [blob.Store].
-func (s *Store) Collect(ctx context.Context, unused time.Duration, unneeded func(context.Context, []blob.Key) ([]blob.Key, error)) (total blob.Collected, err error) {
+func (s *store) Collect(ctx context.Context, unused time.Duration, unneeded func(context.Context, []blob.Key) ([]blob.Key, error)) (total blob.Collected, err error) {
 	if unused < blob.MinUnused {
 		return total, fmt.Errorf("collect blobs: unused for %v is too short: it must be at least %v", unused, blob.MinUnused)
 	}
@@ -129,10 +129,10 @@ func (s *Store) Collect(ctx context.Context, unused time.Duration, unneeded func
 
 // now is the time of the clock, as far as it has not been set forward since the store was opened: a
 // clock that is set must not make a new blob look old.
-func (s *Store) now() time.Time {
-	now, steady := time.Now().Round(0), s.opened.Round(0).Add(time.Since(s.opened))
-	if steady.Before(now) {
-		return steady
+func (s *store) now() time.Time {
+	now, elapsed := time.Now().Round(0), s.opened.Round(0).Add(time.Since(s.opened))
+	if elapsed.Before(now) {
+		return elapsed
 	}
 	return now
 }
@@ -195,7 +195,7 @@ func (sh *shard) collect(ctx context.Context, keys []blob.Key, usedSince time.Ti
 }
 
 // Scrub verifies everything: see [blob.Store].
-func (s *Store) Scrub(ctx context.Context, bytesPerSecond int64) (total blob.Scrubbed, err error) {
+func (s *store) Scrub(ctx context.Context, bytesPerSecond int64) (total blob.Scrubbed, err error) {
 	if bytesPerSecond < 1 {
 		return total, fmt.Errorf("scrub blobs: %d bytes a second: it must be at least 1", bytesPerSecond)
 	}
@@ -221,7 +221,7 @@ const openCost = 4 << 10
 
 // scrub verifies one file. The error is that of the context, or says that the process is short of
 // something and nothing can be said of the file.
-func (s *Store) scrub(ctx context.Context, f storedFile, p *pacer, total *blob.Scrubbed) error {
+func (s *store) scrub(ctx context.Context, f storedFile, p *pacer, total *blob.Scrubbed) error {
 	if err := p.wait(ctx, openCost); err != nil {
 		return err
 	}
