@@ -81,6 +81,8 @@ type Serve struct {
 	Originals    string `default:"keep" enum:"keep,vault,drop" help:"Images as they were handed in: keep them; vault: keep them encrypted; drop: delete them once their report is completed."`
 	VaultKeyFile string `help:"File with the key of the vault, made by casepress vault-key. Needed as long as anything is encrypted."`
 
+	ScrubRate Size `default:"10MiB" help:"How much of the images and PDFs is read in a second, in the background, to find damaged ones once a day. 0: none."`
+
 	Limits Limits `embed:""`
 
 	LogLevel  slog.Level `default:"info" help:"Lowest level that is logged: debug, info, warn, error."`
@@ -228,7 +230,7 @@ func (c *Serve) serviceConfig(log *slog.Logger) (service.Config, error) {
 		DataDir: c.DataDir, Lanes: lanes, TaskTimeout: c.TaskTimeout, ReadTimeout: c.Limits.ReadTimeout,
 		Retry:     dispatcher.RetryPolicy{MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, MaxBackoff: c.MaxBackoff},
 		Originals: blob.Originals(c.Originals), Keys: keys,
-		ImageMemory: int64(c.ImageMemory), Pictures: c.pictureOptions(), Layout: c.pdfOptions(),
+		ScrubRate: orOff(int64(c.ScrubRate)), ImageMemory: int64(c.ImageMemory), Pictures: c.pictureOptions(), Layout: c.pdfOptions(),
 		Studies: studies, HTTP: c.handlersConfig(), Logger: log,
 	}, err
 }

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,10 @@ type Config struct {
 	Originals blob.Originals
 	Keys      *blob.Keys
 
+	// ScrubRate bounds, in bytes a second, the background reading of all blobs, once a day, that finds damaged ones.
+	// Default 10 MiB; negative: none.
+	ScrubRate int64
+
 	// ImageMemory bounds the memory in bytes for images in work. Default [picture.DefaultBudget].
 	ImageMemory int64
 	Pictures    picture.Options
@@ -78,7 +83,7 @@ type Config struct {
 
 // Service is casepress, at work. Use [Open]. Its parts must not be closed but by [Service.Close].
 type Service struct {
-	Blobs    *blobdisk.Store
+	Blobs    blob.Store
 	Broker   *broker.Broker
 	Rows     *store.Store
 	Work     *dispatcher.Dispatcher
@@ -86,6 +91,9 @@ type Service struct {
 	Registry *prometheus.Registry // of all figures
 
 	ledger *embedded.Ledger
+
+	stop context.CancelFunc // ends what runs in the background
+	wg   sync.WaitGroup
 }
 
 // Open opens everything in the data folder, which must be there and locked, and begins to work. After an error
@@ -104,10 +112,7 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	}
 	ledger := embedded.Config{
 		Broker: s.Broker, Store: s.Rows, Reserved: reserved(c.Lanes), MaxPendingBytes: c.MaxPendingBytes,
-		Metrics: s.Registry, Logger: c.Logger,
-	}
-	if c.Originals == blob.Drop {
-		ledger.Drop = s.Blobs
+		Blobs: s.Blobs, Drop: c.Originals == blob.Drop, Metrics: s.Registry, Logger: c.Logger,
 	}
 	if s.ledger, err = embedded.Open(ctx, ledger); err != nil {
 		return s, fmt.Errorf("open ledger: %w", err)
@@ -121,7 +126,42 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	}
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies = c.DataDir, s.Registry, c.Studies
 	s.API = handlers.New(c.HTTP, s.Work, s.Rows, s.Blobs, c.Logger)
+	var background context.Context
+	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.wg.Go(func() { s.checkRows(background, c.Logger) })
+	if c.ScrubRate > 0 {
+		s.wg.Go(func() { s.scrub(background, c) })
+	}
 	return s, nil
+}
+
+// checkRows looks once through the whole database. What is damaged is told by [store.Store.Ping], and so by
+// /readyz, from then on.
+func (s *Service) checkRows(ctx context.Context, log *slog.Logger) {
+	if err := s.Rows.Check(ctx); err != nil && ctx.Err() == nil {
+		log.Error("the rows are damaged", "err", err)
+	}
+}
+
+// scrubEach is how often all blobs are read.
+const scrubEach = 24 * time.Hour
+
+// scrub reads all blobs once a day, until ctx ends. The store logs and counts those that are damaged.
+func (s *Service) scrub(ctx context.Context, c Config) {
+	for {
+		found, err := s.Blobs.Scrub(ctx, c.ScrubRate)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			c.Logger.Error("blobs could not all be checked", "blobs", found.Blobs, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(scrubEach):
+		}
+	}
 }
 
 func (c Config) withDefaults() Config {
@@ -137,6 +177,9 @@ func (c Config) withDefaults() Config {
 	if c.Lanes == nil {
 		c.Lanes = Lanes()
 	}
+	if c.ScrubRate == 0 {
+		c.ScrubRate = 10 << 20
+	}
 	if c.ImageMemory <= 0 {
 		c.ImageMemory = picture.DefaultBudget
 	}
@@ -149,7 +192,7 @@ func (c Config) withDefaults() Config {
 // openStorage opens what stays: bytes, log, rows.
 func (s *Service) openStorage(ctx context.Context, c Config) (err error) {
 	s.Blobs, err = blobdisk.Open(filepath.Join(c.DataDir, "blobs"), c.BlobDisk, blobdisk.Options{
-		Originals: c.Originals, Keys: c.Keys, Registerer: s.Registry,
+		Originals: c.Originals, Keys: c.Keys, Registerer: s.Registry, Logger: c.Logger,
 	})
 	if err != nil {
 		return err
@@ -182,6 +225,10 @@ func (s *Service) Close(ctx context.Context) error { return s.closeParts(ctx) }
 
 func (s *Service) closeParts(ctx context.Context) error {
 	var errs []error
+	if s.stop != nil {
+		s.stop()
+		s.wg.Wait()
+	}
 	if s.Work != nil {
 		errs = append(errs, s.Work.Close(ctx))
 	} else if s.ledger != nil {

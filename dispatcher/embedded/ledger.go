@@ -54,8 +54,10 @@ type Config struct {
 	MaxCrashes int
 	// Reserved names the lanes that wait for no other lane.
 	Reserved []string
-	// Drop is the store whose originals are dropped once no report needs them; nil keeps them.
-	Drop blob.Store
+	// Blobs is the store whose blobs are collected that no row names; nil collects none.
+	Blobs blob.Store
+	// Drop says that originals are dropped from Blobs once no report needs them.
+	Drop bool
 	// Metrics is where the figures are registered; nil: nowhere.
 	Metrics prometheus.Registerer
 	// Logger hears of failures; nil discards.
@@ -151,8 +153,11 @@ func (l *Ledger) start() {
 	}
 	l.wg.Go(func() { l.requeueLost(l.ctx) })
 	l.wg.Go(func() { l.verify(l.ctx) })
-	if l.cfg.Drop != nil {
+	if l.originals.blobs != nil {
 		l.wg.Go(func() { l.originals.sweep(l.ctx) })
+	}
+	if l.cfg.Blobs != nil {
+		l.wg.Go(func() { l.collect(l.ctx) })
 	}
 }
 

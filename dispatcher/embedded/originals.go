@@ -27,7 +27,11 @@ type originals struct {
 }
 
 func newOriginals(l *Ledger) *originals {
-	return &originals{l: l, blobs: l.cfg.Drop, maybe: map[string]bool{}, nonzero: make(chan struct{}, 1)}
+	o := &originals{l: l, maybe: map[string]bool{}, nonzero: make(chan struct{}, 1)}
+	if l.cfg.Drop {
+		o.blobs = l.cfg.Blobs
+	}
+	return o
 }
 
 // release records what became of a completed report and notes the originals that it needs no more. It may be
@@ -83,16 +87,31 @@ func (o *originals) resultsAreThere(ctx context.Context, result tasks.CaseReport
 		}
 	}
 	for _, out := range outputs {
-		there, err := o.blobs.Has(ctx, blob.Key(out.SHA256), out.Bytes)
-		if err != nil {
+		if err := o.isSound(ctx, out); err != nil {
 			return err
-		}
-		if !there {
-			return fmt.Errorf("%w: %q", errNoResult, out.SHA256)
 		}
 	}
 	return nil
 }
+
+// isSound returns an error unless the output is in the store with its own bytes.
+func (o *originals) isSound(ctx context.Context, out tasks.Output) error {
+	b, err := blob.OpenVerified(ctx, o.blobs, blob.Key(out.SHA256), verifiedFor)
+	switch {
+	case errors.Is(err, blob.ErrNotFound), errors.Is(err, blob.ErrCorrupt):
+		return fmt.Errorf("%w: %q: %w", errNoResult, out.SHA256, err)
+	case err != nil:
+		return err
+	}
+	defer func() { _ = b.Close() }() // it was only read
+	if b.Size() != out.Bytes {
+		return fmt.Errorf("%w: %q has %d bytes", errNoResult, out.SHA256, b.Size())
+	}
+	return nil
+}
+
+// verifiedFor is how long a result that was found sound is taken for sound without being read again.
+const verifiedFor = 5 * time.Minute
 
 // recordCompletion returns when the completion is on stable storage.
 func (o *originals) recordCompletion(ctx context.Context, row store.Row, result tasks.CaseReportResult, released []int) error {
@@ -210,14 +229,5 @@ func (o *originals) unneeded(ctx context.Context, keys []blob.Key) ([]blob.Key, 
 	if err := o.l.CaughtUp(ctx); err != nil {
 		return nil, err
 	}
-	digests := make([]string, len(keys))
-	for i, k := range keys {
-		digests[i] = string(k)
-	}
-	unneeded, err := o.l.store.Unneeded(ctx, digests)
-	drop := make([]blob.Key, len(unneeded))
-	for i, sha256 := range unneeded {
-		drop[i] = blob.Key(sha256)
-	}
-	return drop, err
+	return ask(ctx, keys, o.l.store.Unneeded)
 }

@@ -1,0 +1,53 @@
+package embedded
+
+import (
+	"context"
+	"time"
+
+	"casepress/blob"
+)
+
+const (
+	// collectEach is how often blobs are collected that no row names.
+	collectEach = time.Hour
+	// collectUnused is how long a blob must not have been used before it may be collected: what an upload has
+	// stored and its submission has not named yet is younger.
+	collectUnused = 24 * time.Hour
+)
+
+// collect deletes blobs that no row names, until ctx ends: what was stored for a submission that was refused, and
+// what an attempt made that never completed.
+func (l *Ledger) collect(ctx context.Context) {
+	for sleep(ctx, collectEach) {
+		found, err := l.cfg.Blobs.Collect(ctx, collectUnused, l.unnamed)
+		if err != nil && ctx.Err() == nil {
+			l.cfg.Logger.Error("blobs that nothing names could not be collected and will be looked for again", "err", err)
+			continue
+		}
+		if found.Blobs > 0 {
+			l.cfg.Logger.Info("collected blobs that nothing names", "blobs", found.Blobs, "bytes", found.Bytes)
+		}
+	}
+}
+
+// unnamed returns those of the keys that no row names, once the rows show everything accepted so far.
+func (l *Ledger) unnamed(ctx context.Context, keys []blob.Key) ([]blob.Key, error) {
+	if err := l.CaughtUp(ctx); err != nil {
+		return nil, err
+	}
+	return ask(ctx, keys, l.store.Unknown)
+}
+
+// ask asks the rows about keys.
+func ask(ctx context.Context, keys []blob.Key, rows func(context.Context, []string) ([]string, error)) ([]blob.Key, error) {
+	digests := make([]string, len(keys))
+	for i, k := range keys {
+		digests[i] = string(k)
+	}
+	found, err := rows(ctx, digests)
+	answer := make([]blob.Key, len(found))
+	for i, sha256 := range found {
+		answer[i] = blob.Key(sha256)
+	}
+	return answer, err
+}
