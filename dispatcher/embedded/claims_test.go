@@ -65,6 +65,40 @@ func TestReservedLanesDoNotWait(t *testing.T) {
 	shut(false)
 }
 
+// A claim that is given up while a suspect is in work keeps nothing: what it had received is due at once afterwards.
+func TestGivenUpAtTheGate(t *testing.T) {
+	begun := make(chan string, 1)
+	h, shut := open(t, options{Dir: t.TempDir(), Work: holding(begun)})
+	h.Submit(t, report("suspect"))
+	<-begun
+	dir := die(t, h, shut)
+
+	s := dispatchertest.OpenStorage(t, dir, broker.Options{})
+	defer func() { require.NoError(t, s.Shut(t)) }()
+	l, err := embedded.Open(t.Context(), embedded.Config{Broker: s.Broker, Store: s.Store, Lease: time.Hour})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close(t.Context())) }()
+	claim := func(patience time.Duration) ([]dispatcher.Claim, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		return l.Claim(ctx, dispatchertest.Lane, 1, time.Second)
+	}
+	suspect, err := claim(dispatchertest.Patience)
+	require.NoError(t, err)
+	require.True(t, suspect[0].Row.Suspect)
+	_, err = l.Accept(t.Context(), submission(report("CR-1")))
+	require.NoError(t, err)
+	_, err = claim(100 * time.Millisecond)
+	require.ErrorIs(t, err, context.DeadlineExceeded, "nothing begins beside a suspect")
+	errs := l.Complete(t.Context(), []dispatcher.Completion{{Claim: suspect[0], Result: pages(1)}})
+	require.NoError(t, errs[0])
+	next, err := claim(dispatchertest.Patience)
+	require.NoError(t, err)
+	require.Equal(t, "CR-1", next[0].Row.ID)
+	require.Equal(t, 1, next[0].Attempt)
+	require.NoError(t, l.GiveBack(t.Context(), next))
+}
+
 // A lost lease: somebody else has the submission, and the lock of the delivery is told as lost.
 func TestRenewTellsWhatIsLost(t *testing.T) {
 	s := dispatchertest.OpenStorage(t, t.TempDir(), broker.Options{})

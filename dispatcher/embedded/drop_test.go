@@ -40,7 +40,7 @@ func openOriginals(t *testing.T, dir string, mode blob.Originals, work dispatche
 	require.NoError(t, err)
 	o := options{Dir: dir, Config: dispatcher.Config{Retry: dispatcher.RetryPolicy{MaxAttempts: 1}}}
 	if mode == blob.Drop {
-		o.Ledger.Drop = blobs
+		o.Ledger.Blobs, o.Ledger.Drop = blobs, true
 	}
 	o.Work = func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
 		if work != nil {

@@ -374,6 +374,10 @@ func TestARestartedSuspectRunsAlone(t *testing.T) {
 	<-first
 	_, err := h.Restart(t.Context(), ref("deadly"))
 	require.NoError(t, err)
+	require.Never(t, func() bool { // while another is in work
+		row, err := h.Store.Get(t.Context(), ref("deadly"))
+		return err != nil || row.Status != tasks.Accepted
+	}, 100*time.Millisecond, time.Millisecond)
 	close(finish)
 	row := h.Final(t, "deadly")
 	require.Equal(t, tasks.Completed, row.Status)
