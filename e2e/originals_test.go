@@ -239,8 +239,8 @@ func TestKillWhileDropping(t *testing.T) {
 	data := t.TempDir()
 	how := []string{"--originals=drop", "--vault-key-file=" + makeKey(t)}
 	known := newReceipts()
-	for range 5 {
-		killedRound(t, data, known, how...)
+	for round := range 5 {
+		killedRound(t, data, known, round, how...)
 	}
 	require.NotEmpty(t, known.byID)
 	finals := map[string]status{}
