@@ -54,8 +54,11 @@ func (e *executor) run(ctx context.Context, claims []Claim) {
 
 // execute runs the task within its time limit. A panic fails the attempt, never the process.
 func (e *executor) execute(ctx context.Context, c Claim) (result tasks.Result, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, e.timeout, fmt.Errorf("the attempt took longer than %v", e.timeout))
-	defer cancel()
+	if !c.Row.Kind.SelfTimed {
+		limited, cancel := context.WithTimeoutCause(ctx, e.timeout, fmt.Errorf("the attempt took longer than %v", e.timeout))
+		defer cancel()
+		ctx = limited
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			e.metrics.panics.WithLabelValues(c.Row.Kind.Name).Inc()
