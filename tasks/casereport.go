@@ -15,8 +15,6 @@ var caseReportKind = &Kind{
 	Path:   "/case-reports",
 	Decode: func(content json.RawMessage) (Content, error) { return decodeAs[CaseReport](content) },
 	Rows:   Rows{Blobs: caseReportBlobs, Insert: insertCaseReport, Complete: completeCaseReport, Load: loadCaseReports},
-	// A picture's time limit counts its work alone; a report may wait long for memory behind others.
-	SelfTimed: true,
 	NewTask: func(p *Processor, w Work) Task {
 		return ImageProcessingTask{Processor: p, Work: w, Report: w.Content.(CaseReport)}
 	},

@@ -240,6 +240,11 @@ func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res 
 		return err
 	}
 	defer release()
+	if limit := t.Pictures.TimeLimit; limit > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("rendering the PDF took longer than %v", limit))
+		defer cancel()
+		ctx = limited
+	}
 	content, to := io.Pipe()
 	var info pdf.Info
 	var rendering sync.WaitGroup

@@ -30,8 +30,6 @@ type Kind struct {
 	Decode func(content json.RawMessage) (Content, error)
 	// Rows is how the kind keeps what is its own.
 	Rows Rows
-	// SelfTimed says that the task bounds its own work, because it also waits: attempts at it have no clock.
-	SelfTimed bool
 	// NewTask returns the work on one claimed submission. Nil without a Lane.
 	NewTask func(*Processor, Work) Task
 	// Event returns what other services are told when the submission is finished. Nil means [NewUpdate].
