@@ -64,7 +64,7 @@ type Serve struct {
 
 	Workers      int            `default:"${workers}" help:"Case reports that are worked on at once."`
 	LaneWorkers  map[string]int `placeholder:"LANE=N;…" help:"Workers of other lanes, by the lane's name."`
-	TaskTimeout  time.Duration  `default:"2m" help:"An attempt at a report that takes longer is ended and tried again."`
+	TaskTimeout  time.Duration  `default:"2m" help:"Longest work on one picture or one PDF of a report; waiting does not count."`
 	MaxAttempts  int            `default:"8" help:"Attempts before a report is failed. A retry call starts the count anew."`
 	Backoff      time.Duration  `default:"1s" help:"Pause before the second attempt; doubles with each further one, less up to half at random."`
 	MaxBackoff   time.Duration  `default:"5m" help:"Longest pause between two attempts."`

@@ -47,7 +47,8 @@ type Config struct {
 
 	// Lanes are the lanes. Default [Lanes].
 	Lanes []dispatcher.Lane
-	// TaskTimeout ends an attempt that takes longer. Default 2 minutes.
+	// TaskTimeout ends work on one picture or one PDF of a case report that takes longer, waiting not counted. Default
+	// 2 minutes.
 	TaskTimeout time.Duration
 	// Retry says when a failed attempt is tried again.
 	Retry dispatcher.RetryPolicy
@@ -118,7 +119,7 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 		return s, fmt.Errorf("open ledger: %w", err)
 	}
 	s.Work, err = dispatcher.Start(ctx, dispatcher.Config{
-		Lanes: c.Lanes, NewTask: s.newTask(c), TaskTimeout: c.TaskTimeout, Retry: c.Retry,
+		Lanes: c.Lanes, NewTask: s.newTask(c), Retry: c.Retry,
 		CaughtUpTimeout: c.ReadTimeout, Metrics: s.Registry, Logger: c.Logger,
 	}, s.ledger)
 	if err != nil {
@@ -174,6 +175,9 @@ func (c Config) withDefaults() Config {
 	if c.RowsDir == "" {
 		c.RowsDir = c.DataDir
 	}
+	if c.TaskTimeout == 0 {
+		c.TaskTimeout = 2 * time.Minute
+	}
 	if c.Lanes == nil {
 		c.Lanes = Lanes()
 	}
@@ -212,8 +216,11 @@ func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
 	if c.NewTask != nil {
 		return c.NewTask
 	}
+	if c.Pictures.TimeLimit == 0 {
+		c.Pictures.TimeLimit = c.TaskTimeout
+	}
 	processor := &tasks.Processor{
-		Blobs: s.Blobs, Budget: picture.NewBudget(c.ImageMemory), Pictures: c.Pictures, Layout: c.Layout,
+		Blobs: s.Blobs, Keeper: s.Rows, Budget: picture.NewBudget(c.ImageMemory), Pictures: c.Pictures, Layout: c.Layout,
 		Parallel: runtime.NumCPU(), Logger: c.Logger,
 	}
 	return processor.Task

@@ -66,6 +66,9 @@ func (j *job) heic() error {
 		return err
 	}
 	pixels := min(j.options.MaxPixels, heicPixels)
+	if j.header.pages > 1 {
+		j.note(CodeFirstPage, "The file has several pictures; the main one is shown.")
+	}
 	var alpha *image.Gray
 	if info.HasAlpha() {
 		if alpha, err = heif.DecodeAlpha(j.ctx, data, info, pixels, heicMemory(j.header, j.size)); err != nil && j.ended() != nil {
