@@ -49,6 +49,9 @@ func TestNoTextSurvives(t *testing.T) {
 				require.NotContains(t, string(made), text[20:50])
 			}
 			requirePrivate(t, res)
+			if name == "a comment behind the scan" {
+				require.Equal(t, []string{"Comment"}, res.Removed, "what is left out is listed wherever it stood")
+			}
 		})
 	}
 }

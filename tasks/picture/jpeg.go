@@ -32,6 +32,9 @@ func jpegHeader(h *header, r *container.Reader) {
 	own, err := jpeg.ReadHeader(r)
 	if err == nil {
 		h.Width, h.Height = own.Width, own.Height
+		if !own.Decodable() {
+			h.unsupported = jpeg.ErrUnsupported
+		}
 	}
 	h.own = own
 }
@@ -50,6 +53,10 @@ func jpegDetails(h *header, r *container.Reader, names *metadata.Names) {
 
 func nameSegment(s *container.Segments, names *metadata.Names) {
 	if s.Marker >= container.MarkerAPP0 && s.Marker <= container.MarkerAPP15 || s.Marker == container.MarkerCOM {
+		const beginning = 64
+		if s.Length > beginning && names.Known(s.Marker, s.Bytes(beginning)) {
+			return
+		}
 		names.Segment(s.Marker, s.Bytes(s.Length))
 	}
 }
@@ -66,9 +73,6 @@ func jpegCost(h *header, o Options) int64 {
 
 func (j *job) jpeg() error {
 	own := j.header.own.(jpeg.Header)
-	if !own.Decodable() {
-		return j.unsupported(jpeg.ErrUnsupported)
-	}
 	data, buffer, err := j.whole()
 	if err != nil {
 		return err

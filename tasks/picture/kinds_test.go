@@ -84,15 +84,19 @@ func kinds(t testing.TB) []kind {
 		{"jpeg, arithmetic coding", bytes.Replace(jpg, []byte{0xff, 0xc0}, []byte{0xff, 0xc9}, 1), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"jpeg, 12 bits", bytes.Replace(jpg, []byte{0xff, 0xc0, 0, 17, 8}, []byte{0xff, 0xc1, 0, 17, 12}, 1), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"heic", testdata(t, "quarters.heic"), upright, nil, ""},
+		{"heif of other pictures than HEVC", bytes.Replace(heifBoxes("mif1", "miaf", [2]uint32{64, 48}, [2]uint32{64, 48}), []byte("hvc1"), []byte("jpeg"), 1), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"avif", heifBoxes("avif", "avif", [2]uint32{64, 48}, [2]uint32{64, 48}), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"png", encodePNG(t, src), upright, nil, ""},
 		{"png, animated", withChunks(encodePNG(t, src), pngChunk("acTL", []byte{0, 0, 0, 2, 0, 0, 0, 0})), upright, []string{picture.CodeFirstFrame}, ""},
 		{"png whose pixels end early", encodePNG(t, src)[:120], [4]color.NRGBA{}, nil, picture.CodeUndecodable},
 		{"webp, lossy, turned", testdata(t, "lossy.webp"), turned, nil, ""},
+		{"webp of 28 bytes", []byte("RIFF\x14\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\x00\x00\x00\x00\x88\x88\x08"), [4]color.NRGBA{}, nil, ""},
 		{"webp, lossless", testdata(t, "lossless.webp"), upright, nil, ""},
 		{"webp, transparent", testdata(t, "alpha.webp"), [4]color.NRGBA{white, green, blue, yellow}, nil, ""},
 		{"webp, animated", testdata(t, "animation.webp"), upright, []string{picture.CodeFirstFrame}, ""},
 		{"gif", gifWith(t, frame, func(b []byte) []byte { return b }), upright, nil, ""},
+		{"bmp with run lengths", bmpRuns(frame), upright, nil, ""},
+		{"bmp of OS/2", bmpCore(frame), upright, nil, ""},
 		{"bmp", encodeBMP(t, src), upright, nil, ""},
 		{"tiff", encodeTIFF([]*image.NRGBA{src}), upright, nil, ""},
 		{"tiff, fax, one row at a time without marks", testdata(t, "fax-runs.tif"), black, nil, ""},
@@ -419,6 +423,46 @@ func bmp32(img *image.NRGBA) []byte {
 			c := img.NRGBAAt(x, y)
 			b = append(b, c.B, c.G, c.R, 0)
 		}
+	}
+	return b
+}
+
+// bmpRuns writes runs of 8-bit indexes: a length and an index, 0 0 at the end of a row, 0 1 at that
+// of the picture.
+func bmpRuns(p *image.Paletted) []byte {
+	b := bmpHeader(p.Rect, 8, 1, 40, 4*len(p.Palette))
+	b[46] = byte(len(p.Palette))
+	for _, c := range p.Palette {
+		c := c.(color.NRGBA)
+		b = append(b, c.B, c.G, c.R, 0)
+	}
+	for y := p.Rect.Dy() - 1; y >= 0; y-- {
+		row := p.Pix[y*p.Stride:][:p.Rect.Dx()]
+		for len(row) > 0 {
+			n := 1
+			for n < len(row) && row[n] == row[0] {
+				n++
+			}
+			b = append(b, byte(n), row[0])
+			row = row[n:]
+		}
+		b = append(b, 0, 0)
+	}
+	return append(b[:len(b)-1], 1)
+}
+
+// bmpCore writes the header of OS/2, with sides of two bytes and colours of three.
+func bmpCore(p *image.Paletted) []byte {
+	b := []byte("BM\x00\x00\x00\x00\x00\x00\x00\x00")
+	b = binary.LittleEndian.AppendUint32(b, 14+12+3*256)
+	b = binary.LittleEndian.AppendUint32(b, 12)
+	b = append(b, byte(p.Rect.Dx()), 0, byte(p.Rect.Dy()), 0, 1, 0, 8, 0)
+	for i := range 256 {
+		c := p.Palette[i%len(p.Palette)].(color.NRGBA)
+		b = append(b, c.B, c.G, c.R)
+	}
+	for y := p.Rect.Dy() - 1; y >= 0; y-- {
+		b = append(b, p.Pix[y*p.Stride:][:p.Rect.Dx()]...) // a multiple of four
 	}
 	return b
 }

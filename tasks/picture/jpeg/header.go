@@ -67,7 +67,11 @@ func ReadHeader(r *container.Reader) (Header, error) {
 				frame = s.Bytes(s.Length)
 				h.readFrame(frame)
 			}
-		case s.Marker == container.MarkerAPP0, s.Marker == markerAPP2, s.Marker == markerAPP14:
+		case s.Marker == markerAPP2:
+			if bytes.HasPrefix(s.Bytes(int64(len(iccPrefix))), []byte(iccPrefix)) { // others may be large and many
+				apps.read(s.Marker, s.Bytes(s.Length))
+			}
+		case s.Marker == container.MarkerAPP0, s.Marker == markerAPP14:
 			apps.read(s.Marker, s.Bytes(s.Length))
 		}
 	}
