@@ -145,18 +145,38 @@ func (l *Log) gather(crowd int) {
 	}
 }
 
-// take swaps the filling batch for an empty one if it has to be committed now.
+// take swaps the filling batch for an empty one if there is something to commit. It first makes sure that there is a
+// segment for it: if none can be prepared, the batch fails and nothing else.
 func (l *Log) take() (b *batch, closing bool) {
+	for {
+		b, need, closing := l.takePrepared()
+		if need == 0 {
+			return b, closing
+		}
+		next, err := l.maintenance.next(l.plan(), need)
+		if err != nil {
+			l.discard(fmt.Errorf("%w: %w", ErrNotPrepared, err))
+			continue
+		}
+		l.next = next
+	}
+}
+
+// takePrepared is take, and returns how many bytes the next segment must take if there is none and one is needed.
+func (l *Log) takePrepared() (b *batch, need int, closing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b = l.filling
 	if b.count == 0 {
-		return nil, l.closing
+		return nil, 0, l.closing
+	}
+	if !l.active.fits(b.size()) && l.next == nil {
+		return nil, b.size(), l.closing
 	}
 	l.filling = newBatch(l.buffers.get(), l.active.startAfter(b), b.end())
 	l.waiting.Store(0)
 	b.letIn()
-	return b, l.closing
+	return b, 0, l.closing
 }
 
 // commit makes a batch durable and lets readers see it.
@@ -239,14 +259,12 @@ func (l *Log) seal() error {
 	return l.commit(newBatch(l.buffers.get(), len(a.held), a.seg.end))
 }
 
-// roll goes on in the next segment. The entry of the new file is durable before anything is written
+// roll goes on in the segment that take has got. The entry of the new file is durable before anything is written
 // to it, and only then is the old one closed: a closed segment always has a successor.
 func (l *Log) roll() error {
 	a := &l.active
-	next, err := l.maintenance.next(l.plan())
-	if err != nil {
-		return fmt.Errorf("roll to a new segment: %w", err)
-	}
+	next := l.next
+	l.next = nil
 	seg := newSegment(l.dir, a.seg.end, next.header)
 	seg.last = a.seg.last
 	if err := next.install(l.opts.FS, seg.path); err != nil {
