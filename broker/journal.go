@@ -27,6 +27,7 @@ type journal struct {
 	mu    sync.Mutex // one flush at a time: a group's events reach the log in their order
 	last  commitlog.Pending
 	wrote bool
+	lost  bool  // events were given up by the log: the next flush writes the whole state of each group
 	grown int64 // bytes since the last compaction
 	base  int64 // bytes that the last compaction took
 }
@@ -70,12 +71,27 @@ func (j *journal) run(ctx context.Context) {
 			return
 		case <-time.After(j.topic.broker.opts.AckDelay):
 		}
-		if err := j.flush(ctx); err != nil {
+		err := j.flush(ctx)
+		if err == nil {
+			err = j.compact(ctx)
+		}
+		if errors.Is(err, commitlog.ErrNotPrepared) {
+			j.topic.broker.opts.Logger.Warn("what the groups did is not durable yet", "topic", j.topic.name, "retry", groupsRetry, "error", err)
+			j.retry(ctx)
+			continue
+		}
+		if err != nil {
 			return
 		}
-		if err := j.compact(ctx); err != nil {
-			return
-		}
+	}
+}
+
+// retry lets the next flush come after a while.
+func (j *journal) retry(ctx context.Context) {
+	select {
+	case <-time.After(groupsRetry):
+		j.scheduleFlush()
+	case <-ctx.Done():
 	}
 }
 
@@ -83,7 +99,14 @@ func (j *journal) run(ctx context.Context) {
 func (j *journal) flush(ctx context.Context) error {
 	j.mu.Lock()
 	j.scheduled.Store(false)
-	err := j.write(j.topic.allGroups(), (*group).takeChanges)
+	take := (*group).takeChanges
+	if j.lost {
+		take = (*group).takeEverything
+	}
+	err := j.write(j.topic.allGroups(), take)
+	if err == nil {
+		j.lost = false // until its wait says otherwise
+	}
 	last, wrote := j.last, j.wrote
 	j.mu.Unlock()
 	if err == nil && wrote {
@@ -101,7 +124,7 @@ func (j *journal) compact(ctx context.Context) error {
 		return nil
 	}
 	j.grown = 0
-	from := j.last.First // of an earlier event; all that is needed comes after
+	from := j.log.End() // all that is needed comes after
 	err := j.write(j.topic.allGroups(), (*group).takeEverything)
 	j.base, j.grown = j.grown, 0
 	last := j.last
@@ -156,7 +179,13 @@ func (j *journal) remove(g *group) error {
 	err := j.enqueue([][]byte{payload}, len(payload))
 	last := j.last
 	j.mu.Unlock()
-	return j.awaitEvents(last, err)
+	err = j.awaitEvents(last, err)
+	if errors.Is(err, commitlog.ErrNotPrepared) { // it is as it was
+		j.topic.mu.Lock()
+		j.topic.groups[g.name] = g
+		j.topic.mu.Unlock()
+	}
+	return err
 }
 
 // awaitEvents waits until the last event is durable, if it could be appended.
@@ -205,12 +234,19 @@ func (j *journal) enqueue(payloads [][]byte, size int) error {
 }
 
 // checkFailure makes a failure of the log final: what the groups do can no longer be kept. That a caller stopped
-// waiting is none.
+// waiting is none. After ErrNotPrepared the next flush writes everything.
 func (j *journal) checkFailure(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return err
 	}
 	err = fmt.Errorf("groups log: %w", err)
+	if errors.Is(err, commitlog.ErrNotPrepared) {
+		j.mu.Lock()
+		j.lost = true
+		j.mu.Unlock()
+		j.scheduleFlush()
+		return err
+	}
 	if j.stopWith(err) {
 		j.topic.broker.opts.Logger.Error("groups cannot be kept", "topic", j.topic.name, "error", err)
 		for _, g := range j.topic.allGroups() {

@@ -3,6 +3,8 @@ package broker
 import (
 	"errors"
 	"fmt"
+
+	"casepress/commitlog"
 )
 
 // ErrBusy says that a group has members, so that it or its topic cannot be deleted.
@@ -82,6 +84,7 @@ func (b *Broker) DeleteGroup(topic, group string) error {
 	}
 	g.deleted = true
 	if err := t.journal.remove(g); err != nil {
+		g.deleted = !errors.Is(err, commitlog.ErrNotPrepared)
 		return fmt.Errorf("delete group %s of %s: %w", group, topic, err)
 	}
 	return nil

@@ -53,7 +53,7 @@ func (t *topic) open(dir string) (err error) {
 	o := t.broker.opts
 	t.log, err = commitlog.Open(filepath.Join(dir, "log"), commitlog.Options{
 		FS: o.FS, SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxMessageBytes + messageOverhead,
-		OnCommit: t.broker.metrics.onCommit("messages"),
+		OnCommit: t.broker.metrics.onCommit("messages"), OnDiscard: func(from uint64) { t.dedup.discard(from) },
 	})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)

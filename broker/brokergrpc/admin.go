@@ -164,6 +164,9 @@ func (s *Service) RedriveDeadLetters(ctx context.Context, r *brokerpb.RedriveDea
 	if err := s.mayChange(r.GetTopic()); err != nil {
 		return nil, err
 	}
+	if err := s.room(); err != nil {
+		return nil, err
+	}
 	n, err := s.broker.Redrive(ctx, r.GetTopic(), r.GetOffsets()...)
 	if err != nil {
 		return nil, statusOf(err)

@@ -34,6 +34,10 @@ type Options struct {
 	// PERMISSION_DENIED. Both hold for the dead-letter topics, too.
 	ReadOnly, Private []string
 
+	// Room is asked before messages of a client are appended and before a topic is created for one. Its error, such as
+	// of too little free disk, is answered with RESOURCE_EXHAUSTED. Nil: there is always room.
+	Room func() error
+
 	MaxMessageBytes int // largest request and answer, default 8 MiB
 }
 

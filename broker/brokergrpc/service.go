@@ -62,8 +62,8 @@ func (s *Service) untilStop(call context.Context) (context.Context, context.Canc
 
 var errStopping = status.Error(codes.Unavailable, "the broker is stopping")
 
-// statusOf returns the status that tells a client of err. Only an overloaded broker is RESOURCE_EXHAUSTED and only one
-// that stops or whose disk failed is UNAVAILABLE: circuit breakers count these.
+// statusOf returns the status that tells a client of err. Only an overloaded broker or a full disk is RESOURCE_EXHAUSTED
+// and only a broker that stops or whose disk failed is UNAVAILABLE: circuit breakers count these.
 func statusOf(err error) error {
 	if err == nil {
 		return nil
@@ -82,6 +82,8 @@ func codeOf(err error) codes.Code {
 		return codes.DataLoss
 	}
 	switch {
+	case errors.Is(err, commitlog.ErrNotPrepared):
+		return codes.ResourceExhausted
 	case errors.Is(err, commitlog.ErrPoisoned), errors.Is(err, broker.ErrClosed):
 		return codes.Unavailable
 	case errors.Is(err, broker.ErrNoTopic), errors.Is(err, broker.ErrNoGroup):
