@@ -41,6 +41,7 @@ func openJournal(t *topic, dir string) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open groups log: %w", err)
 	}
+	t.broker.metrics.reportCut(t.name, l)
 	j := &journal{topic: t, log: l, flusher: newWakeup()}
 	if err := j.replay(); err != nil {
 		return nil, errors.Join(err, l.Close())

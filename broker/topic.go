@@ -58,6 +58,7 @@ func (t *topic) open(dir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
+	t.broker.metrics.reportCut(t.name, t.log)
 	if t.dedup, err = openDedup(t); err != nil {
 		return err
 	}

@@ -99,7 +99,8 @@ func answer(crowds <-chan *batch) {
 
 // commitAll commits until the log is closed. It returns false if a commit failed and poisoned the log.
 func (l *Log) commitAll(crowds chan<- *batch) bool {
-	for b, ok := l.await(0); ok; {
+	b, ok, err := l.await(0)
+	for ok && err == nil {
 		if err := l.commit(b); err != nil {
 			b.finish(l.poison(err))
 			return false
@@ -112,28 +113,47 @@ func (l *Log) commitAll(crowds chan<- *batch) bool {
 			crowds <- b
 		} else {
 			b.finish(nil)
-			next, ok = l.await(b.waiters)
+			next, ok, err = l.await(b.waiters)
 		}
 		b = next
 	}
-	return true
+	if err != nil {
+		l.poison(err)
+	}
+	return err == nil
 }
 
 // await returns the next batch to commit, false if the log is closed and there is none. The last batch
-// let so many producers go.
-func (l *Log) await(crowd int) (*batch, bool) {
+// let so many producers go. A log in which nothing happens for a while is sealed; the error is of that.
+func (l *Log) await(crowd int) (*batch, bool, error) {
 	l.gather(crowd)
 	for {
 		b, closing := l.take()
 		if b != nil {
-			return b, true
+			return b, true, nil
 		}
 		if closing {
-			return nil, false
+			return nil, false, nil
 		}
-		<-l.committer
+		if l.active.sealed {
+			<-l.committer
+			continue
+		}
+		idle := time.NewTimer(sealAfter)
+		select {
+		case <-l.committer:
+			idle.Stop()
+		case <-idle.C:
+			if err := l.seal(); err != nil {
+				return nil, false, err
+			}
+		}
 	}
 }
+
+// sealAfter is how long nothing must have been appended before the log is sealed: from then on damage to the newest
+// records is told apart from a torn commit, as after Close.
+const sealAfter = time.Second
 
 // gather waits a moment for as many producers as were in the last batch.
 func (l *Log) gather(crowd int) {
@@ -186,7 +206,9 @@ func (l *Log) commit(b *batch) error {
 		if err := l.roll(); err != nil {
 			return err
 		}
-		b.moveTo(headerBytes)
+	}
+	if start := len(a.held); b.start != start { // the segment is new, or was sealed since the batch began to fill
+		b.moveTo(start)
 	}
 	now := a.last
 	if b.count > 0 {

@@ -17,6 +17,7 @@ import (
 type Log struct {
 	dir  string
 	opts Options
+	cut  *Cut // what Open has cut off
 
 	mu        sync.Mutex
 	filling   *batch // what producers add to

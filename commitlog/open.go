@@ -25,6 +25,20 @@ func Open(dir string, o Options) (*Log, error) {
 	return l, nil
 }
 
+// Cut describes what Open has cut off the end of a log.
+type Cut struct {
+	File     string
+	Position int64  // of the first byte that was cut
+	Bytes    int64  // that were cut, zeros at the end not counted
+	Offset   uint64 // that the first record in it had, if there was one
+	Err      error  // what was wrong with it
+}
+
+// Cut returns what Open has cut off: nil if nothing. It was a commit that a crash tore and that nobody was told is
+// durable, or damage to the newest records of a log that was neither closed nor at rest for a second before the crash;
+// the bytes do not tell which.
+func (l *Log) Cut() *Cut { return l.cut }
+
 // start sets the goroutines going.
 func (l *Log) start() {
 	l.end.Store(l.active.seg.end)
