@@ -17,6 +17,7 @@ import (
 type journal struct {
 	topic *topic
 	log   *commitlog.Log
+	dir   string
 
 	flusher   wakeup      // there is something to flush
 	scheduled atomic.Bool // flusher was woken since the last flush began
@@ -42,7 +43,7 @@ func openJournal(t *topic, dir string) (*journal, error) {
 		return nil, fmt.Errorf("open groups log: %w", err)
 	}
 	t.broker.metrics.reportCut(t.name, l)
-	j := &journal{topic: t, log: l, flusher: newWakeup()}
+	j := &journal{topic: t, log: l, dir: dir, flusher: newWakeup()}
 	if err := j.replay(); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}

@@ -17,6 +17,7 @@ type topic struct {
 	name    string
 	broker  *Broker
 	log     *commitlog.Log
+	logDir  string
 	dedup   *dedup
 	journal *journal
 
@@ -51,7 +52,8 @@ func openTopic(b *Broker, name, dir string) (*topic, error) {
 
 func (t *topic) open(dir string) (err error) {
 	o := t.broker.opts
-	t.log, err = commitlog.Open(filepath.Join(dir, "log"), commitlog.Options{
+	t.logDir = filepath.Join(dir, "log")
+	t.log, err = commitlog.Open(t.logDir, commitlog.Options{
 		FS: o.FS, SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxMessageBytes + messageOverhead,
 		OnCommit: t.broker.metrics.onCommit("messages"), OnDiscard: func(from uint64) { t.dedup.discard(from) },
 	})

@@ -1,6 +1,7 @@
 package commitlog_test
 
 import (
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,5 +47,35 @@ func TestAQuietLogHangsOnASeal(t *testing.T) {
 				require.NoError(t, l.Close())
 			})
 		})
+	}
+}
+
+// TestOpenSaysWhatHindersIt: on a full or read-only disk, also for a log that was closed.
+func TestOpenSaysWhatHindersIt(t *testing.T) {
+	for _, c := range []struct {
+		op   disktest.Op
+		err  error
+		text string
+	}{
+		{disktest.OpWrite, syscall.ENOSPC, "the disk is full"},
+		{disktest.OpMkdir, syscall.ENOSPC, "the disk is full"},
+		{disktest.OpMkdir, syscall.EACCES, "must be writable"},
+		{disktest.OpOpen, syscall.EACCES, "must be writable"},
+		{disktest.OpWrite, syscall.EROFS, "must be writable"},
+	} {
+		for _, exists := range []bool{false, true} {
+			fsys := disktest.NewFault(disktest.NewCrash(1))
+			if exists {
+				l := mustOpen(t, logDir, small(fsys))
+				_, err := l.Append(t.Context(), []byte("x"))
+				require.NoError(t, err)
+				require.NoError(t, l.Close())
+			}
+			fsys.Inject(disktest.Fault{Op: c.op, N: 1, Err: c.err, Sticky: true})
+			_, err := commitlog.Open(logDir, small(fsys))
+			require.ErrorIs(t, err, c.err)
+			require.ErrorContains(t, err, logDir)
+			require.ErrorContains(t, err, c.text)
+		}
 	}
 }
