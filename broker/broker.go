@@ -284,3 +284,5 @@ func newClock() clock { return clock{opened: time.Now()} }
 func (c clock) now() int64 { return c.opened.UnixMicro() + time.Since(c.opened).Microseconds() }
 
 func firstLock() uint64 { return rand.Uint64() }
+
+func newIncarnation() uint64 { return max(rand.Uint64(), 1) }

@@ -212,6 +212,10 @@ func (j *journal) write(groups []*group, take func(*group) (groupEvent, bool)) e
 		}
 		payload := appendEvent(nil, &e)
 		payloads, size = append(payloads, payload), size+len(payload)
+		if e.settings != nil {
+			payload = appendSettings(nil, &e)
+			payloads, size = append(payloads, payload), size+len(payload)
+		}
 		if size >= eventsTogether {
 			if err := j.enqueue(payloads, size); err != nil {
 				return err

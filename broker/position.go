@@ -58,7 +58,8 @@ func (g *group) moveTo(start uint64) {
 	defer g.mu.Unlock()
 	old := g.state
 	g.state = newGroupState(start, int(old.maxSpan), old.lastLock)
-	g.state.maxDeliveries = old.maxDeliveries
+	g.state.incarnation = newIncarnation()
+	g.state.maxDeliveries, g.state.ordered = old.maxDeliveries, old.ordered
 	if old.order != nil {
 		g.state.order = newOrder()
 	}

@@ -55,6 +55,9 @@ func (j *journal) replayEvent(states map[string]*groupState, orphans map[string]
 		delete(states, e.group)
 		delete(orphans, e.group)
 		return nil
+	case g != nil && e.settings != nil:
+		g.saved = *e.settings
+		return nil
 	case g == nil && !e.reset:
 		orphans[e.group] = offset
 		return nil
@@ -80,6 +83,8 @@ func (j *journal) restoreGroups(states map[string]*groupState) error {
 			return &DamageError{Topic: t.name, Group: name, Offset: state.start, Dir: t.logDir, Cure: cureBehind, Err: ErrGroupBehind}
 		}
 		state.resume()
+		state.incarnation, state.ordered = state.saved.incarnation, state.saved.ordered
+		state.maxDeliveries = state.saved.maxDeliveries // the first member brings it to bear
 		t.groups[name] = newGroup(t, name, state)
 	}
 	return nil

@@ -152,7 +152,16 @@ func (s *Service) access(topic string) access {
 	}
 }
 
-// mayChange says whether clients may publish to a topic or delete it.
+// mayDelete says whether clients may delete a topic. The dead letters of a read-only topic are theirs: their groups
+// have given them up.
+func (s *Service) mayDelete(topic string) error {
+	if _, isDead := broker.SourceTopic(topic); isDead && s.access(topic) == readOnly && !slices.Contains(s.opts.ReadOnly, topic) {
+		return nil
+	}
+	return s.mayChange(topic)
+}
+
+// mayChange says whether clients may publish to a topic.
 func (s *Service) mayChange(topic string) error {
 	if s.access(topic) != anything {
 		return status.Errorf(codes.PermissionDenied, "topic: %s is kept for the service itself", topic)

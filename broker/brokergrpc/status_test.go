@@ -110,8 +110,8 @@ func TestStatusCodes(t *testing.T) {
 			_, err := r.ListDeadLetters(ctx, &pb.ListDeadLettersRequest{Topic: "secret"})
 			return err
 		}},
-		"own dead": {codes.PermissionDenied, "topic", func(ctx context.Context) error {
-			_, err := r.RedriveDeadLetters(ctx, &pb.RedriveDeadLettersRequest{Topic: "own"})
+		"private letters": {codes.PermissionDenied, "topic", func(ctx context.Context) error {
+			_, err := r.RedriveDeadLetters(ctx, &pb.RedriveDeadLettersRequest{Topic: "secret"})
 			return err
 		}},
 		"no letter": {codes.InvalidArgument, "offsets", func(ctx context.Context) error {
@@ -246,4 +246,20 @@ func TestClientsMayNotFillTheDisk(t *testing.T) {
 		require.ErrorContains(t, err, "10 MiB are free", name)
 	}
 	r.accept(t, r.fetch(t, &pb.FetchRequest{})...)
+}
+
+// TestDeadLettersOfAReadOnlyTopic are those of clients' groups: clients may send them again and delete them.
+func TestDeadLettersOfAReadOnlyTopic(t *testing.T) {
+	r := newRemote(t, brokergrpc.Options{ReadOnly: []string{"cases"}})
+	_, err := r.broker.Publish(t.Context(), "cases", broker.Message{Payload: []byte("a")})
+	require.NoError(t, err)
+	d := r.fetch(t, &pb.FetchRequest{})[0]
+	r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{{AckId: d.AckId, How: &pb.Settlement_Reject{Reject: &pb.Reject{}}}}})
+	a, err := r.RedriveDeadLetters(t.Context(), &pb.RedriveDeadLettersRequest{Topic: "cases"})
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), a.Redriven)
+	_, err = r.DeleteTopic(t.Context(), &pb.DeleteTopicRequest{Topic: "cases.dead"})
+	require.NoError(t, err)
+	_, err = r.DeleteTopic(t.Context(), &pb.DeleteTopicRequest{Topic: "cases"})
+	require.Equal(t, codes.PermissionDenied, status.Code(err))
 }
