@@ -15,7 +15,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"casepress/blob"
-	"casepress/broker"
 	"casepress/broker/brokergrpc"
 	"casepress/dispatcher"
 	"casepress/handlers"
@@ -254,8 +253,10 @@ func (c *Serve) lanes() ([]dispatcher.Lane, error) {
 
 // brokerServer keeps what the service itself relies on to itself: a submission that was sent by a client of the
 // broker would not have been checked.
-func brokerServer(brk *broker.Broker, log *slog.Logger) *brokergrpc.Server {
-	return brokergrpc.NewServer(brk, brokergrpc.Options{Logger: log, ReadOnly: []string{tasks.TopicUpdates}, Private: tasks.Topics()})
+func brokerServer(all *service.Service, log *slog.Logger) *brokergrpc.Server {
+	return brokergrpc.NewServer(all.Broker, brokergrpc.Options{
+		Logger: log, ReadOnly: []string{tasks.TopicUpdates}, Private: tasks.Topics(), Room: all.Room,
+	})
 }
 
 func (c *Serve) handlersConfig() handlers.Config {

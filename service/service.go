@@ -10,6 +10,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,7 @@ type Service struct {
 	Registry *prometheus.Registry // of all figures
 
 	ledger *embedded.Ledger
+	room   room
 
 	stop context.CancelFunc // ends what runs in the background
 	wg   sync.WaitGroup
@@ -125,6 +127,7 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	if err != nil {
 		return s, fmt.Errorf("start dispatcher: %w", err)
 	}
+	s.room = room{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, defaultFloor)}
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies = c.DataDir, s.Registry, c.Studies
 	s.API = handlers.New(c.HTTP, s.Work, s.Rows, s.Blobs, c.Logger)
 	var background context.Context
@@ -135,6 +138,13 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	}
 	return s, nil
 }
+
+// defaultFloor is [handlers.Config.MinFreeDisk]'s default.
+const defaultFloor = 1 << 30
+
+// Room returns an error unless there is more free disk space than HTTP.MinFreeDisk: clients of the broker must leave
+// as much to the patients as patients leave to the machine.
+func (s *Service) Room() error { return s.room.check() }
 
 // checkRows looks once through the whole database. What is damaged is told by [store.Store.Ping], and so by
 // /readyz, from then on.
