@@ -44,7 +44,7 @@ func heicDecoder() func(*job) error {
 func heicMemory(h *header, size int64) int64 {
 	pixel := int64(8)
 	if h.own.(heif.Info).Depth > 8 {
-		pixel = 12
+		pixel = 10
 	}
 	const fixed = 16 << 20
 	return min(2*size+pixel*h.area()+fixed, heif.MaxMemory)
