@@ -13,9 +13,9 @@ import (
 // time: 128 MiB.
 const DefaultBudget = 128 << 20
 
-// MaxPictureMemory is the most memory that one picture may need, 288 MiB. One that needs more
+// MaxPictureMemory is the most memory that one picture may need, 320 MiB. One that needs more
 // is a [Problem]: it is not decoded, whatever the budget.
-const MaxPictureMemory = 288 << 20
+const MaxPictureMemory = 320 << 20
 
 // errMemory says that a picture needs more than [MaxPictureMemory].
 var errMemory = errors.New("needs more memory than one picture may")

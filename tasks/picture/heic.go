@@ -44,7 +44,7 @@ func heicDecoder() func(*job) error {
 func heicMemory(h *header, size int64) int64 {
 	pixel := int64(8)
 	if h.own.(heif.Info).Depth > 8 {
-		pixel = 12
+		pixel = 10
 	}
 	const fixed = 16 << 20
 	return min(2*size+pixel*h.area()+fixed, heif.MaxMemory)
@@ -91,7 +91,11 @@ func (j *job) heic() error {
 	defer img.Close()
 	size := img.Bounds().Size()
 	j.header.Width, j.header.Height = size.X, size.Y
-	switch ycc, ok := img.Image.(*image.YCbCr); {
+	ycc, ok := img.Image.(*image.YCbCr)
+	if grey, is := img.Image.(*image.Gray); is {
+		ycc, ok = withoutColour(grey), true
+	}
+	switch {
 	case !info.HasAlpha():
 	case ok && alpha != nil && alpha.Rect == ycc.Rect:
 		return j.finishBands(transparentBands(ycc, alpha))
@@ -106,4 +110,16 @@ func (j *job) heic() error {
 		return err
 	}
 	return j.finishBands(b)
+}
+
+// withoutColour is a grey picture as one in colour, on the same pixels.
+func withoutColour(grey *image.Gray) *image.YCbCr {
+	colour := image.NewYCbCr(image.Rect(0, 0, grey.Rect.Dx(), 1), image.YCbCrSubsampleRatio410)
+	for i := range colour.Cb {
+		colour.Cb[i], colour.Cr[i] = 128, 128
+	}
+	return &image.YCbCr{
+		Y: grey.Pix, Cb: colour.Cb, Cr: colour.Cr, YStride: grey.Stride, CStride: 0, // one row of colour for all
+		SubsampleRatio: image.YCbCrSubsampleRatio410, Rect: grey.Rect,
+	}
 }

@@ -44,6 +44,7 @@ func kinds(t testing.TB) []kind {
 		{"heic, narrower than the decoder's planes", testdata(t, "narrow.heic"), upright, nil, ""},
 		{"heic of limited range", testdata(t, "limited.heic"), upright, nil, ""},
 		{"heic, transparent", testdata(t, "alpha.heic"), [4]color.NRGBA{white, green, blue, yellow}, nil, ""},
+		{"heic, grey and transparent", testdata(t, "alpha-grey.heic"), [4]color.NRGBA{white, {106, 106, 106, 255}, {49, 49, 49, 255}, {185, 185, 185, 255}}, nil, ""},
 		{"jpeg, turned by a LONG", withSegments(jpg, exifEntry(4, []byte{0, 0, 0, 6})), turned, nil, ""},
 		{"jpeg, turned by a BYTE", withSegments(jpg, exifEntry(1, []byte{6, 0, 0, 0})), turned, nil, ""},
 		{"png, turned by EXIF with a prefix", withChunks(encodePNG(t, src), pngChunk("eXIf", exif(binary.BigEndian, 6)[4:])), turned, nil, ""},

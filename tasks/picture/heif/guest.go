@@ -74,7 +74,7 @@ func (c *compilation) run() {
 func newProgram() (*program, error) {
 	const page = 64 << 10
 	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(MaxMemory/page))
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(2*MaxMemory/page))
 	var code wazero.CompiledModule
 	looking, err := stoppable(mended(wasm))
 	if err == nil {

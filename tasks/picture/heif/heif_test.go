@@ -218,3 +218,9 @@ func testPhoto(t testing.TB) []byte {
 	}
 	return b
 }
+
+func TestTooLittleMemoryIsNoDamage(t *testing.T) {
+	_, err := decode(t, t.Context(), file(t, "red.heic"), 1<<22, memory)
+	require.ErrorIs(t, err, heif.ErrMemory)
+	require.NotErrorIs(t, err, context.Canceled)
+}

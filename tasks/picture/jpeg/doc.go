@@ -1,8 +1,9 @@
 // Package jpeg implements the JPEG codec of the picture path: it reads a photo straight to
 // planes of brightness and colour, at full size or at 1, 2, 4 or 6 eighths of it, writes
-// planes as JPEG, and strips a file of its metadata. It never turns planes into RGB, and
-// never trusts a file: what a header claims is told by [ReadHeader] before anything is
-// set aside for it, and what is broken is salvaged or refused, never a panic.
+// planes as JPEG, and strips a file of its metadata. Pictures that such planes cannot hold
+// (CMYK, RGB, unusual samplings) it reads as they are, and gives their rows in RGB. It never
+// trusts a file: what a header claims is told by [ReadHeader] before anything is set aside for
+// it, and what is broken is salvaged or refused, never a panic.
 //
 // A file is a row of segments (ITU-T T.81, annex B):
 //
