@@ -74,12 +74,14 @@ func (s *Store) list(ctx context.Context, kind *tasks.Kind, f Filter, before uin
 func listQuery(kind string, f Filter, before uint64, limit int) (query string, args []any) {
 	type condition struct{ column, value string }
 	status := condition{"status", f.Status}
-	conditions := []condition{{"patient_id", f.PatientID}, {"visit_id", f.VisitID}, {"site", f.Site}, {"study", f.Study}}
+	conditions := []condition{{"patient_id", f.PatientID}, {"site", f.Site}, {"study", f.Study}}
 	if f.Status == string(tasks.Completed) {
 		conditions = append(conditions, status)
 	} else {
 		conditions = append(conditions[:1:1], append([]condition{status}, conditions[1:]...)...)
 	}
+	// Visits have no index: all patients have the same few.
+	conditions = append(conditions, condition{"visit_id", f.VisitID})
 	query = `SELECT ` + rowColumns + ` FROM submissions WHERE kind = $1 AND sequence < $2`
 	args = []any{kind, int64(before), limit}
 	for _, c := range conditions {
@@ -87,7 +89,7 @@ func listQuery(kind string, f Filter, before uint64, limit int) (query string, a
 			continue
 		}
 		parameter := "$" + strconv.Itoa(len(args)+1)
-		switch first := len(args) == 3; {
+		switch first := len(args) == 3 && c.column != "visit_id"; {
 		case first && (c.column == "patient_id" || c.column == "status"):
 			query += ` AND ` + c.column + ` = ` + parameter
 		case first: // its index has no empty values

@@ -1,5 +1,7 @@
 -- One table for submissions of all kinds. What only case reports have stays in case_reports.
 --
+-- What belongs to one kind is kept within its primary key (WITHOUT ROWID), which makes fewer entries an upload.
+--
 -- The tables that change are made anew, filled and renamed, the referring table first: dropping a
 -- table that another refers to would fail.
 
@@ -49,7 +51,7 @@ CREATE TABLE new_case_reports (
     pdf_bytes   BIGINT  NOT NULL DEFAULT 0,
     pdf_pages   INTEGER NOT NULL DEFAULT 0,
     problems    TEXT    NOT NULL DEFAULT '[]' -- JSON
-);
+) WITHOUT ROWID;
 INSERT INTO new_case_reports (id, notes, captured_at, images_end, pdf_sha256, pdf_bytes, pdf_pages, problems)
     SELECT id, notes, captured_at, images_end, pdf_sha256, pdf_bytes, pdf_pages, problems FROM case_reports ORDER BY sequence;
 
@@ -75,7 +77,7 @@ CREATE TABLE new_case_report_images (
     removed         TEXT    NOT NULL DEFAULT '[]', -- names of removed metadata, never values: a JSON array
     damaged         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (report_id, n)
-);
+) WITHOUT ROWID;
 INSERT INTO new_case_report_images (report_id, n, image_id, sha256, bytes, media_type, name,
         full_sha256, full_bytes, thumb_sha256, thumb_bytes, width, height, released,
         full_media_type, source_width, source_height, taken_at, removed, damaged)
@@ -94,7 +96,7 @@ CREATE TABLE new_patient_images (
     name       TEXT   NOT NULL,
     put_end    BIGINT NOT NULL DEFAULT 0, -- offset after the latest record that put it ahead; 0 if none did or a report with it has released it
     PRIMARY KEY (study, patient_id, image_id)
-);
+) WITHOUT ROWID;
 INSERT INTO new_patient_images (study, patient_id, image_id, sha256, bytes, media_type, name, put_end)
     SELECT '', patient_id, image_id, sha256, bytes, media_type, name, put_end FROM patient_images;
 
@@ -127,7 +129,6 @@ CREATE INDEX submissions_patient ON submissions (kind, patient_id, sequence);
 CREATE INDEX submissions_status ON submissions (kind, status, sequence);
 CREATE INDEX submissions_study ON submissions (kind, study, sequence) WHERE study <> '';
 CREATE INDEX submissions_site ON submissions (kind, site, sequence) WHERE site <> '';
-CREATE INDEX submissions_visit ON submissions (kind, visit_id, sequence) WHERE visit_id <> '';
 CREATE INDEX submissions_unfinished ON submissions (kind, due_sequence) WHERE status IN ('accepted', 'retrying', 'processing');
 
 -- Every column that names a blob has an index, so that one that nobody names is found at once.
