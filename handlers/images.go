@@ -80,9 +80,12 @@ func (a *API) storedImage(c *gin.Context) {
 
 // checkOriginal returns a fault if the original of an image has been dropped.
 func (a *API) checkOriginal(ctx context.Context, img tasks.Image) error {
-	there, err := a.blobs.Has(ctx, blob.Key(img.SHA256), img.Bytes)
-	if err == nil && !there {
+	release, err := a.blobs.Hold(ctx, blob.Key(img.SHA256)) // it may lie in any form, sealed ones included
+	if errors.Is(err, blob.ErrNotFound) {
 		return refuse(codeOriginalDropped)
+	}
+	if err == nil {
+		release()
 	}
 	return err
 }

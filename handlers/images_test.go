@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"casepress/blob"
 	"casepress/handlers"
 	"casepress/study"
 )
@@ -116,6 +117,22 @@ func TestStoredImage(t *testing.T) {
 	s.get("/images/i?patientId=").is(400, "invalid-input")
 	s.uploadOne("r1")
 	s.get("/images/sha256-" + hexSum(photo(1))[:32] + "?patientId=P1").is(200)
+}
+
+// A stored image is there in whatever way originals are kept.
+func TestStoredImageHoweverItIsKept(t *testing.T) {
+	var key strings.Builder
+	_, err := blob.NewKey(&key)
+	require.NoError(t, err)
+	keys, err := blob.ParseKeys(strings.NewReader(key.String()))
+	require.NoError(t, err)
+	for _, originals := range []blob.Originals{blob.Keep, blob.Vault, blob.Drop} {
+		t.Run(string(originals), func(t *testing.T) {
+			s := open(t, func(set *settings) { set.originals, set.keys = originals, keys })
+			s.put("P1", "i", photo(1)).is(201)
+			s.get("/images/i?patientId=P1").is(200)
+		})
+	}
 }
 
 func TestPutImageRefuses(t *testing.T) {

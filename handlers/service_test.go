@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"casepress/blob"
 	"casepress/disk"
 	"casepress/dispatcher"
 	"casepress/handlers"
@@ -49,6 +50,8 @@ type settings struct {
 
 	maxBacklogAge time.Duration
 	readTimeout   time.Duration
+	originals     blob.Originals
+	keys          *blob.Keys
 	studies       *study.Studies
 	newTask       func(tasks.Work) (tasks.Task, error) // instead of process
 
@@ -116,7 +119,7 @@ func open(t testing.TB, options ...option) *service {
 		}
 	}
 	s.Service, err = whole.Open(ctx, whole.Config{
-		DataDir: s.dir, BlobDisk: set.blobFS, LogDisk: set.logFS, Lanes: lanes, HTTP: set.config, Studies: set.studies, ReadTimeout: set.readTimeout,
+		DataDir: s.dir, BlobDisk: set.blobFS, LogDisk: set.logFS, Lanes: lanes, HTTP: set.config, Originals: set.originals, Keys: set.keys, Studies: set.studies, ReadTimeout: set.readTimeout,
 		Retry:   dispatcher.RetryPolicy{MaxAttempts: set.attempts, Backoff: set.pause, MaxBackoff: set.pause},
 		NewTask: set.newTask,
 		Logger:  slog.New(slog.NewJSONHandler(s.log, nil)),

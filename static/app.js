@@ -186,7 +186,7 @@ $('tryNow').addEventListener('click', () => sender?.now());
 $('stop').addEventListener('click', stopSending);
 $('sendAsNew').addEventListener('click', () => { reportId = newId(); $('form').requestSubmit(); });
 $('openStored').addEventListener('click', () => remember(reportId));
-$('another').addEventListener('click', () => { location.hash = ''; $('patientId').focus(); });
+$('another').addEventListener('click', () => { location.hash = ''; $('patientId').focus(); loadLimits(); });
 $('retry').addEventListener('click', again);
 $('language').addEventListener('click', toggleLanguage);
 onPhotos(() => show({ count: photos.length, bytes: bytesOf(photos) }));

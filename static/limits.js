@@ -19,7 +19,9 @@ export async function loadLimits() {
     const answer = await response.json();
     for (const name of Object.keys(limits)) if (answer[name] > 0) limits[name] = answer[name];
   } catch {
-    return; // asked again before the next report
+    // Without an answer nothing is checked here; asked again when the connection is back or a new report begins.
+    addEventListener('online', () => loadLimits(), { once: true });
+    return;
   }
   for (const listener of listeners) listener();
 }

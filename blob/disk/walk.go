@@ -172,15 +172,20 @@ func (sh *shard) collect(ctx context.Context, keys []blob.Key, usedSince time.Ti
 	}
 	var waits []syncPoint
 	var done blob.Collected
+	defer func() {
+		total.Blobs += done.Blobs
+		total.Bytes += done.Bytes
+		sh.store.metrics.collected.Add(float64(done.Blobs))
+	}()
 	for _, k := range drop {
 		removed, bytes, at, err := sh.remove(k, formats, usedSince)
-		if err != nil {
-			return err
-		}
 		if removed {
 			waits = append(waits, at)
 			done.Blobs++
 			done.Bytes += bytes
+		}
+		if err != nil {
+			return err
 		}
 	}
 	for _, at := range waits {
@@ -188,9 +193,6 @@ func (sh *shard) collect(ctx context.Context, keys []blob.Key, usedSince time.Ti
 			return err
 		}
 	}
-	total.Blobs += done.Blobs
-	total.Bytes += done.Bytes
-	sh.store.metrics.collected.Add(float64(done.Blobs))
 	return nil
 }
 
