@@ -99,11 +99,11 @@ func load(tx tasks.Tx, kind *tasks.Kind, rows []Row) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	ids := make([]string, len(rows))
+	stored := make([]tasks.Stored, len(rows))
 	for i, r := range rows {
-		ids[i] = r.ID
+		stored[i] = tasks.Stored{Header: r.Header, Completed: r.Status == tasks.Completed}
 	}
-	loaded, err := kind.Rows.Load(tx, ids)
+	loaded, err := kind.Rows.Load(tx, stored)
 	if err != nil {
 		return err
 	}

@@ -34,9 +34,9 @@ type Rows struct {
 	Changed func(Content) Ref
 	// Complete keeps the result. Nil for a kind without a lane.
 	Complete func(tx Tx, id string, r Result) error
-	// Load reads contents and results by id. Nil for a kind without a lane. A submission that is not
-	// completed has no result.
-	Load func(tx Tx, ids []string) (map[string]Loaded, error)
+	// Load reads contents and results, by id. What the table submissions has of them is given, so that it need not
+	// be read twice. Nil for a kind without a lane.
+	Load func(tx Tx, of []Stored) (map[string]Loaded, error)
 	// Find looks up what was accepted before under the same key, for a kind without a lane: nil if the
 	// kind is not unique by key. It returns found = false if there is nothing.
 	Find func(tx Tx, c Content) (sha256 string, found bool, err error)
@@ -52,6 +52,13 @@ type Column struct{ Table, Name string }
 type Recorded struct {
 	Offset uint64
 	Submission
+}
+
+// Stored is what the table submissions has of one submission, as far as a kind needs it to read the rest.
+type Stored struct {
+	Header
+	// Completed says that there is a result. Without it the submission has none.
+	Completed bool
 }
 
 // Loaded is what a kind's own tables have of one submission.
@@ -87,19 +94,19 @@ func JSONRows[C Content, R any](table string) Rows {
 			_, err = tx.Exec(complete, string(result), id)
 			return err
 		},
-		Load: func(tx Tx, ids []string) (map[string]Loaded, error) {
-			return loadJSON[C, R](tx, table, ids)
+		Load: func(tx Tx, of []Stored) (map[string]Loaded, error) {
+			return loadJSON[C, R](tx, table, of)
 		},
 	}
 }
 
-func loadJSON[C Content, R any](tx Tx, table string, ids []string) (map[string]Loaded, error) {
-	in, args := Among(ids)
+func loadJSON[C Content, R any](tx Tx, table string, of []Stored) (map[string]Loaded, error) {
+	in, args := Among(idsOf(of))
 	rows, err := tx.Query(`SELECT id, content, result FROM `+table+` WHERE id IN `+in, args...)
 	if err != nil {
 		return nil, err
 	}
-	loaded := make(map[string]Loaded, len(ids))
+	loaded := make(map[string]Loaded, len(of))
 	err = Each(rows, func() error {
 		var id, content, result string
 		if err := rows.Scan(&id, &content, &result); err != nil {
@@ -121,6 +128,14 @@ func loadJSON[C Content, R any](tx Tx, table string, ids []string) (map[string]L
 		return nil
 	})
 	return loaded, err
+}
+
+func idsOf(of []Stored) []string {
+	ids := make([]string, len(of))
+	for i, s := range of {
+		ids[i] = s.ID
+	}
+	return ids
 }
 
 // Each calls scan for every row and closes the rows.
