@@ -33,7 +33,7 @@ type queue struct {
 	turn chan struct{} // holds a token while a Claim is under way: one at a time, and only it uses the next two
 	// rest was received and not asked for: where a lane has several topics, more than one may answer at once.
 	rest     []broker.Delivery
-	suspects []broker.Delivery // to be worked on alone
+	suspects []item // to be worked on alone
 
 	mu        sync.Mutex        // guards unclaimed
 	unclaimed []broker.Delivery // received for the first time, and not claimed yet
@@ -201,7 +201,7 @@ func (l *Ledger) decode(ctx context.Context, q *queue, deliveries []broker.Deliv
 			l.end(d, "release", d.Release(busyDelay))
 		case l.isSuspect(ref):
 			l.finished(ref)
-			q.suspects = append(q.suspects, d)
+			q.suspects = append(q.suspects, item{ref, d})
 		default:
 			items = append(items, item{ref, d})
 		}
@@ -251,19 +251,18 @@ func (l *Ledger) claimAlone(ctx context.Context, q *queue) ([]dispatcher.Claim, 
 	} else if err := l.gate.enterAlone(ctx); err != nil {
 		return nil, err
 	}
-	d := q.suspects[0]
+	first := q.suspects[0]
 	q.suspects = q.suspects[1:]
-	if errors.Is(d.Renew(), broker.ErrLockLost) { // it has waited for long, and comes again
+	if errors.Is(first.delivery.Renew(), broker.ErrLockLost) { // it has waited for long, and comes again
 		leave()
 		return nil, nil
 	}
-	ref, err := refOf(d.Message)
-	if err != nil || !l.begin(ref) {
+	if !l.begin(first.ref) {
 		leave()
-		l.end(d, "release", d.Release(busyDelay))
+		l.end(first.delivery, "release", first.delivery.Release(busyDelay))
 		return nil, nil
 	}
-	return l.claimItems(ctx, q, []item{{ref, d}}, leave), nil
+	return l.claimItems(ctx, q, []item{first}, leave), nil
 }
 
 // claimItems claims in one commit. leave is called once for each item when its claim has ended.
