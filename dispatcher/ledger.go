@@ -54,13 +54,15 @@ type Ledger interface {
 	Close(ctx context.Context) error
 }
 
-// Receipt is the proof that a submission was accepted. It is the same however
-// often the submission is handed in again.
+// Receipt is the proof that a submission was accepted. It is the same however often the submission is handed in.
 type Receipt struct {
 	ID         string
 	SHA256     string // digest of the accepted content, lower-case hex
 	Sequence   uint64 // position in the log
 	ReceivedAt time.Time
+	// Status is where the submission stood when this was answered; "" for a kind without a row of its own. It is the
+	// one part that may differ the next time.
+	Status tasks.Status
 	// Content is what was first accepted; nil for a kind without a row of its own.
 	Content tasks.Content
 	// Replayed says that an earlier submission with this key and content was

@@ -45,16 +45,16 @@ func (a *API) uploadCaseReport(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	status, message := tasks.Accepted, textAccepted
+	message := textAccepted
 	if got.Replayed {
 		c.Header("Idempotency-Replayed", "true")
-		status, message = a.presentStatus(c.Request.Context(), got.ID), textReplayed
+		message = textReplayed
 	}
 	url := statusURL(got.ID)
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
 	report := got.Content.(tasks.CaseReport)
 	answer := accepted{
-		ID: got.ID, Status: status, Message: message.in(l), StatusURL: url,
+		ID: got.ID, Status: got.Status, Message: message.in(l), StatusURL: url,
 		Receipt: receipt{got.SHA256, got.Sequence, timeOrNull(got.ReceivedAt)},
 		Images:  make([]acceptedImage, len(report.Images)),
 	}
@@ -150,7 +150,8 @@ func (a *API) replay(ctx context.Context, report tasks.CaseReport, dropped []fie
 		err = &dispatcher.ConflictError{ID: report.ID, Stored: found.SHA256, Offered: s.SHA256}
 	}
 	return dispatcher.Receipt{
-		ID: report.ID, SHA256: found.SHA256, Sequence: found.Sequence, ReceivedAt: found.ReceivedAt, Content: found.Content, Replayed: true,
+		ID: report.ID, SHA256: found.SHA256, Sequence: found.Sequence, ReceivedAt: found.ReceivedAt,
+		Status: found.Status, Content: found.Content, Replayed: true,
 	}, submitFault(err, report.ID)
 }
 
@@ -203,15 +204,6 @@ func newID() (string, error) {
 		return "", fmt.Errorf("make report id: %w", err)
 	}
 	return id.String(), nil
-}
-
-// presentStatus is how a report stands that was accepted before.
-func (a *API) presentStatus(ctx context.Context, id string) tasks.Status {
-	row, err := a.rows.Get(ctx, caseReportRef(id))
-	if err != nil {
-		return tasks.Accepted // its row will be there in a moment; the client needs the receipt
-	}
-	return row.Status
 }
 
 func statusURL(id string) string { return "/case-reports/" + id }

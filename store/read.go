@@ -40,7 +40,9 @@ type Found struct {
 	SHA256     string
 	Sequence   uint64
 	ReceivedAt time.Time
-	Content    tasks.Content
+	// Status is where the submission stands now.
+	Status  tasks.Status
+	Content tasks.Content
 }
 
 // Find looks up what was accepted before under the same key as sub: the same kind and id for a kind
@@ -57,7 +59,7 @@ func (s *Store) Find(ctx context.Context, sub tasks.Submission) (Found, error) {
 func (s *Store) find(ctx context.Context, sub tasks.Submission) (Found, error) {
 	if sub.Kind.IsSubmission() {
 		row, err := s.get(ctx, sub.Ref())
-		return Found{row.SHA256, row.Sequence, row.ReceivedAt, row.Content}, err
+		return Found{row.SHA256, row.Sequence, row.ReceivedAt, row.Status, row.Content}, err
 	}
 	if sub.Kind.Rows.Find == nil {
 		return Found{}, ErrNotFound

@@ -124,6 +124,9 @@ func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s task
 	receipt := dispatcher.Receipt{
 		ID: s.Content.Header().ID, SHA256: s.SHA256, Sequence: offset, ReceivedAt: s.ReceivedAt, Content: s.Content,
 	}
+	if s.Kind.IsSubmission() {
+		receipt.Status = tasks.Accepted
+	}
 	l.pending.keep(topic, l.recorders[topic].recorded, e, receipt)
 	receipt.Replayed = known
 	return receipt, nil
@@ -149,7 +152,8 @@ func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (di
 		return dispatcher.Receipt{}, err
 	}
 	return dispatcher.Receipt{
-		ID: s.Content.Header().ID, SHA256: found.SHA256, Sequence: found.Sequence, ReceivedAt: found.ReceivedAt, Content: found.Content,
+		ID: s.Content.Header().ID, SHA256: found.SHA256, Sequence: found.Sequence, ReceivedAt: found.ReceivedAt,
+		Status: found.Status, Content: found.Content,
 	}, nil
 }
 
