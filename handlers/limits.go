@@ -18,9 +18,10 @@ type uploadLimits struct {
 func (a *API) limits(c *gin.Context) {
 	body := encodeJSON(uploadLimits{a.cfg.MaxBodyBytes, a.cfg.MaxImages, a.cfg.MaxPixels, a.cfg.MaxNotes})
 	h := c.Writer.Header()
-	h.Set("Etag", bodyTag(body))
+	tag := bodyTag(body)
+	h.Set("Etag", tag)
 	h.Set("Cache-Control", "no-cache")
-	if etagMatches(c.GetHeader("If-None-Match"), bodyTag(body)) {
+	if etagMatches(c.GetHeader("If-None-Match"), tag) {
 		c.Status(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return

@@ -142,9 +142,13 @@ func (a *API) answerRow(c *gin.Context, k *tasks.Kind, encode func(store.Row) []
 		return
 	}
 	known := c.GetHeader("If-None-Match")
+	var body []byte // of the row that was read last
+	var tag string
 	enough := func(row store.Row) bool {
+		body = encode(row)
+		tag = bodyTag(body)
 		if known != "" {
-			return !etagMatches(known, bodyTag(encode(row)))
+			return !etagMatches(known, tag)
 		}
 		return row.Status.Final()
 	}
@@ -153,14 +157,13 @@ func (a *API) answerRow(c *gin.Context, k *tasks.Kind, encode func(store.Row) []
 		a.fail(c, err)
 		return
 	}
-	body := encode(row)
 	h := c.Writer.Header()
-	h.Set("Etag", bodyTag(body))
+	h.Set("Etag", tag)
 	h.Set("Cache-Control", "private, no-cache")
 	if !row.Status.Final() {
 		setRetryAfter(h, pollAfter(row))
 	}
-	if known != "" && etagMatches(known, bodyTag(body)) {
+	if known != "" && etagMatches(known, tag) {
 		c.Status(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return
@@ -176,11 +179,15 @@ func pollAfter(row store.Row) time.Duration {
 	return time.Second
 }
 
-// rowAfter returns the row as soon as it is enough, or as it is when wait is
-// over, the client has left or the server is about to end.
+// rowAfter returns the row as soon as it is enough, or as it is when wait is over, the client has left or the
+// server is about to end. It asks about every row that it reads; the last one is the one that it returns.
 func (a *API) rowAfter(ctx context.Context, ref tasks.Ref, wait time.Duration, enough func(store.Row) bool) (store.Row, error) {
 	if wait <= 0 {
-		return a.row(ctx, ref)
+		row, err := a.row(ctx, ref)
+		if err == nil {
+			enough(row)
+		}
+		return row, err
 	}
 	changed, stop := a.rows.Watch(ref) // before the row is read, so that no change is missed
 	defer stop()
