@@ -105,7 +105,7 @@ type Dispatcher struct {
 	lanes  []*lane
 	leases *leases
 
-	stop     context.CancelCauseFunc // ends the feeders
+	stop     context.CancelCauseFunc // ends the claimers
 	kill     context.CancelCauseFunc // ends running tasks
 	wg       sync.WaitGroup
 	draining chan struct{}
@@ -150,7 +150,7 @@ func (d *Dispatcher) newLane(config Lane, exec *executor) *lane {
 		claims, err := d.ledger.Claim(ctx, config.Name, max, d.cfg.Lease)
 		d.leases.add(claims)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
-			// A lane must not end by a fault: it is told and tried again.
+			// A ledger that fails must not end the lane: the failure is logged and the claim tried once more.
 			d.cfg.Logger.Error("work could not be claimed and will be tried again", "lane", config.Name, "err", err)
 			select {
 			case <-time.After(claimRetry):

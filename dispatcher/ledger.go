@@ -65,8 +65,8 @@ type Receipt struct {
 	Status tasks.Status
 	// Content is what was first accepted; nil for a kind without a row of its own.
 	Content tasks.Content
-	// Replayed says that an earlier submission with this key and content was
-	// accepted and this one added nothing.
+	// Replayed says that an earlier submission with this key and content was accepted and this one added
+	// nothing.
 	Replayed bool
 }
 
@@ -90,8 +90,7 @@ type Completion struct {
 type Backlog struct {
 	// Waiting counts submissions that no worker has taken up yet.
 	Waiting int
-	// Unfinished counts submissions that are not finished: waiting, running or
-	// between two attempts.
+	// Unfinished counts submissions that are not finished: waiting, running or between two attempts.
 	Unfinished int
 	// OldestAge is how long the oldest waiting submission has waited. Those between two attempts do not
 	// count: one that keeps failing must not close the door to the others.

@@ -1,5 +1,5 @@
 // Package service implements casepress as a whole: it puts the parts together, in one way, for the command line
-// and for every test of the whole. What listens on which address is not its business.
+// and for every test of the whole. It listens on no address: package main does.
 //
 //	blobs   bytes by digest                      blob/disk
 //	broker  the log                              broker

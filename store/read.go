@@ -94,7 +94,7 @@ func (s *Store) counts(ctx context.Context) (map[string]map[tasks.Status]int, er
 	if err != nil {
 		return nil, err
 	}
-	err = tasks.Each(rows, func() error {
+	err = tasks.EachRow(rows, func() error {
 		var kind string
 		var status tasks.Status
 		var n int
@@ -132,7 +132,7 @@ func (s *Store) Unfinished(ctx context.Context, kind *tasks.Kind, after uint64, 
 	var due []Due
 	rows, err := s.queries.query(ctx, unfinishedQuery, kind.Name, int64(after), limit) // FromStart becomes -1
 	if err == nil {
-		err = tasks.Each(rows, func() error {
+		err = tasks.EachRow(rows, func() error {
 			d := Due{Ref: tasks.Ref{Kind: kind.Name}}
 			err := rows.Scan(&d.ID, &d.DueSequence, &d.Attempts)
 			due = append(due, d)

@@ -63,7 +63,7 @@ func findPatientImage(tx Tx, c Content) (sha256 string, found bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	err = Each(rows, func() error {
+	err = EachRow(rows, func() error {
 		found = true
 		return rows.Scan(&sha256)
 	})
@@ -121,7 +121,7 @@ func completeImages(tx Tx, id string, images []ImageResult) error {
 // loadCaseReports reads the reports and their images in two queries. The images of a report never change, and
 // the results are written together with the status completed, so the two need no transaction around them.
 func loadCaseReports(tx Tx, of []Stored) (map[string]Loaded, error) {
-	in, args := Among(idsOf(of))
+	in, args := InList(idsOf(of))
 	stored := make(map[string]Stored, len(of))
 	for _, s := range of {
 		stored[s.ID] = s
@@ -132,7 +132,7 @@ func loadCaseReports(tx Tx, of []Stored) (map[string]Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = Each(rows, func() error {
+	err = EachRow(rows, func() error {
 		r := CaseReport{Images: []Image{}}
 		made := CaseReportResult{Images: []ImageResult{}}
 		var problems string
@@ -177,7 +177,7 @@ func loadImages(tx Tx, in string, args []any, reports map[string]CaseReport, res
 	if err != nil {
 		return err
 	}
-	return Each(rows, func() error {
+	return EachRow(rows, func() error {
 		var (
 			id, removed string
 			img         Image

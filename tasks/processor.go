@@ -23,8 +23,7 @@ type Processor struct {
 	Pictures picture.Options
 	// Layout is how a PDF looks; the zero value means one image a page, on A4.
 	Layout pdf.Options
-	// Parallel is how many images of one report may be in work at a time; 0 means
-	// one a processor.
+	// Parallel is how many images of one report may be in work at a time; 0 means one a processor.
 	Parallel int
 	// Logger hears of panics; nil means the default logger.
 	Logger *slog.Logger
