@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -116,6 +120,43 @@ func TestLibrariesHaveAnOwner(t *testing.T) {
 		require.GreaterOrEqual(t, i, 0, "there is no package %s", owner)
 		require.Contains(t, packages[i].Imports, library, "%s does not import it", owner)
 	}
+}
+
+// TestInvariantsAreTested fails on a test that docs/ARCHITECTURE.md names and that is not there. "a/b: TestX" is
+// in package a/b, as are the names after it up to a semicolon; a name without a package is in e2e.
+func TestInvariantsAreTested(t *testing.T) {
+	text, err := os.ReadFile("docs/ARCHITECTURE.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "\n## What holds what\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n## ")
+	named := regexp.MustCompile("`(?:([a-z/]+): )?(Test[A-Za-z]+)`")
+	count := 0
+	for line := range strings.Lines(section) {
+		if !strings.HasPrefix(line, "|") {
+			continue
+		}
+		for group := range strings.SplitSeq(line, ";") {
+			dir := "e2e"
+			for _, m := range named.FindAllStringSubmatch(group, -1) {
+				dir = cmp.Or(m[1], dir)
+				require.True(t, hasTest(t, dir, m[2]), "there is no %s in %s", m[2], dir)
+				count++
+			}
+		}
+	}
+	require.Greater(t, count, 20)
+}
+
+func hasTest(t *testing.T, dir, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(dir + "/*_test.go")
+	require.NoError(t, err)
+	return slices.ContainsFunc(files, func(file string) bool {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		return bytes.Contains(text, []byte("\nfunc "+name+"(t *testing.T)"))
+	})
 }
 
 func isThirdParty(path string) bool {

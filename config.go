@@ -15,7 +15,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"casepress/blob"
-	"casepress/broker"
 	"casepress/broker/brokergrpc"
 	"casepress/dispatcher"
 	"casepress/handlers"
@@ -64,7 +63,7 @@ type Serve struct {
 
 	Workers      int            `default:"${workers}" help:"Case reports that are worked on at once."`
 	LaneWorkers  map[string]int `placeholder:"LANE=N;…" help:"Workers of other lanes, by the lane's name."`
-	TaskTimeout  time.Duration  `default:"2m" help:"An attempt at a report that takes longer is ended and tried again."`
+	TaskTimeout  time.Duration  `default:"2m" help:"Longest work on one picture or one PDF of a report; waiting does not count."`
 	MaxAttempts  int            `default:"8" help:"Attempts before a report is failed. A retry call starts the count anew."`
 	Backoff      time.Duration  `default:"1s" help:"Pause before the second attempt; doubles with each further one, less up to half at random."`
 	MaxBackoff   time.Duration  `default:"5m" help:"Longest pause between two attempts."`
@@ -254,8 +253,10 @@ func (c *Serve) lanes() ([]dispatcher.Lane, error) {
 
 // brokerServer keeps what the service itself relies on to itself: a submission that was sent by a client of the
 // broker would not have been checked.
-func brokerServer(brk *broker.Broker, log *slog.Logger) *brokergrpc.Server {
-	return brokergrpc.NewServer(brk, brokergrpc.Options{Logger: log, ReadOnly: []string{tasks.TopicUpdates}, Private: tasks.Topics()})
+func brokerServer(all *service.Service, log *slog.Logger) *brokergrpc.Server {
+	return brokergrpc.NewServer(all.Broker, brokergrpc.Options{
+		Logger: log, ReadOnly: []string{tasks.TopicUpdates}, Private: tasks.Topics(), Room: all.Room,
+	})
 }
 
 func (c *Serve) handlersConfig() handlers.Config {

@@ -35,6 +35,8 @@ func TestSettings(t *testing.T) {
 func TestSettingsRefused(t *testing.T) {
 	for _, tc := range []struct{ arg, want string }{
 		{"--workers=0", "--workers is 0: it must be 1 to 1024"},
+		{"--lane-workers=nowhere=3", `--lane-workers: there is no lane "nowhere"; the lanes are case-reports`},
+		{"--lane-workers=case-reports=0", "--lane-workers"},
 		{"--max-attempts=0", "--max-attempts"},
 		{"--image-side=5", "--image-side"},
 		{"--jpeg-quality=101", "--jpeg-quality"},

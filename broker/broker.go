@@ -26,6 +26,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,6 +104,11 @@ func (b *Broker) openTopics() error {
 func (b *Broker) ensureTopic(name string) (*topic, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.ensureTopicLocked(name)
+}
+
+// ensureTopicLocked is ensureTopic for a caller that holds mu.
+func (b *Broker) ensureTopicLocked(name string) (*topic, error) {
 	if b.closed.Load() {
 		return nil, ErrClosed
 	}
@@ -159,7 +165,8 @@ func (b *Broker) Err() error {
 }
 
 // CreateTopic returns when the topic is there and survives a power cut. It is idempotent. Names are 1-128 of
-// A-Z a-z 0-9 . _ - and not only dots.
+// A-Z a-z 0-9 . _ - and not only dots; one that differs from another topic's only in case is refused, since some file
+// systems would keep both in one folder.
 func (b *Broker) CreateTopic(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -167,8 +174,28 @@ func (b *Broker) CreateTopic(ctx context.Context, name string) error {
 	if err := checkName(name, maxName); err != nil {
 		return err
 	}
-	_, err := b.ensureTopic(name)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.HasTopic(name) {
+		if err := b.checkCase(name); err != nil {
+			return err
+		}
+	}
+	_, err := b.ensureTopicLocked(name)
 	return err
+}
+
+// checkCase refuses a new topic that differs from another one, or from the dead-letter topic that another one may get,
+// only in case.
+func (b *Broker) checkCase(name string) error {
+	for _, other := range b.Topics() {
+		for _, taken := range []string{other, DeadLetterTopic(other)} {
+			if taken != name && strings.EqualFold(taken, name) {
+				return fmt.Errorf("%w: name %q differs only in case from %q; use that name or another one", ErrInvalid, name, taken)
+			}
+		}
+	}
+	return nil
 }
 
 // Topics returns the names of all topics, sorted.
@@ -257,3 +284,5 @@ func newClock() clock { return clock{opened: time.Now()} }
 func (c clock) now() int64 { return c.opened.UnixMicro() + time.Since(c.opened).Microseconds() }
 
 func firstLock() uint64 { return rand.Uint64() }
+
+func newIncarnation() uint64 { return max(rand.Uint64(), 1) }

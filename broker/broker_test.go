@@ -3,6 +3,8 @@ package broker_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -115,4 +117,22 @@ func TestReceiveWaitsForPublish(t *testing.T) {
 	}()
 	publish(t, b, "late")
 	require.Equal(t, []string{"late"}, payloads(<-got))
+}
+
+// TestNamesThatDifferOnlyInCase would share a folder on some file systems. Topics that are there already stay.
+func TestNamesThatDifferOnlyInCase(t *testing.T) {
+	dir := t.TempDir()
+	b := openTopic(t, dir, broker.Options{})
+	for _, name := range []string{"Cases", "cases.Dead", "CASES.dead"} {
+		err := b.CreateTopic(t.Context(), name)
+		require.ErrorIs(t, err, broker.ErrInvalid)
+		require.ErrorContains(t, err, "only in case")
+	}
+	require.NoError(t, b.CreateTopic(t.Context(), "cases"))
+	require.NoError(t, b.CreateTopic(t.Context(), "cases.dead"))
+	require.NoError(t, b.Close())
+	require.NoError(t, os.CopyFS(filepath.Join(dir, "CASES"), os.DirFS(filepath.Join(dir, "cases"))))
+	b = open(t, dir, broker.Options{})
+	require.Equal(t, []string{"CASES", "cases", "cases.dead"}, b.Topics())
+	require.NoError(t, b.CreateTopic(t.Context(), "cases"))
 }

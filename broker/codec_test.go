@@ -79,6 +79,15 @@ func TestEventFormat(t *testing.T) {
 	require.Equal(t, e, got)
 }
 
+func TestSettingsFormat(t *testing.T) {
+	e := groupEvent{group: "g", settings: &groupSettings{incarnation: 300, maxDeliveries: 5, ordered: true}}
+	b := appendSettings(nil, &e)
+	require.Equal(t, "\x01\x04\x01g\xac\x02\x05\x01", string(b))
+	got, err := decodeEvent(b)
+	require.NoError(t, err)
+	require.Equal(t, e, got)
+}
+
 func TestEventRefused(t *testing.T) {
 	far := groupEvent{start: 1, done: []offsetRange{{1, maxSavedSpan + 2}}}
 	wide := groupEvent{start: 1, counts: []savedCount{{offset: maxSavedSpan + 1}}}
@@ -92,6 +101,9 @@ func TestEventRefused(t *testing.T) {
 		"cut":           {[]byte{1, 1, 0, 0, 0}, errShort},
 		"left over":     {[]byte{1, 1, 0, 0, 0, 0, 0}, errTail},
 		"empty range":   {[]byte{1, 1, 0, 0, 1, 1, 0, 0}, errRange},
+		"settings cut":  {[]byte{1, 4, 0, 1, 1}, errShort},
+		"settings left": {[]byte{1, 4, 0, 1, 1, 1, 0}, errTail},
+		"other flags":   {[]byte{1, 4, 0, 1, 1, 2}, errRange},
 		"too far":       {appendEvent(nil, &far), errRange},
 		"too wide":      {appendEvent(nil, &wide), errRange},
 	} {
@@ -105,6 +117,7 @@ func TestEventRefused(t *testing.T) {
 func FuzzDecodeEvent(f *testing.F) {
 	f.Add([]byte{1, 2, 1, 'g', 7, 0, 0}, []byte{1, 1, 1, 'g', 9, 0, 0})
 	f.Add([]byte{1, 2, 0, 0, 1, 2, 3, 1, 0, 1, 0}, []byte{1, 1, 0, 4, 0, 1, 2, 1, 9})
+	f.Add([]byte{1, 2, 1, 'g', 7, 0, 0}, []byte{1, 4, 1, 'g', 9, 3, 1})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		g := newGroupState(0, 100, 0)
 		for _, b := range [][]byte{first, second} {
@@ -112,9 +125,16 @@ func FuzzDecodeEvent(f *testing.F) {
 			if err != nil {
 				return
 			}
-			again, err := decodeEvent(appendEvent(nil, &e))
+			encoded := appendEvent(nil, &e)
+			if e.settings != nil {
+				encoded = appendSettings(nil, &e)
+			}
+			again, err := decodeEvent(encoded)
 			require.NoError(t, err)
 			require.Equal(t, e, again)
+			if e.settings != nil {
+				continue
+			}
 			if g.apply(e) != nil {
 				return
 			}

@@ -11,7 +11,7 @@ import (
 
 const deadSuffix = ".dead"
 
-// Headers of a dead letter: where it came from and why. Its ID is made of topic, offset and group, so that a
+// Headers of a dead letter: where it came from and why. Its ID is made of topic, offset, group and incarnation, so that a
 // crash between publishing and acknowledging does not publish it twice within the deduplication window.
 const (
 	DeadTopic  = "dead-topic"
@@ -37,7 +37,7 @@ func SourceTopic(topic string) (source string, isDeadLetter bool) {
 }
 
 // deadLetter publishes m to its dead-letter topic, creating that on demand.
-func (b *Broker) deadLetter(ctx context.Context, m Message, group, reason string, count int) error {
+func (b *Broker) deadLetter(ctx context.Context, m Message, group string, incarnation uint64, reason string, count int) error {
 	name := DeadLetterTopic(m.Topic)
 	if err := checkName(name, maxTopicFolder); err != nil {
 		return fmt.Errorf("dead letter: %w", err)
@@ -50,7 +50,7 @@ func (b *Broker) deadLetter(ctx context.Context, m Message, group, reason string
 		reason = reason[:maxReason]
 	}
 	offset := strconv.FormatUint(m.Offset, 10)
-	dead := Message{ID: m.Topic + "/" + offset + "/" + group, Key: m.Key, Payload: m.Payload}
+	dead := Message{ID: deadLetterID(m.Topic, offset, group, incarnation), Key: m.Key, Payload: m.Payload}
 	dead.Headers = append(slices.DeleteFunc(slices.Clone(m.Headers), isDeadHeader),
 		Header{DeadTopic, m.Topic}, Header{DeadOffset, offset}, Header{DeadGroup, group},
 		Header{DeadReason, strings.ToValidUTF8(reason, "")}, Header{DeadCount, strconv.Itoa(count)})
@@ -62,6 +62,16 @@ func (b *Broker) deadLetter(ctx context.Context, m Message, group, reason string
 	}
 	b.metrics.deadLetters.WithLabelValues(b.metrics.topicLabel(m.Topic)).Inc()
 	return nil
+}
+
+// deadLetterID names what became of a message in one life of a group. A topic or group that was deleted and made again,
+// and a group that was moved, has another incarnation, so its dead letters are no repeats of those before.
+func deadLetterID(topic, offset, group string, incarnation uint64) string {
+	id := topic + "/" + offset + "/" + group
+	if incarnation == 0 {
+		return id
+	}
+	return id + "/" + strconv.FormatUint(incarnation, 36)
 }
 
 // isDeadHeader keeps the headers of a dead letter that died again from piling up.
@@ -78,11 +88,12 @@ func (g *group) publishDeadLetters(ctx context.Context) {
 	for ctx.Err() == nil {
 		g.mu.Lock()
 		offset, count, ok := g.state.nextDeadLetter()
+		incarnation := g.state.incarnation
 		g.mu.Unlock()
 		if !ok {
 			return
 		}
-		err := g.publishDeadLetter(ctx, offset, int(count))
+		err := g.publishDeadLetter(ctx, offset, incarnation, int(count))
 		g.mu.Lock()
 		if err != nil {
 			g.state.delayDeadLetter(offset, g.now()+deadLetterDelay.Microseconds())
@@ -98,10 +109,10 @@ func (g *group) publishDeadLetters(ctx context.Context) {
 	}
 }
 
-func (g *group) publishDeadLetter(ctx context.Context, offset uint64, count int) error {
+func (g *group) publishDeadLetter(ctx context.Context, offset, incarnation uint64, count int) error {
 	m, err := g.topic.read(offset)
 	if err != nil {
 		return err
 	}
-	return g.topic.broker.deadLetter(ctx, m, g.name, reasonExhausted, count)
+	return g.topic.broker.deadLetter(ctx, m, g.name, incarnation, reasonExhausted, count)
 }

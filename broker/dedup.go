@@ -111,6 +111,19 @@ func (d *dedup) undoClaims() {
 	}
 }
 
+// discard forgets the messages from an offset on: the log has given them up, and hands their offsets out again.
+func (d *dedup) discard(from uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for last := len(d.order) - 1; last >= d.head && d.order[last].offset >= from; last-- {
+		if d.order[last].id != "" {
+			delete(d.entries, d.order[last].id)
+		}
+		d.order[last] = seen{}
+		d.order = d.order[:last]
+	}
+}
+
 // remember notes a message of the log. The caller holds mu or nobody else knows d.
 func (d *dedup) remember(id string, offset uint64, at int64) {
 	if id == "" {

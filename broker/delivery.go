@@ -88,8 +88,10 @@ func (d Delivery) Renew() error {
 func (d Delivery) Reject(reason string) error {
 	g := d.sub.group
 	var count uint32
+	var incarnation uint64
 	err := g.act(func(s *groupState, _ int64) (err error) {
 		count, err = s.reject(d.Offset, d.lock)
+		incarnation = s.incarnation
 		return err
 	})
 	if err != nil {
@@ -98,7 +100,7 @@ func (d Delivery) Reject(reason string) error {
 	b := g.topic.broker
 	m, failed := d.message()
 	if failed == nil {
-		failed = b.deadLetter(b.ctx, m, g.name, reason, int(count))
+		failed = b.deadLetter(b.ctx, m, g.name, incarnation, reason, int(count))
 	}
 	err = g.act(func(s *groupState, _ int64) error {
 		if failed != nil {

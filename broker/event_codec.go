@@ -15,11 +15,20 @@ import (
 //	| version | kind       | name | start | number of done ranges, | number of counts,                  |
 //	| 1 byte  | 1 byte     | text |       | each: gap, length      | each: gap, count, due (µs, 0 none) |
 //	+---------+------------+------+-------+------------------------+------------------------------------+
+//
+// An event of kind 4 says what holds for the group as a whole instead:
+//
+//	+---------+--------+------+-------------+----------------+------------------+
+//	| version | kind 4 | name | incarnation | max deliveries | flags, 1 ordered |
+//	+---------+--------+------+-------------+----------------+------------------+
 const (
 	eventVersion = 1
 	eventChanges = 1 // says what changed since the event before
 	eventReset   = 2 // says everything
 	eventDeleted = 3 // the group is no more; start and both numbers are 0
+
+	eventSettings = 4
+	flagOrdered   = 1
 )
 
 var (
@@ -58,7 +67,35 @@ func appendEvent(b []byte, e *groupEvent) []byte {
 	return b
 }
 
-// decodeEvent decodes what appendEvent made and accepts nothing that reaches further than maxSavedSpan.
+// appendSettings encodes e.settings.
+func appendSettings(b []byte, e *groupEvent) []byte {
+	b = append(b, eventVersion, eventSettings)
+	b = appendText(b, e.group)
+	b = binary.AppendUvarint(b, e.settings.incarnation)
+	b = binary.AppendUvarint(b, uint64(e.settings.maxDeliveries))
+	var flags byte
+	if e.settings.ordered {
+		flags = flagOrdered
+	}
+	return append(b, flags)
+}
+
+func decodeSettings(r reader) (groupEvent, error) {
+	e := groupEvent{group: r.text()}
+	incarnation, maxDeliveries, flags := r.number(), r.number(), r.number()
+	switch {
+	case r.err != nil:
+		return groupEvent{}, r.err
+	case len(r.b) > 0:
+		return groupEvent{}, errTail
+	case maxDeliveries > math.MaxInt32 || flags > flagOrdered:
+		return groupEvent{}, errRange
+	}
+	e.settings = &groupSettings{incarnation, uint32(maxDeliveries), flags == flagOrdered}
+	return e, nil
+}
+
+// decodeEvent decodes what appendEvent or appendSettings made and accepts nothing that reaches further than maxSavedSpan.
 func decodeEvent(b []byte) (groupEvent, error) {
 	if len(b) < 2 {
 		return groupEvent{}, errShort
@@ -66,10 +103,13 @@ func decodeEvent(b []byte) (groupEvent, error) {
 	if b[0] != eventVersion {
 		return groupEvent{}, fmt.Errorf("%w %d", errVersion, b[0])
 	}
-	if b[1] < eventChanges || b[1] > eventDeleted {
+	if b[1] < eventChanges || b[1] > eventSettings {
 		return groupEvent{}, fmt.Errorf("%w %d", errKind, b[1])
 	}
 	r := reader{b: b[2:]}
+	if b[1] == eventSettings {
+		return decodeSettings(r)
+	}
 	e := groupEvent{reset: b[1] == eventReset, deleted: b[1] == eventDeleted, group: r.text(), start: r.number()}
 	if e.start > math.MaxInt64 {
 		return groupEvent{}, errRange

@@ -14,6 +14,17 @@ type groupEvent struct {
 	start   uint64        // every offset below is acknowledged
 	done    []offsetRange // acknowledged at or above start, ascending, apart
 	counts  []savedCount  // not acknowledged, ascending; with reset those never delivered are left out
+
+	settings *groupSettings // not nil: they follow as an event of their own; an event that is read has nothing else then
+}
+
+// groupSettings are what holds for a group as a whole until it is changed.
+type groupSettings struct {
+	// incarnation is random for each group and each move of a group, so that what is derived from it and an offset is
+	// not taken for that of an earlier life. 0 in groups of data folders that had none.
+	incarnation   uint64
+	maxDeliveries uint32 // 0: no limit
+	ordered       bool
 }
 
 // offsetRange is [from, to).
@@ -30,7 +41,7 @@ type savedCount struct {
 const maxSavedSpan = 1 << 22
 
 // changed says whether changes has something to tell.
-func (g *groupState) changed() bool { return g.moved || len(g.dirty) > 0 }
+func (g *groupState) changed() bool { return g.moved || len(g.dirty) > 0 || g.settings() != g.saved }
 
 // changes returns what happened since the last call of changes or everything.
 func (g *groupState) changes() groupEvent {
@@ -43,7 +54,14 @@ func (g *groupState) changes() groupEvent {
 		}
 	}
 	g.dirty, g.moved = g.dirty[:0], false
+	if s := g.settings(); s != g.saved {
+		e.settings, g.saved = &s, s
+	}
 	return e
+}
+
+func (g *groupState) settings() groupSettings {
+	return groupSettings{g.incarnation, g.maxDeliveries, g.ordered}
 }
 
 // everything returns the whole state.
@@ -57,6 +75,8 @@ func (g *groupState) everything() groupEvent {
 		}
 	}
 	g.dirty, g.moved = g.dirty[:0], false
+	s := g.settings()
+	e.settings, g.saved = &s, s
 	return e
 }
 

@@ -191,7 +191,7 @@ func (h *history) checkDead(t require.TestingT, b *broker.Broker) {
 			ds, err := s.Receive(background, math.MaxInt)
 			require.NoError(t, err)
 			for _, d := range ds {
-				letters[d.ID]++
+				letters[d.Header(broker.DeadOffset)+"/"+d.Header(broker.DeadGroup)]++
 				require.True(t, h.sent[string(d.Payload)])
 			}
 			n += uint64(len(ds))
@@ -200,7 +200,7 @@ func (h *history) checkDead(t require.TestingT, b *broker.Broker) {
 	}
 	for name, g := range h.groups {
 		for offset := range g.rejected {
-			require.Equal(t, 1, letters[fmt.Sprintf("cases/%d/%s", offset, name)], "dead letters of offset %d", offset)
+			require.Equal(t, 1, letters[fmt.Sprintf("%d/%s", offset, name)], "dead letters of offset %d", offset)
 		}
 	}
 }

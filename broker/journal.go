@@ -17,6 +17,7 @@ import (
 type journal struct {
 	topic *topic
 	log   *commitlog.Log
+	dir   string
 
 	flusher   wakeup      // there is something to flush
 	scheduled atomic.Bool // flusher was woken since the last flush began
@@ -27,6 +28,7 @@ type journal struct {
 	mu    sync.Mutex // one flush at a time: a group's events reach the log in their order
 	last  commitlog.Pending
 	wrote bool
+	lost  bool  // events were given up by the log: the next flush writes the whole state of each group
 	grown int64 // bytes since the last compaction
 	base  int64 // bytes that the last compaction took
 }
@@ -40,7 +42,8 @@ func openJournal(t *topic, dir string) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open groups log: %w", err)
 	}
-	j := &journal{topic: t, log: l, flusher: newWakeup()}
+	t.broker.metrics.reportCut(t.name, l)
+	j := &journal{topic: t, log: l, dir: dir, flusher: newWakeup()}
 	if err := j.replay(); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -70,12 +73,27 @@ func (j *journal) run(ctx context.Context) {
 			return
 		case <-time.After(j.topic.broker.opts.AckDelay):
 		}
-		if err := j.flush(ctx); err != nil {
+		err := j.flush(ctx)
+		if err == nil {
+			err = j.compact(ctx)
+		}
+		if errors.Is(err, commitlog.ErrNotPrepared) {
+			j.topic.broker.opts.Logger.Warn("what the groups did is not durable yet", "topic", j.topic.name, "retry", groupsRetry, "error", err)
+			j.retry(ctx)
+			continue
+		}
+		if err != nil {
 			return
 		}
-		if err := j.compact(ctx); err != nil {
-			return
-		}
+	}
+}
+
+// retry lets the next flush come after a while.
+func (j *journal) retry(ctx context.Context) {
+	select {
+	case <-time.After(groupsRetry):
+		j.scheduleFlush()
+	case <-ctx.Done():
 	}
 }
 
@@ -83,7 +101,14 @@ func (j *journal) run(ctx context.Context) {
 func (j *journal) flush(ctx context.Context) error {
 	j.mu.Lock()
 	j.scheduled.Store(false)
-	err := j.write(j.topic.allGroups(), (*group).takeChanges)
+	take := (*group).takeChanges
+	if j.lost {
+		take = (*group).takeEverything
+	}
+	err := j.write(j.topic.allGroups(), take)
+	if err == nil {
+		j.lost = false // until its wait says otherwise
+	}
 	last, wrote := j.last, j.wrote
 	j.mu.Unlock()
 	if err == nil && wrote {
@@ -101,7 +126,7 @@ func (j *journal) compact(ctx context.Context) error {
 		return nil
 	}
 	j.grown = 0
-	from := j.last.First // of an earlier event; all that is needed comes after
+	from := j.log.End() // all that is needed comes after
 	err := j.write(j.topic.allGroups(), (*group).takeEverything)
 	j.base, j.grown = j.grown, 0
 	last := j.last
@@ -156,7 +181,13 @@ func (j *journal) remove(g *group) error {
 	err := j.enqueue([][]byte{payload}, len(payload))
 	last := j.last
 	j.mu.Unlock()
-	return j.awaitEvents(last, err)
+	err = j.awaitEvents(last, err)
+	if errors.Is(err, commitlog.ErrNotPrepared) { // it is as it was
+		j.topic.mu.Lock()
+		j.topic.groups[g.name] = g
+		j.topic.mu.Unlock()
+	}
+	return err
 }
 
 // awaitEvents waits until the last event is durable, if it could be appended.
@@ -181,6 +212,10 @@ func (j *journal) write(groups []*group, take func(*group) (groupEvent, bool)) e
 		}
 		payload := appendEvent(nil, &e)
 		payloads, size = append(payloads, payload), size+len(payload)
+		if e.settings != nil {
+			payload = appendSettings(nil, &e)
+			payloads, size = append(payloads, payload), size+len(payload)
+		}
 		if size >= eventsTogether {
 			if err := j.enqueue(payloads, size); err != nil {
 				return err
@@ -205,12 +240,19 @@ func (j *journal) enqueue(payloads [][]byte, size int) error {
 }
 
 // checkFailure makes a failure of the log final: what the groups do can no longer be kept. That a caller stopped
-// waiting is none.
+// waiting is none. After ErrNotPrepared the next flush writes everything.
 func (j *journal) checkFailure(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return err
 	}
 	err = fmt.Errorf("groups log: %w", err)
+	if errors.Is(err, commitlog.ErrNotPrepared) {
+		j.mu.Lock()
+		j.lost = true
+		j.mu.Unlock()
+		j.scheduleFlush()
+		return err
+	}
 	if j.stopWith(err) {
 		j.topic.broker.opts.Logger.Error("groups cannot be kept", "topic", j.topic.name, "error", err)
 		for _, g := range j.topic.allGroups() {

@@ -29,6 +29,7 @@ type metrics struct {
 	commitRecords  *prometheus.HistogramVec
 	redeliveries   *prometheus.CounterVec
 	deadLetters    *prometheus.CounterVec
+	cutLogs        prometheus.Counter
 }
 
 var (
@@ -62,11 +63,14 @@ func newMetrics(b *Broker) *metrics {
 		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "casepress_broker_dead_letters_total", Help: "Messages published to a dead-letter topic, by the topic they came from.",
 		}, topic),
+		cutLogs: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "casepress_broker_cut_logs_total", Help: "Logs whose end was cut off when they were opened: a commit that a crash tore, or damage to the newest records.",
+		}),
 	}
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m, m.commitDuration, m.commitBytes, m.commitRecords, m.redeliveries, m.deadLetters}
+	return []prometheus.Collector{m, m.commitDuration, m.commitBytes, m.commitRecords, m.redeliveries, m.deadLetters, m.cutLogs}
 }
 
 // register registers everything or nothing.
@@ -105,6 +109,17 @@ func (m *metrics) onCommit(log string) func(commitlog.Commit) {
 		bytes.Observe(float64(c.Bytes))
 		records.Observe(float64(c.Records))
 	}
+}
+
+// reportCut says that opening a log has cut off its end.
+func (m *metrics) reportCut(topic string, l *commitlog.Log) {
+	c := l.Cut()
+	if c == nil {
+		return
+	}
+	m.cutLogs.Inc()
+	m.broker.opts.Logger.Warn("the end of a log was cut off: a commit that a crash tore, or damage to its newest records",
+		"topic", topic, "file", c.File, "position", c.Position, "bytes", c.Bytes, "offset", c.Offset, "error", c.Err)
 }
 
 func (m *metrics) topicLabel(topic string) string {

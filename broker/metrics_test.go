@@ -1,7 +1,10 @@
 package broker_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
@@ -10,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/broker"
+	"casepress/disk/disktest"
 )
 
 // metricOf returns the line of a series, without its name and labels.
@@ -110,4 +114,31 @@ func TestClientsCannotMakeSeries(t *testing.T) {
 			require.NotContains(t, strings.ToLower(m.String()), "made-")
 		}
 	}
+}
+
+// TestWhatIsCutIsReported: the end of a log that was damaged before a seal stood behind it is cut, logged and counted.
+func TestWhatIsCutIsReported(t *testing.T) {
+	fs := disktest.NewCrash(1)
+	b := openTopic(t, "/data", broker.Options{FS: fs})
+	publish(t, b, "a")
+	publish(t, b, "b")
+	killed := fs.CrashClone(1)
+	f, err := killed.OpenFile("/data/cases/log/00000000000000000000.log", os.O_RDWR, 0)
+	require.NoError(t, err)
+	var content [64 + 200]byte
+	_, err = f.ReadAt(content[:], 0)
+	require.NoError(t, err)
+	end := int64(len(bytes.TrimRight(content[:], "\x00")))
+	_, err = f.WriteAt([]byte{'c'}, end-1)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	var log bytes.Buffer
+	r := prometheus.NewRegistry()
+	again := open(t, "/data", broker.Options{FS: killed, Registerer: r, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	got, err := again.End("cases")
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), got)
+	require.Equal(t, 1.0, metricOf(t, r, "casepress_broker_cut_logs_total", nil))
+	require.Contains(t, log.String(), "topic=cases")
+	require.Contains(t, log.String(), "offset=1 ")
 }

@@ -46,6 +46,7 @@ const (
 	compactGrowth   = 1 << 20                     // a groups log is compacted when it grew by this and fourfold
 	defaultWindow   = 64                          // deliveries in flight of a subscription
 	defaultLock     = 30 * time.Second            //
+	groupsRetry     = time.Second                 // until a group event for which the disk had no room is tried again
 	deadLetterDelay = time.Second                 // until a dead letter that could not be published is tried again
 )
 

@@ -63,7 +63,7 @@ func (o *order) remove(offset uint64) (next uint64, ok bool) {
 // startOrder begins to keep order: keys tells the messages not acknowledged that have a key, in ascending order. What
 // has been delivered out of order stays in hand.
 func (g *groupState) startOrder(offsets []uint64, key func(i int) uint64) {
-	g.order = newOrder()
+	g.order, g.ordered = newOrder(), true
 	for i, offset := range offsets {
 		g.order.add(offset, key(i))
 	}
@@ -72,7 +72,7 @@ func (g *groupState) startOrder(offsets []uint64, key func(i int) uint64) {
 
 // dropOrder stops keeping it.
 func (g *groupState) dropOrder() {
-	g.order = nil
+	g.order, g.ordered = nil, false
 	for offset := g.start; offset < g.next; offset++ {
 		if g.at(offset).status == blocked {
 			g.unblock(offset)

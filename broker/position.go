@@ -3,6 +3,8 @@ package broker
 import (
 	"errors"
 	"fmt"
+
+	"casepress/commitlog"
 )
 
 // ErrBusy says that a group has members, so that it or its topic cannot be deleted.
@@ -56,7 +58,8 @@ func (g *group) moveTo(start uint64) {
 	defer g.mu.Unlock()
 	old := g.state
 	g.state = newGroupState(start, int(old.maxSpan), old.lastLock)
-	g.state.maxDeliveries = old.maxDeliveries
+	g.state.incarnation = newIncarnation()
+	g.state.maxDeliveries, g.state.ordered = old.maxDeliveries, old.ordered
 	if old.order != nil {
 		g.state.order = newOrder()
 	}
@@ -82,6 +85,7 @@ func (b *Broker) DeleteGroup(topic, group string) error {
 	}
 	g.deleted = true
 	if err := t.journal.remove(g); err != nil {
+		g.deleted = !errors.Is(err, commitlog.ErrNotPrepared)
 		return fmt.Errorf("delete group %s of %s: %w", group, topic, err)
 	}
 	return nil

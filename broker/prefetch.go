@@ -17,7 +17,7 @@ type prefetchQueue struct {
 	limit int
 }
 
-const messageBytes = 256 // a Message without its payload, about
+const messageBytes = 256 // of a Message and its slices, beside what they hold, about
 
 func (q *prefetchQueue) len() int { return len(q.queue) - q.head }
 
@@ -25,14 +25,14 @@ func (q *prefetchQueue) low() bool { return q.bytes < q.limit/2 }
 
 func (q *prefetchQueue) push(m Message) {
 	q.queue = append(q.queue, m)
-	q.bytes += messageBytes + len(m.Payload)
+	q.bytes += messageBytes + m.Size()
 }
 
 func (q *prefetchQueue) pop() Message {
 	m := q.queue[q.head]
 	q.queue[q.head] = Message{}
 	q.head++
-	q.bytes -= messageBytes + len(m.Payload)
+	q.bytes -= messageBytes + m.Size()
 	if q.head == len(q.queue) {
 		q.queue, q.head = q.queue[:0], 0
 	}

@@ -15,7 +15,8 @@ import (
 // when the first is still on its way to the disk. The others follow each other without gaps.
 //
 // ctx ends the wait, not the write: after its error the messages may be there or not; a caller that sent IDs
-// sends them again. An error that Is commitlog.ErrPoisoned lasts until the broker is reopened. One call takes up to
+// sends them again. An error that Is commitlog.ErrPoisoned lasts until the broker is reopened; one that Is
+// commitlog.ErrNotPrepared, such as of a full disk, means that nothing was stored and passes when there is room. One call takes up to
 // 4 MiB of messages, or a single larger one.
 func (b *Broker) Publish(ctx context.Context, topic string, msgs ...Message) (first uint64, err error) {
 	if err := ctx.Err(); err != nil {
@@ -37,10 +38,10 @@ type Pending struct {
 	First uint64 // offset of the first message
 
 	topic    *topic
-	last     uint64            // the greatest offset, with lastDup
-	appended commitlog.Pending // of the messages that are new, if any are
-	dup      bool              // some are known: up to lastDup
-	lastDup  uint64
+	last     uint64                      // the greatest offset, with lastDup
+	appended commitlog.Pending           // of the messages that are new, if any are
+	lastDup  uint64                      // of those that are known and may not be durable
+	follow   func(context.Context) error // waits for lastDup, nil if there is none
 }
 
 // Wait returns when all messages are on stable storage, with the errors of Publish.
@@ -48,8 +49,8 @@ func (p *Pending) Wait(ctx context.Context) error {
 	if err := p.appended.Wait(ctx); err != nil {
 		return p.topic.closedError(err)
 	}
-	if p.dup {
-		return p.topic.closedError(p.topic.log.Wait(ctx, p.lastDup))
+	if p.follow != nil {
+		return p.topic.closedError(p.follow(ctx))
 	}
 	return nil
 }
@@ -130,14 +131,15 @@ func (t *topic) enqueueOnce(msgs []Message, offsets []uint64, b *batch) (p Pendi
 	defer d.mu.Unlock()
 	now := t.broker.clock.now()
 	d.forget(now)
-	fresh, firstKnown := b.payloads[:0], false
+	fresh, firstKnown, inFlight := b.payloads[:0], false, false
 	for i := range msgs {
 		entry, known := d.claim(msgs[i].ID, now)
 		b.entries = append(b.entries, entry)
 		if !known {
 			fresh = append(fresh, b.payloads[i])
 		} else if offset := d.offset(entry); offset != noOffset { // else the same message twice in one batch
-			p.dup, p.lastDup = true, max(p.lastDup, offset)
+			p.lastDup = max(p.lastDup, offset)
+			inFlight = inFlight || offset >= t.log.End()
 			if i == 0 {
 				p.First, firstKnown = offset, true
 			}
@@ -152,6 +154,9 @@ func (t *topic) enqueueOnce(msgs []Message, offsets []uint64, b *batch) (p Pendi
 		if !firstKnown {
 			p.First = p.appended.First
 		}
+	}
+	if inFlight { // under d.mu: what the log gives up later is told apart
+		p.follow = t.log.Follow(p.lastDup)
 	}
 	d.assign(b.entries, offsets, p.appended.First)
 	return p, nil

@@ -5,10 +5,16 @@ import (
 	"fmt"
 )
 
-var (
-	errBeyond  = errors.New("the group has delivered messages beyond the topic's end")
-	errDropped = errors.New("messages that the group has not acknowledged are gone")
-	errOrphan  = errors.New("events of the group without its beginning")
+var errOrphan = errors.New("events of the group without its beginning")
+
+// What an operator can do when the logs of a topic contradict each other.
+const (
+	cureAhead = "restore the folder log of the topic from the same copy as its folder groups; or, if those messages are lost, " +
+		"move the folder groups away: then its groups begin at the oldest message and see again what they have acknowledged"
+	cureBehind = "restore the missing segments of the folder log; or, if those messages are lost, move the folder groups away: " +
+		"then its groups begin at the oldest message that is kept and see again what they have acknowledged"
+	cureGroups = "restore the folder groups of the topic; or move it away: then its groups begin at the oldest message and see " +
+		"again what they have acknowledged"
 )
 
 // replay reads the groups log from its start. Changes to a group that has not begun yet are from before a
@@ -33,7 +39,7 @@ func (j *journal) replay() error {
 		from = records[len(records)-1].Offset + 1
 	}
 	for name, offset := range orphans {
-		return &DamageError{Topic: j.topic.name, Group: name, Offset: offset, Err: errOrphan}
+		return &DamageError{Topic: j.topic.name, Group: name, Offset: offset, Dir: j.dir, Cure: cureGroups, Err: errOrphan}
 	}
 	return j.restoreGroups(states)
 }
@@ -41,13 +47,16 @@ func (j *journal) replay() error {
 func (j *journal) replayEvent(states map[string]*groupState, orphans map[string]uint64, offset uint64, payload []byte) error {
 	e, err := decodeEvent(payload)
 	if err != nil {
-		return &DamageError{Topic: j.topic.name, Offset: offset, Err: fmt.Errorf("groups log: %w", err)}
+		return &DamageError{Topic: j.topic.name, Offset: offset, Dir: j.dir, Cure: cureGroups, Err: fmt.Errorf("groups log: %w", err)}
 	}
 	g := states[e.group]
 	switch {
 	case e.deleted:
 		delete(states, e.group)
 		delete(orphans, e.group)
+		return nil
+	case g != nil && e.settings != nil:
+		g.saved = *e.settings
 		return nil
 	case g == nil && !e.reset:
 		orphans[e.group] = offset
@@ -58,7 +67,7 @@ func (j *journal) replayEvent(states map[string]*groupState, orphans map[string]
 		delete(orphans, e.group)
 	}
 	if err := g.apply(e); err != nil {
-		return &DamageError{Topic: j.topic.name, Group: e.group, Offset: offset, Err: err}
+		return &DamageError{Topic: j.topic.name, Group: e.group, Offset: offset, Dir: j.dir, Cure: cureGroups, Err: err}
 	}
 	return nil
 }
@@ -68,12 +77,14 @@ func (j *journal) restoreGroups(states map[string]*groupState) error {
 	t := j.topic
 	for name, state := range states {
 		if state.next > t.log.End() {
-			return &DamageError{Topic: t.name, Group: name, Offset: state.next, Err: errBeyond}
+			return &DamageError{Topic: t.name, Group: name, Offset: state.next, Dir: t.logDir, Cure: cureAhead, Err: ErrGroupAhead}
 		}
 		if state.start < t.log.Start() {
-			return &DamageError{Topic: t.name, Group: name, Offset: state.start, Err: errDropped}
+			return &DamageError{Topic: t.name, Group: name, Offset: state.start, Dir: t.logDir, Cure: cureBehind, Err: ErrGroupBehind}
 		}
 		state.resume()
+		state.incarnation, state.ordered = state.saved.incarnation, state.saved.ordered
+		state.maxDeliveries = state.saved.maxDeliveries // the first member brings it to bear
 		t.groups[name] = newGroup(t, name, state)
 	}
 	return nil

@@ -48,14 +48,12 @@ func (b *Broker) DeadLetters(topic string, from uint64, limit int) (letters []Me
 // lettersBytes is when DeadLetters has enough.
 const lettersBytes = 1 << 20
 
-// deadTopic returns the dead-letter topic, nil if there is none yet.
+// deadTopic returns the dead-letter topic, nil if there is none yet. It outlives the topic.
 func (b *Broker) deadTopic(topic string) (*topic, error) {
-	if _, err := b.topic(topic); err != nil {
-		return nil, err
-	}
 	dead, err := b.topic(DeadLetterTopic(topic))
 	if errors.Is(err, ErrNoTopic) {
-		return nil, nil
+		_, err = b.topic(topic)
+		return nil, err
 	}
 	return dead, err
 }
@@ -123,6 +121,9 @@ func (b *Broker) redriveAll(ctx context.Context, topic string, g *group) (redriv
 			letters = letters[:len(letters)-1]
 			next = 0
 		}
+		if n := g.withinSpan(letters); n < len(letters) {
+			letters, next = letters[:n], letters[n].Offset
+		}
 		if err := b.redrive(ctx, topic, g, letters); err != nil {
 			return redriven, err
 		}
@@ -130,6 +131,17 @@ func (b *Broker) redriveAll(ctx context.Context, topic string, g *group) (redriv
 		from, more = next, next > 0
 	}
 	return redriven, nil
+}
+
+// withinSpan returns how many of the letters, oldest first, can be acknowledged together: the first always.
+func (g *group) withinSpan(letters []Message) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := min(1, len(letters))
+	for n < len(letters) && letters[n].Offset < g.state.start+g.state.maxSpan {
+		n++
+	}
+	return n
 }
 
 // redrive publishes letters one by one, lest the batch be too large, and acknowledges them durably.
@@ -141,9 +153,17 @@ func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []
 	if err != nil {
 		return err
 	}
+	g.mu.Lock()
+	incarnation, reach := g.state.incarnation, g.state.start+g.state.maxSpan
+	g.mu.Unlock()
+	for i := range letters { // before anything is sent
+		if letters[i].Offset >= reach {
+			return fmt.Errorf("redrive to %s: %w", topic, errSpan)
+		}
+	}
 	waits := make([]Pending, len(letters))
 	for i, m := range letters {
-		again := Message{ID: m.Topic + "/" + strconv.FormatUint(m.Offset, 10) + "/" + RedriveGroup, Key: m.Key, Headers: m.Headers, Payload: m.Payload}
+		again := Message{ID: deadLetterID(m.Topic, strconv.FormatUint(m.Offset, 10), RedriveGroup, incarnation), Key: m.Key, Headers: m.Headers, Payload: m.Payload}
 		if waits[i], err = t.enqueue([]Message{again}, nil); err != nil {
 			return fmt.Errorf("redrive to %s: %w", topic, t.closedError(err))
 		}
@@ -168,7 +188,7 @@ func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []
 }
 
 // errSpan says that a group is too far behind to acknowledge a message so far ahead.
-var errSpan = fmt.Errorf("%w: offsets: too far beyond the oldest dead letter that was not sent again", ErrInvalid)
+var errSpan = fmt.Errorf("%w: offsets: too far beyond the oldest dead letter that was not sent again: send older ones first, or all", ErrInvalid)
 
 // ackUndelivered acknowledges a message that need not have been handed out. Those before it that have not been become
 // available.

@@ -157,6 +157,10 @@ func TestGroupBeyondItsTopicIsDamage(t *testing.T) {
 	require.Equal(t, "cases", damage.Topic)
 	require.Equal(t, "g", damage.Group)
 	require.Equal(t, uint64(2), damage.Offset)
+	require.ErrorIs(t, err, broker.ErrGroupAhead)
+	require.ErrorContains(t, err, filepath.Join(dir, "cases", "log"))
+	require.ErrorContains(t, err, damage.Cure)
+	require.NotEmpty(t, damage.Cure)
 }
 
 func TestDamagedGroupsLog(t *testing.T) {

@@ -26,6 +26,9 @@ type groupState struct {
 	maxSpan       uint64
 	maxDeliveries uint32 // 0: no limit
 	lastLock      uint64
+	incarnation   uint64        // see groupSettings
+	ordered       bool          // the order of keys is kept as soon as there are members
+	saved         groupSettings // as the last event says
 
 	timed offsetHeap // acquired by lock deadline, delayed by due time
 	ready offsetHeap // available and lapsed, by offset
@@ -34,7 +37,7 @@ type groupState struct {
 	acked int      // acknowledged offsets at or above start
 	dirty []uint64 // offsets changed since the last call of changes
 	moved bool     // start changed since then
-	order *order   // nil: the order of keys is not kept
+	order *order   // nil: the order of keys is not kept, or not yet
 }
 
 type slotStatus uint8

@@ -23,9 +23,9 @@ type SubscribeOptions struct {
 	MaxDeliveries int
 
 	// Ordered hands out a message only when all earlier ones with its key are acknowledged or dead letters. Messages without a key are
-	// free. It holds for the whole group from when a member asks for it until the group begins anew with a member
-	// that does not. What waits counts towards Options.MaxSpan.
-	Ordered bool
+	// free. It is a setting of the whole group, from when a member asks for it until the first member of a group
+	// without members says Unordered. What waits counts towards Options.MaxSpan.
+	Ordered, Unordered bool
 
 	// From is where the group starts if it is new, default Earliest. An old group goes on where it was.
 	From Position
@@ -85,7 +85,7 @@ func (b *Broker) Subscribe(topic, group string, o SubscribeOptions) (*Subscripti
 	if err := checkName(group, maxName); err != nil {
 		return nil, err
 	}
-	if o.Window < 1 || o.LockTimeout < time.Microsecond || o.MaxDeliveries > math.MaxInt32 {
+	if o.Ordered && o.Unordered || o.Window < 1 || o.LockTimeout < time.Microsecond || o.MaxDeliveries > math.MaxInt32 {
 		return nil, fmt.Errorf("%w: window %d, lock timeout %v or max deliveries %d", ErrInvalid, o.Window, o.LockTimeout, o.MaxDeliveries)
 	}
 	for {
@@ -130,6 +130,9 @@ func (g *group) join(o SubscribeOptions) (*Subscription, error) {
 	if g.cancel == nil {
 		g.start()
 	}
+	if g.state.changed() {
+		g.topic.journal.scheduleFlush()
+	}
 	g.schedule()
 	return s, nil
 }
@@ -137,15 +140,18 @@ func (g *group) join(o SubscribeOptions) (*Subscription, error) {
 // applySettings takes over the settings of a member that hold for the whole group. The caller holds lifecycle and mu.
 func (g *group) applySettings(o SubscribeOptions) error {
 	switch {
-	case o.Ordered && g.state.order == nil:
+	case o.Unordered && len(g.members) == 0:
+		g.state.dropOrder()
+	case (o.Ordered || g.state.ordered) && g.state.order == nil:
 		if err := g.startOrder(); err != nil {
 			return err
 		}
-	case !o.Ordered && g.state.order != nil && len(g.members) == 0:
-		g.state.dropOrder()
 	}
-	if o.MaxDeliveries != 0 {
+	switch {
+	case o.MaxDeliveries != 0:
 		g.state.setMaxDeliveries(max(o.MaxDeliveries, 0))
+	case len(g.members) == 0: // it may be that of before a restart
+		g.state.setMaxDeliveries(int(g.state.maxDeliveries))
 	}
 	return nil
 }

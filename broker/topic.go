@@ -17,6 +17,7 @@ type topic struct {
 	name    string
 	broker  *Broker
 	log     *commitlog.Log
+	logDir  string
 	dedup   *dedup
 	journal *journal
 
@@ -51,13 +52,15 @@ func openTopic(b *Broker, name, dir string) (*topic, error) {
 
 func (t *topic) open(dir string) (err error) {
 	o := t.broker.opts
-	t.log, err = commitlog.Open(filepath.Join(dir, "log"), commitlog.Options{
+	t.logDir = filepath.Join(dir, "log")
+	t.log, err = commitlog.Open(t.logDir, commitlog.Options{
 		FS: o.FS, SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxMessageBytes + messageOverhead,
-		OnCommit: t.broker.metrics.onCommit("messages"),
+		OnCommit: t.broker.metrics.onCommit("messages"), OnDiscard: func(from uint64) { t.dedup.discard(from) },
 	})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
+	t.broker.metrics.reportCut(t.name, t.log)
 	if t.dedup, err = openDedup(t); err != nil {
 		return err
 	}
@@ -128,6 +131,7 @@ func (t *topic) create(name string, start uint64) (*group, error) {
 		return nil, fmt.Errorf("%w: %q", ErrNoTopic, t.name)
 	}
 	g := newGroup(t, name, newGroupState(start, t.broker.opts.MaxSpan, firstLock()))
+	g.state.incarnation = newIncarnation()
 	if err := t.journal.create(g); err != nil {
 		return nil, err
 	}

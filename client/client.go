@@ -9,6 +9,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -60,7 +61,7 @@ func Dial(addr string, o ...grpc.DialOption) (*grpc.ClientConn, error) {
 			Backoff:           backoff.Config{BaseDelay: firstBackoff, Multiplier: 2, Jitter: 0.5, MaxDelay: maxBackoff},
 			MinConnectTimeout: 5 * time.Second,
 		}),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(pb.Codec{}), grpc.MaxCallRecvMsgSize(8<<20), grpc.MaxCallSendMsgSize(8<<20)),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(pb.Codec{}), grpc.MaxCallRecvMsgSize(maxRequestBytes), grpc.MaxCallSendMsgSize(maxRequestBytes)),
 	}, o...)
 	conn, err := grpc.NewClient(addr, o...)
 	if err != nil {
@@ -138,8 +139,16 @@ func sleep(ctx context.Context, d time.Duration) error {
 // from the way to it, such as a circuit breaker that is open for a while.
 func isTemporary(err error) bool {
 	s, fromBroker := status.FromError(err)
-	return !fromBroker || isTemporaryCode(s.Code())
+	return !fromBroker || isTemporaryCode(s.Code()) && !isTooLarge(s)
 }
+
+// isTooLarge says whether a request was refused for its size, which gRPC tells with the code of an overload.
+func isTooLarge(s *status.Status) bool {
+	return s.Code() == codes.ResourceExhausted && strings.Contains(s.Message(), "message larger than max")
+}
+
+// maxRequestBytes is what a request may have on a connection of Dial, and what a broker takes by default.
+const maxRequestBytes = 8 << 20
 
 func isTemporaryCode(c codes.Code) bool {
 	switch c {

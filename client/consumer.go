@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -48,6 +49,33 @@ type ConsumerOptions struct {
 	Logger *slog.Logger // default: discards. Never logs keys, headers or payloads
 }
 
+// validate names the first setting that is out of range.
+func (o *ConsumerOptions) validate() error {
+	switch {
+	case o.Topic == "" || o.Group == "":
+		return errors.New("consumer options: Topic and Group must be set")
+	case o.Concurrency < 1:
+		return fmt.Errorf("consumer options: Concurrency is %d, it must be at least 1", o.Concurrency)
+	case o.Window < 1 || o.Window > maxWindow:
+		return fmt.Errorf("consumer options: Window is %d, it must be 1 to %d", o.Window, maxWindow)
+	case o.LockTimeout < minLockTimeout || o.LockTimeout > maxLockTimeout:
+		return fmt.Errorf("consumer options: LockTimeout is %v, it must be %v to %v", o.LockTimeout, minLockTimeout, maxLockTimeout)
+	case o.MaxDeliveries < 0 || o.MaxDeliveries > math.MaxInt32:
+		return fmt.Errorf("consumer options: MaxDeliveries is %d, it must be 0 to %d", o.MaxDeliveries, math.MaxInt32)
+	case o.FirstBackoff < 0 || o.MaxBackoff < o.FirstBackoff || o.StopTimeout < 0:
+		return fmt.Errorf("consumer options: FirstBackoff %v, MaxBackoff %v and StopTimeout %v must not be negative, and MaxBackoff not below FirstBackoff",
+			o.FirstBackoff, o.MaxBackoff, o.StopTimeout)
+	}
+	return nil
+}
+
+// These are limits of the broker.
+const (
+	maxWindow      = 1 << 16
+	minLockTimeout = 10 * time.Millisecond
+	maxLockTimeout = 24 * time.Hour
+)
+
 // Consumer is one member of a group.
 type Consumer struct {
 	broker  pb.BrokerClient
@@ -90,6 +118,9 @@ func def[T comparable](v *T, d T) {
 // what they did and returns nil. It returns an error only for what trying again cannot mend, such as a group that
 // it may not act as. Run it once.
 func (c *Consumer) Run(ctx context.Context) error {
+	if err := c.opts.validate(); err != nil {
+		return err
+	}
 	c.work = make(chan *job, c.opts.Window) // taken at once, so that the locks of those that wait are renewed
 	c.leases = newLeases(c.broker, c.opts)
 	handling, giveUp := context.WithCancel(context.Background())

@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,7 +81,7 @@ func (l *leases) finish(j *job, s *pb.Settlement) {
 func (l *leases) takeSettled() []*pb.Settlement {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := min(len(l.settled), 1000)
+	n := min(len(l.settled), maxSettlements)
 	batch := l.settled[:n:n]
 	l.settled = l.settled[n:]
 	return batch
@@ -145,22 +147,27 @@ func (l *leases) renewAll() {
 }
 
 func (l *leases) renew() {
-	var jobs []*job
-	r := &pb.AckRequest{}
 	l.mu.Lock()
-	for j := range l.held {
-		jobs = append(jobs, j)
-		r.Settlements = append(r.Settlements, &pb.Settlement{AckId: j.ackID, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}})
-	}
+	jobs := slices.Collect(maps.Keys(l.held))
 	l.mu.Unlock()
-	if len(jobs) == 0 {
-		return
+	for batch := range slices.Chunk(jobs, maxSettlements) {
+		l.renewBatch(batch)
+	}
+}
+
+// maxSettlements go into one request; the broker takes ten times as many.
+const maxSettlements = 1000
+
+func (l *leases) renewBatch(jobs []*job) {
+	r := &pb.AckRequest{}
+	for _, j := range jobs {
+		r.Settlements = append(r.Settlements, &pb.Settlement{AckId: j.ackID, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}})
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, l.opts.LockTimeout/3)
 	defer cancel()
 	a, err := l.broker.Ack(ctx, r)
 	if err != nil {
-		l.opts.Logger.Warn("locks were not renewed", "group", l.opts.Group, "error", err)
+		l.opts.Logger.Warn("locks were not renewed", "group", l.opts.Group, "messages", len(jobs), "error", err)
 		return
 	}
 	for i, one := range a.GetResults() {

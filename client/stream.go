@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pb "casepress/broker/brokerpb"
 )
@@ -22,6 +23,7 @@ const (
 	defaultInFlight = 1024
 	mostTogether    = 512     // messages in one request
 	bytesTogether   = 1 << 20 // of payload, about
+	requestOverhead = 64      // bytes of a request beside its only message, at most
 )
 
 // A Stream sends many messages over one call, in order. While an answer is on its way further messages collect and
@@ -79,6 +81,10 @@ func NewStream(conn grpc.ClientConnInterface, inFlight int) *Stream {
 // Send hands the message over and does not wait for the broker; it waits, until ctx ends, while there is no room.
 // The payload must not be changed until the message is answered.
 func (s *Stream) Send(ctx context.Context, m Message) (*Pending, error) {
+	msg := m.toWire(s.ids)
+	if n := proto.Size(msg); n > maxRequestBytes-requestOverhead { // it would end the call again and again
+		return nil, fmt.Errorf("send to %s: %w", m.Topic, status.Errorf(codes.InvalidArgument, "msg: %d bytes are more than a request may have, %d", n, maxRequestBytes-requestOverhead))
+	}
 	select {
 	case s.slots <- struct{}{}:
 	case <-s.ending:
@@ -92,7 +98,7 @@ func (s *Stream) Send(ctx context.Context, m Message) (*Pending, error) {
 		<-s.slots
 		return nil, ErrClosed
 	}
-	p := &Pending{msg: m.toWire(s.ids), done: make(chan struct{})}
+	p := &Pending{msg: msg, done: make(chan struct{})}
 	s.queue <- p
 	return p, nil
 }

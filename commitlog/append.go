@@ -10,7 +10,7 @@ import (
 // when they are on stable storage. The payloads are copied before it waits.
 //
 // ctx ends the wait, not the write: after the error of ctx the outcome is unknown. Any other error
-// means that the records were not acknowledged: ErrTooLarge and ErrClosed that they were not written,
+// means that the records were not acknowledged: ErrTooLarge, ErrNotPrepared and ErrClosed that they were not written,
 // ErrPoisoned that the next Open may find them or not. Without payloads it does nothing.
 func (l *Log) Append(ctx context.Context, payloads ...[]byte) (first uint64, err error) {
 	if err := ctx.Err(); err != nil {
@@ -34,10 +34,10 @@ func (l *Log) join(ctx context.Context, payloads [][]byte) (*batch, uint64, erro
 	}
 	l.mu.Lock()
 	for {
-		if l.failed != nil || l.closing {
-			err := l.failed
+		if l.failed != nil || l.refusing != nil || l.closing {
+			err := cmp.Or(l.failed, l.refusing, ErrClosed)
 			l.mu.Unlock()
-			return nil, 0, cmp.Or(err, ErrClosed)
+			return nil, 0, err
 		}
 		if l.filling.room(n, l.opts.BatchBytes) {
 			break

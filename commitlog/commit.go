@@ -99,7 +99,8 @@ func answer(crowds <-chan *batch) {
 
 // commitAll commits until the log is closed. It returns false if a commit failed and poisoned the log.
 func (l *Log) commitAll(crowds chan<- *batch) bool {
-	for b, ok := l.await(0); ok; {
+	b, ok, err := l.await(0)
+	for ok && err == nil {
 		if err := l.commit(b); err != nil {
 			b.finish(l.poison(err))
 			return false
@@ -112,28 +113,47 @@ func (l *Log) commitAll(crowds chan<- *batch) bool {
 			crowds <- b
 		} else {
 			b.finish(nil)
-			next, ok = l.await(b.waiters)
+			next, ok, err = l.await(b.waiters)
 		}
 		b = next
 	}
-	return true
+	if err != nil {
+		l.poison(err)
+	}
+	return err == nil
 }
 
 // await returns the next batch to commit, false if the log is closed and there is none. The last batch
-// let so many producers go.
-func (l *Log) await(crowd int) (*batch, bool) {
+// let so many producers go. A log in which nothing happens for a while is sealed; the error is of that.
+func (l *Log) await(crowd int) (*batch, bool, error) {
 	l.gather(crowd)
 	for {
 		b, closing := l.take()
 		if b != nil {
-			return b, true
+			return b, true, nil
 		}
 		if closing {
-			return nil, false
+			return nil, false, nil
 		}
-		<-l.committer
+		if l.active.sealed {
+			<-l.committer
+			continue
+		}
+		idle := time.NewTimer(sealAfter)
+		select {
+		case <-l.committer:
+			idle.Stop()
+		case <-idle.C:
+			if err := l.seal(); err != nil {
+				return nil, false, err
+			}
+		}
 	}
 }
+
+// sealAfter is how long nothing must have been appended before the log is sealed: from then on damage to the newest
+// records is told apart from a torn commit, as after Close.
+const sealAfter = time.Second
 
 // gather waits a moment for as many producers as were in the last batch.
 func (l *Log) gather(crowd int) {
@@ -145,18 +165,38 @@ func (l *Log) gather(crowd int) {
 	}
 }
 
-// take swaps the filling batch for an empty one if it has to be committed now.
+// take swaps the filling batch for an empty one if there is something to commit. It first makes sure that there is a
+// segment for it: if none can be prepared, the batch fails and nothing else.
 func (l *Log) take() (b *batch, closing bool) {
+	for {
+		b, need, closing := l.takePrepared()
+		if need == 0 {
+			return b, closing
+		}
+		next, err := l.maintenance.next(l.plan(), need)
+		if err != nil {
+			l.discard(fmt.Errorf("%w: %w", ErrNotPrepared, err))
+			continue
+		}
+		l.next = next
+	}
+}
+
+// takePrepared is take, and returns how many bytes the next segment must take if there is none and one is needed.
+func (l *Log) takePrepared() (b *batch, need int, closing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b = l.filling
 	if b.count == 0 {
-		return nil, l.closing
+		return nil, 0, l.closing
+	}
+	if !l.active.fits(b.size()) && l.next == nil {
+		return nil, b.size(), l.closing
 	}
 	l.filling = newBatch(l.buffers.get(), l.active.startAfter(b), b.end())
 	l.waiting.Store(0)
 	b.letIn()
-	return b, l.closing
+	return b, 0, l.closing
 }
 
 // commit makes a batch durable and lets readers see it.
@@ -166,7 +206,9 @@ func (l *Log) commit(b *batch) error {
 		if err := l.roll(); err != nil {
 			return err
 		}
-		b.moveTo(headerBytes)
+	}
+	if start := len(a.held); b.start != start { // the segment is new, or was sealed since the batch began to fill
+		b.moveTo(start)
 	}
 	now := a.last
 	if b.count > 0 {
@@ -239,14 +281,12 @@ func (l *Log) seal() error {
 	return l.commit(newBatch(l.buffers.get(), len(a.held), a.seg.end))
 }
 
-// roll goes on in the next segment. The entry of the new file is durable before anything is written
+// roll goes on in the segment that take has got. The entry of the new file is durable before anything is written
 // to it, and only then is the old one closed: a closed segment always has a successor.
 func (l *Log) roll() error {
 	a := &l.active
-	next, err := l.maintenance.next(l.plan())
-	if err != nil {
-		return fmt.Errorf("roll to a new segment: %w", err)
-	}
+	next := l.next
+	l.next = nil
 	seg := newSegment(l.dir, a.seg.end, next.header)
 	seg.last = a.seg.last
 	if err := next.install(l.opts.FS, seg.path); err != nil {

@@ -2,14 +2,18 @@ package commitlog_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -338,22 +342,130 @@ func TestAFailedWritePoisons(t *testing.T) {
 	}
 }
 
-// A disk that is too full to prepare the next segment fails the append that needs it, not an earlier one.
-func TestAFullDiskIsToldWhenTheSegmentIsNeeded(t *testing.T) {
+// A disk that is too full to prepare the next segment fails the appends that need it and nothing else, and the log goes
+// on when there is room.
+func TestAFullDiskFailsOnlyWhatNeedsTheNextSegment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := disktest.NewFault(disktest.NewCrash(1))
+		require.NoError(t, mustOpen(t, logDir, small(fsys)).Close())
+		var discarded []uint64
+		o := small(fsys)
+		o.OnDiscard = func(from uint64) { discarded = append(discarded, from) }
+		l := mustOpen(t, logDir, o) // so that the active file is not known by its first name
+		isNext := func(name string) bool { return name == logDir+"/next.log.tmp" }
+		fsys.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.ENOSPC, Sticky: true, Match: isNext})
+		var err error
+		for err == nil {
+			_, err = l.Append(t.Context(), make([]byte, 100))
+		}
+		require.ErrorIs(t, err, syscall.ENOSPC)
+		require.ErrorIs(t, err, commitlog.ErrNotPrepared)
+		require.NotErrorIs(t, err, commitlog.ErrPoisoned)
+		require.NoError(t, l.Err())
+		end := l.End()
+		require.GreaterOrEqual(t, end, uint64((4096-64-40)/144), "the active segment was filled first")
+		require.Equal(t, []uint64{end}, discarded)
+
+		tries := fsys.Fired()
+		for range 10 {
+			_, err = l.Append(t.Context(), make([]byte, 100))
+			require.ErrorIs(t, err, commitlog.ErrNotPrepared)
+		}
+		require.Equal(t, tries, fsys.Fired(), "a full disk is not filled up by tries")
+
+		fsys.Heal()
+		time.Sleep(time.Second)
+		first, err := l.Append(t.Context(), make([]byte, 100))
+		require.NoError(t, err)
+		require.Equal(t, end, first, "offsets have no gap")
+		require.NoError(t, l.Close())
+		l = mustOpen(t, logDir, small(fsys))
+		require.Equal(t, end+1, l.End())
+		require.NoError(t, l.Verify(t.Context()))
+		require.NoError(t, l.Close())
+	})
+}
+
+// TestFollowedRecordsAreNotTakenForOthers: whoever waits for an offset whose record was given up gets an error, also
+// when another record has the offset by then.
+func TestFollowedRecordsAreNotTakenForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := disktest.NewFault(disktest.NewCrash(1))
+		var l *commitlog.Log
+		var givenUp, durable func(context.Context) error
+		o := small(fsys)
+		o.OnDiscard = func(from uint64) { givenUp, durable = l.Follow(from), l.Follow(from-1) }
+		require.NoError(t, mustOpen(t, logDir, o).Close())
+		l = mustOpen(t, logDir, o)
+		isNext := func(name string) bool { return name == logDir+"/next.log.tmp" }
+		fsys.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.ENOSPC, Sticky: true, Match: isNext})
+		var err error
+		for err == nil {
+			_, err = l.Append(t.Context(), make([]byte, 600))
+		}
+		fsys.Heal()
+		time.Sleep(time.Second)
+		_, err = l.Append(t.Context(), []byte("another"))
+		require.NoError(t, err)
+		require.ErrorIs(t, givenUp(t.Context()), commitlog.ErrNotPrepared)
+		require.NoError(t, durable(t.Context()))
+		require.NoError(t, l.Follow(l.End()-1)(t.Context()))
+		require.NoError(t, l.Close())
+	})
+}
+
+// TestRoomComesAndGoes: producers work while the disk is full now and then. What was acknowledged is there, in its
+// place, and nothing else.
+func TestRoomComesAndGoes(t *testing.T) {
+	t.Parallel()
 	fsys := disktest.NewFault(disktest.NewCrash(1))
-	require.NoError(t, mustOpen(t, logDir, small(fsys)).Close())
-	l := mustOpen(t, logDir, small(fsys)) // so that the active file is not known by its first name
-	isNext := func(name string) bool { return name == logDir+"/next.log.tmp" }
-	fsys.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.ENOSPC, Sticky: true, Match: isNext})
-	var err error
-	for err == nil {
-		_, err = l.Append(t.Context(), make([]byte, 100))
+	l := mustOpen(t, logDir, small(fsys))
+	var mu sync.Mutex
+	acked := map[uint64]string{}
+	failed := 0
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for p := range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				text := fmt.Sprint(p, "-", i, strings.Repeat(".", 300))
+				first, err := l.Append(noCancel, []byte(text))
+				mu.Lock()
+				switch {
+				case err == nil && acked[first] == "":
+					acked[first] = text
+				case errors.Is(err, commitlog.ErrNotPrepared):
+					failed++
+				default:
+					t.Errorf("got %v", err)
+				}
+				mu.Unlock()
+				time.Sleep(time.Millisecond)
+			}
+		})
 	}
-	require.ErrorIs(t, err, syscall.ENOSPC)
-	require.GreaterOrEqual(t, l.End(), uint64((4096-64-40)/144), "the active segment was filled first")
-	requirePoisoned(t, l, syscall.ENOSPC)
-	require.ErrorIs(t, l.Close(), syscall.ENOSPC)
-	require.Len(t, fileNames(t, fsys), 1, "no half-made file stays")
+	for range 2 {
+		fsys.Inject(disktest.Fault{Op: disktest.OpOpen, N: 1, Err: syscall.ENOSPC, Sticky: true, Match: func(name string) bool { return name == logDir+"/next.log.tmp" }})
+		time.Sleep(200 * time.Millisecond)
+		fsys.Heal()
+		time.Sleep(1200 * time.Millisecond)
+	}
+	close(stop)
+	wg.Wait()
+	require.Positive(t, failed)
+	require.NoError(t, l.Close())
+	l = mustOpen(t, logDir, small(fsys))
+	all := readAll(t, l)
+	require.Len(t, all, len(acked))
+	for offset, text := range acked {
+		require.Equal(t, text, all[offset])
+	}
+	require.NoError(t, l.Close())
 }
 
 // A segment that could not be sealed costs nothing but a scan, and Close tells.

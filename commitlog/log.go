@@ -17,10 +17,12 @@ import (
 type Log struct {
 	dir  string
 	opts Options
+	cut  *Cut // what Open has cut off
 
 	mu        sync.Mutex
 	filling   *batch // what producers add to
 	failed    error  // why no more is taken: ErrPoisoned or ErrClosed, wrapped
+	refusing  error  // why nothing is taken at this moment: discard is under way
 	closing   bool
 	waiting   atomic.Int32  // producers that wait for the filling batch
 	committer wakeup        // there is something to commit, or the log is closing
@@ -31,9 +33,11 @@ type Log struct {
 	changed  chan struct{} // closed at the next growth or failure; nil while nobody waits
 	broken   error         // as failed, for those who wait
 	shut     bool          // closed: readers get no more
+	discards discards
 	end      atomic.Uint64
 
 	active      activeFile // the committer's alone
+	next        *prepared  // likewise: the segment that the batch taken last needs
 	buffers     buffers    // likewise
 	recent      recent
 	maintenance *maintenance
@@ -123,7 +127,11 @@ func (l *Log) Close() error {
 	l.shut = true
 	l.state.Unlock()
 	l.recent.clear()
-	return errors.Join(l.Err(), l.active.close(), l.maintenance.close(), l.idle.close())
+	var unused error
+	if l.next != nil { // a commit failed that needed it
+		unused = l.next.discard(l.opts.FS)
+	}
+	return errors.Join(l.Err(), l.active.close(), unused, l.maintenance.close(), l.idle.close())
 }
 
 // stop refuses all further records with this error, unless another came first, and fails those that

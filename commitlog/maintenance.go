@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"casepress/disk"
 )
@@ -20,9 +21,12 @@ type fullSegment struct {
 type maintenance struct {
 	log *Log
 
-	making sync.Mutex // held while a segment is prepared
-	ready  *prepared
-	hurry  atomic.Bool // a commit waits for the segment
+	making      sync.Mutex // held while a segment is prepared
+	ready       *prepared
+	failedAhead bool  // to prepare the segment that is needed next
+	failed      error // why it could not be prepared when it was needed
+	failedAt    time.Time
+	hurry       atomic.Bool // a commit waits for the segment
 
 	closing sync.Mutex // held while a segment is closed or dropped
 
@@ -50,26 +54,39 @@ func (m *maintenance) prepareAhead(p plan) {
 	}
 }
 
-// next returns a prepared segment and prepares it now if it is not there. A failure to prepare ahead
-// shows only here, as the failure of the second try.
-func (m *maintenance) next(want plan) (*prepared, error) {
+// next returns a prepared segment for a batch of so many bytes, and prepares it now if it is not there. When preparing
+// ahead had failed, the segment is small and zeroed in full, so that what is written to it later needs no more room on
+// the disk. After a failure it fails for a while without trying, so that a full disk is not filled up by tries.
+func (m *maintenance) next(want plan, batch int) (*prepared, error) {
 	m.hurry.Store(true)
 	defer m.hurry.Store(false)
 	m.making.Lock()
 	defer m.making.Unlock()
 	p := m.ready
 	if p == nil {
+		if m.failed != nil && time.Since(m.failedAt) < prepareRetry {
+			return nil, m.failed
+		}
+		hurry := &m.hurry
+		if m.failedAhead {
+			want = plan{limit: min(want.limit, max(firstSegmentBytes, int64(roundUp(headerBytes+batch+batchBytes)))), zero: true}
+			hurry = new(atomic.Bool)
+		}
 		var err error
-		if p, err = prepare(m.log.opts.FS, m.log.dir, want, &m.hurry); err != nil {
+		if p, err = prepare(m.log.opts.FS, m.log.dir, want, hurry); err != nil {
+			m.failed, m.failedAt, m.failedAhead = err, time.Now(), true
 			return nil, err
 		}
 	}
-	m.ready = nil
+	m.ready, m.failed, m.failedAhead = nil, nil, false
 	m.mu.Lock()
 	m.want = nil
 	m.mu.Unlock()
 	return p, nil
 }
+
+// prepareRetry is how long nothing is prepared after a failure to.
+const prepareRetry = time.Second
 
 // closeLater hands over a full segment with the file it was written through.
 func (m *maintenance) closeLater(seg *segment, file disk.File) {
@@ -103,9 +120,9 @@ func (m *maintenance) prepareWanted() {
 	if want == nil || m.ready != nil {
 		return
 	}
-	if p, err := prepare(m.log.opts.FS, m.log.dir, *want, &m.hurry); err == nil {
-		m.ready = p
-	}
+	p, err := prepare(m.log.opts.FS, m.log.dir, *want, &m.hurry)
+	m.ready, m.failedAhead = p, err != nil
+
 }
 
 func (m *maintenance) closeAll() error {

@@ -3,6 +3,8 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 )
 
 // Open opens the log in a folder and creates both if they are not there. A commit that a power cut
@@ -14,15 +16,40 @@ func Open(dir string, o Options) (*Log, error) {
 		return nil, err
 	}
 	if err := o.FS.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("open commit log: %w", err)
+		return nil, openError(dir, err)
 	}
 	l := &Log{dir: dir, opts: o, committer: newWakeup(), finished: make(chan struct{})}
 	l.maintenance = newMaintenance(l)
 	if err := l.recover(); err != nil {
-		return nil, fmt.Errorf("open commit log: %w", errors.Join(err, l.abandon()))
+		return nil, openError(dir, errors.Join(err, l.abandon()))
 	}
 	l.start()
 	return l, nil
+}
+
+// Cut describes what Open has cut off the end of a log.
+type Cut struct {
+	File     string
+	Position int64  // of the first byte that was cut
+	Bytes    int64  // that were cut, zeros at the end not counted
+	Offset   uint64 // that the first record in it had, if there was one
+	Err      error  // what was wrong with it
+}
+
+// Cut returns what Open has cut off: nil if nothing. It was a commit that a crash tore and that nobody was told is
+// durable, or damage to the newest records of a log that was neither closed nor at rest for a second before the crash;
+// the bytes do not tell which.
+func (l *Log) Cut() *Cut { return l.cut }
+
+// openError names the folder, and the cause where the system's words for it do not say what to do.
+func openError(dir string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("open commit log %s: the disk is full: %w", dir, err)
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("open commit log %s: the folder and its files must be writable: %w", dir, err)
+	}
+	return fmt.Errorf("open commit log %s: %w", dir, err)
 }
 
 // start sets the goroutines going.

@@ -31,6 +31,10 @@ type Options struct {
 	// that writes, before the producers are answered: it must be quick and must not call the log. Nil: nobody is told.
 	OnCommit func(Commit)
 
+	// OnDiscard is told when records that were handed in are given up with ErrNotPrepared: those from this offset on. It
+	// is called before their offsets are handed out again, and must not append.
+	OnDiscard func(from uint64)
+
 	// Now is the clock that stamps batches, default time.Now. Stamps never go backwards all the same.
 	Now func() time.Time
 }

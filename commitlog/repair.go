@@ -70,6 +70,9 @@ func (l *Log) repairTail(last newest) error {
 			return err
 		}
 	}
+	if last.garbage > size {
+		l.cut = &Cut{File: last.seg.path, Position: size, Bytes: last.garbage - size, Offset: last.seg.end, Err: last.stop}
+	}
 	a.held = append(a.held, b[roundDown(size)-from:size-from]...)
 	end := roundUp(last.garbage)
 	for pos := roundUp(size); pos < end; {

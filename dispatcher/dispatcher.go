@@ -32,8 +32,6 @@ type Config struct {
 	Lanes []Lane
 	// NewTask returns the work on a submission: [tasks.Processor.Task] in the service. Required.
 	NewTask func(tasks.Work) (tasks.Task, error)
-	// TaskTimeout ends an attempt that takes longer. Default 2 minutes.
-	TaskTimeout time.Duration
 	// Retry says when a failed attempt is tried again.
 	Retry RetryPolicy
 	// Lease is how long a claim stays with this process without a sign of life. Default 30 seconds.
@@ -47,7 +45,6 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.TaskTimeout = orDefault(c.TaskTimeout, 2*time.Minute)
 	c.Lease = orDefault(c.Lease, 30*time.Second)
 	c.CaughtUpTimeout = orDefault(c.CaughtUpTimeout, 5*time.Second)
 	c.Retry = c.Retry.withDefaults()
@@ -71,8 +68,8 @@ func (c Config) validate() error {
 	if c.NewTask == nil {
 		return errors.New("a dispatcher needs NewTask")
 	}
-	if c.TaskTimeout < 0 || c.Lease < 0 || c.CaughtUpTimeout < 0 {
-		return fmt.Errorf("task timeout %v, lease %v and caught-up timeout %v: none may be negative", c.TaskTimeout, c.Lease, c.CaughtUpTimeout)
+	if c.Lease < 0 || c.CaughtUpTimeout < 0 {
+		return fmt.Errorf("lease %v and caught-up timeout %v: none may be negative", c.Lease, c.CaughtUpTimeout)
 	}
 	if c.Lease > 0 && c.Lease < minLease {
 		return fmt.Errorf("a lease of %v: it must be at least %v", c.Lease, minLease)
@@ -124,7 +121,7 @@ func Start(ctx context.Context, cfg Config, ledger Ledger) (*Dispatcher, error) 
 		leases: newLeases(ledger, cfg.Lease, cfg.Logger),
 	}
 	exec := &executor{
-		ledger: ledger, newTask: cfg.NewTask, timeout: cfg.TaskTimeout, policy: cfg.Retry,
+		ledger: ledger, newTask: cfg.NewTask, policy: cfg.Retry,
 		draining: d.isDraining, metrics: newMetrics(), log: cfg.Logger,
 	}
 	base := context.WithoutCancel(ctx)
@@ -162,7 +159,7 @@ func (d *Dispatcher) newLane(config Lane, exec *executor) *lane {
 	}
 	handle := func(ctx context.Context, claims []Claim) {
 		defer d.leases.remove(claims)
-		exec.run(ctx, claims)
+		exec.run(ctx, claims, config.Timeout)
 	}
 	drop := func(claims []Claim) {
 		defer d.leases.remove(claims)

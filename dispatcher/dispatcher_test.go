@@ -165,10 +165,10 @@ func TestAttemptsEndAndRestartBeginsAnew(t *testing.T) {
 	require.Equal(t, []string{"CR-1/3", "CR-1/6", "CR-1/7"}, ids)
 }
 
-func TestTaskTimeoutIsRetried(t *testing.T) {
+func TestTimeoutIsRetried(t *testing.T) {
 	var calls atomic.Int32
 	h, _ := open(t, options{
-		Dir: t.TempDir(), Config: config{TaskTimeout: 5 * time.Millisecond, Retry: dispatcher.RetryPolicy{MaxAttempts: 2, Backoff: time.Millisecond}},
+		Dir: t.TempDir(), Config: config{Lanes: []dispatcher.Lane{{Name: dispatchertest.Lane, Workers: 1, Timeout: 5 * time.Millisecond}}, Retry: dispatcher.RetryPolicy{MaxAttempts: 2, Backoff: time.Millisecond}},
 		Work: func(ctx context.Context, _ tasks.Work) (tasks.Result, error) {
 			calls.Add(1)
 			return blocked(ctx)
@@ -368,7 +368,7 @@ func TestSettingsAreRefused(t *testing.T) {
 		"NewTask":                  {Lanes: lanes(1)},
 		"which is not there":       {NewTask: newTask},
 		"two lanes case-reports":   {NewTask: newTask, Lanes: append(lanes(1), lanes(1)...)},
-		"task timeout -1s":         {NewTask: newTask, Lanes: lanes(1), TaskTimeout: -time.Second},
+		"timeout of -1s":           lane(func(l *dispatcher.Lane) { l.Timeout = -time.Second }),
 		"lease -1s":                {NewTask: newTask, Lanes: lanes(1), Lease: -time.Second},
 		"caught-up timeout -1s":    {NewTask: newTask, Lanes: lanes(1), CaughtUpTimeout: -time.Second},
 		"at least 10ms":            {NewTask: newTask, Lanes: lanes(1), Lease: 1},

@@ -22,7 +22,6 @@ var errDraining = errors.New("shutting down")
 type executor struct {
 	ledger  Ledger
 	newTask func(tasks.Work) (tasks.Task, error)
-	timeout time.Duration
 	policy  RetryPolicy
 	// draining reports whether nothing new is to be begun.
 	draining func() bool
@@ -32,7 +31,7 @@ type executor struct {
 
 // run executes every claim in turn and ends its attempt. What is completed is completed together at the end.
 // Once the drain has begun, those that were not begun are given back.
-func (e *executor) run(ctx context.Context, claims []Claim) {
+func (e *executor) run(ctx context.Context, claims []Claim, timeout time.Duration) {
 	defer e.recoverPanic(ctx, claims)
 	var done []Completion
 	for i, c := range claims {
@@ -41,7 +40,7 @@ func (e *executor) run(ctx context.Context, claims []Claim) {
 			break
 		}
 		start := time.Now()
-		result, err := e.execute(ctx, c)
+		result, err := e.execute(ctx, c, timeout)
 		e.metrics.seconds.WithLabelValues(c.Row.Kind.Name, "task").Observe(time.Since(start).Seconds())
 		if err == nil {
 			done = append(done, Completion{Claim: c, Result: result})
@@ -52,10 +51,13 @@ func (e *executor) run(ctx context.Context, claims []Claim) {
 	e.complete(ctx, done)
 }
 
-// execute runs the task within its time limit. A panic fails the attempt, never the process.
-func (e *executor) execute(ctx context.Context, c Claim) (result tasks.Result, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, e.timeout, fmt.Errorf("the attempt took longer than %v", e.timeout))
-	defer cancel()
+// execute runs the task within the time limit, if it is above 0. A panic fails the attempt, never the process.
+func (e *executor) execute(ctx context.Context, c Claim, timeout time.Duration) (result tasks.Result, err error) {
+	if timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the attempt took longer than %v", timeout))
+		defer cancel()
+		ctx = limited
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			e.metrics.panics.WithLabelValues(c.Row.Kind.Name).Inc()

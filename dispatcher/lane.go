@@ -19,6 +19,9 @@ type Lane struct {
 	// Batch is the most claims in one hand-over: a worker executes each and completes them in one commit. 0
 	// means 1.
 	Batch int
+	// Timeout ends an attempt that takes longer. 0: none, for tasks that bound their own work because they also
+	// wait.
+	Timeout time.Duration
 	// MaxBacklogAge is the age of the oldest waiting submission above which nothing new is taken in for this
 	// lane. 0: no limit.
 	MaxBacklogAge time.Duration
@@ -43,6 +46,8 @@ func (l Lane) validate() error {
 		return fmt.Errorf("lane %s has a buffer of %d: it must be 0 or more", l.Name, l.Buffer)
 	case l.MaxBacklogAge < 0:
 		return fmt.Errorf("lane %s has a longest age of its backlog of %v: it must be 0 or more", l.Name, l.MaxBacklogAge)
+	case l.Timeout < 0:
+		return fmt.Errorf("lane %s has a timeout of %v: it must be 0 or more", l.Name, l.Timeout)
 	case l.Batch < 0 || l.Batch > maxBatch:
 		return fmt.Errorf("lane %s has batches of %d: they must be of 1 to %d", l.Name, l.Batch, maxBatch)
 	}

@@ -10,6 +10,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,8 @@ type Config struct {
 
 	// Lanes are the lanes. Default [Lanes].
 	Lanes []dispatcher.Lane
-	// TaskTimeout ends an attempt that takes longer. Default 2 minutes.
+	// TaskTimeout ends work on one picture or one PDF of a case report that takes longer, waiting not counted. Default
+	// 2 minutes.
 	TaskTimeout time.Duration
 	// Retry says when a failed attempt is tried again.
 	Retry dispatcher.RetryPolicy
@@ -91,6 +93,7 @@ type Service struct {
 	Registry *prometheus.Registry // of all figures
 
 	ledger *embedded.Ledger
+	room   room
 
 	stop context.CancelFunc // ends what runs in the background
 	wg   sync.WaitGroup
@@ -118,12 +121,13 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 		return s, fmt.Errorf("open ledger: %w", err)
 	}
 	s.Work, err = dispatcher.Start(ctx, dispatcher.Config{
-		Lanes: c.Lanes, NewTask: s.newTask(c), TaskTimeout: c.TaskTimeout, Retry: c.Retry,
+		Lanes: c.Lanes, NewTask: s.newTask(c), Retry: c.Retry,
 		CaughtUpTimeout: c.ReadTimeout, Metrics: s.Registry, Logger: c.Logger,
 	}, s.ledger)
 	if err != nil {
 		return s, fmt.Errorf("start dispatcher: %w", err)
 	}
+	s.room = room{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, defaultFloor)}
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies = c.DataDir, s.Registry, c.Studies
 	s.API = handlers.New(c.HTTP, s.Work, s.Rows, s.Blobs, c.Logger)
 	var background context.Context
@@ -134,6 +138,13 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	}
 	return s, nil
 }
+
+// defaultFloor is [handlers.Config.MinFreeDisk]'s default.
+const defaultFloor = 1 << 30
+
+// Room returns an error unless there is more free disk space than HTTP.MinFreeDisk: clients of the broker must leave
+// as much to the patients as patients leave to the machine.
+func (s *Service) Room() error { return s.room.check() }
 
 // checkRows looks once through the whole database. What is damaged is told by [store.Store.Ping], and so by
 // /readyz, from then on.
@@ -174,6 +185,9 @@ func (c Config) withDefaults() Config {
 	if c.RowsDir == "" {
 		c.RowsDir = c.DataDir
 	}
+	if c.TaskTimeout == 0 {
+		c.TaskTimeout = 2 * time.Minute
+	}
 	if c.Lanes == nil {
 		c.Lanes = Lanes()
 	}
@@ -212,8 +226,11 @@ func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
 	if c.NewTask != nil {
 		return c.NewTask
 	}
+	if c.Pictures.TimeLimit == 0 {
+		c.Pictures.TimeLimit = c.TaskTimeout
+	}
 	processor := &tasks.Processor{
-		Blobs: s.Blobs, Budget: picture.NewBudget(c.ImageMemory), Pictures: c.Pictures, Layout: c.Layout,
+		Blobs: s.Blobs, Keeper: s.Rows, Budget: picture.NewBudget(c.ImageMemory), Pictures: c.Pictures, Layout: c.Layout,
 		Parallel: runtime.NumCPU(), Logger: c.Logger,
 	}
 	return processor.Task

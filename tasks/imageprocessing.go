@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,18 +52,8 @@ func (t ImageProcessingTask) Execute(ctx context.Context) (Result, error) {
 
 func (t ImageProcessingTask) execute(ctx context.Context) (CaseReportResult, error) {
 	steps := counter{total: len(t.Report.Images) + 1, report: t.Progress}
-	works := make([]imageWork, len(t.Report.Images))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(t.parallel())
-	for i := range works {
-		group.Go(func() error {
-			if err := t.image(groupCtx, i, &works[i]); err != nil {
-				return fmt.Errorf("image %d: %w", i+1, err)
-			}
-			return steps.step()
-		})
-	}
-	if err := group.Wait(); err != nil {
+	works, err := t.images(ctx, &steps)
+	if err != nil {
 		return CaseReportResult{}, err
 	}
 	res := CaseReportResult{Images: make([]ImageResult, len(works)), Problems: []Problem{}}
@@ -77,6 +68,45 @@ func (t ImageProcessingTask) execute(ctx context.Context) (CaseReportResult, err
 		return CaseReportResult{}, err
 	}
 	return res, nil
+}
+
+// images works on every image. A picture that comes twice in the report is worked on once, and one that an
+// earlier attempt finished not again.
+func (t ImageProcessingTask) images(ctx context.Context, steps *counter) ([]imageWork, error) {
+	kept := newFinishedPictures(t.Processor)
+	works := make([]imageWork, len(t.Report.Images))
+	first := map[string]int{} // positions of pictures, by digest
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(t.parallel())
+	for i, img := range t.Report.Images {
+		if _, again := first[img.SHA256]; again {
+			continue
+		}
+		first[img.SHA256] = i
+		group.Go(func() error {
+			err := t.image(groupCtx, i, &works[i], kept)
+			if err == nil {
+				err = steps.step()
+			}
+			if err != nil {
+				return fmt.Errorf("image %d: %w", i+1, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		// What is finished is kept for the next attempt, also when this one was interrupted.
+		return nil, errors.Join(err, kept.flush(context.WithoutCancel(ctx)))
+	}
+	for i, img := range t.Report.Images {
+		if from := first[img.SHA256]; from != i {
+			works[i] = works[from].at(i)
+			if err := steps.step(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return works, nil
 }
 
 // counter tells progress, one call at a time.
@@ -112,9 +142,18 @@ type imageWork struct {
 	problems            []Problem
 }
 
+// at is the same work for the image at position i.
+func (w imageWork) at(i int) imageWork {
+	w.problems = slices.Clone(w.problems)
+	for p := range w.problems {
+		w.problems[p].Image = i + 1
+	}
+	return w
+}
+
 // image makes the picture and the thumbnail of image i. Whatever is wrong with the image itself, a panic
 // included, becomes the work's problem.
-func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork) (err error) {
+func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork, kept *finishedPictures) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			t.logger().Error("panic while processing an image", "report", t.Report.ID, "image", i+1, "panic", r, "stack", string(debug.Stack()))
@@ -123,7 +162,12 @@ func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork) (er
 			err = nil
 		}
 	}()
-	original, err := blob.OpenVerified(ctx, t.Blobs, blob.Key(t.Report.Images[i].SHA256), 0)
+	sha256 := t.Report.Images[i].SHA256
+	if made, found, err := kept.find(ctx, sha256); found || err != nil {
+		w.result = made
+		return err
+	}
+	original, err := blob.OpenVerified(ctx, t.Blobs, blob.Key(sha256), 0)
 	if errors.Is(err, blob.ErrCorrupt) {
 		t.logger().Error("an original is damaged on disk", "report", t.Report.ID, "image", i+1, "err", err)
 		w.fail(i, CodeCorrupt, "The stored original is damaged on the server's disk: its bytes do not match their digest.")
@@ -134,7 +178,7 @@ func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork) (er
 	}
 	defer original.Close()
 	res, err := picture.Process(ctx, original, original.Size(), t.Budget, t.Pictures)
-	w.setSource(res)
+	w.describe(res)
 	if p, ok := errors.AsType[*picture.Problem](err); ok {
 		if p.Stack != nil {
 			t.logger().Error("panic while decoding an image", "report", t.Report.ID, "image", i+1, "panic", p.Err, "stack", string(p.Stack))
@@ -148,11 +192,17 @@ func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork) (er
 	for _, n := range res.Notes {
 		w.problems = append(w.problems, Problem{i + 1, n.Code, n.Detail})
 	}
-	return t.keepPictures(ctx, res, &w.result)
+	if err := t.putPictures(ctx, res, &w.result); err != nil {
+		return err
+	}
+	if len(w.problems) > 0 {
+		return nil // what is to be said of it is not kept with it
+	}
+	return kept.add(ctx, sha256, w.result)
 }
 
-// setSource takes over what is known of the original, decoded or not.
-func (w *imageWork) setSource(res picture.Result) {
+// describe takes over what is known of the original, decoded or not.
+func (w *imageWork) describe(res picture.Result) {
 	w.damage = res.Damage
 	w.result = ImageResult{
 		SourceWidth: res.Source.Width, SourceHeight: res.Source.Height,
@@ -165,8 +215,8 @@ func (w *imageWork) fail(i int, code, detail string) {
 	w.problems = []Problem{{i + 1, code, detail}}
 }
 
-// keepPictures stores the full picture and the thumbnail.
-func (t ImageProcessingTask) keepPictures(ctx context.Context, res picture.Result, made *ImageResult) (err error) {
+// putPictures stores the full picture and the thumbnail.
+func (t ImageProcessingTask) putPictures(ctx context.Context, res picture.Result, made *ImageResult) (err error) {
 	made.Width, made.Height, made.MediaType = res.Full.Width, res.Full.Height, res.Full.Format.MediaType()
 	if made.Full, err = t.put(ctx, bytes.NewReader(res.Full.Data)); err != nil {
 		return err
@@ -187,6 +237,11 @@ func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res 
 		return err
 	}
 	defer release()
+	if limit := t.Pictures.TimeLimit; limit > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("rendering the PDF took longer than %v", limit))
+		defer cancel()
+		ctx = limited
+	}
 	content, to := io.Pipe()
 	var info pdf.Info
 	var rendering sync.WaitGroup

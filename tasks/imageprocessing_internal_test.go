@@ -16,7 +16,7 @@ func TestImageContainsPanics(t *testing.T) {
 		Report:    CaseReport{ID: "R1", PatientID: "P001", Images: []Image{{}, {SHA256: strings.Repeat("0", 64)}}},
 	}
 	var w imageWork
-	require.NoError(t, job.image(t.Context(), 1, &w))
+	require.NoError(t, job.image(t.Context(), 1, &w, newFinishedPictures(job.Processor)))
 	require.Len(t, w.problems, 1)
 	require.Equal(t, 2, w.problems[0].Image)
 	require.Equal(t, CodeInternal, w.problems[0].Code)

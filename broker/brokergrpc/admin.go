@@ -42,7 +42,7 @@ func (s *Service) DeleteTopic(ctx context.Context, r *brokerpb.DeleteTopicReques
 	if err := topicName(r.GetTopic()); err != nil {
 		return nil, err
 	}
-	if err := s.mayChange(r.GetTopic()); err != nil {
+	if err := s.mayDelete(r.GetTopic()); err != nil {
 		return nil, err
 	}
 	groups, err := s.broker.Groups(r.GetTopic())
@@ -161,7 +161,10 @@ func (s *Service) RedriveDeadLetters(ctx context.Context, r *brokerpb.RedriveDea
 	if err := topicName(r.GetTopic()); err != nil {
 		return nil, err
 	}
-	if err := s.mayChange(r.GetTopic()); err != nil {
+	if err := s.mayRead(r.GetTopic()); err != nil { // what is sent again was in the topic before
+		return nil, err
+	}
+	if err := s.room(); err != nil {
 		return nil, err
 	}
 	n, err := s.broker.Redrive(ctx, r.GetTopic(), r.GetOffsets()...)

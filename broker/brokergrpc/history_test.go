@@ -104,7 +104,7 @@ func (h *wireHistory) finish(t *testing.T, b *broker.Broker) {
 		require.Equal(t, fmt.Sprint(wireMax), m.Header(broker.DeadCount))
 	}
 	for name, g := range h.groups {
-		s := subscribe(t, b, name, broker.SubscribeOptions{Window: 1 << 20, LockTimeout: never})
+		s := subscribe(t, b, name, broker.SubscribeOptions{Window: 1 << 20, LockTimeout: never, MaxDeliveries: -1, Unordered: true})
 		info, err := b.Group("cases", name)
 		require.NoError(t, err)
 		left := map[uint64]bool{}

@@ -109,6 +109,9 @@ func (s *Service) enqueue(ctx context.Context, topic string, msgs []broker.Messa
 	if err := s.mayChange(topic); err != nil {
 		return broker.Pending{}, err
 	}
+	if err := s.room(); err != nil {
+		return broker.Pending{}, err
+	}
 	p, err := s.broker.Enqueue(topic, msgs, offsets)
 	if !errors.Is(err, broker.ErrNoTopic) {
 		return p, err
@@ -117,6 +120,17 @@ func (s *Service) enqueue(ctx context.Context, topic string, msgs []broker.Messa
 		return broker.Pending{}, err
 	}
 	return s.broker.Enqueue(topic, msgs, offsets)
+}
+
+// room says RESOURCE_EXHAUSTED when clients may not fill the disk any more.
+func (s *Service) room() error {
+	if s.opts.Room == nil {
+		return nil
+	}
+	if err := s.opts.Room(); err != nil {
+		return status.Error(codes.ResourceExhausted, err.Error())
+	}
+	return nil
 }
 
 // ensureTopic creates a topic that a client sends or subscribes to, if it is not there.
@@ -129,6 +143,9 @@ func (s *Service) ensureTopic(ctx context.Context, topic string) error {
 
 func (s *Service) create(ctx context.Context, topic string) error {
 	if err := newTopicName(topic); err != nil {
+		return err
+	}
+	if err := s.room(); err != nil {
 		return err
 	}
 	s.creating.Lock()

@@ -30,9 +30,14 @@ type Options struct {
 	// unless there are so many already.
 	MaxTopics int
 
-	// Clients may consume ReadOnly topics and may not even read Private ones. They can change neither:
-	// PERMISSION_DENIED. Both hold for the dead-letter topics, too.
+	// Clients may consume ReadOnly topics and may not even read Private ones. They can publish to neither nor delete
+	// them: PERMISSION_DENIED. Both hold for the dead-letter topics, too, except that clients may send the dead letters
+	// of a read-only topic again and delete them: it is their groups that have given them up.
 	ReadOnly, Private []string
+
+	// Room is asked before messages of a client are appended and before a topic is created for one. Its error, such as
+	// of too little free disk, is answered with RESOURCE_EXHAUSTED. Nil: there is always room.
+	Room func() error
 
 	MaxMessageBytes int // largest request and answer, default 8 MiB
 }

@@ -62,8 +62,8 @@ func (s *Service) untilStop(call context.Context) (context.Context, context.Canc
 
 var errStopping = status.Error(codes.Unavailable, "the broker is stopping")
 
-// statusOf returns the status that tells a client of err. Only an overloaded broker is RESOURCE_EXHAUSTED and only one
-// that stops or whose disk failed is UNAVAILABLE: circuit breakers count these.
+// statusOf returns the status that tells a client of err. Only an overloaded broker or a full disk is RESOURCE_EXHAUSTED
+// and only a broker that stops or whose disk failed is UNAVAILABLE: circuit breakers count these.
 func statusOf(err error) error {
 	if err == nil {
 		return nil
@@ -82,6 +82,8 @@ func codeOf(err error) codes.Code {
 		return codes.DataLoss
 	}
 	switch {
+	case errors.Is(err, commitlog.ErrNotPrepared):
+		return codes.ResourceExhausted
 	case errors.Is(err, commitlog.ErrPoisoned), errors.Is(err, broker.ErrClosed):
 		return codes.Unavailable
 	case errors.Is(err, broker.ErrNoTopic), errors.Is(err, broker.ErrNoGroup):
@@ -150,7 +152,16 @@ func (s *Service) access(topic string) access {
 	}
 }
 
-// mayChange says whether clients may publish to a topic or delete it.
+// mayDelete says whether clients may delete a topic. The dead letters of a read-only topic are theirs: their groups
+// have given them up.
+func (s *Service) mayDelete(topic string) error {
+	if _, isDead := broker.SourceTopic(topic); isDead && s.access(topic) == readOnly && !slices.Contains(s.opts.ReadOnly, topic) {
+		return nil
+	}
+	return s.mayChange(topic)
+}
+
+// mayChange says whether clients may publish to a topic.
 func (s *Service) mayChange(topic string) error {
 	if s.access(topic) != anything {
 		return status.Errorf(codes.PermissionDenied, "topic: %s is kept for the service itself", topic)

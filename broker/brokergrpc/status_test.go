@@ -2,6 +2,7 @@ package brokergrpc_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -109,8 +110,8 @@ func TestStatusCodes(t *testing.T) {
 			_, err := r.ListDeadLetters(ctx, &pb.ListDeadLettersRequest{Topic: "secret"})
 			return err
 		}},
-		"own dead": {codes.PermissionDenied, "topic", func(ctx context.Context) error {
-			_, err := r.RedriveDeadLetters(ctx, &pb.RedriveDeadLettersRequest{Topic: "own"})
+		"private letters": {codes.PermissionDenied, "topic", func(ctx context.Context) error {
+			_, err := r.RedriveDeadLetters(ctx, &pb.RedriveDeadLettersRequest{Topic: "secret"})
 			return err
 		}},
 		"no letter": {codes.InvalidArgument, "offsets", func(ctx context.Context) error {
@@ -209,4 +210,56 @@ func TestHealthAndReflection(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, a.GetFileDescriptorResponse().GetFileDescriptorProto())
 	require.NoError(t, ask.CloseSend())
+}
+
+// TestClientsMayNotFillTheDisk: below the floor of free disk clients are refused, and consuming goes on.
+func TestClientsMayNotFillTheDisk(t *testing.T) {
+	var full error
+	r := newRemote(t, brokergrpc.Options{Room: func() error { return full }})
+	r.sendAll(t, "a")
+	full = errors.New("disk: 10 MiB are free, 1 GiB must stay")
+	stream, err := r.SendStream(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, stream.Send(&pb.SendStreamRequest{Msgs: []*pb.Message{{Topic: "cases"}}}))
+	a, err := stream.Recv()
+	require.NoError(t, err)
+	require.Equal(t, codes.ResourceExhausted, codes.Code(a.Results[0].GetFailure().GetCode()))
+	require.NoError(t, stream.CloseSend())
+	for name, call := range map[string]func(context.Context) error{
+		"send":   sending(r, &pb.Message{Topic: "cases"}),
+		"create": sending(r, &pb.Message{Topic: "another"}),
+		"batch": func(ctx context.Context) error {
+			_, err := r.SendBatch(ctx, &pb.SendBatchRequest{Msgs: []*pb.Message{{Topic: "cases"}}})
+			return err
+		},
+		"create topic": func(ctx context.Context) error {
+			_, err := r.CreateTopic(ctx, &pb.CreateTopicRequest{Topic: "another"})
+			return err
+		},
+		"redrive": func(ctx context.Context) error {
+			_, err := r.RedriveDeadLetters(ctx, &pb.RedriveDeadLettersRequest{Topic: "cases"})
+			return err
+		},
+	} {
+		err := call(t.Context())
+		require.Equal(t, codes.ResourceExhausted, status.Code(err), name)
+		require.ErrorContains(t, err, "10 MiB are free", name)
+	}
+	r.accept(t, r.fetch(t, &pb.FetchRequest{})...)
+}
+
+// TestDeadLettersOfAReadOnlyTopic are those of clients' groups: clients may send them again and delete them.
+func TestDeadLettersOfAReadOnlyTopic(t *testing.T) {
+	r := newRemote(t, brokergrpc.Options{ReadOnly: []string{"cases"}})
+	_, err := r.broker.Publish(t.Context(), "cases", broker.Message{Payload: []byte("a")})
+	require.NoError(t, err)
+	d := r.fetch(t, &pb.FetchRequest{})[0]
+	r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{{AckId: d.AckId, How: &pb.Settlement_Reject{Reject: &pb.Reject{}}}}})
+	a, err := r.RedriveDeadLetters(t.Context(), &pb.RedriveDeadLettersRequest{Topic: "cases"})
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), a.Redriven)
+	_, err = r.DeleteTopic(t.Context(), &pb.DeleteTopicRequest{Topic: "cases.dead"})
+	require.NoError(t, err)
+	_, err = r.DeleteTopic(t.Context(), &pb.DeleteTopicRequest{Topic: "cases"})
+	require.Equal(t, codes.PermissionDenied, status.Code(err))
 }

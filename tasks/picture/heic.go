@@ -2,6 +2,7 @@ package picture
 
 import (
 	"errors"
+	"fmt"
 	"image"
 
 	"casepress/tasks/picture/container"
@@ -16,7 +17,12 @@ var heicCodec = codec{
 	sniff: func(head []byte) bool {
 		return hasBrand(head, "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "miaf")
 	},
-	header:    heifHeader,
+	header: func(h *header, r *container.Reader) {
+		heifHeader(h, r)
+		if codec := h.own.(heif.Info).Codec; codec != "" && codec != "hvc1" {
+			h.unsupported = fmt.Errorf("pictures of kind %q: %w", codec, heif.ErrUnsupported)
+		}
+	},
 	details:   func(h *header, r *container.Reader, names *metadata.Names) { heifDetails(h, r, names) },
 	cost:      heicCost,
 	decode:    heicDecoder(),
@@ -58,14 +64,14 @@ func heicCost(h *header, o Options) int64 {
 // turning and cropping is done by the decoder.
 func (j *job) heic() error {
 	info := j.header.own.(heif.Info)
-	if info.Codec == "av01" {
-		return problem(CodeUnsupported, "The picture is in AVIF format, which cannot be shown yet; the original is kept.")
-	}
 	data, err := j.bytes(j.size)
 	if err != nil {
 		return err
 	}
 	pixels := min(j.options.MaxPixels, heicPixels)
+	if j.header.pages > 1 {
+		j.note(CodeFirstPage, "The file has several pictures; the main one is shown.")
+	}
 	var alpha *image.Gray
 	if info.HasAlpha() {
 		if alpha, err = heif.DecodeAlpha(j.ctx, data, info, pixels, heicMemory(j.header, j.size)); err != nil && j.ended() != nil {

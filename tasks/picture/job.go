@@ -15,13 +15,13 @@ import (
 // job is one picture on its way through [Process].
 type job struct {
 	source
-	parent  context.Context // source.ctx is this with the time limit, while work is done
-	options Options
-	budget  *Budget
-	header  *header
-	names   *metadata.Names
-	result  Result
-	left    []<-chan struct{} // decoders that were left behind
+	parent    context.Context // source.ctx is this with the time limit, while work is done
+	options   Options
+	budget    *Budget
+	header    *header
+	names     *metadata.Names
+	result    Result
+	abandoned []<-chan struct{} // decoders that were left behind
 }
 
 // errTimeLimit is the cause of a context that ended because the picture took too long.
@@ -143,13 +143,13 @@ func (j *job) reserve() (release func(), err error) {
 		free()
 	}
 	return func() {
-		if len(j.left) == 0 {
+		if len(j.abandoned) == 0 {
 			giveBack()
 			return
 		}
-		left := j.left
+		abandoned := j.abandoned
 		go func() { // ends with the decoders, which notice soon that the context has ended
-			for _, done := range left {
+			for _, done := range abandoned {
 				<-done
 			}
 			giveBack()

@@ -32,6 +32,9 @@ func jpegHeader(h *header, r *container.Reader) {
 	own, err := jpeg.ReadHeader(r)
 	if err == nil {
 		h.Width, h.Height = own.Width, own.Height
+		if !own.Decodable() {
+			h.unsupported = jpeg.ErrUnsupported
+		}
 	}
 	h.own = own
 }
@@ -50,6 +53,10 @@ func jpegDetails(h *header, r *container.Reader, names *metadata.Names) {
 
 func nameSegment(s *container.Segments, names *metadata.Names) {
 	if s.Marker >= container.MarkerAPP0 && s.Marker <= container.MarkerAPP15 || s.Marker == container.MarkerCOM {
+		const beginning = 64
+		if s.Length > beginning && names.Known(s.Marker, s.Bytes(beginning)) {
+			return
+		}
 		names.Segment(s.Marker, s.Bytes(s.Length))
 	}
 }
@@ -66,9 +73,6 @@ func jpegCost(h *header, o Options) int64 {
 
 func (j *job) jpeg() error {
 	own := j.header.own.(jpeg.Header)
-	if !own.Decodable() {
-		return j.unsupported(jpeg.ErrUnsupported)
-	}
 	data, buffer, err := j.whole()
 	if err != nil {
 		return err
@@ -111,8 +115,8 @@ func (j *job) jpegPlanes(data []byte, own jpeg.Header) error {
 	if report.Damage != nil {
 		j.damaged(report.Damage)
 	}
-	if report == (jpeg.Report{}) && j.mayStay(own) {
-		done, err := j.stay(data, m)
+	if report == (jpeg.Report{}) && j.canKeepPixels(own) {
+		done, err := j.keepPixels(data, m)
 		if done || err != nil {
 			m.Release()
 			return err
@@ -132,9 +136,9 @@ func (j *job) jpegComponents(data []byte, own jpeg.Header) error {
 	return j.finishBands(componentBands(c))
 }
 
-// mayStay says whether the file is as it should be but for its metadata: encoding it
+// canKeepPixels says whether the file is as it should be but for its metadata: encoding it
 // again would only lose.
-func (j *job) mayStay(own jpeg.Header) bool {
+func (j *job) canKeepPixels(own jpeg.Header) bool {
 	if max(own.Width, own.Height) > j.options.MaxSide || j.size > keepBytes || j.header.orientation != 1 || own.Progressive {
 		return false
 	}
@@ -145,9 +149,9 @@ func (j *job) mayStay(own jpeg.Header) bool {
 	return err == nil && p.SRGB()
 }
 
-// stay keeps the file's pixels as they are and makes the thumbnail from m. done is
+// keepPixels keeps the file's pixels as they are and makes the thumbnail from m. done is
 // false if the file cannot be taken apart after all.
-func (j *job) stay(data []byte, m *planar.Image) (done bool, err error) {
+func (j *job) keepPixels(data []byte, m *planar.Image) (done bool, err error) {
 	stripped, err := jpeg.Strip(data)
 	if err != nil {
 		return false, nil //nolint:nilerr // it is encoded anew instead

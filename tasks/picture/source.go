@@ -148,7 +148,7 @@ func (j *job) detached(decode func(*stream) (image.Image, error)) (image.Image, 
 		}
 		return r.img, r.err
 	case <-j.ctx.Done():
-		j.left = append(j.left, done)
+		j.abandoned = append(j.abandoned, done)
 		return nil, j.ended()
 	}
 }

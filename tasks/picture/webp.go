@@ -93,15 +93,16 @@ func (w *webpInfo) pixels(r *container.Reader, from, to int64) {
 			w.alpha = true
 			return true
 		case "VP8L":
-			if b := r.UpTo(c.At, 5); len(b) == 5 {
+			const signature = 0x2f
+			if b := r.UpTo(c.At, 5); len(b) == 5 && b[0] == signature {
 				bits := binary.LittleEndian.Uint32(b[1:])
 				w.width, w.height = 1+int(bits&0x3fff), 1+int(bits>>14&0x3fff)
 				w.lossless, w.readable = true, true
 			}
 		case "VP8 ":
-			if b := r.UpTo(c.At, 10); len(b) == 10 {
+			if b := r.UpTo(c.At, 10); len(b) == 10 && b[0]&1 == 0 && string(b[3:6]) == "\x9d\x01\x2a" { // a key frame
 				w.width, w.height = int(binary.LittleEndian.Uint16(b[6:])&0x3fff), int(binary.LittleEndian.Uint16(b[8:])&0x3fff)
-				w.readable = true
+				w.readable = w.width > 0 && w.height > 0
 			}
 		default:
 			return true

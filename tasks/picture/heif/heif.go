@@ -7,8 +7,9 @@ package heif
 
 import "errors"
 
-// ErrUnsupported says that this casepress was built without the decoder.
-var ErrUnsupported = errors.New("heif: built without a decoder")
+// ErrUnsupported says that this casepress was built without the decoder, or that there is none for
+// the picture.
+var ErrUnsupported = errors.New("heif: no decoder")
 
 // ErrDamaged says that the decoder refused the file.
 var ErrDamaged = errors.New("heif: damaged or of an unknown kind")

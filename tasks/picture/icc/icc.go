@@ -1,4 +1,4 @@
-// Package icc keeps what an ICC profile says of a picture's colours, in tables that
+// Package icc implements ICC profiles: what one says of a picture's colours, in tables that
 // bring them to sRGB. It reads matrix profiles, which cameras, phones and screens have,
 // and grey ones; it never reads a profile that is a table of colours, and never writes
 // one.

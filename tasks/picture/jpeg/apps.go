@@ -13,6 +13,7 @@ type appSegments struct {
 	adobeTransform byte
 	icc            [][]byte // parts by number, from 1
 	iccTotal       int
+	iccBytes       int
 }
 
 const (
@@ -32,6 +33,9 @@ func (a *appSegments) read(marker byte, b []byte) {
 	}
 }
 
+// maxProfile is the most bytes of a profile that are read; those of printers have about 1 MB.
+const maxProfile = 4 << 20
+
 // readICC keeps a part of a profile: number(1) of(1) bytes (ICC.1, annex B.4).
 func (a *appSegments) readICC(b []byte) {
 	number, total := int(b[0]), int(b[1])
@@ -41,8 +45,9 @@ func (a *appSegments) readICC(b []byte) {
 	if a.icc == nil {
 		a.icc, a.iccTotal = make([][]byte, total), total
 	}
-	if a.icc[number-1] == nil {
+	if a.icc[number-1] == nil && a.iccBytes+len(b) <= maxProfile {
 		a.icc[number-1] = b[2:]
+		a.iccBytes += len(b)
 	}
 }
 

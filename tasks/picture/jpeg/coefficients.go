@@ -111,7 +111,7 @@ func (d *decoder) dcRow(y int) {
 		for i := range s.members {
 			d.dcMember(&s.members[i], x, y)
 		}
-		d.believe()
+		d.acceptMCU()
 	}
 }
 

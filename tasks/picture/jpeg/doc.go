@@ -1,4 +1,4 @@
-// Package jpeg keeps the JPEG codec of the picture path: it reads a photo straight to
+// Package jpeg implements the JPEG codec of the picture path: it reads a photo straight to
 // planes of brightness and colour, at full size or at 1, 2, 4 or 6 eighths of it, writes
 // planes as JPEG, and strips a file of its metadata. It never turns planes into RGB, and
 // never trusts a file: what a header claims is told by [ReadHeader] before anything is

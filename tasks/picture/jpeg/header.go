@@ -67,7 +67,11 @@ func ReadHeader(r *container.Reader) (Header, error) {
 				frame = s.Bytes(s.Length)
 				h.readFrame(frame)
 			}
-		case s.Marker == container.MarkerAPP0, s.Marker == markerAPP2, s.Marker == markerAPP14:
+		case s.Marker == markerAPP2:
+			if bytes.HasPrefix(s.Bytes(int64(len(iccPrefix))), []byte(iccPrefix)) { // others may be large and many
+				apps.read(s.Marker, s.Bytes(s.Length))
+			}
+		case s.Marker == container.MarkerAPP0, s.Marker == markerAPP14:
 			apps.read(s.Marker, s.Bytes(s.Length))
 		}
 	}
@@ -141,19 +145,19 @@ func (h Header) Supported() bool {
 // scales are the sizes that Decode knows, in eighths.
 var scales = [...]int{1, 2, 4, 6, 8}
 
-// ample is how many times the size that is wanted a picture must have at each scale. Blocks
+// oversampling is how many times the size that is wanted a picture must have at each scale. Blocks
 // are cut to their lowest frequencies each for itself, which only a resize after it hides:
 // a sharp photo of 4032 pixels decoded at half the size and brought to 1600, 1.26 times
 // less, was 0.53 dB worse than all of it brought there. With these it is 0.05 at most, the
 // smaller scales needing more. 12 megapixels brought to 1600 are decoded at 6/8, 24 at 4/8.
-var ample = [...]float64{1: 3.5, 2: 2.4, 4: 1.8, 6: 1.6, 8: 0}
+var oversampling = [...]float64{1: 3.5, 2: 2.4, 4: 1.8, 6: 1.6, 8: 0}
 
 // Eighths is the scale to decode at, in eighths of the size, for a picture whose longer
 // side is to be target pixels: the smallest of 1, 2, 4, 6 and 8 that leaves enough for a
 // resize to lose nothing that can be seen, 8 if none does.
 func (h Header) Eighths(target int) int {
 	for _, n := range scales {
-		if float64(n*max(h.Width, h.Height)) >= 8*ample[n]*float64(target) {
+		if float64(n*max(h.Width, h.Height)) >= 8*oversampling[n]*float64(target) {
 			return n
 		}
 	}

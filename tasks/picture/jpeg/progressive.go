@@ -20,7 +20,7 @@ func (d *decoder) acRow(y int) {
 		} else {
 			s.run = d.bits.first(&b)
 		}
-		d.believe()
+		d.acceptMCU()
 	}
 }
 

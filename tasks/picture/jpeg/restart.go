@@ -22,11 +22,11 @@ func (d *decoder) ready() bool {
 	return false
 }
 
-// believe looks back at an MCU: had it data, and can they be believed? With restart
+// acceptMCU looks back at an MCU: had it data, and can they be believed? With restart
 // markers the rest of a damaged interval is left out. Without, reading goes on: the
 // codes fall into step again after a while, which is better than a hole; but not than a
 // picture with less detail, so a scan that only adds detail ends there.
-func (d *decoder) believe() bool {
+func (d *decoder) acceptMCU() bool {
 	r, s := &d.bits, &d.scan
 	switch {
 	case r.overrun():

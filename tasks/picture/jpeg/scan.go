@@ -153,7 +153,7 @@ func (d *decoder) sequentialRow() {
 		for i := range s.members {
 			d.sequentialMember(&s.members[i], x)
 		}
-		if !d.believe() {
+		if !d.acceptMCU() {
 			d.blank(x)
 		}
 	}

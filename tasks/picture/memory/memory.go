@@ -1,4 +1,4 @@
-// Package memory keeps large buffers that are free, for the next picture to use: files
+// Package memory implements a pool of large buffers, for the next picture to use: files
 // and planes of photos are much alike in size. It never keeps more than 48 MiB, and
 // nothing once no picture has come for a while.
 package memory
@@ -19,8 +19,8 @@ const (
 	largest = 16 << 20
 	// most is how many bytes are kept in all.
 	most = 48 << 20
-	// patience is how many garbage collections a free buffer outlives.
-	patience = 4
+	// maxIdleCollections is how many garbage collections a free buffer outlives.
+	maxIdleCollections = 4
 )
 
 // Buffer is memory with one owner at a time.
@@ -84,21 +84,21 @@ func (b *Buffer) Free() {
 	}
 }
 
-// awaitCollection lets forget run after the next garbage collection, which finds the
+// awaitCollection lets evict run after the next garbage collection, which finds the
 // canary unused.
 func awaitCollection() {
 	canary := new([32]byte)
-	runtime.AddCleanup(canary, func(struct{}) { forget() }, struct{}{})
+	runtime.AddCleanup(canary, func(struct{}) { evict() }, struct{}{})
 }
 
-// forget drops what was not used for a while. When nothing is left it stops watching.
-func forget() {
+// evict drops what was not used for a while. When nothing is left it stops watching.
+func evict() {
 	free.Lock()
 	defer free.Unlock()
 	free.collections++
 	for class, kept := range free.classes {
 		free.classes[class] = slices.DeleteFunc(kept, func(b *Buffer) bool {
-			old := b.lastUsed+patience < free.collections
+			old := b.lastUsed+maxIdleCollections < free.collections
 			if old {
 				free.bytes -= len(b.Bytes)
 			}

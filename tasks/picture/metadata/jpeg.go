@@ -5,6 +5,14 @@ import (
 	"fmt"
 )
 
+// Known says of a segment, by its beginning, that reading all of it would tell no more: of XMP that
+// is cut into pieces enough was read. Phones keep whole pictures in it.
+func (n *Names) Known(marker byte, beginning []byte) bool {
+	return marker == 0xe1 && len(n.extended)+maxSegment > maxPacket && bytes.HasPrefix(beginning, []byte("http://ns.adobe.com/xmp/extension/"))
+}
+
+const maxSegment = 1<<16 - 1
+
 // Segment takes an APPn or COM segment of a JPEG. The colour profile is not among them: it
 // may be cut into several, so that it goes to [Names.ICC] once it is whole.
 func (n *Names) Segment(marker byte, b []byte) {

@@ -1,4 +1,4 @@
-// Package planar keeps a picture as separate planes of samples, as JPEG does: a
+// Package planar implements pictures as separate planes of samples, as JPEG has them: a
 // brightness plane and, unless it is grey, two colour planes that may be coarser. It
 // resizes and turns pictures in that form. It never reads or writes a file format.
 package planar

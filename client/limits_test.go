@@ -1,0 +1,77 @@
+package client_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"casepress/client"
+)
+
+// TestWhatIsTooLargeIsNotTriedForEver, neither by a producer nor by a stream, which goes on with other messages.
+func TestWhatIsTooLargeIsNotTriedForEver(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	large := client.Message{Topic: "cases", Payload: make([]byte, 9<<20)}
+	_, err := client.NewProducer(w.dial()).Send(ctx, large)
+	require.Error(t, err)
+	require.NoError(t, ctx.Err(), "%v", err)
+	s := client.NewStream(w.dial(), 0)
+	_, err = s.Send(ctx, large)
+	require.Equal(t, codes.InvalidArgument, status.Code(err), "%v", err)
+	p, err := s.Send(ctx, client.Message{Topic: "cases"})
+	require.NoError(t, err)
+	_, err = p.Wait(ctx)
+	require.NoError(t, err)
+	require.NoError(t, s.Close(ctx))
+}
+
+func TestConsumerOptionsOutOfRange(t *testing.T) {
+	w := newWorld(t)
+	for field, o := range map[string]client.ConsumerOptions{
+		"Topic":         {Group: "g"},
+		"Concurrency":   {Concurrency: -1},
+		"Window":        {Window: 1 << 17},
+		"LockTimeout":   {LockTimeout: -time.Second},
+		"MaxDeliveries": {MaxDeliveries: -1},
+		"MaxBackoff":    {MaxBackoff: time.Millisecond},
+	} {
+		if field != "Topic" {
+			o.Topic, o.Group = "cases", "g"
+		}
+		err := client.NewConsumer(w.dial(), o, nil).Run(t.Context())
+		require.ErrorContains(t, err, field)
+	}
+}
+
+// TestALargeWindowIsRenewed: more locks than one request may renew.
+func TestALargeWindowIsRenewed(t *testing.T) {
+	const n = 11_000
+	w := newWorld(t)
+	s := client.NewStream(w.dial(), 0)
+	for range n {
+		_, err := s.Send(t.Context(), client.Message{Topic: "cases"})
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Close(t.Context()))
+	finish := make(chan struct{})
+	stop := w.run(client.ConsumerOptions{Window: n, LockTimeout: 3 * time.Second}, func(context.Context, *client.Message) error {
+		<-finish
+		return nil
+	})
+	require.Eventually(t, func() bool {
+		i, err := w.broker.Group("cases", "g")
+		return err == nil && i.InFlight == n
+	}, 10*time.Second, 10*time.Millisecond)
+	require.Never(t, func() bool {
+		i, err := w.broker.Group("cases", "g")
+		return err != nil || i.InFlight < n
+	}, 4*time.Second, 50*time.Millisecond)
+	close(finish)
+	stop()
+}
