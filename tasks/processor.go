@@ -17,8 +17,8 @@ import (
 type Processor struct {
 	// Blobs has the originals and takes what is made of them.
 	Blobs blob.Store
-	// Keeper keeps finished pictures between attempts; nil keeps none.
-	Keeper PictureKeeper
+	// PictureCache keeps finished pictures between attempts; nil keeps none.
+	PictureCache PictureCache
 	// Budget bounds the memory of all tasks together; nil has no bound.
 	Budget *picture.Budget
 	// Pictures are the sizes and limits; the zero value means the defaults.
