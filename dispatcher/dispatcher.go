@@ -125,7 +125,7 @@ func Start(ctx context.Context, cfg Config, ledger Ledger) (*Dispatcher, error) 
 		draining: d.isDraining, metrics: newMetrics(), log: cfg.Logger,
 	}
 	base := context.WithoutCancel(ctx)
-	feed, stop := context.WithCancelCause(base)
+	claiming, stop := context.WithCancelCause(base)
 	work, kill := context.WithCancelCause(base)
 	d.stop, d.kill = stop, kill
 	for _, config := range cfg.Lanes {
@@ -133,7 +133,7 @@ func Start(ctx context.Context, cfg Config, ledger Ledger) (*Dispatcher, error) 
 	}
 	exec.metrics.register(cfg.Metrics, d)
 	for _, l := range d.lanes {
-		l.start(feed, work)
+		l.start(claiming, work)
 	}
 	d.wg.Go(func() { d.leases.run(work) })
 	return d, nil

@@ -275,7 +275,7 @@ func TestLateWorker(t *testing.T) {
 }
 
 // A worker that waits for a row which the stopped recorder will never write must not hold up the end.
-func TestCloseWhileRowsAreOwed(t *testing.T) {
+func TestCloseWhileRowsAreMissing(t *testing.T) {
 	h, _ := open(t, options{Dir: t.TempDir()})
 	require.NoError(t, h.Store.Close())
 	_, err := h.Accept(t.Context(), dispatchertest.Submission(report("CR-1")))

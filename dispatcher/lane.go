@@ -101,12 +101,12 @@ func newLane(config Lane, claim func(context.Context, int) ([]Claim, error), han
 	}
 }
 
-// start begins to feed until feed ends; work is the context of the tasks.
-func (l *lane) start(feed, work context.Context) {
+// start begins to claim, until claiming ends; work is the context of the tasks.
+func (l *lane) start(claiming, work context.Context) {
 	l.mu.Lock()
 	l.work = work
 	l.mu.Unlock()
-	l.claimer.Go(func() { l.claimLoop(feed) })
+	l.claimer.Go(func() { l.claimLoop(claiming) })
 	l.resize(l.Workers)
 }
 

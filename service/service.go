@@ -142,8 +142,8 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 // defaultMinFreeDisk is [handlers.Config.MinFreeDisk]'s default.
 const defaultMinFreeDisk = 1 << 30
 
-// CheckFreeDisk returns an error unless there is more free disk space than HTTP.MinFreeDisk: clients of the broker must leave
-// as much to the patients as patients leave to the machine.
+// CheckFreeDisk returns an error unless there is more free disk space than HTTP.MinFreeDisk: clients of the broker must
+// leave as much free as uploads do.
 func (s *Service) CheckFreeDisk() error { return s.freeDisk.check() }
 
 // checkRows looks once through the whole database. What is damaged is told by [store.Store.Ping], and so by

@@ -40,7 +40,8 @@ type Rows struct {
 	// Find looks up what was accepted before under the same key, for a kind without a lane: nil if the
 	// kind is not unique by key. It returns found = false if there is nothing.
 	Find func(tx Tx, c Content) (sha256 string, found bool, err error)
-	// Repeat says that the same content, handed in a second time, gets a record of its own and is answered as a replay.
+	// Repeat says that the same content, handed in a second time, gets a record of its own and is answered as a
+	// replay.
 	Repeat bool
 }
 
