@@ -143,8 +143,8 @@ func Start(ctx context.Context, cfg Config, ledger Ledger) (*Dispatcher, error) 
 const claimRetry = time.Second
 
 func (d *Dispatcher) newLane(config Lane, exec *executor) *lane {
-	claim := func(ctx context.Context, max int) ([]Claim, error) {
-		claims, err := d.ledger.Claim(ctx, config.Name, max, d.cfg.Lease)
+	claim := func(ctx context.Context, limit int) ([]Claim, error) {
+		claims, err := d.ledger.Claim(ctx, config.Name, limit, d.cfg.Lease)
 		d.leases.add(claims)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
 			// A ledger that fails must not end the lane: the failure is logged and the claim tried once more.

@@ -131,7 +131,7 @@ func (e *executor) endFailed(ctx context.Context, c Claim, cause error) {
 		return
 	}
 	after := e.policy.Pause(used)
-	e.log.Warn("an attempt has failed", "kind", c.Row.Kind.Name, "id", c.Row.ID, "attempt", c.Attempt, "again_in", after, "err", cause)
+	e.log.Warn("an attempt has failed", "kind", c.Row.Kind.Name, "id", c.Row.ID, "attempt", c.Attempt, "nextIn", after, "err", cause)
 	e.countEnd(c, outcomeRetried, e.ledger.Retry(end, c, reason(cause), after))
 }
 

@@ -73,7 +73,7 @@ func (e *WorkersError) Error() string {
 // against a pool of channels (chan chan): see BenchmarkPool.
 type lane struct {
 	Lane
-	claim  func(ctx context.Context, max int) ([]Claim, error)
+	claim  func(ctx context.Context, limit int) ([]Claim, error)
 	handle func(ctx context.Context, claims []Claim)
 	drop   func(claims []Claim) // gives back what no worker has taken up
 

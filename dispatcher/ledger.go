@@ -26,10 +26,10 @@ type Ledger interface {
 	// submission had: store.ErrNotFound without one, ErrNotFailed unless it was failed.
 	Restart(ctx context.Context, of tasks.Ref) (tasks.Status, error)
 
-	// Claim waits for due work of the lane and takes up to max of it, for the lease. The attempt is counted,
+	// Claim waits for due work of the lane and takes up to limit of it, for the lease. The attempt is counted,
 	// and its number is the fence: whoever holds a newer attempt wins. Its error is ctx's or ErrClosed; it
 	// deals with all others itself, by waiting.
-	Claim(ctx context.Context, lane string, max int, lease time.Duration) ([]Claim, error)
+	Claim(ctx context.Context, lane string, limit int, lease time.Duration) ([]Claim, error)
 	// Renew lengthens the leases of what is held, and returns those that somebody else has taken over.
 	Renew(ctx context.Context, lease time.Duration, held []Claim) (lost []Claim)
 	// Progress tells how far the work on a claim has come. It is for people to see, and need not be durable.

@@ -86,13 +86,13 @@ func reason(err error) string {
 // paths are the files that err and the errors in it name, the longest first, so that a folder is not cut out of
 // the path of a file in it.
 func paths(err error) (all []string) {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // what is wrapped is looked at below
 	case *fs.PathError:
 		all = append(all, e.Path)
 	case *os.LinkError:
 		all = append(all, e.Old, e.New)
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // as above
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil {
 			all = append(all, paths(inner)...)

@@ -294,7 +294,7 @@ type partReader struct{ part io.Reader }
 
 func (r partReader) Read(p []byte) (int, error) {
 	n, err := r.part.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF { //nolint:errorlint // only the bare one is the end; a wrapped one means cut short
 		err = multipartFault(err, malformedForm(formMultipart, textNoClosingBoundary, err))
 	}
 	return n, err

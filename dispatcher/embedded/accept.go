@@ -96,7 +96,7 @@ func (l *Ledger) waitBounded(ctx context.Context, wait func(context.Context) err
 	case open.Err() != nil:
 		return fmt.Errorf("%w: %w", l.closedError(ctx), err)
 	default: // without the deadline's own error, which would stand for an outcome that is unknown
-		return fmt.Errorf("%w: %v", dispatcher.ErrBehind, err)
+		return fmt.Errorf("%w: %v", dispatcher.ErrBehind, err) //nolint:errorlint // see above
 	}
 }
 

@@ -262,8 +262,8 @@ func TestSettingsAreRefused(t *testing.T) {
 		require.ErrorContains(t, err, "negative")
 	}
 	h, _ := open(t, options{Dir: t.TempDir()})
-	for _, max := range []int{0, -1} {
-		_, err := h.Ledger.Claim(t.Context(), dispatchertest.Lane, max, time.Second)
+	for _, limit := range []int{0, -1} {
+		_, err := h.Ledger.Claim(t.Context(), dispatchertest.Lane, limit, time.Second)
 		require.ErrorContains(t, err, "at least 1")
 	}
 	_, err := h.Ledger.Claim(t.Context(), dispatchertest.Lane, 1, time.Hour)

@@ -80,9 +80,9 @@ type held struct {
 }
 
 // receive returns the next deliveries. Its error is ctx's: after any other it tries again.
-func (l *Ledger) receive(ctx context.Context, topic string, sub *broker.Subscription, max int) ([]broker.Delivery, error) {
+func (l *Ledger) receive(ctx context.Context, topic string, sub *broker.Subscription, limit int) ([]broker.Delivery, error) {
 	for {
-		batch, err := sub.Receive(ctx, max)
+		batch, err := sub.Receive(ctx, limit)
 		if err == nil {
 			return batch, nil
 		}
@@ -96,22 +96,22 @@ func (l *Ledger) receive(ctx context.Context, topic string, sub *broker.Subscrip
 	}
 }
 
-// Claim takes up what is due on the lane. It refuses a max below 1 and a lease longer than [Config.Lease], which
+// Claim takes up what is due on the lane. It refuses a limit below 1 and a lease longer than [Config.Lease], which
 // is for how long it holds in any case.
-func (l *Ledger) Claim(ctx context.Context, lane string, max int, lease time.Duration) ([]dispatcher.Claim, error) {
-	if max < 1 || lease > l.cfg.Lease {
-		return nil, fmt.Errorf("a claim of up to %d for %v: it must be of at least 1 and for at most %v", max, lease, l.cfg.Lease)
+func (l *Ledger) Claim(ctx context.Context, lane string, limit int, lease time.Duration) ([]dispatcher.Claim, error) {
+	if limit < 1 || lease > l.cfg.Lease {
+		return nil, fmt.Errorf("a claim of up to %d for %v: it must be of at least 1 and for at most %v", limit, lease, l.cfg.Lease)
 	}
 	waiting, cancel := l.untilClosed(ctx)
 	defer cancel()
-	claims, err := l.claimLane(waiting, lane, max)
+	claims, err := l.claimLane(waiting, lane, limit)
 	if err != nil && waiting.Err() != nil {
 		err = l.closedError(ctx)
 	}
 	return claims, err
 }
 
-func (l *Ledger) claimLane(ctx context.Context, lane string, max int) ([]dispatcher.Claim, error) {
+func (l *Ledger) claimLane(ctx context.Context, lane string, limit int) ([]dispatcher.Claim, error) {
 	q, ok := l.queues[lane]
 	if !ok { // no kind has this lane: nothing is ever due
 		<-ctx.Done()
@@ -134,7 +134,7 @@ func (l *Ledger) claimLane(ctx context.Context, lane string, max int) ([]dispatc
 			}
 			continue
 		}
-		deliveries, err := l.take(ctx, q, max)
+		deliveries, err := l.take(ctx, q, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -145,10 +145,10 @@ func (l *Ledger) claimLane(ctx context.Context, lane string, max int) ([]dispatc
 	}
 }
 
-// take returns up to max deliveries, waiting for the first.
-func (l *Ledger) take(ctx context.Context, q *queue, max int) (batch []broker.Delivery, err error) {
+// take returns up to limit deliveries, waiting for the first.
+func (l *Ledger) take(ctx context.Context, q *queue, limit int) (batch []broker.Delivery, err error) {
 	for {
-		for len(q.surplus) > 0 && len(batch) < max {
+		for len(q.surplus) > 0 && len(batch) < limit {
 			d := q.surplus[0]
 			q.surplus = q.surplus[1:]
 			if d.Renew() == nil { // else its lock ran out, and it comes again
@@ -159,24 +159,24 @@ func (l *Ledger) take(ctx context.Context, q *queue, max int) (batch []broker.De
 			return batch, nil
 		}
 		if len(q.subs) == 1 {
-			return l.receive(ctx, q.topics[0], q.subs[0], max)
+			return l.receive(ctx, q.topics[0], q.subs[0], limit)
 		}
-		if q.surplus, err = l.receiveAny(ctx, q, max); err != nil {
+		if q.surplus, err = l.receiveAny(ctx, q, limit); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// receiveAny returns what the topics of a lane that has several give first: up to max of one, and seldom, where
+// receiveAny returns what the topics of a lane that has several give first: up to limit of one, and seldom, where
 // another answers in the same moment, of more.
-func (l *Ledger) receiveAny(ctx context.Context, q *queue, max int) (received []broker.Delivery, err error) {
+func (l *Ledger) receiveAny(ctx context.Context, q *queue, limit int) (received []broker.Delivery, err error) {
 	until, stop := context.WithCancel(ctx)
 	defer stop()
 	var members sync.WaitGroup
 	batches := make([][]broker.Delivery, len(q.subs))
 	for i, sub := range q.subs {
 		members.Go(func() {
-			if batches[i], _ = l.receive(until, q.topics[i], sub, max); len(batches[i]) > 0 {
+			if batches[i], _ = l.receive(until, q.topics[i], sub, limit); len(batches[i]) > 0 {
 				stop()
 			}
 		})
