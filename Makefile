@@ -8,7 +8,7 @@ TOOLS ?= $(HOME)/.cache/casepress
 LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL = build
-.PHONY: help build release test race purego lint fuzz mutate kill soak readme bench peers pictures gozero browser modules proto ci clean
+.PHONY: help build release test race purego example lint fuzz mutate kill soak readme bench peers pictures gozero browser modules proto ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +27,9 @@ race: ## the same with the race detector; needs a C compiler
 
 purego: ## pictures without assembly
 	go test -tags purego ./tasks/picture/...
+
+example: ## tests with the example of a new kind, tasks/vitalsigns.go, in the registry
+	go test -tags examplekind $(TESTFLAGS) ./tasks ./store ./dispatcher/... ./handlers
 
 lint: $(LINT) ## gofmt, and golangci-lint with .golangci.yml; the first time it compiles for minutes
 	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -123,7 +124,8 @@ func TestLibrariesHaveAnOwner(t *testing.T) {
 }
 
 // TestInvariantsAreTested fails on a test that docs/ARCHITECTURE.md names and that is not there. "a/b: TestX" is
-// in package a/b, as are the names after it up to a semicolon; a name without a package is in e2e.
+// in package a/b, as are the names after it up to a semicolon; a name without a package is in e2e. Each of I1 to I10
+// is there.
 func TestInvariantsAreTested(t *testing.T) {
 	text, err := os.ReadFile("docs/ARCHITECTURE.md")
 	require.NoError(t, err)
@@ -146,6 +148,29 @@ func TestInvariantsAreTested(t *testing.T) {
 		}
 	}
 	require.Greater(t, count, 20)
+	for i := range 10 {
+		require.Contains(t, section, fmt.Sprintf("\n| I%d |", i+1))
+	}
+}
+
+// TestWalksAreInTheCode fails on a file or a function that a walk in docs/ARCHITECTURE.md names and that is not there.
+func TestWalksAreInTheCode(t *testing.T) {
+	steps := 0
+	for line := range strings.Lines(readDoc(t, "docs/ARCHITECTURE.md")) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 5 || !strings.HasPrefix(cells[1], " `") || !strings.Contains(cells[1], ".go`") {
+			continue
+		}
+		file := strings.Trim(cells[1], " `")
+		text := readDoc(t, file)
+		for function := range strings.SplitSeq(cells[2], ",") {
+			name := strings.Trim(function, " `")
+			declared := regexp.MustCompile(`(?m)^func (\([^)]*\) )?` + regexp.QuoteMeta(name) + `[(\[]`)
+			require.Regexp(t, declared, text, "%s has no function %s", file, name)
+			steps++
+		}
+	}
+	require.Greater(t, steps, 60)
 }
 
 func hasTest(t *testing.T, dir, name string) bool {

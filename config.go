@@ -255,7 +255,7 @@ func (c *Serve) lanes() ([]dispatcher.Lane, error) {
 // broker would not have been checked.
 func brokerServer(all *service.Service, log *slog.Logger) *brokergrpc.Server {
 	return brokergrpc.NewServer(all.Broker, brokergrpc.Options{
-		Logger: log, ReadOnly: []string{tasks.TopicUpdates}, Private: tasks.Topics(), Room: all.Room,
+		Logger: log, ReadOnly: []string{tasks.TopicUpdates}, Private: tasks.Topics(), Room: all.CheckFreeDisk,
 	})
 }
 

@@ -44,12 +44,12 @@ func (c *Serve) vaultKeys() (*blob.Keys, error) {
 
 // inside reports whether the file lies in the folder or below it.
 func inside(folder, file string) bool {
-	rel, err := filepath.Rel(real(folder), real(file))
+	rel, err := filepath.Rel(realPath(folder), realPath(file))
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
-// real is the absolute path without links, as far as it exists.
-func real(path string) string {
+// realPath is the absolute path without links, as far as it exists.
+func realPath(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}

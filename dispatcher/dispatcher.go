@@ -102,7 +102,7 @@ type Dispatcher struct {
 	lanes  []*lane
 	leases *leases
 
-	stop     context.CancelCauseFunc // ends the feeders
+	stop     context.CancelCauseFunc // ends the claimers
 	kill     context.CancelCauseFunc // ends running tasks
 	wg       sync.WaitGroup
 	draining chan struct{}
@@ -125,7 +125,7 @@ func Start(ctx context.Context, cfg Config, ledger Ledger) (*Dispatcher, error) 
 		draining: d.isDraining, metrics: newMetrics(), log: cfg.Logger,
 	}
 	base := context.WithoutCancel(ctx)
-	feed, stop := context.WithCancelCause(base)
+	claiming, stop := context.WithCancelCause(base)
 	work, kill := context.WithCancelCause(base)
 	d.stop, d.kill = stop, kill
 	for _, config := range cfg.Lanes {
@@ -133,7 +133,7 @@ func Start(ctx context.Context, cfg Config, ledger Ledger) (*Dispatcher, error) 
 	}
 	exec.metrics.register(cfg.Metrics, d)
 	for _, l := range d.lanes {
-		l.start(feed, work)
+		l.start(claiming, work)
 	}
 	d.wg.Go(func() { d.leases.run(work) })
 	return d, nil
@@ -143,11 +143,11 @@ func Start(ctx context.Context, cfg Config, ledger Ledger) (*Dispatcher, error) 
 const claimRetry = time.Second
 
 func (d *Dispatcher) newLane(config Lane, exec *executor) *lane {
-	claim := func(ctx context.Context, max int) ([]Claim, error) {
-		claims, err := d.ledger.Claim(ctx, config.Name, max, d.cfg.Lease)
+	claim := func(ctx context.Context, limit int) ([]Claim, error) {
+		claims, err := d.ledger.Claim(ctx, config.Name, limit, d.cfg.Lease)
 		d.leases.add(claims)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
-			// A lane must not end by a fault: it is told and tried again.
+			// A ledger that fails must not end the lane: the failure is logged and the claim tried once more.
 			d.cfg.Logger.Error("work could not be claimed and will be tried again", "lane", config.Name, "err", err)
 			select {
 			case <-time.After(claimRetry):

@@ -53,7 +53,7 @@ func lanes(workers int) []dispatcher.Lane {
 }
 
 // updates reads n events.
-func updates(t *testing.T, h dispatchertest.House, n int) []tasks.Update {
+func updates(t *testing.T, h dispatchertest.Fixture, n int) []tasks.Update {
 	t.Helper()
 	sub, err := h.Broker.Subscribe(tasks.TopicUpdates, "test", broker.SubscribeOptions{})
 	require.NoError(t, err)
@@ -275,7 +275,7 @@ func TestLateWorker(t *testing.T) {
 }
 
 // A worker that waits for a row which the stopped recorder will never write must not hold up the end.
-func TestCloseWhileRowsAreOwed(t *testing.T) {
+func TestCloseWhileRowsAreMissing(t *testing.T) {
 	h, _ := open(t, options{Dir: t.TempDir()})
 	require.NoError(t, h.Store.Close())
 	_, err := h.Accept(t.Context(), dispatchertest.Submission(report("CR-1")))
@@ -305,7 +305,7 @@ func TestCloseWhileRowsAreOwed(t *testing.T) {
 
 func TestFullDiskFailsNoReport(t *testing.T) {
 	var calls atomic.Int32
-	var h dispatchertest.House
+	var h dispatchertest.Fixture
 	ready := make(chan struct{})
 	h, _ = open(t, options{
 		Dir: t.TempDir(), Config: config{Retry: dispatcher.RetryPolicy{MaxAttempts: 2, Backoff: time.Millisecond}},

@@ -230,10 +230,10 @@ type twoLanes struct {
 	b chan dispatcher.Claim
 }
 
-func (l *twoLanes) Claim(ctx context.Context, lane string, max int, lease time.Duration) ([]dispatcher.Claim, error) {
+func (l *twoLanes) Claim(ctx context.Context, lane string, limit int, lease time.Duration) ([]dispatcher.Claim, error) {
 	if lane == dispatchertest.Lane {
 		for {
-			claims, err := l.Ledger.Claim(ctx, lane, max, lease)
+			claims, err := l.Ledger.Claim(ctx, lane, limit, lease)
 			var a []dispatcher.Claim
 			for _, c := range claims {
 				if c.Row.ID[0] == 'B' {
@@ -298,11 +298,11 @@ type failingOnce struct {
 	failed atomic.Bool
 }
 
-func (l *failingOnce) Claim(ctx context.Context, lane string, max int, lease time.Duration) ([]dispatcher.Claim, error) {
+func (l *failingOnce) Claim(ctx context.Context, lane string, limit int, lease time.Duration) ([]dispatcher.Claim, error) {
 	if l.failed.CompareAndSwap(false, true) {
 		return nil, fmt.Errorf("no connection")
 	}
-	return l.Ledger.Claim(ctx, lane, max, lease)
+	return l.Ledger.Claim(ctx, lane, limit, lease)
 }
 
 func TestALaneSurvivesAFailedClaim(t *testing.T) {

@@ -26,10 +26,10 @@ type Ledger interface {
 	// submission had: store.ErrNotFound without one, ErrNotFailed unless it was failed.
 	Restart(ctx context.Context, of tasks.Ref) (tasks.Status, error)
 
-	// Claim waits for due work of the lane and takes up to max of it, for the lease. The attempt is counted,
+	// Claim waits for due work of the lane and takes up to limit of it, for the lease. The attempt is counted,
 	// and its number is the fence: whoever holds a newer attempt wins. Its error is ctx's or ErrClosed; it
 	// deals with all others itself, by waiting.
-	Claim(ctx context.Context, lane string, max int, lease time.Duration) ([]Claim, error)
+	Claim(ctx context.Context, lane string, limit int, lease time.Duration) ([]Claim, error)
 	// Renew lengthens the leases of what is held, and returns those that somebody else has taken over.
 	Renew(ctx context.Context, lease time.Duration, held []Claim) (lost []Claim)
 	// Progress tells how far the work on a claim has come. It is for people to see, and need not be durable.
@@ -54,17 +54,19 @@ type Ledger interface {
 	Close(ctx context.Context) error
 }
 
-// Receipt is the proof that a submission was accepted. It is the same however
-// often the submission is handed in again.
+// Receipt is the proof that a submission was accepted. It is the same however often the submission is handed in.
 type Receipt struct {
 	ID         string
 	SHA256     string // digest of the accepted content, lower-case hex
 	Sequence   uint64 // position in the log
 	ReceivedAt time.Time
+	// Status is where the submission stood when this was answered; "" for a kind without a row of its own. It is the
+	// one part that may differ the next time.
+	Status tasks.Status
 	// Content is what was first accepted; nil for a kind without a row of its own.
 	Content tasks.Content
-	// Replayed says that an earlier submission with this key and content was
-	// accepted and this one added nothing.
+	// Replayed says that an earlier submission with this key and content was accepted and this one added
+	// nothing.
 	Replayed bool
 }
 
@@ -88,8 +90,7 @@ type Completion struct {
 type Backlog struct {
 	// Waiting counts submissions that no worker has taken up yet.
 	Waiting int
-	// Unfinished counts submissions that are not finished: waiting, running or
-	// between two attempts.
+	// Unfinished counts submissions that are not finished: waiting, running or between two attempts.
 	Unfinished int
 	// OldestAge is how long the oldest waiting submission has waited. Those between two attempts do not
 	// count: one that keeps failing must not close the door to the others.

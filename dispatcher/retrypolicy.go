@@ -15,8 +15,8 @@ import (
 
 // RetryPolicy says when an attempt that failed is tried again. The zero value of a field means its default.
 type RetryPolicy struct {
-	// MaxAttempts is how often a task is tried before its submission is failed. Want of the machine's
-	// resources (see [IsShortage]) fails none, however often. Default 8.
+	// MaxAttempts is how often a task is tried before its submission is failed. An attempt that fails because the
+	// machine lacks something (see [IsShortage]) is never the last. Default 8.
 	MaxAttempts int
 	// Backoff is the pause before the second attempt; it doubles with each further one up to MaxBackoff, less
 	// a random part of up to half, so that what failed together does not come back together. Defaults 1 second
@@ -56,8 +56,8 @@ func (p RetryPolicy) Pause(attempts int) time.Duration {
 	return pause - rand.N(pause/2+1)
 }
 
-// IsShortage reports whether an attempt failed for want of something that the machine lacks: disk space, open
-// files, memory, processes. That is no fault of the submission's: it is tried until there is enough.
+// IsShortage reports whether an attempt failed because the machine lacks something: disk space, open files, memory,
+// processes. The submission is not to blame: it is tried until there is enough.
 func IsShortage(err error) bool {
 	for _, lack := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN} {
 		if errors.Is(err, lack) {
@@ -86,13 +86,13 @@ func reason(err error) string {
 // paths are the files that err and the errors in it name, the longest first, so that a folder is not cut out of
 // the path of a file in it.
 func paths(err error) (all []string) {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // what is wrapped is looked at below
 	case *fs.PathError:
 		all = append(all, e.Path)
 	case *os.LinkError:
 		all = append(all, e.Old, e.New)
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // as above
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil {
 			all = append(all, paths(inner)...)

@@ -104,8 +104,8 @@ func (m *admission) diskFloor(ctx context.Context) error {
 // measureEvery is how long a measured value is used again.
 const measureEvery = time.Second
 
-// cached keeps what load returned, error included, for measureEvery. Callers
-// that come while it loads wait for that load.
+// cached keeps what load returned, error included, for measureEvery. Callers that come while it loads wait
+// for that load.
 type cached[T any] struct {
 	load func(context.Context) (T, error)
 

@@ -71,9 +71,8 @@ func (p *deadlines) written() {
 }
 func (p *deadlines) readable(end time.Time) { _ = p.rc.SetReadDeadline(end) }
 
-// uploadBody is a request body whose reader gives up on a client that stalls,
-// takes too long in all, or sends too much. Its errors are faults, or
-// *http.MaxBytesError.
+// uploadBody is a request body whose reader gives up on a client that stalls, takes too long in all, or sends
+// too much. Its errors are faults, or *http.MaxBytesError.
 type uploadBody struct {
 	io.ReadCloser
 	limited io.Reader // the same, up to the largest body allowed
@@ -102,8 +101,8 @@ func (b *uploadBody) Read(p []byte) (int, error) {
 	}
 	if errors.Is(err, io.EOF) {
 		b.done = true
-		// net/http now watches the connection for the client leaving: with a
-		// deadline it would take a quiet client for one that left.
+		// net/http now watches the connection for the client leaving: with a deadline it would take a quiet
+		// client for one that left.
 		b.readable(time.Time{})
 		return n, io.EOF
 	}
@@ -128,9 +127,8 @@ func (b *uploadBody) faultOf(err error, late bool) error {
 // lingerTime is how long a refused client may go on sending.
 const lingerTime = 5 * time.Second
 
-// linger takes in what the client of a refused upload is still sending. Many
-// clients look at the answer only when they have sent everything, and would find
-// the connection reset instead of the reason.
+// linger takes in what the client of a refused upload is still sending. Many clients look at the answer only
+// when they have sent everything, and would find the connection reset instead of the reason.
 func (b *uploadBody) linger() {
 	if err := b.rc.Flush(); err != nil {
 		return // the client has left

@@ -71,10 +71,10 @@ func FuzzDigests(f *testing.F) {
 		f.Add(header)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		claims, err := parseDigests("Content-Digest", []string{header})
-		require.True(t, (err == nil) == (len(claims) > 0))
-		for _, claim := range claims {
-			require.Len(t, claim.sum, claim.hash.Size())
+		expected, err := parseDigests("Content-Digest", []string{header})
+		require.Equal(t, err == nil, len(expected) > 0)
+		for _, digest := range expected {
+			require.Len(t, digest.sum, digest.hash.Size())
 		}
 	})
 }

@@ -25,11 +25,11 @@ var digestHeaders = []string{"Content-Digest", "Repr-Digest"}
 // hashes to.
 type digestedBody struct {
 	io.ReadCloser
-	claims []digestClaim
+	expected []expectedDigest
 }
 
-// digestClaim is one digest that the client sent, and the hash of what was read.
-type digestClaim struct {
+// expectedDigest is one digest that the client sent, and the hash of what was read.
+type expectedDigest struct {
 	header, algorithm string
 	sum               []byte
 	hash              hash.Hash
@@ -47,11 +47,11 @@ func digestBody(r *http.Request) (*digestedBody, error) {
 		if len(values) == 0 {
 			continue
 		}
-		claims, err := parseDigests(header, values)
+		expected, err := parseDigests(header, values)
 		if err != nil {
 			return nil, err
 		}
-		d.claims = append(d.claims, claims...)
+		d.expected = append(d.expected, expected...)
 	}
 	r.Body = d
 	return d, nil
@@ -61,7 +61,7 @@ func digestBody(r *http.Request) (*digestedBody, error) {
 // base64 has no "-", so nothing else can match.
 var upperCase = regexp.MustCompile(`(?i)sha-(256|512)`)
 
-func parseDigests(header string, values []string) ([]digestClaim, error) {
+func parseDigests(header string, values []string) ([]expectedDigest, error) {
 	lower := make([]string, len(values))
 	for i, value := range values {
 		lower[i] = upperCase.ReplaceAllStringFunc(value, strings.ToLower)
@@ -70,7 +70,7 @@ func parseDigests(header string, values []string) ([]digestClaim, error) {
 	if err != nil {
 		return nil, invalid(header, textBadDigest)
 	}
-	var claims []digestClaim
+	var expected []expectedDigest
 	for algorithm, newHash := range map[string]func() hash.Hash{"sha-256": sha256.New, "sha-512": sha512.New} {
 		member, there := digests.Get(algorithm)
 		if !there {
@@ -78,31 +78,31 @@ func parseDigests(header string, values []string) ([]digestClaim, error) {
 		}
 		item, _ := member.(httpsfv.Item)
 		sum, ok := item.Value.([]byte)
-		claim := digestClaim{header, algorithm, sum, newHash()}
-		if !ok || len(sum) != claim.hash.Size() {
+		want := expectedDigest{header, algorithm, sum, newHash()}
+		if !ok || len(sum) != want.hash.Size() {
 			return nil, invalid(header, textBadDigest)
 		}
-		claims = append(claims, claim)
+		expected = append(expected, want)
 	}
-	if len(claims) == 0 {
+	if len(expected) == 0 {
 		return nil, invalid(header, textNoDigest)
 	}
-	return claims, nil
+	return expected, nil
 }
 
 func (d *digestedBody) Read(p []byte) (int, error) {
 	n, err := d.ReadCloser.Read(p)
-	for _, claim := range d.claims {
-		_, _ = claim.hash.Write(p[:n]) // a hash never fails
+	for _, want := range d.expected {
+		_, _ = want.hash.Write(p[:n]) // a hash never fails
 	}
 	return n, err
 }
 
 // verify returns a fault unless the body, which was read to its end, is what the client meant to send.
 func (d *digestedBody) verify() error {
-	for _, claim := range d.claims {
-		if sum := claim.hash.Sum(nil); !bytes.Equal(sum, claim.sum) {
-			return refuse(codeDigestMismatch, strings.ToUpper(claim.algorithm), hex.EncodeToString(sum), claim.header, hex.EncodeToString(claim.sum))
+	for _, want := range d.expected {
+		if sum := want.hash.Sum(nil); !bytes.Equal(sum, want.sum) {
+			return refuse(codeDigestMismatch, strings.ToUpper(want.algorithm), hex.EncodeToString(sum), want.header, hex.EncodeToString(want.sum))
 		}
 	}
 	return nil

@@ -88,15 +88,12 @@ func (a *API) postDocument(k *tasks.Kind, limit int64) gin.HandlerFunc {
 		}
 		l := acceptedLanguage(c.GetHeader("Accept-Language"))
 		answer := acceptedDocument{
-			ID: id, Status: tasks.Accepted, Message: textDocumentAccepted.in(l), StatusURL: k.Path + "/" + id,
+			ID: id, Status: got.Status, Message: textDocumentAccepted.in(l), StatusURL: k.Path + "/" + id,
 			Receipt: receipt{got.SHA256, got.Sequence, timeOrNull(got.ReceivedAt)},
 		}
 		if got.Replayed {
 			c.Header("Idempotency-Replayed", "true")
 			answer.Message = textDocumentReplayed.in(l)
-			if row, err := a.rows.Get(ctx, tasks.Ref{Kind: k.Name, ID: id}); err == nil { // else its row comes in a moment
-				answer.Status = row.Status
-			}
 		}
 		c.Header("Location", answer.StatusURL)
 		setLanguage(c.Writer.Header(), l)

@@ -26,8 +26,8 @@ func (a *API) reportPDF(c *gin.Context) {
 	}
 }
 
-// reportImage answers GET /case-reports/{id}/images/{n}: the image as the PDF
-// shows it, or its thumbnail. The original is not served here: see [API.original].
+// reportImage answers GET /case-reports/{id}/images/{n}: the image as the PDF shows it, or its thumbnail. The
+// original is not served here: see [API.original].
 func (a *API) reportImage(c *gin.Context) {
 	thumb, err := thumbOf(c)
 	if err != nil {
@@ -90,7 +90,7 @@ func imageNumber(s string, row store.Row) (int, error) {
 
 // completedRow returns the row of a report whose results exist.
 func (a *API) completedRow(c *gin.Context) (store.Row, error) {
-	row, err := a.row(c.Request.Context(), caseReportRef(c.Param("id")))
+	row, err := a.findRow(c.Request.Context(), caseReportRef(c.Param("id")))
 	if err != nil {
 		return row, err
 	}
@@ -122,9 +122,8 @@ func (a *API) serveBlob(c *gin.Context, digest, mediaType, name string) error {
 	return serveContent(c, b)
 }
 
-// serveContent answers with content, or the part or the "not modified" that the
-// request asks for. It returns a fault if the request asks for what cannot be;
-// the error is nil once an answer has begun.
+// serveContent answers with content, or the part or the "not modified" that the request asks for. It returns
+// a fault if the request asks for what cannot be; the error is nil once an answer has begun.
 func serveContent(c *gin.Context, content io.ReadSeeker) error {
 	w := &refusals{ResponseWriter: c.Writer}
 	http.ServeContent(w, c.Request, "", time.Time{}, content)
@@ -139,8 +138,8 @@ func serveContent(c *gin.Context, content io.ReadSeeker) error {
 	return fmt.Errorf("serve content: status %d", w.refused)
 }
 
-// refusals holds back what [http.ServeContent] answers when it refuses, so that
-// a problem can be sent instead.
+// refusals holds back what [http.ServeContent] answers when it refuses, so that a problem can be sent
+// instead.
 type refusals struct {
 	http.ResponseWriter
 	refused int // the status, 0 if it did not refuse

@@ -16,8 +16,8 @@ func bodyTag(body []byte) string {
 // contentTag is the strong entity tag of bytes with this digest.
 func contentTag(sha256 string) string { return `"` + sha256 + `"` }
 
-// etagMatches reports whether an If-None-Match header names the tag. The
-// comparison is the weak one, as RFC 9110 has it for this header.
+// etagMatches reports whether an If-None-Match header names the tag. The comparison is the weak one, as RFC
+// 9110 has it for this header.
 func etagMatches(header, tag string) bool {
 	for candidate := range strings.SplitSeq(header, ",") {
 		candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")

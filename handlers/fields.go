@@ -29,8 +29,7 @@ func checkID(field, id string) *fieldFault {
 	return nil
 }
 
-// checkPathID is [checkID] for ids that appear in addresses, where "." and ".."
-// would mean something else.
+// checkPathID is [checkID] for ids that appear in addresses, where "." and ".." would mean something else.
 func checkPathID(field, id string) *fieldFault {
 	if id == "." || id == ".." {
 		return &fieldFault{field: field, detail: textIDDots}
@@ -76,14 +75,14 @@ func imageIDAllowed(imageID, sha256 string) bool {
 	return !strings.HasPrefix(imageID, tasks.DerivedPrefix) || imageID == tasks.DerivedImageID(sha256)
 }
 
-// normalNotes returns the notes with every kind of line end as \n, which is how
-// they are kept: browsers send \r\n, whatever was typed.
+// normalNotes returns the notes with every kind of line end as \n, which is how they are kept: browsers send
+// \r\n, whatever was typed.
 func normalNotes(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
 }
 
-// checkText returns a fault unless s is UTF-8 of at most limit characters
-// without control characters other than line breaks and tabs.
+// checkText returns a fault unless s is UTF-8 of at most limit characters without control characters other
+// than line breaks and tabs.
 func checkText(field, s string, limit int) *fieldFault {
 	if utf8.RuneCountInString(s) > limit { // first, because a text that is too long was cut and may end in half a character
 		return &fieldFault{field: field, detail: textTooLong, args: []any{grouped(int64(limit))}}
@@ -127,8 +126,8 @@ func endOfMonth(t time.Time) bool {
 	return t.Hour() == 23 && t.Minute() == 59 && t.AddDate(0, 0, 1).Day() == 1
 }
 
-// report checks the form's own fields and returns them as a case report without
-// images, or a fault that names everything that is wrong.
+// report checks the form's own fields and returns them as a case report without images, or a fault that names
+// everything that is wrong.
 func (f *form) report(header http.Header, maxNotes int, studies *study.Studies) (tasks.CaseReport, error) {
 	var faults []fieldFault
 	add := func(wrong *fieldFault) {
@@ -171,8 +170,8 @@ func (f *form) report(header http.Header, maxNotes int, studies *study.Studies) 
 	return r, nil
 }
 
-// reportID returns the client-made id, which may come as a field or as the header
-// Idempotency-Key, bare or quoted as its draft wants it; "" if there is none.
+// reportID returns the client-made id, which may come as a field or as the header Idempotency-Key, bare or
+// quoted as its draft wants it; "" if there is none.
 func (f *form) reportID(header http.Header) (string, *fieldFault) {
 	id := f.values["reportId"]
 	keys := header.Values("Idempotency-Key")

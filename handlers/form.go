@@ -18,15 +18,14 @@ import (
 	"casepress/tasks"
 )
 
-// The fields of an upload. Every other one is refused: in clinical data a
-// misspelt field must not vanish.
+// The fields of an upload. Every other one is refused: in clinical data a misspelt field must not vanish.
 var (
 	singleFields = []string{"study", "site", "patientId", "visitId", "notes", "capturedAt", "reportId"}
 	knownFields  = strings.Join(singleFields, ", ") + ", images, imageId"
 )
 
-// form is an upload as it came in: complete, with known fields only, each file
-// staged and an image; the values are not checked yet. See [form.report].
+// form is an upload as it came in: complete, with known fields only, each file staged and an image; the
+// values are not checked yet. See [form.report].
 type form struct {
 	values map[string]string // of singleFields
 	images []formImage       // in the order of the form
@@ -39,8 +38,8 @@ type formImage struct {
 	image   tasks.Image // only ImageID for an id
 }
 
-// readForm reads the body of an upload to its end. On an error nothing stays
-// staged; otherwise the caller discards the form once done with it.
+// readForm reads the body of an upload to its end. On an error nothing stays staged; otherwise the caller
+// discards the form once done with it.
 func (a *API) readForm(r *http.Request) (*form, error) {
 	f := &form{values: map[string]string{}}
 	if err := a.readInto(f, r); err != nil {

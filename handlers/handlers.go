@@ -7,8 +7,8 @@
 //
 // Writes go to the dispatcher, reads to the rows and the blobs:
 //
-//	POST /upload-case-report ─> form ─> blob (staged) ─> checks ─> blob (committed) ─> Submit ─> 202
-//	GET  /case-reports/{id}  ─> rows ─> (none? wait for the recorder, look again) ─> 200 or 404
+//	POST /upload-case-report ─> form ─> blob (staged) ─> checks ─> blob (committed) ─> Accept ─> 202
+//	GET  /case-reports/{id}  ─> rows ─> (none? wait for the recorder, look once more) ─> 200 or 404
 package handlers
 
 import (
@@ -23,8 +23,7 @@ import (
 	"casepress/store"
 )
 
-// API serves the HTTP interface. It is an [http.Handler]; use [New]. Its methods
-// are safe for concurrent use.
+// API serves the HTTP interface. It is an [http.Handler]; use [New]. Its methods are safe for concurrent use.
 type API struct {
 	cfg   Config
 	work  *dispatcher.Dispatcher
@@ -41,8 +40,8 @@ type API struct {
 	drainOnce sync.Once
 }
 
-// New returns the HTTP interface over the parts that do the work, none of which
-// it closes. A nil log discards.
+// New returns the HTTP interface over the parts that do the work, none of which it closes. A nil log
+// discards.
 func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.Store, log *slog.Logger) *API {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -62,8 +61,8 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.engine.ServeHTTP(w, r) }
 
-// Drain announces the end: /readyz answers 503 and waiting polls return what they
-// have. Requests are still served. Calling it again changes nothing.
+// Drain announces the end: /readyz answers 503 and waiting polls return what they have. Requests are still
+// served. Calling it again changes nothing.
 func (a *API) Drain() { a.drainOnce.Do(func() { close(a.draining) }) }
 
 func (a *API) isDraining() bool {

@@ -21,8 +21,7 @@ func (a *API) healthz(c *gin.Context) {
 	writeJSON(c, http.StatusOK, "application/json", health{Status: "ok"})
 }
 
-// readyz says whether work can be taken in, and if not, everything that is in
-// the way.
+// readyz says whether work can be taken in, and if not, everything that is in the way.
 func (a *API) readyz(c *gin.Context) {
 	if reasons := a.unready(c.Request.Context()); len(reasons) > 0 {
 		a.fail(c, &fault{code: codeUnready, fields: reasons})

@@ -56,7 +56,7 @@ func (a *API) storedImage(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	img, err := a.image(c.Request.Context(), of, imageID)
+	img, err := a.findImage(c.Request.Context(), of, imageID)
 	if errors.Is(err, store.ErrNotFound) {
 		err = refuse(codeImageNotStored, imageID)
 	}
@@ -120,8 +120,8 @@ func checkPutImage(c *gin.Context, imageID string) (of tasks.Subject, err error)
 	return of, nil
 }
 
-// acceptImage stores the body as an image of the patient. created is false if
-// the same bytes were there before.
+// acceptImage stores the body as an image of the patient. created is false if the same bytes were there
+// before.
 func (a *API) acceptImage(r *http.Request, of tasks.Subject, imageID string) (img tasks.Image, created bool, err error) {
 	body, err := digestBody(r)
 	if err != nil {

@@ -21,8 +21,8 @@ func (l lang) tag() string { return [...]string{"en", "zh-CN"}[l] }
 
 var matcher = language.NewMatcher([]language.Tag{language.English, language.SimplifiedChinese})
 
-// acceptedLanguage picks the best of our languages for an Accept-Language
-// header; English if it names none of them or cannot be read.
+// acceptedLanguage picks the best of our languages for an Accept-Language header; English if it names none of
+// them or cannot be read.
 func acceptedLanguage(header string) lang {
 	if header == "" || len(header) > 512 {
 		return english

@@ -27,8 +27,8 @@ import (
 // for every upload under way. Real headers have a few hundred bytes.
 const maxPartHeader = 16 << 10
 
-// readMultipart reads the parts one after the other; files go straight to the
-// blob store, so memory does not grow with the upload.
+// readMultipart reads the parts one after the other; files go straight to the blob store, so memory does not
+// grow with the upload.
 func (a *API) readMultipart(f *form, r *http.Request, boundary string) error {
 	if boundary == "" {
 		return malformedForm(formMultipart, textNoBoundary, nil)
@@ -54,8 +54,8 @@ func (a *API) readMultipart(f *form, r *http.Request, boundary string) error {
 			return err
 		}
 	}
-	// What follows the closing boundary means nothing, but only a body read to
-	// its end is known to be complete.
+	// What follows the closing boundary means nothing, but only a body read to its end is known to be
+	// complete.
 	_, err := io.Copy(io.Discard, r.Body)
 	return err
 }
@@ -247,9 +247,8 @@ func (a *API) readFile(ctx context.Context, f *form, field, label string, conten
 	return nil
 }
 
-// inspect returns what the staged bytes are, or a fault of the field if they are
-// not an image or a larger one than allowed. A format or a header that cannot be
-// decoded is accepted: the original is kept.
+// inspect returns what the staged bytes are, or a fault of the field if they are not an image or a larger one
+// than allowed. A format or a header that cannot be decoded is accepted: the original is kept.
 func (a *API) inspect(ctx context.Context, field, label string, staged blob.Staged) (tasks.Image, error) {
 	refused := func(c code, detail text, args ...any) error {
 		f := fieldFault{field: field, detail: detail, args: args}
@@ -274,8 +273,8 @@ func (a *API) inspect(ctx context.Context, field, label string, staged blob.Stag
 	return tasks.Image{SHA256: string(staged.Key()), Bytes: staged.Size(), MediaType: info.MediaType}, nil
 }
 
-// fileLabel makes a client's file name fit to be kept and shown: the last
-// element of a path of any system, printable, at most 100 characters.
+// fileLabel makes a client's file name fit to be kept and shown: the last element of a path of any system,
+// printable, at most 100 characters.
 func fileLabel(name string) string {
 	name = strings.ToValidUTF8(name[strings.LastIndexAny(name, `/\`)+1:], "\uFFFD")
 	name = strings.Map(func(r rune) rune {
@@ -295,7 +294,7 @@ type partReader struct{ part io.Reader }
 
 func (r partReader) Read(p []byte) (int, error) {
 	n, err := r.part.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF { //nolint:errorlint // only the bare one is the end; a wrapped one means cut short
 		err = multipartFault(err, malformedForm(formMultipart, textNoClosingBoundary, err))
 	}
 	return n, err

@@ -12,12 +12,11 @@ import (
 	"casepress/tasks"
 )
 
-// original answers GET /originals/{sha256} on the private address: the bytes as
-// they were handed in, decrypted if they are kept so. They may tell a position and
-// a device; the public address serves none.
+// original answers GET /originals/{sha256} on the private address: the bytes as they were handed in,
+// decrypted if they are kept so. They may tell a position and a device; the public address serves none.
 func (a *API) original(c *gin.Context) {
 	sha256 := c.Param("sha256")
-	img, err := a.knownOriginal(c.Request.Context(), sha256)
+	img, err := a.findOriginal(c.Request.Context(), sha256)
 	if errors.Is(err, store.ErrNotFound) {
 		err = refuse(codeNoOriginal)
 	}
@@ -32,9 +31,8 @@ func (a *API) original(c *gin.Context) {
 	}
 }
 
-// knownOriginal looks an original up, and again once the rows show everything
-// accepted so far.
-func (a *API) knownOriginal(ctx context.Context, sha256 string) (tasks.Image, error) {
+// findOriginal looks an original up, and again once the rows show everything accepted so far.
+func (a *API) findOriginal(ctx context.Context, sha256 string) (tasks.Image, error) {
 	if !blob.Key(sha256).Valid() {
 		return tasks.Image{}, store.ErrNotFound
 	}
@@ -43,8 +41,8 @@ func (a *API) knownOriginal(ctx context.Context, sha256 string) (tasks.Image, er
 	})
 }
 
-// hold keeps an image that was put earlier until the form is discarded, or
-// reports that its original has been dropped.
+// hold keeps an image that was put earlier until the form is discarded, or reports that its original has been
+// dropped.
 func (a *API) hold(ctx context.Context, from *formImage, found tasks.Image) (dropped bool, err error) {
 	release, err := a.blobs.Hold(ctx, blob.Key(found.SHA256))
 	if errors.Is(err, blob.ErrNotFound) {

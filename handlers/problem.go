@@ -28,8 +28,8 @@ type problem struct {
 	Instance string       `json:"instance"`
 	Code     code         `json:"code"`
 	Errors   []fieldError `json:"errors,omitempty"`
-	// Stored is set only for requests that hand something in: whether casepress
-	// vouches that it is safe. A client keeps its copy unless it is true.
+	// Stored is set only for requests that hand something in: whether casepress vouches that it is safe. A
+	// client keeps its copy unless it is true.
 	Stored    *bool `json:"stored,omitempty"`
 	Retryable bool  `json:"retryable"`
 	extras
@@ -50,8 +50,8 @@ type extras struct {
 	Limit         int64  `json:"limit,omitempty"`
 }
 
-// fault is why a request is refused or could not be served, in terms a client
-// can act on. Handlers return it as an error; [API.fail] renders it.
+// fault is why a request is refused or could not be served, in terms a client can act on. Handlers return it
+// as an error; [API.fail] renders it.
 type fault struct {
 	code   code
 	args   []any // of the code's detail
@@ -60,8 +60,8 @@ type fault struct {
 	cause  error // for the log, never for the client
 }
 
-// fieldFault is a fault of one field. The first argument of its detail is the
-// field, as shown if that says more, like a file's name.
+// fieldFault is a fault of one field. The first argument of its detail is the field, as shown if that says
+// more, like a file's name.
 type fieldFault struct {
 	field  string
 	detail text
@@ -131,8 +131,8 @@ func asFault(err error) *fault {
 	return &fault{code: codeInternal, cause: err}
 }
 
-// fail answers with the problem that err stands for, in the client's language.
-// It is the only place that renders a problem.
+// fail answers with the problem that err stands for, in the client's language. It is the only place that
+// renders a problem.
 func (a *API) fail(c *gin.Context, err error) {
 	f := asFault(err)
 	info := codeTable[f.code]
@@ -195,14 +195,13 @@ func setLanguage(h http.Header, l lang) {
 // noRoute answers for a path that means nothing here.
 func (a *API) noRoute(c *gin.Context) { a.fail(c, refuse(codeNoRoute, printable(c.Request.URL.Path))) }
 
-// noMethod answers for a path that means something for other methods; Gin has
-// set Allow.
+// noMethod answers for a path that means something for other methods; Gin has set Allow.
 func (a *API) noMethod(c *gin.Context) {
 	a.fail(c, refuse(codeMethodNotAllowed, printable(c.Request.Method), c.Writer.Header().Get("Allow")))
 }
 
-// recovered answers for a handler that panicked, unless an answer has begun:
-// then the connection is cut so that the client cannot mistake it for whole.
+// recovered answers for a handler that panicked, unless an answer has begun: then the connection is cut so
+// that the client cannot mistake it for whole.
 func (a *API) recovered(c *gin.Context, value any, stack []byte) {
 	a.log.LogAttrs(c.Request.Context(), slog.LevelError, "panic",
 		slog.String("requestId", requestID(c)), slog.String("route", c.FullPath()),

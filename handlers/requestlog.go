@@ -19,9 +19,8 @@ const (
 	keyBody      = "casepress.body"
 )
 
-// observe gives the request its id, and writes one log line and the counters
-// when it is answered. The line has the route's template, never the path or the
-// query: these carry ids of patients.
+// observe gives the request its id, and writes one log line and the counters when it is answered. The line
+// has the route's template, never the path or the query: these carry ids of patients.
 func (a *API) observe(c *gin.Context) {
 	start := time.Now()
 	id := c.GetHeader("X-Request-Id")
@@ -94,8 +93,8 @@ func validRequestID(id string) bool {
 	return len(id) >= 1 && len(id) <= 128 && inCharset(id, idCharset+":")
 }
 
-// recoverPanics turns a handler's panic into a 500 and a log entry: one broken
-// request must not end the process.
+// recoverPanics turns a handler's panic into a 500 and a log entry: one broken request must not end the
+// process.
 func (a *API) recoverPanics(c *gin.Context) {
 	defer func() {
 		value := recover()

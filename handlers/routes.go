@@ -65,8 +65,8 @@ func get(e *gin.Engine, path string, h gin.HandlerFunc) {
 	e.HEAD(path, h)
 }
 
-// sameOrigin keeps pages of other sites from sending reports through a browser.
-// Requests that do not come from a browser pass.
+// sameOrigin keeps pages of other sites from sending reports through a browser. Requests that do not come
+// from a browser pass.
 func (a *API) sameOrigin(c *gin.Context) {
 	if err := crossOrigin.Check(c.Request); err != nil {
 		a.fail(c, &fault{code: codeCrossOrigin, cause: err})

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// Server returns a server for the public address. Its body and answer deadlines
-// follow the client's progress (see [Config.StallTimeout]), and its Shutdown
-// calls [API.Drain].
+// Server returns a server for the public address. Its body and answer deadlines follow the client's progress
+// (see [Config.StallTimeout]), and its Shutdown calls [API.Drain].
 func (a *API) Server() *http.Server {
 	s := newServer(a)
 	s.RegisterOnShutdown(a.Drain)

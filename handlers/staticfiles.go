@@ -75,8 +75,8 @@ func pageFiles() map[string]file {
 	return files
 }
 
-// contentSecurityPolicy lets the page load nothing but its own files and show the pictures
-// it was given, and keeps others from framing it.
+// contentSecurityPolicy lets the page load nothing but its own files and show the pictures it was given, and
+// keeps others from framing it.
 const contentSecurityPolicy = "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // serveFile serves an embedded file. Browsers must ask each time, so that they show a new release at

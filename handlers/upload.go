@@ -45,16 +45,16 @@ func (a *API) uploadCaseReport(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	status, message := tasks.Accepted, textAccepted
+	message := textAccepted
 	if got.Replayed {
 		c.Header("Idempotency-Replayed", "true")
-		status, message = a.presentStatus(c.Request.Context(), got.ID), textReplayed
+		message = textReplayed
 	}
 	url := statusURL(got.ID)
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
 	report := got.Content.(tasks.CaseReport)
 	answer := accepted{
-		ID: got.ID, Status: status, Message: message.in(l), StatusURL: url,
+		ID: got.ID, Status: got.Status, Message: message.in(l), StatusURL: url,
 		Receipt: receipt{got.SHA256, got.Sequence, timeOrNull(got.ReceivedAt)},
 		Images:  make([]acceptedImage, len(report.Images)),
 	}
@@ -66,8 +66,8 @@ func (a *API) uploadCaseReport(c *gin.Context) {
 	writeJSON(c, http.StatusAccepted, "application/json", answer)
 }
 
-// accept reads the form, checks it, and stores it. On an error nothing of it is
-// kept beyond blobs that no row names.
+// accept reads the form, checks it, and stores it. On an error nothing of it is kept beyond blobs that no row
+// names.
 func (a *API) accept(r *http.Request) (got dispatcher.Receipt, err error) {
 	if r.URL.RawQuery != "" {
 		return got, invalid("query", textQueryString)
@@ -124,8 +124,8 @@ func (a *API) detached(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), a.cfg.StoreTimeout)
 }
 
-// submitFault adds the report's id to what is known of a failed Submit, so that
-// the client can repeat exactly this submission.
+// submitFault adds the report's id to the error of a failed Accept, so that the client can repeat exactly
+// this submission.
 func submitFault(err error, id string) error {
 	if err == nil {
 		return nil
@@ -138,8 +138,8 @@ func submitFault(err error, id string) error {
 	return f
 }
 
-// replay answers a report whose images were dropped: it is an earlier one handed
-// in again, or it needs the bytes once more.
+// replay answers a report whose images were dropped: it is an earlier one handed in again, or it needs the
+// bytes once more.
 func (a *API) replay(ctx context.Context, report tasks.CaseReport, dropped []fieldFault) (dispatcher.Receipt, error) {
 	s := tasks.NewSubmission(tasks.KindCaseReport(), report)
 	found, err := dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Found, error) { return a.rows.Find(ctx, s) })
@@ -150,13 +150,13 @@ func (a *API) replay(ctx context.Context, report tasks.CaseReport, dropped []fie
 		err = &dispatcher.ConflictError{ID: report.ID, Stored: found.SHA256, Offered: s.SHA256}
 	}
 	return dispatcher.Receipt{
-		ID: report.ID, SHA256: found.SHA256, Sequence: found.Sequence, ReceivedAt: found.ReceivedAt, Content: found.Content, Replayed: true,
+		ID: report.ID, SHA256: found.SHA256, Sequence: found.Sequence, ReceivedAt: found.ReceivedAt,
+		Status: found.Status, Content: found.Content, Replayed: true,
 	}, submitFault(err, report.ID)
 }
 
-// resolve returns the images of the form in its order, or a fault that names
-// every imageId the patient does not have. Images that were put earlier are held;
-// dropped names those whose originals are gone.
+// resolve returns the images of the form in its order, or a fault that names every imageId the patient does
+// not have. Images that were put earlier are held; dropped names those whose originals are gone.
 func (a *API) resolve(ctx context.Context, of tasks.Subject, from []formImage) (images []tasks.Image, dropped []fieldFault, err error) {
 	images = make([]tasks.Image, len(from))
 	var unknown []fieldFault
@@ -165,7 +165,7 @@ func (a *API) resolve(ctx context.Context, of tasks.Subject, from []formImage) (
 			images[i] = img.image
 			continue
 		}
-		found, err := a.image(ctx, of, img.image.ImageID)
+		found, err := a.findImage(ctx, of, img.image.ImageID)
 		if errors.Is(err, store.ErrNotFound) {
 			unknown = append(unknown, fieldFault{field: "imageId", detail: textUnknownImage, args: []any{img.image.ImageID}})
 			continue
@@ -188,9 +188,9 @@ func (a *API) resolve(ctx context.Context, of tasks.Subject, from []formImage) (
 	return images, dropped, nil
 }
 
-// image looks an image up, and again once the rows show everything accepted so
-// far: it may have been accepted a moment ago.
-func (a *API) image(ctx context.Context, of tasks.Subject, imageID string) (tasks.Image, error) {
+// findImage looks an image up, and again once the rows show everything accepted so far: it may have been
+// accepted a moment ago.
+func (a *API) findImage(ctx context.Context, of tasks.Subject, imageID string) (tasks.Image, error) {
 	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (tasks.Image, error) {
 		return a.rows.Image(ctx, of, imageID)
 	})
@@ -203,15 +203,6 @@ func newID() (string, error) {
 		return "", fmt.Errorf("make report id: %w", err)
 	}
 	return id.String(), nil
-}
-
-// presentStatus is how a report stands that was accepted before.
-func (a *API) presentStatus(ctx context.Context, id string) tasks.Status {
-	row, err := a.rows.Get(ctx, caseReportRef(id))
-	if err != nil {
-		return tasks.Accepted // its row will be there in a moment; the client needs the receipt
-	}
-	return row.Status
 }
 
 func statusURL(id string) string { return "/case-reports/" + id }

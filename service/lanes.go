@@ -11,8 +11,8 @@ import (
 	"casepress/dispatcher"
 )
 
-// Lanes returns the lanes with their defaults. The last one is for kinds of other people's: a kind names its
-// lane, and work on one lane never waits for work on another.
+// Lanes returns the lanes with their defaults. A kind names its lane, and work on one lane never waits for work on
+// another.
 //
 // Case reports are few and slow, so nothing of them is claimed before a worker is free: one worker a processor.
 // Their backlog may be a day old, because the log on disk is the reservoir for a burst.

@@ -1,5 +1,5 @@
 // Package service implements casepress as a whole: it puts the parts together, in one way, for the command line
-// and for every test of the whole. What listens on which address is not its business.
+// and for every test of the whole. It listens on no address: package main does.
 //
 //	blobs   bytes by digest                      blob/disk
 //	broker  the log                              broker
@@ -92,8 +92,8 @@ type Service struct {
 	API      *handlers.API
 	Registry *prometheus.Registry // of all figures
 
-	ledger *embedded.Ledger
-	room   room
+	ledger   *embedded.Ledger
+	freeDisk freeDisk
 
 	stop context.CancelFunc // ends what runs in the background
 	wg   sync.WaitGroup
@@ -127,7 +127,7 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	if err != nil {
 		return s, fmt.Errorf("start dispatcher: %w", err)
 	}
-	s.room = room{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, defaultFloor)}
+	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, defaultMinFreeDisk)}
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies = c.DataDir, s.Registry, c.Studies
 	s.API = handlers.New(c.HTTP, s.Work, s.Rows, s.Blobs, c.Logger)
 	var background context.Context
@@ -139,12 +139,12 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	return s, nil
 }
 
-// defaultFloor is [handlers.Config.MinFreeDisk]'s default.
-const defaultFloor = 1 << 30
+// defaultMinFreeDisk is [handlers.Config.MinFreeDisk]'s default.
+const defaultMinFreeDisk = 1 << 30
 
-// Room returns an error unless there is more free disk space than HTTP.MinFreeDisk: clients of the broker must leave
-// as much to the patients as patients leave to the machine.
-func (s *Service) Room() error { return s.room.check() }
+// CheckFreeDisk returns an error unless there is more free disk space than HTTP.MinFreeDisk: clients of the broker must
+// leave as much free as uploads do.
+func (s *Service) CheckFreeDisk() error { return s.freeDisk.check() }
 
 // checkRows looks once through the whole database. What is damaged is told by [store.Store.Ping], and so by
 // /readyz, from then on.
@@ -230,7 +230,7 @@ func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
 		c.Pictures.TimeLimit = c.TaskTimeout
 	}
 	processor := &tasks.Processor{
-		Blobs: s.Blobs, Keeper: s.Rows, Budget: picture.NewBudget(c.ImageMemory), Pictures: c.Pictures, Layout: c.Layout,
+		Blobs: s.Blobs, PictureCache: s.Rows, Budget: picture.NewBudget(c.ImageMemory), Pictures: c.Pictures, Layout: c.Layout,
 		Parallel: runtime.NumCPU(), Logger: c.Logger,
 	}
 	return processor.Task

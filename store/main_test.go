@@ -69,7 +69,7 @@ func requireSound(t require.TestingT, s *store.Store) {
 	}
 	counts, err := s.Counts(ctx)
 	require.NoError(t, err)
-	require.Equal(t, map[string]map[tasks.Status]int{"case-report": counted}, counts)
+	require.Equal(t, counted, counts["case-report"])
 	var open []tasks.Ref
 	for _, row := range listAll(t, s, store.Filter{}) {
 		if !row.Status.Final() {
@@ -117,7 +117,7 @@ func complete(ctx context.Context, s *store.Store, id string, attempt int, r tas
 }
 
 func unclaim(ctx context.Context, s *store.Store, id string, attempt int) error {
-	return s.Unclaim(ctx, []store.Held{held(id, attempt)})[0]
+	return s.GiveBack(ctx, []store.Held{held(id, attempt)})[0]
 }
 
 // recordBatch records in the topic of case reports without moving its watermark.

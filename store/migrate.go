@@ -22,8 +22,8 @@ type migration struct {
 	name    string
 }
 
-// migrate brings the schema up to date, one transaction for each step. The table
-// of the steps is also where [Store.Ping] tries to write.
+// migrate brings the schema up to date, one transaction for each step. The table of the steps is also where
+// [Store.Ping] tries to write.
 func migrate(ctx context.Context, db *sql.DB) error {
 	steps, err := listMigrations()
 	if err != nil {

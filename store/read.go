@@ -40,7 +40,9 @@ type Found struct {
 	SHA256     string
 	Sequence   uint64
 	ReceivedAt time.Time
-	Content    tasks.Content
+	// Status is where the submission stands now.
+	Status  tasks.Status
+	Content tasks.Content
 }
 
 // Find looks up what was accepted before under the same key as sub: the same kind and id for a kind
@@ -57,7 +59,7 @@ func (s *Store) Find(ctx context.Context, sub tasks.Submission) (Found, error) {
 func (s *Store) find(ctx context.Context, sub tasks.Submission) (Found, error) {
 	if sub.Kind.IsSubmission() {
 		row, err := s.get(ctx, sub.Ref())
-		return Found{row.SHA256, row.Sequence, row.ReceivedAt, row.Content}, err
+		return Found{row.SHA256, row.Sequence, row.ReceivedAt, row.Status, row.Content}, err
 	}
 	if sub.Kind.Rows.Find == nil {
 		return Found{}, ErrNotFound
@@ -92,7 +94,7 @@ func (s *Store) counts(ctx context.Context) (map[string]map[tasks.Status]int, er
 	if err != nil {
 		return nil, err
 	}
-	err = tasks.Each(rows, func() error {
+	err = tasks.EachRow(rows, func() error {
 		var kind string
 		var status tasks.Status
 		var n int
@@ -130,7 +132,7 @@ func (s *Store) Unfinished(ctx context.Context, kind *tasks.Kind, after uint64, 
 	var due []Due
 	rows, err := s.queries.query(ctx, unfinishedQuery, kind.Name, int64(after), limit) // FromStart becomes -1
 	if err == nil {
-		err = tasks.Each(rows, func() error {
+		err = tasks.EachRow(rows, func() error {
 			d := Due{Ref: tasks.Ref{Kind: kind.Name}}
 			err := rows.Scan(&d.ID, &d.DueSequence, &d.Attempts)
 			due = append(due, d)
@@ -141,4 +143,17 @@ func (s *Store) Unfinished(ctx context.Context, kind *tasks.Kind, after uint64, 
 		return nil, s.explain(err, "unfinished %s", kind.Name)
 	}
 	return due, nil
+}
+
+// Empty reports whether no submission was ever recorded, or the database was lost.
+func (s *Store) Empty(ctx context.Context) (bool, error) {
+	rows, err := s.reading(ctx).Query(`SELECT 1 FROM submissions LIMIT 1`)
+	if err != nil {
+		return false, s.explain(err, "empty")
+	}
+	empty := true
+	if err := tasks.EachRow(rows, func() error { empty = false; return nil }); err != nil {
+		return false, s.explain(err, "empty")
+	}
+	return empty, nil
 }

@@ -100,7 +100,7 @@ func TestRetry(t *testing.T) {
 	for range 2 {
 		row, err := claim(t.Context(), s, id)
 		require.NoError(t, err)
-		require.NoError(t, s.Retrying(t.Context(), held(id, row.Attempts), "busy", received))
+		require.NoError(t, s.Retry(t.Context(), held(id, row.Attempts), "busy", received))
 	}
 	row, err := claim(t.Context(), s, id)
 	require.NoError(t, err)
@@ -208,7 +208,7 @@ func TestFind(t *testing.T) {
 	for _, sub := range []tasks.Submission{accepted(0, r).Submission, accepted(0, other).Submission} {
 		found, err := s.Find(t.Context(), sub)
 		require.NoError(t, err)
-		require.Equal(t, store.Found{SHA256: r.Digest(), Sequence: 41, ReceivedAt: received, Content: r}, found)
+		require.Equal(t, store.Found{SHA256: r.Digest(), Sequence: 41, ReceivedAt: received, Status: tasks.Accepted, Content: r}, found)
 	}
 	changed := image(500)
 	changed.SHA256 = "other"
@@ -262,7 +262,7 @@ func TestJSONRows(t *testing.T) {
 		}
 		return rows.Complete(tx, "3", 42)
 	}))
-	loaded, err := rows.Load(store.ReadOnly(s), []string{"0", "3", "9"})
+	loaded, err := rows.Load(store.ReadOnly(s), []tasks.Stored{{Header: tasks.Header{ID: "0"}}, {Header: tasks.Header{ID: "3"}}, {Header: tasks.Header{ID: "9"}}})
 	require.NoError(t, err)
 	require.Equal(t, map[string]tasks.Loaded{
 		"0": {Content: note{"0", "<&\"体温"}}, "3": {Content: note{"3", "<&\"体温"}, Result: 42},

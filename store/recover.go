@@ -23,7 +23,7 @@ type Recovered struct {
 //
 // Every submission in processing becomes suspect, waits again, and its attempt does not count against
 // the budget. If there is exactly one, the process died while it worked on this alone, and its crashes
-// count one more; among several nobody knows which it was, and none is counted. A submission whose crashes
+// count one more; among several it is not known which it was, and none is counted. A submission whose crashes
 // reach maxCrashes, which must be at least 1, fails with that reason.
 func (s *Store) Recover(ctx context.Context, maxCrashes int) (Recovered, error) {
 	if maxCrashes < 1 {
@@ -105,6 +105,6 @@ func (c *change) count(query string, args ...any) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = tasks.Each(rows, func() error { return rows.Scan(&n) })
+	err = tasks.EachRow(rows, func() error { return rows.Scan(&n) })
 	return n, err
 }

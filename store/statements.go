@@ -12,8 +12,8 @@ type preparer interface {
 	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 }
 
-// statements prepares each text once and keeps it. It is meant for texts that
-// are fixed in the program: it never forgets one.
+// statements prepares each text once and keeps it. It is meant for texts that are fixed in the program: it
+// never forgets one.
 type statements struct {
 	on preparer
 

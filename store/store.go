@@ -75,12 +75,12 @@ func open(ctx context.Context, path string) (*Store, error) {
 	if s.writer, err = startWriter(ctx, writes, s.watchers.signal); err != nil {
 		return nil, errors.Join(err, reads.Close(), writes.Close())
 	}
-	s.close = sync.OnceValue(s.shut)
+	s.close = sync.OnceValue(s.closeAll)
 	return s, nil
 }
 
-// dsn names the database and how each connection to it behaves. synchronous is
-// FULL because a result must survive a power cut once its delivery is acked.
+// dsn names the database and how each connection to it behaves. synchronous is FULL because a result must
+// survive a power cut once its delivery is acked.
 func dsn(path, pragma string) string {
 	q := url.Values{
 		"_pragma": {
@@ -92,8 +92,8 @@ func dsn(path, pragma string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
-// createPrivate makes the file readable by its owner only, which SQLite keeps up
-// for the files it puts beside it, and its folder entry durable.
+// createPrivate makes the file readable by its owner only, which SQLite keeps up for the files it puts beside
+// it, and its folder entry durable.
 func createPrivate(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -157,10 +157,10 @@ func (s *Store) Close() error {
 	return nil
 }
 
-func (s *Store) shut() error {
+func (s *Store) closeAll() error {
 	s.writer.stop()
 	s.watchers.close()
-	// The writer goes last: the last connection folds the write-ahead log into
-	// the database, which a read connection may not.
+	// The writer goes last: the last connection folds the write-ahead log into the database, which a read
+	// connection may not.
 	return errors.Join(s.queries.close(), s.reads.Close(), s.writer.close())
 }

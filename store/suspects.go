@@ -15,7 +15,7 @@ func (s *Store) Suspects(ctx context.Context) (suspects []tasks.Ref, err error) 
 	if err != nil {
 		return nil, s.explain(err, "suspects")
 	}
-	err = tasks.Each(rows, func() error {
+	err = tasks.EachRow(rows, func() error {
 		var ref tasks.Ref
 		err := rows.Scan(&ref.Kind, &ref.ID)
 		suspects = append(suspects, ref)
@@ -25,17 +25,4 @@ func (s *Store) Suspects(ctx context.Context) (suspects []tasks.Ref, err error) 
 		return nil, s.explain(err, "suspects")
 	}
 	return suspects, nil
-}
-
-// Empty reports whether no submission was ever recorded, or the database was lost.
-func (s *Store) Empty(ctx context.Context) (bool, error) {
-	rows, err := s.reading(ctx).Query(`SELECT 1 FROM submissions LIMIT 1`)
-	if err != nil {
-		return false, s.explain(err, "empty")
-	}
-	empty := true
-	if err := tasks.Each(rows, func() error { empty = false; return nil }); err != nil {
-		return false, s.explain(err, "empty")
-	}
-	return empty, nil
 }

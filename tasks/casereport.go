@@ -40,8 +40,7 @@ type CaseReport struct {
 	PatientID string `json:"patientId"`
 	VisitID   string `json:"visitId,omitempty"`
 	Notes     string `json:"notes,omitempty"`
-	// CapturedAt is RFC 3339 exactly as the client sent it, zone included;
-	// empty if it sent none.
+	// CapturedAt is RFC 3339 exactly as the client sent it, zone included; empty if it sent none.
 	CapturedAt string  `json:"capturedAt,omitempty"`
 	Images     []Image `json:"images"`
 }
@@ -89,28 +88,25 @@ type CaseReportResult struct {
 	Problems []Problem     `json:"problems"`
 }
 
-// ImageResult is what became of one image. Full and Thumb are zero when it could
-// not be decoded.
+// ImageResult is what became of one image. Full and Thumb are zero when it could not be decoded.
 type ImageResult struct {
 	Full   Output `json:"full"`
 	Thumb  Output `json:"thumb"`
 	Width  int    `json:"width"` // of Full, in pixels
 	Height int    `json:"height"`
-	// MediaType is that of Full, image/jpeg or image/png; Thumb is always a JPEG.
-	// Results of earlier versions have none and mean image/jpeg.
+	// MediaType is that of Full, image/jpeg or image/png; Thumb is always a JPEG. Results of earlier versions
+	// have none and mean image/jpeg.
 	MediaType string `json:"mediaType,omitempty"`
-	// SourceWidth and SourceHeight are the original's pixels before it was turned
-	// upright, 0 if its header does not say.
+	// SourceWidth and SourceHeight are the original's pixels before it was turned upright, 0 if its header
+	// does not say.
 	SourceWidth  int `json:"sourceWidth,omitempty"`
 	SourceHeight int `json:"sourceHeight,omitempty"`
-	// CapturedAt is when the camera says that it took the picture: RFC 3339, without
-	// a zone if it tells none, and empty if it does not say. Where is never kept.
+	// CapturedAt is when the camera says that it took the picture: RFC 3339, without a zone if it tells none,
+	// and empty if it does not say. Where is never kept.
 	CapturedAt string `json:"capturedAt,omitempty"`
-	// Removed are the names of the metadata that the original has and Full has not,
-	// sorted; never a value.
+	// Removed are the names of the metadata that the original has and Full has not, sorted; never a value.
 	Removed []string `json:"removed,omitempty"`
-	// Damaged says that Full shows what could be read of a damaged original; a
-	// [Problem] says more.
+	// Damaged says that Full shows what could be read of a damaged original; a [Problem] says more.
 	Damaged bool `json:"damaged,omitempty"`
 }
 
@@ -127,8 +123,8 @@ type PDF struct {
 	Pages int `json:"pages"`
 }
 
-// Problem is something a reader of the report must know although it completed:
-// an image nobody could decode, a character the font cannot show.
+// Problem is something a reader of the report must know although it completed: an image nobody could decode,
+// a character the font cannot show.
 type Problem struct {
 	// Image is the 1-based position of the image concerned, 0 for the report itself.
 	Image int `json:"image,omitempty"`

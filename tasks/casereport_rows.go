@@ -63,7 +63,7 @@ func findPatientImage(tx Tx, c Content) (sha256 string, found bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	err = Each(rows, func() error {
+	err = EachRow(rows, func() error {
 		found = true
 		return rows.Scan(&sha256)
 	})
@@ -118,32 +118,34 @@ func completeImages(tx Tx, id string, images []ImageResult) error {
 	return nil
 }
 
-// loadCaseReports reads the reports and their images in two queries. The images of a report never change,
-// and their results only count once it is completed, so the two need no transaction around them.
-func loadCaseReports(tx Tx, ids []string) (map[string]Loaded, error) {
-	in, args := Among(ids)
+// loadCaseReports reads the reports and their images in two queries. The images of a report never change, and
+// the results are written together with the status completed, so the two need no transaction around them.
+func loadCaseReports(tx Tx, of []Stored) (map[string]Loaded, error) {
+	in, args := InList(idsOf(of))
+	stored := make(map[string]Stored, len(of))
+	for _, s := range of {
+		stored[s.ID] = s
+	}
 	reports, results := map[string]CaseReport{}, map[string]CaseReportResult{}
-	rows, err := tx.Query(`SELECT s.id, s.study, s.site, s.patient_id, s.visit_id, c.notes, c.captured_at,
-			s.status = 'completed', c.pdf_sha256, c.pdf_bytes, c.pdf_pages, c.problems
-		FROM submissions s JOIN case_reports c ON c.id = s.id
-		WHERE s.kind = 'case-report' AND s.id IN `+in, args...)
+	rows, err := tx.Query(`SELECT id, notes, captured_at, pdf_sha256, pdf_bytes, pdf_pages, problems
+		FROM case_reports WHERE id IN `+in, args...)
 	if err != nil {
 		return nil, err
 	}
-	err = Each(rows, func() error {
+	err = EachRow(rows, func() error {
 		r := CaseReport{Images: []Image{}}
 		made := CaseReportResult{Images: []ImageResult{}}
-		var completed bool
 		var problems string
-		if err := rows.Scan(&r.ID, &r.Study, &r.Site, &r.PatientID, &r.VisitID, &r.Notes, &r.CapturedAt,
-			&completed, &made.PDF.SHA256, &made.PDF.Bytes, &made.PDF.Pages, &problems); err != nil {
+		if err := rows.Scan(&r.ID, &r.Notes, &r.CapturedAt,
+			&made.PDF.SHA256, &made.PDF.Bytes, &made.PDF.Pages, &problems); err != nil {
 			return err
 		}
+		s := stored[r.ID]
+		r.Study, r.Site, r.PatientID, r.VisitID = s.Study, s.Site, s.PatientID, s.VisitID
 		reports[r.ID] = r
-		if !completed {
+		if !s.Completed {
 			return nil
 		}
-		results[r.ID] = made
 		if err := json.Unmarshal([]byte(problems), &made.Problems); err != nil {
 			return fmt.Errorf("problems of report %s: %w", r.ID, err)
 		}
@@ -175,7 +177,7 @@ func loadImages(tx Tx, in string, args []any, reports map[string]CaseReport, res
 	if err != nil {
 		return err
 	}
-	return Each(rows, func() error {
+	return EachRow(rows, func() error {
 		var (
 			id, removed string
 			img         Image

@@ -24,8 +24,8 @@ func KindCompletion() *Kind { return completionKind }
 // TopicCompletions holds what came of reports whose originals may be dropped.
 const TopicCompletions = "case-report-completions"
 
-// Completion is what became of a report whose originals are about to be dropped:
-// once they are, its row cannot be made again in any other way.
+// Completion is what became of a report whose originals are about to be dropped: once they are, its row
+// cannot be made again in any other way.
 type Completion struct {
 	ID string `json:"id"`
 	// Sequence is the offset of the report's record.
@@ -34,8 +34,7 @@ type Completion struct {
 	StartedAt  time.Time        `json:"startedAt"`
 	FinishedAt time.Time        `json:"finishedAt"`
 	Result     CaseReportResult `json:"result"`
-	// Released are the 1-based positions of the images whose originals the report
-	// needs no more.
+	// Released are the 1-based positions of the images whose originals the report needs no more.
 	Released []int `json:"released"`
 }
 

@@ -9,21 +9,21 @@ import (
 	"casepress/blob"
 )
 
-// PictureKeeper keeps what became of images between two attempts, by the digest of the original and the options:
+// PictureCache keeps what became of images between two attempts, by the digest of the original and the options:
 // [casepress/store.Store] in the service.
-type PictureKeeper interface {
+type PictureCache interface {
 	FinishedPicture(ctx context.Context, sha256, options string) (ImageResult, bool, error)
 	KeepPicture(ctx context.Context, sha256, options string, r ImageResult) error
 }
 
-// keepEach is how long finished pictures gather before they are kept: a report of a few photos is done before,
+// flushEach is how long finished pictures gather before they are kept: a report of a few photos is done before,
 // and costs no write more.
-const keepEach = 5 * time.Second
+const flushEach = 5 * time.Second
 
 // finishedPictures are those of one attempt. It lets a later attempt begin where this one ended, be it by an
-// error, by a shutdown, or by a death of the process, which loses at most the last keepEach.
+// error, by a shutdown, or by a death of the process, which loses at most the last flushEach.
 type finishedPictures struct {
-	keeper  PictureKeeper // nil keeps nothing
+	cache   PictureCache // nil keeps nothing
 	blobs   blob.Store
 	options string
 
@@ -34,17 +34,17 @@ type finishedPictures struct {
 
 func newFinishedPictures(p *Processor) *finishedPictures {
 	return &finishedPictures{
-		keeper: p.Keeper, blobs: p.Blobs, options: p.Pictures.Key(),
+		cache: p.PictureCache, blobs: p.Blobs, options: p.Pictures.Key(),
 		pending: map[string]ImageResult{}, flushed: time.Now(),
 	}
 }
 
 // find returns what an earlier attempt made of the original, if it is still there.
 func (f *finishedPictures) find(ctx context.Context, sha256 string) (made ImageResult, found bool, err error) {
-	if f.keeper == nil {
+	if f.cache == nil {
 		return made, false, nil
 	}
-	made, found, err = f.keeper.FinishedPicture(ctx, sha256, f.options)
+	made, found, err = f.cache.FinishedPicture(ctx, sha256, f.options)
 	if err != nil || !found {
 		return ImageResult{}, false, err
 	}
@@ -57,14 +57,14 @@ func (f *finishedPictures) find(ctx context.Context, sha256 string) (made ImageR
 	return made, true, nil
 }
 
-// add notes a finished picture, and keeps those that have gathered when it is time.
+// add takes a finished picture, and keeps those that have gathered when it is time.
 func (f *finishedPictures) add(ctx context.Context, sha256 string, made ImageResult) error {
-	if f.keeper == nil {
+	if f.cache == nil {
 		return nil
 	}
 	f.mu.Lock()
 	f.pending[sha256] = made
-	due := time.Since(f.flushed) >= keepEach
+	due := time.Since(f.flushed) >= flushEach
 	f.mu.Unlock()
 	if !due {
 		return nil
@@ -79,7 +79,7 @@ func (f *finishedPictures) flush(ctx context.Context) error {
 	f.pending, f.flushed = map[string]ImageResult{}, time.Now()
 	f.mu.Unlock()
 	for sha256, made := range pending {
-		if err := f.keeper.KeepPicture(ctx, sha256, f.options, made); err != nil {
+		if err := f.cache.KeepPicture(ctx, sha256, f.options, made); err != nil {
 			return fmt.Errorf("keep a finished picture: %w", err)
 		}
 	}

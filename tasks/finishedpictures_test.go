@@ -42,7 +42,7 @@ func TestFinishedPicturesAreKeptBetweenAttempts(t *testing.T) {
 	require.NoError(t, err)
 
 	broken := &counting{Store: blobs, failing: blob.Key(job.Report.Images[3].SHA256)}
-	job.Blobs, job.Keeper, job.Parallel = broken, rows, 1
+	job.Blobs, job.PictureCache, job.Parallel = broken, rows, 1
 	_, err = execute(t.Context(), job)
 	require.ErrorContains(t, err, "does not answer")
 	require.EqualValues(t, 3, broken.opened.Load())
@@ -73,7 +73,7 @@ func TestFinishedPictureWithoutItsBytes(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, rows.Close()) }()
 	job := task(t, blobs, photo(t, 40, 30, color.White))
-	job.Keeper = rows
+	job.PictureCache = rows
 	want, err := execute(t.Context(), job)
 	require.NoError(t, err)
 	lost := want.Images[0]

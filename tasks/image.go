@@ -19,8 +19,8 @@ func KindImage() *Kind { return imageKind }
 // TopicImages holds images put ahead of the report that names them.
 const TopicImages = "images"
 
-// Image is one image of a case report as the client handed it in. The bytes
-// themselves lie in the blob store under SHA256.
+// Image is one image of a case report as the client handed it in. The bytes themselves lie in the blob store
+// under SHA256.
 type Image struct {
 	// ImageID names the image within one patient: 1-64 of A-Za-z0-9._-.
 	ImageID string `json:"imageId"`
@@ -30,8 +30,8 @@ type Image struct {
 	Bytes int64 `json:"bytes"`
 	// MediaType is what the leading bytes say, never what the client said.
 	MediaType string `json:"mediaType"`
-	// Name is the client's file name, a label only: it is not part of the
-	// report's digest, because phones rename files between two tries.
+	// Name is the client's file name, a label only: it is not part of the report's digest, because phones
+	// rename files between two tries.
 	Name string `json:"name,omitempty"`
 }
 

@@ -28,9 +28,8 @@ const CodeCorrupt = "image-damaged-on-disk"
 // verifiedFor is how long a picture that was found sound goes into a PDF without being read once more.
 const verifiedFor = 5 * time.Minute
 
-// ImageProcessingTask carries one case report from its originals to compressed
-// pictures, thumbnails and the PDF. Executing it again, wholly or after a crash half
-// way, makes the same blobs.
+// ImageProcessingTask carries one case report from its originals to compressed pictures, thumbnails and the
+// PDF. Executing it again, wholly or after a crash half way, makes the same blobs.
 type ImageProcessingTask struct {
 	*Processor
 	// Work has the receipt, which the PDF repeats.
@@ -38,12 +37,11 @@ type ImageProcessingTask struct {
 	Report CaseReport
 }
 
-// Execute does the work and returns a [CaseReportResult]. Progress is told after every image
-// and after the PDF; its total is the images and the PDF.
+// Execute does the work and returns a [CaseReportResult]. Progress is told after every image and after the
+// PDF; its total is the images and the PDF.
 //
-// An image that cannot be shown is a [Problem] in the result and a placeholder in
-// the PDF. The error is about reading, writing or the context: worth another
-// attempt.
+// An image that cannot be shown is a [Problem] in the result and a placeholder in the PDF. The error is about
+// reading, writing or the context: worth another attempt.
 func (t ImageProcessingTask) Execute(ctx context.Context) (Result, error) {
 	res, err := t.execute(ctx)
 	if err != nil {
@@ -119,8 +117,8 @@ type counter struct {
 	report func(done, total int)
 }
 
-// step counts one more. A panic of report becomes an error: it would end the
-// process in a goroutine where nobody else recovers.
+// step counts one more. A panic of report becomes an error: it would end the process in a goroutine where
+// nobody else recovers.
 func (c *counter) step() (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,8 +137,7 @@ func (c *counter) step() (err error) {
 // imageWork is what became of one image, and what the PDF says of it.
 type imageWork struct {
 	result ImageResult
-	// placeholder is the sentence that stands in place of the picture, damage the one
-	// that stands beside it.
+	// placeholder is the sentence that stands in place of the picture, damage the one that stands beside it.
 	placeholder, damage string
 	problems            []Problem
 }
@@ -154,8 +151,8 @@ func (w imageWork) at(i int) imageWork {
 	return w
 }
 
-// image makes the picture and the thumbnail of image i. Whatever is wrong with the
-// image itself, a panic included, becomes the work's problem.
+// image makes the picture and the thumbnail of image i. Whatever is wrong with the image itself, a panic
+// included, becomes the work's problem.
 func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork, kept *finishedPictures) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -228,12 +225,12 @@ func (t ImageProcessingTask) putPictures(ctx context.Context, res picture.Result
 	return err
 }
 
-// renderCost is the memory in bytes that rendering holds at its peak, however many
-// pictures there are: they go through it.
+// renderCost is the memory in bytes that rendering holds at its peak, however many pictures there are: they
+// go through it.
 const renderCost = 8 << 20
 
-// render makes the PDF, which [pdf.Render] checks, and stores it as it comes. If
-// the check fails, nothing is stored.
+// render makes the PDF, which [pdf.Render] checks, and stores it as it comes. If the check fails, nothing is
+// stored.
 func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res *CaseReportResult) error {
 	release, err := t.Budget.Acquire(ctx, renderCost)
 	if err != nil {
@@ -266,8 +263,8 @@ func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res 
 	return nil
 }
 
-// write renders the document to w. A panic becomes an error: it would end the
-// process in a goroutine where nobody else recovers.
+// write renders the document to w. A panic becomes an error: it would end the process in a goroutine where
+// nobody else recovers.
 func (t ImageProcessingTask) write(w io.Writer, d pdf.Document) (info pdf.Info, err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -17,16 +17,15 @@ import (
 type Processor struct {
 	// Blobs has the originals and takes what is made of them.
 	Blobs blob.Store
-	// Keeper keeps finished pictures between attempts; nil keeps none.
-	Keeper PictureKeeper
+	// PictureCache keeps finished pictures between attempts; nil keeps none.
+	PictureCache PictureCache
 	// Budget bounds the memory of all tasks together; nil has no bound.
 	Budget *picture.Budget
 	// Pictures are the sizes and limits; the zero value means the defaults.
 	Pictures picture.Options
 	// Layout is how a PDF looks; the zero value means one image a page, on A4.
 	Layout pdf.Options
-	// Parallel is how many images of one report may be in work at a time; 0 means
-	// one a processor.
+	// Parallel is how many images of one report may be in work at a time; 0 means one a processor.
 	Parallel int
 	// Logger hears of panics; nil means the default logger.
 	Logger *slog.Logger

@@ -22,8 +22,8 @@ type Rows struct {
 	// Tables are statements that make the kind's tables and indexes where they are not there yet. They
 	// run whenever the database is opened.
 	Tables []string
-	// Blobs are the columns that name blobs by their digest. A blob that no such column names is nobody's
-	// and may be deleted.
+	// Blobs are the columns that name blobs by their digest. A blob that no such column names belongs to
+	// no submission and may be deleted.
 	Blobs []Column
 	// Insert adds what is new with the submission. For a kind with a lane it is called once, after the
 	// row in submissions was made; for one without it is called for every record, which may come again:
@@ -34,24 +34,32 @@ type Rows struct {
 	Changed func(Content) Ref
 	// Complete keeps the result. Nil for a kind without a lane.
 	Complete func(tx Tx, id string, r Result) error
-	// Load reads contents and results by id. Nil for a kind without a lane. A submission that is not
-	// completed has no result.
-	Load func(tx Tx, ids []string) (map[string]Loaded, error)
+	// Load reads contents and results, by id. What the table submissions has of them is given, so that it need not
+	// be read twice. Nil for a kind without a lane.
+	Load func(tx Tx, of []Stored) (map[string]Loaded, error)
 	// Find looks up what was accepted before under the same key, for a kind without a lane: nil if the
 	// kind is not unique by key. It returns found = false if there is nothing.
 	Find func(tx Tx, c Content) (sha256 string, found bool, err error)
-	// Repeat says that the same content handed in again is recorded again, and answered as a replay.
+	// Repeat says that the same content, handed in a second time, gets a record of its own and is answered as a
+	// replay.
 	Repeat bool
 }
 
-// Column is a column of a kind's table that holds the lower-case hex SHA-256 of a blob, or ” for none. It
-// needs an index, which may leave the empty ones out (WHERE name <> ”).
+// Column is a column of a kind's table that holds the lower-case hex SHA-256 of a blob, or the empty text
+// for none. It needs an index, which may leave the empty ones out.
 type Column struct{ Table, Name string }
 
 // Recorded is a record and the offset at which its topic keeps it.
 type Recorded struct {
 	Offset uint64
 	Submission
+}
+
+// Stored is what the table submissions has of one submission, as far as a kind needs it to read the rest.
+type Stored struct {
+	Header
+	// Completed says that there is a result. Without it the submission has none.
+	Completed bool
 }
 
 // Loaded is what a kind's own tables have of one submission.
@@ -87,20 +95,20 @@ func JSONRows[C Content, R any](table string) Rows {
 			_, err = tx.Exec(complete, string(result), id)
 			return err
 		},
-		Load: func(tx Tx, ids []string) (map[string]Loaded, error) {
-			return loadJSON[C, R](tx, table, ids)
+		Load: func(tx Tx, of []Stored) (map[string]Loaded, error) {
+			return loadJSON[C, R](tx, table, of)
 		},
 	}
 }
 
-func loadJSON[C Content, R any](tx Tx, table string, ids []string) (map[string]Loaded, error) {
-	in, args := Among(ids)
+func loadJSON[C Content, R any](tx Tx, table string, of []Stored) (map[string]Loaded, error) {
+	in, args := InList(idsOf(of))
 	rows, err := tx.Query(`SELECT id, content, result FROM `+table+` WHERE id IN `+in, args...)
 	if err != nil {
 		return nil, err
 	}
-	loaded := make(map[string]Loaded, len(ids))
-	err = Each(rows, func() error {
+	loaded := make(map[string]Loaded, len(of))
+	err = EachRow(rows, func() error {
 		var id, content, result string
 		if err := rows.Scan(&id, &content, &result); err != nil {
 			return err
@@ -123,8 +131,16 @@ func loadJSON[C Content, R any](tx Tx, table string, ids []string) (map[string]L
 	return loaded, err
 }
 
-// Each calls scan for every row and closes the rows.
-func Each(rows *sql.Rows, scan func() error) error {
+func idsOf(of []Stored) []string {
+	ids := make([]string, len(of))
+	for i, s := range of {
+		ids[i] = s.ID
+	}
+	return ids
+}
+
+// EachRow calls scan for every row and closes the rows.
+func EachRow(rows *sql.Rows, scan func() error) error {
 	defer func() { _ = rows.Close() }() // its error is that of rows.Err
 	for rows.Next() {
 		if err := scan(); err != nil {
@@ -134,10 +150,10 @@ func Each(rows *sql.Rows, scan func() error) error {
 	return rows.Err()
 }
 
-// Among returns "($1, $2 …)" for an IN with all ids, and the ids as arguments. The number of parameters
+// InList returns "($1, $2 …)" for an IN with all ids, and the ids as arguments. The number of parameters
 // is rounded up to a power of two by repeating the last id, so that few texts have to be prepared. There
 // must be at least one id.
-func Among(ids []string) (in string, args []any) {
+func InList(ids []string) (in string, args []any) {
 	n := 1
 	for n < len(ids) {
 		n *= 2

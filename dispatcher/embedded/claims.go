@@ -31,9 +31,9 @@ type queue struct {
 	reserved bool
 
 	turn chan struct{} // holds a token while a Claim is under way: one at a time, and only it uses the next two
-	// rest was received and not asked for: where a lane has several topics, more than one may answer at once.
-	rest     []broker.Delivery
-	suspects []broker.Delivery // to be worked on alone
+	// surplus was received and not asked for: where a lane has several topics, more than one may answer at once.
+	surplus  []broker.Delivery
+	suspects []item // to be worked on alone
 
 	mu        sync.Mutex        // guards unclaimed
 	unclaimed []broker.Delivery // received for the first time, and not claimed yet
@@ -43,12 +43,12 @@ func newQueue(lane string, reserved bool) *queue {
 	return &queue{lane: lane, reserved: reserved, turn: make(chan struct{}, 1)}
 }
 
-// wait notes what was received and is not claimed, beside the rest.
-func (q *queue) wait(received []broker.Delivery) {
+// setUnclaimed remembers what was received and is not claimed, beside the surplus.
+func (q *queue) setUnclaimed(received []broker.Delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.unclaimed = q.unclaimed[:0]
-	for _, d := range slices.Concat(received, q.rest) {
+	for _, d := range slices.Concat(received, q.surplus) {
 		if d.Count == 1 {
 			q.unclaimed = append(q.unclaimed, d)
 		}
@@ -79,10 +79,10 @@ type held struct {
 	leave    func() // through the gate
 }
 
-// receiveOnce returns the next deliveries. Its error is ctx's: after any other it tries again.
-func (l *Ledger) receiveOnce(ctx context.Context, topic string, sub *broker.Subscription, max int) ([]broker.Delivery, error) {
+// receive returns the next deliveries. Its error is ctx's: after any other it tries again.
+func (l *Ledger) receive(ctx context.Context, topic string, sub *broker.Subscription, limit int) ([]broker.Delivery, error) {
 	for {
-		batch, err := sub.Receive(ctx, max)
+		batch, err := sub.Receive(ctx, limit)
 		if err == nil {
 			return batch, nil
 		}
@@ -96,22 +96,22 @@ func (l *Ledger) receiveOnce(ctx context.Context, topic string, sub *broker.Subs
 	}
 }
 
-// Claim takes up what is due on the lane. It refuses a max below 1 and a lease longer than [Config.Lease], which
+// Claim takes up what is due on the lane. It refuses a limit below 1 and a lease longer than [Config.Lease], which
 // is for how long it holds in any case.
-func (l *Ledger) Claim(ctx context.Context, lane string, max int, lease time.Duration) ([]dispatcher.Claim, error) {
-	if max < 1 || lease > l.cfg.Lease {
-		return nil, fmt.Errorf("a claim of up to %d for %v: it must be of at least 1 and for at most %v", max, lease, l.cfg.Lease)
+func (l *Ledger) Claim(ctx context.Context, lane string, limit int, lease time.Duration) ([]dispatcher.Claim, error) {
+	if limit < 1 || lease > l.cfg.Lease {
+		return nil, fmt.Errorf("a claim of up to %d for %v: it must be of at least 1 and for at most %v", limit, lease, l.cfg.Lease)
 	}
-	waiting, cancel := l.until(ctx)
+	waiting, cancel := l.untilClosed(ctx)
 	defer cancel()
-	claims, err := l.claimLane(waiting, lane, max)
+	claims, err := l.claimLane(waiting, lane, limit)
 	if err != nil && waiting.Err() != nil {
-		err = l.ended(ctx)
+		err = l.closedError(ctx)
 	}
 	return claims, err
 }
 
-func (l *Ledger) claimLane(ctx context.Context, lane string, max int) ([]dispatcher.Claim, error) {
+func (l *Ledger) claimLane(ctx context.Context, lane string, limit int) ([]dispatcher.Claim, error) {
 	q, ok := l.queues[lane]
 	if !ok { // no kind has this lane: nothing is ever due
 		<-ctx.Done()
@@ -123,7 +123,7 @@ func (l *Ledger) claimLane(ctx context.Context, lane string, max int) ([]dispatc
 		return nil, ctx.Err()
 	}
 	defer func() {
-		q.wait(nil)
+		q.setUnclaimed(nil)
 		<-q.turn
 	}()
 	for {
@@ -134,23 +134,23 @@ func (l *Ledger) claimLane(ctx context.Context, lane string, max int) ([]dispatc
 			}
 			continue
 		}
-		deliveries, err := l.take(ctx, q, max)
+		deliveries, err := l.take(ctx, q, limit)
 		if err != nil {
 			return nil, err
 		}
-		q.wait(deliveries)
+		q.setUnclaimed(deliveries)
 		if claims := l.claim(ctx, q, l.decode(ctx, q, deliveries)); len(claims) > 0 {
 			return claims, nil
 		}
 	}
 }
 
-// take returns up to max deliveries, waiting for the first.
-func (l *Ledger) take(ctx context.Context, q *queue, max int) (batch []broker.Delivery, err error) {
+// take returns up to limit deliveries, waiting for the first.
+func (l *Ledger) take(ctx context.Context, q *queue, limit int) (batch []broker.Delivery, err error) {
 	for {
-		for len(q.rest) > 0 && len(batch) < max {
-			d := q.rest[0]
-			q.rest = q.rest[1:]
+		for len(q.surplus) > 0 && len(batch) < limit {
+			d := q.surplus[0]
+			q.surplus = q.surplus[1:]
 			if d.Renew() == nil { // else its lock ran out, and it comes again
 				batch = append(batch, d)
 			}
@@ -159,24 +159,24 @@ func (l *Ledger) take(ctx context.Context, q *queue, max int) (batch []broker.De
 			return batch, nil
 		}
 		if len(q.subs) == 1 {
-			return l.receiveOnce(ctx, q.topics[0], q.subs[0], max)
+			return l.receive(ctx, q.topics[0], q.subs[0], limit)
 		}
-		if q.rest, err = l.receiveAny(ctx, q, max); err != nil {
+		if q.surplus, err = l.receiveAny(ctx, q, limit); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// receiveAny returns what the topics of a lane that has several give first: up to max of one, and seldom, where
+// receiveAny returns what the topics of a lane that has several give first: up to limit of one, and seldom, where
 // another answers in the same moment, of more.
-func (l *Ledger) receiveAny(ctx context.Context, q *queue, max int) (received []broker.Delivery, err error) {
+func (l *Ledger) receiveAny(ctx context.Context, q *queue, limit int) (received []broker.Delivery, err error) {
 	until, stop := context.WithCancel(ctx)
 	defer stop()
 	var members sync.WaitGroup
 	batches := make([][]broker.Delivery, len(q.subs))
 	for i, sub := range q.subs {
 		members.Go(func() {
-			if batches[i], _ = l.receiveOnce(until, q.topics[i], sub, max); len(batches[i]) > 0 {
+			if batches[i], _ = l.receive(until, q.topics[i], sub, limit); len(batches[i]) > 0 {
 				stop()
 			}
 		})
@@ -196,12 +196,12 @@ func (l *Ledger) decode(ctx context.Context, q *queue, deliveries []broker.Deliv
 		ref, err := refOf(d.Message)
 		switch {
 		case err != nil:
-			l.end(d, "reject", d.Reject(err.Error()))
-		case !l.begin(ref):
-			l.end(d, "release", d.Release(busyDelay))
+			l.logEnd(d, "reject", d.Reject(err.Error()))
+		case !l.startWork(ref):
+			l.logEnd(d, "release", d.Release(busyDelay))
 		case l.isSuspect(ref):
-			l.finished(ref)
-			q.suspects = append(q.suspects, d)
+			l.endWork(ref)
+			q.suspects = append(q.suspects, item{ref, d})
 		default:
 			items = append(items, item{ref, d})
 		}
@@ -236,7 +236,7 @@ func (l *Ledger) claim(ctx context.Context, q *queue, items []item) []dispatcher
 		return l.claimItems(ctx, q, items, func() {})
 	}
 	if l.gate.enter(ctx, len(items)) != nil {
-		l.putBack(items)
+		l.releaseItems(items)
 		return nil
 	}
 	return l.claimItems(ctx, q, items, func() { l.gate.leave(1) })
@@ -246,30 +246,29 @@ func (l *Ledger) claim(ctx context.Context, q *queue, items []item) []dispatcher
 func (l *Ledger) claimAlone(ctx context.Context, q *queue) ([]dispatcher.Claim, error) {
 	leave := l.gate.leaveAlone
 	if q.reserved {
-		l.gate.enterFirst()
-		leave = l.gate.leaveFirst
+		l.gate.enterReserved()
+		leave = l.gate.leaveReserved
 	} else if err := l.gate.enterAlone(ctx); err != nil {
 		return nil, err
 	}
-	d := q.suspects[0]
+	first := q.suspects[0]
 	q.suspects = q.suspects[1:]
-	if errors.Is(d.Renew(), broker.ErrLockLost) { // it has waited for long, and comes again
+	if errors.Is(first.delivery.Renew(), broker.ErrLockLost) { // it has waited for long, and comes again
 		leave()
 		return nil, nil
 	}
-	ref, err := refOf(d.Message)
-	if err != nil || !l.begin(ref) {
+	if !l.startWork(first.ref) {
 		leave()
-		l.end(d, "release", d.Release(busyDelay))
+		l.logEnd(first.delivery, "release", first.delivery.Release(busyDelay))
 		return nil, nil
 	}
-	return l.claimItems(ctx, q, []item{{ref, d}}, leave), nil
+	return l.claimItems(ctx, q, []item{first}, leave), nil
 }
 
 // claimItems claims in one commit. leave is called once for each item when its claim has ended.
 func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave func()) []dispatcher.Claim {
-	if err := l.rowsAreThere(ctx, q, items); err != nil {
-		l.putBack(items)
+	if err := l.waitForRows(ctx, q, items); err != nil {
+		l.releaseItems(items)
 		for range items {
 			leave()
 		}
@@ -285,8 +284,8 @@ func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave f
 	if err != nil {
 		l.cfg.Logger.Error("work could not be claimed and will be tried again", "lane", q.lane, "err", err)
 		for _, it := range items {
-			l.finished(it.ref)
-			l.end(it.delivery, "release", it.delivery.Release(failureDelay))
+			l.endWork(it.ref)
+			l.logEnd(it.delivery, "release", it.delivery.Release(failureDelay))
 			leave()
 		}
 		return nil
@@ -296,20 +295,20 @@ func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave f
 		it := items[i]
 		if c.Err == nil {
 			claim := dispatcher.Claim{Row: c.Row, Attempt: c.Row.Attempts}
-			l.hold(claim, held{it.delivery, leave})
+			l.addClaim(claim, held{it.delivery, leave})
 			claims = append(claims, claim)
 			continue
 		}
 		l.endUnclaimed(context.WithoutCancel(ctx), it, c)
-		l.finished(it.ref)
+		l.endWork(it.ref)
 		leave()
 	}
 	return claims
 }
 
-// rowsAreThere waits until the rows show what the items are about, and what is completed already: that may have
+// waitForRows waits until the rows show what the items are about, and what is completed already: that may have
 // no originals any more.
-func (l *Ledger) rowsAreThere(ctx context.Context, q *queue, items []item) error {
+func (l *Ledger) waitForRows(ctx context.Context, q *queue, items []item) error {
 	for _, topic := range q.topics {
 		var next uint64
 		for _, it := range items {
@@ -321,7 +320,7 @@ func (l *Ledger) rowsAreThere(ctx context.Context, q *queue, items []item) error
 			return err
 		}
 	}
-	return l.inherited(ctx, tasks.TopicCompletions)
+	return l.caughtUpToStart(ctx, tasks.TopicCompletions)
 }
 
 // endUnclaimed ends a delivery whose submission needs no work. One that is finished already means that the
@@ -331,41 +330,41 @@ func (l *Ledger) endUnclaimed(ctx context.Context, it item, c store.Claimed) {
 	d := it.delivery
 	switch {
 	case errors.Is(c.Err, store.ErrFinal):
-		if err := l.finish(ctx, []store.Row{c.Row}); err != nil {
+		if err := l.announce(ctx, []store.Row{c.Row}); err != nil {
 			l.cfg.Logger.Error("a finished submission could not be announced", "kind", it.ref.Kind, "id", it.ref.ID, "err", err)
-			l.end(d, "release", d.Release(failureDelay))
+			l.logEnd(d, "release", d.Release(failureDelay))
 			return
 		}
 		if c.Row.Status == tasks.Failed {
-			l.end(d, "reject", d.Reject(c.Row.Error))
+			l.logEnd(d, "reject", d.Reject(c.Row.Error))
 			return
 		}
-		l.end(d, "ack", d.Ack())
+		l.logEnd(d, "ack", d.Ack())
 	case errors.Is(c.Err, store.ErrNotFound):
-		l.end(d, "reject", d.Reject("the record never became a row"))
+		l.logEnd(d, "reject", d.Reject("the record never became a row"))
 	default:
 		l.cfg.Logger.Error("a submission could not be claimed", "kind", it.ref.Kind, "id", it.ref.ID, "err", c.Err)
-		l.end(d, "release", d.Release(failureDelay))
+		l.logEnd(d, "release", d.Release(failureDelay))
 	}
 }
 
-// putBack gives deliveries back that were not claimed because the wait for it was given up.
-func (l *Ledger) putBack(items []item) {
+// releaseItems releases deliveries that were not claimed, because the wait for the claim was given up.
+func (l *Ledger) releaseItems(items []item) {
 	for _, it := range items {
-		l.finished(it.ref)
-		l.end(it.delivery, "release", it.delivery.Release(0))
+		l.endWork(it.ref)
+		l.logEnd(it.delivery, "release", it.delivery.Release(0))
 	}
 }
 
-// end logs what came of ending a delivery. Where even that fails, its lock runs out and it comes again.
-func (l *Ledger) end(d broker.Delivery, how string, err error) {
+// logEnd logs what came of ending a delivery. Where even that fails, its lock runs out and it comes again.
+func (l *Ledger) logEnd(d broker.Delivery, how string, err error) {
 	if err != nil && !errors.Is(err, broker.ErrLockLost) {
 		l.cfg.Logger.Error("a delivery could not be ended", "how", how, "topic", d.Topic, "offset", d.Offset, "err", err)
 	}
 }
 
-// begin notes that a submission is in work here, unless it is already.
-func (l *Ledger) begin(ref tasks.Ref) bool {
+// startWork remembers that a submission is in work here, unless it is already.
+func (l *Ledger) startWork(ref tasks.Ref) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.inWork[ref] {
@@ -375,7 +374,7 @@ func (l *Ledger) begin(ref tasks.Ref) bool {
 	return true
 }
 
-func (l *Ledger) finished(ref tasks.Ref) {
+func (l *Ledger) endWork(ref tasks.Ref) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.inWork, ref)
@@ -394,14 +393,14 @@ func (l *Ledger) suspect(ref tasks.Ref) {
 	l.suspects[ref] = true
 }
 
-func (l *Ledger) hold(c dispatcher.Claim, h held) {
+func (l *Ledger) addClaim(c dispatcher.Claim, h held) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.claims[c.Held()] = h
 }
 
-// release ends the claim's hold on its submission. An attempt that came to an end of its own clears a suspect.
-func (l *Ledger) release(c dispatcher.Claim, cleared bool) (broker.Delivery, bool) {
+// removeClaim ends the claim's hold on its submission. An attempt that came to an end of its own clears a suspect.
+func (l *Ledger) removeClaim(c dispatcher.Claim, cleared bool) (broker.Delivery, bool) {
 	l.mu.Lock()
 	h, ok := l.claims[c.Held()]
 	delete(l.claims, c.Held())
@@ -436,7 +435,7 @@ func (l *Ledger) Renew(_ context.Context, _ time.Duration, claims []dispatcher.C
 		case errors.Is(err, broker.ErrLockLost):
 			lost = append(lost, c)
 		case err != nil:
-			l.end(d, "renew", err)
+			l.logEnd(d, "renew", err)
 		}
 	}
 	return lost
@@ -445,7 +444,7 @@ func (l *Ledger) Renew(_ context.Context, _ time.Duration, claims []dispatcher.C
 // Progress shows how far the work has come.
 func (l *Ledger) Progress(c dispatcher.Claim, done, total int) {
 	if err := l.store.Progress(context.Background(), c.Held(), done, total); err != nil {
-		l.cfg.Logger.Debug("progress was not noted", "kind", c.Row.Kind.Name, "id", c.Row.ID, "err", err)
+		l.cfg.Logger.Debug("progress was not shown", "kind", c.Row.Kind.Name, "id", c.Row.ID, "err", err)
 	}
 }
 
@@ -466,7 +465,7 @@ func (l *Ledger) Complete(ctx context.Context, done []dispatcher.Completion) []e
 			rows = append(rows, row)
 		}
 	}
-	announced := l.finish(ctx, rows)
+	announced := l.announce(ctx, rows)
 	for i, c := range done {
 		if errs[i] == nil {
 			errs[i] = announced
@@ -483,30 +482,30 @@ func (l *Ledger) Fail(ctx context.Context, c dispatcher.Claim, reason string) er
 	if err == nil {
 		row := c.Row
 		row.Status, row.Error, row.FinishedAt = tasks.Failed, reason, at
-		err = l.finish(ctx, []store.Row{row})
+		err = l.announce(ctx, []store.Row{row})
 	}
 	return l.endClaim(c, err, func(d broker.Delivery) error { return d.Reject(reason) })
 }
 
 // Retry stores why the attempt failed and when the next is due.
 func (l *Ledger) Retry(ctx context.Context, c dispatcher.Claim, reason string, after time.Duration) error {
-	err := l.store.Retrying(ctx, c.Held(), reason, now().Add(after))
+	err := l.store.Retry(ctx, c.Held(), reason, now().Add(after))
 	return l.endClaim(c, err, func(d broker.Delivery) error { return d.Release(after) })
 }
 
 // endClaim ends the delivery of a claim: as end does if err is nil. After any error it comes again soon; after
 // ErrStale too, because what somebody else has made of the submission may not be announced yet.
 func (l *Ledger) endClaim(c dispatcher.Claim, err error, end func(broker.Delivery) error) error {
-	d, ok := l.release(c, err == nil)
+	d, ok := l.removeClaim(c, err == nil)
 	switch {
 	case !ok:
 		return err
 	case err != nil:
-		l.end(d, "release", d.Release(failureDelay))
+		l.logEnd(d, "release", d.Release(failureDelay))
 		return err
 	}
 	if err := end(d); err != nil && !errors.Is(err, broker.ErrLockLost) {
-		l.end(d, "release", d.Release(failureDelay))
+		l.logEnd(d, "release", d.Release(failureDelay))
 		return fmt.Errorf("end delivery: %w", err)
 	}
 	return nil
@@ -519,22 +518,22 @@ func (l *Ledger) GiveBack(ctx context.Context, claims []dispatcher.Claim) error 
 		attempts[i] = c.Held()
 	}
 	var failed []error
-	for i, err := range l.store.Unclaim(ctx, attempts) {
+	for i, err := range l.store.GiveBack(ctx, attempts) {
 		if errors.Is(err, store.ErrStale) {
 			err = nil
 		}
 		if err != nil {
 			failed = append(failed, err)
 		}
-		if d, ok := l.release(claims[i], false); ok {
-			l.end(d, "release", d.Release(0))
+		if d, ok := l.removeClaim(claims[i], false); ok {
+			l.logEnd(d, "release", d.Release(0))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// finish tells of submissions that are completed or failed, and lets their originals go. It may be repeated.
-func (l *Ledger) finish(ctx context.Context, rows []store.Row) error {
+// announce tells of submissions that are completed or failed, and lets their originals go. It may be repeated.
+func (l *Ledger) announce(ctx context.Context, rows []store.Row) error {
 	if len(rows) == 0 {
 		return nil
 	}

@@ -21,9 +21,9 @@ import (
 	"casepress/tasks"
 )
 
-// dropping is a house that drops originals, with the store they lie in.
+// dropping is a fixture that drops originals, with the store they lie in.
 type dropping struct {
-	dispatchertest.House
+	dispatchertest.Fixture
 	*testing.T
 	blobs blob.Store
 	shut  func(hard bool)

@@ -73,13 +73,13 @@ func TestGate(t *testing.T) {
 		},
 		"a reserved suspect waits for nobody": func(t *testing.T, g *gate) {
 			require.NoError(t, g.enter(t.Context(), 1))
-			g.enterFirst()
+			g.enterReserved()
 			later := enters(func() { _ = g.enter(t.Context(), 1) })
 			alone := enters(func() { _ = g.enterAlone(t.Context()) })
 			g.leave(1)
 			require.False(t, isIn(later))
 			require.False(t, isIn(alone))
-			g.leaveFirst()
+			g.leaveReserved()
 			require.True(t, isIn(alone))
 			g.leaveAlone()
 			require.True(t, isIn(later))
@@ -94,7 +94,7 @@ func TestGate(t *testing.T) {
 // A submission whose acceptance came to nothing, even by a panic, leaves nothing behind that others wait for.
 func TestPendingIsAlwaysEnded(t *testing.T) {
 	p := newPending()
-	e, owner := p.claim("k", 10, 100)
+	e, owner := p.add("k", 10, 100)
 	require.True(t, owner)
 	require.Panics(t, func() {
 		defer p.dropUnended(e, errors.ErrUnsupported)
@@ -104,11 +104,11 @@ func TestPendingIsAlwaysEnded(t *testing.T) {
 	<-e.gone
 	require.ErrorIs(t, e.err, errors.ErrUnsupported)
 	require.Zero(t, p.bytes)
-	e, owner = p.claim("k", 10, 100)
+	e, owner = p.add("k", 10, 100)
 	require.True(t, owner)
-	_, owner = p.claim("k", 10, 100)
+	_, owner = p.add("k", 10, 100)
 	require.False(t, owner)
-	none, owner := p.claim("l", 91, 100)
+	none, owner := p.add("l", 91, 100)
 	require.Nil(t, none)
 	require.False(t, owner)
 	p.drop(e, e.receipt, nil)

@@ -6,8 +6,8 @@ import (
 	"casepress/dispatcher"
 )
 
-// pending holds the submissions whose fate the rows cannot tell yet: those being published, and those that are
-// in the log and not in the rows. It lets a second submission with the same key wait for the first instead of
+// pending holds the submissions that the rows do not show yet: those being published, and those that are in the
+// log and not in the rows. It lets a second submission with the same key wait for the first instead of
 // racing it.
 //
 // mu guards all fields, and those of an entry until its done is closed.
@@ -36,10 +36,10 @@ func newPending() *pending {
 	return &pending{byKey: map[string]*entry{}, published: map[string][]*entry{}}
 }
 
-// claim returns the entry for key and whether the caller owns it, and so has to end it with drop or keep;
+// add returns the entry for key and whether the caller owns it, and so has to end it with drop or keep;
 // otherwise the caller waits for entry.done. A new entry beyond limit bytes in all is refused: then both are
 // zero.
-func (p *pending) claim(key string, bytes, limit int64) (e *entry, owner bool) {
+func (p *pending) add(key string, bytes, limit int64) (e *entry, owner bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e, ok := p.byKey[key]; ok {
@@ -95,7 +95,7 @@ func (p *pending) keep(topic string, recorded *watermark, e *entry, r dispatcher
 	close(e.done)
 }
 
-// forget lets go of every entry of topic below next. It must be called after the topic's watermark has advanced
+// forget removes every entry of topic below next. It must be called after the topic's watermark has advanced
 // to next.
 func (p *pending) forget(topic string, next uint64) {
 	p.mu.Lock()

@@ -26,7 +26,7 @@ func TestALaneOfSeveralTopics(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Close(t.Context())) }()
 
-	const each, max = 50, 3
+	const each, limit = 50, 3
 	q := newQueue("several", false)
 	for _, topic := range []string{tasks.TopicImages, tasks.TopicCompletions, tasks.TopicUpdates} {
 		sub, err := b.Subscribe(topic, "test", broker.SubscribeOptions{Window: 1000, LockTimeout: 200 * time.Millisecond})
@@ -45,12 +45,12 @@ func TestALaneOfSeveralTopics(t *testing.T) {
 	seen := map[key]int{}
 	surplus := false
 	for len(seen) < 3*each {
-		batch, err := l.take(t.Context(), q, max)
+		batch, err := l.take(t.Context(), q, limit)
 		require.NoError(t, err)
-		require.LessOrEqual(t, len(batch), max)
-		q.wait(nil)
+		require.LessOrEqual(t, len(batch), limit)
+		q.setUnclaimed(nil)
 		first := 0
-		for _, d := range q.rest {
+		for _, d := range q.surplus {
 			if d.Count == 1 {
 				first++
 			}
@@ -67,6 +67,6 @@ func TestALaneOfSeveralTopics(t *testing.T) {
 	for k, n := range seen {
 		require.Equal(t, 1, n, "%v", k)
 	}
-	require.Empty(t, q.rest)
+	require.Empty(t, q.surplus)
 	t.Logf("several topics answered at once: %v", surplus)
 }

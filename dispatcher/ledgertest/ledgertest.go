@@ -81,13 +81,13 @@ func (f fixture) row(id string) store.Row {
 }
 
 // claim takes up what comes next.
-func (f fixture) claim(max int) []dispatcher.Claim {
+func (f fixture) claim(limit int) []dispatcher.Claim {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	claims, err := f.Claim(ctx, lane, max, Lease)
+	claims, err := f.Claim(ctx, lane, limit, Lease)
 	require.NoError(f.t, err)
 	require.NotEmpty(f.t, claims)
-	require.LessOrEqual(f.t, len(claims), max)
+	require.LessOrEqual(f.t, len(claims), limit)
 	return claims
 }
 

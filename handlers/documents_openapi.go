@@ -63,7 +63,7 @@ func insertAfter(text []byte, line string, more []byte) []byte {
 
 var documentPaths = template.Must(template.New("paths").Parse(`  {{.Path}}:
     post:
-      tags: [submit]
+      tags: [hand in]
       operationId: post{{.Component}}
       summary: Hand in {{.Title}}
       description: 201 is answered when the document is on stable storage. The same id and content again is the same receipt; other content under the id is a 409.

@@ -1,7 +1,3 @@
-// Package tasks implements what is done to each kind of submission: how it is decoded and checked, how it
-// becomes rows, its work, and the event that tells of it. [Kind] has everything that differs between kinds.
-//
-// It knows nothing of queues or HTTP, and it never changes what a client handed in.
 package tasks
 
 // Status is where a submission stands. It moves
