@@ -19,6 +19,7 @@ import (
 
 	"casepress/broker/brokerpb"
 	"casepress/client"
+	"casepress/jsonfile"
 	"casepress/study"
 )
 
@@ -375,7 +376,7 @@ func (s *StudyCheck) Run(_ context.Context, stdout, _ io.Writer) error {
 		checked, problems := study.CheckFile(file)
 		if len(problems) > 0 {
 			broken++
-			if err := study.Print(stdout, problems); err != nil {
+			if err := jsonfile.Print(stdout, problems); err != nil {
 				return err
 			}
 			continue

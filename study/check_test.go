@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"casepress/jsonfile"
 	"casepress/study"
 )
 
@@ -168,7 +169,7 @@ func TestCheckNamesAllProblems(t *testing.T) {
   "sites": [{"id": "a", "title": "A", "x": 1}, {"id": "A", "title": ""}]
 }`))
 	var b bytes.Buffer
-	require.NoError(t, study.Print(&b, problems))
+	require.NoError(t, jsonfile.Print(&b, problems))
 	require.Equal(t, `dir/S1.json:1:1: "schema" is missing; give 1
 dir/S1.json:2:12: title: must be a line of 1 to 200 characters, not a number
 dir/S1.json:2:15: title: comes twice; keep one; it stands first in line 2, column 3
@@ -237,7 +238,7 @@ func TestDocsExample(t *testing.T) {
 	// The messages that are printed there are those of these mistakes.
 	broken := strings.Replace(strings.Replace(example, `"version"`, `"Version"`, 1), `"102"`, `"1/2"`, 1)
 	_, problems = study.Check("studies/CP-2026-017.json", []byte(broken))
-	require.Contains(t, string(docs), "```\n"+study.Problems(problems).Error()+"\n```\n")
+	require.Contains(t, string(docs), "```\n"+jsonfile.Problems(problems).Error()+"\n```\n")
 }
 
 // FuzzCheck requires that a file is either a study or has problems with a place in it, that what is

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"casepress/jsonfile"
 	"casepress/study"
 )
 
@@ -70,7 +71,7 @@ func TestLoadRefusesWithAllProblemsOfAllFiles(t *testing.T) {
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "link.json")))
 
 	_, err := study.Load(dir)
-	var problems study.Problems
+	var problems jsonfile.Problems
 	require.ErrorAs(t, err, &problems)
 	require.Equal(t, `A.json:2:1: ends before its object is closed
 B.json:1:18: id: is "S1", so the file must be named S1.json, not B.json

@@ -27,11 +27,11 @@ func TestMembersAreDescribed(t *testing.T) {
 	require.NoError(t, err)
 
 	described := 0
-	same := func(o object, prefix string, name string, p presence) {
+	same := func(o object, prefix string, name string, required bool) {
 		described++
 		require.Contains(t, o.Properties, name)
 		word := "optional"
-		if p == required {
+		if required {
 			word = "required"
 			require.Contains(t, o.Required, name)
 		} else {
@@ -42,10 +42,10 @@ func TestMembersAreDescribed(t *testing.T) {
 		require.Equal(t, word, strings.Split(row, " | ")[1], prefix+name)
 	}
 	for _, m := range studyMembers {
-		same(schema.object, "", m.name, m.presence)
+		same(schema.object, "", m.Name, m.Required)
 	}
 	for _, m := range siteMembers {
-		same(schema.Defs["site"], "sites[].", m.name, m.presence)
+		same(schema.Defs["site"], "sites[].", m.Name, m.Required)
 	}
 	require.Len(t, schema.Properties, len(studyMembers))
 	require.Len(t, schema.Defs["site"].Properties, len(siteMembers))

@@ -6,10 +6,7 @@
 // says the same of one file. Both name every problem with file, line and column and with what would
 // be right. docs/study.md describes the members, docs/study.schema.json describes them for editors.
 //
-// A file is refused for whatever could be read in two ways: an unknown member, a member in another
-// spelling (encoding/json would take "Title" for "title"), a member that comes twice (encoding/json
-// would take the last), bytes that are not UTF-8, half a pair of surrogates, anything after the
-// object.
+// Files are read by package jsonfile, which refuses whatever could be read in two ways.
 //
 // A study without a file is taken with defaults, and so is the study without a name, "": nothing is
 // refused for want of a file. A change of a file counts from the next start. Nothing here is written
@@ -19,7 +16,8 @@ package study
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"strings"
+
+	"casepress/jsonfile"
 )
 
 // MaxBytes is the size from which on a file is refused.
@@ -27,9 +25,7 @@ const MaxBytes = 1 << 20
 
 // The limits of what a file says. They are part of the format.
 const (
-	maxID        = 64                                                                  // bytes
-	idCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-" // of an id
-	maxTitle     = 200                                                                 // characters
+	maxTitle     = 200 // characters
 	maxLanguages = 100
 	maxSites     = 10_000
 	maxVersion   = 1<<53 - 1 // the largest number that every reader of JSON keeps exactly
@@ -75,9 +71,7 @@ func (s Study) HasSite(id string) bool {
 
 // ValidID reports whether id is in the form that ids of studies and sites have: 1 to 64 of A-Z a-z
 // 0-9 . _ -, but neither "." nor "..", which mean something else in paths and addresses.
-func ValidID(id string) bool {
-	return id != "" && len(id) <= maxID && id != "." && id != ".." && strings.Trim(id, idCharacters) == ""
-}
+func ValidID(id string) bool { return jsonfile.ValidID(id) }
 
 func digest(content []byte) string {
 	sum := sha256.Sum256(content)

@@ -1,4 +1,4 @@
-package study
+package jsonfile
 
 import (
 	"bytes"
@@ -10,48 +10,57 @@ import (
 	"unicode/utf8"
 )
 
-// kind is the type of a JSON value, in words.
-type kind string
+// Kind is the type of a JSON value, in words.
+type Kind string
 
+// The types of JSON.
 const (
-	object  kind = "an object"
-	array   kind = "an array"
-	text    kind = "a string"
-	number  kind = "a number"
-	boolean kind = "a boolean"
-	null    kind = "null"
+	Object  Kind = "an object"
+	Array   Kind = "an array"
+	String  Kind = "a string"
+	Number  Kind = "a number"
+	Boolean Kind = "a boolean"
+	Null    Kind = "null"
 )
 
-// node is a JSON value and its place.
-type node struct {
-	kind    kind
-	at      int    // offset of its first byte
-	text    string // of a string; the digits of a number as they were written
-	members []entry
-	items   []*node
-	parent  *node
-	name    string // within its parent: "[3]" in an array
+// Node is a JSON value and its place.
+type Node struct {
+	// Kind is the value's type.
+	Kind Kind
+	// Text is what a string says, or the digits of a number as they were written.
+	Text string
+	// Entries are the members of an object, in the order of the file, each name once.
+	Entries []Entry
+	// Items are the values of an array.
+	Items []*Node
+
+	at     int // offset of its first byte
+	parent *Node
+	name   string // within its parent: "[3]" in an array
 }
 
-// entry is a member of an object.
-type entry struct {
-	name  string
-	at    int // of the name
-	value *node
+// Entry is a member of an object.
+type Entry struct {
+	// Name is the member's name.
+	Name string
+	// Value is the member's value.
+	Value *Node
+
+	at int // of the name
 }
 
-// get returns a member of an object, or nil.
-func (n *node) get(name string) *node {
-	for _, m := range n.members {
-		if m.name == name {
-			return m.value
+// Get returns a member of an object, or nil.
+func (n *Node) Get(name string) *Node {
+	for _, m := range n.Entries {
+		if m.Name == name {
+			return m.Value
 		}
 	}
 	return nil
 }
 
 // path says where in the file's structure a node is, such as "sites[3].id"; it is empty for the root.
-func (n *node) path() string {
+func (n *Node) path() string {
 	if n.parent == nil {
 		return ""
 	}
@@ -70,7 +79,7 @@ func joinPath(parent, name string) string {
 type place struct {
 	at      int // -1: of the file as a whole
 	message string
-	in      *node  // the value that it is about, or
+	in      *Node  // the value that it is about, or
 	name    string // the member of that value, if not empty
 	first   int    // where the same name stands first, if not 0
 }
@@ -91,11 +100,11 @@ func (p place) text(content []byte) string {
 	if path == "" {
 		return s
 	}
-	return shown(path) + ": " + s
+	return Shown(path) + ": " + s
 }
 
 // checkSyntax returns a place for the first thing that is not JSON in UTF-8.
-func checkSyntax(content []byte) error {
+func checkSyntax(content []byte, noun string) error {
 	if bytes.HasPrefix(content, []byte("\ufeff")) {
 		return place{message: "begins with a byte order mark; save the file as UTF-8 without one"}
 	}
@@ -110,18 +119,18 @@ func checkSyntax(content []byte) error {
 	err := json.Unmarshal(content, &whole)
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
-		return syntaxPlace(content, syntax)
+		return syntaxPlace(content, syntax, noun)
 	}
 	return err
 }
 
 // syntaxPlace says of an error of encoding/json what would be right. Its offset is that after the byte
 // it stumbled over.
-func syntaxPlace(content []byte, err *json.SyntaxError) place {
+func syntaxPlace(content []byte, err *json.SyntaxError, noun string) place {
 	at := int(err.Offset) - 1
 	switch {
 	case len(bytes.TrimSpace(content)) == 0:
-		return place{message: "is empty; a study is one JSON object"}
+		return place{message: "is empty; " + noun + " is one JSON object"}
 	case strings.HasPrefix(err.Error(), "unexpected end"):
 		return place{at: len(content), message: "ends before its object is closed"}
 	}
@@ -154,7 +163,7 @@ type treeParser struct {
 	depth   int
 }
 
-func parse(content []byte, report func(place)) (*node, error) {
+func parse(content []byte, report func(place)) (*Node, error) {
 	p := &treeParser{content: content, tokens: json.NewDecoder(bytes.NewReader(content)), report: report}
 	p.tokens.UseNumber()
 	return p.value(nil, "")
@@ -170,37 +179,37 @@ func (p *treeParser) token() (json.Token, int, error) {
 	return token, at, err
 }
 
-func (p *treeParser) value(parent *node, name string) (*node, error) {
+func (p *treeParser) value(parent *Node, name string) (*Node, error) {
 	token, at, err := p.token()
 	if err != nil {
 		return nil, err
 	}
-	n := &node{at: at, parent: parent, name: name}
+	n := &Node{at: at, parent: parent, name: name}
 	switch v := token.(type) {
 	case json.Delim:
 		if p.depth++; p.depth > maxDepth {
 			return nil, place{at: at, message: fmt.Sprintf("stands deeper than %d objects and arrays within each other", maxDepth)}
 		}
 		if v == '{' {
-			n.kind, err = object, p.object(n)
+			n.Kind, err = Object, p.object(n)
 		} else {
-			n.kind, err = array, p.array(n)
+			n.Kind, err = Array, p.array(n)
 		}
 		p.depth--
 	case string:
-		n.kind, n.text = text, v
+		n.Kind, n.Text = String, v
 		p.checkCharacters(place{at: at, in: n}, v)
 	case json.Number:
-		n.kind, n.text = number, v.String()
+		n.Kind, n.Text = Number, v.String()
 	case bool:
-		n.kind = boolean
+		n.Kind = Boolean
 	case nil:
-		n.kind = null
+		n.Kind = Null
 	}
 	return n, err
 }
 
-func (p *treeParser) object(n *node) error {
+func (p *treeParser) object(n *Node) error {
 	first := map[string]int{} // where each name stands first
 	for p.tokens.More() {
 		token, at, err := p.token()
@@ -221,19 +230,19 @@ func (p *treeParser) object(n *node) error {
 			continue
 		}
 		first[name] = at
-		n.members = append(n.members, entry{name, at, value})
+		n.Entries = append(n.Entries, Entry{name, value, at})
 	}
 	_, _, err := p.token()
 	return err
 }
 
-func (p *treeParser) array(n *node) error {
+func (p *treeParser) array(n *Node) error {
 	for i := 0; p.tokens.More(); i++ {
 		item, err := p.value(n, "["+strconv.Itoa(i)+"]")
 		if err != nil {
 			return err
 		}
-		n.items = append(n.items, item)
+		n.Items = append(n.Items, item)
 	}
 	_, _, err := p.token()
 	return err
@@ -254,8 +263,8 @@ func lineAndColumn(content []byte, at int) (line, column int) {
 	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
 }
 
-// quoted returns what a file says in quotes and in a form that fits in a message.
-func quoted(s string) string {
+// Quoted returns what a file says in quotes and in a form that fits in a message.
+func Quoted(s string) string {
 	const most = 80 // characters
 	short := 0
 	for at := range s {
@@ -266,8 +275,8 @@ func quoted(s string) string {
 	return strconv.Quote(s)
 }
 
-// shown is [quoted] without the quotes.
-func shown(s string) string {
-	s = quoted(s)
+// Shown is [Quoted] without the quotes.
+func Shown(s string) string {
+	s = Quoted(s)
 	return s[1 : len(s)-1]
 }

@@ -1,4 +1,4 @@
-package study
+package jsonfile
 
 import (
 	"fmt"
@@ -25,7 +25,7 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
 }
 
-// Problems are all problems of a folder as one error.
+// Problems are the problems of one file or of many as one error.
 type Problems []Problem
 
 // Error returns the problems, one a line.
