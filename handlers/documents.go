@@ -109,23 +109,27 @@ func (a *API) readDocument(r *http.Request, k *tasks.Kind, limit int64) (tasks.C
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
 		return nil, refuse(codeUnsupportedType, "Content-Type "+printable(r.Header.Get("Content-Type")), "application/json")
 	}
-	document, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	body, err := digestBody(r)
+	if err != nil {
+		return nil, err
+	}
+	document, err := io.ReadAll(io.LimitReader(body, limit+1))
 	if err != nil {
 		return nil, err
 	}
 	if int64(len(document)) > limit {
 		return nil, &http.MaxBytesError{Limit: limit}
 	}
-	content, err := k.JSON.Parse(document)
-	if wrong, ok := errors.AsType[tasks.FieldErrors](err); ok {
+	if err := body.verify(); err != nil {
+		return nil, err
+	}
+	content, problems := k.JSON.Parse(document)
+	if len(problems) > 0 {
 		f := &fault{code: codeInvalidInput}
-		for _, one := range wrong {
-			f.fields = append(f.fields, fieldFault{field: cmp.Or(one.Pointer, "body"), detail: textReason, args: []any{one.Detail}})
+		for _, p := range problems {
+			f.fields = append(f.fields, fieldFault{field: cmp.Or(p.Pointer, "body"), detail: textReason, args: []any{p.Message}})
 		}
 		return nil, f
-	}
-	if err != nil {
-		return nil, err
 	}
 	return content, a.checkHeader(content.Header())
 }

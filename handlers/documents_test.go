@@ -55,22 +55,30 @@ func TestExampleKind(t *testing.T) {
 func TestExampleKindRefuses(t *testing.T) {
 	s := open(t)
 	for body, field := range map[string]string{
-		`{"id":"v1","patientId":"P1","systolic":10,"diastolic":75}`:                 "/systolic",
-		`{"id":"v1","patientId":"P1","systolic":"120","diastolic":75}`:              "/systolic",
-		`{"id":"v1","patientId":"P1","systolic":120,"systolic":121,"diastolic":75}`: "/systolic",
-		`{"id":"v1","patientId":"P1","systolic":120,"Systolic":121,"diastolic":75}`: "/Systolic",
-		`{"id":"..","patientId":"P1","systolic":120,"diastolic":75}`:                "id",
-		`{"patientId":"P1","systolic":120,"diastolic":75}`:                          "id",
-		`{"id":"v1","systolic":120,"diastolic":75}`:                                 "patientId",
-		`{"id":"v1","patientId":"P1","pulse":60,"systolic":120,"diastolic":75}`:     "body",
-		`{"id":"v1","patientId":"P1","systolic":120,"diastolic":75} {}`:             "body",
-		`{"id":"v1","patientId":"P1","systolic":120`:                                "body",
-		``: "body",
+		`{"id":"v1","patientId":"P1","systolic":10,"diastolic":75}`:                                    "/systolic",
+		`{"id":"v1","patientId":"P1","systolic":"120","diastolic":75}`:                                 "/systolic",
+		`{"id":"v1","patientId":"P1","systolic":120,"systolic":121,"diastolic":75}`:                    "/systolic",
+		`{"id":"v1","patientId":"P1","systolic":120,"Systolic":121,"diastolic":75}`:                    "/Systolic",
+		"{\"id\":\"v1\",\"patientId\":\"P1\",\"systolic\":120,\"\u017fystolic\":121,\"diastolic\":75}": "/\u017fystolic",
+		`{"id":"..","patientId":"P1","systolic":120,"diastolic":75}`:                                   "/id",
+		`{"patientId":"P1","systolic":120,"diastolic":75}`:                                             "body",
+		`{"id":"v1","systolic":120,"diastolic":75}`:                                                    "body",
+		`{"id":"v1","patientId":null,"systolic":120,"diastolic":75}`:                                   "/patientId",
+		`{"id":"v1","patientId":"P1","pulse":60,"systolic":120,"diastolic":75}`:                        "/pulse",
+		`{"id":"v1","patientId":"\ud800","systolic":120,"diastolic":75}`:                               "/patientId",
+		`{"id":"v1","patientId":"P1","systolic":120,"diastolic":75} {}`:                                "body",
+		`{"id":"v1","patientId":"P1","systolic":120`:                                                   "body",
+		`null`: "body",
+		``:     "body",
+		strings.Repeat("[", 32<<10) + strings.Repeat("]", 32<<10): "body",
 	} {
 		a := s.post("/vital-signs", body).is(http.StatusBadRequest, "invalid-input")
 		require.Equal(t, field, a.get("errors").([]any)[0].(map[string]any)["field"], body)
 		require.Equal(t, false, a.get("stored"))
 	}
+	const signs = `{"id":"v1","patientId":"P1","systolic":120,"diastolic":75}`
+	s.do(s.request(http.MethodPost, "/vital-signs", strings.NewReader(signs), "Content-Type", "application/json",
+		"Content-Digest", "sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:")).is(http.StatusBadRequest, "digest-mismatch")
 	s.post("/vital-signs", strings.Repeat(" ", 64<<10+1)).is(http.StatusRequestEntityTooLarge, "body-too-large")
 	s.do(s.request(http.MethodPost, "/vital-signs", strings.NewReader("{}"))).is(http.StatusUnsupportedMediaType)
 	require.Empty(t, s.get("/vital-signs").is(200).get("items"))

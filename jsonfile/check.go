@@ -126,7 +126,7 @@ func (c *Checker) problems() []Problem {
 	slices.SortStableFunc(c.places, func(a, b place) int { return cmp.Compare(a.at, b.at) })
 	var all []Problem
 	for _, p := range c.places[:min(len(c.places), maxProblems)] {
-		problem := Problem{File: c.file, Message: p.text(c.content)}
+		problem := Problem{Pointer: p.pointer(), File: c.file, Message: p.text(c.content)}
 		if p.at >= 0 {
 			problem.Line, problem.Column = lineAndColumn(c.content, p.at)
 		}

@@ -8,6 +8,9 @@ import (
 
 // Problem is one reason why a file is refused.
 type Problem struct {
+	// Pointer names the value as RFC 6901 does, "/sites/3/id", or the object that lacks a member. It is empty for the
+	// document itself.
+	Pointer string
 	// File is the path of the file as it was given.
 	File string
 	// Line and Column say where in the file, counted from 1, columns in characters. They are 0 where

@@ -86,6 +86,29 @@ type place struct {
 
 func (p place) Error() string { return p.message }
 
+// pointer names what the problem is about as RFC 6901 does.
+func (p place) pointer() string {
+	at := ""
+	if p.in != nil {
+		at = p.in.pointer()
+	}
+	if p.name != "" {
+		at += "/" + escapePointer(p.name)
+	}
+	return at
+}
+
+func (n *Node) pointer() string {
+	if n.parent == nil {
+		return ""
+	}
+	return n.parent.pointer() + "/" + escapePointer(strings.TrimSuffix(strings.TrimPrefix(n.name, "["), "]"))
+}
+
+func escapePointer(name string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
 // text returns the message with the path before it.
 func (p place) text(content []byte) string {
 	s := p.message

@@ -1,12 +1,12 @@
 package tasks
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
+
+	"casepress/jsonfile"
 )
 
 // Kind is one kind of record in the log, with everything that differs between kinds. A kind stands in
@@ -48,31 +48,9 @@ type JSONIntake struct {
 	Schema string
 	// MaxBytes bounds the document. 0 means 64 KiB.
 	MaxBytes int64
-	// Parse reads a document that a client sent and checks everything but the ids in its header. Its error is
-	// FieldErrors.
-	Parse func(document []byte) (Content, error)
-}
-
-// FieldError says what is wrong with one member of a document that a client sent.
-type FieldError struct {
-	// Pointer names the member as RFC 6901 does: "/answers/9"; "" is the document itself.
-	Pointer string
-	// Detail is an English sentence without its full stop that says what would be right.
-	Detail string
-}
-
-// FieldErrors is everything that is wrong with a document.
-type FieldErrors []FieldError
-
-func (e FieldErrors) Error() string {
-	var b strings.Builder
-	for i, one := range e {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(cmp.Or(one.Pointer, "document") + ": " + one.Detail)
-	}
-	return b.String()
+	// Parse reads a document that a client sent and checks everything but the ids in its header: see
+	// [casepress/jsonfile], which refuses what could be read in two ways.
+	Parse func(document []byte) (Content, []jsonfile.Problem)
 }
 
 // Task is the work on one submission. Execute returns what it made, or an error: then another attempt

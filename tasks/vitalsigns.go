@@ -7,7 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
+
+	"casepress/jsonfile"
 )
 
 // This file is an example: all that a new kind takes. It is built with the tag examplekind, under which the tests
@@ -61,22 +62,22 @@ func (v VitalSigns) Digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
-func parseVitalSigns(document []byte) (Content, error) {
-	v, err := ParseJSON[VitalSigns](document)
-	if err != nil {
-		return nil, err
+var vitalSignsMembers = []jsonfile.Member[VitalSigns]{
+	jsonfile.Required("id", "an id of your own", func(c *jsonfile.Checker, n *jsonfile.Node, v *VitalSigns) { v.ID = c.ID(n) }),
+	jsonfile.Optional("study", func(c *jsonfile.Checker, n *jsonfile.Node, v *VitalSigns) { v.Study = c.ID(n) }),
+	jsonfile.Optional("site", func(c *jsonfile.Checker, n *jsonfile.Node, v *VitalSigns) { v.Site = c.ID(n) }),
+	jsonfile.Required("patientId", "the id of the patient", func(c *jsonfile.Checker, n *jsonfile.Node, v *VitalSigns) { v.PatientID = c.ID(n) }),
+	jsonfile.Optional("visitId", func(c *jsonfile.Checker, n *jsonfile.Node, v *VitalSigns) { v.VisitID = c.ID(n) }),
+	jsonfile.Required("systolic", "mmHg", func(c *jsonfile.Checker, n *jsonfile.Node, v *VitalSigns) { v.Systolic = int(c.Integer(n, 20, 350)) }),
+	jsonfile.Required("diastolic", "mmHg", func(c *jsonfile.Checker, n *jsonfile.Node, v *VitalSigns) { v.Diastolic = int(c.Integer(n, 10, 300)) }),
+}
+
+func parseVitalSigns(document []byte) (Content, []jsonfile.Problem) {
+	v, problems := jsonfile.Check(jsonfile.Format{Noun: "vital signs", MaxBytes: 64 << 10}, "", document, vitalSignsMembers)
+	if v == nil {
+		return nil, problems
 	}
-	var wrong FieldErrors
-	if v.Systolic < 20 || v.Systolic > 350 {
-		wrong = append(wrong, FieldError{"/systolic", fmt.Sprintf("%d mmHg is not 20 to 350", v.Systolic)})
-	}
-	if v.Diastolic < 10 || v.Diastolic > 300 {
-		wrong = append(wrong, FieldError{"/diastolic", fmt.Sprintf("%d mmHg is not 10 to 300", v.Diastolic)})
-	}
-	if len(wrong) > 0 {
-		return nil, wrong
-	}
-	return v, nil
+	return *v, nil
 }
 
 // VitalSignsResult is the mean arterial pressure in mmHg.
