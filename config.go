@@ -121,10 +121,21 @@ func (l *Limits) validate() error {
 	return nil
 }
 
+// minImageMemory is room for one photo of 4 megapixels and a PDF.
+const minImageMemory = 16 << 20
+
 func (c *Serve) validate() error {
 	switch {
 	case c.Workers < 1 || c.Workers > dispatcher.MaxWorkers:
 		return fmt.Errorf("--workers is %d: it must be 1 to %d", c.Workers, dispatcher.MaxWorkers)
+	case c.TaskTimeout <= 0:
+		return fmt.Errorf("--task-timeout is %v: it must be above 0", c.TaskTimeout)
+	case c.Backoff <= 0 || c.MaxBackoff < c.Backoff:
+		return fmt.Errorf("--backoff is %v and --max-backoff %v: the first must be above 0, the second no shorter", c.Backoff, c.MaxBackoff)
+	case c.DrainTimeout < 0:
+		return fmt.Errorf("--drain-timeout is %v: it must be 0 or more", c.DrainTimeout)
+	case c.ImageMemory < minImageMemory:
+		return fmt.Errorf("--image-memory is %d bytes: it must be at least %d MiB", c.ImageMemory, minImageMemory>>20)
 	case c.MaxAttempts < 1:
 		return fmt.Errorf("--max-attempts is %d: it must be at least 1", c.MaxAttempts)
 	case c.ImageSide < 100:

@@ -119,19 +119,36 @@ func serveAll(ctx, hurry context.Context, log *slog.Logger, listeners ...listene
 	case err = <-failed:
 		running--
 	}
-	shutdown, cancel := context.WithTimeout(hurry, shutdownTimeout)
-	defer cancel()
-	for _, l := range listeners {
-		if e := l.server.Shutdown(shutdown); e != nil {
-			err = errors.Join(err, fmt.Errorf("shut down %s: %w", l.name, e), l.server.Close())
-		}
-	}
+	err = errors.Join(err, shutDownAll(hurry, log, listeners))
 	for range running {
 		if e := <-failed; e != nil && !errors.Is(e, http.ErrServerClosed) {
 			err = errors.Join(err, e)
 		}
 	}
 	return err
+}
+
+// shutDownAll ends the servers side by side. Requests that are still in flight after shutdownTimeout are cut off,
+// which is no error: whoever sent one has no answer, and sends it again.
+func shutDownAll(hurry context.Context, log *slog.Logger, listeners []listener) error {
+	ctx, cancel := context.WithTimeout(hurry, shutdownTimeout)
+	defer cancel()
+	errs := make([]error, len(listeners))
+	var ending sync.WaitGroup
+	for i, l := range listeners {
+		ending.Go(func() {
+			err := l.server.Shutdown(ctx)
+			if err != nil && ctx.Err() != nil {
+				log.Warn("requests were cut off", "for", l.name)
+				err = l.server.Close()
+			}
+			if err != nil && !errors.Is(err, net.ErrClosed) {
+				errs[i] = fmt.Errorf("shut down %s: %w", l.name, err)
+			}
+		})
+	}
+	ending.Wait()
+	return errors.Join(errs...)
 }
 
 // shutdownTimeout is how long requests in flight may take to finish.

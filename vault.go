@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"casepress/blob"
+	"casepress/disk"
 )
 
 // explainKeys says of an error about the keys of the vault which flag is to be changed.
@@ -74,8 +75,12 @@ func (v *VaultKey) Run(_ context.Context, stdout, _ io.Writer) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = disk.OS.SyncDir(filepath.Dir(v.File)) // or a power cut could take the key of what it has sealed
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(v.File))
 	}
 	_, err = fmt.Fprintf(stdout, "%s: a key for --vault-key-file. Its public name is %s\nKeep a copy where no disk failure reaches it: without it, the originals that it seals cannot be read by anybody.\n", v.File, public)
 	return err

@@ -78,7 +78,8 @@ func workersOf(body io.Reader) (int, error) {
 	var wanted struct {
 		Workers *int `json:"workers"`
 	}
-	if err := decoder.Decode(&wanted); err != nil || wanted.Workers == nil {
+	err := decoder.Decode(&wanted)
+	if _, more := decoder.Token(); err != nil || !errors.Is(more, io.EOF) || wanted.Workers == nil {
 		return 0, invalid("workers", textBadWorkers, dispatcher.MaxWorkers)
 	}
 	return *wanted.Workers, nil

@@ -119,7 +119,8 @@ func asFault(err error) *fault {
 		return &fault{code: codeOverloaded, cause: err}
 	case errors.Is(err, dispatcher.ErrBehind):
 		return &fault{code: codeRowsBehind, cause: err}
-	case errors.Is(err, dispatcher.ErrUnavailable), errors.Is(err, blob.ErrPoisoned), errors.Is(err, store.ErrClosed):
+	case errors.Is(err, dispatcher.ErrUnavailable), errors.Is(err, dispatcher.ErrClosed), errors.Is(err, blob.ErrPoisoned),
+		errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrReadOnly):
 		return &fault{code: codeUnavailable, cause: err}
 	case errors.Is(err, syscall.ENOSPC):
 		return &fault{code: codeDiskFull, cause: err}

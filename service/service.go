@@ -114,7 +114,7 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 		return s, err
 	}
 	ledger := embedded.Config{
-		Broker: s.Broker, Store: s.Rows, Reserved: reserved(c.Lanes), MaxPendingBytes: c.MaxPendingBytes,
+		Broker: s.Broker, Store: s.Rows, Reserved: reserved(c.Lanes), MaxPendingBytes: c.MaxPendingBytes, CaughtUpTimeout: c.ReadTimeout,
 		Blobs: s.Blobs, Drop: c.Originals == blob.Drop, Metrics: s.Registry, Logger: c.Logger,
 	}
 	if s.ledger, err = embedded.Open(ctx, ledger); err != nil {

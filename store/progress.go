@@ -24,8 +24,7 @@ type claim struct {
 }
 
 // Progress says how far the attempt has come. It is shown at once, wakes those who watch the
-// submission, and is not written to disk. [ErrStale] if the attempt no longer holds the submission, which
-// tells its worker to stop.
+// submission, and is not written to disk. [ErrStale] if the attempt no longer holds the submission.
 func (s *Store) Progress(ctx context.Context, h Held, done, total int) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -49,12 +50,25 @@ func (f *finishedPictures) find(ctx context.Context, sha256 string) (made ImageR
 		return ImageResult{}, false, err
 	}
 	for _, out := range []Output{made.Full, made.Thumb} {
-		there, err := f.blobs.Has(ctx, blob.Key(out.SHA256), out.Bytes)
-		if err != nil || !there {
+		sound, err := f.isSound(ctx, out)
+		if err != nil || !sound {
 			return ImageResult{}, false, err
 		}
 	}
 	return made, true, nil
+}
+
+// isSound reports whether the output is there with its own bytes. One that is not is made again, and storing it
+// mends what is damaged.
+func (f *finishedPictures) isSound(ctx context.Context, out Output) (bool, error) {
+	b, err := blob.OpenVerified(ctx, f.blobs, blob.Key(out.SHA256), verifiedFor)
+	if errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrCorrupt) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return b.Size() == out.Bytes, b.Close()
 }
 
 // add takes a finished picture, and keeps those that have gathered when it is time.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"image/color"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -54,7 +55,7 @@ func TestFinishedPicturesAreKeptBetweenAttempts(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, again)
 	const intoThePDF = 3
-	require.EqualValues(t, 2+intoThePDF, broken.opened.Load(), "the broken one, the one that failed, and the pictures for the PDF")
+	require.EqualValues(t, 2+2*2+intoThePDF, broken.opened.Load(), "the broken one, the one that failed, two kept ones to verify them, and the pictures for the PDF")
 
 	// Other options make another picture.
 	_, found, err := rows.FinishedPicture(t.Context(), job.Report.Images[0].SHA256, picture.Options{MaxSide: 20}.Key())
@@ -106,4 +107,52 @@ func TestSamePictureTwice(t *testing.T) {
 	}
 	require.Equal(t, []int{2, 4}, of)
 	require.Equal(t, tasks.Problem{Image: 4, Code: res.Problems[0].Code, Detail: res.Problems[0].Detail}, res.Problems[1])
+}
+
+// Rot in a kept picture costs no more than making it again, which mends it.
+func TestRotOfAFinishedPicture(t *testing.T) {
+	blobs, dir := openBlobs(t)
+	rows, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "rows.db"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	job := task(t, blobs, photo(t, 40, 30, color.White))
+	job.PictureCache, job.Pictures.MaxSide = rows, 20 // so that it is not the original itself
+	want, err := execute(t.Context(), job)
+	require.NoError(t, err)
+	require.NoError(t, rows.KeepPicture(t.Context(), job.Report.Images[0].SHA256, job.Pictures.Key(), want.Images[0]))
+	for _, out := range []tasks.Output{want.Images[0].Full, want.Images[0].Thumb} {
+		files, err := filepath.Glob(filepath.Join(dir, "*", out.SHA256))
+		require.NoError(t, err)
+		require.Len(t, files, 1)
+		content, err := os.ReadFile(files[0])
+		require.NoError(t, err)
+		content[len(content)/2] ^= 1
+		require.NoError(t, os.WriteFile(files[0], content, 0o600))
+		again, err := execute(t.Context(), job)
+		require.NoError(t, err)
+		require.Equal(t, want, again)
+		content[len(content)/2] ^= 1
+		mended, err := os.ReadFile(files[0])
+		require.NoError(t, err)
+		require.Equal(t, content, mended)
+	}
+}
+
+// A PDF that cannot be made costs no picture.
+func TestFinishedPicturesOutliveTheirPDF(t *testing.T) {
+	blobs, _ := openBlobs(t)
+	rows, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "rows.db"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	job := task(t, blobs, photo(t, 40, 30, color.White))
+	job.PictureCache, job.Pictures.MaxSide = rows, 20 // so that it is not the original itself
+	want, err := execute(t.Context(), job)
+	require.NoError(t, err)
+
+	job.Blobs = &counting{Store: blobs, failing: blob.Key(want.Images[0].Full.SHA256)} // the PDF cannot be made of it
+	_, err = execute(t.Context(), job)
+	require.ErrorContains(t, err, "does not answer")
+	_, found, err := rows.FinishedPicture(t.Context(), job.Report.Images[0].SHA256, job.Pictures.Key())
+	require.NoError(t, err)
+	require.True(t, found)
 }

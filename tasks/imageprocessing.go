@@ -50,13 +50,20 @@ func (t ImageProcessingTask) Execute(ctx context.Context) (Result, error) {
 	return res, nil
 }
 
-func (t ImageProcessingTask) execute(ctx context.Context) (CaseReportResult, error) {
+func (t ImageProcessingTask) execute(ctx context.Context) (res CaseReportResult, err error) {
+	kept := newFinishedPictures(t.Processor)
+	defer func() {
+		if err != nil {
+			// What is finished is kept for the next attempt, also when this one was interrupted.
+			err = errors.Join(err, kept.flush(context.WithoutCancel(ctx)))
+		}
+	}()
 	steps := counter{total: len(t.Report.Images) + 1, report: t.Progress}
-	works, err := t.images(ctx, &steps)
+	works, err := t.images(ctx, &steps, kept)
 	if err != nil {
 		return CaseReportResult{}, err
 	}
-	res := CaseReportResult{Images: make([]ImageResult, len(works)), Problems: []Problem{}}
+	res = CaseReportResult{Images: make([]ImageResult, len(works)), Problems: []Problem{}}
 	for i, w := range works {
 		res.Images[i] = w.result
 		res.Problems = append(res.Problems, w.problems...)
@@ -72,8 +79,7 @@ func (t ImageProcessingTask) execute(ctx context.Context) (CaseReportResult, err
 
 // images works on every image. A picture that comes twice in the report is worked on once, and one that an
 // earlier attempt finished not again.
-func (t ImageProcessingTask) images(ctx context.Context, steps *counter) ([]imageWork, error) {
-	kept := newFinishedPictures(t.Processor)
+func (t ImageProcessingTask) images(ctx context.Context, steps *counter, kept *finishedPictures) ([]imageWork, error) {
 	works := make([]imageWork, len(t.Report.Images))
 	first := map[string]int{} // positions of pictures, by digest
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -95,8 +101,7 @@ func (t ImageProcessingTask) images(ctx context.Context, steps *counter) ([]imag
 		})
 	}
 	if err := group.Wait(); err != nil {
-		// What is finished is kept for the next attempt, also when this one was interrupted.
-		return nil, errors.Join(err, kept.flush(context.WithoutCancel(ctx)))
+		return nil, err
 	}
 	for i, img := range t.Report.Images {
 		if from := first[img.SHA256]; from != i {
