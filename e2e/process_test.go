@@ -94,13 +94,41 @@ func (s *process) stop(t testing.TB) {
 }
 
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
+	mu      sync.Mutex
+	b       strings.Builder
+	written chan struct{} // closed and replaced by each line; nil until somebody waits
+}
+
+// wait returns once the log has the words.
+func (l *lockedBuffer) wait(t testing.TB, words string) {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		l.mu.Lock()
+		there := strings.Contains(l.b.String(), words)
+		if l.written == nil {
+			l.written = make(chan struct{})
+		}
+		written := l.written
+		l.mu.Unlock()
+		if there {
+			return
+		}
+		select {
+		case <-written:
+		case <-late:
+			t.Fatalf("never logged: %s\n%s", words, l)
+		}
+	}
 }
 
 func (l *lockedBuffer) writeLine(line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.written != nil {
+		close(l.written)
+		l.written = nil
+	}
 	if l.b.Len() < 1<<20 {
 		l.b.WriteString(line + "\n")
 	}
