@@ -31,6 +31,7 @@ trap stop EXIT
 
 # serve NAME: starts the server and sets CASEPRESS_URL to where it listens.
 serve() {
+  : >"$work/$1.log"
   "$work/casepress" serve --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" 2>"$work/$1.log" &
   server=$!
   local addr=

@@ -1,8 +1,11 @@
 // The client that openapi-generator makes with typescript-axios.
 import assert from "node:assert/strict";
+import axios from "axios";
 import { Configuration, FetchApi, FollowApi, HandInApi } from "./client/index.js";
 import * as files from "./files.mjs";
 
+// What the server says, in place of a page about the connection.
+axios.interceptors.response.use(undefined, (error) => { throw new Error(`${error.message}: ${JSON.stringify(error.response?.data)}`); });
 const configuration = new Configuration({ basePath: files.url });
 const handIn = new HandInApi(configuration);
 const patientId = "P-typescript-axios";

@@ -3,7 +3,10 @@ import assert from "node:assert/strict";
 import { Configuration, FetchApi, FollowApi, HandInApi } from "./client/index.js";
 import * as files from "./files.mjs";
 
-const configuration = new Configuration({ basePath: files.url });
+const configuration = new Configuration({
+  basePath: files.url,
+  middleware: [{ post: async ({ response }) => { if (!response.ok) console.error(await response.clone().text()); } }],
+});
 const handIn = new HandInApi(configuration);
 const patientId = "P-typescript-fetch";
 
