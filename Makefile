@@ -8,7 +8,7 @@ TOOLS ?= $(HOME)/.cache/casepress
 LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL = build
-.PHONY: help build release test race purego example lint fuzz mutate kill soak readme bench peers pictures gozero browser modules proto ci clean
+.PHONY: help build release test race example purego lint fuzz mutate kill soak readme bench peers pictures gozero browser clients modules proto ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,9 @@ gozero: ## go-zero services on the broker; a module of its own, slow to compile
 
 browser: ## the page in a real browser; needs node and chromium
 	interop/browser/run.sh
+
+clients: ## generated clients, Postman's runner, linters of the contract and four HTTP stacks; .ci/install gets them
+	interop/clients/run.sh
 
 modules: ## vets and tests what lies beside the peers, in modules of its own
 	cd bench/peers && go vet ./... && go test $(TESTFLAGS) ./...

@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -203,10 +204,11 @@ func TestUploadsUnderWayCountAsStored(t *testing.T) {
 	free := handlers.FreeDisk(t)
 	s := open(t, with(func(c *handlers.Config) { c.MinFreeDisk = int64(free) - 400<<20; c.MaxBodyBytes = 300 << 20 }))
 	c := s.dial()
-	s.begin(c, "multipart/form-data; boundary=x", 300<<20, nil)
-	for handlers.UploadsUnderWay(s.API) < 1 {
-		runtime.Gosched()
-	}
+	_, err := fmt.Fprintf(c, "POST /upload-case-report HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", 300<<20)
+	require.NoError(t, err)
+	line, err := bufio.NewReader(c).ReadString('\n') // comes when the body is read, after admission
+	require.NoError(t, err)
+	require.Equal(t, "HTTP/1.1 100 Continue\r\n", line)
 	d := s.dial()
 	s.begin(d, "multipart/form-data; boundary=x", 300<<20, nil)
 	s.answerOn(d).is(507, "disk-full")

@@ -1,0 +1,10 @@
+type Named = { name: string; bytes: Buffer };
+export const url: string;
+export const notes: string;
+export const photos: Named[];
+export const drawings: Named[];
+export function sha256(bytes: Uint8Array): string;
+export function storedReport(accepted: { id: string; receipt: { sha256: string }; images: { sha256: string }[] }): void;
+export function storedImage(image: { patientId: string; imageId: string; sha256: string }): void;
+export function checkReport(report: object, files: Named[]): void;
+export function checkPDF(pdf: Buffer, document: { bytes: number; sha256: string }): void;
