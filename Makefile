@@ -66,9 +66,9 @@ peers: ## casepress beside JetStream and Redis in one run
 pictures: ## casepress beside libvips, ImageMagick, img2pdf and the naive way; gets its photos first
 	cd bench/pictures && go run . -fetch
 
-PHOTOS ?= testdata/photos
+PHOTOS ?=
 CASES ?=
-limits: ## hostile files and 50 HEIC photos in a cgroup of 512 MiB, beside a small report; PHOTOS has a .heic, CASES more hostile files
+limits: ## hostile files and 50 HEIC photos in a cgroup of 512 MiB; PHOTOS is a folder with a 12 MP *.heic, CASES one with more hostile files
 	go run ./bench/limits -photos "$(PHOTOS)" -cases "$(CASES)"
 
 gozero: ## go-zero services on the broker; a module of its own, slow to compile

@@ -27,6 +27,9 @@ type input struct {
 	// send does its worst for about so long and returns once all its reports are finished.
 	send         func(ctx context.Context, s *process, span time.Duration) ([]outcome, error)
 	firstAttempt bool // all reports must be completed at their first attempt
+	// crowd says that so many reports come at once that a small one after them waits as in any queue, and that some may
+	// be refused: only memory and final states are aims.
+	crowd bool
 }
 
 const often = 200 * time.Millisecond
@@ -53,10 +56,28 @@ func inputs(set settings) ([]input, error) {
 		input{name: "600 gRPC streams that nobody reads", every: often, send: sendUnreadStreams},
 		input{name: "requests for another host", every: often, send: sendOtherHost},
 	)
-	heic, err := photosIn(set.photos)
+	photos, err := picturesIn(set.photos)
 	if err != nil {
 		return nil, err
 	}
+	var heic []byte
+	for _, p := range photos {
+		if strings.HasSuffix(p.name, ".heic") {
+			heic = p.bytes
+		}
+	}
+	all = append(all, input{
+		name: "every photo of the folder and the PNG of 8 bits, three times", every: often, firstAttempt: true, crowd: true,
+		send: func(ctx context.Context, s *process, _ time.Duration) ([]outcome, error) {
+			var forms []form
+			for _, p := range append(photos, named{"", interlacedPNG(8)}) {
+				for _, v := range variants(p.bytes, 3) {
+					forms = append(forms, newForm(v))
+				}
+			}
+			return s.all(ctx, forms...)
+		},
+	})
 	for _, row := range []struct {
 		name    string
 		args    []string
@@ -207,13 +228,4 @@ func picturesIn(dir string) (all []named, err error) {
 		all = append(all, named{e.Name(), b})
 	}
 	return all, nil
-}
-
-// photosIn returns the first HEIC photo of a folder; nil if there is none.
-func photosIn(dir string) ([]byte, error) {
-	found, err := filepath.Glob(filepath.Join(dir, "*.heic"))
-	if err != nil || dir == "" || len(found) == 0 {
-		return nil, err
-	}
-	return os.ReadFile(found[0])
 }

@@ -54,7 +54,8 @@ func hostilePictures() ([]named, error) {
 	webp, err := base64.StdEncoding.DecodeString("UklGRhYAAABXRUJQVlA4TAoAAAAvnpvnBoiICAAA")
 	return []named{
 		{"JPEG, 65,535² behind a reserved marker", hiddenJPEG()},
-		{"PNG, 7,000² of 16 bits, interlaced", interlacedPNG()},
+		{"PNG, 7,000² of 16 bits, interlaced", interlacedPNG(16)},
+		{"PNG, 7,000² of 8 bits, interlaced", interlacedPNG(8)},
 		{"PNG, 400 colour profiles", profilesPNG()},
 		{"TIFF, 65,532 colour profiles", profilesTIFF()},
 		{"WebP, 50 megapixels in 30 bytes", webp},
@@ -75,21 +76,22 @@ func hiddenJPEG() []byte {
 	return append(append(b, make([]byte, 200)...), 0xFF, 0xD9)
 }
 
-// interlacedPNG is black, RGBA of 16 bits: 392 MB in a file of 0.4.
-func interlacedPNG() []byte {
+// interlacedPNG is black, RGBA: of 16 bits 392 MB in a file of 0.4, more than one picture may need, and of 8 bits half that,
+// which is not.
+func interlacedPNG(depth byte) []byte {
 	const side = 7000
 	var data bytes.Buffer
 	w := zlib.NewWriter(&data)
 	// The seven passes of Adam7: first column and row, steps.
 	for _, p := range [][4]int{{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}} {
 		columns, rows := (side-p[0]+p[2]-1)/p[2], (side-p[1]+p[3]-1)/p[3]
-		row := make([]byte, 1+8*columns)
+		row := make([]byte, 1+4*int(depth)/8*columns)
 		for range rows {
 			_, _ = w.Write(row) // writing to memory does not fail
 		}
 	}
 	_ = w.Close()
-	return png(side, side, 16, 6, 1, chunk("IDAT", data.Bytes()))
+	return png(side, side, depth, 6, 1, chunk("IDAT", data.Bytes()))
 }
 
 // profilesPNG has a colour profile of 4 MB that compresses well, 400 times.
