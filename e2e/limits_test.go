@@ -40,8 +40,11 @@ func TestHeavyPicturesHoldUpNobody(t *testing.T) {
 	large := largePNG(t)
 	var heavy []string
 	for i := range service.CaseReportWorkers - 1 {
-		photos := [][]byte{withFreeBox(heic, i), newPicture(t), withFreeBox(heic, -i-1)}
-		if i%8 == 0 {
+		photos := [][]byte{withFreeBox(heic, i)}
+		switch i {
+		case 0, 1:
+			photos = [][]byte{withFreeBox(heic, i), newPicture(t), withFreeBox(heic, -i-1), withFreeBox(heic, -i-3)}
+		case 2, 3:
 			photos = [][]byte{withFreeBox(large, i)}
 		}
 		heavy = append(heavy, sendReport(t, s, photos...))
@@ -55,14 +58,14 @@ func TestHeavyPicturesHoldUpNobody(t *testing.T) {
 		require.Equal(t, tasks.Completed, row.Status)
 	}
 	for _, id := range heavy {
-		row, err := s.Rows.Get(ctx, caseReport(id))
+		row, err := s.Rows.Get(t.Context(), caseReport(id))
 		require.NoError(t, err)
 		require.False(t, row.Status.Final(), "%s did not wait", id)
 	}
 
 	release()
 	for _, id := range heavy {
-		row, err := finalRow(ctx, s, id)
+		row, err := finalRow(t.Context(), s, id)
 		require.NoError(t, err)
 		require.Equal(t, tasks.Completed, row.Status, "%s: %s", id, row.Error)
 		require.Equal(t, 1, row.Attempts, id)
