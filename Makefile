@@ -8,7 +8,7 @@ TOOLS ?= $(HOME)/.cache/casepress
 LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL = build
-.PHONY: help build release test race example purego lint fuzz mutate kill soak readme bench peers pictures gozero browser clients modules proto ci clean
+.PHONY: help build release test race example purego lint fuzz mutate kill soak readme bench peers pictures limits gozero browser clients modules proto ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +68,11 @@ peers: ## casepress beside JetStream and Redis in one run
 
 pictures: ## casepress beside libvips, ImageMagick, img2pdf and the naive way; gets its photos first
 	cd bench/pictures && go run . -fetch
+
+PHOTOS ?=
+CASES ?=
+limits: ## hostile files and 50 HEIC photos in a cgroup of 512 MiB; PHOTOS is a folder with a 12 MP *.heic, CASES one with more hostile files
+	go run ./bench/limits -photos "$(PHOTOS)" -cases "$(CASES)"
 
 gozero: ## go-zero services on the broker; a module of its own, slow to compile
 	cd interop/gozero && go vet ./... && go test $(TESTFLAGS) ./...

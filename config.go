@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -61,7 +60,7 @@ type Serve struct {
 
 	Studies string `placeholder:"DIR" help:"Folder of study files, {id}.json; a study without one is taken with defaults. See docs/study.md."`
 
-	Workers      int            `default:"${workers}" help:"Case reports that are worked on at once."`
+	Workers      int            `default:"${workers}" help:"Case reports in work at once. Pictures are decoded one a processor, HEIC one at a time, however many reports there are."`
 	LaneWorkers  map[string]int `placeholder:"LANE=N;…" help:"Workers of other lanes, by the lane's name."`
 	TaskTimeout  time.Duration  `default:"2m" help:"Longest work on one picture or one PDF of a report; waiting does not count."`
 	MaxAttempts  int            `default:"8" help:"Attempts before a report is failed. A retry call starts the count anew."`
@@ -191,7 +190,7 @@ func parse(args []string, stdout, stderr io.Writer) (command, error) {
 		kong.Name("casepress"),
 		kong.Description("Takes case reports with images, keeps them safe, makes PDFs of them."),
 		kong.DefaultEnvars("CASEPRESS"),
-		kong.Vars{"version": version, "workers": strconv.Itoa(runtime.NumCPU())},
+		kong.Vars{"version": version, "workers": strconv.Itoa(service.CaseReportWorkers)},
 		kong.Writers(stdout, stderr),
 		kong.Help(help),
 		kong.Exit(func(int) { done = true }),

@@ -3,7 +3,6 @@ package service
 import (
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -11,14 +10,19 @@ import (
 	"casepress/dispatcher"
 )
 
+// CaseReportWorkers is how many case reports are in work at once by default. It is not how many pictures are decoded
+// at once, which picture.Budget bounds by memory and processors: most of these reports wait, for the one turn that
+// HEIC photos have, and must not keep the others out. See decision 18.
+const CaseReportWorkers = 32
+
 // Lanes returns the lanes with their defaults. A kind names its lane, and work on one lane never waits for work on
 // another.
 //
-// Case reports are few and slow, so nothing of them is claimed before a worker is free: one worker a processor.
-// Their backlog may be a day old, because the log on disk is the reservoir for a burst.
+// Case reports are few and slow, so nothing of them is claimed before a worker is free. Their backlog may be a day
+// old, because the log on disk is the reservoir for a burst.
 func Lanes() []dispatcher.Lane {
 	return []dispatcher.Lane{
-		{Name: "case-reports", Workers: runtime.NumCPU(), MaxBacklogAge: 24 * time.Hour},
+		{Name: "case-reports", Workers: CaseReportWorkers, MaxBacklogAge: 24 * time.Hour},
 	}
 }
 

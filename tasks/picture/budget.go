@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -20,25 +21,34 @@ const MaxPictureMemory = 320 << 20
 // errMemory says that a picture needs more than [MaxPictureMemory].
 var errMemory = errors.New("needs more memory than one picture may")
 
-// Budget is the memory that all decodes together may use: room that ordinary pictures share,
-// and one turn for those that need more than all of it, or whose decoder is heavy (HEIC).
-// The turn's memory, up to [MaxPictureMemory], is apart from the room, so that a large picture
-// never holds up the others. Whoever waits for either is served in the order of arrival, so
-// that none is starved. It counts reservations; it never measures what is really in use.
+// Budget is the memory and the processors that all decodes together may use. There are room and
+// processors that ordinary pictures share, and one turn for pictures that need more than all of
+// the room, or whose decoder is heavy (HEIC). The turn's memory, up to [MaxPictureMemory], and
+// its processor are apart from the others', so that a large picture never holds up small ones.
+//
+// Whoever waits is served in the order of arrival, picture by picture, so that none is starved:
+// a report of one photo passes one of fifty. It counts reservations; it never measures what is
+// really in use.
 type Budget struct {
-	size int64
-	room *semaphore.Weighted
-	turn *semaphore.Weighted
+	size       int64
+	processors *semaphore.Weighted // one for each ordinary decode
+	room       *semaphore.Weighted // only waited for by who has a processor
+	turn       *semaphore.Weighted
 }
 
-// NewBudget returns a budget whose shared room is so many bytes, at least one.
+// NewBudget returns a budget whose shared room is so many bytes, at least one, and that lets one
+// ordinary picture a processor ([runtime.GOMAXPROCS]) be in work at once.
 func NewBudget(bytes int64) *Budget {
 	bytes = max(bytes, 1)
-	return &Budget{size: bytes, room: semaphore.NewWeighted(bytes), turn: semaphore.NewWeighted(1)}
+	processors := int64(runtime.GOMAXPROCS(0))
+	return &Budget{
+		size: bytes, processors: semaphore.NewWeighted(processors),
+		room: semaphore.NewWeighted(bytes), turn: semaphore.NewWeighted(1),
+	}
 }
 
-// Acquire waits until n bytes are free and reserves them; if n is more than the whole room, it
-// waits for the turn of large pictures instead. release gives the reservation back and may be
+// Acquire waits for a processor and until n bytes are free, and reserves both; if n is more than
+// the whole room, it waits for the turn of large pictures instead. release gives the reservation back and may be
 // called more than once. The error is the context's, or that n is more than
 // [MaxPictureMemory].
 func (b *Budget) Acquire(ctx context.Context, n int64) (release func(), err error) {
@@ -53,10 +63,27 @@ func (b *Budget) acquire(ctx context.Context, n int64, turn bool) (release func(
 	if b == nil {
 		return func() {}, nil
 	}
-	of, n := b.room, max(n, 0)
+	n = max(n, 0)
 	if turn || n > b.size {
-		of, n = b.turn, 1
+		return reserve(ctx, b.turn, 1)
 	}
+	done, err := reserve(ctx, b.processors, 1)
+	if err != nil {
+		return nil, err
+	}
+	free, err := reserve(ctx, b.room, n)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	return func() {
+		free()
+		done()
+	}, nil
+}
+
+// reserve waits for n of what there is. release may be called more than once.
+func reserve(ctx context.Context, of *semaphore.Weighted, n int64) (release func(), err error) {
 	if err := of.Acquire(ctx, n); err != nil {
 		return nil, fmt.Errorf("wait for memory for a picture: %w", context.Cause(ctx))
 	}

@@ -3,8 +3,10 @@ package picture_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,6 +59,67 @@ func TestBudgetLetsOneLargePictureRunBesideTheOthers(t *testing.T) {
 		}
 		large()
 		(<-second)()
+	})
+}
+
+// Pictures wait for a processor in the order of arrival; the turn is apart.
+func TestBudgetBoundsDecodesAtOnceByProcessors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := picture.NewBudget(1 << 20)
+		var held []func()
+		for range runtime.GOMAXPROCS(0) {
+			release, err := b.Acquire(t.Context(), 1)
+			require.NoError(t, err)
+			held = append(held, release)
+		}
+		order := make(chan string, 3)
+		acquire := func(name string, n int64) {
+			release, err := b.Acquire(t.Context(), n)
+			require.NoError(t, err)
+			order <- name
+			release()
+		}
+		go acquire("first", 1)
+		synctest.Wait()
+		go acquire("second", 1)
+		synctest.Wait()
+		require.Empty(t, order, "more at once than processors")
+		acquire("large", 1<<20+1)
+		require.Equal(t, "large", <-order)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan error)
+		go func() {
+			_, err := b.Acquire(ctx, 1)
+			gone <- err
+		}()
+		synctest.Wait()
+		cancel()
+		require.ErrorIs(t, <-gone, context.Canceled)
+
+		held[0]()
+		held[0]() // a second release gives nothing away
+		require.Equal(t, "first", <-order)
+		require.Equal(t, "second", <-order)
+		for _, release := range held[1:] {
+			release()
+		}
+	})
+}
+
+// Who has a processor and ceases to wait for memory gives the processor back.
+func TestBudgetGivesTheProcessorBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := picture.NewBudget(100)
+		for range 2 * runtime.GOMAXPROCS(0) {
+			all, err := b.Acquire(t.Context(), 100)
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_, err = b.Acquire(ctx, 1)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			cancel()
+			all()
+		}
 	})
 }
 
