@@ -103,8 +103,25 @@ func overlapping() []byte {
 	})
 }
 
+// manyReferences is the beginning of a HEIC of 230 kB in which 65,535 references each make the same
+// item, which has 100,000 properties, the transparency of the primary picture.
+func manyReferences() []byte {
+	const properties, references = 100_000, 65_535
+	infe := func(number string) string { return isoBox("infe", "\x02\x00\x00\x00", number, "\x00\x00hvc1\x00") }
+	many := "\x00\x02\xff" + strings.Repeat("\x02", 255)
+	return []byte(isoBox("ftyp", "heic\x00\x00\x00\x00mif1heic") + isoBox("meta", be32(0),
+		isoBox("pitm", be32(0), "\x00\x01"),
+		isoBox("iinf", be32(0), "\x00\x02", infe("\x00\x01"), infe("\x00\x02")),
+		isoBox("iprp",
+			isoBox("ipco", isoBox("ispe", be32(0), be32(64), be32(64)), isoBox("auxC", be32(0), "depth\x00")),
+			isoBox("ipma", be32(0), be32(1+properties/255), "\x00\x01\x01\x01", strings.Repeat(many, properties/255))),
+		isoBox("iref", be32(0), isoBox("auxl", "\x00\x02\xff\xff", strings.Repeat("\x00\x01", references))),
+	))
+}
+
 func hostile(t testing.TB) map[string][]byte {
 	files := map[string][]byte{
+		"heic of many references":             manyReferences(),
 		"tiff of many profiles":               manyProfiles(),
 		"png of many profiles":                manyICCP(t),
 		"png of many texts":                   manyTexts(t),

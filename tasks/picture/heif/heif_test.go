@@ -204,6 +204,11 @@ func TestReadInfo(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.check(require.New(t), info(c.data)) })
 	}
+	t.Run("an item named twice", func(t *testing.T) {
+		associations := box("ipma", []byte{0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 1, 0, 1, 1, 2})
+		i := info(box("meta", make([]byte, 4), box("pitm", []byte{0, 0, 0, 0, 0, 1}), box("iprp", box("ipco", ispe(50, 40), ispe(9, 9)), associations)))
+		require.Equal(t, []int{50, 40}, []int{i.Width, i.Height}, "the first entry counts")
+	})
 	photo := info(testPhoto(t))
 	require.NotNil(t, photo.Profile)
 	require.Equal(t, []int{4032, 3024, 1}, []int{photo.Width, photo.Height, photo.Images})
