@@ -95,6 +95,22 @@ func TestPNGTransparencyIsNotReadWhole(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(size))
 }
 
+// TestWebPIsNotHeldWhole processes a WebP that has 8 MB behind its pixels, in their chunk.
+func TestWebPIsNotHeldWhole(t *testing.T) {
+	const more = 8 << 20
+	b := append(testdata(t, "lossless.webp"), make([]byte, more)...)
+	at := bytes.Index(b, []byte("VP8L")) + 4
+	for _, at := range []int{4, at} {
+		binary.LittleEndian.PutUint32(b[at:], binary.LittleEndian.Uint32(b[at:])+more)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := process(t, b, picture.Options{})
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(more))
+}
+
 func TestProcessSettlesWhateverIsBroken(t *testing.T) {
 	o := picture.Options{MaxPixels: 1 << 20}
 	for name, whole := range samples(t) {

@@ -3,7 +3,6 @@
 package heif
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -59,14 +58,17 @@ func Decode(ctx context.Context, data []byte, info Info, maxPixels, memory int64
 }
 
 // DecodeAlpha decodes the transparency of the primary picture, 255 where it is opaque, as Decode
-// does the picture. It may be of another size. The decoder shows primary pictures only, so in a
-// copy of the file the transparency is made one: its number in pitm, no longer hidden in iinf, and
-// no longer the transparency of another in iref.
+// does the picture. It may be of another size. The decoder shows primary pictures only, so for as
+// long as the call lasts the transparency is made one in data: its number in pitm, no longer hidden
+// in iinf, and no longer the transparency of another in iref.
 func DecodeAlpha(ctx context.Context, data []byte, info Info, maxPixels, memory int64) (*image.Gray, error) {
 	if n := int64(len(data)); !info.HasAlpha() || max(info.pitm, info.alphaLink, info.alphaFlags)+4 > n {
 		return nil, ErrUnsupported
 	}
-	data = bytes.Clone(data)
+	for _, at := range []int64{info.pitm, info.alphaFlags, info.alphaLink} {
+		was := [4]byte(data[at:])
+		defer func() { copy(data[at:], was[:]) }()
+	}
 	if info.pitmWide {
 		binary.BigEndian.PutUint32(data[info.pitm:], info.alpha)
 	} else {

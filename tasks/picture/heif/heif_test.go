@@ -9,6 +9,7 @@ import (
 	"image"
 	"image/color"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -95,6 +96,25 @@ func TestDecodeRefuses(t *testing.T) {
 			require.ErrorIs(t, err, heif.ErrDamaged)
 		})
 	}
+}
+
+// TestDecodeAlphaTakesNoCopy decodes the transparency of a file with 8 MB more than it needs.
+func TestDecodeAlphaTakesNoCopy(t *testing.T) {
+	const more = 8 << 20
+	data, err := os.ReadFile("../testdata/alpha.heic")
+	require.NoError(t, err)
+	data = append(data, make([]byte, more)...)
+	was := bytes.Clone(data)
+	_, err = heif.DecodeAlpha(t.Context(), data, info(data), 1<<20, 2*more+memory) // compiled from here on
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(was, data), "the file is as it was")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	alpha, err := heif.DecodeAlpha(t.Context(), data, info(data), 1<<20, 2*more+memory)
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	require.NotZero(t, alpha.Bounds().Dx())
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(more))
 }
 
 func TestDecodeStops(t *testing.T) {
