@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -271,4 +272,34 @@ func TestMemoryStaysBounded(t *testing.T) {
 			require.Less(t, most, 400_000)
 		})
 	}
+}
+
+// TestAWantOfMemoryIsNoDamage takes the addresses away that the sandbox of a HEIC needs, for a moment.
+func TestAWantOfMemoryIsNoDamage(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector needs addresses too")
+	}
+	_, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skip("only Linux tells a process how many addresses it has")
+	}
+	b := testdata(t, "alpha.heic")
+	_, err = process(t, b, picture.Options{}) // compiled from here on
+	require.NoError(t, err)
+	status, err := os.ReadFile("/proc/self/statm") // pages
+	require.NoError(t, err)
+	pages, err := strconv.Atoi(strings.Fields(string(status))[0])
+	require.NoError(t, err)
+	var old syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_AS, &old))
+	const spare = 8 << 20 // for everything else; the sandbox needs 16 MiB and more
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: uint64(pages*os.Getpagesize() + spare), Max: old.Max}))
+	_, err = process(t, b, picture.Options{})
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_AS, &old))
+	require.ErrorIs(t, err, syscall.ENOMEM)
+	p := new(picture.Problem)
+	require.NotErrorAs(t, err, &p)
+	res, err := process(t, b, picture.Options{})
+	require.NoError(t, err)
+	require.Empty(t, res.Notes)
 }

@@ -43,7 +43,7 @@ func (i *Image) Close() { i.guest.close() }
 //
 // A picture of more than maxPixels gives [ErrTooLarge], one that the decoder refuses [ErrDamaged],
 // and one that it cannot decode within memory bytes [ErrMemory]. Photos of 8 bits take 5 to 7
-// bytes a pixel, of more bits 10. When ctx ends the call returns within about 100 ms with its
+// bytes a pixel, of more bits 10. [ErrSandbox] is about the machine and not about the picture. When ctx ends the call returns within about 100 ms with its
 // cause, but for the first call of a process, which spends about a second on compiling.
 func Decode(ctx context.Context, data []byte, info Info, maxPixels, memory int64) (*Image, error) {
 	info.useBrand(data)

@@ -10,6 +10,7 @@ import (
 	"image/color"
 	"os"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -248,4 +249,13 @@ func TestTooLittleMemoryIsNoDamage(t *testing.T) {
 	_, err := decode(t, t.Context(), file(t, "red.heic"), 1<<22, memory)
 	require.ErrorIs(t, err, heif.ErrMemory)
 	require.NotErrorIs(t, err, context.Canceled)
+}
+
+func TestNoSandboxIsNoDamage(t *testing.T) {
+	_, err := decode(t, t.Context(), file(t, "quarters.heic"), 1<<20, 1<<60) // more than any machine has
+	require.ErrorIs(t, err, heif.ErrSandbox)
+	require.ErrorIs(t, err, syscall.ENOMEM)
+	require.NotErrorIs(t, err, heif.ErrDamaged)
+	_, err = decode(t, t.Context(), file(t, "quarters.heic"), 1<<20, memory)
+	require.NoError(t, err)
 }
