@@ -19,7 +19,11 @@ var gifCodec = codec{
 	header:  gifHeader,
 	details: gifDetails,
 	cost: func(h *header, o Options) int64 {
-		return wholeCost(h, o, h.area()) // a byte a pixel
+		pixels := h.area() // a byte each
+		if h.own.(gifInfo).interlaced() {
+			pixels *= 2 // once as they come and once in their order
+		}
+		return wholeCost(h, o, pixels)
 	},
 	decode: (*job).gif,
 }
@@ -30,6 +34,9 @@ type gifInfo struct {
 	colours     []byte // three bytes each
 	transparent int    // the index that is transparent, negative if none is
 }
+
+// interlaced says whether the rows come in four passes.
+func (g gifInfo) interlaced() bool { return g.frame.Flags&0x40 != 0 }
 
 func gifHeader(h *header, r *container.Reader) {
 	own := gifInfo{transparent: -1}
@@ -117,7 +124,7 @@ func (j *job) gif() error {
 		}
 		j.damaged(damageAfter(n, len(p.Pix)))
 	}
-	if own.frame.Flags&0x40 != 0 {
+	if own.interlaced() {
 		p = deinterlaced(p)
 	}
 	if j.header.pages > 1 {

@@ -74,11 +74,18 @@ func (j *job) heic() error {
 	}
 	var alpha *image.Gray
 	if info.HasAlpha() {
-		if alpha, err = heif.DecodeAlpha(j.ctx, data, info, pixels, heicMemory(j.header, j.size)); err != nil && j.ended() != nil {
+		alpha, err = heif.DecodeAlpha(j.ctx, data, info, pixels, heicMemory(j.header, j.size))
+		if errors.Is(err, heif.ErrSandbox) {
+			return machineError{err}
+		}
+		if err != nil && j.ended() != nil {
 			return err
 		}
 	}
 	img, err := heif.Decode(j.ctx, data, info, pixels, heicMemory(j.header, j.size))
+	if errors.Is(err, heif.ErrSandbox) {
+		return machineError{err}
+	}
 	if errors.Is(err, heif.ErrTooLarge) {
 		return problem(CodeTooLarge, "The picture is larger than its header says; it is not decoded.")
 	}

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -103,8 +104,25 @@ func overlapping() []byte {
 	})
 }
 
+// manyReferences is the beginning of a HEIC of 230 kB in which 65,535 references each make the same
+// item, which has 100,000 properties, the transparency of the primary picture.
+func manyReferences() []byte {
+	const properties, references = 100_000, 65_535
+	infe := func(number string) string { return isoBox("infe", "\x02\x00\x00\x00", number, "\x00\x00hvc1\x00") }
+	many := "\x00\x02\xff" + strings.Repeat("\x02", 255)
+	return []byte(isoBox("ftyp", "heic\x00\x00\x00\x00mif1heic") + isoBox("meta", be32(0),
+		isoBox("pitm", be32(0), "\x00\x01"),
+		isoBox("iinf", be32(0), "\x00\x02", infe("\x00\x01"), infe("\x00\x02")),
+		isoBox("iprp",
+			isoBox("ipco", isoBox("ispe", be32(0), be32(64), be32(64)), isoBox("auxC", be32(0), "depth\x00")),
+			isoBox("ipma", be32(0), be32(1+properties/255), "\x00\x01\x01\x01", strings.Repeat(many, properties/255))),
+		isoBox("iref", be32(0), isoBox("auxl", "\x00\x02\xff\xff", strings.Repeat("\x00\x01", references))),
+	))
+}
+
 func hostile(t testing.TB) map[string][]byte {
 	files := map[string][]byte{
+		"heic of many references":             manyReferences(),
 		"tiff of many profiles":               manyProfiles(),
 		"png of many profiles":                manyICCP(t),
 		"png of many texts":                   manyTexts(t),
@@ -254,4 +272,34 @@ func TestMemoryStaysBounded(t *testing.T) {
 			require.Less(t, most, 400_000)
 		})
 	}
+}
+
+// TestAWantOfMemoryIsNoDamage takes the addresses away that the sandbox of a HEIC needs, for a moment.
+func TestAWantOfMemoryIsNoDamage(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector needs addresses too")
+	}
+	_, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skip("only Linux tells a process how many addresses it has")
+	}
+	b := testdata(t, "alpha.heic")
+	_, err = process(t, b, picture.Options{}) // compiled from here on
+	require.NoError(t, err)
+	status, err := os.ReadFile("/proc/self/statm") // pages
+	require.NoError(t, err)
+	pages, err := strconv.Atoi(strings.Fields(string(status))[0])
+	require.NoError(t, err)
+	var old syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_AS, &old))
+	const spare = 8 << 20 // for everything else; the sandbox needs 16 MiB and more
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: uint64(pages*os.Getpagesize() + spare), Max: old.Max}))
+	_, err = process(t, b, picture.Options{})
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_AS, &old))
+	require.ErrorIs(t, err, syscall.ENOMEM)
+	p := new(picture.Problem)
+	require.NotErrorAs(t, err, &p)
+	res, err := process(t, b, picture.Options{})
+	require.NoError(t, err)
+	require.Empty(t, res.Notes)
 }

@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"image/gif"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +47,69 @@ func requireSettled(t testing.TB, res picture.Result, err error) {
 	}
 	require.Equal(t, image.Rect(0, 0, res.Full.Width, res.Full.Height), decode(t, res.Full.Data).Bounds())
 	require.Equal(t, image.Rect(0, 0, res.Thumb.Width, res.Thumb.Height), decode(t, res.Thumb.Data).Bounds())
+}
+
+// holding is a file that says how much memory is held, at most, when its end is read.
+type holding struct {
+	*bytes.Reader
+	heap uint64
+}
+
+func (h *holding) ReadAt(p []byte, off int64) (int, error) {
+	const end = 12 // an end mark
+	if off+int64(len(p)) > h.Size()-end {
+		h.heap = max(h.heap, heap())
+	}
+	return h.Reader.ReadAt(p, off)
+}
+
+// heap is how much memory is in use.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// TestPNGPartsAreNotHeld processes a PNG in which texts stand between 200,000 pieces without pixels.
+func TestPNGPartsAreNotHeld(t *testing.T) {
+	pieces := bytes.Repeat(append(pngChunk("IDAT", nil), pngChunk("teSt", nil)...), 200_000)
+	src := &holding{Reader: bytes.NewReader(withChunks(encodePNG(t, quarters(8, 8)), pieces))}
+	before := heap()
+	_, err := picture.Process(t.Context(), src, src.Size(), nil, picture.Options{})
+	require.NoError(t, err)
+	require.NotZero(t, src.heap)
+	require.Less(t, src.heap, before+1<<20)
+}
+
+// TestPNGTransparencyIsNotReadWhole processes a PNG whose transparencies are large and damaged.
+func TestPNGTransparencyIsNotReadWhole(t *testing.T) {
+	const size = 8 << 20
+	chunk := pngChunk("tRNS", make([]byte, size))
+	chunk[len(chunk)-1] ^= 1
+	b := withChunks(encodePNG(t, quarters(8, 8)), chunk, chunk)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := process(t, b, picture.Options{})
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(size))
+}
+
+// TestWebPIsNotHeldWhole processes a WebP that has 8 MB behind its pixels, in their chunk.
+func TestWebPIsNotHeldWhole(t *testing.T) {
+	const more = 8 << 20
+	b := append(testdata(t, "lossless.webp"), make([]byte, more)...)
+	at := bytes.Index(b, []byte("VP8L")) + 4
+	for _, at := range []int{4, at} {
+		binary.LittleEndian.PutUint32(b[at:], binary.LittleEndian.Uint32(b[at:])+more)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := process(t, b, picture.Options{})
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(more))
 }
 
 func TestProcessSettlesWhateverIsBroken(t *testing.T) {

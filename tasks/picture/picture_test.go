@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/color/palette"
 	"image/gif"
 	"io"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -244,6 +246,43 @@ func TestProcessTellsReadErrorsFromDamage(t *testing.T) {
 		require.ErrorIs(t, err, io.ErrClosedPipe)
 		_, isProblem := errors.AsType[*picture.Problem](err)
 		require.False(t, isProblem)
+	}
+}
+
+// failingAfter is a file of which a number of reads succeed.
+type failingAfter struct {
+	*bytes.Reader
+	reads int
+}
+
+func (f *failingAfter) ReadAt(p []byte, off int64) (int, error) {
+	if f.reads--; f.reads < 0 {
+		return 0, syscall.EIO
+	}
+	return f.Reader.ReadAt(p, off)
+}
+
+// TestAFailingDiskIsNoDamage lets one of the last reads of a file of each format fail.
+func TestAFailingDiskIsNoDamage(t *testing.T) {
+	files := samples(t)
+	large := image.NewPaletted(image.Rect(0, 0, 400, 400), palette.WebSafe)
+	for i, v := range noise(400, 400).Pix[:len(large.Pix)] {
+		large.Pix[i] = v % 200
+	}
+	files["large gif"] = encodeGIF(t, &gif.GIF{Image: []*image.Paletted{large}, Delay: []int{0}}) // read in pieces of 64 KiB
+	for name, b := range files {
+		t.Run(name, func(t *testing.T) {
+			const many = 1 << 20
+			r := &failingAfter{bytes.NewReader(b), many}
+			_, err := picture.Process(t.Context(), r, int64(len(b)), nil, picture.Options{})
+			require.NoError(t, err)
+			reads := many - r.reads
+			for n := range min(reads, 8) {
+				r := &failingAfter{bytes.NewReader(b), reads - 1 - n}
+				_, err := picture.Process(t.Context(), r, int64(len(b)), nil, picture.Options{})
+				require.ErrorIs(t, err, syscall.EIO, "read %d of %d", reads-n, reads)
+			}
+		})
 	}
 }
 

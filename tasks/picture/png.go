@@ -161,17 +161,12 @@ func inflateProfile(r *container.Reader, b []byte) []byte {
 // png decodes the file without what does not matter for its pixels: a damaged text or time must not
 // hide the picture.
 func (j *job) png() error {
-	parts, whole, err := j.pngParts()
-	if err != nil {
-		return err
-	}
+	whole := false
 	img, err := j.detached(func(s *stream) (image.Image, error) {
-		readers := []io.Reader{bytes.NewReader([]byte(pngSignature))}
-		for _, p := range parts {
-			readers = append(readers, io.NewSectionReader(s, p[0], p[1]-p[0]))
-		}
-		readers = append(readers, bytes.NewReader([]byte("\x00\x00\x00\x00IEND\xae\x42\x60\x82")))
-		return png.Decode(pieces{s, bufio.NewReaderSize(io.MultiReader(readers...), 64<<10)})
+		parts := newPNGParts(s)
+		img, err := png.Decode(pieces{s, bufio.NewReaderSize(parts, 64<<10)})
+		whole = parts.whole
+		return img, err
 	})
 	if _, ok := errors.AsType[png.UnsupportedError](err); ok {
 		return j.unsupported(err)
@@ -188,35 +183,78 @@ func (j *job) png() error {
 	return j.finishImage(img)
 }
 
-// pngParts returns the ranges of the file with the chunks that make the picture, and whether the
-// end mark is there. A transparency whose checksum is wrong is left out, as other readers do.
-func (j *job) pngParts() (parts [][2]int64, whole bool, err error) {
+// pngParts gives a PNG with nothing but the chunks that make the picture, and an end mark in any
+// case. However many chunks there are, it holds one.
+type pngParts struct {
+	file     *stream
+	r        *container.Reader
+	next     int64  // where the next chunk is
+	text     string // what is given before the chunk
+	from, to int64  // what is still to be given of the chunk
+	ended    bool
+	whole    bool // the end mark was there
+}
+
+func newPNGParts(s *stream) *pngParts {
 	// A chunk has at least 12 bytes, and looking at one costs 40.
-	r := container.NewReader(j.ctx, &j.source, j.size, 8*j.size+1<<20)
-	r.PNGChunks(func(c container.Chunk) bool {
-		from, to := c.At-8, min(c.At+c.Size+4, j.size)
-		if c.Cut { // the pixels may be complete before it
-			return false
+	r := container.NewReader(s.ctx, s, s.size, 8*s.size+1<<20)
+	return &pngParts{file: s, r: r, next: container.FirstPNGChunk, text: pngSignature}
+}
+
+// Read gives what is next.
+func (p *pngParts) Read(b []byte) (int, error) {
+	for p.text == "" && p.from == p.to {
+		if p.ended {
+			return 0, io.EOF
 		}
-		switch c.Kind {
-		case "IEND":
-			whole = true
-			return false
-		case "tRNS":
-			b := r.Exactly(c.At-4, c.Size+8)
-			if c.Size > 256 || len(b) < 8 || crc32.ChecksumIEEE(b[:len(b)-4]) != binary.BigEndian.Uint32(b[len(b)-4:]) {
-				return true
-			}
-		case "IHDR", "PLTE", "IDAT":
-		default:
-			return true
+		if err := p.step(); err != nil {
+			return 0, err
 		}
-		if n := len(parts); n > 0 && parts[n-1][1] == from {
-			parts[n-1][1] = to
-		} else {
-			parts = append(parts, [2]int64{from, to})
+	}
+	if p.text != "" {
+		n := copy(b, p.text)
+		p.text = p.text[n:]
+		return n, nil
+	}
+	n, err := p.file.ReadAt(b[:min(int64(len(b)), p.to-p.from)], p.from)
+	if p.from += int64(n); n > 0 {
+		err = nil
+	}
+	return n, err
+}
+
+// step goes to the next chunk. A transparency whose checksum is wrong is left out, as other readers
+// do.
+func (p *pngParts) step() error {
+	c, ok := p.r.PNGChunk(p.next)
+	if err := p.r.Err(); err != nil {
+		return err
+	}
+	p.whole = ok && c.Kind == "IEND" && !c.Cut
+	if !ok || c.Cut || p.whole { // the pixels may be complete before a cut
+		p.ended, p.text = true, "\x00\x00\x00\x00IEND\xae\x42\x60\x82"
+		return nil
+	}
+	p.next = c.At + c.Size + 4
+	switch c.Kind {
+	case "IHDR", "PLTE", "IDAT":
+	case "tRNS":
+		if !p.intact(c) {
+			return p.r.Err()
 		}
-		return true
-	})
-	return parts, whole, r.Err()
+	default:
+		return nil
+	}
+	p.from, p.to = c.At-8, min(p.next, p.file.size)
+	return nil
+}
+
+// intact says whether a small chunk's checksum is right.
+func (p *pngParts) intact(c container.Chunk) bool {
+	const most = 256
+	if c.Size > most {
+		return false
+	}
+	b := p.r.Exactly(c.At-4, c.Size+8)
+	return b != nil && crc32.ChecksumIEEE(b[:len(b)-4]) == binary.BigEndian.Uint32(b[len(b)-4:])
 }

@@ -161,8 +161,15 @@ type panicked struct {
 
 func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
+// machineError is an error that is about this machine, such as a want of memory, and not about the
+// picture. It is passed on, so that the picture is tried again.
+type machineError struct{ error }
+
+func (m machineError) Unwrap() error { return m.error }
+
 // guard runs one step on untrusted pixels and turns its error, or its panic, into a
-// [*Problem], unless the context ended or reading failed.
+// [*Problem], unless the context ended, reading failed, or the machine is at fault. A step after
+// which reading has failed is no success, whatever it made of the part that it had.
 func (s *source) guard(step func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -176,13 +183,16 @@ func (s *source) guard(step func() error) (err error) {
 func (s *source) problemOf(err error) error {
 	p, isProblem := errors.AsType[*Problem](err)
 	crash, isPanic := errors.AsType[*panicked](err)
+	machine, isMachine := errors.AsType[machineError](err)
 	switch {
+	case !isPanic && s.err != nil:
+		return s.err
 	case err == nil:
 		return nil
 	case isProblem:
 		return p
-	case !isPanic && s.err != nil:
-		return s.err
+	case isMachine:
+		return fmt.Errorf("decode picture: %w", machine)
 	case !isPanic && s.ctx.Err() != nil:
 		return s.ended()
 	}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,6 +32,8 @@ func TestGuard(t *testing.T) {
 		{"it panics when all is over", source{ctx: ended}, func() error { panic(1) }, nil, CodeUndecodable, true},
 		{"reading failed", source{ctx: t.Context(), err: disk}, func() error { return decoder }, disk, "", false},
 		{"the context ended", source{ctx: ended}, func() error { return decoder }, why, "", false},
+		{"reading failed and nobody says so", source{ctx: t.Context(), err: disk}, func() error { return nil }, disk, "", false},
+		{"the machine fails", source{ctx: t.Context()}, func() error { return fmt.Errorf("start: %w", machineError{syscall.ENOMEM}) }, syscall.ENOMEM, "", false},
 		{"a problem", source{ctx: t.Context()}, func() error { return mine }, mine, CodeTooLarge, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

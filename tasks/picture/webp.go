@@ -1,11 +1,13 @@
 package picture
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"image"
 	"image/draw"
+	"io"
 
 	"golang.org/x/image/webp"
 
@@ -25,13 +27,16 @@ var webpCodec = codec{
 
 // webpInfo is what the chunks say about how the picture is kept.
 type webpInfo struct {
-	// frame is the picture to decode, the only one or an animation's first: where its chunks
-	// are, where it lies on the canvas, and its size.
-	from, to            int64
+	// The frame is the picture to decode, the only one or an animation's first: the chunk with its
+	// pixels, the one with their transparency, which has no kind if there is none, where it lies on
+	// the canvas, and its size.
+	pixels, alpha       container.Chunk
 	x, y, width, height int
-	lossless, alpha     bool
-	animated, readable  bool
+	lossless, readable  bool
 }
+
+// transparent says whether a frame that is not lossless has transparency.
+func (w *webpInfo) transparent() bool { return w.alpha.Kind != "" && !w.lossless }
 
 // webpHeader walks the chunks up to the first that holds pixels:
 //
@@ -49,12 +54,10 @@ func webpHeader(h *header, r *container.Reader) {
 			}
 			return true
 		case "ANMF":
-			own.animated = true
 			own.firstFrame(r, c)
 			return false
 		case "VP8 ", "VP8L", "ALPH":
-			own.from, own.to = c.At-8, r.Size()
-			own.pixels(r, own.from, own.to)
+			own.find(r, c.At-8, r.Size())
 			if h.Width == 0 {
 				h.Width, h.Height = own.width, own.height
 			}
@@ -77,22 +80,24 @@ func (w *webpInfo) firstFrame(r *container.Reader, c container.Chunk) {
 	if len(b) < fixed {
 		return
 	}
-	w.from, w.to = c.At+fixed, c.At+c.Size
-	w.pixels(r, w.from, w.to)
+	w.find(r, c.At+fixed, c.At+c.Size)
 	if w.width != 1+three(b[6:]) || w.height != 1+three(b[9:]) {
 		w.readable = false
 	}
 	w.x, w.y = 2*three(b), 2*three(b[3:])
 }
 
-// pixels looks for the chunk with the pixels of one frame.
-func (w *webpInfo) pixels(r *container.Reader, from, to int64) {
+// find looks for the chunks of one frame. Of transparency the first counts.
+func (w *webpInfo) find(r *container.Reader, from, to int64) {
 	r.ChunksWithin(from, to, func(c container.Chunk) bool {
 		switch c.Kind {
 		case "ALPH":
-			w.alpha = true
+			if w.alpha.Kind == "" {
+				w.alpha = c
+			}
 			return true
 		case "VP8L":
+			w.pixels = c
 			const signature = 0x2f
 			if b := r.UpTo(c.At, 5); len(b) == 5 && b[0] == signature {
 				bits := binary.LittleEndian.Uint32(b[1:])
@@ -100,6 +105,7 @@ func (w *webpInfo) pixels(r *container.Reader, from, to int64) {
 				w.lossless, w.readable = true, true
 			}
 		case "VP8 ":
+			w.pixels = c
 			if b := r.UpTo(c.At, 10); len(b) == 10 && b[0]&1 == 0 && string(b[3:6]) == "\x9d\x01\x2a" { // a key frame
 				w.width, w.height = int(binary.LittleEndian.Uint16(b[6:])&0x3fff), int(binary.LittleEndian.Uint16(b[8:])&0x3fff)
 				w.readable = w.width > 0 && w.height > 0
@@ -135,45 +141,41 @@ func webpDetails(h *header, r *container.Reader, names *metadata.Names) {
 	h.turn(names)
 }
 
-// webpCost: the file, planes of 1.5 bytes a pixel and 1 of transparency, or 4 a pixel, and for a
-// frame that is smaller than its canvas 4 for that.
+// webpCost: what the decoder holds of a lossy file, planes of 1.5 bytes a pixel, with transparency 1
+// and what that is unpacked to on the way, 4; or of a lossless one 4 and the decoder's own tables; and
+// for a frame that is smaller than its canvas 4 for that.
 func webpCost(h *header, o Options) int64 {
 	own := h.own.(webpInfo)
 	frame := int64(own.width) * int64(own.height)
-	pixels := frame * 5 / 2
-	if own.lossless {
-		pixels = frame * 5 // the decoder's own colour tables and codes beside the pixels
+	compressed, pixels := own.pixels.Size, frame*3/2
+	switch {
+	case own.lossless:
+		compressed, pixels = 0, frame*5
+	case own.transparent():
+		pixels += frame * 5
 	}
 	if frame < h.area() {
 		pixels += 4 * h.area()
 	}
-	return h.size + wholeCost(h, o, pixels)
+	return wholeCost(h, o, compressed+pixels)
 }
 
-// webp decodes the file. The decoder of lossy pictures cannot be stopped half way, so it works
-// on bytes at hand, in a goroutine that is left behind if the context ends.
+// webp decodes the file. The decoder of lossy pictures first reads all of it and then cannot be
+// stopped: it is left behind if the context ends.
 func (j *job) webp() error {
 	own := j.header.own.(webpInfo)
 	if !own.readable {
 		return errors.New("no frame, or one that is not on its canvas")
 	}
-	data, err := j.bytes(j.size)
-	if err != nil {
-		return err
-	}
-	still, err := own.still(data)
-	if err != nil {
-		return err
-	}
-	img, err := j.detached(func(*stream) (image.Image, error) {
-		c, err := webp.DecodeConfig(bytes.NewReader(still))
+	img, err := j.detached(func(s *stream) (image.Image, error) {
+		c, err := webp.DecodeConfig(own.still(s))
 		if err != nil {
 			return nil, err
 		}
 		if c.Width != own.width || c.Height != own.height {
 			return nil, errors.New("two headers that differ")
 		}
-		return webp.Decode(bytes.NewReader(still))
+		return webp.Decode(own.still(s))
 	})
 	if err != nil {
 		return err
@@ -203,36 +205,29 @@ func onCanvas(img image.Image, own webpInfo, w, h int) image.Image {
 	return canvas
 }
 
-// still returns the frame as a file of its own, of an animation or not:
+// still gives the frame as a file of its own, of an animation or not:
 //
 //	"RIFF" size "WEBP" | "VP8X" 10 | flags, 3 reserved, width-1(3), height-1(3) | the frame's chunks
 //
 // The decoder knows no animations, and stumbles over chunks that it does not expect.
-func (w webpInfo) still(data []byte) ([]byte, error) {
-	var b []byte
-	r := container.Memory(data)
-	r.ChunksWithin(w.from, w.to, func(c container.Chunk) bool {
-		if c.Kind == "ALPH" || c.Kind == "VP8 " || c.Kind == "VP8L" {
-			b = append(b, c.Kind...)
-			b = binary.LittleEndian.AppendUint32(b, uint32(c.Size))
-			b = append(b, data[c.At:c.At+c.Size]...)
-			if c.Size&1 != 0 {
-				b = append(b, 0)
-			}
-		}
-		return c.Kind != "VP8 " && c.Kind != "VP8L"
-	})
-	if b == nil {
-		return nil, errors.New("no frame")
-	}
-	file := []byte("RIFF\x00\x00\x00\x00WEBP")
-	if w.alpha && !w.lossless {
-		file = append(file, "VP8X\x0a\x00\x00\x00\x10\x00\x00\x00"...)
+func (w webpInfo) still(s *stream) io.Reader {
+	head := []byte("WEBP")
+	var chunks []container.Chunk
+	if w.transparent() {
+		head = append(head, "VP8X\x0a\x00\x00\x00\x10\x00\x00\x00"...)
 		for _, side := range []int{w.width - 1, w.height - 1} {
-			file = append(file, byte(side), byte(side>>8), byte(side>>16))
+			head = append(head, byte(side), byte(side>>8), byte(side>>16))
 		}
+		chunks = append(chunks, w.alpha)
 	}
-	file = append(file, b...)
-	binary.LittleEndian.PutUint32(file[4:], uint32(len(file)-8))
-	return file, nil
+	chunks = append(chunks, w.pixels)
+	size := int64(len(head))
+	parts := []io.Reader{nil, bytes.NewReader(head)}
+	for _, c := range chunks {
+		before := binary.LittleEndian.AppendUint32([]byte(c.Kind), uint32(c.Size))
+		parts = append(parts, bytes.NewReader(before), io.NewSectionReader(s, c.At, c.Size), bytes.NewReader(make([]byte, c.Size&1)))
+		size += 8 + c.Size + c.Size&1
+	}
+	parts[0] = bytes.NewReader(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(size)))
+	return pieces{s, bufio.NewReaderSize(io.MultiReader(parts...), 64<<10)}
 }

@@ -23,19 +23,30 @@ func (r *Reader) Bytes(c Chunk, most int64) []byte {
 //
 //	8 signature | length(4) | kind(4) | data | CRC(4) | …
 func (r *Reader) PNGChunks(visit func(Chunk) bool) {
-	for at := int64(8); ; {
-		head := r.Exactly(at, 8)
-		if head == nil {
+	for at := int64(FirstPNGChunk); ; {
+		c, ok := r.PNGChunk(at)
+		if !ok || !visit(c) || c.Cut || c.Kind == "IEND" {
 			return
 		}
-		n := int64(binary.BigEndian.Uint32(head))
-		c := Chunk{Kind: string(head[4:]), At: at + 8, Size: min(n, r.size-at-8)}
-		c.Cut = c.Size < n
-		if !visit(c) || c.Cut || c.Kind == "IEND" {
-			return
-		}
-		at += 8 + n + 4
+		at = c.At + c.Size + 4
 	}
+}
+
+// FirstPNGChunk is the offset of a PNG's first chunk; the next begins 4 bytes behind the data of
+// the one before.
+const FirstPNGChunk = 8
+
+// PNGChunk returns the chunk at an offset, for those who walk the file in steps. ok is false if
+// there is none.
+func (r *Reader) PNGChunk(at int64) (c Chunk, ok bool) {
+	head := r.Exactly(at, 8)
+	if head == nil {
+		return c, false
+	}
+	n := int64(binary.BigEndian.Uint32(head))
+	c = Chunk{Kind: string(head[4:]), At: at + 8, Size: min(n, r.size-at-8)}
+	c.Cut = c.Size < n
+	return c, true
 }
 
 // RIFFChunks calls visit with each chunk of a RIFF file, within the length that the file

@@ -48,6 +48,9 @@ const (
 	maxMeta  = 4 << 20
 	maxBlock = 1 << 20
 	maxItems = 10_000
+	// entryCost is what an entry of a table, or a piece of an item, takes off the account beside
+	// its bytes, so that many small ones are bounded, and the context is looked at between two.
+	entryCost = 8
 )
 
 // ReadInfo reads the meta box, wherever in the file it is. What is damaged is left at its
@@ -64,7 +67,7 @@ func ReadInfo(r *container.Reader) Info {
 	if b == nil {
 		return info
 	}
-	m := metaBox{Info: &info, file: r, r: r.Block(b), at: meta.At, items: map[uint32]item{}, properties: map[uint32][]int{}, tiles: map[uint32]uint32{}}
+	m := metaBox{Info: &info, file: r, r: r.Block(b), at: meta.At, items: map[uint32]item{}, properties: map[uint32][]uint16{}, alphas: map[uint32]bool{}, tiles: map[uint32]uint32{}}
 	m.read()
 	return info
 }
@@ -90,8 +93,9 @@ type metaBox struct {
 	at         int64             // where they are in the file
 	items      map[uint32]item
 	all        []property
-	properties map[uint32][]int  // by item, indexes into all
-	tiles      map[uint32]uint32 // by derived picture, its first source
+	properties map[uint32][]uint16 // by item, at most 255 indexes into all
+	alphas     map[uint32]bool     // by item, what isAlpha said
+	tiles      map[uint32]uint32   // by derived picture, its first source
 	idat       []byte
 }
 
@@ -185,19 +189,27 @@ func (m *metaBox) readItems(b container.Box) {
 // readAssociations reads which properties an item has:
 //
 //	ipma = version(1) flags(3) count(4) { number(2, from version 1 on 4) n(1) n x { essential(1 bit) index(7 bits, with flag 1 15) } }
+//
+// An item is named once; of one that comes again the first entry counts, as in libheif. So an
+// item has at most 255 properties.
 func (m *metaBox) readAssociations(b []byte) {
 	c := cursor{b: b}
 	version, flags := c.number(1), c.number(3)
 	for range c.number(4) {
 		number := uint32(c.number(width(version > 0)))
+		_, known := m.properties[number]
+		var indexes []uint16
 		for range c.number(1) {
 			size := 1 + int(flags&1)
 			index := int(c.number(size) & (1<<(8*size-1) - 1))
-			if index > 0 && index <= len(m.all) && len(m.properties) < maxItems {
-				m.properties[number] = append(m.properties[number], index-1)
+			if index > 0 && index <= len(m.all) && !known {
+				indexes = append(indexes, uint16(index-1))
 			}
 		}
-		if c.ended {
+		if !known {
+			m.properties[number] = indexes
+		}
+		if c.ended || len(m.properties) == maxItems || !m.file.Charge(entryCost) {
 			return
 		}
 	}
@@ -219,6 +231,9 @@ func (m *metaBox) readReferences(b []byte, at int64) {
 			to := uint32(c.number(wide))
 			if c.ended {
 				return true
+			}
+			if !r.Charge(entryCost) {
+				return false
 			}
 			switch box.Kind {
 			case "dimg":
@@ -246,10 +261,21 @@ func (m *metaBox) isPart(number uint32) {
 	}
 }
 
-// isAlpha looks for the property that says what an auxiliary picture is for:
+// isAlpha says whether an auxiliary picture is transparency. Many may refer to one item, whose
+// properties are looked through once.
+func (m *metaBox) isAlpha(number uint32) bool {
+	is, known := m.alphas[number]
+	if !known {
+		is = m.hasAlphaProperty(number)
+		m.alphas[number] = is
+	}
+	return is
+}
+
+// hasAlphaProperty looks for the property that says what an auxiliary picture is for:
 //
 //	auxC = version and flags(4) name 0
-func (m *metaBox) isAlpha(number uint32) bool {
+func (m *metaBox) hasAlphaProperty(number uint32) bool {
 	for _, p := range m.of(number, "auxC") {
 		if len(p) > 4 && (bytes.HasPrefix(p[4:], []byte("urn:mpeg:hevc:2015:auxid:1\x00")) ||
 			bytes.HasPrefix(p[4:], []byte("urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\x00"))) {
@@ -261,7 +287,11 @@ func (m *metaBox) isAlpha(number uint32) bool {
 
 // of returns an item's properties of a kind.
 func (m *metaBox) of(number uint32, kind string) (all [][]byte) {
-	for _, i := range m.properties[number] {
+	indexes := m.properties[number]
+	if !m.file.Charge(entryCost * int64(len(indexes))) {
+		return nil
+	}
+	for _, i := range indexes {
 		if m.all[i].kind == kind {
 			all = append(all, m.all[i].data)
 		}
@@ -345,6 +375,9 @@ func (m *metaBox) readLocations(b []byte) {
 		indexSize = 0
 	}
 	for range c.number(width(version >= 2)) {
+		if !m.file.Charge(entryCost) {
+			return
+		}
 		number, method := uint32(c.number(width(version >= 2))), uint64(0)
 		if version >= 1 {
 			method = c.number(2)
@@ -361,7 +394,7 @@ func (m *metaBox) readLocations(b []byte) {
 		for range pieces {
 			c.number(indexSize)
 			offset, length := c.number(offsetSize), c.number(lengthSize)
-			if c.ended || len(content) > maxBlock {
+			if c.ended || len(content) > maxBlock || !m.file.Charge(entryCost) {
 				return
 			}
 			content = append(content, m.piece(method, base+offset, length)...)

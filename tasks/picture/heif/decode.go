@@ -3,7 +3,6 @@
 package heif
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -44,7 +43,7 @@ func (i *Image) Close() { i.guest.close() }
 //
 // A picture of more than maxPixels gives [ErrTooLarge], one that the decoder refuses [ErrDamaged],
 // and one that it cannot decode within memory bytes [ErrMemory]. Photos of 8 bits take 5 to 7
-// bytes a pixel, of more bits 10. When ctx ends the call returns within about 100 ms with its
+// bytes a pixel, of more bits 10. [ErrSandbox] is about the machine and not about the picture. When ctx ends the call returns within about 100 ms with its
 // cause, but for the first call of a process, which spends about a second on compiling.
 func Decode(ctx context.Context, data []byte, info Info, maxPixels, memory int64) (*Image, error) {
 	info.useBrand(data)
@@ -59,14 +58,17 @@ func Decode(ctx context.Context, data []byte, info Info, maxPixels, memory int64
 }
 
 // DecodeAlpha decodes the transparency of the primary picture, 255 where it is opaque, as Decode
-// does the picture. It may be of another size. The decoder shows primary pictures only, so in a
-// copy of the file the transparency is made one: its number in pitm, no longer hidden in iinf, and
-// no longer the transparency of another in iref.
+// does the picture. It may be of another size. The decoder shows primary pictures only, so for as
+// long as the call lasts the transparency is made one in data: its number in pitm, no longer hidden
+// in iinf, and no longer the transparency of another in iref.
 func DecodeAlpha(ctx context.Context, data []byte, info Info, maxPixels, memory int64) (*image.Gray, error) {
 	if n := int64(len(data)); !info.HasAlpha() || max(info.pitm, info.alphaLink, info.alphaFlags)+4 > n {
 		return nil, ErrUnsupported
 	}
-	data = bytes.Clone(data)
+	for _, at := range []int64{info.pitm, info.alphaFlags, info.alphaLink} {
+		was := [4]byte(data[at:])
+		defer func() { copy(data[at:], was[:]) }()
+	}
 	if info.pitmWide {
 		binary.BigEndian.PutUint32(data[info.pitm:], info.alpha)
 	} else {

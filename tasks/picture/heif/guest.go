@@ -60,7 +60,7 @@ func (c *compilation) run() {
 	defer close(c.done)
 	defer func() {
 		if r := recover(); r != nil {
-			c.err = fmt.Errorf("heif: compile: panic: %v", r)
+			c.err = fmt.Errorf("%w: compile: %w", ErrSandbox, panicked(r))
 		}
 		if c.err != nil {
 			compiled.Lock()
@@ -69,6 +69,14 @@ func (c *compilation) run() {
 		}
 	}()
 	c.program, c.err = newProgram()
+}
+
+// panicked is what somebody panicked with, as an error.
+func panicked(r any) error {
+	if err, ok := r.(error); ok {
+		return fmt.Errorf("panic: %w", err)
+	}
+	return fmt.Errorf("panic: %v", r)
 }
 
 func newProgram() (*program, error) {
@@ -84,7 +92,7 @@ func newProgram() (*program, error) {
 		err = host(ctx, r, code)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("heif: compile: %w", err), r.Close(ctx))
+		return nil, errors.Join(fmt.Errorf("%w: compile: %w", ErrSandbox, err), r.Close(ctx))
 	}
 	return &program{r, code}, nil
 }
@@ -148,21 +156,29 @@ type guest struct {
 	memory *memory
 }
 
-func newGuest(ctx context.Context, most int64) (*guest, error) {
+func newGuest(ctx context.Context, most int64) (g *guest, err error) {
 	p, err := compile(ctx)
 	if err != nil {
 		return nil, err
 	}
-	const first = 1 << 20 // what the program starts with must not be refused
-	m := &memory{most: uint64(max(most, first))}
+	m, err := newMemory(most)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSandbox, err)
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = panicked(r)
+		}
+		if err != nil {
+			m.Free()
+			g, err = nil, fmt.Errorf("%w: start: %w", ErrSandbox, err)
+		}
+	}()
 	allocate := experimental.MemoryAllocatorFunc(func(uint64, uint64) experimental.LinearMemory { return m })
 	// Without a name any number may run at a time.
 	module, err := p.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocate), p.code,
 		wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
-	if err != nil {
-		return nil, fmt.Errorf("heif: start: %w", err)
-	}
-	return &guest{ctx, module, m}, nil
+	return &guest{ctx, module, m}, err
 }
 
 func (g *guest) close() { _ = g.module.Close(context.WithoutCancel(g.ctx)) } // only memory is given back
@@ -204,10 +220,21 @@ func (g *guest) put(data []byte) (uint32, error) {
 // memory is what a guest sees as its memory. It grows to most bytes and then no more,
 // which the program is told as an allocation that failed.
 type memory struct {
-	bytes   []byte // reserved, of which the first size are in use
-	size    uint64
+	bytes   []byte // reserved; nil once it is free
 	most    uint64
 	refused bool
+}
+
+// newMemory reserves most bytes, at least those that the program starts with.
+func newMemory(most int64) (*memory, error) {
+	const first = 1 << 20
+	m := &memory{most: uint64(max(most, first))}
+	b, err := reserve(int(m.most))
+	if err != nil {
+		return nil, fmt.Errorf("reserve %d bytes: %w", m.most, err)
+	}
+	m.bytes = b
+	return m, nil
 }
 
 // Reallocate grows the memory to size bytes; nil if that is too much.
@@ -216,13 +243,6 @@ func (m *memory) Reallocate(size uint64) []byte {
 		m.refused = true
 		return nil
 	}
-	if m.bytes == nil {
-		m.bytes = reserve(int(m.most))
-	}
-	if m.bytes == nil {
-		return nil
-	}
-	m.size = size
 	return m.bytes[:size]
 }
 

@@ -19,3 +19,7 @@ var ErrTooLarge = errors.New("heif: too large")
 
 // ErrMemory says that decoding the picture needs more memory than it was given.
 var ErrMemory = errors.New("heif: more memory than the picture may have")
+
+// ErrSandbox says that the sandbox could not be set up, for want of memory for instance, which the
+// error then wraps. It is no fault of the picture's, and another time it may be there.
+var ErrSandbox = errors.New("heif: no sandbox")

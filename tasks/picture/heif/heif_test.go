@@ -9,6 +9,8 @@ import (
 	"image"
 	"image/color"
 	"os"
+	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -95,6 +97,25 @@ func TestDecodeRefuses(t *testing.T) {
 			require.ErrorIs(t, err, heif.ErrDamaged)
 		})
 	}
+}
+
+// TestDecodeAlphaTakesNoCopy decodes the transparency of a file with 8 MB more than it needs.
+func TestDecodeAlphaTakesNoCopy(t *testing.T) {
+	const more = 8 << 20
+	data, err := os.ReadFile("../testdata/alpha.heic")
+	require.NoError(t, err)
+	data = append(data, make([]byte, more)...)
+	was := bytes.Clone(data)
+	_, err = heif.DecodeAlpha(t.Context(), data, info(data), 1<<20, 2*more+memory) // compiled from here on
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(was, data), "the file is as it was")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	alpha, err := heif.DecodeAlpha(t.Context(), data, info(data), 1<<20, 2*more+memory)
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	require.NotZero(t, alpha.Bounds().Dx())
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(more))
 }
 
 func TestDecodeStops(t *testing.T) {
@@ -204,6 +225,11 @@ func TestReadInfo(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.check(require.New(t), info(c.data)) })
 	}
+	t.Run("an item named twice", func(t *testing.T) {
+		associations := box("ipma", []byte{0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 1, 0, 1, 1, 2})
+		i := info(box("meta", make([]byte, 4), box("pitm", []byte{0, 0, 0, 0, 0, 1}), box("iprp", box("ipco", ispe(50, 40), ispe(9, 9)), associations)))
+		require.Equal(t, []int{50, 40}, []int{i.Width, i.Height}, "the first entry counts")
+	})
 	photo := info(testPhoto(t))
 	require.NotNil(t, photo.Profile)
 	require.Equal(t, []int{4032, 3024, 1}, []int{photo.Width, photo.Height, photo.Images})
@@ -223,4 +249,13 @@ func TestTooLittleMemoryIsNoDamage(t *testing.T) {
 	_, err := decode(t, t.Context(), file(t, "red.heic"), 1<<22, memory)
 	require.ErrorIs(t, err, heif.ErrMemory)
 	require.NotErrorIs(t, err, context.Canceled)
+}
+
+func TestNoSandboxIsNoDamage(t *testing.T) {
+	_, err := decode(t, t.Context(), file(t, "quarters.heic"), 1<<20, 1<<60) // more than any machine has
+	require.ErrorIs(t, err, heif.ErrSandbox)
+	require.ErrorIs(t, err, syscall.ENOMEM)
+	require.NotErrorIs(t, err, heif.ErrDamaged)
+	_, err = decode(t, t.Context(), file(t, "quarters.heic"), 1<<20, memory)
+	require.NoError(t, err)
 }

@@ -2,6 +2,6 @@
 
 package heif
 
-func reserve(n int) []byte { return make([]byte, n) }
+func reserve(n int) ([]byte, error) { return make([]byte, n), nil }
 
 func unreserve([]byte) {}

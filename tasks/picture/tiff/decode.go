@@ -67,8 +67,8 @@ func (d *Decoder) load(row int) error {
 			b := d.blocks[i][:size]
 			d.blocks[i] = b
 			n, err := d.block(b, (plane*d.down+row)*d.across+x)
-			if d.r.Err() != nil {
-				return d.r.Err()
+			if err := d.ended(); err != nil {
+				return err
 			}
 			d.some = d.some || n > 0
 			if n < len(b) || err != nil {
@@ -122,7 +122,7 @@ func (d *Decoder) block(dst []byte, index int) (n int, err error) {
 	case compressionNone:
 		return copy(dst, data), nil
 	case compressionPackBits:
-		return unpackBits(dst, data), nil
+		return unpackBits(dst, data, d.ended)
 	case compressionLZW:
 		z := lzw.NewReader(&checked{d.r, bytes.NewReader(data)}, lzw.MSB, 8)
 		defer z.Close()
@@ -168,9 +168,15 @@ func (c *checked) Read(p []byte) (int, error) {
 }
 
 // unpackBits undoes PackBits (TIFF 6.0, section 9): n from 0 to 127 are n + 1 bytes, from -127 to
-// -1 the next byte 1 - n times, -128 nothing.
-func unpackBits(dst, src []byte) (n int) {
-	for len(src) > 1 && n < len(dst) {
+// -1 the next byte 1 - n times, -128 nothing. The error is the context's.
+func unpackBits(dst, src []byte, ended func() error) (n int, err error) {
+	const piece = 64 << 10 // codes between two looks at the context
+	for codes := 0; len(src) > 1 && n < len(dst); codes++ {
+		if codes%piece == 0 {
+			if err := ended(); err != nil {
+				return n, err
+			}
+		}
 		code := int(int8(src[0]))
 		src = src[1:]
 		switch {
@@ -186,7 +192,7 @@ func unpackBits(dst, src []byte) (n int) {
 			src = src[1:]
 		}
 	}
-	return n
+	return n, nil
 }
 
 // undoPredictor adds to each sample the one before it in its row.

@@ -23,7 +23,11 @@ type fax struct {
 	width int
 	above []int // where the row above changes colour, ending with width several times
 	row   []int
+	ended func() error // says whether the context has ended
 }
+
+// lookBits is how far data are searched between two looks at the context.
+const lookBits = 1 << 19
 
 // faxKind is one of TIFF's three ways.
 type faxKind int
@@ -48,37 +52,40 @@ func (f *fax) peek(n int) int {
 
 func (f *fax) over() bool { return f.at >= 8*len(f.b) }
 
-// eol steps over an EOL and the fill bits before it, if one is next.
-func (f *fax) eol() bool {
+// eol steps over an EOL and the fill bits before it, if one is next. The error is the context's.
+func (f *fax) eol() (bool, error) {
 	const zeros = 11
 	at := f.at
 	for n := 0; at < 8*len(f.b); at, n = at+1, n+1 {
+		if at%lookBits == 0 {
+			if err := f.ended(); err != nil {
+				return false, err
+			}
+		}
 		if f.b[at>>3]>>(7-at&7)&1 != 0 {
 			if n < zeros {
-				return false
+				return false, nil
 			}
 			f.at = at + 1
-			return true
+			return true, nil
 		}
 		if at&7 == 0 && f.b[at>>3] == 0 { // fill may be long
 			at, n = at+7, n+7
 		}
 	}
-	return false
+	return false, nil
 }
 
 // decodeFax fills dst with the rows of stride bytes, black as 1. It returns how many rows could
 // be read; what is not read stays as it is. The error says that a row was damaged: those behind
 // it may be read nevertheless.
 func decodeFax(dst, data []byte, width, stride int, kind faxKind, twoWays bool, ended func() error) (rows int, err error) {
-	f := fax{b: data, width: width, above: []int{width, width, width, width}}
+	f := fax{b: data, width: width, above: []int{width, width, width, width}, ended: ended}
 	height := len(dst) / stride
 	var damage error
 	for y := range height {
-		if y&63 == 0 {
-			if err := ended(); err != nil {
-				return y, err
-			}
+		if err := ended(); err != nil {
+			return y, err
 		}
 		byEdges := kind == faxT6
 		switch kind {
@@ -86,7 +93,11 @@ func decodeFax(dst, data []byte, width, stride int, kind faxKind, twoWays bool, 
 			f.at = (f.at + 7) &^ 7
 		case faxT4:
 			byEdges = false
-			if f.eol() && twoWays {
+			found, err := f.eol()
+			if err != nil {
+				return y, err
+			}
+			if found && twoWays {
 				byEdges = f.peek(1) == 0
 				f.at++
 			}
@@ -103,11 +114,11 @@ func decodeFax(dst, data []byte, width, stride int, kind faxKind, twoWays bool, 
 		if err != nil && kind != faxT4 {
 			return y, err
 		}
-		if err != nil && !f.resume() {
-			return y, err
-		}
 		if err != nil {
 			damage = err
+			if found, err := f.resume(); err != nil || !found {
+				return y, errors.Join(damage, err)
+			}
 		}
 		f.paint(dst[y*stride : (y+1)*stride])
 		f.row = append(f.row, width, width, width, width)
@@ -116,15 +127,30 @@ func decodeFax(dst, data []byte, width, stride int, kind faxKind, twoWays bool, 
 	return height, damage
 }
 
-// resume looks for the next EOL behind a damaged row.
-func (f *fax) resume() bool {
+// resume looks for the next EOL behind a damaged row. The error is the context's.
+func (f *fax) resume() (bool, error) {
 	for !f.over() {
+		if f.at%lookBits == 0 {
+			if err := f.ended(); err != nil {
+				return false, err
+			}
+		}
 		if f.peek(12) == 1 {
-			return true
+			return true, nil
 		}
 		f.at++
 	}
-	return false
+	return false, nil
+}
+
+// change takes down where the row changes colour. Runs of length 0 are valid, one between two
+// others at most; without a bound they would go on for as long as there are data.
+func (f *fax) change(x int) error {
+	if len(f.row) > 2*f.width {
+		return errFax
+	}
+	f.row = append(f.row, x)
+	return nil
 }
 
 // runOf reads a run of a colour.
@@ -155,7 +181,9 @@ func (f *fax) readRuns() error {
 			return errFax
 		}
 		x += n
-		f.row = append(f.row, x)
+		if err := f.change(x); err != nil {
+			return err
+		}
 		colour ^= 1
 	}
 	return nil
@@ -195,8 +223,10 @@ func (f *fax) readEdges() error {
 			if start+first+second > f.width {
 				return errFax
 			}
-			f.row = append(f.row, start+first, start+first+second)
 			a0 = start + first + second
+			if err := errors.Join(f.change(start+first), f.change(a0)); err != nil {
+				return err
+			}
 			continue
 		case v>>3 == 1: // pass 0001
 			f.at += 4
@@ -218,7 +248,9 @@ func (f *fax) readEdges() error {
 		if a1 < max(a0, 0) || a1 > f.width {
 			return errFax
 		}
-		f.row = append(f.row, a1)
+		if err := f.change(a1); err != nil {
+			return err
+		}
 		a0, colour = a1, colour^1
 		if a0 == f.width {
 			break

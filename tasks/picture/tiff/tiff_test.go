@@ -9,6 +9,8 @@ import (
 	"image"
 	"image/color"
 	"math/rand/v2"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -127,6 +129,123 @@ func TestDecodeEndsWithTheContext(t *testing.T) {
 	cancel(why)
 	_, err = tiff.NewDecoder(r, h).Rows(0, 40)
 	require.ErrorIs(t, err, why)
+}
+
+// fax is a bilevel TIFF of one strip.
+func fax(compression uint16, w, h int, data []byte) []byte {
+	b := binary.LittleEndian.AppendUint32([]byte("II*\x00"), uint32(8+len(data)))
+	b = binary.LittleEndian.AppendUint16(append(b, data...), 8)
+	for _, e := range [][2]int{{0x100, w}, {0x101, h}, {0x102, 1}, {0x103, int(compression)}, {0x106, 0}, {0x111, 8}, {0x116, h}, {0x117, len(data)}} {
+		b = binary.LittleEndian.AppendUint16(b, uint16(e[0]))
+		b = binary.LittleEndian.AppendUint16(b, 4)
+		b = binary.LittleEndian.AppendUint32(b, 1)
+		b = binary.LittleEndian.AppendUint32(b, uint32(e[1]))
+	}
+	return append(b, 0, 0, 0, 0)
+}
+
+// packed makes bytes of zeros and ones.
+func packed(bits string) (b []byte) {
+	for i, bit := range bits {
+		if i%8 == 0 {
+			b = append(b, 0)
+		}
+		b[i/8] |= byte(bit-'0') << (7 - i%8)
+	}
+	return b
+}
+
+// The codes of fax: runs of length 0, a white row of 64 pixels, and of rows by edges the horizontal
+// mode and edges one to the left and right of those above.
+const white0, black0, white64, horizontal, left, right = "00110101", "0000110111", "11011" + white0, "001", "010", "011"
+
+// TestFaxRunsOfNothing requires that a row of 64 pixels is read however many empty runs there are
+// in it up to a bound, and that memory is not taken for more.
+func TestFaxRunsOfNothing(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		compression uint16
+		first, unit string
+	}{
+		{"by runs", 2, "", white0 + black0},
+		{"by runs, with ends of lines", 3, "", white0 + black0},
+		{"by edges, horizontal", 4, "", horizontal + white0 + black0},
+		// The row above changes at 1, 2 and so on, so that an edge may lie at 0 again and again.
+		{"by edges", 4, horizontal + "000111" + "010" + horizontal + "000111" + "010" + strings.Repeat(horizontal+"000111"+"010", 30), left + "000010"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			few := c.first + strings.Repeat(c.unit, 8)
+			many := fax(c.compression, 64, 2, packed(c.first+strings.Repeat(c.unit, 1<<18)))
+			if c.first == "" {
+				got, err := all(t.Context(), fax(c.compression, 64, 1, packed(few+map[bool]string{true: horizontal}[c.compression == 4]+white64+black0)))
+				require.NoError(t, err)
+				require.Equal(t, color.NRGBA{255, 255, 255, 255}, got.NRGBAAt(63, 0))
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := all(t.Context(), many)
+			runtime.ReadMemStats(&after)
+			require.Error(t, err, "more changes of colour than the row may have")
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2*len(many)+1<<20))
+		})
+	}
+}
+
+// TestSearchesEndWithTheContext ends the context while a decoder looks for something in data that do
+// not have it.
+func TestSearchesEndWithTheContext(t *testing.T) {
+	const size = 1 << 20
+	for _, c := range []struct {
+		name        string
+		compression uint16
+		data        []byte
+	}{
+		{"the end of a line behind a damaged one", 3, append([]byte{0, 0, 3}, bytes.Repeat([]byte{0xaa}, size)...)},
+		{"the end of a line in fill bits", 3, make([]byte, size)},
+		{"a code that gives something", 32773, bytes.Repeat([]byte{0x80}, size)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := fax(c.compression, 64, 64, c.data)
+			looks := &ending{Context: t.Context()}
+			r := container.NewReader(looks, bytes.NewReader(b), int64(len(b)), 10<<20)
+			d, _ := r.TIFF()
+			h, _, err := tiff.ReadHeader(d)
+			require.NoError(t, err)
+			dec := tiff.NewDecoder(r, h)
+			looks.left = 6 // reading the strip takes two of them
+			_, err = dec.Rows(0, 64)
+			require.ErrorIs(t, err, context.Canceled)
+		})
+	}
+}
+
+// ending is a context that ends after it was looked at some times; none if left is 0.
+type ending struct {
+	context.Context
+	left int
+}
+
+func (e *ending) Err() error {
+	if e.left--; e.left == 0 {
+		e.left++
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestCostCountsWhatIsHeldTwice(t *testing.T) {
+	const size = 1 << 20
+	b := fax(2, 64, 64, make([]byte, size))
+	cost := func() int64 {
+		d, _ := container.Memory(b).TIFF()
+		h, _, err := tiff.ReadHeader(d)
+		require.NoError(t, err)
+		return h.Cost(size)
+	}
+	once := cost()
+	at := bytes.LastIndex(b, []byte{0x06, 0x01, 4, 0}) // what is black; in its place the order of bits
+	copy(b[at:], []byte{0x0a, 0x01, 4, 0, 1, 0, 0, 0, 2})
+	require.Equal(t, once+size, cost())
 }
 
 // FuzzDecode requires that whatever comes in, nothing panics and reading ends.
