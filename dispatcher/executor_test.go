@@ -117,7 +117,7 @@ func TestShutdownInTheMiddleOfABatch(t *testing.T) {
 	}
 }
 
-// panicking is a ledger whose ends of attempts panic, as a kind's event might.
+// panicking is a ledger that panics before it has stored anything.
 type panicking struct {
 	dispatcher.Ledger
 	panics atomic.Int32
