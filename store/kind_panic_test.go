@@ -76,6 +76,7 @@ func TestAKindThatPanics(t *testing.T) {
 	errs := s.Complete(t.Context(), done)
 	require.NoError(t, errs[0])
 	requirePanic(t, errs[1])
+	require.ErrorIs(t, errs[1], store.ErrBadResult)
 	require.NoError(t, errs[2])
 	requirePanic(t, s.Complete(t.Context(), done[1:2])[0])
 	row, err := get(s, bad)

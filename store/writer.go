@@ -176,7 +176,8 @@ func (w *writer) commit(ops []*op) {
 	if _, one := errors.AsType[*abortedError](err); one && len(ops) > 1 {
 		err = w.transact(ops, true)
 	}
-	w.failing.Store(err != nil || slices.ContainsFunc(ops, func(o *op) bool { return o.failed != nil && !refusal(o.failed) }))
+	failing := func(err error) bool { return err != nil && !refusal(err) && !errors.Is(err, ErrBadResult) }
+	w.failing.Store(failing(err) || slices.ContainsFunc(ops, func(o *op) bool { return failing(o.failed) }))
 	for _, o := range ops {
 		if err != nil {
 			o.answer(err)

@@ -483,6 +483,9 @@ func (l *Ledger) Complete(ctx context.Context, done []dispatcher.Completion) []e
 		if errs[i] == nil {
 			errs[i], announced = announced[0], announced[1:]
 		}
+		if errors.Is(errs[i], dispatcher.ErrBadResult) {
+			continue // still held: the caller ends it by Retry or Fail
+		}
 		errs[i] = l.endClaim(c.Claim, errs[i], broker.Delivery.Ack)
 	}
 	return errs
