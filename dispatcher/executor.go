@@ -112,6 +112,10 @@ func (e *executor) complete(ctx context.Context, done []Completion) {
 	end, cancel := ending(ctx)
 	defer cancel()
 	for i, err := range e.ledger.Complete(end, done) {
+		if errors.Is(err, ErrBadResult) { // the task is to blame, as if it had returned an error
+			e.endFailed(ctx, done[i].Claim, err)
+			continue
+		}
 		e.countEnd(done[i].Claim, outcomeCompleted, err)
 	}
 }

@@ -117,7 +117,7 @@ func TestShutdownInTheMiddleOfABatch(t *testing.T) {
 	}
 }
 
-// panicking is a ledger whose ends of attempts panic, as a kind's event might.
+// panicking is a ledger that panics before it has stored anything.
 type panicking struct {
 	dispatcher.Ledger
 	panics atomic.Int32
@@ -160,6 +160,37 @@ func TestATaskThatCannotBeMade(t *testing.T) {
 	row := h.Final(t, "CR-1")
 	require.Equal(t, tasks.Failed, row.Status)
 	require.Equal(t, 3, row.Attempts)
+}
+
+// A result that can never be stored is a failed attempt: it uses up the budget, and what is done beside it completes.
+func TestAResultThatCannotBeStored(t *testing.T) {
+	const size = 4
+	dir := t.TempDir()
+	prepare(t, dir, size)
+	registry := prometheus.NewRegistry()
+	h, _ := open(t, options{
+		Dir: dir, Config: config{Metrics: registry, Lanes: batched(size), Retry: dispatcher.RetryPolicy{MaxAttempts: 2, Backoff: time.Millisecond}},
+		Work: func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+			if w.Ref().ID == "CR-1" {
+				return tasks.CaseReportResult{Images: make([]tasks.ImageResult, 5)}, nil // the report has one
+			}
+			return done(ctx, w)
+		},
+	})
+	for i := range size {
+		row := h.Final(t, fmt.Sprintf("CR-%d", i))
+		if i != 1 {
+			require.Equal(t, tasks.Completed, row.Status)
+			continue
+		}
+		require.Equal(t, tasks.Failed, row.Status)
+		require.Equal(t, 2, row.Attempts)
+		require.Contains(t, row.Error, "5 images")
+	}
+	require.NoError(t, h.Close(t.Context())) // what has ended is counted by then
+	require.Zero(t, attempts(t, registry, "unstored"))
+	require.EqualValues(t, 1, attempts(t, registry, "retried"))
+	require.EqualValues(t, 1, attempts(t, registry, "failed"))
 }
 
 // slowToRenew loses every lease that it is asked to renew once.

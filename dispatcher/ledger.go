@@ -35,7 +35,8 @@ type Ledger interface {
 	// Progress tells how far the work on a claim has come. It is for people to see, and need not be durable.
 	Progress(c Claim, done, total int)
 	// Complete ends claims with their results, in one commit: one error each, in their order. ErrStale means
-	// that a newer attempt holds the submission. After any other error the claim is due again.
+	// that a newer attempt holds the submission. ErrBadResult means that the result can never be kept: the claim is
+	// still held, and is to be ended by Retry or Fail. After any other error the claim is due again.
 	Complete(ctx context.Context, done []Completion) []error
 	// Retry ends an attempt that failed for the reason; the next is due after the pause. ErrStale as above.
 	Retry(ctx context.Context, c Claim, reason string, after time.Duration) error
@@ -111,6 +112,8 @@ var (
 	ErrNotFailed = errors.New("only a failed submission can be retried")
 	// ErrStale refuses what a worker did that came too late: a newer attempt holds the submission.
 	ErrStale = store.ErrStale
+	// ErrBadResult refuses a result that cannot be kept, however often it is tried.
+	ErrBadResult = store.ErrBadResult
 	// ErrClosed refuses work after Close.
 	ErrClosed = errors.New("dispatcher is closed")
 )

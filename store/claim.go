@@ -151,8 +151,8 @@ type Completion struct {
 }
 
 // Complete keeps results, in one commit. The errors are in the order of done: nil, [ErrStale] if the
-// attempt no longer holds the submission, or what failed; one that fails spoils none of the others. It
-// may be called again after an error whose outcome is unknown: ErrStale then also says that the first call had
+// attempt no longer holds the submission, [ErrBadResult] if it still does and should be ended in another way, or
+// what failed; one that fails spoils none of the others. It may be called again after an error whose outcome is unknown: ErrStale then also says that the first call had
 // succeeded.
 func (s *Store) Complete(ctx context.Context, done []Completion) []error {
 	held := make([]Held, len(done))
@@ -179,7 +179,12 @@ func (c *change) complete(d Completion, done, total int) (int64, error) {
 	if err != nil || n == 0 {
 		return n, err
 	}
-	return n, kind.Rows.Complete(c, d.ID, d.Result)
+	// Guarded here and not only by the writer: a panic of the kind's code is one more way to refuse the result.
+	err = tasks.Guard(func() error { return kind.Rows.Complete(c, d.ID, d.Result) })
+	if err != nil && lasting(err) {
+		err = fmt.Errorf("%w: %w", ErrBadResult, err)
+	}
+	return n, err
 }
 
 // Retry says that the attempt failed for the reason and another is due at next. [ErrStale] if the

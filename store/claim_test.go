@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"testing"
@@ -356,4 +357,57 @@ func TestCompleteMany(t *testing.T) {
 	require.NoError(t, errs[0])
 	require.ErrorIs(t, errs[1], store.ErrStale)
 	require.NoError(t, errs[2])
+}
+
+// A result that its kind can never keep is told apart from a database that cannot be written: the attempt goes on
+// holding the submission, nothing of the result is kept, and the database is not called damaged.
+func TestBadResult(t *testing.T) {
+	s := openStore(t)
+	record(t, s, 0, 2)
+	for _, n := range []int{0, 1} {
+		_, err := claim(t.Context(), s, report(n).ID)
+		require.NoError(t, err)
+	}
+	id := report(0).ID
+	tooMany := result(report(0))
+	tooMany.Images = append(tooMany.Images, tooMany.Images...)
+	for name, bad := range map[string]tasks.Result{"nothing": nil, "wrong type": 7, "more images than the report": tooMany} {
+		errs := s.Complete(t.Context(), []store.Completion{{Held: held(id, 1), Result: bad}})
+		require.ErrorIs(t, errs[0], store.ErrBadResult, name)
+		require.NoError(t, s.Ping(t.Context()))
+		row, err := get(s, id)
+		require.NoError(t, err)
+		require.Equal(t, tasks.Processing, row.Status, name)
+	}
+	was := caseReports.Rows
+	changeRows(t, func(r *tasks.Rows) {
+		r.Complete = func(tx tasks.Tx, id string, result tasks.Result) error {
+			if err := was.Complete(tx, id, result); err != nil {
+				return err
+			}
+			return badEnds[id](tx)
+		}
+	})
+	errs := s.Complete(t.Context(), []store.Completion{
+		{Held: held(id, 1), Result: result(report(0))}, {Held: held(report(1).ID, 1), Result: result(report(1))},
+	})
+	for _, err := range errs {
+		require.ErrorIs(t, err, store.ErrBadResult)
+		require.NotErrorIs(t, err, store.ErrDamaged)
+	}
+	caseReports.Rows = was
+	require.NoError(t, s.Ping(t.Context()))
+	require.NoError(t, s.Fail(t.Context(), held(id, 1), "bad", time.Time{}))
+	require.NoError(t, complete(t.Context(), s, report(1).ID, 1, result(report(1))), "the attempt still holds it")
+}
+
+var badEnds = map[string]func(tasks.Tx) error{
+	report(0).ID: func(tasks.Tx) error { // JSON that is none: of the result, not of the database
+		_, err := json.Marshal(json.RawMessage("{"))
+		return err
+	},
+	report(1).ID: func(tx tasks.Tx) error { // a rule of the tables
+		_, err := tx.Exec(`INSERT INTO case_reports (id, notes, captured_at) VALUES (NULL, '', '')`)
+		return err
+	},
 }

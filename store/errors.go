@@ -1,6 +1,8 @@
 package store
 
 import (
+	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +26,9 @@ var (
 	// ErrStale refuses a change by an attempt that no longer holds the submission: another attempt has
 	// begun, or this one has been finished or given back.
 	ErrStale = errors.New("store: attempt no longer holds the submission")
+	// ErrBadResult refuses a result that the attempt's kind cannot keep, however often it is tried: it is of the wrong
+	// type, does not fit the submission, or breaks a rule of the tables. Nothing was changed.
+	ErrBadResult = errors.New("store: result cannot be kept")
 	// ErrBadCursor refuses a cursor that [Store.List] did not make.
 	ErrBadCursor = errors.New("store: bad cursor")
 	// ErrBadLimit refuses a limit that [Store.List] does not serve.
@@ -59,7 +64,7 @@ func (s *Store) explain(err error, format string, args ...any) error {
 
 func explain(path string, err error) error {
 	switch code := sqliteCode(err); {
-	case errors.Is(err, ErrDamaged):
+	case errors.Is(err, ErrDamaged), errors.Is(err, ErrBadResult):
 		return err
 	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), errors.Is(err, errInconsistent), badJSON(err):
 		return damaged(path, err)
@@ -85,6 +90,19 @@ func sqliteCode(err error) int {
 		return e.Code() & 0xff
 	}
 	return 0
+}
+
+// lasting reports whether what a kind's code returned says nothing of the database or the disk, so that another try
+// must fail in the same way.
+func lasting(err error) bool {
+	switch sqliteCode(err) {
+	case 0: // not of SQLite; database/sql has a few of its own
+		return !errors.Is(err, sql.ErrConnDone) && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, driver.ErrBadConn)
+	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
+		return !badFormat(err)
+	default:
+		return false
+	}
 }
 
 // badFormat reports whether the header names a format that SQLite does not know, for which it has no code.

@@ -144,16 +144,3 @@ func (s *Store) Unfinished(ctx context.Context, kind *tasks.Kind, after uint64, 
 	}
 	return due, nil
 }
-
-// Empty reports whether no submission was ever recorded, or the database was lost.
-func (s *Store) Empty(ctx context.Context) (bool, error) {
-	rows, err := s.reading(ctx).Query(`SELECT 1 FROM submissions LIMIT 1`)
-	if err != nil {
-		return false, s.explain(err, "empty")
-	}
-	empty := true
-	if err := tasks.EachRow(rows, func() error { empty = false; return nil }); err != nil {
-		return false, s.explain(err, "empty")
-	}
-	return empty, nil
-}

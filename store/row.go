@@ -103,7 +103,11 @@ func load(tx tasks.Tx, kind *tasks.Kind, rows []Row) error {
 	for i, r := range rows {
 		stored[i] = tasks.Stored{Header: r.Header, Completed: r.Status == tasks.Completed}
 	}
-	loaded, err := kind.Rows.Load(tx, stored)
+	var loaded map[string]tasks.Loaded
+	err := tasks.Guard(func() (err error) {
+		loaded, err = kind.Rows.Load(tx, stored)
+		return err
+	})
 	if err != nil {
 		return err
 	}

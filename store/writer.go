@@ -176,7 +176,8 @@ func (w *writer) commit(ops []*op) {
 	if _, one := errors.AsType[*abortedError](err); one && len(ops) > 1 {
 		err = w.transact(ops, true)
 	}
-	w.failing.Store(err != nil || slices.ContainsFunc(ops, func(o *op) bool { return o.failed != nil && !refusal(o.failed) }))
+	failing := func(err error) bool { return err != nil && !refusal(err) && !errors.Is(err, ErrBadResult) }
+	w.failing.Store(failing(err) || slices.ContainsFunc(ops, func(o *op) bool { return failing(o.failed) }))
 	for _, o := range ops {
 		if err != nil {
 			o.answer(err)
@@ -203,7 +204,7 @@ func (w *writer) transact(ops []*op, savepoints bool) error {
 	// open on it.
 	for _, o := range ops {
 		o.changed, o.refs, o.follow = 0, nil, nil
-		run := o.run
+		run := o.guarded
 		if savepoints {
 			run = o.runWithSavepoint
 		}
@@ -220,13 +221,18 @@ func (w *writer) transact(ops []*op, savepoints bool) error {
 	return nil
 }
 
+// guarded runs the write. A panic, which the code of a kind may raise in it, is an error of this write alone.
+func (o *op) guarded(c *change) error {
+	return tasks.Guard(func() error { return o.run(c) })
+}
+
 // runWithSavepoint runs the write and undoes what it did if it fails. Some errors end the transaction: then there is
 // no savepoint to go back to any more, and the error is an abortedError.
 func (o *op) runWithSavepoint(c *change) error {
 	if _, err := c.Exec(`SAVEPOINT one`); err != nil {
 		return &abortedError{err}
 	}
-	failed := o.run(c)
+	failed := o.guarded(c)
 	if failed != nil {
 		if _, err := c.Exec(`ROLLBACK TO SAVEPOINT one`); err != nil {
 			return &abortedError{failed}

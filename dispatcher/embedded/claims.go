@@ -19,6 +19,8 @@ const (
 	busyDelay = time.Second
 	// failureDelay is when a delivery comes back that could not be dealt with.
 	failureDelay = 2 * time.Second
+	// maxFailureDelay is the longest such delay where it grows.
+	maxFailureDelay = 5 * time.Minute
 	// maxHeld is the most deliveries of one topic that this process holds: a full batch for many workers.
 	maxHeld = 32 * 1024
 )
@@ -212,11 +214,15 @@ func (l *Ledger) decode(ctx context.Context, q *queue, deliveries []broker.Deliv
 // refOf is the submission that a record is about. It reads what the recorder reads, so that the two never
 // disagree about what a record is; the message's key only keeps order.
 func refOf(m broker.Message) (tasks.Ref, error) {
-	s, err := tasks.DecodeSubmission(m.Payload)
+	s, err := decodeRecord(m)
 	if err != nil {
 		return tasks.Ref{}, err
 	}
-	ref, err := s.About()
+	var ref tasks.Ref
+	err = tasks.Guard(func() error {
+		ref, err = s.About()
+		return err
+	})
 	if err != nil {
 		return tasks.Ref{}, err
 	}
@@ -330,9 +336,9 @@ func (l *Ledger) endUnclaimed(ctx context.Context, it item, c store.Claimed) {
 	d := it.delivery
 	switch {
 	case errors.Is(c.Err, store.ErrFinal):
-		if err := l.announce(ctx, []store.Row{c.Row}); err != nil {
+		if err := l.announce(ctx, []store.Row{c.Row})[0]; err != nil {
 			l.cfg.Logger.Error("a finished submission could not be announced", "kind", it.ref.Kind, "id", it.ref.ID, "err", err)
-			l.logEnd(d, "release", d.Release(failureDelay))
+			l.logEnd(d, "release", d.Release(failurePause(d.Count)))
 			return
 		}
 		if c.Row.Status == tasks.Failed {
@@ -344,8 +350,15 @@ func (l *Ledger) endUnclaimed(ctx context.Context, it item, c store.Claimed) {
 		l.logEnd(d, "reject", d.Reject("the record never became a row"))
 	default:
 		l.cfg.Logger.Error("a submission could not be claimed", "kind", it.ref.Kind, "id", it.ref.ID, "err", c.Err)
-		l.logEnd(d, "release", d.Release(failureDelay))
+		l.logPanic(c.Err)
+		l.logEnd(d, "release", d.Release(failurePause(d.Count)))
 	}
+}
+
+// failurePause is when a submission comes back that could not be dealt with at the delivery of that number: later each
+// time, because it may take another version of the program.
+func failurePause(deliveries int) time.Duration {
+	return min(failureDelay<<min(max(deliveries, 1)-1, 16), maxFailureDelay)
 }
 
 // releaseItems releases deliveries that were not claimed, because the wait for the claim was given up.
@@ -468,7 +481,10 @@ func (l *Ledger) Complete(ctx context.Context, done []dispatcher.Completion) []e
 	announced := l.announce(ctx, rows)
 	for i, c := range done {
 		if errs[i] == nil {
-			errs[i] = announced
+			errs[i], announced = announced[0], announced[1:]
+		}
+		if errors.Is(errs[i], dispatcher.ErrBadResult) {
+			continue // still held: the caller ends it by Retry or Fail
 		}
 		errs[i] = l.endClaim(c.Claim, errs[i], broker.Delivery.Ack)
 	}
@@ -482,7 +498,7 @@ func (l *Ledger) Fail(ctx context.Context, c dispatcher.Claim, reason string) er
 	if err == nil {
 		row := c.Row
 		row.Status, row.Error, row.FinishedAt = tasks.Failed, reason, at
-		err = l.announce(ctx, []store.Row{row})
+		err = l.announce(ctx, []store.Row{row})[0]
 	}
 	return l.endClaim(c, err, func(d broker.Delivery) error { return d.Reject(reason) })
 }
@@ -532,31 +548,71 @@ func (l *Ledger) GiveBack(ctx context.Context, claims []dispatcher.Claim) error 
 	return errors.Join(failed...)
 }
 
-// announce tells of submissions that are completed or failed, and lets their originals go. It may be repeated.
-func (l *Ledger) announce(ctx context.Context, rows []store.Row) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	events := make([]broker.Message, len(rows))
+// announce tells of submissions that are completed or failed, and lets their originals go. It may be repeated. The
+// errors are in the order of rows: one whose event cannot be made or is too large keeps none of the others from being
+// told of.
+func (l *Ledger) announce(ctx context.Context, rows []store.Row) []error {
+	errs := make([]error, len(rows))
+	events := make([]broker.Message, 0, len(rows))
+	var of []int // the rows that events tell of
 	for i, row := range rows {
-		event, err := tasks.Finished{
+		event, err := eventOf(row)
+		if err != nil {
+			l.logPanic(err)
+			errs[i] = err
+			continue
+		}
+		events, of = append(events, event), append(of, i)
+	}
+	for j, err := range l.publishEvents(ctx, events) {
+		i := of[j]
+		if errs[i] = err; err == nil {
+			errs[i] = l.originals.release(ctx, rows[i])
+		}
+	}
+	return errs
+}
+
+// publishEvents publishes all at once, or one by one where all at once are refused. The errors are in their order.
+func (l *Ledger) publishEvents(ctx context.Context, events []broker.Message) []error {
+	errs := make([]error, len(events))
+	if len(events) == 0 {
+		return errs
+	}
+	_, err := l.broker.Publish(ctx, tasks.TopicUpdates, events...)
+	for i, event := range events {
+		if errors.Is(err, broker.ErrInvalid) && len(events) > 1 {
+			_, errs[i] = l.broker.Publish(ctx, tasks.TopicUpdates, event)
+		} else {
+			errs[i] = err
+		}
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("publish event: %w", errs[i])
+		}
+	}
+	return errs
+}
+
+func eventOf(row store.Row) (broker.Message, error) {
+	var event tasks.Event
+	err := tasks.Guard(func() (err error) {
+		event, err = tasks.Finished{
 			Header: row.Header, Kind: row.Kind, Status: row.Status, Attempt: row.Attempts, Sequence: row.Sequence,
 			Time: row.FinishedAt, Result: row.Result,
 		}.Event()
-		if err != nil {
-			return fmt.Errorf("make event: %w", err)
-		}
-		events[i] = broker.Message{ID: event.ID, Key: event.Key, Payload: event.Payload}
+		return err
+	})
+	if err != nil {
+		return broker.Message{}, fmt.Errorf("make event: %w", err)
 	}
-	if _, err := l.broker.Publish(ctx, tasks.TopicUpdates, events...); err != nil {
-		return fmt.Errorf("publish event: %w", err)
+	return broker.Message{ID: event.ID, Key: event.Key, Payload: event.Payload}, nil
+}
+
+// logPanic logs where the code of a kind panicked, if err tells of a panic.
+func (l *Ledger) logPanic(err error) {
+	if p, ok := errors.AsType[*tasks.PanicError](err); ok {
+		l.cfg.Logger.Error("the code of a kind panicked", "panic", p.Value, "stack", string(p.Stack))
 	}
-	for _, row := range rows {
-		if err := l.originals.release(ctx, row); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Backlog returns the present backlog. What is received and not claimed waits, too. It reads no disk but for the

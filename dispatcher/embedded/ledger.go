@@ -33,8 +33,8 @@ import (
 const (
 	// groupWorkers is the consumer group whose deliveries are due work.
 	groupWorkers = "workers"
-	// groupRecords is how far the rows had come before that stood in the rows themselves.
-	groupRecords = "records"
+	// oldGroupRecords is the group of earlier versions that moved with the rows.
+	oldGroupRecords = "records"
 )
 
 // Config is what a ledger works with. The zero value of a field means its default.

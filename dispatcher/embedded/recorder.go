@@ -91,11 +91,12 @@ func (r *recorder) waitForBatch(ctx context.Context) {
 func (r *recorder) record(ctx context.Context, batch []broker.Message) error {
 	rows := make([]tasks.Recorded, 0, len(batch))
 	for _, m := range batch {
-		s, err := tasks.DecodeSubmission(m.Payload)
+		s, err := decodeRecord(m)
 		if err != nil {
 			// What this program cannot read must not hold up the records behind it. It stays in the log, and a
 			// worker puts it among the dead letters, where people see it.
 			r.l.cfg.Logger.Error("a record cannot be read", "topic", r.topic, "offset", m.Offset, "err", err)
+			r.l.logPanic(err)
 			r.l.metrics.unreadable.Inc()
 			continue
 		}
@@ -108,6 +109,15 @@ func (r *recorder) record(ctx context.Context, batch []broker.Message) error {
 	r.recorded.advance(last.Offset + 1)
 	r.l.pending.forget(r.topic, last.Offset+1)
 	return nil
+}
+
+// decodeRecord reads a record of the log. A panic of its kind is an error as any other.
+func decodeRecord(m broker.Message) (s tasks.Submission, err error) {
+	err = tasks.Guard(func() error {
+		s, err = tasks.DecodeSubmission(m.Payload)
+		return err
+	})
+	return s, err
 }
 
 // check identifies a record, so that rows notice when the log below them is another one.
@@ -125,6 +135,7 @@ func (r *recorder) setFailure(err error) {
 	switch {
 	case changed && err != nil:
 		r.l.cfg.Logger.Error("recording has stopped and will be tried again", "topic", r.topic, "err", err)
+		r.l.logPanic(err)
 	case changed:
 		r.l.cfg.Logger.Info("recording goes on", "topic", r.topic)
 	}

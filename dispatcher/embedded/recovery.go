@@ -37,6 +37,9 @@ func (l *Ledger) recover(ctx context.Context) error {
 		}
 		l.recorders[topic] = r
 	}
+	for topic := range l.recorders { // now that all of them were found to belong to the rows
+		l.deleteOldGroup(topic)
+	}
 	found, err := l.store.Recover(ctx, l.cfg.MaxCrashes)
 	if err != nil {
 		return fmt.Errorf("recover rows: %w", err)
@@ -62,14 +65,11 @@ func (l *Ledger) newRecorder(ctx context.Context, topic string) (*recorder, erro
 	if err != nil {
 		return nil, err
 	}
-	mark, known, err := l.store.Watermark(ctx, topic)
+	// Where the rows tell of no watermark, they were lost, or a version of the program wrote them that kept none: they
+	// are recorded from the start of the log. Where the rows stood only they know; recording again changes nothing.
+	mark, _, err := l.store.Watermark(ctx, topic)
 	if err != nil {
 		return nil, fmt.Errorf("watermark of %s: %w", topic, err)
-	}
-	if !known {
-		if mark, err = l.oldWatermark(ctx, topic); err != nil {
-			return nil, err
-		}
 	}
 	if err := l.checkMark(info, mark); err != nil {
 		return nil, err
@@ -77,18 +77,16 @@ func (l *Ledger) newRecorder(ctx context.Context, topic string) (*recorder, erro
 	return &recorder{l: l, topic: topic, endAtStart: info.End, recorded: newWatermark(mark.Next)}, nil
 }
 
-// oldWatermark is where the rows stood when that was kept by the broker. Rows that are empty were lost, or there
-// never were any.
-func (l *Ledger) oldWatermark(ctx context.Context, topic string) (store.Watermark, error) {
-	empty, err := l.store.Empty(ctx)
-	if err != nil || empty {
-		return store.Watermark{}, err
+// deleteOldGroup deletes the group by which earlier versions of the program kept how far the rows had come. Nobody
+// moves it any more, so it would hold back retention.
+func (l *Ledger) deleteOldGroup(topic string) {
+	err := l.broker.DeleteGroup(topic, oldGroupRecords)
+	switch {
+	case err == nil:
+		l.cfg.Logger.Info("deleted a group that is not needed any more", "topic", topic, "group", oldGroupRecords)
+	case !errors.Is(err, broker.ErrNoGroup): // such as of a full disk; the next start tries again
+		l.cfg.Logger.Warn("a group that is not needed any more could not be deleted", "topic", topic, "group", oldGroupRecords, "err", err)
 	}
-	g, err := l.broker.Group(topic, groupRecords)
-	if errors.Is(err, broker.ErrNoGroup) {
-		return store.Watermark{}, nil
-	}
-	return store.Watermark{Next: g.Start}, err
 }
 
 func (l *Ledger) checkMark(info broker.TopicInfo, mark store.Watermark) error {

@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -111,6 +112,55 @@ func TestRowsThatWentBack(t *testing.T) {
 				require.Equal(t, 2, pagesOf(row))
 			}
 		}
+		shut(false)
+	}
+}
+
+// A folder of the version that kept no watermark in the rows, with an older copy of the rows: the group that moved with
+// the rows had come further than these. Every id that was acknowledged stays taken, and the group does not hold back
+// retention for ever.
+func TestRowsWithoutAWatermark(t *testing.T) {
+	dir := filled(t, t.TempDir(), "before", 3)
+	older := dispatchertest.Copy(t, dir)
+	filled(t, dir, "after", 3)
+	s := dispatchertest.OpenStorage(t, dir, broker.Options{})
+	sub, err := s.Broker.Subscribe(tasks.TopicCaseReports, "records", broker.SubscribeOptions{})
+	require.NoError(t, err)
+	for n := 0; n < 6; {
+		batch, err := sub.Receive(t.Context(), 6)
+		require.NoError(t, err)
+		for _, d := range batch {
+			require.NoError(t, d.Ack())
+			n++
+		}
+	}
+	require.NoError(t, sub.Close())
+	require.NoError(t, s.Shut(t))
+	dispatchertest.CopyRows(t, older, dir)
+	db, err := sql.Open("sqlite", filepath.Join(dir, "casepress.db"))
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "DELETE FROM watermarks")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+
+	for range 2 {
+		h, shut := open(t, options{Dir: dir, Work: func(context.Context, tasks.Work) (tasks.Result, error) { return pages(2), nil }})
+		require.NoError(t, h.CaughtUp(t.Context()))
+		for name, made := range map[string]int{"before": 1, "after": 2} {
+			for i := range 3 {
+				id := fmt.Sprintf("%s-%d", name, i)
+				other := report(id)
+				other.PatientID = "P999"
+				_, err := h.Accept(t.Context(), submission(other))
+				var conflict *dispatcher.ConflictError
+				require.ErrorAs(t, err, &conflict, "an acknowledged id was taken for other content")
+				row := h.Final(t, id)
+				require.Equal(t, 1, row.Attempts)
+				require.Equal(t, made, pagesOf(row))
+			}
+		}
+		_, err := h.Broker.Group(tasks.TopicCaseReports, "records")
+		require.ErrorIs(t, err, broker.ErrNoGroup)
 		shut(false)
 	}
 }

@@ -273,6 +273,18 @@ func runCases(t *testing.T, open func(t testing.TB) System) {
 			}
 			require.Empty(t, f.Complete(ctx, nil))
 		},
+		"complete with a result that cannot be kept": func(t *testing.T, f fixture) {
+			f.accept("a", "")
+			f.accept("b", "")
+			a, b := f.one("a"), f.one("b")
+			errs := f.Complete(ctx, []dispatcher.Completion{{Claim: a, Result: "not of its kind"}, {Claim: b, Result: result(2)}})
+			require.ErrorIs(t, errs[0], dispatcher.ErrBadResult)
+			require.NoError(t, errs[1])
+			require.Equal(t, tasks.Processing, f.row("a").Status, "it is still held")
+			f.nothingDue()
+			require.NoError(t, f.Retry(ctx, a, "bad", 0))
+			require.NoError(t, f.complete(f.one("a"), 1))
+		},
 		"retry": func(t *testing.T, f fixture) {
 			f.accept("a", "")
 			c := f.one("a")
