@@ -21,6 +21,7 @@ import (
 	"casepress/client"
 	"casepress/jsonfile"
 	"casepress/study"
+	"casepress/tasks/instrument"
 )
 
 // Remote is where a command finds the broker.
@@ -371,9 +372,41 @@ type StudyCheck struct {
 
 // Run prints the problems and returns an error if there are any.
 func (s *StudyCheck) Run(_ context.Context, stdout, _ io.Writer) error {
-	broken := 0
-	for _, file := range s.Files {
+	return checkFiles(stdout, s.Files, func(file string) (string, []jsonfile.Problem) {
 		checked, problems := study.CheckFile(file)
+		if len(problems) > 0 {
+			return "", problems
+		}
+		return fmt.Sprintf("study %s, version %d, sha256 %s", checked.ID, checked.Version, checked.SHA256), nil
+	})
+}
+
+// Instrument has the commands about definitions of instruments.
+type Instrument struct {
+	Check InstrumentCheck `cmd:"" help:"Check the definition of an instrument: print what is wrong with it, as FILE:LINE:COLUMN: what would be right."`
+}
+
+// InstrumentCheck checks definitions of instruments.
+type InstrumentCheck struct {
+	Files []string `arg:"" help:"Files to check."`
+}
+
+// Run prints the problems and returns an error if there are any.
+func (i *InstrumentCheck) Run(_ context.Context, stdout, _ io.Writer) error {
+	return checkFiles(stdout, i.Files, func(file string) (string, []jsonfile.Problem) {
+		d, problems := instrument.CheckFile(file)
+		if len(problems) > 0 {
+			return "", problems
+		}
+		return fmt.Sprintf("instrument %s, version %s, sha256 %s", d.ID, d.Version, d.SHA256), nil
+	})
+}
+
+// checkFiles prints for each file what it is or its problems, and returns an error if one has any.
+func checkFiles(stdout io.Writer, files []string, check func(file string) (what string, problems []jsonfile.Problem)) error {
+	broken := 0
+	for _, file := range files {
+		what, problems := check(file)
 		if len(problems) > 0 {
 			broken++
 			if err := jsonfile.Print(stdout, problems); err != nil {
@@ -381,12 +414,12 @@ func (s *StudyCheck) Run(_ context.Context, stdout, _ io.Writer) error {
 			}
 			continue
 		}
-		if _, err := fmt.Fprintf(stdout, "%s: study %s, version %d, sha256 %s\n", file, checked.ID, checked.Version, checked.SHA256); err != nil {
+		if _, err := fmt.Fprintf(stdout, "%s: %s\n", file, what); err != nil {
 			return err
 		}
 	}
 	if broken > 0 {
-		return fmt.Errorf("%d of %d files cannot be used", broken, len(s.Files))
+		return fmt.Errorf("%d of %d files cannot be used", broken, len(files))
 	}
 	return nil
 }

@@ -3,10 +3,14 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"casepress/tasks/instrument"
 )
 
 // Commands that talk to a running casepress are tested in e2e; these refuse before they do.
@@ -43,4 +47,38 @@ func TestHealth(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	server.Close()
 	require.Error(t, run(t.Context(), []string{"health", "--url=" + server.URL}, &out, &out))
+}
+
+// TestCheckFiles runs the two commands that check files, which say the same as the start of the
+// service.
+func TestCheckFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	phq9, ok := instrument.Shipped().Get("phq-9", "1")
+	require.True(t, ok)
+	good := write("phq-9.json", string(phq9.Content))
+	broken := write("broken.json", strings.Replace(string(phq9.Content), `"from": 5,`, `"from": 6,`, 1))
+	var out strings.Builder
+	require.NoError(t, run(t.Context(), []string{"instrument", "check", good}, &out, &out))
+	require.Equal(t, good+": instrument phq-9, version 1, sha256 "+phq9.SHA256+"\n", out.String())
+
+	out.Reset()
+	require.ErrorContains(t, run(t.Context(), []string{"instrument", "check", broken, good, filepath.Join(dir, "none.json")}, &out, &out), "2 of 3 files cannot be used")
+	lines := strings.Split(out.String(), "\n")
+	require.Len(t, lines, 4)
+	require.Regexp(t, `broken\.json:\d+:\d+: scores\[0\]\.bands\[1\]: begins at 6 and leaves a gap; the band must begin at 5$`, lines[0])
+	require.Contains(t, lines[1], good+": instrument phq-9")
+	require.Contains(t, lines[2], "none.json: cannot be read: no such file or directory")
+
+	s1 := write("S1.json", `{"schema":1,"id":"S1","version":2,"title":"A","languages":["en"]}`)
+	out.Reset()
+	require.NoError(t, run(t.Context(), []string{"study", "check", s1}, &out, &out))
+	require.Contains(t, out.String(), s1+": study S1, version 2, sha256 ")
+	out.Reset()
+	require.ErrorContains(t, run(t.Context(), []string{"study", "check", broken}, &out, &out), "1 of 1 files cannot be used")
+	require.Contains(t, out.String(), "broken.json:")
 }

@@ -38,7 +38,8 @@ type cli struct {
 	Serve  Serve  `cmd:"" default:"withargs" help:"Serve the API and the page (the default command)."`
 	Health Health `cmd:"" help:"Ask a running casepress whether it is ready; exit 1 if not."`
 
-	Study Study `cmd:"" help:"Check study files."`
+	Study      Study      `cmd:"" help:"Check study files."`
+	Instrument Instrument `cmd:"" help:"Check definitions of instruments."`
 
 	VaultKey VaultKey `cmd:"" help:"Make a key for --originals=vault."`
 

@@ -2,10 +2,11 @@
 // with file, line and column and with what would be right.
 //
 // A package that has such files says in tables of [Member] which members there are, and reads each
-// value by the methods of [Checker]. [Check] takes care of the rest. It refuses whatever could be read in two ways:
-// an unknown member, a member in another spelling (encoding/json would take "Title" for "title"), a
-// member that comes twice (encoding/json would take the last), bytes that are not UTF-8, half a pair
-// of surrogates, anything after the object, more than 32 objects and arrays within each other.
+// value by the methods of [Checker]. [Check] takes care of the rest. It refuses whatever could be read
+// in two ways: an unknown member, a member in another spelling (encoding/json would take "Title" for
+// "title"), a member that comes twice (encoding/json would take the last), bytes that are not UTF-8,
+// half a pair of surrogates, anything after the object; and more than 32 objects and arrays within
+// each other.
 //
 // Nothing here keeps a file or writes to one.
 package jsonfile
@@ -57,21 +58,21 @@ func Optional[T any](name string, take func(*Checker, *Node, *T)) Member[T] {
 	return Member[T]{Name: name, Take: take}
 }
 
-// Check reads the content of a file by the members of its object. name is the path, which problems repeat. It returns
-// what the file says if there are no problems, and otherwise the problems in the order of the file, at
-// most 100 and then a last one that counts the others. Some problems come alone, since nothing else
-// can be judged beside them: a file that is too large, is not JSON in UTF-8 or is nested too deep, and
-// a schema that is not known.
-func Check[T any](f Format, name string, content []byte, table []Member[T]) (*T, []Problem) {
+// Check reads the content of a file by take, which is given its root. name is the path, which problems
+// repeat. Check returns what take does if there are no problems, and otherwise the problems in the
+// order of the file, at most 100 and then a last one that counts the others. Some problems come alone,
+// since nothing else can be judged beside them: a file that is too large, is not JSON in UTF-8 or is
+// nested too deep, and a schema that is not known; take is not called then.
+func Check[T any](f Format, name string, content []byte, take func(*Checker, *Node) T) (*T, []Problem) {
 	c := &Checker{file: name, content: content}
-	to := check(c, f, table)
+	to := check(c, f, take)
 	if len(c.places) > 0 {
 		return nil, c.problems()
 	}
 	return &to, nil
 }
 
-func check[T any](c *Checker, f Format, table []Member[T]) (to T) {
+func check[T any](c *Checker, f Format, take func(*Checker, *Node) T) (to T) {
 	if len(c.content) > f.MaxBytes {
 		c.add(place{at: -1, message: fmt.Sprintf("is larger than %d bytes, the most that the file of %s may have", f.MaxBytes, f.Noun)})
 		return to
@@ -93,7 +94,7 @@ func check[T any](c *Checker, f Format, table []Member[T]) (to T) {
 			return to
 		}
 	}
-	return Members(c, root, table)
+	return take(c, root)
 }
 
 // Checker collects the problems of one file.
@@ -231,8 +232,8 @@ func (c *Checker) Integer(n *Node, least, most int64) int64 {
 	return v
 }
 
-// Decimal reads a number exactly, as it is written: up to 9 digits before the point and up to 9 after it, without
-// exponent. It returns 0 for what it refuses.
+// Decimal reads a number exactly, as it is written: up to 9 digits before the point and up to 9 after
+// it, without exponent. It returns 0 for what it refuses.
 func (c *Checker) Decimal(n *Node) *big.Rat {
 	const want = "a number of up to 9 digits before the point and 9 after it, without an exponent"
 	if !c.Is(n, Number, want) {

@@ -8,8 +8,8 @@ import (
 )
 
 // Read returns the content of a file, and one byte more than most if it is larger, so that [Check]
-// refuses it. noun is what the file holds, as in [Format]. What is no regular file is refused. An error does not
-// repeat the path.
+// refuses it. noun is what the file holds, as in [Format]. What is no regular file is refused. An
+// error does not repeat the path.
 func Read(path string, most int, noun string) (content []byte, err error) {
 	// Opening a named pipe would wait for somebody to write to it.
 	info, err := os.Stat(path)

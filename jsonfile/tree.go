@@ -27,7 +27,7 @@ const (
 type Node struct {
 	// Kind is the value's type.
 	Kind Kind
-	// Text is what a string says, or the digits of a number as they were written.
+	// Text is what a string says, the digits of a number as they were written, or "true" or "false".
 	Text string
 	// Entries are the members of an object, in the order of the file, each name once.
 	Entries []Entry
@@ -225,7 +225,7 @@ func (p *treeParser) value(parent *Node, name string) (*Node, error) {
 	case json.Number:
 		n.Kind, n.Text = Number, v.String()
 	case bool:
-		n.Kind = Boolean
+		n.Kind, n.Text = Boolean, strconv.FormatBool(v)
 	case nil:
 		n.Kind = Null
 	}

@@ -44,7 +44,7 @@ var siteMembers = []jsonfile.Member[Site]{
 // the id and ".json". It returns the study if there are no problems, and otherwise the problems as
 // [jsonfile.Check] does.
 func Check(name string, content []byte) (*Study, []jsonfile.Problem) {
-	s, problems := jsonfile.Check(format, name, content, studyMembers)
+	s, problems := jsonfile.Check(format, name, content, func(c *checker, n *node) Study { return jsonfile.Members(c, n, studyMembers) })
 	if s != nil {
 		s.SHA256 = digest(content)
 	}

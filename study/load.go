@@ -19,8 +19,8 @@ type Studies struct {
 }
 
 // Load reads all files of a folder whose names end in .json, following symbolic links. An empty dir
-// stands for no folder at all. Broken files are returned as [jsonfile.Problems], which hold all problems of all
-// files; a folder that cannot be read is another error.
+// stands for no folder at all. Broken files are returned as [jsonfile.Problems], which hold all
+// problems of all files; a folder that cannot be read is another error.
 func Load(dir string) (*Studies, error) {
 	s := &Studies{byID: map[string]Study{}}
 	if dir == "" {
