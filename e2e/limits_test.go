@@ -33,7 +33,7 @@ func TestHeavyPicturesHoldUpNobody(t *testing.T) {
 	c.NewTask = func(w tasks.Work) (tasks.Task, error) { return processor.Task(w) }
 	s := open(t, c)
 	defer func() { require.NoError(t, closeNow(s)) }()
-	processor = tasks.Processor{Blobs: s.Blobs, Keeper: s.Rows, Budget: budget}
+	processor = tasks.Processor{Blobs: s.Blobs, PictureCache: s.Rows, Budget: budget}
 
 	heic, err := os.ReadFile("../tasks/picture/testdata/quarters.heic")
 	require.NoError(t, err)
