@@ -74,7 +74,7 @@ func (l *Ledger) newRecorder(ctx context.Context, topic string) (*recorder, erro
 	if err := l.checkMark(info, mark); err != nil {
 		return nil, err
 	}
-	return &recorder{l: l, topic: topic, inherited: info.End, recorded: newWatermark(mark.Next)}, nil
+	return &recorder{l: l, topic: topic, compare: [2]uint64{info.Start, mark.Next}, inherited: info.End, recorded: newWatermark(mark.Next)}, nil
 }
 
 // oldWatermark is where the rows stood when that was kept by the broker. Rows that are empty were lost, or there
