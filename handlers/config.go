@@ -26,6 +26,8 @@ type Config struct {
 	// DataDir is the folder whose free space [Config.MinFreeDisk] guards.
 	// Default ".".
 	DataDir string
+	// MissingBlobs returns how many blobs are known to be gone that rows name, for /readyz; nil: none ever.
+	MissingBlobs func() int
 	// MaxBodyBytes bounds the body of one upload. Default 200 MiB.
 	MaxBodyBytes int64
 	// MaxImages bounds the images of one case report, files and references
@@ -64,6 +66,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Registry = cmp.Or(c.Registry, prometheus.NewRegistry())
 	c.DataDir = cmp.Or(c.DataDir, ".")
+	if c.MissingBlobs == nil {
+		c.MissingBlobs = func() int { return 0 }
+	}
 	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 200<<20)
 	c.MaxImages = cmp.Or(c.MaxImages, 50)
 	c.MaxUploads = cmp.Or(c.MaxUploads, 512)
