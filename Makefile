@@ -51,7 +51,7 @@ kill: ## KILLS rounds of SIGKILL on the real binary under load
 	CASEPRESS_KILL_ROUNDS=$(KILLS) go test -count=1 -v -run TestKill -timeout 20m ./e2e
 
 DAMAGES ?= 3000
-damage: ## DAMAGES rounds of one or two files of a data folder damaged, removed or older; go test runs 60
+damage: ## DAMAGES rounds of one or two files of a data folder damaged, removed or older; go test runs 30
 	CASEPRESS_DAMAGE_ROUNDS=$(DAMAGES) go test -count=1 -v -run '^TestDamage$$' -timeout 60m ./e2e
 
 SOAK ?= 10m

@@ -25,12 +25,12 @@ import (
 )
 
 // TestDamage damages, removes or replaces with an older copy one or two files of a data folder and starts the
-// service, CASEPRESS_DAMAGE_ROUNDS times (60 by default). It refuses with the name of the file and the cure, or
+// service, CASEPRESS_DAMAGE_ROUNDS times (30 by default). It refuses with the name of the file and the cure, or
 // serves all that was acknowledged, or serves the rest and names what is damaged. It never serves other bytes, never
 // takes an id twice, and is never ready and then stuck. CASEPRESS_DAMAGE_SEED runs one round again.
 func TestDamage(t *testing.T) {
 	t.Parallel()
-	rounds, first := 60, rand.Uint64()
+	rounds, first := 30, rand.Uint64()
 	if n, err := strconv.Atoi(os.Getenv("CASEPRESS_DAMAGE_ROUNDS")); err == nil {
 		rounds = n
 	}
