@@ -105,7 +105,7 @@ type Dispatcher struct {
 	lanes  []*lane
 	leases *leases
 
-	stop     context.CancelCauseFunc // ends the feeders
+	stop     context.CancelCauseFunc // ends the claimers
 	kill     context.CancelCauseFunc // ends running tasks
 	wg       sync.WaitGroup
 	draining chan struct{}

@@ -53,7 +53,7 @@ func lanes(workers int) []dispatcher.Lane {
 }
 
 // updates reads n events.
-func updates(t *testing.T, h dispatchertest.House, n int) []tasks.Update {
+func updates(t *testing.T, h dispatchertest.Fixture, n int) []tasks.Update {
 	t.Helper()
 	sub, err := h.Broker.Subscribe(tasks.TopicUpdates, "test", broker.SubscribeOptions{})
 	require.NoError(t, err)
@@ -305,7 +305,7 @@ func TestCloseWhileRowsAreOwed(t *testing.T) {
 
 func TestFullDiskFailsNoReport(t *testing.T) {
 	var calls atomic.Int32
-	var h dispatchertest.House
+	var h dispatchertest.Fixture
 	ready := make(chan struct{})
 	h, _ = open(t, options{
 		Dir: t.TempDir(), Config: config{Retry: dispatcher.RetryPolicy{MaxAttempts: 2, Backoff: time.Millisecond}},

@@ -33,7 +33,7 @@ type executor struct {
 // run executes every claim in turn and ends its attempt. What is completed is completed together at the end.
 // Once the drain has begun, those that were not begun are given back.
 func (e *executor) run(ctx context.Context, claims []Claim) {
-	defer e.rescue(ctx, claims)
+	defer e.recoverPanic(ctx, claims)
 	var done []Completion
 	for i, c := range claims {
 		if e.draining() || context.Cause(ctx) != nil {
@@ -78,9 +78,9 @@ func (e *executor) execute(ctx context.Context, c Claim) (result tasks.Result, e
 	return result, err
 }
 
-// rescue keeps a panic outside of a task, such as in a kind's event, from ending the process: whatever of the
+// recoverPanic keeps a panic outside of a task, such as in a kind's event, from ending the process: whatever of the
 // claims has not ended is tried again.
-func (e *executor) rescue(ctx context.Context, claims []Claim) {
+func (e *executor) recoverPanic(ctx context.Context, claims []Claim) {
 	p := recover()
 	if p == nil {
 		return
@@ -93,7 +93,7 @@ func (e *executor) rescue(ctx context.Context, claims []Claim) {
 		cause := reason(fmt.Errorf("the end of the attempt panicked: %v", p))
 		err := e.ledger.Retry(end, c, cause, e.policy.Pause(c.Attempt-c.Row.BaseAttempts))
 		if !errors.Is(err, ErrStale) { // those that had ended before are stale by now
-			e.ended(c, outcomeRetried, err)
+			e.countEnd(c, outcomeRetried, err)
 		}
 	}
 }
@@ -110,7 +110,7 @@ func (e *executor) complete(ctx context.Context, done []Completion) {
 	end, cancel := ending(ctx)
 	defer cancel()
 	for i, err := range e.ledger.Complete(end, done) {
-		e.ended(done[i].Claim, outcomeCompleted, err)
+		e.countEnd(done[i].Claim, outcomeCompleted, err)
 	}
 }
 
@@ -125,12 +125,12 @@ func (e *executor) endFailed(ctx context.Context, c Claim, cause error) {
 	used := c.Attempt - c.Row.BaseAttempts
 	if e.policy.Exhausted(used, cause) {
 		e.log.Error("a submission has failed", "kind", c.Row.Kind.Name, "id", c.Row.ID, "attempt", c.Attempt, "err", cause)
-		e.ended(c, outcomeFailed, e.ledger.Fail(end, c, reason(cause)))
+		e.countEnd(c, outcomeFailed, e.ledger.Fail(end, c, reason(cause)))
 		return
 	}
 	after := e.policy.Pause(used)
 	e.log.Warn("an attempt has failed", "kind", c.Row.Kind.Name, "id", c.Row.ID, "attempt", c.Attempt, "again_in", after, "err", cause)
-	e.ended(c, outcomeRetried, e.ledger.Retry(end, c, reason(cause), after))
+	e.countEnd(c, outcomeRetried, e.ledger.Retry(end, c, reason(cause), after))
 }
 
 // giveBack makes interrupted attempts as if they had never been: a shutdown costs nothing.
@@ -139,12 +139,12 @@ func (e *executor) giveBack(ctx context.Context, claims []Claim) {
 	defer cancel()
 	err := e.ledger.GiveBack(end, claims)
 	for _, c := range claims {
-		e.ended(c, outcomeInterrupted, err)
+		e.countEnd(c, outcomeInterrupted, err)
 	}
 }
 
-// ended counts the end of an attempt. An error other than ErrStale leaves the submission due again.
-func (e *executor) ended(c Claim, outcome string, err error) {
+// countEnd counts the end of an attempt. An error other than ErrStale leaves the submission due again.
+func (e *executor) countEnd(c Claim, outcome string, err error) {
 	switch {
 	case err == nil:
 		e.metrics.attempts.WithLabelValues(c.Row.Kind.Name, outcome).Inc()

@@ -59,12 +59,12 @@ func (e *WorkersError) Error() string {
 	return fmt.Sprintf("lane %s with %d workers: it must have 1 to %d", e.Lane, e.Workers, MaxWorkers)
 }
 
-// lane carries claims from one feeder to its workers over a channel.
+// lane carries claims from one claimer to its workers over a channel.
 //
-//	ledger ──Claim──> feeder ──chan []Claim──> worker ──> handle
+//	ledger ──Claim──> claimer ──chan []Claim──> worker ──> handle
 //	                                      └──> worker …
 //
-// The feeder claims only while fewer than Workers + Buffer hand-overs are out. A shared channel was measured
+// The claimer claims only while fewer than Workers + Buffer hand-overs are out. A shared channel was measured
 // against a pool of channels (chan chan): see BenchmarkPool.
 type lane struct {
 	Lane
@@ -72,11 +72,11 @@ type lane struct {
 	handle func(ctx context.Context, claims []Claim)
 	drop   func(claims []Claim) // gives back what no worker has taken up
 
-	queue  chan []Claim
-	quit   chan struct{} // a token in it ends one worker when that worker is free
-	wake   chan struct{} // holds a token when out or workers has changed
-	feeder sync.WaitGroup
-	crew   sync.WaitGroup
+	queue   chan []Claim
+	quit    chan struct{} // a token in it ends one worker when that worker is free
+	wake    chan struct{} // holds a token when out or workers has changed
+	claimer sync.WaitGroup
+	running sync.WaitGroup
 
 	mu      sync.Mutex // guards the rest
 	workers int
@@ -101,22 +101,22 @@ func (l *lane) start(feed, work context.Context) {
 	l.mu.Lock()
 	l.work = work
 	l.mu.Unlock()
-	l.feeder.Go(func() { l.feed(feed) })
+	l.claimer.Go(func() { l.claimLoop(feed) })
 	l.resize(l.Workers)
 }
 
-// wait returns when the feeder and every worker have ended.
+// wait returns when the claimer and every worker have ended.
 func (l *lane) wait() {
-	l.feeder.Wait()
+	l.claimer.Wait()
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	l.crew.Wait()
+	l.running.Wait()
 }
 
-func (l *lane) feed(ctx context.Context) {
+func (l *lane) claimLoop(ctx context.Context) {
 	defer close(l.queue)
-	for l.room(ctx) {
+	for l.waitForWorker(ctx) {
 		claims, err := l.claim(ctx, l.Batch)
 		if len(claims) == 0 {
 			if err != nil {
@@ -134,8 +134,8 @@ func (l *lane) feed(ctx context.Context) {
 	}
 }
 
-// room waits until another hand-over may be claimed, and reports false when ctx has ended.
-func (l *lane) room(ctx context.Context) bool {
+// waitForWorker waits until another hand-over may be claimed, and reports false when ctx has ended.
+func (l *lane) waitForWorker(ctx context.Context) bool {
 	for {
 		l.mu.Lock()
 		free := l.out < l.workers+l.Buffer
@@ -159,10 +159,10 @@ func (l *lane) count(out, busy int) {
 	l.out += out
 	l.busy += busy
 	l.mu.Unlock()
-	l.wakeFeeder()
+	l.wakeClaimer()
 }
 
-func (l *lane) wakeFeeder() {
+func (l *lane) wakeClaimer() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -206,10 +206,10 @@ func (l *lane) resize(n int) {
 		select {
 		case <-l.quit: // one that was asked to end stays instead
 		default:
-			l.crew.Go(func() { l.worker(l.work) })
+			l.running.Go(func() { l.worker(l.work) })
 		}
 	}
-	l.wakeFeeder()
+	l.wakeClaimer()
 }
 
 // state returns the number of workers and how many of them have work.

@@ -25,11 +25,11 @@ var digestHeaders = []string{"Content-Digest", "Repr-Digest"}
 // hashes to.
 type digestedBody struct {
 	io.ReadCloser
-	claims []digestClaim
+	claims []expectedDigest
 }
 
-// digestClaim is one digest that the client sent, and the hash of what was read.
-type digestClaim struct {
+// expectedDigest is one digest that the client sent, and the hash of what was read.
+type expectedDigest struct {
 	header, algorithm string
 	sum               []byte
 	hash              hash.Hash
@@ -61,7 +61,7 @@ func digestBody(r *http.Request) (*digestedBody, error) {
 // base64 has no "-", so nothing else can match.
 var upperCase = regexp.MustCompile(`(?i)sha-(256|512)`)
 
-func parseDigests(header string, values []string) ([]digestClaim, error) {
+func parseDigests(header string, values []string) ([]expectedDigest, error) {
 	lower := make([]string, len(values))
 	for i, value := range values {
 		lower[i] = upperCase.ReplaceAllStringFunc(value, strings.ToLower)
@@ -70,7 +70,7 @@ func parseDigests(header string, values []string) ([]digestClaim, error) {
 	if err != nil {
 		return nil, invalid(header, textBadDigest)
 	}
-	var claims []digestClaim
+	var claims []expectedDigest
 	for algorithm, newHash := range map[string]func() hash.Hash{"sha-256": sha256.New, "sha-512": sha512.New} {
 		member, there := digests.Get(algorithm)
 		if !there {
@@ -78,7 +78,7 @@ func parseDigests(header string, values []string) ([]digestClaim, error) {
 		}
 		item, _ := member.(httpsfv.Item)
 		sum, ok := item.Value.([]byte)
-		claim := digestClaim{header, algorithm, sum, newHash()}
+		claim := expectedDigest{header, algorithm, sum, newHash()}
 		if !ok || len(sum) != claim.hash.Size() {
 			return nil, invalid(header, textBadDigest)
 		}

@@ -90,7 +90,7 @@ func imageNumber(s string, row store.Row) (int, error) {
 
 // completedRow returns the row of a report whose results exist.
 func (a *API) completedRow(c *gin.Context) (store.Row, error) {
-	row, err := a.row(c.Request.Context(), caseReportRef(c.Param("id")))
+	row, err := a.findRow(c.Request.Context(), caseReportRef(c.Param("id")))
 	if err != nil {
 		return row, err
 	}

@@ -56,7 +56,7 @@ func (a *API) storedImage(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	img, err := a.image(c.Request.Context(), of, imageID)
+	img, err := a.findImage(c.Request.Context(), of, imageID)
 	if errors.Is(err, store.ErrNotFound) {
 		err = refuse(codeImageNotStored, imageID)
 	}

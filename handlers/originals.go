@@ -18,7 +18,7 @@ import (
 // a device; the public address serves none.
 func (a *API) original(c *gin.Context) {
 	sha256 := c.Param("sha256")
-	img, err := a.knownOriginal(c.Request.Context(), sha256)
+	img, err := a.findOriginal(c.Request.Context(), sha256)
 	if errors.Is(err, store.ErrNotFound) {
 		err = refuse(codeNoOriginal)
 	}
@@ -46,9 +46,9 @@ func (a *API) explainGone(ctx context.Context, sha256 string, gone error) error 
 	return cmp.Or(err, gone)
 }
 
-// knownOriginal looks an original up, and again once the rows show everything
+// findOriginal looks an original up, and again once the rows show everything
 // accepted so far.
-func (a *API) knownOriginal(ctx context.Context, sha256 string) (tasks.Image, error) {
+func (a *API) findOriginal(ctx context.Context, sha256 string) (tasks.Image, error) {
 	if !blob.Key(sha256).Valid() {
 		return tasks.Image{}, store.ErrNotFound
 	}

@@ -27,7 +27,7 @@ type caseReport struct {
 	Attempts      int             `json:"attempts"`
 	Progress      progress        `json:"progress"`
 	Images        []reportImage   `json:"images"`
-	Report        *document       `json:"report"`
+	Report        *pdfAnswer      `json:"report"`
 	Problems      []tasks.Problem `json:"problems"`
 	Receipt       receipt         `json:"receipt"`
 	CreatedAt     *timestamp      `json:"createdAt"`
@@ -63,7 +63,7 @@ type reportImage struct {
 	Damaged      bool     `json:"damaged"`
 }
 
-type document struct {
+type pdfAnswer struct {
 	URL    string `json:"url"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
@@ -89,7 +89,7 @@ func caseReportAnswer(row store.Row) caseReport {
 		r.Images[i] = imageAnswer(row.ID, report.Images[i], result, i)
 	}
 	if pdf := result.PDF; row.Status == tasks.Completed {
-		r.Report = &document{statusURL(row.ID) + "/report.pdf", pdf.Bytes, pdf.SHA256, pdf.Pages}
+		r.Report = &pdfAnswer{statusURL(row.ID) + "/report.pdf", pdf.Bytes, pdf.SHA256, pdf.Pages}
 	}
 	return r
 }
@@ -148,7 +148,7 @@ func (a *API) answerRow(c *gin.Context, k *tasks.Kind, encode func(store.Row) []
 		}
 		return row.Status.Final()
 	}
-	row, err := a.rowAfter(c.Request.Context(), tasks.Ref{Kind: k.Name, ID: c.Param("id")}, wait, enough)
+	row, err := a.waitForRow(c.Request.Context(), tasks.Ref{Kind: k.Name, ID: c.Param("id")}, wait, enough)
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -176,18 +176,18 @@ func pollAfter(row store.Row) time.Duration {
 	return time.Second
 }
 
-// rowAfter returns the row as soon as it is enough, or as it is when wait is
+// waitForRow returns the row as soon as it is enough, or as it is when wait is
 // over, the client has left or the server is about to end.
-func (a *API) rowAfter(ctx context.Context, ref tasks.Ref, wait time.Duration, enough func(store.Row) bool) (store.Row, error) {
+func (a *API) waitForRow(ctx context.Context, ref tasks.Ref, wait time.Duration, enough func(store.Row) bool) (store.Row, error) {
 	if wait <= 0 {
-		return a.row(ctx, ref)
+		return a.findRow(ctx, ref)
 	}
 	changed, stop := a.rows.Watch(ref) // before the row is read, so that no change is missed
 	defer stop()
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	for {
-		row, err := a.row(ctx, ref)
+		row, err := a.findRow(ctx, ref)
 		if err != nil || enough(row) {
 			return row, err
 		}
@@ -206,9 +206,9 @@ func (a *API) rowAfter(ctx context.Context, ref tasks.Ref, wait time.Duration, e
 	}
 }
 
-// row looks a submission up, and again once the rows show everything accepted so
+// findRow looks a submission up, and again once the rows show everything accepted so
 // far, so that a client that holds a receipt never sees a 404.
-func (a *API) row(ctx context.Context, ref tasks.Ref) (store.Row, error) {
+func (a *API) findRow(ctx context.Context, ref tasks.Ref) (store.Row, error) {
 	if checkPathID("id", ref.ID) != nil {
 		return store.Row{}, noSubmission(ref) // none can have this id
 	}

@@ -165,7 +165,7 @@ func (a *API) resolve(ctx context.Context, of tasks.Subject, from []formImage) (
 			images[i] = img.image
 			continue
 		}
-		found, err := a.image(ctx, of, img.image.ImageID)
+		found, err := a.findImage(ctx, of, img.image.ImageID)
 		if errors.Is(err, store.ErrNotFound) {
 			unknown = append(unknown, fieldFault{field: "imageId", detail: textUnknownImage, args: []any{img.image.ImageID}})
 			continue
@@ -188,9 +188,9 @@ func (a *API) resolve(ctx context.Context, of tasks.Subject, from []formImage) (
 	return images, dropped, nil
 }
 
-// image looks an image up, and again once the rows show everything accepted so
+// findImage looks an image up, and again once the rows show everything accepted so
 // far: it may have been accepted a moment ago.
-func (a *API) image(ctx context.Context, of tasks.Subject, imageID string) (tasks.Image, error) {
+func (a *API) findImage(ctx context.Context, of tasks.Subject, imageID string) (tasks.Image, error) {
 	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (tasks.Image, error) {
 		return a.rows.Image(ctx, of, imageID)
 	})

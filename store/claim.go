@@ -103,7 +103,7 @@ func (c *change) claim(refs []tasks.Ref, now time.Time) ([]Claimed, error) {
 
 // readInto reads submissions of one kind. at says where in claimed each belongs.
 func (c *change) readInto(claimed []Claimed, at map[tasks.Ref]int, kind *tasks.Kind, ids []string) error {
-	in, args := tasks.Among(ids)
+	in, args := tasks.InList(ids)
 	rows, err := queryRows(c, kind, `SELECT `+rowColumns+` FROM submissions WHERE id IN `+in+
 		fmt.Sprintf(` AND kind = $%d`, len(args)+1), append(args, kind.Name)...)
 	if err != nil {
@@ -129,15 +129,15 @@ type Held struct {
 	Attempt int
 }
 
-// Unclaim gives attempts back that were ended by a shutdown, in one commit, as if they had never begun:
+// GiveBack gives attempts back that were ended by a shutdown, in one commit, as if they had never begun:
 // each submission waits again with one attempt less, and stays suspect if it was. The errors are in
 // the order of held: nil, [ErrStale] if the attempt no longer holds the submission, or what failed.
-func (s *Store) Unclaim(ctx context.Context, held []Held) []error {
+func (s *Store) GiveBack(ctx context.Context, held []Held) []error {
 	const update = `UPDATE submissions
 		SET status = CASE WHEN attempts - 1 > base_attempts THEN 'retrying' ELSE 'accepted' END,
 			attempts = attempts - 1, started_at = 0, done = 0, total = 0, version = version + 1
 		WHERE kind = $1 AND id = $2 AND attempts = $3 AND status = 'processing'`
-	return s.endAll(ctx, "unclaim", held, func(i int, c *change) (int64, error) {
+	return s.endAll(ctx, "give back", held, func(i int, c *change) (int64, error) {
 		return c.Exec(update, held[i].Kind, held[i].ID, held[i].Attempt)
 	})
 }
@@ -182,14 +182,14 @@ func (c *change) complete(d Completion, done, total int) (int64, error) {
 	return n, kind.Rows.Complete(c, d.ID, d.Result)
 }
 
-// Retrying says that the attempt failed for the reason and another is due at next. [ErrStale] if the
+// Retry says that the attempt failed for the reason and another is due at next. [ErrStale] if the
 // attempt no longer holds the submission.
-func (s *Store) Retrying(ctx context.Context, h Held, reason string, next time.Time) error {
+func (s *Store) Retry(ctx context.Context, h Held, reason string, next time.Time) error {
 	const update = `UPDATE submissions
 		SET status = 'retrying', next_attempt_at = $1, crashes = 0, suspect = 0, done = $2, total = $3, error = $4,
 			version = version + 1
 		WHERE kind = $5 AND id = $6 AND attempts = $7 AND status = 'processing'`
-	return s.end(ctx, "retrying", h, func(c *change) (int64, error) {
+	return s.end(ctx, "retry", h, func(c *change) (int64, error) {
 		done, total := s.claims.progress(h)
 		return c.Exec(update, micros(next), done, total, reason, h.Kind, h.ID, h.Attempt)
 	})

@@ -23,7 +23,7 @@ var moves = map[string]func(t *testing.T, s *store.Store, id string){
 	"retrying": func(t *testing.T, s *store.Store, id string) {
 		_, err := claim(t.Context(), s, id)
 		require.NoError(t, err)
-		require.NoError(t, s.Retrying(t.Context(), held(id, 1), "busy", received))
+		require.NoError(t, s.Retry(t.Context(), held(id, 1), "busy", received))
 	},
 	"completed": func(t *testing.T, s *store.Store, id string) {
 		row, err := claim(t.Context(), s, id)
@@ -81,14 +81,14 @@ func TestClaim(t *testing.T) {
 // Only the attempt that holds a processing report may change it (I3).
 func TestStale(t *testing.T) {
 	calls := map[string]func(ctx context.Context, s *store.Store, id string, attempt int) error{
-		"unclaim": func(ctx context.Context, s *store.Store, id string, attempt int) error {
+		"give back": func(ctx context.Context, s *store.Store, id string, attempt int) error {
 			return unclaim(ctx, s, id, attempt)
 		},
 		"complete": func(ctx context.Context, s *store.Store, id string, attempt int) error {
 			return complete(ctx, s, id, attempt, result(report(1)))
 		},
 		"retrying": func(ctx context.Context, s *store.Store, id string, attempt int) error {
-			return s.Retrying(ctx, held(id, attempt), "busy", received)
+			return s.Retry(ctx, held(id, attempt), "busy", received)
 		},
 		"fail": func(ctx context.Context, s *store.Store, id string, attempt int) error {
 			return s.Fail(ctx, held(id, attempt), "broken", time.Time{})
@@ -175,7 +175,7 @@ func TestFailAndRetrying(t *testing.T) {
 	id, next := report(1).ID, received.Add(time.Minute)
 	_, err := claim(t.Context(), s, id)
 	require.NoError(t, err)
-	require.NoError(t, s.Retrying(t.Context(), held(id, 1), "disk full", next))
+	require.NoError(t, s.Retry(t.Context(), held(id, 1), "disk full", next))
 	row, err := get(s, id)
 	require.NoError(t, err)
 	require.Equal(t, tasks.Retrying, row.Status)
@@ -219,7 +219,7 @@ func TestUnclaim(t *testing.T) {
 	}
 	_, err := claim(t.Context(), s, id)
 	require.NoError(t, err)
-	require.NoError(t, s.Retrying(t.Context(), held(id, 1), "busy", received))
+	require.NoError(t, s.Retry(t.Context(), held(id, 1), "busy", received))
 	_, err = claim(t.Context(), s, id)
 	require.NoError(t, err)
 	require.NoError(t, unclaim(t.Context(), s, id, 2))
@@ -351,7 +351,7 @@ func TestCompleteMany(t *testing.T) {
 	require.Empty(t, s.Complete(t.Context(), nil))
 
 	again := []store.Held{done[0].Held, done[1].Held, done[100].Held}
-	errs = s.Unclaim(t.Context(), again)
+	errs = s.GiveBack(t.Context(), again)
 	require.Equal(t, before+3, store.Commits(s))
 	require.NoError(t, errs[0])
 	require.ErrorIs(t, errs[1], store.ErrStale)

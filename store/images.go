@@ -36,7 +36,7 @@ func (s *Store) oneImage(ctx context.Context, query string, args ...any) (img ta
 	if err != nil {
 		return tasks.Image{}, err
 	}
-	err = tasks.Each(rows, func() error {
+	err = tasks.EachRow(rows, func() error {
 		return rows.Scan(&img.ImageID, &img.SHA256, &img.Bytes, &img.MediaType, &img.Name)
 	})
 	if err == nil && img.SHA256 == "" {
@@ -56,7 +56,7 @@ const unneededQuery = `SELECT 1
 // came with. One that no row knows is not among them. The rows must be up to date.
 func (s *Store) Unneeded(ctx context.Context, originals []string) (unneeded []string, err error) {
 	for _, sha256 := range originals {
-		yes, err := found(s.reading(ctx), unneededQuery, sha256)
+		yes, err := exists(s.reading(ctx), unneededQuery, sha256)
 		if err != nil {
 			return nil, s.explain(err, "unneeded originals")
 		}
@@ -99,7 +99,7 @@ func (s *Store) named(ctx context.Context, column tasks.Column, blobs []string, 
 	if err != nil {
 		return err
 	}
-	return tasks.Each(rows, func() error {
+	return tasks.EachRow(rows, func() error {
 		var sha256 string
 		err := rows.Scan(&sha256)
 		named[sha256] = true
@@ -136,7 +136,7 @@ func (s *Store) blobsAfter(ctx context.Context, column tasks.Column, after strin
 	if err != nil {
 		return nil, err
 	}
-	err = tasks.Each(rows, func() error {
+	err = tasks.EachRow(rows, func() error {
 		var sha256 string
 		err := rows.Scan(&sha256)
 		digests = append(digests, sha256)
@@ -153,7 +153,7 @@ func blobsAfterQuery(column tasks.Column) string {
 
 // namedQuery excludes ” so that an index without it can be used.
 func namedQuery(column tasks.Column, blobs []string) (query string, args []any) {
-	in, args := tasks.Among(blobs)
+	in, args := tasks.InList(blobs)
 	return `SELECT ` + column.Name + ` FROM ` + column.Table +
 		` WHERE ` + column.Name + ` <> '' AND ` + column.Name + ` IN ` + in, args
 }
@@ -164,7 +164,7 @@ func (s *Store) FinishedPicture(ctx context.Context, sha256, options string) (r 
 	const query = `SELECT result FROM finished_pictures WHERE sha256 = $1 AND options = $2`
 	rows, err := s.queries.query(ctx, query, sha256, options)
 	if err == nil {
-		err = tasks.Each(rows, func() error {
+		err = tasks.EachRow(rows, func() error {
 			var result string
 			if err := rows.Scan(&result); err != nil {
 				return err

@@ -117,7 +117,7 @@ func complete(ctx context.Context, s *store.Store, id string, attempt int, r tas
 }
 
 func unclaim(ctx context.Context, s *store.Store, id string, attempt int) error {
-	return s.Unclaim(ctx, []store.Held{held(id, attempt)})[0]
+	return s.GiveBack(ctx, []store.Held{held(id, attempt)})[0]
 }
 
 // recordBatch records in the topic of case reports without moving its watermark.

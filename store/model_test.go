@@ -46,21 +46,21 @@ func TestStoreAgainstModel(t *testing.T) {
 		m.open(t)
 		defer func() { _ = m.s.Close() }()
 		t.Repeat(map[string]func(*rapid.T){
-			"":         m.check,
-			"record":   m.record,
-			"replay":   m.replay,
-			"claim":    m.claim,
-			"unclaim":  m.unclaim,
-			"progress": m.progress,
-			"complete": m.complete,
-			"retrying": m.retrying,
-			"fail":     m.fail,
-			"reopen":   m.reopen,
-			"recover":  m.recover,
-			"batch":    m.batch,
-			"due":      m.unfinished,
-			"one":      m.one,
-			"list":     m.list,
+			"":          m.check,
+			"record":    m.record,
+			"replay":    m.replay,
+			"claim":     m.claim,
+			"give back": m.unclaim,
+			"progress":  m.progress,
+			"complete":  m.complete,
+			"retrying":  m.retrying,
+			"fail":      m.fail,
+			"reopen":    m.reopen,
+			"recover":   m.recover,
+			"batch":     m.batch,
+			"due":       m.unfinished,
+			"one":       m.one,
+			"list":      m.list,
 		})
 		requireSound(t, m.s)
 	})
@@ -354,7 +354,7 @@ func (m *model) complete(t *rapid.T) {
 func (m *model) retrying(t *rapid.T) {
 	reason := rapid.StringN(1, 9, -1).Draw(t, "reason")
 	m.end(t, func(id string, attempt int) error {
-		return m.s.Retrying(context.Background(), held(id, attempt), reason, received)
+		return m.s.Retry(context.Background(), held(id, attempt), reason, received)
 	}, func(row *store.Row) {
 		row.Status, row.Error, row.Crashes, row.Suspect = tasks.Retrying, reason, 0, false
 	})

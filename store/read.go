@@ -94,7 +94,7 @@ func (s *Store) counts(ctx context.Context) (map[string]map[tasks.Status]int, er
 	if err != nil {
 		return nil, err
 	}
-	err = tasks.Each(rows, func() error {
+	err = tasks.EachRow(rows, func() error {
 		var kind string
 		var status tasks.Status
 		var n int
@@ -132,7 +132,7 @@ func (s *Store) Unfinished(ctx context.Context, kind *tasks.Kind, after uint64, 
 	var due []Due
 	rows, err := s.queries.query(ctx, unfinishedQuery, kind.Name, int64(after), limit) // FromStart becomes -1
 	if err == nil {
-		err = tasks.Each(rows, func() error {
+		err = tasks.EachRow(rows, func() error {
 			d := Due{Ref: tasks.Ref{Kind: kind.Name}}
 			err := rows.Scan(&d.ID, &d.DueSequence, &d.Attempts)
 			due = append(due, d)
@@ -178,7 +178,7 @@ func (s *Store) compare(ctx context.Context, batch []tasks.Recorded) error {
 	}
 	rows := map[tasks.Ref]Row{}
 	for kind, ids := range ids {
-		in, args := tasks.Among(ids)
+		in, args := tasks.InList(ids)
 		found, err := queryRows(s.reading(ctx), kind, `SELECT `+rowColumns+` FROM submissions WHERE id IN `+in+
 			fmt.Sprintf(` AND kind = $%d`, len(args)+1), append(args, kind.Name)...)
 		if err == nil {

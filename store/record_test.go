@@ -100,7 +100,7 @@ func TestRetry(t *testing.T) {
 	for range 2 {
 		row, err := claim(t.Context(), s, id)
 		require.NoError(t, err)
-		require.NoError(t, s.Retrying(t.Context(), held(id, row.Attempts), "busy", received))
+		require.NoError(t, s.Retry(t.Context(), held(id, row.Attempts), "busy", received))
 	}
 	row, err := claim(t.Context(), s, id)
 	require.NoError(t, err)

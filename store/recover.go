@@ -105,6 +105,6 @@ func (c *change) count(query string, args ...any) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = tasks.Each(rows, func() error { return rows.Scan(&n) })
+	err = tasks.EachRow(rows, func() error { return rows.Scan(&n) })
 	return n, err
 }

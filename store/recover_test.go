@@ -96,7 +96,7 @@ func TestSuspicionEnds(t *testing.T) {
 			return complete(t.Context(), s, id, attempt, result(report(1)))
 		}, true},
 		"retrying": {func(t *testing.T, s *store.Store, id string, attempt int) error {
-			return s.Retrying(t.Context(), held(id, attempt), "busy", received)
+			return s.Retry(t.Context(), held(id, attempt), "busy", received)
 		}, true},
 		"fail": {func(t *testing.T, s *store.Store, id string, attempt int) error {
 			return s.Fail(t.Context(), held(id, attempt), "broken", time.Time{})
@@ -104,7 +104,7 @@ func TestSuspicionEnds(t *testing.T) {
 		"completion": {func(t *testing.T, s *store.Store, id string, attempt int) error {
 			return recordBatch(t.Context(), s, completion(0, report(1), attempt-1))
 		}, true},
-		"unclaim": {func(t *testing.T, s *store.Store, id string, attempt int) error {
+		"give back": {func(t *testing.T, s *store.Store, id string, attempt int) error {
 			return unclaim(t.Context(), s, id, attempt)
 		}, false},
 	} {

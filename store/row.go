@@ -25,7 +25,7 @@ type Row struct {
 	// failed.
 	StartedAt, FinishedAt time.Time
 	Status                tasks.Status
-	// Attempts counts every attempt except those given back by Unclaim.
+	// Attempts counts every attempt except those given back by GiveBack.
 	Attempts int
 	// BaseAttempts are those of Attempts that do not count against the budget: all before the latest
 	// retry call, and those that ended with the process.
@@ -84,7 +84,7 @@ func queryRows(tx tasks.Tx, kind *tasks.Kind, query string, args ...any) ([]Row,
 		return nil, err
 	}
 	var all []Row
-	err = tasks.Each(rows, func() error {
+	err = tasks.EachRow(rows, func() error {
 		r, err := scanRow(kind, rows)
 		all = append(all, r)
 		return err
@@ -170,14 +170,14 @@ func (readTx) Exec(string, ...any) (int64, error) {
 	return 0, errors.New("a read cannot change rows")
 }
 
-// found reports whether the query gives a row.
-func found(tx tasks.Tx, query string, args ...any) (bool, error) {
+// exists reports whether the query gives a row.
+func exists(tx tasks.Tx, query string, args ...any) (bool, error) {
 	rows, err := tx.Query(query, args...)
 	if err != nil {
 		return false, err
 	}
 	n := 0
-	err = tasks.Each(rows, func() error { n++; return nil })
+	err = tasks.EachRow(rows, func() error { n++; return nil })
 	return n > 0, err
 }
 

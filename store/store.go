@@ -75,7 +75,7 @@ func open(ctx context.Context, path string) (*Store, error) {
 	if s.writer, err = startWriter(ctx, writes, s.watchers.signal); err != nil {
 		return nil, errors.Join(err, reads.Close(), writes.Close())
 	}
-	s.close = sync.OnceValue(s.shut)
+	s.close = sync.OnceValue(s.closeAll)
 	return s, nil
 }
 
@@ -157,7 +157,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-func (s *Store) shut() error {
+func (s *Store) closeAll() error {
 	s.writer.stop()
 	s.watchers.close()
 	// The writer goes last: the last connection folds the write-ahead log into

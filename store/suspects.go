@@ -15,7 +15,7 @@ func (s *Store) Suspects(ctx context.Context) (suspects []tasks.Ref, err error) 
 	if err != nil {
 		return nil, s.explain(err, "suspects")
 	}
-	err = tasks.Each(rows, func() error {
+	err = tasks.EachRow(rows, func() error {
 		var ref tasks.Ref
 		err := rows.Scan(&ref.Kind, &ref.ID)
 		suspects = append(suspects, ref)
@@ -34,7 +34,7 @@ func (s *Store) Empty(ctx context.Context) (bool, error) {
 		return false, s.explain(err, "empty")
 	}
 	empty := true
-	if err := tasks.Each(rows, func() error { empty = false; return nil }); err != nil {
+	if err := tasks.EachRow(rows, func() error { empty = false; return nil }); err != nil {
 		return false, s.explain(err, "empty")
 	}
 	return empty, nil

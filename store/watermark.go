@@ -22,7 +22,7 @@ func (s *Store) Watermark(ctx context.Context, topic string) (w Watermark, known
 	const query = `SELECT next, check_sum FROM watermarks WHERE topic = $1`
 	rows, err := s.queries.query(ctx, query, topic)
 	if err == nil {
-		err = tasks.Each(rows, func() error {
+		err = tasks.EachRow(rows, func() error {
 			known = true
 			return rows.Scan(&w.Next, &w.Check)
 		})

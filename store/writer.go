@@ -12,8 +12,8 @@ import (
 	"casepress/tasks"
 )
 
-// maxTogether bounds how many writes share one transaction, and so how long the first of them waits.
-const maxTogether = 512
+// maxOpsPerCommit bounds how many writes share one transaction, and so how long the first of them waits.
+const maxOpsPerCommit = 512
 
 // op is one caller's write on its way through the writer.
 type op struct {
@@ -85,7 +85,7 @@ func (s *Store) write(ctx context.Context, run func(*change) error) error {
 	return s.writeAll(ctx, []func(*change) error{run})[0]
 }
 
-// writeAll hands several writes to the writer, which puts them into one transaction as far as maxTogether
+// writeAll hands several writes to the writer, which puts them into one transaction as far as maxOpsPerCommit
 // allows, and waits until they are durable. Each has an error of its own and spoils none of the others.
 func (s *Store) writeAll(ctx context.Context, runs []func(*change) error) []error {
 	errs := make([]error, len(runs))
@@ -122,11 +122,11 @@ func (w *writer) enqueue(ops []*op) error {
 		return ErrClosed
 	}
 	w.queue = append(w.queue, ops...)
-	w.nudge()
+	w.wakeUp()
 	return nil
 }
 
-func (w *writer) nudge() {
+func (w *writer) wakeUp() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -137,7 +137,7 @@ func (w *writer) loop() {
 	defer close(w.done)
 	for range w.wake {
 		ops, stopped := w.take()
-		for together := range slices.Chunk(ops, maxTogether) {
+		for together := range slices.Chunk(ops, maxOpsPerCommit) {
 			w.commit(together)
 		}
 		if stopped {
@@ -173,7 +173,7 @@ func (o *op) answer(err error) {
 // fails, all of them fail.
 func (w *writer) commit(ops []*op) {
 	err := w.transact(ops, false)
-	if _, one := errors.AsType[*spoiledError](err); one && len(ops) > 1 {
+	if _, one := errors.AsType[*abortedError](err); one && len(ops) > 1 {
 		err = w.transact(ops, true)
 	}
 	w.failing.Store(err != nil || slices.ContainsFunc(ops, func(o *op) bool { return o.failed != nil && !refusal(o.failed) }))
@@ -205,12 +205,12 @@ func (w *writer) transact(ops []*op, savepoints bool) error {
 		o.changed, o.refs, o.follow = 0, nil, nil
 		run := o.run
 		if savepoints {
-			run = o.undoing
+			run = o.runWithSavepoint
 		}
 		o.failed = run(&o.change)
-		if _, all := errors.AsType[*spoiledError](o.failed); all || o.failed != nil && !savepoints && !refusal(o.failed) {
+		if _, all := errors.AsType[*abortedError](o.failed); all || o.failed != nil && !savepoints && !refusal(o.failed) {
 			_ = tx.Rollback() // the failed statement may have ended it already
-			return &spoiledError{o.failed}
+			return &abortedError{o.failed}
 		}
 	}
 	if err := tx.Commit(); err != nil {
@@ -220,29 +220,29 @@ func (w *writer) transact(ops []*op, savepoints bool) error {
 	return nil
 }
 
-// undoing runs the write and undoes what it did if it fails. Some errors end the transaction: then there is
-// no savepoint to go back to any more, and the error is a spoiledError.
-func (o *op) undoing(c *change) error {
+// runWithSavepoint runs the write and undoes what it did if it fails. Some errors end the transaction: then there is
+// no savepoint to go back to any more, and the error is a abortedError.
+func (o *op) runWithSavepoint(c *change) error {
 	if _, err := c.Exec(`SAVEPOINT one`); err != nil {
-		return &spoiledError{err}
+		return &abortedError{err}
 	}
 	failed := o.run(c)
 	if failed != nil {
 		if _, err := c.Exec(`ROLLBACK TO SAVEPOINT one`); err != nil {
-			return &spoiledError{failed}
+			return &abortedError{failed}
 		}
 	}
 	if _, err := c.Exec(`RELEASE SAVEPOINT one`); err != nil {
-		return &spoiledError{err}
+		return &abortedError{err}
 	}
 	return failed
 }
 
-// spoiledError is the error of one write that ended its transaction.
-type spoiledError struct{ err error }
+// abortedError is the error of one write that ended its transaction.
+type abortedError struct{ err error }
 
-func (e *spoiledError) Error() string { return e.err.Error() }
-func (e *spoiledError) Unwrap() error { return e.err }
+func (e *abortedError) Error() string { return e.err.Error() }
+func (e *abortedError) Unwrap() error { return e.err }
 
 func refusal(err error) bool {
 	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrFinal) || errors.Is(err, ErrStale)
@@ -252,7 +252,7 @@ func refusal(err error) bool {
 func (w *writer) stop() {
 	w.mu.Lock()
 	w.stopped = true
-	w.nudge()
+	w.wakeUp()
 	w.mu.Unlock()
 	<-w.done
 }

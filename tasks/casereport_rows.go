@@ -63,7 +63,7 @@ func findPatientImage(tx Tx, c Content) (sha256 string, found bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	err = Each(rows, func() error {
+	err = EachRow(rows, func() error {
 		found = true
 		return rows.Scan(&sha256)
 	})
@@ -121,7 +121,7 @@ func completeImages(tx Tx, id string, images []ImageResult) error {
 // loadCaseReports reads the reports and their images in two queries. The images of a report never change,
 // and their results only count once it is completed, so the two need no transaction around them.
 func loadCaseReports(tx Tx, ids []string) (map[string]Loaded, error) {
-	in, args := Among(ids)
+	in, args := InList(ids)
 	reports, results := map[string]CaseReport{}, map[string]CaseReportResult{}
 	rows, err := tx.Query(`SELECT s.id, s.study, s.site, s.patient_id, s.visit_id, c.notes, c.captured_at,
 			s.status = 'completed', c.pdf_sha256, c.pdf_bytes, c.pdf_pages, c.problems
@@ -130,7 +130,7 @@ func loadCaseReports(tx Tx, ids []string) (map[string]Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = Each(rows, func() error {
+	err = EachRow(rows, func() error {
 		r := CaseReport{Images: []Image{}}
 		made := CaseReportResult{Images: []ImageResult{}}
 		var completed bool
@@ -175,7 +175,7 @@ func loadImages(tx Tx, in string, args []any, reports map[string]CaseReport, res
 	if err != nil {
 		return err
 	}
-	return Each(rows, func() error {
+	return EachRow(rows, func() error {
 		var (
 			id, removed string
 			img         Image

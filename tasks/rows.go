@@ -94,13 +94,13 @@ func JSONRows[C Content, R any](table string) Rows {
 }
 
 func loadJSON[C Content, R any](tx Tx, table string, ids []string) (map[string]Loaded, error) {
-	in, args := Among(ids)
+	in, args := InList(ids)
 	rows, err := tx.Query(`SELECT id, content, result FROM `+table+` WHERE id IN `+in, args...)
 	if err != nil {
 		return nil, err
 	}
 	loaded := make(map[string]Loaded, len(ids))
-	err = Each(rows, func() error {
+	err = EachRow(rows, func() error {
 		var id, content, result string
 		if err := rows.Scan(&id, &content, &result); err != nil {
 			return err
@@ -123,8 +123,8 @@ func loadJSON[C Content, R any](tx Tx, table string, ids []string) (map[string]L
 	return loaded, err
 }
 
-// Each calls scan for every row and closes the rows.
-func Each(rows *sql.Rows, scan func() error) error {
+// EachRow calls scan for every row and closes the rows.
+func EachRow(rows *sql.Rows, scan func() error) error {
 	defer func() { _ = rows.Close() }() // its error is that of rows.Err
 	for rows.Next() {
 		if err := scan(); err != nil {
@@ -134,10 +134,10 @@ func Each(rows *sql.Rows, scan func() error) error {
 	return rows.Err()
 }
 
-// Among returns "($1, $2 …)" for an IN with all ids, and the ids as arguments. The number of parameters
+// InList returns "($1, $2 …)" for an IN with all ids, and the ids as arguments. The number of parameters
 // is rounded up to a power of two by repeating the last id, so that few texts have to be prepared. There
 // must be at least one id.
-func Among(ids []string) (in string, args []any) {
+func InList(ids []string) (in string, args []any) {
 	n := 1
 	for n < len(ids) {
 		n *= 2

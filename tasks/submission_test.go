@@ -234,7 +234,7 @@ func TestEvent(t *testing.T) {
 func TestAmong(t *testing.T) {
 	for n, want := range map[int]string{1: "($1)", 2: "($1, $2)", 3: "($1, $2, $3, $4)", 4: "($1, $2, $3, $4)", 5: "($1, $2, $3, $4, $5, $6, $7, $8)"} {
 		ids := strings.Split("abcdefgh"[:n], "")
-		in, args := tasks.Among(ids)
+		in, args := tasks.InList(ids)
 		require.Equal(t, want, in)
 		for i, arg := range args {
 			require.Equal(t, ids[min(i, n-1)], arg)

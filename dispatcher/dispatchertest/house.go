@@ -89,8 +89,8 @@ func (s Storage) Shut(t testing.TB) error {
 	return s.Broker.Close()
 }
 
-// House is a dispatcher with everything below it.
-type House struct {
+// Fixture is a dispatcher with everything below it.
+type Fixture struct {
 	*dispatcher.Dispatcher
 	Storage
 	Ledger *embedded.Ledger
@@ -111,7 +111,7 @@ type Options struct {
 
 // Open builds a house and returns it with its close, which the test's end calls too; hard interrupts running
 // tasks.
-func Open(t testing.TB, o Options) (h House, shut func(hard bool)) {
+func Open(t testing.TB, o Options) (h Fixture, shut func(hard bool)) {
 	t.Helper()
 	log := broker.Options{FS: o.FS}
 	if o.NoDedup {
@@ -160,7 +160,7 @@ func Open(t testing.TB, o Options) (h House, shut func(hard bool)) {
 }
 
 // Submit hands a report in.
-func (h House) Submit(t testing.TB, r tasks.CaseReport) dispatcher.Receipt {
+func (h Fixture) Submit(t testing.TB, r tasks.CaseReport) dispatcher.Receipt {
 	t.Helper()
 	receipt, err := h.Accept(t.Context(), Submission(r))
 	require.NoError(t, err)
@@ -168,7 +168,7 @@ func (h House) Submit(t testing.TB, r tasks.CaseReport) dispatcher.Receipt {
 }
 
 // Until waits until the report is as told.
-func (h House) Until(t testing.TB, id string, as func(store.Row) bool) store.Row {
+func (h Fixture) Until(t testing.TB, id string, as func(store.Row) bool) store.Row {
 	t.Helper()
 	require.NoError(t, h.Ledger.CaughtUp(t.Context()))
 	changed, stop := h.Store.Watch(Ref(id))
@@ -188,7 +188,7 @@ func (h House) Until(t testing.TB, id string, as func(store.Row) bool) store.Row
 }
 
 // Final waits until the report is completed or failed.
-func (h House) Final(t testing.TB, id string) store.Row {
+func (h Fixture) Final(t testing.TB, id string) store.Row {
 	t.Helper()
 	return h.Until(t, id, func(r store.Row) bool { return r.Status.Final() })
 }

@@ -24,7 +24,7 @@ func (l *Ledger) Accept(ctx context.Context, s tasks.Submission) (dispatcher.Rec
 	}
 	receipt, err := l.accept(ctx, topic, s)
 	if err != nil || receipt.Replayed {
-		l.originals.checkLater(originalsOf(s.Content)...) // they were stored for nothing
+		l.originals.addCandidates(originalsOf(s.Content)...) // they were stored for nothing
 	}
 	return receipt, err
 }
@@ -44,7 +44,7 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (
 	}
 	key := s.Kind.Name + "/" + s.Content.Key()
 	for {
-		e, owner := l.pending.claim(key, int64(len(record)+entryOverhead), l.cfg.MaxPendingBytes)
+		e, owner := l.pending.add(key, int64(len(record)+entryOverhead), l.cfg.MaxPendingBytes)
 		switch {
 		case owner:
 			return l.acceptOwned(ctx, topic, e, s, record)
@@ -72,7 +72,7 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (
 
 // recorded waits until the entry is no longer pending.
 func (l *Ledger) recorded(ctx context.Context, e *entry) error {
-	return l.bounded(ctx, func(ctx context.Context) error {
+	return l.waitBounded(ctx, func(ctx context.Context) error {
 		select {
 		case <-e.gone:
 			return nil
@@ -82,10 +82,10 @@ func (l *Ledger) recorded(ctx context.Context, e *entry) error {
 	})
 }
 
-// bounded waits for rows, for no longer than CaughtUpTimeout. Its error is ctx's, ErrBehind or ErrClosed, or else
+// waitBounded waits for rows, for no longer than CaughtUpTimeout. Its error is ctx's, ErrBehind or ErrClosed, or else
 // that of wait.
-func (l *Ledger) bounded(ctx context.Context, wait func(context.Context) error) error {
-	open, cancel := l.until(ctx)
+func (l *Ledger) waitBounded(ctx context.Context, wait func(context.Context) error) error {
+	open, cancel := l.untilClosed(ctx)
 	defer cancel()
 	waiting, stop := context.WithTimeout(open, l.cfg.CaughtUpTimeout)
 	defer stop()
@@ -94,7 +94,7 @@ func (l *Ledger) bounded(ctx context.Context, wait func(context.Context) error) 
 	case err == nil || waiting.Err() == nil:
 		return err
 	case open.Err() != nil:
-		return fmt.Errorf("%w: %w", l.ended(ctx), err)
+		return fmt.Errorf("%w: %w", l.closedError(ctx), err)
 	default: // without the deadline's own error, which would stand for an outcome that is unknown
 		return fmt.Errorf("%w: %v", dispatcher.ErrBehind, err)
 	}
@@ -135,18 +135,18 @@ func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (di
 	if s.Fresh {
 		return dispatcher.Receipt{}, store.ErrNotFound
 	}
-	err := l.bounded(ctx, func(ctx context.Context) error {
+	err := l.waitBounded(ctx, func(ctx context.Context) error {
 		if !s.Kind.IsSubmission() {
 			return l.caughtUp(ctx) // it may have come with a submission, on another topic
 		}
-		return l.inherited(ctx, topic)
+		return l.caughtUpToStart(ctx, topic)
 	})
 	if err != nil {
 		return dispatcher.Receipt{}, err
 	}
 	found, err := l.store.Find(ctx, s)
 	if errors.Is(err, store.ErrNotFound) {
-		if err := l.bounded(ctx, l.waitCompared); err != nil {
+		if err := l.waitBounded(ctx, l.waitCompared); err != nil {
 			return dispatcher.Receipt{}, err
 		}
 		found, err = l.store.Find(ctx, s)
@@ -185,7 +185,7 @@ func (l *Ledger) Restart(ctx context.Context, of tasks.Ref) (tasks.Status, error
 	if l.ctx.Err() != nil {
 		return "", dispatcher.ErrClosed
 	}
-	if err := l.bounded(ctx, l.caughtUp); err != nil {
+	if err := l.waitBounded(ctx, l.caughtUp); err != nil {
 		return "", err
 	}
 	row, err := l.store.Get(ctx, of)
@@ -201,7 +201,7 @@ func (l *Ledger) Restart(ctx context.Context, of tasks.Ref) (tasks.Status, error
 	if err := l.requeue(ctx, row.Kind, tasks.NewRetry(of, row.Attempts)); err != nil {
 		return row.Status, err
 	}
-	return row.Status, l.bounded(ctx, l.caughtUp)
+	return row.Status, l.waitBounded(ctx, l.caughtUp)
 }
 
 // requeue publishes a delivery more of a submission.

@@ -64,7 +64,7 @@ func TestSameIDAgain(t *testing.T) {
 	renamed := report("CR-1")
 	renamed.Images[0].Name = "IMG_0001 (1).jpg"
 
-	check := func(h dispatchertest.House, first dispatcher.Receipt) {
+	check := func(h dispatchertest.Fixture, first dispatcher.Receipt) {
 		again := h.Submit(t, renamed)
 		require.True(t, again.Replayed)
 		require.Equal(t, first.Sequence, again.Sequence)
@@ -248,7 +248,7 @@ func TestUnreadableRecordHoldsUpNothing(t *testing.T) {
 }
 
 // requireDead waits until there are so many dead letters of case reports.
-func requireDead(t *testing.T, h dispatchertest.House, n int) {
+func requireDead(t *testing.T, h dispatchertest.Fixture, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		end, err := h.Broker.End(broker.DeadLetterTopic(tasks.TopicCaseReports))

@@ -31,8 +31,8 @@ type queue struct {
 	reserved bool
 
 	turn chan struct{} // holds a token while a Claim is under way: one at a time, and only it uses the next two
-	// rest was received and not asked for: where a lane has several topics, more than one may answer at once.
-	rest     []broker.Delivery
+	// surplus was received and not asked for: where a lane has several topics, more than one may answer at once.
+	surplus  []broker.Delivery
 	suspects []broker.Delivery // to be worked on alone
 
 	mu        sync.Mutex        // guards unclaimed
@@ -43,12 +43,12 @@ func newQueue(lane string, reserved bool) *queue {
 	return &queue{lane: lane, reserved: reserved, turn: make(chan struct{}, 1)}
 }
 
-// wait notes what was received and is not claimed, beside the rest.
-func (q *queue) wait(received []broker.Delivery) {
+// setUnclaimed remembers what was received and is not claimed, beside the surplus.
+func (q *queue) setUnclaimed(received []broker.Delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.unclaimed = q.unclaimed[:0]
-	for _, d := range slices.Concat(received, q.rest) {
+	for _, d := range slices.Concat(received, q.surplus) {
 		if d.Count == 1 {
 			q.unclaimed = append(q.unclaimed, d)
 		}
@@ -79,8 +79,8 @@ type held struct {
 	leave    func() // through the gate
 }
 
-// receiveOnce returns the next deliveries. Its error is ctx's: after any other it tries again.
-func (l *Ledger) receiveOnce(ctx context.Context, topic string, sub *broker.Subscription, max int) ([]broker.Delivery, error) {
+// receive returns the next deliveries. Its error is ctx's: after any other it tries again.
+func (l *Ledger) receive(ctx context.Context, topic string, sub *broker.Subscription, max int) ([]broker.Delivery, error) {
 	for {
 		batch, err := sub.Receive(ctx, max)
 		if err == nil {
@@ -102,11 +102,11 @@ func (l *Ledger) Claim(ctx context.Context, lane string, max int, lease time.Dur
 	if max < 1 || lease > l.cfg.Lease {
 		return nil, fmt.Errorf("a claim of up to %d for %v: it must be of at least 1 and for at most %v", max, lease, l.cfg.Lease)
 	}
-	waiting, cancel := l.until(ctx)
+	waiting, cancel := l.untilClosed(ctx)
 	defer cancel()
 	claims, err := l.claimLane(waiting, lane, max)
 	if err != nil && waiting.Err() != nil {
-		err = l.ended(ctx)
+		err = l.closedError(ctx)
 	}
 	return claims, err
 }
@@ -123,7 +123,7 @@ func (l *Ledger) claimLane(ctx context.Context, lane string, max int) ([]dispatc
 		return nil, ctx.Err()
 	}
 	defer func() {
-		q.wait(nil)
+		q.setUnclaimed(nil)
 		<-q.turn
 	}()
 	for {
@@ -138,7 +138,7 @@ func (l *Ledger) claimLane(ctx context.Context, lane string, max int) ([]dispatc
 		if err != nil {
 			return nil, err
 		}
-		q.wait(deliveries)
+		q.setUnclaimed(deliveries)
 		if claims := l.claim(ctx, q, l.decode(ctx, q, deliveries)); len(claims) > 0 {
 			return claims, nil
 		}
@@ -148,9 +148,9 @@ func (l *Ledger) claimLane(ctx context.Context, lane string, max int) ([]dispatc
 // take returns up to max deliveries, waiting for the first.
 func (l *Ledger) take(ctx context.Context, q *queue, max int) (batch []broker.Delivery, err error) {
 	for {
-		for len(q.rest) > 0 && len(batch) < max {
-			d := q.rest[0]
-			q.rest = q.rest[1:]
+		for len(q.surplus) > 0 && len(batch) < max {
+			d := q.surplus[0]
+			q.surplus = q.surplus[1:]
 			if d.Renew() == nil { // else its lock ran out, and it comes again
 				batch = append(batch, d)
 			}
@@ -159,9 +159,9 @@ func (l *Ledger) take(ctx context.Context, q *queue, max int) (batch []broker.De
 			return batch, nil
 		}
 		if len(q.subs) == 1 {
-			return l.receiveOnce(ctx, q.topics[0], q.subs[0], max)
+			return l.receive(ctx, q.topics[0], q.subs[0], max)
 		}
-		if q.rest, err = l.receiveAny(ctx, q, max); err != nil {
+		if q.surplus, err = l.receiveAny(ctx, q, max); err != nil {
 			return nil, err
 		}
 	}
@@ -176,7 +176,7 @@ func (l *Ledger) receiveAny(ctx context.Context, q *queue, max int) (received []
 	batches := make([][]broker.Delivery, len(q.subs))
 	for i, sub := range q.subs {
 		members.Go(func() {
-			if batches[i], _ = l.receiveOnce(until, q.topics[i], sub, max); len(batches[i]) > 0 {
+			if batches[i], _ = l.receive(until, q.topics[i], sub, max); len(batches[i]) > 0 {
 				stop()
 			}
 		})
@@ -196,11 +196,11 @@ func (l *Ledger) decode(ctx context.Context, q *queue, deliveries []broker.Deliv
 		ref, err := refOf(d.Message)
 		switch {
 		case err != nil:
-			l.end(d, "reject", d.Reject(err.Error()))
-		case !l.begin(ref):
-			l.end(d, "release", d.Release(busyDelay))
+			l.logEnd(d, "reject", d.Reject(err.Error()))
+		case !l.startWork(ref):
+			l.logEnd(d, "release", d.Release(busyDelay))
 		case l.isSuspect(ref):
-			l.finished(ref)
+			l.endWork(ref)
 			q.suspects = append(q.suspects, d)
 		default:
 			items = append(items, item{ref, d})
@@ -236,7 +236,7 @@ func (l *Ledger) claim(ctx context.Context, q *queue, items []item) []dispatcher
 		return l.claimItems(ctx, q, items, func() {})
 	}
 	if l.gate.enter(ctx, len(items)) != nil {
-		l.putBack(items)
+		l.releaseItems(items)
 		return nil
 	}
 	return l.claimItems(ctx, q, items, func() { l.gate.leave(1) })
@@ -246,8 +246,8 @@ func (l *Ledger) claim(ctx context.Context, q *queue, items []item) []dispatcher
 func (l *Ledger) claimAlone(ctx context.Context, q *queue) ([]dispatcher.Claim, error) {
 	leave := l.gate.leaveAlone
 	if q.reserved {
-		l.gate.enterFirst()
-		leave = l.gate.leaveFirst
+		l.gate.enterReserved()
+		leave = l.gate.leaveReserved
 	} else if err := l.gate.enterAlone(ctx); err != nil {
 		return nil, err
 	}
@@ -258,9 +258,9 @@ func (l *Ledger) claimAlone(ctx context.Context, q *queue) ([]dispatcher.Claim, 
 		return nil, nil
 	}
 	ref, err := refOf(d.Message)
-	if err != nil || !l.begin(ref) {
+	if err != nil || !l.startWork(ref) {
 		leave()
-		l.end(d, "release", d.Release(busyDelay))
+		l.logEnd(d, "release", d.Release(busyDelay))
 		return nil, nil
 	}
 	return l.claimItems(ctx, q, []item{{ref, d}}, leave), nil
@@ -268,8 +268,8 @@ func (l *Ledger) claimAlone(ctx context.Context, q *queue) ([]dispatcher.Claim, 
 
 // claimItems claims in one commit. leave is called once for each item when its claim has ended.
 func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave func()) []dispatcher.Claim {
-	if err := l.rowsAreThere(ctx, q, items); err != nil {
-		l.putBack(items)
+	if err := l.waitForRows(ctx, q, items); err != nil {
+		l.releaseItems(items)
 		for range items {
 			leave()
 		}
@@ -285,8 +285,8 @@ func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave f
 	if err != nil {
 		l.cfg.Logger.Error("work could not be claimed and will be tried again", "lane", q.lane, "err", err)
 		for _, it := range items {
-			l.finished(it.ref)
-			l.end(it.delivery, "release", it.delivery.Release(failureDelay))
+			l.endWork(it.ref)
+			l.logEnd(it.delivery, "release", it.delivery.Release(failureDelay))
 			leave()
 		}
 		return nil
@@ -296,20 +296,20 @@ func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave f
 		it := items[i]
 		if c.Err == nil {
 			claim := dispatcher.Claim{Row: c.Row, Attempt: c.Row.Attempts}
-			l.hold(claim, held{it.delivery, leave})
+			l.addClaim(claim, held{it.delivery, leave})
 			claims = append(claims, claim)
 			continue
 		}
 		l.endUnclaimed(context.WithoutCancel(ctx), it, c)
-		l.finished(it.ref)
+		l.endWork(it.ref)
 		leave()
 	}
 	return claims
 }
 
-// rowsAreThere waits until the rows show what the items are about, and what is completed already: that may have
+// waitForRows waits until the rows show what the items are about, and what is completed already: that may have
 // no originals any more.
-func (l *Ledger) rowsAreThere(ctx context.Context, q *queue, items []item) error {
+func (l *Ledger) waitForRows(ctx context.Context, q *queue, items []item) error {
 	for _, topic := range q.topics {
 		var next uint64
 		for _, it := range items {
@@ -321,7 +321,7 @@ func (l *Ledger) rowsAreThere(ctx context.Context, q *queue, items []item) error
 			return err
 		}
 	}
-	return l.inherited(ctx, tasks.TopicCompletions)
+	return l.caughtUpToStart(ctx, tasks.TopicCompletions)
 }
 
 // endUnclaimed ends a delivery whose submission needs no work. One that is finished already means that the
@@ -331,41 +331,41 @@ func (l *Ledger) endUnclaimed(ctx context.Context, it item, c store.Claimed) {
 	d := it.delivery
 	switch {
 	case errors.Is(c.Err, store.ErrFinal):
-		if err := l.finish(ctx, []store.Row{c.Row}); err != nil {
+		if err := l.announce(ctx, []store.Row{c.Row}); err != nil {
 			l.cfg.Logger.Error("a finished submission could not be announced", "kind", it.ref.Kind, "id", it.ref.ID, "err", err)
-			l.end(d, "release", d.Release(failureDelay))
+			l.logEnd(d, "release", d.Release(failureDelay))
 			return
 		}
 		if c.Row.Status == tasks.Failed {
-			l.end(d, "reject", d.Reject(c.Row.Error))
+			l.logEnd(d, "reject", d.Reject(c.Row.Error))
 			return
 		}
-		l.end(d, "ack", d.Ack())
+		l.logEnd(d, "ack", d.Ack())
 	case errors.Is(c.Err, store.ErrNotFound):
-		l.end(d, "reject", d.Reject("the record never became a row"))
+		l.logEnd(d, "reject", d.Reject("the record never became a row"))
 	default:
 		l.cfg.Logger.Error("a submission could not be claimed", "kind", it.ref.Kind, "id", it.ref.ID, "err", c.Err)
-		l.end(d, "release", d.Release(failureDelay))
+		l.logEnd(d, "release", d.Release(failureDelay))
 	}
 }
 
-// putBack gives deliveries back that were not claimed because the wait for it was given up.
-func (l *Ledger) putBack(items []item) {
+// releaseItems gives deliveries back that were not claimed because the wait for it was given up.
+func (l *Ledger) releaseItems(items []item) {
 	for _, it := range items {
-		l.finished(it.ref)
-		l.end(it.delivery, "release", it.delivery.Release(0))
+		l.endWork(it.ref)
+		l.logEnd(it.delivery, "release", it.delivery.Release(0))
 	}
 }
 
-// end logs what came of ending a delivery. Where even that fails, its lock runs out and it comes again.
-func (l *Ledger) end(d broker.Delivery, how string, err error) {
+// logEnd logs what came of ending a delivery. Where even that fails, its lock runs out and it comes again.
+func (l *Ledger) logEnd(d broker.Delivery, how string, err error) {
 	if err != nil && !errors.Is(err, broker.ErrLockLost) {
 		l.cfg.Logger.Error("a delivery could not be ended", "how", how, "topic", d.Topic, "offset", d.Offset, "err", err)
 	}
 }
 
-// begin notes that a submission is in work here, unless it is already.
-func (l *Ledger) begin(ref tasks.Ref) bool {
+// startWork remembers that a submission is in work here, unless it is already.
+func (l *Ledger) startWork(ref tasks.Ref) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.inWork[ref] {
@@ -375,7 +375,7 @@ func (l *Ledger) begin(ref tasks.Ref) bool {
 	return true
 }
 
-func (l *Ledger) finished(ref tasks.Ref) {
+func (l *Ledger) endWork(ref tasks.Ref) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.inWork, ref)
@@ -394,14 +394,14 @@ func (l *Ledger) suspect(ref tasks.Ref) {
 	l.suspects[ref] = true
 }
 
-func (l *Ledger) hold(c dispatcher.Claim, h held) {
+func (l *Ledger) addClaim(c dispatcher.Claim, h held) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.claims[c.Held()] = h
 }
 
-// release ends the claim's hold on its submission. An attempt that came to an end of its own clears a suspect.
-func (l *Ledger) release(c dispatcher.Claim, cleared bool) (broker.Delivery, bool) {
+// removeClaim ends the claim's hold on its submission. An attempt that came to an end of its own clears a suspect.
+func (l *Ledger) removeClaim(c dispatcher.Claim, cleared bool) (broker.Delivery, bool) {
 	l.mu.Lock()
 	h, ok := l.claims[c.Held()]
 	delete(l.claims, c.Held())
@@ -436,7 +436,7 @@ func (l *Ledger) Renew(_ context.Context, _ time.Duration, claims []dispatcher.C
 		case errors.Is(err, broker.ErrLockLost):
 			lost = append(lost, c)
 		case err != nil:
-			l.end(d, "renew", err)
+			l.logEnd(d, "renew", err)
 		}
 	}
 	return lost
@@ -466,7 +466,7 @@ func (l *Ledger) Complete(ctx context.Context, done []dispatcher.Completion) []e
 			rows = append(rows, row)
 		}
 	}
-	announced := l.finish(ctx, rows)
+	announced := l.announce(ctx, rows)
 	for i, c := range done {
 		if errs[i] == nil {
 			errs[i] = announced
@@ -483,30 +483,30 @@ func (l *Ledger) Fail(ctx context.Context, c dispatcher.Claim, reason string) er
 	if err == nil {
 		row := c.Row
 		row.Status, row.Error, row.FinishedAt = tasks.Failed, reason, at
-		err = l.finish(ctx, []store.Row{row})
+		err = l.announce(ctx, []store.Row{row})
 	}
 	return l.endClaim(c, err, func(d broker.Delivery) error { return d.Reject(reason) })
 }
 
 // Retry stores why the attempt failed and when the next is due.
 func (l *Ledger) Retry(ctx context.Context, c dispatcher.Claim, reason string, after time.Duration) error {
-	err := l.store.Retrying(ctx, c.Held(), reason, now().Add(after))
+	err := l.store.Retry(ctx, c.Held(), reason, now().Add(after))
 	return l.endClaim(c, err, func(d broker.Delivery) error { return d.Release(after) })
 }
 
 // endClaim ends the delivery of a claim: as end does if err is nil. After any error it comes again soon; after
 // ErrStale too, because what somebody else has made of the submission may not be announced yet.
 func (l *Ledger) endClaim(c dispatcher.Claim, err error, end func(broker.Delivery) error) error {
-	d, ok := l.release(c, err == nil)
+	d, ok := l.removeClaim(c, err == nil)
 	switch {
 	case !ok:
 		return err
 	case err != nil:
-		l.end(d, "release", d.Release(failureDelay))
+		l.logEnd(d, "release", d.Release(failureDelay))
 		return err
 	}
 	if err := end(d); err != nil && !errors.Is(err, broker.ErrLockLost) {
-		l.end(d, "release", d.Release(failureDelay))
+		l.logEnd(d, "release", d.Release(failureDelay))
 		return fmt.Errorf("end delivery: %w", err)
 	}
 	return nil
@@ -519,22 +519,22 @@ func (l *Ledger) GiveBack(ctx context.Context, claims []dispatcher.Claim) error 
 		attempts[i] = c.Held()
 	}
 	var failed []error
-	for i, err := range l.store.Unclaim(ctx, attempts) {
+	for i, err := range l.store.GiveBack(ctx, attempts) {
 		if errors.Is(err, store.ErrStale) {
 			err = nil
 		}
 		if err != nil {
 			failed = append(failed, err)
 		}
-		if d, ok := l.release(claims[i], false); ok {
-			l.end(d, "release", d.Release(0))
+		if d, ok := l.removeClaim(claims[i], false); ok {
+			l.logEnd(d, "release", d.Release(0))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// finish tells of submissions that are completed or failed, and lets their originals go. It may be repeated.
-func (l *Ledger) finish(ctx context.Context, rows []store.Row) error {
+// announce tells of submissions that are completed or failed, and lets their originals go. It may be repeated.
+func (l *Ledger) announce(ctx context.Context, rows []store.Row) error {
 	if len(rows) == 0 {
 		return nil
 	}

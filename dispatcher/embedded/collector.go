@@ -35,11 +35,11 @@ func (l *Ledger) unnamed(ctx context.Context, keys []blob.Key) ([]blob.Key, erro
 	if err := l.CaughtUp(ctx); err != nil {
 		return nil, err
 	}
-	return ask(ctx, keys, l.store.Unknown)
+	return filterKeys(ctx, keys, l.store.Unknown)
 }
 
-// ask asks the rows about keys.
-func ask(ctx context.Context, keys []blob.Key, rows func(context.Context, []string) ([]string, error)) ([]blob.Key, error) {
+// filterKeys asks the rows about keys.
+func filterKeys(ctx context.Context, keys []blob.Key, rows func(context.Context, []string) ([]string, error)) ([]blob.Key, error) {
 	digests := make([]string, len(keys))
 	for i, k := range keys {
 		digests[i] = string(k)

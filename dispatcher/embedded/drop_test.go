@@ -23,7 +23,7 @@ import (
 
 // dropping is a house that drops originals, with the store they lie in.
 type dropping struct {
-	dispatchertest.House
+	dispatchertest.Fixture
 	*testing.T
 	blobs blob.Store
 	shut  func(hard bool)

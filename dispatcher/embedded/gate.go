@@ -9,18 +9,18 @@ import (
 // Others share the gate; a suspect waits until none is inside, and none comes in until it has left. A suspect of
 // a reserved lane waits for nobody: it keeps the others from coming in, and is alone once those inside have left.
 type gate struct {
-	mu      sync.Mutex // guards the rest
-	inside  int
-	alone   bool
-	first   int           // suspects of reserved lanes
-	waiting int           // suspects that wait
-	changed chan struct{} // closed and replaced when somebody leaves; nil while nobody waits
+	mu       sync.Mutex // guards the rest
+	inside   int
+	alone    bool
+	reserved int           // suspects of reserved lanes
+	waiting  int           // suspects that wait
+	changed  chan struct{} // closed and replaced when somebody leaves; nil while nobody waits
 }
 
 // enter lets n in together.
 func (g *gate) enter(ctx context.Context, n int) error {
 	return g.await(ctx, func() bool {
-		if g.alone || g.first > 0 || g.waiting > 0 {
+		if g.alone || g.reserved > 0 || g.waiting > 0 {
 			return false
 		}
 		g.inside += n
@@ -32,7 +32,7 @@ func (g *gate) leave(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inside -= n
-	g.announce()
+	g.wakeAll()
 }
 
 // enterAlone lets one in that is to be alone.
@@ -41,7 +41,7 @@ func (g *gate) enterAlone(ctx context.Context) error {
 	g.waiting++
 	g.mu.Unlock()
 	err := g.await(ctx, func() bool {
-		if g.alone || g.first > 0 || g.inside > 0 {
+		if g.alone || g.reserved > 0 || g.inside > 0 {
 			return false
 		}
 		g.alone = true
@@ -50,7 +50,7 @@ func (g *gate) enterAlone(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.waiting--
-	g.announce()
+	g.wakeAll()
 	return err
 }
 
@@ -58,25 +58,25 @@ func (g *gate) leaveAlone() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.alone = false
-	g.announce()
+	g.wakeAll()
 }
 
-// enterFirst lets a suspect of a reserved lane in at once.
-func (g *gate) enterFirst() {
+// enterReserved lets a suspect of a reserved lane in at once.
+func (g *gate) enterReserved() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.first++
+	g.reserved++
 }
 
-func (g *gate) leaveFirst() {
+func (g *gate) leaveReserved() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.first--
-	g.announce()
+	g.reserved--
+	g.wakeAll()
 }
 
-// announce wakes all who wait. It is called with mu held.
-func (g *gate) announce() {
+// wakeAll wakes all who wait. It is called with mu held.
+func (g *gate) wakeAll() {
 	if g.changed != nil {
 		close(g.changed)
 		g.changed = nil

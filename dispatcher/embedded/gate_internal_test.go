@@ -73,13 +73,13 @@ func TestGate(t *testing.T) {
 		},
 		"a reserved suspect waits for nobody": func(t *testing.T, g *gate) {
 			require.NoError(t, g.enter(t.Context(), 1))
-			g.enterFirst()
+			g.enterReserved()
 			later := enters(func() { _ = g.enter(t.Context(), 1) })
 			alone := enters(func() { _ = g.enterAlone(t.Context()) })
 			g.leave(1)
 			require.False(t, isIn(later))
 			require.False(t, isIn(alone))
-			g.leaveFirst()
+			g.leaveReserved()
 			require.True(t, isIn(alone))
 			g.leaveAlone()
 			require.True(t, isIn(later))

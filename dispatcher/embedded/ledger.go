@@ -195,15 +195,15 @@ func (l *Ledger) unsubscribe() error {
 	return errors.Join(errs...)
 }
 
-// until returns a context that ends with ctx or with the ledger.
-func (l *Ledger) until(ctx context.Context) (context.Context, context.CancelFunc) {
+// untilClosed returns a context that ends with ctx or with the ledger.
+func (l *Ledger) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(l.ctx, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
-// ended is why a wait under until is over: ctx's error, or ErrClosed.
-func (l *Ledger) ended(ctx context.Context) error {
+// closedError is why a wait under untilClosed is over: ctx's error, or ErrClosed.
+func (l *Ledger) closedError(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -228,11 +228,11 @@ func (l *Ledger) verify(ctx context.Context) {
 
 // CaughtUp waits until the rows of every topic have come past the topic's end as of now.
 func (l *Ledger) CaughtUp(ctx context.Context) error {
-	waiting, cancel := l.until(ctx)
+	waiting, cancel := l.untilClosed(ctx)
 	defer cancel()
 	err := l.caughtUp(waiting)
 	if err != nil && waiting.Err() != nil {
-		return fmt.Errorf("%w: %w", l.ended(ctx), err)
+		return fmt.Errorf("%w: %w", l.closedError(ctx), err)
 	}
 	return err
 }
@@ -250,11 +250,11 @@ func (l *Ledger) caughtUp(ctx context.Context) error {
 	return l.waitCompared(ctx)
 }
 
-// inherited waits until the rows show all that earlier processes put into the topics.
-func (l *Ledger) inherited(ctx context.Context, topics ...string) error {
+// caughtUpToStart waits until the rows show all that earlier processes put into the topics.
+func (l *Ledger) caughtUpToStart(ctx context.Context, topics ...string) error {
 	for _, topic := range topics {
 		r := l.recorders[topic]
-		if err := r.recorded.wait(ctx, r.inherited); err != nil {
+		if err := r.recorded.wait(ctx, r.endAtStart); err != nil {
 			return fmt.Errorf("wait for rows of %s: %w", topic, err)
 		}
 	}

@@ -21,13 +21,13 @@ type originals struct {
 	l     *Ledger
 	blobs blob.Store // nil: originals are kept
 
-	mu      sync.Mutex
-	maybe   map[string]bool // originals that may be unneeded; a restart forgets them and looks at all
-	nonzero chan struct{}   // holds a token while there are any
+	mu         sync.Mutex
+	candidates map[string]bool // originals that may be unneeded; a restart forgets them and looks at all
+	wake       chan struct{}   // holds a token while there are any
 }
 
 func newOriginals(l *Ledger) *originals {
-	o := &originals{l: l, maybe: map[string]bool{}, nonzero: make(chan struct{}, 1)}
+	o := &originals{l: l, candidates: map[string]bool{}, wake: make(chan struct{}, 1)}
 	if l.cfg.Drop {
 		o.blobs = l.cfg.Blobs
 	}
@@ -46,7 +46,7 @@ func (o *originals) release(ctx context.Context, row store.Row) error {
 	if len(released) == 0 {
 		return nil
 	}
-	err := o.resultsAreThere(ctx, result)
+	err := o.checkResults(ctx, result)
 	if err == nil {
 		err = o.recordCompletion(ctx, row, result, released)
 	}
@@ -58,7 +58,7 @@ func (o *originals) release(ctx context.Context, row store.Row) error {
 		return err
 	}
 	for _, n := range released {
-		o.checkLater(report.Images[n-1].SHA256)
+		o.addCandidates(report.Images[n-1].SHA256)
 	}
 	return nil
 }
@@ -77,9 +77,9 @@ func released(report tasks.CaseReport, result tasks.CaseReportResult) (images []
 
 var errNoResult = errors.New("a picture or the PDF is not where the row says")
 
-// resultsAreThere returns an error unless every picture and the PDF are in the
+// checkResults returns an error unless every picture and the PDF are in the
 // store, whatever the row says.
-func (o *originals) resultsAreThere(ctx context.Context, result tasks.CaseReportResult) error {
+func (o *originals) checkResults(ctx context.Context, result tasks.CaseReportResult) error {
 	outputs := []tasks.Output{result.PDF.Output}
 	for _, made := range result.Images {
 		if made.Full.SHA256 != "" {
@@ -132,18 +132,18 @@ func (o *originals) recordCompletion(ctx context.Context, row store.Row, result 
 	return nil
 }
 
-// checkLater lets the sweep look at originals that may be unneeded.
-func (o *originals) checkLater(digests ...string) {
+// addCandidates lets the sweep look at originals that may be unneeded.
+func (o *originals) addCandidates(digests ...string) {
 	if o.blobs == nil || len(digests) == 0 {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, sha256 := range digests {
-		o.maybe[sha256] = true
+		o.candidates[sha256] = true
 	}
 	select {
-	case o.nonzero <- struct{}{}:
+	case o.wake <- struct{}{}:
 	default:
 	}
 }
@@ -151,8 +151,8 @@ func (o *originals) checkLater(digests ...string) {
 func (o *originals) take() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	all := slices.Collect(maps.Keys(o.maybe))
-	clear(o.maybe)
+	all := slices.Collect(maps.Keys(o.candidates))
+	clear(o.candidates)
 	return all
 }
 
@@ -181,7 +181,7 @@ func (o *originals) sweep(ctx context.Context) {
 				next = sweepRetry
 			}
 			all.Reset(next)
-		case <-o.nonzero:
+		case <-o.wake:
 			if !sleep(ctx, sweepPause) {
 				return
 			}
@@ -214,11 +214,11 @@ func (o *originals) dropUnneeded(ctx context.Context, digests []string) error {
 	}
 	busy, err := o.blobs.Drop(ctx, keys, o.unneeded)
 	if err != nil {
-		o.checkLater(digests...)
+		o.addCandidates(digests...)
 		return err
 	}
 	for _, k := range busy {
-		o.checkLater(string(k))
+		o.addCandidates(string(k))
 	}
 	return nil
 }
@@ -229,5 +229,5 @@ func (o *originals) unneeded(ctx context.Context, keys []blob.Key) ([]blob.Key, 
 	if err := o.l.CaughtUp(ctx); err != nil {
 		return nil, err
 	}
-	return ask(ctx, keys, o.l.store.Unneeded)
+	return filterKeys(ctx, keys, o.l.store.Unneeded)
 }

@@ -36,10 +36,10 @@ func newPending() *pending {
 	return &pending{byKey: map[string]*entry{}, published: map[string][]*entry{}}
 }
 
-// claim returns the entry for key and whether the caller owns it, and so has to end it with drop or keep;
+// add returns the entry for key and whether the caller owns it, and so has to end it with drop or keep;
 // otherwise the caller waits for entry.done. A new entry beyond limit bytes in all is refused: then both are
 // zero.
-func (p *pending) claim(key string, bytes, limit int64) (e *entry, owner bool) {
+func (p *pending) add(key string, bytes, limit int64) (e *entry, owner bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e, ok := p.byKey[key]; ok {

@@ -19,8 +19,8 @@ const (
 	recordBatch = 512
 	// recordBytes is how much of the log one transaction reads at most.
 	recordBytes = 4 << 20
-	// recordRest is how long records may wait for company.
-	recordRest = 5 * time.Millisecond
+	// recordDelay is how long records may wait for company.
+	recordDelay = 5 * time.Millisecond
 	// recordRetry is the pause after a failure.
 	recordRetry = time.Second
 )
@@ -32,8 +32,8 @@ type recorder struct {
 	topic string
 	// recorded is how far the rows have come.
 	recorded *watermark
-	// inherited is the topic's end when this process started.
-	inherited uint64
+	// endAtStart is the topic's end when this process started.
+	endAtStart uint64
 	// compare is from where to where, exclusive, rows and records are compared: what earlier processes have recorded.
 	compare [2]uint64
 
@@ -43,7 +43,7 @@ type recorder struct {
 
 // run records until ctx ends.
 func (r *recorder) run(ctx context.Context) {
-	if r.topic == tasks.TopicCompletions && r.l.inherited(ctx, tasks.TopicCaseReports, tasks.TopicImages) != nil {
+	if r.topic == tasks.TopicCompletions && r.l.caughtUpToStart(ctx, tasks.TopicCaseReports, tasks.TopicImages) != nil {
 		return // shutting down
 	}
 	for ctx.Err() == nil {
@@ -73,14 +73,14 @@ func (r *recorder) follow(ctx context.Context) error {
 			}
 		}
 		r.setFailure(nil)
-		r.rest(ctx)
+		r.waitForBatch(ctx)
 	}
 }
 
 // rest lets records gather for the next transaction while nobody waits for their rows: fewer syncs of the rows
 // leave the disk to the log, which clients do wait for.
-func (r *recorder) rest(ctx context.Context) {
-	t := time.NewTimer(recordRest)
+func (r *recorder) waitForBatch(ctx context.Context) {
+	t := time.NewTimer(recordDelay)
 	defer t.Stop()
 	select {
 	case <-r.recorded.wanted:

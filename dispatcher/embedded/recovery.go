@@ -74,7 +74,7 @@ func (l *Ledger) newRecorder(ctx context.Context, topic string) (*recorder, erro
 	if err := l.checkMark(info, mark); err != nil {
 		return nil, err
 	}
-	return &recorder{l: l, topic: topic, compare: [2]uint64{info.Start, mark.Next}, inherited: info.End, recorded: newWatermark(mark.Next)}, nil
+	return &recorder{l: l, topic: topic, compare: [2]uint64{info.Start, mark.Next}, endAtStart: info.End, recorded: newWatermark(mark.Next)}, nil
 }
 
 // oldWatermark is where the rows stood when that was kept by the broker. Rows that are empty were lost, or there
@@ -116,7 +116,7 @@ const requeueBatch = 512
 // requeueLost gives every unfinished submission a delivery again whose own was acknowledged: its result was lost
 // with a part of the rows. It looks once, when the rows show all that earlier processes accepted.
 func (l *Ledger) requeueLost(ctx context.Context) {
-	if l.inherited(ctx, tasks.Topics()...) != nil {
+	if l.caughtUpToStart(ctx, tasks.Topics()...) != nil {
 		return // shutting down
 	}
 	for _, k := range tasks.Kinds() {
@@ -140,7 +140,7 @@ func (l *Ledger) requeueLost(ctx context.Context) {
 }
 
 func (l *Ledger) requeueLostOf(ctx context.Context, k *tasks.Kind) (requeued int, err error) {
-	end := l.recorders[k.Topic].inherited
+	end := l.recorders[k.Topic].endAtStart
 	for after := store.FromStart; ; {
 		due, err := l.store.Unfinished(ctx, k, after, requeueBatch)
 		if err != nil {

@@ -270,7 +270,7 @@ func TestFinishedWorkComesAgain(t *testing.T) {
 }
 
 // die returns the folder as a death at this moment leaves it, and ends the process that was.
-func die(t *testing.T, h dispatchertest.House, shut func(bool)) string {
+func die(t *testing.T, h dispatchertest.Fixture, shut func(bool)) string {
 	t.Helper()
 	require.NoError(t, h.CaughtUp(t.Context()))
 	dir := dispatchertest.Copy(t, h.Dir)

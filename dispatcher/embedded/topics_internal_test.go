@@ -48,9 +48,9 @@ func TestALaneOfSeveralTopics(t *testing.T) {
 		batch, err := l.take(t.Context(), q, max)
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(batch), max)
-		q.wait(nil)
+		q.setUnclaimed(nil)
 		first := 0
-		for _, d := range q.rest {
+		for _, d := range q.surplus {
 			if d.Count == 1 {
 				first++
 			}
@@ -67,6 +67,6 @@ func TestALaneOfSeveralTopics(t *testing.T) {
 	for k, n := range seen {
 		require.Equal(t, 1, n, "%v", k)
 	}
-	require.Empty(t, q.rest)
+	require.Empty(t, q.surplus)
 	t.Logf("several topics answered at once: %v", surplus)
 }
