@@ -8,7 +8,7 @@ TOOLS ?= $(HOME)/.cache/casepress
 LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL = build
-.PHONY: help build release test race example purego lint fuzz mutate kill soak readme bench peers pictures limits gozero browser clients modules proto ci clean
+.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers pictures limits gozero browser clients modules proto ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,10 @@ mutate: ## MUTATIONS altered pictures of each format: agreeing parsers, bounded 
 KILLS ?= 50
 kill: ## KILLS rounds of SIGKILL on the real binary under load
 	CASEPRESS_KILL_ROUNDS=$(KILLS) go test -count=1 -v -run TestKill -timeout 20m ./e2e
+
+DAMAGES ?= 3000
+damage: ## DAMAGES rounds of one or two files of a data folder damaged, removed or older; go test runs 30
+	CASEPRESS_DAMAGE_ROUNDS=$(DAMAGES) go test -count=1 -v -run '^TestDamage$$' -timeout 60m ./e2e
 
 SOAK ?= 10m
 soak: ## load for SOAK, watching goroutines, files and memory

@@ -13,6 +13,8 @@ type health struct {
 	// DamagedBlobs counts files whose bytes are not those that were stored; the log and a metric name them.
 	// They do not stop work: each is refused when it is asked for.
 	DamagedBlobs int `json:"damagedBlobs,omitempty"`
+	// MissingBlobs counts files that are gone although they are needed, told in the same ways.
+	MissingBlobs int `json:"missingBlobs,omitempty"`
 }
 
 // healthz says that the process is up and answers.
@@ -28,7 +30,7 @@ func (a *API) readyz(c *gin.Context) {
 		return
 	}
 	c.Header("Cache-Control", "no-store")
-	writeJSON(c, http.StatusOK, "application/json", health{Status: "ready", DamagedBlobs: len(a.blobs.Corrupt())})
+	writeJSON(c, http.StatusOK, "application/json", health{Status: "ready", DamagedBlobs: len(a.blobs.Corrupt()), MissingBlobs: a.cfg.MissingBlobs()})
 }
 
 // pingTimeout bounds the look at the rows: a probe does not wait for ever.

@@ -43,6 +43,9 @@ type Config struct {
 	// Studies are the studies that have a file; nil: none has. A study without one is taken with defaults.
 	Studies *study.Studies
 
+	// MissingBlobs returns how many blobs are known to be gone that rows name, for /readyz; nil: none ever.
+	MissingBlobs func() int
+
 	// StallTimeout ends a request whose client has neither sent nor taken a byte for so long. A slow client
 	// that keeps going is not affected. Default 30 s.
 	StallTimeout time.Duration
@@ -73,6 +76,9 @@ func (c Config) withDefaults() Config {
 	c.StoreTimeout = cmp.Or(c.StoreTimeout, 30*time.Second)
 	c.MaxWait = cmp.Or(c.MaxWait, 60*time.Second)
 	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, 1<<30)
+	if c.MissingBlobs == nil {
+		c.MissingBlobs = func() int { return 0 }
+	}
 	return c
 }
 

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -24,11 +25,24 @@ func (a *API) original(c *gin.Context) {
 		err = a.serveBlob(c, img.SHA256, img.MediaType, img.SHA256)
 	}
 	if errors.Is(err, blob.ErrNotFound) {
-		err = &fault{code: codeOriginalDropped, cause: err}
+		err = a.explainGone(c.Request.Context(), img.SHA256, err)
 	}
 	if err != nil {
 		a.fail(c, err)
 	}
+}
+
+// explainGone tells an original that was dropped on purpose from one whose file is missing. Once the rows show
+// everything, they know.
+func (a *API) explainGone(ctx context.Context, sha256 string, gone error) error {
+	if err := a.work.CaughtUp(ctx); err != nil {
+		return err
+	}
+	dropped, err := a.rows.Unneeded(ctx, []string{sha256})
+	if err == nil && len(dropped) > 0 {
+		return &fault{code: codeOriginalDropped, cause: gone}
+	}
+	return cmp.Or(err, gone)
 }
 
 // findOriginal looks an original up, and again once the rows show everything accepted so far.

@@ -113,6 +113,10 @@ func asFault(err error) *fault {
 		return invalid("cursor", textBadCursor)
 	case errors.Is(err, blob.ErrCorrupt):
 		return &fault{code: codeStoredDamaged, cause: err}
+	case errors.Is(err, blob.ErrNotFound):
+		return &fault{code: codeStoredMissing, cause: err}
+	case errors.Is(err, store.ErrDamaged):
+		return &fault{code: codeRowsDamaged, cause: err}
 	case errors.Is(err, blob.ErrStagingFull):
 		return &fault{code: codeOverloaded, cause: err}
 	case errors.Is(err, dispatcher.ErrOverloaded):
@@ -120,7 +124,7 @@ func asFault(err error) *fault {
 	case errors.Is(err, dispatcher.ErrBehind):
 		return &fault{code: codeRowsBehind, cause: err}
 	case errors.Is(err, dispatcher.ErrUnavailable), errors.Is(err, dispatcher.ErrClosed), errors.Is(err, blob.ErrPoisoned),
-		errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrReadOnly):
+		errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrReadOnly), errors.Is(err, syscall.EROFS):
 		return &fault{code: codeUnavailable, cause: err}
 	case errors.Is(err, syscall.ENOSPC):
 		return &fault{code: codeDiskFull, cause: err}

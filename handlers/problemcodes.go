@@ -40,7 +40,9 @@ const (
 	codeRange            code = "range-not-satisfiable"
 	codeReportConflict   code = "report-id-conflict"
 	codeRowsBehind       code = "rows-behind"
+	codeRowsDamaged      code = "rows-damaged"
 	codeStoredDamaged    code = "stored-bytes-damaged"
+	codeStoredMissing    code = "stored-bytes-missing"
 	codeStalled          code = "upload-stalled"
 	codeTimeout          code = "timeout"
 	codeTooManyImages    code = "too-many-images"
@@ -155,9 +157,15 @@ var codeTable = map[code]codeInfo{
 	codeRowsBehind: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
 		title:  text{"Not up to date", "数据尚未更新"},
 		detail: text{"The server could not bring its tables up to date in time, so it cannot tell yet. What was answered with 2xx is safe; ask again later.", "服务器未能及时完成数据更新，暂时无法答复。已返回 2xx 的内容是安全的，请稍后再查询。"}},
+	codeRowsDamaged: {status: http.StatusServiceUnavailable, retryable: true, retryAfter: time.Minute,
+		title:  text{"The server's tables are damaged", "服务器的数据表已损坏"},
+		detail: text{"The server's tables are damaged, so it cannot tell. What was answered with 2xx is safe in its log. Whoever runs the server finds file and cure at /readyz; ask again later.", "服务器的数据表已损坏，暂时无法答复。已返回 2xx 的内容仍安全保存在日志中。服务器管理员可在 /readyz 查看损坏的文件和处理方法；请稍后再查询。"}},
 	codeStoredDamaged: {status: http.StatusInternalServerError,
 		title:  text{"Damaged on the server's disk", "服务器磁盘上的数据已损坏"},
 		detail: text{"The bytes on the server's disk are not those that were stored, so they are not sent. Whoever runs the server finds the file in its log.", "服务器磁盘上的数据与当初保存的内容不一致，因此不予发送。服务器管理员可在日志中查到该文件。"}},
+	codeStoredMissing: {status: http.StatusInternalServerError,
+		title:  text{"Missing on the server's disk", "服务器磁盘上的数据缺失"},
+		detail: text{"The file with these bytes is gone from the server's disk, although it was stored and never deleted. Whoever runs the server finds its name in the log.", "保存此内容的文件已不在服务器磁盘上，而服务器从未删除它。服务器管理员可在日志中查到该文件。"}},
 	codeStalled: {status: http.StatusRequestTimeout, retryable: true,
 		title:  text{"The upload stalled", "上传停滞"},
 		detail: text{"No byte arrived for %s. Nothing was kept: send it again.", "%s 内未收到任何数据，未保存任何内容，请重新发送。"}},

@@ -45,6 +45,8 @@ type Config struct {
 	LogDisk, BlobDisk disk.FS
 	// RowsDir is the folder of the database; "" is DataDir.
 	RowsDir string
+	// SegmentBytes is the size of a full-grown segment of the log: see [broker.Options].
+	SegmentBytes int64
 
 	// Lanes are the lanes. Default [Lanes].
 	Lanes []dispatcher.Lane
@@ -93,6 +95,7 @@ type Service struct {
 	Registry *prometheus.Registry // of all figures
 
 	ledger   *embedded.Ledger
+	missing  *missingBlobs
 	freeDisk freeDisk
 
 	stop context.CancelFunc // ends what runs in the background
@@ -118,7 +121,7 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 		Blobs: s.Blobs, Drop: c.Originals == blob.Drop, Metrics: s.Registry, Logger: c.Logger,
 	}
 	if s.ledger, err = embedded.Open(ctx, ledger); err != nil {
-		return s, fmt.Errorf("open ledger: %w", err)
+		return s, fmt.Errorf("open ledger: %w", embedded.ExplainDamage(err))
 	}
 	s.Work, err = dispatcher.Start(ctx, dispatcher.Config{
 		Lanes: c.Lanes, NewTask: s.newTask(c), Retry: c.Retry,
@@ -128,11 +131,13 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 		return s, fmt.Errorf("start dispatcher: %w", err)
 	}
 	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, defaultMinFreeDisk)}
-	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies = c.DataDir, s.Registry, c.Studies
+	s.missing = newMissingBlobs(s, c)
+	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies, c.HTTP.MissingBlobs = c.DataDir, s.Registry, c.Studies, s.missing.count
 	s.API = handlers.New(c.HTTP, s.Work, s.Rows, s.Blobs, c.Logger)
 	var background context.Context
 	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.wg.Go(func() { s.checkRows(background, c.Logger) })
+	s.wg.Go(func() { s.lookForMissing(background, c.Logger) })
 	if c.ScrubRate > 0 {
 		s.wg.Go(func() { s.scrub(background, c) })
 	}
@@ -212,12 +217,24 @@ func (s *Service) openStorage(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	if s.Broker, err = broker.Open(filepath.Join(c.DataDir, "topics"), broker.Options{
-		FS: c.LogDisk, Registerer: s.Registry, MetricTopics: append(tasks.Topics(), tasks.TopicUpdates), Logger: c.Logger,
+		FS: c.LogDisk, SegmentBytes: c.SegmentBytes, Registerer: s.Registry, MetricTopics: append(tasks.Topics(), tasks.TopicUpdates), Logger: c.Logger,
 	}); err != nil {
-		return fmt.Errorf("open log: %w", err)
+		return fmt.Errorf("open log: %w", embedded.ExplainDamage(err))
 	}
 	if s.Rows, err = store.Open(ctx, filepath.Join(c.RowsDir, "casepress.db")); err != nil {
 		return fmt.Errorf("open rows: %w", err)
+	}
+	return nil
+}
+
+// LookForMissing looks at once for blobs that rows name and that are gone. It happens by itself at the start and once a
+// day.
+func (s *Service) LookForMissing(ctx context.Context) error {
+	if err := s.Work.CaughtUp(ctx); err != nil {
+		return fmt.Errorf("look for missing blobs: %w", err)
+	}
+	if err := s.missing.look(ctx); err != nil {
+		return fmt.Errorf("look for missing blobs: %w", err)
 	}
 	return nil
 }

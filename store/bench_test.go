@@ -144,6 +144,19 @@ func BenchmarkWith100000Reports(b *testing.B) {
 			require.NoError(b, err)
 		}
 	})
+	b.Run("Compare", func(b *testing.B) { // all of them
+		for b.Loop() {
+			for first := 0; first < n; first += 512 {
+				var batch []tasks.Recorded
+				for i := first; i < min(n, first+512); i++ {
+					r := report(i)
+					r.PatientID = fmt.Sprintf("P%03d", i%300)
+					batch = append(batch, accepted(i, r))
+				}
+				require.NoError(b, s.Compare(ctx, batch))
+			}
+		}
+	})
 	require.NoError(b, s.Close())
 	b.Run("Open", func(b *testing.B) {
 		for b.Loop() {

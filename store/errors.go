@@ -53,11 +53,14 @@ var freeBytes = disk.Free
 
 // explain says what err means for an operator where SQLite does not, and in what it happened. A full
 // disk is syscall.ENOSPC, also where SQLite only speaks of input and output. Damage is remembered, so that Ping
-// tells of it.
+// tells of it; from then on what is not found may have been lost, and ErrDamaged takes the place of ErrNotFound.
 func (s *Store) explain(err error, format string, args ...any) error {
 	err = explain(s.path, err)
 	if errors.Is(err, ErrDamaged) {
 		s.damage.CompareAndSwap(nil, &err)
+	}
+	if damage := s.damage.Load(); damage != nil && errors.Is(err, ErrNotFound) {
+		err = *damage
 	}
 	return fmt.Errorf(format+": %w", append(args, err)...)
 }
@@ -66,7 +69,7 @@ func explain(path string, err error) error {
 	switch code := sqliteCode(err); {
 	case errors.Is(err, ErrDamaged), errors.Is(err, ErrBadResult):
 		return err
-	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), errors.Is(err, errInconsistent), badJSON(err):
+	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), badSchema(err), errors.Is(err, errInconsistent), badJSON(err):
 		return damaged(path, err)
 	case code == sqlite3.SQLITE_FULL, code == sqlite3.SQLITE_IOERR && noSpace(path), code == sqlite3.SQLITE_CANTOPEN && noSpace(path):
 		return fmt.Errorf("the disk that holds %s is full: %w: %w", path, syscall.ENOSPC, err)
@@ -108,6 +111,19 @@ func lasting(err error) bool {
 // badFormat reports whether the header names a format that SQLite does not know, for which it has no code.
 func badFormat(err error) bool {
 	return sqliteCode(err) == sqlite3.SQLITE_ERROR && strings.Contains(err.Error(), "unsupported file format")
+}
+
+// badSchema reports whether tables or columns that this program made are gone, or stand where it was to make them.
+func badSchema(err error) bool {
+	if sqliteCode(err) != sqlite3.SQLITE_ERROR {
+		return false
+	}
+	for _, sign := range []string{"no such table", "no such column", "has no column", "already exists", "malformed database schema"} {
+		if strings.Contains(err.Error(), sign) {
+			return true
+		}
+	}
+	return false
 }
 
 // badJSON reports whether a text that this program wrote as JSON is none any more.

@@ -29,6 +29,9 @@ func NamedQuery(c tasks.Column) (query string, args []any) {
 	return namedQuery(c, []string{"aa", "bb"})
 }
 
+// BlobsAfterQuery is the text with which EachBlob asks one column.
+func BlobsAfterQuery(c tasks.Column) string { return blobsAfterQuery(c) }
+
 // SetFreeBytes makes every disk have this much space left, until the returned function is called.
 func SetFreeBytes(n uint64) (reset func()) {
 	before := freeBytes

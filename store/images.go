@@ -107,6 +107,50 @@ func (s *Store) named(ctx context.Context, column tasks.Column, blobs []string, 
 	})
 }
 
+// EachBlob calls visit with the digest of every blob that a row names, some at a time, until it has seen all or visit
+// returns an error. One that rows of several kinds or columns name comes more than once.
+func (s *Store) EachBlob(ctx context.Context, visit func(digests []string) error) error {
+	for _, kind := range tasks.Kinds() {
+		for _, column := range kind.Rows.Blobs {
+			for after := ""; ; {
+				digests, err := s.blobsAfter(ctx, column, after)
+				if err != nil {
+					return s.explain(err, "blobs of %s", column.Table)
+				}
+				if len(digests) == 0 {
+					break
+				}
+				if err := visit(digests); err != nil {
+					return err
+				}
+				after = digests[len(digests)-1]
+			}
+		}
+	}
+	return nil
+}
+
+// blobsAfter are the next blobs that a column names, in order.
+func (s *Store) blobsAfter(ctx context.Context, column tasks.Column, after string) (digests []string, err error) {
+	rows, err := s.queries.query(ctx, blobsAfterQuery(column), after, maxBlobsAtOnce)
+	if err != nil {
+		return nil, err
+	}
+	err = tasks.EachRow(rows, func() error {
+		var sha256 string
+		err := rows.Scan(&sha256)
+		digests = append(digests, sha256)
+		return err
+	})
+	return digests, err
+}
+
+// blobsAfterQuery excludes the empty text so that an index without it can be used.
+func blobsAfterQuery(column tasks.Column) string {
+	return `SELECT DISTINCT ` + column.Name + ` FROM ` + column.Table +
+		` WHERE ` + column.Name + ` <> '' AND ` + column.Name + ` > $1 ORDER BY ` + column.Name + ` LIMIT $2`
+}
+
 // namedQuery excludes the empty text, so that an index without it can be used.
 func namedQuery(column tasks.Column, blobs []string) (query string, args []any) {
 	in, args := tasks.InList(blobs)

@@ -188,6 +188,9 @@ func TestEveryColumnOfBlobsHasAnIndex(t *testing.T) {
 			query, args := store.NamedQuery(column)
 			plan := explain(t, s, query, args)
 			require.Contains(t, plan, "SEARCH "+column.Table+" USING COVERING INDEX", "%v", column)
+			plan = explain(t, s, store.BlobsAfterQuery(column), []any{"aa", 9})
+			require.Contains(t, plan, "SEARCH "+column.Table+" USING COVERING INDEX", "%v", column)
+			require.NotContains(t, plan, "TEMP B-TREE", "%v", column)
 			n++
 		}
 	}

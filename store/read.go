@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"casepress/tasks"
@@ -143,4 +145,63 @@ func (s *Store) Unfinished(ctx context.Context, kind *tasks.Kind, after uint64, 
 		return nil, s.explain(err, "unfinished %s", kind.Name)
 	}
 	return due, nil
+}
+
+// compareTogether bounds the parameters of one query of [Store.Compare].
+const compareTogether = 256
+
+// Compare looks whether the rows have what the topic's records say, which were all given to [Store.Record] before:
+// [ErrDamaged] if a row is gone or another, as does every later Ping. Of several submissions with one id only the
+// first is compared, and of records of a kind without a lane only that there is something under their key.
+func (s *Store) Compare(ctx context.Context, batch []tasks.Recorded) error {
+	for some := range slices.Chunk(batch, compareTogether) {
+		if err := s.compare(ctx, some); err != nil {
+			return s.explain(err, "compare")
+		}
+	}
+	return nil
+}
+
+func (s *Store) compare(ctx context.Context, batch []tasks.Recorded) error {
+	ids := map[*tasks.Kind][]string{}
+	for _, r := range batch {
+		switch {
+		case r.Kind.IsSubmission():
+			ids[r.Kind] = append(ids[r.Kind], r.Content.Header().ID)
+		case r.Kind.Rows.Find != nil:
+			_, found, err := r.Kind.Rows.Find(s.reading(ctx), r.Content)
+			if err == nil && !found {
+				err = fmt.Errorf("%w: the %s of record %d is gone", errInconsistent, r.Kind.Name, r.Offset)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	rows := map[tasks.Ref]Row{}
+	for kind, ids := range ids {
+		in, args := tasks.InList(ids)
+		found, err := queryRows(s.reading(ctx), kind, `SELECT `+rowColumns+` FROM submissions WHERE id IN `+in+
+			fmt.Sprintf(` AND kind = $%d`, len(args)+1), append(args, kind.Name)...)
+		if err == nil {
+			err = load(s.reading(ctx), kind, found)
+		}
+		if err != nil {
+			return err
+		}
+		for _, row := range found {
+			rows[row.Ref()] = row
+		}
+	}
+	for _, r := range batch {
+		if !r.Kind.IsSubmission() {
+			continue
+		}
+		row, found := rows[r.Ref()]
+		same := row.SHA256 == r.SHA256 && row.ReceivedAt.Equal(r.ReceivedAt.Truncate(time.Microsecond))
+		if !found || row.Sequence > r.Offset || row.Sequence == r.Offset && !same {
+			return fmt.Errorf("%w: the row of %s %s is not what record %d of the log says", errInconsistent, r.Kind.Name, r.Ref().ID, r.Offset)
+		}
+	}
+	return nil
 }

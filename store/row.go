@@ -118,6 +118,9 @@ func load(tx tasks.Tx, kind *tasks.Kind, rows []Row) error {
 			return fmt.Errorf("%w: %s %s has no content", errInconsistent, kind.Name, r.ID)
 		}
 		r.Content = l.Content
+		if got := l.Content.Digest(); got != r.SHA256 {
+			return fmt.Errorf("%w: the content of %s %s has the digest %s and was accepted with %s", errInconsistent, kind.Name, r.ID, got, r.SHA256)
+		}
 		if r.Status != tasks.Completed {
 			continue
 		}
@@ -129,7 +132,7 @@ func load(tx tasks.Tx, kind *tasks.Kind, rows []Row) error {
 	return nil
 }
 
-// errInconsistent says that rows written in one transaction are not there together.
+// errInconsistent says that rows written in one transaction are not there together, or not as they were written.
 var errInconsistent = errors.New("rows do not agree")
 
 // submissionKind returns the kind that ref names. [ErrNotFound] if its records have no row.

@@ -135,10 +135,10 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Check reads the whole database and returns [ErrDamaged] if it is not sound, as does every later Ping.
 // It takes seconds for a large one and does not hold up writes. It does not notice a changed letter in
-// a text.
+// a text that has no index; [Store.Compare] notices most of these.
 func (s *Store) Check(ctx context.Context) error {
 	var verdict string
-	err := s.reads.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict)
+	err := s.reads.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict)
 	if err == nil && verdict != "ok" {
 		err = damaged(s.path, errors.New(verdict))
 	}

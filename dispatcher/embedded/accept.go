@@ -148,13 +148,16 @@ func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (di
 		return dispatcher.Receipt{}, err
 	}
 	found, err := l.store.Find(ctx, s)
+	if errors.Is(err, store.ErrNotFound) {
+		if err := l.waitBounded(ctx, l.waitCompared); err != nil {
+			return dispatcher.Receipt{}, err
+		}
+		found, err = l.store.Find(ctx, s)
+	}
 	if err != nil {
 		return dispatcher.Receipt{}, err
 	}
-	return dispatcher.Receipt{
-		ID: s.Content.Header().ID, SHA256: found.SHA256, Sequence: found.Sequence, ReceivedAt: found.ReceivedAt,
-		Status: found.Status, Content: found.Content,
-	}, nil
+	return l.first(ctx, topic, s, found)
 }
 
 // replay answers a submission whose key was accepted before.

@@ -104,6 +104,7 @@ type Ledger struct {
 	originals *originals
 	metrics   *metrics
 	damage    atomic.Pointer[error] // what reading the whole log has found
+	compared  chan struct{}         // closed when the rows have been compared with the log, or that takes long
 
 	mu       sync.Mutex // guards the rest
 	claims   map[store.Held]held
@@ -127,7 +128,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	l := &Ledger{
 		cfg: cfg.withDefaults(), broker: cfg.Broker, store: cfg.Store,
 		pending: newPending(), recorders: map[string]*recorder{}, queues: map[string]*queue{},
-		claims: map[store.Held]held{}, inWork: map[tasks.Ref]bool{}, suspects: map[tasks.Ref]bool{},
+		compared: make(chan struct{}), claims: map[store.Held]held{}, inWork: map[tasks.Ref]bool{}, suspects: map[tasks.Ref]bool{},
 	}
 	l.metrics = newMetrics(cfg.Metrics)
 	l.originals = newOriginals(l)
@@ -152,6 +153,7 @@ func (l *Ledger) start() {
 		l.wg.Go(func() { r.run(l.ctx) })
 	}
 	l.wg.Go(func() { l.requeueLost(l.ctx) })
+	l.wg.Go(func() { l.compare(l.ctx) })
 	l.wg.Go(func() { l.verify(l.ctx) })
 	if l.originals.blobs != nil {
 		l.wg.Go(func() { l.originals.sweep(l.ctx) })
@@ -216,6 +218,7 @@ func (l *Ledger) verify(ctx context.Context) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
+		err = ExplainDamage(err)
 		l.cfg.Logger.Error("the log is damaged", "err", err)
 		l.damage.Store(&err)
 	default:
@@ -244,7 +247,7 @@ func (l *Ledger) caughtUp(ctx context.Context) error {
 			return fmt.Errorf("wait for rows of %s: %w", topic, err)
 		}
 	}
-	return nil
+	return l.waitCompared(ctx)
 }
 
 // caughtUpToStart waits until the rows show all that earlier processes put into the topics.
@@ -264,7 +267,7 @@ func (l *Ledger) Ready() error {
 		return dispatcher.ErrClosed
 	}
 	if err := l.broker.Err(); err != nil {
-		return fmt.Errorf("broker: %w", err)
+		return fmt.Errorf("broker: %w", ExplainDamage(err))
 	}
 	if err := l.damage.Load(); err != nil {
 		return fmt.Errorf("log: %w", *err)

@@ -34,6 +34,8 @@ type recorder struct {
 	recorded *watermark
 	// endAtStart is the topic's end when this process started.
 	endAtStart uint64
+	// compare is from where to where, exclusive, rows and records are compared: what earlier processes have recorded.
+	compare [2]uint64
 
 	mu  sync.Mutex
 	err error // why the last try to write rows failed; nil while all is well
@@ -89,19 +91,13 @@ func (r *recorder) waitForBatch(ctx context.Context) {
 
 // record makes rows of the batch.
 func (r *recorder) record(ctx context.Context, batch []broker.Message) error {
-	rows := make([]tasks.Recorded, 0, len(batch))
-	for _, m := range batch {
-		s, err := decodeRecord(m)
-		if err != nil {
-			// What this program cannot read must not hold up the records behind it. It stays in the log, and a
-			// worker puts it among the dead letters, where people see it.
-			r.l.cfg.Logger.Error("a record cannot be read", "topic", r.topic, "offset", m.Offset, "err", err)
-			r.l.logPanic(err)
-			r.l.metrics.unreadable.Inc()
-			continue
-		}
-		rows = append(rows, tasks.Recorded{Offset: m.Offset, Submission: s})
-	}
+	rows := r.decode(batch, func(m broker.Message, err error) {
+		// What this program cannot read must not hold up the records behind it. It stays in the log, and a
+		// worker puts it among the dead letters, where people see it.
+		r.l.cfg.Logger.Error("a record cannot be read", "topic", r.topic, "offset", m.Offset, "err", err)
+		r.l.logPanic(err)
+		r.l.metrics.unreadable.Inc()
+	})
 	last := batch[len(batch)-1]
 	if err := r.l.store.Record(ctx, r.topic, rows, store.Watermark{Next: last.Offset + 1, Check: check(last)}); err != nil {
 		return err
@@ -118,6 +114,20 @@ func decodeRecord(m broker.Message) (s tasks.Submission, err error) {
 		return err
 	})
 	return s, err
+}
+
+// decode reads the records of the batch; those that cannot be read it leaves out and tells of.
+func (r *recorder) decode(batch []broker.Message, unreadable func(broker.Message, error)) []tasks.Recorded {
+	rows := make([]tasks.Recorded, 0, len(batch))
+	for _, m := range batch {
+		s, err := decodeRecord(m)
+		if err != nil {
+			unreadable(m, err)
+			continue
+		}
+		rows = append(rows, tasks.Recorded{Offset: m.Offset, Submission: s})
+	}
+	return rows
 }
 
 // check identifies a record, so that rows notice when the log below them is another one.

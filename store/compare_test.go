@@ -1,0 +1,136 @@
+package store_test
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// damageable opens a store whose rows are not checked when the test ends.
+func damageable(t *testing.T) (s *store.Store, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "store.db")
+	s, err := store.Open(t.Context(), path)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s, path
+}
+
+func TestCompare(t *testing.T) {
+	again := accepted(9, report(1)) // as a log of an earlier version may have it
+	other := report(1)
+	other.Notes = "other"
+	later := accepted(2, report(2))
+	later.ReceivedAt = received.Add(1)
+	log := []tasks.Recorded{
+		accepted(0, report(0)), accepted(1, report(1)), later, put(3, "P001", image(7)), retry(4, report(1).ID, 1),
+		again, accepted(10, other),
+	}
+	for name, tc := range map[string]struct {
+		change string
+		sound  bool
+	}{
+		"sound":    {`UPDATE submissions SET status = 'failed', attempts = 3, error = 'x'`, true},
+		"row gone": {`DELETE FROM submissions WHERE id = 'report-000002'`, false},
+		"digest":   {`UPDATE submissions SET sha256 = 'aa' WHERE id = 'report-000000'`, false},
+		"sequence": {`UPDATE submissions SET sequence = 5 WHERE id = 'report-000000'`, false},
+		"received": {`UPDATE submissions SET received_at = 1 WHERE id = 'report-000000'`, false},
+		"notes":    {`UPDATE case_reports SET notes = 'x' WHERE id = 'report-000000'`, false},
+		"images":   {`DELETE FROM case_report_images WHERE report_id = 'report-000001' AND n = 2`, false},
+		"ahead":    {`DELETE FROM patient_images WHERE image_id = 'IMG7'`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := damageable(t)
+			require.NoError(t, recordBatch(t.Context(), s, log...))
+			require.NoError(t, store.ExecOnWriter(s, tc.change))
+			err := s.Compare(t.Context(), log)
+			if tc.sound {
+				require.NoError(t, err)
+				require.NoError(t, s.Ping(t.Context()))
+				return
+			}
+			requireTells(t, err, path)
+			requireTells(t, s.Ping(t.Context()), path)
+		})
+	}
+}
+
+// Once damage is known, what is not found may have been lost.
+func TestNotFoundInDamagedRows(t *testing.T) {
+	s, path := damageable(t)
+	record(t, s, 0, 2)
+	_, err := get(s, "none")
+	require.ErrorIs(t, err, store.ErrNotFound)
+	require.NoError(t, store.ExecOnWriter(s, `UPDATE case_reports SET notes = 'other' WHERE id = 'report-000000'`))
+	_, err = get(s, report(0).ID)
+	requireTells(t, err, path)
+	_, err = get(s, "none")
+	requireTells(t, err, path)
+	_, err = s.Find(t.Context(), accepted(7, report(7)).Submission)
+	requireTells(t, err, path)
+	_, err = s.Image(t.Context(), tasks.Subject{PatientID: "P001"}, "none")
+	requireTells(t, err, path)
+	_, err = s.Original(t.Context(), "none")
+	requireTells(t, err, path)
+	row, err := get(s, report(1).ID)
+	require.NoError(t, err, "what can be read is served")
+	require.Equal(t, report(1), row.Content)
+}
+
+// Tables that are gone, or there although nothing says that they were made, are damage and no bug.
+func TestOpenTellsOfADamagedSchema(t *testing.T) {
+	for name, change := range map[string]string{
+		"steps forgotten": `DELETE FROM schema_migrations`,
+		"table gone":      `DROP TABLE watermarks`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			s, err := store.Open(t.Context(), path)
+			require.NoError(t, err)
+			require.NoError(t, store.ExecOnWriter(s, change))
+			require.NoError(t, s.Close())
+			s, err = store.Open(t.Context(), path)
+			if err == nil {
+				_, _, err = s.Watermark(t.Context(), tasks.TopicImages)
+				require.NoError(t, s.Close())
+			}
+			requireTells(t, err, path)
+		})
+	}
+}
+
+func TestEachBlob(t *testing.T) {
+	s := openStore(t)
+	record(t, s, 0, 600)
+	row, err := claim(t.Context(), s, report(1).ID)
+	require.NoError(t, err)
+	made := result(reportOf(row))
+	require.NoError(t, complete(t.Context(), s, report(1).ID, 1, made))
+	require.NoError(t, recordBatch(t.Context(), s, put(600, "P009", image(99_999))))
+	want := map[string]bool{made.PDF.SHA256: true, image(99_999).SHA256: true}
+	for n := range 600 {
+		for _, img := range report(n).Images {
+			want[img.SHA256] = true
+		}
+	}
+	for _, img := range made.Images {
+		want[img.Full.SHA256], want[img.Thumb.SHA256] = true, true
+	}
+	got := map[string]bool{}
+	require.NoError(t, s.EachBlob(t.Context(), func(digests []string) error {
+		for _, d := range digests {
+			got[d] = true
+		}
+		return nil
+	}))
+	require.Equal(t, want, got)
+	stop := errors.New("stop")
+	calls := 0
+	require.ErrorIs(t, s.EachBlob(t.Context(), func([]string) error { calls++; return stop }), stop)
+	require.Equal(t, 1, calls)
+}
