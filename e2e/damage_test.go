@@ -453,7 +453,7 @@ func (c *clients) requireFinal(k known) {
 		if k.status == "failed" {
 			return
 		}
-		require.Contains(c.t, st.Error, "blob", "%s", answer.Body)
+		require.Regexp(c.t, "blob|database is damaged", st.Error, "%s", answer.Body)
 		c.named = true
 		c.requireTold("failure of " + k.ID + ": " + st.Error)
 	default:

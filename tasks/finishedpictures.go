@@ -3,7 +3,7 @@ package tasks
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -27,6 +27,7 @@ type finishedPictures struct {
 	cache   PictureCache // nil keeps nothing
 	blobs   blob.Store
 	options string
+	log     *slog.Logger
 
 	mu      sync.Mutex // guards the rest
 	pending map[string]ImageResult
@@ -35,17 +36,22 @@ type finishedPictures struct {
 
 func newFinishedPictures(p *Processor) *finishedPictures {
 	return &finishedPictures{
-		cache: p.PictureCache, blobs: p.Blobs, options: p.Pictures.Key(),
+		cache: p.PictureCache, blobs: p.Blobs, options: p.Pictures.Key(), log: p.logger(),
 		pending: map[string]ImageResult{}, flushed: time.Now(),
 	}
 }
 
-// find returns what an earlier attempt made of the original, if it is still there.
+// find returns what an earlier attempt made of the original, if it is still there. A cache that fails costs no more
+// than the work once again: the rows behind it may be damaged, which is no fault of the report's.
 func (f *finishedPictures) find(ctx context.Context, sha256 string) (made ImageResult, found bool, err error) {
 	if f.cache == nil {
 		return made, false, nil
 	}
 	made, found, err = f.cache.FinishedPicture(ctx, sha256, f.options)
+	if err != nil && ctx.Err() == nil {
+		f.log.Warn("finished pictures cannot be looked up", "err", err)
+		return ImageResult{}, false, nil
+	}
 	if err != nil || !found {
 		return ImageResult{}, false, err
 	}
@@ -72,30 +78,29 @@ func (f *finishedPictures) isSound(ctx context.Context, out Output) (bool, error
 }
 
 // add takes a finished picture, and keeps those that have gathered when it is time.
-func (f *finishedPictures) add(ctx context.Context, sha256 string, made ImageResult) error {
+func (f *finishedPictures) add(ctx context.Context, sha256 string, made ImageResult) {
 	if f.cache == nil {
-		return nil
+		return
 	}
 	f.mu.Lock()
 	f.pending[sha256] = made
 	due := time.Since(f.flushed) >= flushEach
 	f.mu.Unlock()
-	if !due {
-		return nil
+	if due {
+		f.flush(ctx)
 	}
-	return f.flush(ctx)
 }
 
-// flush keeps all that have gathered.
-func (f *finishedPictures) flush(ctx context.Context) error {
+// flush keeps all that have gathered. If that fails, the next attempt does the work once again.
+func (f *finishedPictures) flush(ctx context.Context) {
 	f.mu.Lock()
 	pending := f.pending
 	f.pending, f.flushed = map[string]ImageResult{}, time.Now()
 	f.mu.Unlock()
 	for sha256, made := range pending {
 		if err := f.cache.KeepPicture(ctx, sha256, f.options, made); err != nil {
-			return fmt.Errorf("keep a finished picture: %w", err)
+			f.log.Warn("finished pictures cannot be kept", "err", err)
+			return
 		}
 	}
-	return nil
 }

@@ -55,7 +55,7 @@ func (t ImageProcessingTask) execute(ctx context.Context) (res CaseReportResult,
 	defer func() {
 		if err != nil {
 			// What is finished is kept for the next attempt, also when this one was interrupted.
-			err = errors.Join(err, kept.flush(context.WithoutCancel(ctx)))
+			kept.flush(context.WithoutCancel(ctx))
 		}
 	}()
 	steps := counter{total: len(t.Report.Images) + 1, report: t.Progress}
@@ -203,7 +203,8 @@ func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork, kep
 	if len(w.problems) > 0 {
 		return nil // what is to be said of it is not kept with it
 	}
-	return kept.add(ctx, sha256, w.result)
+	kept.add(ctx, sha256, w.result)
+	return nil
 }
 
 // describe takes over what is known of the original, decoded or not.
