@@ -67,10 +67,10 @@ func inputs(set settings) ([]input, error) {
 		}
 	}
 	all = append(all, input{
-		name: "every photo of the folder and the PNG of 8 bits, three times", every: often, firstAttempt: true, crowd: true,
+		name: "every photo of the folder and the PNG of 6,000², three times", every: often, firstAttempt: true, crowd: true,
 		send: func(ctx context.Context, s *process, _ time.Duration) ([]outcome, error) {
 			var forms []form
-			for _, p := range append(photos, named{"", interlacedPNG(8)}) {
+			for _, p := range append(photos, named{"", interlacedPNG(6000, 8)}) {
 				for _, v := range variants(p.bytes, 3) {
 					forms = append(forms, newForm(v))
 				}

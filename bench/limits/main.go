@@ -202,7 +202,7 @@ func measure(ctx context.Context, set settings, group *cgroup, data string, in i
 		}
 	}
 	alone := s.neighbour(ctx, in.every, small)
-	sleep(ctx, set.span)
+	sleep(ctx, max(set.span, 8*in.every))
 	if r.alone, err = alone(); err != nil {
 		return r, err
 	}

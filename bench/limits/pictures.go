@@ -54,8 +54,8 @@ func hostilePictures() ([]named, error) {
 	webp, err := base64.StdEncoding.DecodeString("UklGRhYAAABXRUJQVlA4TAoAAAAvnpvnBoiICAAA")
 	return []named{
 		{"JPEG, 65,535² behind a reserved marker", hiddenJPEG()},
-		{"PNG, 7,000² of 16 bits, interlaced", interlacedPNG(16)},
-		{"PNG, 7,000² of 8 bits, interlaced", interlacedPNG(8)},
+		{"PNG, 7,000² of 16 bits, interlaced", interlacedPNG(7000, 16)},
+		{"PNG, 6,000² of 8 bits, interlaced", interlacedPNG(6000, 8)},
 		{"PNG, 400 colour profiles", profilesPNG()},
 		{"TIFF, 65,532 colour profiles", profilesTIFF()},
 		{"WebP, 50 megapixels in 30 bytes", webp},
@@ -76,10 +76,9 @@ func hiddenJPEG() []byte {
 	return append(append(b, make([]byte, 200)...), 0xFF, 0xD9)
 }
 
-// interlacedPNG is black, RGBA: of 16 bits 392 MB in a file of 0.4, more than one picture may need, and of 8 bits half that,
-// which is not.
-func interlacedPNG(depth byte) []byte {
-	const side = 7000
+// interlacedPNG is black, RGBA. One of 7,000² and 16 bits is 392 MB in a file of 0.4, more than one picture may need; one of
+// 6,000² and 8 bits needs about as much as one may.
+func interlacedPNG(side int, depth byte) []byte {
 	var data bytes.Buffer
 	w := zlib.NewWriter(&data)
 	// The seven passes of Adam7: first column and row, steps.
@@ -91,7 +90,7 @@ func interlacedPNG(depth byte) []byte {
 		}
 	}
 	_ = w.Close()
-	return png(side, side, depth, 6, 1, chunk("IDAT", data.Bytes()))
+	return png(uint32(side), uint32(side), depth, 6, 1, chunk("IDAT", data.Bytes()))
 }
 
 // profilesPNG has a colour profile of 4 MB that compresses well, 400 times.
