@@ -274,6 +274,9 @@ func (m *model) apply(r tasks.Recorded) {
 		m.addImage(c.PatientID, c.Image)
 	case tasks.Retry:
 		row, ok := m.rows[c.ID]
+		if ok && !row.Status.Final() {
+			m.due[c.ID] = max(m.due[c.ID], r.Offset)
+		}
 		if !ok || row.Status != tasks.Failed || row.Attempts != c.Attempt {
 			return
 		}

@@ -109,6 +109,7 @@ type Ledger struct {
 	claims   map[store.Held]held
 	inWork   map[tasks.Ref]bool
 	suspects map[tasks.Ref]bool
+	due      map[tasks.Ref]time.Time // when the pause after a failed attempt is over, until it comes again
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -128,6 +129,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 		cfg: cfg.withDefaults(), broker: cfg.Broker, store: cfg.Store,
 		pending: newPending(), recorders: map[string]*recorder{}, queues: map[string]*queue{},
 		claims: map[store.Held]held{}, inWork: map[tasks.Ref]bool{}, suspects: map[tasks.Ref]bool{},
+		due: map[tasks.Ref]time.Time{},
 	}
 	l.metrics = newMetrics(cfg.Metrics)
 	l.originals = newOriginals(l)

@@ -116,6 +116,31 @@ func TestRowsThatWentBack(t *testing.T) {
 	}
 }
 
+// What was queued again because its delivery was lost is not queued again at every later start.
+func TestLostWorkIsRequeuedOnce(t *testing.T) {
+	dir := t.TempDir()
+	begun := make(chan string, 1)
+	h, shut := open(t, options{Dir: dir, Work: holding(begun)})
+	h.Submit(t, report("CR-1"))
+	<-begun
+	shut(true)
+	older := dispatchertest.Copy(t, dir)
+	h, shut = open(t, options{Dir: dir})
+	require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+	shut(false)
+	dispatchertest.CopyRows(t, older, dir)
+	for range 4 {
+		h, shut = open(t, options{Dir: dir, Work: holding(begun)})
+		<-begun
+		end, err := h.Broker.End(tasks.TopicCaseReports)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, end, "the record and one request to run it again")
+		shut(true)
+	}
+	h, _ = open(t, options{Dir: dir})
+	require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+}
+
 // A folder of the version that kept no watermark in the rows, with an older copy of the rows: the group that moved with
 // the rows had come further than these. Every id that was acknowledged stays taken, and the group does not hold back
 // retention for ever.
