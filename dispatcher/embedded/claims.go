@@ -251,16 +251,21 @@ func (l *Ledger) claim(ctx context.Context, q *queue, items []item) []dispatcher
 	return l.claimItems(ctx, q, items, func() { l.gate.leave(1) })
 }
 
-// claimAlone claims the first suspect, when nothing else is in work that shares the gate.
+// claimAlone claims the first suspect, when nothing else is in work that shares the gate. On a reserved lane it does not
+// wait, so that what is no suspect passes by: the suspect comes back later.
 func (l *Ledger) claimAlone(ctx context.Context, q *queue) ([]dispatcher.Claim, error) {
+	first := q.suspects[0]
 	leave := l.gate.leaveAlone
 	if q.reserved {
-		l.gate.enterReserved()
 		leave = l.gate.leaveReserved
+		if !l.gate.tryReserved(first.ref) {
+			q.suspects = q.suspects[1:]
+			l.logEnd(first.delivery, "release", first.delivery.Release(busyDelay))
+			return nil, nil
+		}
 	} else if err := l.gate.enterAlone(ctx); err != nil {
 		return nil, err
 	}
-	first := q.suspects[0]
 	q.suspects = q.suspects[1:]
 	if !l.startWork(first.ref) {
 		leave()

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"casepress/tasks"
 )
 
 // enters starts f and returns a channel that is closed when it has returned.
@@ -18,6 +20,8 @@ func enters(f func()) <-chan struct{} {
 	}()
 	return in
 }
+
+func ref(id string) tasks.Ref { return tasks.Ref{Kind: tasks.KindCaseReport().Name, ID: id} }
 
 func isIn(in <-chan struct{}) bool {
 	synctest.Wait()
@@ -71,9 +75,10 @@ func TestGate(t *testing.T) {
 			require.ErrorIs(t, err, context.Canceled)
 			require.True(t, isIn(later))
 		},
-		"a reserved suspect waits for nobody": func(t *testing.T, g *gate) {
+		"a reserved suspect waits for no other lane": func(t *testing.T, g *gate) {
 			require.NoError(t, g.enter(t.Context(), 1))
-			g.enterReserved()
+			require.True(t, g.tryReserved(ref("a")))
+			require.False(t, g.tryReserved(ref("b")), "two suspects are not together")
 			later := enters(func() { _ = g.enter(t.Context(), 1) })
 			alone := enters(func() { _ = g.enterAlone(t.Context()) })
 			g.leave(1)
@@ -81,8 +86,23 @@ func TestGate(t *testing.T) {
 			require.False(t, isIn(alone))
 			g.leaveReserved()
 			require.True(t, isIn(alone))
+			require.True(t, g.tryReserved(ref("b")))
+			g.leaveReserved()
 			g.leaveAlone()
 			require.True(t, isIn(later))
+		},
+		"reserved suspects of an earlier process come first": func(t *testing.T, g *gate) {
+			g.expect(ref("a"))
+			g.expect(ref("b"))
+			alone := enters(func() { _ = g.enterAlone(t.Context()) })
+			for _, id := range []string{"b", "a"} {
+				require.False(t, isIn(alone))
+				require.True(t, g.tryReserved(ref(id)))
+				require.False(t, isIn(alone))
+				g.leaveReserved()
+			}
+			require.True(t, isIn(alone))
+			g.leaveAlone()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

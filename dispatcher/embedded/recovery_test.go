@@ -421,6 +421,40 @@ func TestThreeDeathsAlone(t *testing.T) {
 	require.Equal(t, tasks.Completed, h.Final(t, "deadly").Status)
 }
 
+// On a reserved lane too a submission that the process dies of fails after three deaths, although others were in work
+// beside it each time. These complete.
+func TestThreeDeathsOnAReservedLane(t *testing.T) {
+	workers := []dispatcher.Lane{{Name: dispatchertest.Lane, Workers: 4, Reserved: true}}
+	ledger := embedded.Config{Reserved: []string{dispatchertest.Lane}}
+	begun := make(chan string, 16)
+	h, shut := open(t, options{Dir: t.TempDir(), Config: dispatcher.Config{Lanes: workers}, Ledger: ledger, Work: holding(begun)})
+	ids := []string{"deadly", "neighbour"}
+	for _, id := range ids {
+		h.Submit(t, report(id))
+		<-begun
+	}
+	dir := die(t, h, shut)
+	for deaths := range 3 {
+		h, shut = open(t, options{Dir: dir, Config: dispatcher.Config{Lanes: workers}, Ledger: ledger, Work: holding(begun)})
+		require.Equal(t, "deadly", <-begun)
+		row, err := h.Store.Get(t.Context(), ref("deadly"))
+		require.NoError(t, err)
+		require.Equal(t, deaths, row.Crashes)
+		newcomer := fmt.Sprintf("new-%d", deaths)
+		h.Submit(t, report(newcomer))
+		require.Equal(t, newcomer, <-begun)
+		ids = append(ids, newcomer)
+		dir = die(t, h, shut)
+	}
+	h, _ = open(t, options{Dir: dir, Config: dispatcher.Config{Lanes: workers}, Ledger: ledger})
+	require.Contains(t, h.Final(t, "deadly").Error, "died 3 times")
+	for _, id := range ids[1:] {
+		row := h.Final(t, id)
+		require.Equal(t, tasks.Completed, row.Status)
+		require.Zero(t, row.Crashes)
+	}
+}
+
 // A submission that failed because the process died of it does not run beside others when it is restarted.
 func TestARestartedSuspectRunsAlone(t *testing.T) {
 	begun := make(chan string, 16)
