@@ -114,7 +114,7 @@ func TestGate(t *testing.T) {
 // A submission whose acceptance came to nothing, even by a panic, leaves nothing behind that others wait for.
 func TestPendingIsAlwaysEnded(t *testing.T) {
 	p := newPending()
-	e, owner := p.add("k", 10, 100)
+	e, owner := p.add("k", 10, 100, nil)
 	require.True(t, owner)
 	require.Panics(t, func() {
 		defer p.dropUnended(e, errors.ErrUnsupported)
@@ -124,11 +124,11 @@ func TestPendingIsAlwaysEnded(t *testing.T) {
 	<-e.gone
 	require.ErrorIs(t, e.err, errors.ErrUnsupported)
 	require.Zero(t, p.bytes)
-	e, owner = p.add("k", 10, 100)
+	e, owner = p.add("k", 10, 100, nil)
 	require.True(t, owner)
-	_, owner = p.add("k", 10, 100)
+	_, owner = p.add("k", 10, 100, nil)
 	require.False(t, owner)
-	none, owner := p.add("l", 91, 100)
+	none, owner := p.add("l", 91, 100, nil)
 	require.Nil(t, none)
 	require.False(t, owner)
 	p.drop(e, e.receipt, nil)

@@ -195,6 +195,17 @@ func (l *Ledger) unsubscribe() error {
 	return errors.Join(errs...)
 }
 
+// goUntilClosed starts f in a goroutine that Close waits for, and reports whether it did: not once Close has begun.
+func (l *Ledger) goUntilClosed(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		return false
+	}
+	l.wg.Go(f)
+	return true
+}
+
 // untilClosed returns a context that ends with ctx or with the ledger.
 func (l *Ledger) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -283,7 +294,9 @@ func (l *Ledger) Ready() error {
 func (l *Ledger) Close(context.Context) error {
 	var err error
 	l.closed.Do(func() {
+		l.mu.Lock()
 		l.cancel()
+		l.mu.Unlock()
 		l.wg.Wait()
 		err = l.unsubscribe()
 	})
