@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"casepress/broker"
@@ -46,7 +47,7 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (
 	}
 	key := s.Kind.Name + "/" + s.Content.Key()
 	for {
-		e, owner := l.pending.add(key, int64(len(record)+entryOverhead), l.cfg.MaxPendingBytes, originalsOf(s.Content))
+		e, owner := l.pending.add(key, int64(len(record)+entryOverhead), l.maxPending(s.Kind), originalsOf(s.Content))
 		switch {
 		case owner:
 			return l.acceptOwned(ctx, topic, e, s, record)
@@ -70,6 +71,15 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (
 			return dispatcher.Receipt{}, err
 		}
 	}
+}
+
+// maxPending returns how many bytes may be pending in all for one more submission of the kind to be let in. A share is kept
+// for reserved lanes, so that a burst of anything else does not refuse what must not be refused.
+func (l *Ledger) maxPending(k *tasks.Kind) int64 {
+	if len(l.cfg.Reserved) == 0 || slices.Contains(l.cfg.Reserved, k.Lane) {
+		return l.cfg.MaxPendingBytes
+	}
+	return l.cfg.MaxPendingBytes - l.cfg.MaxPendingBytes/reservedShare
 }
 
 // recorded waits until the entry is no longer pending.

@@ -333,8 +333,8 @@ func (l *Ledger) renewItems(items []item, leave func()) (kept []item) {
 	return kept
 }
 
-// waitForRows waits until the rows show what the items are about, and what is completed already: that may have
-// no originals any more.
+// waitForRows waits until the rows show what the items are about, and which case reports are completed already: those may
+// have no originals any more. Lanes of other kinds do not wait for these.
 func (l *Ledger) waitForRows(ctx context.Context, q *queue, items []item) error {
 	for _, topic := range q.topics {
 		var next uint64
@@ -346,6 +346,9 @@ func (l *Ledger) waitForRows(ctx context.Context, q *queue, items []item) error 
 		if err := l.recorders[topic].recorded.wait(ctx, next); err != nil {
 			return err
 		}
+	}
+	if !slices.Contains(q.topics, tasks.TopicCaseReports) {
+		return nil
 	}
 	return l.caughtUpToStart(ctx, tasks.TopicCompletions)
 }

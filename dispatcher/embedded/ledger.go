@@ -35,6 +35,8 @@ const (
 	groupWorkers = "workers"
 	// oldGroupRecords is the group of earlier versions that moved with the rows.
 	oldGroupRecords = "records"
+	// reservedShare is the part of the pending bytes that is kept for reserved lanes: one in so many.
+	reservedShare = 8
 )
 
 // Config is what a ledger works with. The zero value of a field means its default.
@@ -48,7 +50,7 @@ type Config struct {
 	// nothing was accepted. Default 5 seconds.
 	CaughtUpTimeout time.Duration
 	// MaxPendingBytes bounds the submissions that are in the log but not yet in the rows; beyond it Accept
-	// answers ErrOverloaded. Default 64 MiB.
+	// answers ErrOverloaded. If there are reserved lanes, only their kinds may use the last eighth. Default 64 MiB.
 	MaxPendingBytes int64
 	// MaxCrashes is how many deaths of the process while it worked on one submission alone fail it. Default 3.
 	MaxCrashes int
