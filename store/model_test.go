@@ -89,11 +89,17 @@ const maxCrashes = 2
 // recover does as a process does that starts after another has died.
 func (m *model) recover(t *rapid.T) {
 	m.reopen(t)
-	var interrupted []string
+	var interrupted, blamed []string
 	for id, row := range m.rows {
 		if row.Status == tasks.Processing {
 			interrupted = append(interrupted, id)
+			if row.Suspect {
+				blamed = append(blamed, id)
+			}
 		}
+	}
+	if len(interrupted) == 1 {
+		blamed = interrupted
 	}
 	var failed []string
 	for _, id := range interrupted {
@@ -103,10 +109,11 @@ func (m *model) recover(t *rapid.T) {
 		if row.Attempts > row.BaseAttempts {
 			row.Status = tasks.Retrying
 		}
-		if len(interrupted) == 1 {
+		counted := len(blamed) == 1 && blamed[0] == id
+		if counted {
 			row.Crashes++
 		}
-		if row.Crashes >= maxCrashes && len(interrupted) == 1 {
+		if row.Crashes >= maxCrashes && counted {
 			row.Status, row.Error = tasks.Failed, "the process died 2 times while it worked on this alone"
 			failed = append(failed, id)
 		}
@@ -274,6 +281,9 @@ func (m *model) apply(r tasks.Recorded) {
 		m.addImage(c.PatientID, c.Image)
 	case tasks.Retry:
 		row, ok := m.rows[c.ID]
+		if ok && !row.Status.Final() {
+			m.due[c.ID] = max(m.due[c.ID], r.Offset)
+		}
 		if !ok || row.Status != tasks.Failed || row.Attempts != c.Attempt {
 			return
 		}

@@ -128,6 +128,17 @@ func TestRetry(t *testing.T) {
 	require.Zero(t, row.FinishedAt)
 	require.Greater(t, row.Version, failed.Version)
 
+	// Of several deliveries the work hangs on the latest, also where the records come again.
+	for _, offset := range []int{4, 3, 9, 5} {
+		require.NoError(t, recordBatch(t.Context(), s, retry(offset, id, 3)))
+	}
+	due, err := s.Unfinished(t.Context(), caseReports, store.FromStart, 2)
+	require.NoError(t, err)
+	require.Equal(t, []store.Due{{Ref: refOf(id), DueSequence: 9, Attempts: 3}}, due)
+	again, err := get(s, id)
+	require.NoError(t, err)
+	require.Equal(t, row, again, "and nothing else changes")
+
 	// The record comes again after the retried run has failed as well.
 	row, err = claim(t.Context(), s, id)
 	require.NoError(t, err)

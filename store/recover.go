@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"casepress/tasks"
@@ -23,7 +24,8 @@ type Recovered struct {
 //
 // Every submission in processing becomes suspect, waits again, and its attempt does not count against
 // the budget. If there is exactly one, the process died while it worked on this alone, and its crashes
-// count one more; among several it is not known which it was, and none is counted. A submission whose crashes
+// count one more. So do those of one that was suspect before, if it was the only such: beside it there was only
+// what waits for no suspect. Else it is not known which it was, and none is counted. A submission whose crashes
 // reach maxCrashes, which must be at least 1, fails with that reason.
 func (s *Store) Recover(ctx context.Context, maxCrashes int) (Recovered, error) {
 	if maxCrashes < 1 {
@@ -66,8 +68,12 @@ func (c *change) recover(maxCrashes int, now time.Time) (r Recovered, err error)
 	for _, row := range interrupted {
 		c.refs = append(c.refs, row.Ref())
 	}
-	if len(interrupted) == 1 {
-		if r.Failed, err = c.countCrash(interrupted[0], maxCrashes, now); err != nil {
+	blamed := interrupted
+	if len(blamed) > 1 {
+		blamed = slices.DeleteFunc(slices.Clone(interrupted), func(row Row) bool { return !row.Suspect })
+	}
+	if len(blamed) == 1 {
+		if r.Failed, err = c.countCrash(blamed[0], maxCrashes, now); err != nil {
 			return r, err
 		}
 	}

@@ -86,6 +86,34 @@ func TestRecoverTogether(t *testing.T) {
 	}
 }
 
+// What is in work beside one suspect does not keep it from being counted.
+func TestRecoverOneSuspectAmongOthers(t *testing.T) {
+	s := openStore(t)
+	record(t, s, 0, 4)
+	claimAll := func(ns ...int) {
+		for _, n := range ns {
+			_, err := claim(t.Context(), s, report(n).ID)
+			require.NoError(t, err)
+		}
+	}
+	claimAll(0, 1)
+	require.Equal(t, store.Recovered{Interrupted: 2, Suspects: 2}, die(t, s))
+	for n := 2; n < 4; n++ {
+		claimAll(0, n)
+		require.Empty(t, die(t, s).Failed)
+	}
+	claimAll(0)
+	failed := die(t, s).Failed
+	require.Len(t, failed, 1)
+	require.Equal(t, report(0).ID, failed[0].ID)
+	for n := 1; n < 4; n++ {
+		row, err := get(s, report(n).ID)
+		require.NoError(t, err)
+		require.True(t, row.Suspect)
+		require.Zero(t, row.Crashes)
+	}
+}
+
 // Only what an attempt that ended by itself has shown clears a suspicion.
 func TestSuspicionEnds(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -20,8 +20,8 @@ var retryKind = &Kind{
 func KindRetry() *Kind { return retryKind }
 
 // Retry asks for a failed submission to run again. It only counts while the row still stands failed at
-// Attempt, so that a repeated click is one retry. For a submission that is not failed it changes nothing,
-// and is a delivery of it once more.
+// Attempt, so that a repeated click is one retry. For a submission that is neither failed nor completed it is a
+// delivery once more, and that its work now hangs on this delivery is all that it changes.
 type Retry struct {
 	// Kind is that of the submission; "" is "case-report", as it was when there was one kind.
 	Kind    string `json:"kind,omitempty"`
@@ -63,8 +63,14 @@ func insertRetry(tx Tx, r Recorded) error {
 		SET status = 'accepted', base_attempts = attempts, crashes = 0, started_at = 0, finished_at = 0,
 			done = 0, total = 0, error = '', due_sequence = $1, version = version + 1
 		WHERE kind = $2 AND id = $3 AND attempts = $4 AND status = 'failed'`
+	const move = `UPDATE submissions SET due_sequence = $1
+		WHERE kind = $2 AND id = $3 AND due_sequence < $1 AND status IN ('accepted', 'retrying', 'processing')`
 	retry := r.Content.(Retry)
 	ref := retry.Ref()
-	_, err := tx.Exec(update, int64(r.Offset), ref.Kind, ref.ID, retry.Attempt)
+	if n, err := tx.Exec(update, int64(r.Offset), ref.Kind, ref.ID, retry.Attempt); err != nil || n > 0 {
+		return err
+	}
+	// Else a submission whose delivery was lost would look lost again at every start, until it is finished.
+	_, err := tx.Exec(move, int64(r.Offset), ref.Kind, ref.ID)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"casepress/broker"
@@ -13,7 +14,8 @@ import (
 	"casepress/tasks"
 )
 
-// Accept publishes s once per key. A write that has begun is not abandoned when ctx ends.
+// Accept publishes s once per key. A write that has begun goes on when ctx ends: whoever hands in the same meanwhile waits
+// for it.
 func (l *Ledger) Accept(ctx context.Context, s tasks.Submission) (dispatcher.Receipt, error) {
 	if l.ctx.Err() != nil {
 		return dispatcher.Receipt{}, dispatcher.ErrClosed
@@ -24,7 +26,8 @@ func (l *Ledger) Accept(ctx context.Context, s tasks.Submission) (dispatcher.Rec
 	}
 	receipt, err := l.accept(ctx, topic, s)
 	if err != nil || receipt.Replayed {
-		l.originals.addCandidates(originalsOf(s.Content)...) // they were stored for nothing
+		// They were stored for nothing, unless the write is still under way: then pending names them.
+		l.originals.addCandidates(originalsOf(s.Content)...)
 	}
 	return receipt, err
 }
@@ -44,7 +47,7 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (
 	}
 	key := s.Kind.Name + "/" + s.Content.Key()
 	for {
-		e, owner := l.pending.add(key, int64(len(record)+entryOverhead), l.cfg.MaxPendingBytes)
+		e, owner := l.pending.add(key, int64(len(record)+entryOverhead), l.maxPending(s.Kind), originalsOf(s.Content))
 		switch {
 		case owner:
 			return l.acceptOwned(ctx, topic, e, s, record)
@@ -68,6 +71,15 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (
 			return dispatcher.Receipt{}, err
 		}
 	}
+}
+
+// maxPending returns how many bytes may be pending in all for one more submission of the kind to be let in. A share is kept
+// for reserved lanes, so that a burst of anything else does not refuse what must not be refused.
+func (l *Ledger) maxPending(k *tasks.Kind) int64 {
+	if len(l.cfg.Reserved) == 0 || slices.Contains(l.cfg.Reserved, k.Lane) {
+		return l.cfg.MaxPendingBytes
+	}
+	return l.cfg.MaxPendingBytes - l.cfg.MaxPendingBytes/reservedShare
 }
 
 // recorded waits until the entry is no longer pending.
@@ -102,7 +114,12 @@ func (l *Ledger) waitBounded(ctx context.Context, wait func(context.Context) err
 
 // acceptOwned decides about s, which nobody else with its key can do meanwhile.
 func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s tasks.Submission, record []byte) (dispatcher.Receipt, error) {
-	defer l.pending.dropUnended(e, dispatcher.ErrUnavailable) // after a panic nobody must wait for it
+	writing := false
+	defer func() {
+		if !writing { // after a panic nobody must wait for it
+			l.pending.dropUnended(e, dispatcher.ErrUnavailable)
+		}
+	}()
 	earlier, err := l.find(ctx, topic, s)
 	known := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -116,19 +133,25 @@ func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s task
 			return receipt, err
 		}
 	}
-	offset, err := l.publish(ctx, topic, s.Ref(), record)
-	if err != nil {
-		l.pending.drop(e, dispatcher.Receipt{}, err)
-		return dispatcher.Receipt{}, err
-	}
-	receipt := dispatcher.Receipt{
-		ID: s.Content.Header().ID, SHA256: s.SHA256, Sequence: offset, ReceivedAt: s.ReceivedAt, Content: s.Content,
-	}
+	receipt := dispatcher.Receipt{ID: s.Content.Header().ID, SHA256: s.SHA256, ReceivedAt: s.ReceivedAt, Content: s.Content}
 	if s.Kind.IsSubmission() {
 		receipt.Status = tasks.Accepted
 	}
-	l.pending.keep(topic, l.recorders[topic].recorded, e, receipt)
-	receipt.Replayed = known
+	writing = true
+	offset, err := l.publish(ctx, topic, s.Ref(), record, func(offset uint64, err error) {
+		if err != nil {
+			l.pending.drop(e, dispatcher.Receipt{}, err)
+			l.originals.addCandidates(e.originals...)
+			return
+		}
+		stored := receipt
+		stored.Sequence = offset
+		l.pending.keep(topic, l.recorders[topic].recorded, e, stored)
+	})
+	if err != nil {
+		return dispatcher.Receipt{}, err
+	}
+	receipt.Sequence, receipt.Replayed = offset, known
 	return receipt, nil
 }
 
@@ -169,18 +192,42 @@ func replay(earlier dispatcher.Receipt, offered string) (dispatcher.Receipt, err
 	return earlier, nil
 }
 
-// publish writes a record to the log. The write is not given up when ctx ends, so that its outcome is always
-// known: it ends when the record is on stable storage or the log is poisoned.
-func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, record []byte) (offset uint64, err error) {
+// publish writes a record to the log and calls ended with the outcome. When ctx ends before, as where the disk hangs, it
+// returns ctx's error: then the outcome is not known yet, and the write goes on until the record is on stable storage or
+// the log is poisoned.
+func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, record []byte, ended func(uint64, error)) (uint64, error) {
 	m := broker.Message{Key: about.Kind + "/" + about.ID, Payload: record}
-	offset, err = l.broker.Publish(context.WithoutCancel(ctx), topic, m)
-	if errors.Is(err, commitlog.ErrPoisoned) {
-		err = fmt.Errorf("%w: %w", dispatcher.ErrUnavailable, err)
+	var (
+		offset uint64
+		failed error
+	)
+	done := make(chan struct{})
+	begun := l.goUntilClosed(func() {
+		defer close(done)
+		offset, failed = l.broker.Publish(context.WithoutCancel(ctx), topic, m)
+		if errors.Is(failed, commitlog.ErrPoisoned) {
+			failed = fmt.Errorf("%w: %w", dispatcher.ErrUnavailable, failed)
+		}
+		if failed != nil {
+			failed = fmt.Errorf("publish to %s: %w", topic, failed)
+		}
+		ended(offset, failed)
+	})
+	if !begun {
+		ended(0, dispatcher.ErrClosed)
+		return 0, dispatcher.ErrClosed
 	}
-	if err != nil {
-		return 0, fmt.Errorf("publish to %s: %w", topic, err)
+	select {
+	case <-done:
+		return offset, failed
+	case <-ctx.Done():
 	}
-	return offset, nil
+	select {
+	case <-done: // known after all
+		return offset, failed
+	default:
+		return 0, fmt.Errorf("publish to %s: %w", topic, ctx.Err())
+	}
 }
 
 // Restart publishes a request to retry: so it survives as surely as the submission did.
@@ -215,7 +262,7 @@ func (l *Ledger) requeue(ctx context.Context, k *tasks.Kind, r tasks.Retry) erro
 	if err != nil {
 		return err
 	}
-	_, err = l.publish(ctx, k.Topic, r.Ref(), record)
+	_, err = l.publish(ctx, k.Topic, r.Ref(), record, func(uint64, error) {})
 	return err
 }
 

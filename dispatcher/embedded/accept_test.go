@@ -47,14 +47,18 @@ func TestAcceptedReportCompletes(t *testing.T) {
 
 // An id that was made a moment ago is not looked up: rows that cannot tell do not matter.
 func TestFreshID(t *testing.T) {
-	h, _ := open(t, options{Dir: t.TempDir(), Ledger: embedded.Config{CaughtUpTimeout: 20 * time.Millisecond}})
-	for i := range 2 {
-		s := submission(report(fmt.Sprintf("made-%d", i)))
-		s.Fresh = true
+	h, _ := open(t, options{Dir: t.TempDir()})
+	accept := func(id string, fresh bool) error {
+		s := submission(report(id))
+		s.Fresh = fresh
 		_, err := h.Accept(t.Context(), s)
-		require.NoError(t, err)
-		require.Equal(t, tasks.Completed, h.Final(t, s.Ref().ID).Status)
+		return err
 	}
+	require.NoError(t, accept("made-0", true))
+	require.Equal(t, tasks.Completed, h.Final(t, "made-0").Status)
+	require.NoError(t, h.Store.Close()) // now the rows cannot tell
+	require.NoError(t, accept("made-1", true))
+	require.Error(t, accept("told", false), "an id that a client made is looked up")
 }
 
 func TestSameIDAgain(t *testing.T) {
@@ -216,6 +220,31 @@ func TestTooFarBehind(t *testing.T) {
 	_, err = h.Restart(t.Context(), ref("small"))
 	require.ErrorIs(t, err, dispatcher.ErrBehind)
 	require.ErrorContains(t, h.Ready(), "recording")
+}
+
+// A burst of anything else leaves room for the kinds of reserved lanes.
+func TestTooFarBehindForAllButReservedLanes(t *testing.T) {
+	h, _ := open(t, options{Dir: t.TempDir(), Ledger: embedded.Config{MaxPendingBytes: 40_000, Reserved: []string{dispatchertest.Lane}}})
+	require.NoError(t, h.Store.Close()) // rows can no longer be written
+	reserved := func(id string, notes int) error {
+		r := report(id)
+		r.Notes = strings.Repeat("n", notes)
+		s := submission(r)
+		s.Fresh = true
+		_, err := h.Accept(t.Context(), s)
+		return err
+	}
+	other := func(id string) error {
+		s := submission(tasks.PatientImage{PatientID: "P001", Image: tasks.Image{ImageID: id, SHA256: "aa", Name: strings.Repeat("n", 3_000)}})
+		s.Fresh = true
+		_, err := h.Accept(t.Context(), s)
+		return err
+	}
+	require.NoError(t, other("first"))
+	require.NoError(t, reserved("large", 28_000))
+	require.ErrorIs(t, other("second"), dispatcher.ErrOverloaded)
+	require.NoError(t, reserved("small", 3_000))
+	require.ErrorIs(t, reserved("one too many", 3_000), dispatcher.ErrOverloaded)
 }
 
 // A record that cannot be read, or that is no work, holds up nothing and is kept among the dead letters.

@@ -201,6 +201,9 @@ func (l *Ledger) decode(ctx context.Context, q *queue, deliveries []broker.Deliv
 			l.logEnd(d, "reject", d.Reject(err.Error()))
 		case !l.startWork(ref):
 			l.logEnd(d, "release", d.Release(busyDelay))
+		case l.untilDue(ref) > 0: // more than one delivery of it is under way
+			l.endWork(ref)
+			l.logEnd(d, "release", d.Release(l.untilDue(ref)))
 		case l.isSuspect(ref):
 			l.endWork(ref)
 			q.suspects = append(q.suspects, item{ref, d})
@@ -248,21 +251,22 @@ func (l *Ledger) claim(ctx context.Context, q *queue, items []item) []dispatcher
 	return l.claimItems(ctx, q, items, func() { l.gate.leave(1) })
 }
 
-// claimAlone claims the first suspect, when nothing else is in work that shares the gate.
+// claimAlone claims the first suspect, when nothing else is in work that shares the gate. On a reserved lane it does not
+// wait, so that what is no suspect passes by: the suspect comes back later.
 func (l *Ledger) claimAlone(ctx context.Context, q *queue) ([]dispatcher.Claim, error) {
+	first := q.suspects[0]
 	leave := l.gate.leaveAlone
 	if q.reserved {
-		l.gate.enterReserved()
 		leave = l.gate.leaveReserved
+		if !l.gate.tryReserved(first.ref) {
+			q.suspects = q.suspects[1:]
+			l.logEnd(first.delivery, "release", first.delivery.Release(busyDelay))
+			return nil, nil
+		}
 	} else if err := l.gate.enterAlone(ctx); err != nil {
 		return nil, err
 	}
-	first := q.suspects[0]
 	q.suspects = q.suspects[1:]
-	if errors.Is(first.delivery.Renew(), broker.ErrLockLost) { // it has waited for long, and comes again
-		leave()
-		return nil, nil
-	}
 	if !l.startWork(first.ref) {
 		leave()
 		l.logEnd(first.delivery, "release", first.delivery.Release(busyDelay))
@@ -278,6 +282,9 @@ func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave f
 		for range items {
 			leave()
 		}
+		return nil
+	}
+	if items = l.renewItems(items, leave); len(items) == 0 {
 		return nil
 	}
 	refs := make([]tasks.Ref, len(items))
@@ -312,8 +319,22 @@ func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave f
 	return claims
 }
 
-// waitForRows waits until the rows show what the items are about, and what is completed already: that may have
-// no originals any more.
+// renewItems renews the locks of items that are about to be claimed, since they may have waited for longer than these
+// hold. What was lost comes again and is not claimed.
+func (l *Ledger) renewItems(items []item, leave func()) (kept []item) {
+	for _, it := range items {
+		if errors.Is(it.delivery.Renew(), broker.ErrLockLost) {
+			l.endWork(it.ref)
+			leave()
+			continue
+		}
+		kept = append(kept, it)
+	}
+	return kept
+}
+
+// waitForRows waits until the rows show what the items are about, and which case reports are completed already: those may
+// have no originals any more. Lanes of other kinds do not wait for these.
 func (l *Ledger) waitForRows(ctx context.Context, q *queue, items []item) error {
 	for _, topic := range q.topics {
 		var next uint64
@@ -325,6 +346,9 @@ func (l *Ledger) waitForRows(ctx context.Context, q *queue, items []item) error 
 		if err := l.recorders[topic].recorded.wait(ctx, next); err != nil {
 			return err
 		}
+	}
+	if !slices.Contains(q.topics, tasks.TopicCaseReports) {
+		return nil
 	}
 	return l.caughtUpToStart(ctx, tasks.TopicCompletions)
 }
@@ -385,6 +409,35 @@ func (l *Ledger) startWork(ref tasks.Ref) bool {
 	}
 	l.inWork[ref] = true
 	return true
+}
+
+// setDue says when the next attempt may begin. The time is of the process's own clock, which is never put back.
+func (l *Ledger) setDue(ref tasks.Ref, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.due[ref] = at
+}
+
+func (l *Ledger) forgetDue(ref tasks.Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.due, ref)
+}
+
+// untilDue returns how long the next attempt must still wait, 0 if it may begin.
+func (l *Ledger) untilDue(ref tasks.Ref) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, waits := l.due[ref]
+	if !waits {
+		return 0
+	}
+	wait := time.Until(at)
+	if wait < time.Millisecond { // the broker counts in whole microseconds, so its own delay may end a moment earlier
+		delete(l.due, ref)
+		return 0
+	}
+	return wait
 }
 
 func (l *Ledger) endWork(ref tasks.Ref) {
@@ -505,7 +558,12 @@ func (l *Ledger) Fail(ctx context.Context, c dispatcher.Claim, reason string) er
 
 // Retry stores why the attempt failed and when the next is due.
 func (l *Ledger) Retry(ctx context.Context, c dispatcher.Claim, reason string, after time.Duration) error {
+	// A delivery whose lock was lost comes again by itself, and must wait as well.
+	l.setDue(c.Row.Ref(), time.Now().Add(after))
 	err := l.store.Retry(ctx, c.Held(), reason, now().Add(after))
+	if err != nil {
+		l.forgetDue(c.Row.Ref())
+	}
 	return l.endClaim(c, err, func(d broker.Delivery) error { return d.Release(after) })
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,7 @@ import (
 	"casepress/dispatcher"
 	"casepress/dispatcher/dispatchertest"
 	"casepress/dispatcher/embedded"
+	"casepress/store"
 	"casepress/tasks"
 )
 
@@ -36,7 +38,7 @@ func TestFailedIsADeadLetter(t *testing.T) {
 	requireDead(t, h, 2)
 }
 
-// Suspects of a reserved lane, and what else is due there, wait for nobody.
+// What else is due on a reserved lane passes by its suspects; these wait for each other, and for no other lane.
 func TestReservedLanesDoNotWait(t *testing.T) {
 	workers := []dispatcher.Lane{{Name: dispatchertest.Lane, Workers: 4, Reserved: true}}
 	ledger := embedded.Config{Reserved: []string{dispatchertest.Lane}}
@@ -49,11 +51,9 @@ func TestReservedLanesDoNotWait(t *testing.T) {
 	dir := die(t, h, shut)
 	h, shut = open(t, options{Dir: dir, Config: dispatcher.Config{Lanes: workers}, Ledger: ledger, Work: holding(begun)})
 	h.Submit(t, report("CR-new"))
-	seen := map[string]bool{}
-	for range 3 { // although none of them ends
-		seen[<-begun] = true
-	}
-	require.Len(t, seen, 3)
+	seen := map[string]bool{<-begun: true, <-begun: true} // although neither ends
+	require.True(t, seen["CR-new"])
+	require.Empty(t, begun, "of two suspects one")
 	shut(true)
 
 	// On a lane that is not reserved they come one after the other.
@@ -97,6 +97,72 @@ func TestGivenUpAtTheGate(t *testing.T) {
 	require.Equal(t, "CR-1", next[0].Row.ID)
 	require.Equal(t, 1, next[0].Attempt)
 	require.NoError(t, l.GiveBack(t.Context(), next))
+}
+
+// A claim that waits at the gate for longer than a lease keeps what it has received: no second delivery comes, and the
+// pause after a failed attempt is kept.
+func TestAWaitAtTheGateKeepsTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := make(chan string, 1)
+		h, shut := open(t, options{Dir: t.TempDir(), Work: holding(begun)})
+		h.Submit(t, report("suspect"))
+		<-begun
+		dir := die(t, h, shut)
+
+		const lease = time.Second
+		starts := make(chan time.Time, 8)
+		h, shut = open(t, options{
+			Dir: dir, Ledger: embedded.Config{Lease: lease},
+			Config: dispatcher.Config{
+				Lease: lease, Lanes: []dispatcher.Lane{{Name: dispatchertest.Lane, Workers: 2}},
+				Retry: dispatcher.RetryPolicy{MaxAttempts: 2, Backoff: time.Minute, MaxBackoff: time.Minute},
+			},
+			Work: func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+				if w.Ref().ID == "suspect" {
+					time.Sleep(10 * lease)
+					return done(ctx, w)
+				}
+				starts <- time.Now()
+				time.Sleep(3 * lease)
+				return nil, errors.New("no")
+			},
+		})
+		h.Submit(t, report("CR-1"))
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, tasks.Failed, h.Final(t, "CR-1").Status)
+		require.Equal(t, tasks.Completed, h.Final(t, "suspect").Status)
+		shut(false)
+		close(starts)
+		first, second := <-starts, <-starts
+		require.GreaterOrEqual(t, second.Sub(first), 30*time.Second, "the shortest pause")
+	})
+}
+
+// A second delivery of a submission, such as after a lock that was lost, does not shorten the pause after a failed
+// attempt.
+func TestASecondDeliveryWaitsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		starts := make(chan time.Time, 8)
+		h, shut := open(t, options{
+			Dir: t.TempDir(), Config: dispatcher.Config{Retry: dispatcher.RetryPolicy{MaxAttempts: 2, Backoff: time.Minute, MaxBackoff: time.Minute}},
+			Work: func(context.Context, tasks.Work) (tasks.Result, error) {
+				starts <- time.Now()
+				return nil, errors.New("no")
+			},
+		})
+		h.Submit(t, report("CR-1"))
+		h.Until(t, "CR-1", func(r store.Row) bool { return r.Status == tasks.Retrying })
+		record, err := tasks.NewSubmission(tasks.KindRetry(), tasks.NewRetry(ref("CR-1"), 1)).Encode()
+		require.NoError(t, err)
+		_, err = h.Broker.Publish(t.Context(), tasks.TopicCaseReports, broker.Message{Payload: record})
+		require.NoError(t, err)
+		time.Sleep(29 * time.Second)
+		require.Len(t, starts, 1)
+		time.Sleep(time.Minute)
+		require.Equal(t, tasks.Failed, h.Final(t, "CR-1").Status)
+		require.Len(t, starts, 2)
+		shut(false)
+	})
 }
 
 // A lost lease: somebody else has the submission, and the lock of the delivery is told as lost.

@@ -7,6 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,8 +18,10 @@ import (
 	"casepress/blob"
 	blobdisk "casepress/blob/disk"
 	"casepress/disk"
+	"casepress/disk/disktest"
 	"casepress/dispatcher"
 	"casepress/dispatcher/dispatchertest"
+	"casepress/dispatcher/embedded"
 	"casepress/store"
 	"casepress/tasks"
 )
@@ -387,4 +392,61 @@ func TestOriginalsOfFinishedWorkThatComesAgain(t *testing.T) {
 func digestOf(content string) blob.Key {
 	sum := sha256.Sum256([]byte(content))
 	return blob.Key(hex.EncodeToString(sum[:]))
+}
+
+// A disk that hangs holds nobody for longer than asked. The outcome is unknown then; the write goes on, its original is
+// needed meanwhile, and who hands in the same once more gets the receipt of the first.
+func TestAHungDiskHoldsNoCaller(t *testing.T) {
+	dir := t.TempDir()
+	blobs, err := blobdisk.Open(filepath.Join(dir, "blobs"), disk.OS, blobdisk.Options{Originals: blob.Drop})
+	require.NoError(t, err)
+	fsys := disktest.NewFault(disk.OS)
+	var busy atomic.Bool
+	begun, end := make(chan struct{}), make(chan struct{})
+	finish := make(chan struct{})
+	letFinish := sync.OnceFunc(func() { close(finish) })
+	h, _ := open(t, options{
+		Dir: dir, FS: fsys, Ledger: embedded.Config{Blobs: blobs, Drop: true},
+		Work: func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+			if w.Ref().ID == "CR-1" {
+				<-finish
+			}
+			return makePictures(ctx, blobs, w)
+		},
+	})
+	heal := sync.OnceFunc(func() { close(end) })
+	t.Cleanup(func() { heal(); letFinish() })
+	d := dropping{h, t, blobs, nil}
+	d.submit("CR-0", "an original") // for which the rows do not need it any more
+	require.Eventually(t, func() bool { return !d.there("an original") }, dispatchertest.Patience, time.Millisecond)
+	img, release := d.image("an original")
+	r := report("CR-1")
+	r.Images = []tasks.Image{img}
+	fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Match: func(name string) bool {
+		if strings.Contains(name, tasks.TopicCaseReports+"/log/") && busy.CompareAndSwap(false, true) {
+			close(begun)
+			<-end
+		}
+		return false
+	}})
+	accept := func(c tasks.CaseReport) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := h.Accept(ctx, submission(c))
+		return err
+	}
+	require.ErrorIs(t, accept(r), context.DeadlineExceeded)
+	<-begun
+	require.ErrorIs(t, accept(r), context.DeadlineExceeded, "the second waits for the first")
+	release()
+	require.Never(t, func() bool { return !d.there("an original") }, 200*time.Millisecond, time.Millisecond)
+	heal()
+	require.True(t, h.Submit(t, r).Replayed)
+	other := r
+	other.Notes = "other"
+	var conflict *dispatcher.ConflictError
+	_, err = h.Accept(t.Context(), submission(other))
+	require.ErrorAs(t, err, &conflict)
+	letFinish()
+	require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
 }

@@ -3,24 +3,42 @@ package embedded
 import (
 	"context"
 	"sync"
+
+	"casepress/tasks"
 )
 
 // gate makes suspects run alone: a submission that was in work when the process died may be why it died.
-// Others share the gate; a suspect waits until none is inside, and none comes in until it has left. A suspect of
-// a reserved lane waits for nobody: it keeps the others from coming in, and is alone once those inside have left.
+// Others share the gate; a suspect waits until none is inside, and none comes in until it has left.
+//
+// A suspect of a reserved lane must not wait for other lanes: it keeps the others from coming in, and is alone once
+// those inside have left. But two suspects are never begun together, for of two nobody could tell which one the process
+// dies of: those of reserved lanes wait for each other, and the rest wait until those that the last process left behind
+// have come and gone. What is no suspect passes by on a reserved lane. So at a death one suspect at most is in work, and
+// its crash is counted; only one that somebody restarts in the meantime can be a second, until the next start.
 type gate struct {
 	mu       sync.Mutex // guards the rest
 	inside   int
 	alone    bool
-	reserved int           // suspects of reserved lanes
-	waiting  int           // suspects that wait
-	changed  chan struct{} // closed and replaced when somebody leaves; nil while nobody waits
+	reserved bool               // a suspect of a reserved lane is inside
+	expected map[tasks.Ref]bool // suspects of reserved lanes that have not come since the start
+	waiting  int                // suspects that wait
+	changed  chan struct{}      // closed and replaced when somebody leaves; nil while nobody waits
+}
+
+// expect tells of a suspect of a reserved lane that an earlier process left behind.
+func (g *gate) expect(ref tasks.Ref) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.expected == nil {
+		g.expected = map[tasks.Ref]bool{}
+	}
+	g.expected[ref] = true
 }
 
 // enter lets n in together.
 func (g *gate) enter(ctx context.Context, n int) error {
 	return g.await(ctx, func() bool {
-		if g.alone || g.reserved > 0 || g.waiting > 0 {
+		if g.alone || g.reserved || g.waiting > 0 {
 			return false
 		}
 		g.inside += n
@@ -41,7 +59,7 @@ func (g *gate) enterAlone(ctx context.Context) error {
 	g.waiting++
 	g.mu.Unlock()
 	err := g.await(ctx, func() bool {
-		if g.alone || g.reserved > 0 || g.inside > 0 {
+		if g.alone || g.reserved || len(g.expected) > 0 || g.inside > 0 {
 			return false
 		}
 		g.alone = true
@@ -61,17 +79,22 @@ func (g *gate) leaveAlone() {
 	g.wakeAll()
 }
 
-// enterReserved lets a suspect of a reserved lane in at once.
-func (g *gate) enterReserved() {
+// tryReserved lets a suspect of a reserved lane in, unless another is inside. It never waits.
+func (g *gate) tryReserved(ref tasks.Ref) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.reserved++
+	if g.reserved {
+		return false
+	}
+	g.reserved = true
+	delete(g.expected, ref)
+	return true
 }
 
 func (g *gate) leaveReserved() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.reserved--
+	g.reserved = false
 	g.wakeAll()
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"casepress/tasks"
 )
 
 // enters starts f and returns a channel that is closed when it has returned.
@@ -18,6 +20,8 @@ func enters(f func()) <-chan struct{} {
 	}()
 	return in
 }
+
+func ref(id string) tasks.Ref { return tasks.Ref{Kind: tasks.KindCaseReport().Name, ID: id} }
 
 func isIn(in <-chan struct{}) bool {
 	synctest.Wait()
@@ -71,9 +75,10 @@ func TestGate(t *testing.T) {
 			require.ErrorIs(t, err, context.Canceled)
 			require.True(t, isIn(later))
 		},
-		"a reserved suspect waits for nobody": func(t *testing.T, g *gate) {
+		"a reserved suspect waits for no other lane": func(t *testing.T, g *gate) {
 			require.NoError(t, g.enter(t.Context(), 1))
-			g.enterReserved()
+			require.True(t, g.tryReserved(ref("a")))
+			require.False(t, g.tryReserved(ref("b")), "two suspects are not together")
 			later := enters(func() { _ = g.enter(t.Context(), 1) })
 			alone := enters(func() { _ = g.enterAlone(t.Context()) })
 			g.leave(1)
@@ -81,8 +86,23 @@ func TestGate(t *testing.T) {
 			require.False(t, isIn(alone))
 			g.leaveReserved()
 			require.True(t, isIn(alone))
+			require.True(t, g.tryReserved(ref("b")))
+			g.leaveReserved()
 			g.leaveAlone()
 			require.True(t, isIn(later))
+		},
+		"reserved suspects of an earlier process come first": func(t *testing.T, g *gate) {
+			g.expect(ref("a"))
+			g.expect(ref("b"))
+			alone := enters(func() { _ = g.enterAlone(t.Context()) })
+			for _, id := range []string{"b", "a"} {
+				require.False(t, isIn(alone))
+				require.True(t, g.tryReserved(ref(id)))
+				require.False(t, isIn(alone))
+				g.leaveReserved()
+			}
+			require.True(t, isIn(alone))
+			g.leaveAlone()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +114,7 @@ func TestGate(t *testing.T) {
 // A submission whose acceptance came to nothing, even by a panic, leaves nothing behind that others wait for.
 func TestPendingIsAlwaysEnded(t *testing.T) {
 	p := newPending()
-	e, owner := p.add("k", 10, 100)
+	e, owner := p.add("k", 10, 100, nil)
 	require.True(t, owner)
 	require.Panics(t, func() {
 		defer p.dropUnended(e, errors.ErrUnsupported)
@@ -104,11 +124,11 @@ func TestPendingIsAlwaysEnded(t *testing.T) {
 	<-e.gone
 	require.ErrorIs(t, e.err, errors.ErrUnsupported)
 	require.Zero(t, p.bytes)
-	e, owner = p.add("k", 10, 100)
+	e, owner = p.add("k", 10, 100, nil)
 	require.True(t, owner)
-	_, owner = p.add("k", 10, 100)
+	_, owner = p.add("k", 10, 100, nil)
 	require.False(t, owner)
-	none, owner := p.add("l", 91, 100)
+	none, owner := p.add("l", 91, 100, nil)
 	require.Nil(t, none)
 	require.False(t, owner)
 	p.drop(e, e.receipt, nil)

@@ -35,6 +35,8 @@ const (
 	groupWorkers = "workers"
 	// oldGroupRecords is the group of earlier versions that moved with the rows.
 	oldGroupRecords = "records"
+	// reservedShare is the part of the pending bytes that is kept for reserved lanes: one in so many.
+	reservedShare = 8
 )
 
 // Config is what a ledger works with. The zero value of a field means its default.
@@ -48,7 +50,7 @@ type Config struct {
 	// nothing was accepted. Default 5 seconds.
 	CaughtUpTimeout time.Duration
 	// MaxPendingBytes bounds the submissions that are in the log but not yet in the rows; beyond it Accept
-	// answers ErrOverloaded. Default 64 MiB.
+	// answers ErrOverloaded. If there are reserved lanes, only their kinds may use the last eighth. Default 64 MiB.
 	MaxPendingBytes int64
 	// MaxCrashes is how many deaths of the process while it worked on one submission alone fail it. Default 3.
 	MaxCrashes int
@@ -110,6 +112,7 @@ type Ledger struct {
 	claims   map[store.Held]held
 	inWork   map[tasks.Ref]bool
 	suspects map[tasks.Ref]bool
+	due      map[tasks.Ref]time.Time // when the pause after a failed attempt is over, until it comes again
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -129,6 +132,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 		cfg: cfg.withDefaults(), broker: cfg.Broker, store: cfg.Store,
 		pending: newPending(), recorders: map[string]*recorder{}, queues: map[string]*queue{},
 		compared: make(chan struct{}), claims: map[store.Held]held{}, inWork: map[tasks.Ref]bool{}, suspects: map[tasks.Ref]bool{},
+		due: map[tasks.Ref]time.Time{},
 	}
 	l.metrics = newMetrics(cfg.Metrics)
 	l.originals = newOriginals(l)
@@ -193,6 +197,17 @@ func (l *Ledger) unsubscribe() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// goUntilClosed starts f in a goroutine that Close waits for, and reports whether it did: not once Close has begun.
+func (l *Ledger) goUntilClosed(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		return false
+	}
+	l.wg.Go(f)
+	return true
 }
 
 // untilClosed returns a context that ends with ctx or with the ledger.
@@ -284,7 +299,9 @@ func (l *Ledger) Ready() error {
 func (l *Ledger) Close(context.Context) error {
 	var err error
 	l.closed.Do(func() {
+		l.mu.Lock()
 		l.cancel()
+		l.mu.Unlock()
 		l.wg.Wait()
 		err = l.unsubscribe()
 	})

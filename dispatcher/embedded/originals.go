@@ -221,11 +221,16 @@ func (o *originals) dropUnneeded(ctx context.Context, digests []string) error {
 	return nil
 }
 
-// unneeded returns those of the keys that nobody needs. Uploads that are over show in the rows by then, and no
-// other has one of them.
+// unneeded returns those of the keys that nobody needs. Uploads that are over show in the rows by then, or are still
+// pending where their write takes longer than they could wait; and no other has one of them.
 func (o *originals) unneeded(ctx context.Context, keys []blob.Key) ([]blob.Key, error) {
+	pending := o.l.pending.originals() // before the rows are asked: what is not pending any more is in them
 	if err := o.l.CaughtUp(ctx); err != nil {
 		return nil, err
+	}
+	keys = slices.DeleteFunc(slices.Clone(keys), func(k blob.Key) bool { return pending[string(k)] })
+	if len(keys) == 0 {
+		return nil, nil
 	}
 	return filterKeys(ctx, keys, o.l.store.Unneeded)
 }

@@ -20,13 +20,15 @@ type pending struct {
 
 // entry is one submission on its way. receipt and err are fixed before done is closed.
 type entry struct {
-	key     string
-	bytes   int64
-	done    chan struct{} // closed when receipt and err are fixed
-	gone    chan struct{} // closed when it is no longer pending
-	ended   bool          // by its owner
-	receipt dispatcher.Receipt
-	err     error
+	key   string
+	bytes int64
+	// originals are the digests of those that the submission brought: they are needed although no row names them yet.
+	originals []string
+	done      chan struct{} // closed when receipt and err are fixed
+	gone      chan struct{} // closed when it is no longer pending
+	ended     bool          // by its owner
+	receipt   dispatcher.Receipt
+	err       error
 }
 
 // entryOverhead is what an entry occupies beside the content of its submission, roughly, in bytes.
@@ -39,7 +41,7 @@ func newPending() *pending {
 // add returns the entry for key and whether the caller owns it, and so has to end it with drop or keep;
 // otherwise the caller waits for entry.done. A new entry beyond limit bytes in all is refused: then both are
 // zero.
-func (p *pending) add(key string, bytes, limit int64) (e *entry, owner bool) {
+func (p *pending) add(key string, bytes, limit int64, originals []string) (e *entry, owner bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e, ok := p.byKey[key]; ok {
@@ -48,10 +50,23 @@ func (p *pending) add(key string, bytes, limit int64) (e *entry, owner bool) {
 	if p.bytes > 0 && p.bytes+bytes > limit {
 		return nil, false
 	}
-	e = &entry{key: key, bytes: bytes, done: make(chan struct{}), gone: make(chan struct{})}
+	e = &entry{key: key, bytes: bytes, originals: originals, done: make(chan struct{}), gone: make(chan struct{})}
 	p.byKey[key] = e
 	p.bytes += bytes
 	return e, true
+}
+
+// originals are the digests of the originals that pending submissions brought.
+func (p *pending) originals() map[string]bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	named := map[string]bool{}
+	for _, e := range p.byKey {
+		for _, sha256 := range e.originals {
+			named[sha256] = true
+		}
+	}
+	return named
 }
 
 // remove is called with mu held.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"casepress/broker"
 	"casepress/store"
@@ -50,6 +51,13 @@ func (l *Ledger) recover(ctx context.Context) error {
 	}
 	for _, ref := range suspects {
 		l.suspects[ref] = true
+		k, err := tasks.KindOf(ref.Kind)
+		if err != nil {
+			return fmt.Errorf("suspects: %w", err)
+		}
+		if slices.Contains(l.cfg.Reserved, k.Lane) {
+			l.gate.expect(ref)
+		}
 	}
 	if found.Interrupted > 0 {
 		l.cfg.Logger.Warn("the last process ended while it was at work", "submissions", found.Interrupted, "failed", len(found.Failed))

@@ -116,6 +116,31 @@ func TestRowsThatWentBack(t *testing.T) {
 	}
 }
 
+// What was queued again because its delivery was lost is not queued again at every later start.
+func TestLostWorkIsRequeuedOnce(t *testing.T) {
+	dir := t.TempDir()
+	begun := make(chan string, 1)
+	h, shut := open(t, options{Dir: dir, Work: holding(begun)})
+	h.Submit(t, report("CR-1"))
+	<-begun
+	shut(true)
+	older := dispatchertest.Copy(t, dir)
+	h, shut = open(t, options{Dir: dir})
+	require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+	shut(false)
+	dispatchertest.CopyRows(t, older, dir)
+	for range 4 {
+		h, shut = open(t, options{Dir: dir, Work: holding(begun)})
+		<-begun
+		end, err := h.Broker.End(tasks.TopicCaseReports)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, end, "the record and one request to run it again")
+		shut(true)
+	}
+	h, _ = open(t, options{Dir: dir})
+	require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+}
+
 // A folder of the version that kept no watermark in the rows, with an older copy of the rows: the group that moved with
 // the rows had come further than these. Every id that was acknowledged stays taken, and the group does not hold back
 // retention for ever.
@@ -394,6 +419,40 @@ func TestThreeDeathsAlone(t *testing.T) {
 	_, err := h.Restart(t.Context(), ref("deadly"))
 	require.NoError(t, err)
 	require.Equal(t, tasks.Completed, h.Final(t, "deadly").Status)
+}
+
+// On a reserved lane too a submission that the process dies of fails after three deaths, although others were in work
+// beside it each time. These complete.
+func TestThreeDeathsOnAReservedLane(t *testing.T) {
+	workers := []dispatcher.Lane{{Name: dispatchertest.Lane, Workers: 4, Reserved: true}}
+	ledger := embedded.Config{Reserved: []string{dispatchertest.Lane}}
+	begun := make(chan string, 16)
+	h, shut := open(t, options{Dir: t.TempDir(), Config: dispatcher.Config{Lanes: workers}, Ledger: ledger, Work: holding(begun)})
+	ids := []string{"deadly", "neighbour"}
+	for _, id := range ids {
+		h.Submit(t, report(id))
+		<-begun
+	}
+	dir := die(t, h, shut)
+	for deaths := range 3 {
+		h, shut = open(t, options{Dir: dir, Config: dispatcher.Config{Lanes: workers}, Ledger: ledger, Work: holding(begun)})
+		require.Equal(t, "deadly", <-begun)
+		row, err := h.Store.Get(t.Context(), ref("deadly"))
+		require.NoError(t, err)
+		require.Equal(t, deaths, row.Crashes)
+		newcomer := fmt.Sprintf("new-%d", deaths)
+		h.Submit(t, report(newcomer))
+		require.Equal(t, newcomer, <-begun)
+		ids = append(ids, newcomer)
+		dir = die(t, h, shut)
+	}
+	h, _ = open(t, options{Dir: dir, Config: dispatcher.Config{Lanes: workers}, Ledger: ledger})
+	require.Contains(t, h.Final(t, "deadly").Error, "died 3 times")
+	for _, id := range ids[1:] {
+		row := h.Final(t, id)
+		require.Equal(t, tasks.Completed, row.Status)
+		require.Zero(t, row.Crashes)
+	}
 }
 
 // A submission that failed because the process died of it does not run beside others when it is restarted.

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"time"
@@ -69,4 +70,20 @@ func TestALaneOfSeveralTopics(t *testing.T) {
 	}
 	require.Empty(t, q.surplus)
 	t.Logf("several topics answered at once: %v", surplus)
+}
+
+// Only the lane of case reports waits for their completions.
+func TestOtherLanesDoNotWaitForCompletions(t *testing.T) {
+	l := &Ledger{recorders: map[string]*recorder{
+		tasks.TopicCompletions: {recorded: newWatermark(0), endAtStart: 1},
+		tasks.TopicCaseReports: {recorded: newWatermark(1), endAtStart: 1},
+		"urgent":               {recorded: newWatermark(1), endAtStart: 1},
+	}}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for topic, want := range map[string]error{"urgent": nil, tasks.TopicCaseReports: context.Canceled} {
+		q := newQueue(topic, false)
+		q.topics = []string{topic}
+		require.ErrorIs(t, l.waitForRows(ended, q, []item{{delivery: broker.Delivery{Message: broker.Message{Topic: topic}}}}), want)
+	}
 }
