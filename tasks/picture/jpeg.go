@@ -90,9 +90,13 @@ func (j *job) jpeg() error {
 	return err
 }
 
-// nameLater lists the metadata that stand behind the first scan, which are left out as well.
+// nameLater lists the metadata that stand behind the first scan, which are left out as well: as many
+// as the budget of details allows beside the scans, which cost little more than their bytes. If the
+// context ends, so does the list; decoding says so.
 func (j *job) nameLater(data []byte) {
-	r := container.Memory(data)
+	r := container.NewMemoryReader(j.ctx, data, detailsBudget+2*j.size)
+	j.names.GoOn(r)
+	defer j.takeNames()
 	s, _ := container.JPEG(r)
 	for scanned := false; s.Next() && s.Marker != container.MarkerEOI; {
 		switch {
