@@ -112,7 +112,7 @@ func (j *job) nameLater(data []byte) {
 }
 
 func (j *job) jpegPlanes(data []byte, own jpeg.Header) error {
-	m, report, err := jpeg.DecodeReport(j.ctx, data, own.Eighths(j.options.MaxSide))
+	m, report, err := jpeg.Decode(j.ctx, data, own.Eighths(j.options.MaxSide))
 	if err != nil {
 		return err
 	}
