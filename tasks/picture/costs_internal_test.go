@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/tasks/picture/container"
+	"casepress/tasks/picture/memory"
 )
 
 // costOf is what decoding a file is said to cost.
@@ -64,5 +65,14 @@ func TestCostsCountWhatIsHeldAtOnce(t *testing.T) {
 		whole[settings+16] |= 3
 		fine, _ := costOf(t, whole)
 		require.Equal(t, coarse+3*area/2, fine)
+	})
+	t.Run("the buffer of a JPEG, which comes from a pool", func(t *testing.T) {
+		whole := testdata("cmyk.jpg")
+		before, _ := costOf(t, whole)
+		more := append(whole, make([]byte, 1<<20)...)
+		after, _ := costOf(t, more)
+		b := memory.Get(len(more))
+		defer b.Free()
+		require.GreaterOrEqual(t, after-before, int64(len(b.Bytes)-len(whole)-len(whole)/8))
 	})
 }

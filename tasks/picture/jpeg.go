@@ -64,7 +64,8 @@ func nameSegment(s *container.Segments, names *metadata.Names) {
 func jpegCost(h *header, o Options) int64 {
 	own := h.own.(jpeg.Header)
 	eighths := own.Eighths(o.MaxSide)
-	cost := h.size + own.Cost(eighths)
+	const pooled = 8 // the buffer of the file may be up to an eighth larger than asked for
+	cost := h.size + h.size/pooled + own.Cost(eighths)
 	if own.Supported() {
 		return cost + finalCost(h, o)
 	}
