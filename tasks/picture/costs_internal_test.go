@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/tasks/picture/container"
+	"casepress/tasks/picture/memory"
 )
 
 // costOf is what decoding a file is said to cost.
@@ -35,25 +36,43 @@ func TestCostsCountWhatIsHeldAtOnce(t *testing.T) {
 		interlaced, _ := costOf(t, whole)
 		require.Equal(t, plain+area, interlaced)
 	})
-	webp := func(name string) []byte {
+	testdata := func(name string) []byte {
 		b, err := os.ReadFile("testdata/" + name)
 		require.NoError(t, err)
 		return b
 	}
 	t.Run("the transparency of a WebP as it is unpacked", func(t *testing.T) {
-		whole := webp("alpha.webp")
+		whole := testdata("alpha.webp")
 		transparent, area := costOf(t, whole)
 		copy(whole[bytes.Index(whole, []byte("ALPH")):], "none")
 		opaque, _ := costOf(t, whole)
 		require.Equal(t, opaque+5*area, transparent)
 	})
 	t.Run("the pixels of a lossy WebP before they are decoded", func(t *testing.T) {
-		whole := webp("lossy.webp")
+		whole := testdata("lossy.webp")
 		before, _ := costOf(t, whole)
 		at := bytes.Index(whole, []byte("VP8 ")) + 4
 		whole[at+2]++ // 64 KiB longer, and the file too
 		whole = append(whole, make([]byte, 1<<16)...)
 		after, _ := costOf(t, whole)
 		require.Equal(t, before+1<<16, after)
+	})
+	t.Run("the planes of a HEIC whose colour is as fine as its light", func(t *testing.T) {
+		whole := testdata("quarters.heic")
+		coarse, area := costOf(t, whole)
+		settings := bytes.Index(whole, []byte("hvcC")) + 4
+		require.Equal(t, byte(1), whole[settings+16]&3)
+		whole[settings+16] |= 3
+		fine, _ := costOf(t, whole)
+		require.Equal(t, coarse+3*area/2, fine)
+	})
+	t.Run("the buffer of a JPEG, which comes from a pool", func(t *testing.T) {
+		whole := testdata("cmyk.jpg")
+		before, _ := costOf(t, whole)
+		more := append(whole, make([]byte, 1<<20)...)
+		after, _ := costOf(t, more)
+		b := memory.Get(len(more))
+		defer b.Free()
+		require.GreaterOrEqual(t, after-before, int64(len(b.Bytes)-len(whole)-len(whole)/8))
 	})
 }

@@ -51,13 +51,17 @@ func heicMemory(h *header, size int64) int64 {
 }
 
 // heicCost counts the file, the sandbox, the planes on their way out of it, and those of final
-// size; with transparency that and pixels.
+// size; with transparency, or where there are no planes, that and pixels.
 func heicCost(h *header, o Options) int64 {
+	info := h.own.(heif.Info)
 	cost := h.size + heicMemory(h, h.size)
-	if h.own.(heif.Info).HasAlpha() {
+	switch {
+	case info.HasAlpha():
 		return wholeCost(h, o, cost+h.area())
+	case info.Colour != nil && info.Colour.Matrix == 0: // red, green and blue
+		return wholeCost(h, o, cost)
 	}
-	return cost + 3*h.area()/2 + finalCost(h, o)
+	return cost + info.PlaneHalves*h.area()/2 + finalCost(h, o)
 }
 
 // heic decodes the picture in the sandbox and goes on with its planes. What the file says of

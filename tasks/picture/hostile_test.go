@@ -179,7 +179,7 @@ func (c *cancelling) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func TestProcessStopsInTheMiddleOfAJPEG(t *testing.T) {
-	b := encodeJPEG(t, noise(3000, 2000))
+	b := encodeJPEG(t, noise(2000, 1500))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("shutting down")
 	var cancelled time.Time

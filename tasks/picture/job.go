@@ -36,10 +36,13 @@ func (j *job) run() error {
 		return err
 	}
 	defer release()
-	err = j.timed(func() error { return j.header.codec.decode(j) })
-	s := j.names.Summary() // decoding may have found more
+	return j.timed(func() error { return j.header.codec.decode(j) })
+}
+
+// takeNames takes over what the names tell so far.
+func (j *job) takeNames() {
+	s := j.names.Summary()
 	j.result.Removed, j.result.CapturedAt = s.Tags, s.CapturedAt
-	return err
 }
 
 // timed runs a step on untrusted bytes and counts its time. What is left of the time limit
@@ -77,8 +80,7 @@ func (j *job) inspect() error {
 		return err
 	}
 	h.codec.details(h, r, j.names)
-	s := j.names.Summary()
-	j.result.Removed, j.result.CapturedAt = s.Tags, s.CapturedAt
+	j.takeNames()
 	if r.Exhausted() {
 		j.note(CodeDetails, "The file says more about itself than is read; the picture's colours or the way it is turned may be off.")
 	}

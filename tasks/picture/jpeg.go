@@ -64,7 +64,8 @@ func nameSegment(s *container.Segments, names *metadata.Names) {
 func jpegCost(h *header, o Options) int64 {
 	own := h.own.(jpeg.Header)
 	eighths := own.Eighths(o.MaxSide)
-	cost := h.size + own.Cost(eighths)
+	const pooled = 8 // the buffer of the file may be up to an eighth larger than asked for
+	cost := h.size + h.size/pooled + own.Cost(eighths)
 	if own.Supported() {
 		return cost + finalCost(h, o)
 	}
@@ -90,9 +91,13 @@ func (j *job) jpeg() error {
 	return err
 }
 
-// nameLater lists the metadata that stand behind the first scan, which are left out as well.
+// nameLater lists the metadata that stand behind the first scan, which are left out as well: as many
+// as the budget of details allows beside the scans, which cost little more than their bytes. If the
+// context ends, so does the list; decoding says so.
 func (j *job) nameLater(data []byte) {
-	r := container.Memory(data)
+	r := container.NewMemoryReader(j.ctx, data, detailsBudget+2*j.size)
+	j.names.GoOn(r)
+	defer j.takeNames()
 	s, _ := container.JPEG(r)
 	for scanned := false; s.Next() && s.Marker != container.MarkerEOI; {
 		switch {
@@ -108,7 +113,7 @@ func (j *job) nameLater(data []byte) {
 }
 
 func (j *job) jpegPlanes(data []byte, own jpeg.Header) error {
-	m, report, err := jpeg.DecodeReport(j.ctx, data, own.Eighths(j.options.MaxSide))
+	m, report, err := jpeg.Decode(j.ctx, data, own.Eighths(j.options.MaxSide))
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"math"
 	"regexp"
@@ -88,6 +89,50 @@ func TestNames(t *testing.T) {
 			require.Equal(t, e.want, readNames(e.file))
 		})
 	}
+}
+
+// behindTheScan moves what stands behind the start of a JPEG to before its end.
+func behindTheScan(jpg []byte, segments ...[]byte) []byte {
+	end := len(jpg) - 2
+	return append(append(bytes.Clone(jpg[:end]), bytes.Join(segments, nil)...), jpg[end:]...)
+}
+
+// TestNamesOfWhatStandsBehindTheScan requires the same names of segments wherever they stand.
+func TestNamesOfWhatStandsBehindTheScan(t *testing.T) {
+	jpg := encodeJPEG(t, quarters(64, 48))
+	taken := tiffBlock(binary.LittleEndian, []entry{{tag: 0x010f, text: "maker"}, {tag: 0x9003, text: "2026:11:21 22:42:31"}})
+	xmp := []byte(`<x xmlns:pp="http://example.org/p/"><pp:Secret>1</pp:Secret></x>`)
+	const extension = "http://ns.adobe.com/xmp/extension/\x00"
+	segments := [][]byte{
+		segment(0xe1, append([]byte("Exif\x00\x00"), taken...)),
+		segment(0xe1, append([]byte(extension), append(make([]byte, 40), xmp...)...)),
+		segment(0xfe, []byte("a comment")),
+	}
+	before, err := process(t, withSegments(jpg, segments...), picture.Options{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"Comment", "DateTimeOriginal", "Make", "XMP:Secret"}, before.Removed)
+	behind, err := process(t, behindTheScan(jpg, segments...), picture.Options{})
+	require.NoError(t, err)
+	require.Equal(t, before.Removed, behind.Removed)
+	require.Equal(t, "2026-11-21T22:42:31", behind.CapturedAt)
+}
+
+// TestNamingBehindTheScanIsBounded names what stands behind the scan of a JPEG that has nothing else,
+// and requires that the list ends with the budget, and with the context.
+func TestNamingBehindTheScanIsBounded(t *testing.T) {
+	comments := bytes.Repeat([]byte{0xff, 0xfe, 0, 2}, 1<<20+1<<15) // the last piece is one that cancelling sees
+	model := segment(0xe1, append([]byte("Exif\x00\x00"), tiffBlock(binary.LittleEndian, []entry{{tag: 0x0110, text: "model"}})...))
+	b := behindTheScan(encodeJPEG(t, quarters(64, 48)), comments, model)
+	res, err := process(t, b, picture.Options{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"Comment"}, res.Removed, "the model stands behind more than is read")
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("enough")
+	whole := &cancelling{Reader: bytes.NewReader(b), cancel: func() { cancel(why) }}
+	res, err = picture.Process(ctx, whole, int64(len(b)), nil, picture.Options{})
+	require.ErrorIs(t, err, why)
+	require.Empty(t, res.Removed)
 }
 
 func TestNamesNeverTellsAValue(t *testing.T) {

@@ -108,7 +108,8 @@ type Result struct {
 	// damaged, that it is the first of several pages, that its colours may be off.
 	Notes []*Problem
 	// Removed are the names of the tags that the original has and the result has
-	// not, sorted; never a value.
+	// not, sorted; never a value. Of a file that says very much about itself (16 MiB) some are
+	// missing.
 	Removed []string
 	// CapturedAt is when the camera says that it took the picture, RFC 3339, without
 	// a zone if it tells none; "" if it does not say.

@@ -45,10 +45,13 @@ func NewReader(ctx context.Context, src io.ReaderAt, size, budget int64) *Reader
 	return &Reader{ctx: ctx, src: src, size: size, account: &account{left: budget}}
 }
 
-// Memory returns a reader of bytes at hand. It has no bound, and what it gives are parts of b.
-func Memory(b []byte) *Reader {
-	return &Reader{ctx: context.Background(), memory: b, size: int64(len(b)), account: &account{left: math.MaxInt64}}
+// NewMemoryReader is NewReader of bytes at hand. What it gives are parts of b.
+func NewMemoryReader(ctx context.Context, b []byte, budget int64) *Reader {
+	return &Reader{ctx: ctx, memory: b, size: int64(len(b)), account: &account{left: budget}}
 }
+
+// Memory returns a reader of bytes at hand that has no bound and no context.
+func Memory(b []byte) *Reader { return NewMemoryReader(context.Background(), b, math.MaxInt64) }
 
 // Block returns a reader of b, a block that was read from the file, on the same account:
 // what is read from it is charged once more, because it is worked on once more.
@@ -84,9 +87,6 @@ func (r *Reader) Charge(n int64) bool {
 	a.left -= n
 	return true
 }
-
-// Left is how many bytes the budget still allows.
-func (r *Reader) Left() int64 { return r.account.left }
 
 // Exactly returns n bytes at offset at, nil if they are not all there or may not be read.
 func (r *Reader) Exactly(at, n int64) []byte {

@@ -21,6 +21,9 @@ type Info struct {
 	Colour *Colour
 	// Depth is the most bits a sample has, 8 if the file does not say.
 	Depth int
+	// PlaneHalves is how many half bytes a pixel takes as planes of 8 bits: 3 if colour is half as
+	// wide and high, which is taken where the file does not say, 4 if half as wide, 6 if as fine.
+	PlaneHalves int64
 	// Images is how many pictures the file has that are not hidden, tiles, thumbnails or
 	// transparency; 1 if it does not say.
 	Images int
@@ -58,7 +61,7 @@ const (
 //
 //	ftyp | meta: { pitm, iinf: { infe … }, iref: { auxl, dimg … }, iprp: { ipco: { ispe, colr, pixi … }, ipma }, iloc, idat } | mdat
 func ReadInfo(r *container.Reader) Info {
-	info := Info{Depth: 8, Images: 1}
+	info := Info{Depth: 8, PlaneHalves: 3, Images: 1}
 	meta, ok := r.Find(0, r.Size(), "meta")
 	if !ok || meta.Cut || meta.Size < 4 || meta.Size > maxMeta {
 		return info
@@ -354,8 +357,11 @@ func (m *metaBox) describeColour(number uint32) {
 			m.Depth = max(m.Depth, int(min(bits, 16)))
 		}
 	}
-	for _, p := range m.of(number, "hvcC") { // bits less 8 stand in bytes 17 and 18 of the decoder's settings
+	// Of the decoder's settings byte 16 says how fine colour is (2: half as wide, 3: as fine), bytes 17
+	// and 18 bits less 8.
+	for _, p := range m.of(number, "hvcC") {
 		if len(p) > 18 {
+			m.PlaneHalves = max(m.PlaneHalves, [4]int64{3, 3, 4, 6}[p[16]&3])
 			m.Depth = max(m.Depth, 8+int(p[17]&7), 8+int(p[18]&7))
 		}
 	}

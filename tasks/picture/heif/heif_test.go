@@ -204,7 +204,7 @@ func TestReadInfo(t *testing.T) {
 		data  []byte
 		check func(*require.Assertions, heif.Info)
 	}{
-		{"nothing", nil, func(r *require.Assertions, i heif.Info) { r.Equal(heif.Info{Depth: 8, Images: 1}, i) }},
+		{"nothing", nil, func(r *require.Assertions, i heif.Info) { r.Equal(heif.Info{Depth: 8, PlaneHalves: 3, Images: 1}, i) }},
 		{"the picture's size, not the largest", file(nil, tile, grid, depth), func(r *require.Assertions, i heif.Info) {
 			r.Equal([]int{50, 40}, []int{i.Width, i.Height})
 			r.Equal("hvc1", i.Codec)

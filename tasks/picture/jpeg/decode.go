@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -43,21 +44,6 @@ type decoder struct {
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// Decode decodes data at a scale of 1, 2, 4, 6 or 8 eighths, to an image whose sides are
-// those of the picture at that scale, rounded up, and which belongs to the caller. Colour
-// is as coarse as in the file.
-//
-// Of data that are cut short or altered it returns what can be salvaged, the rest mid
-// grey, and damage says in a sentence what is wrong. If nothing can be, err is
-// [ErrFormat]; it is [ErrUnsupported] for kinds that other decoders must take, and
-// the context's once ctx is done, which is looked at after each row of blocks.
-//
-// It holds at most [Header.Cost] bytes besides data, so check that before.
-func Decode(ctx context.Context, data []byte, eighths int) (m *planar.Image, damage error, err error) {
-	m, report, err := DecodeReport(ctx, data, eighths)
-	return m, report.Damage, err
-}
-
 // Report says what is remarkable about a file that was decoded.
 type Report struct {
 	// Damage says what of the picture is missing; nil if nothing is.
@@ -66,8 +52,18 @@ type Report struct {
 	Trailing bool
 }
 
-// DecodeReport is Decode that says more about the file.
-func DecodeReport(ctx context.Context, data []byte, eighths int) (m *planar.Image, r Report, err error) {
+// Decode decodes data at a scale of 1, 2, 4, 6 or 8 eighths, to an image whose sides are
+// those of the picture at that scale, rounded up, and which belongs to the caller. Colour
+// is as coarse as in the file.
+//
+// Of data that are cut short or altered it returns what can be salvaged, the rest mid
+// grey, and r.Damage says in a sentence what is wrong. If nothing can be, err is
+// [ErrFormat]; it is [ErrUnsupported] for kinds that other decoders must take, and
+// the context's once ctx is done, which is looked at after each row of blocks
+// and while looking for the next segment.
+//
+// It holds at most [Header.Cost] bytes besides data, so check that before.
+func Decode(ctx context.Context, data []byte, eighths int) (m *planar.Image, r Report, err error) {
 	h, err := ReadHeader(container.Memory(data))
 	if err != nil {
 		return nil, r, err
@@ -109,7 +105,7 @@ func (d *decoder) release() {
 
 // decode reads segment after segment. An error after the first rows is damage.
 func (d *decoder) decode(data []byte) error {
-	s, _ := container.JPEG(container.Memory(data))
+	s, _ := container.JPEG(container.NewMemoryReader(d.ctx, data, math.MaxInt64))
 	d.data = data
 	for s.Next() && s.Marker != container.MarkerEOI {
 		err := d.segment(s)
@@ -123,6 +119,9 @@ func (d *decoder) decode(data []byte) error {
 			d.damage.stopped = err != nil
 			return d.finish()
 		}
+	}
+	if d.ctx.Err() != nil { // which ends the walk
+		return context.Cause(d.ctx)
 	}
 	d.damage.ended = d.damage.ended || s.Marker != container.MarkerEOI
 	return d.finish()

@@ -30,7 +30,7 @@ func TestDecodeCutShort(t *testing.T) {
 				step = 13
 			}
 			for n := 0; n < len(data)-2; n += step { // the end marker is not missed
-				m, damage, err := jpeg.Decode(t.Context(), data[:n], 4+n%3*2)
+				m, damage, err := decode(t.Context(), data[:n], 4+n%3*2)
 				if err != nil {
 					require.ErrorIs(t, err, jpeg.ErrFormat)
 					continue
@@ -49,7 +49,7 @@ func TestDecodeCutShort(t *testing.T) {
 func TestDecodeKeepsTheUpperRows(t *testing.T) {
 	data := picture(t, 320, 320, 2, 2)
 	whole := decoded(t, data, 8)
-	m, damage, err := jpeg.Decode(t.Context(), data[:len(data)*2/3], 8)
+	m, damage, err := decode(t.Context(), data[:len(data)*2/3], 8)
 	require.NoError(t, err)
 	defer m.Release()
 	require.EqualError(t, damage, "the data end after 65 % of the picture")
@@ -76,7 +76,7 @@ func TestDecodeAltered(t *testing.T) {
 			if err != nil || h.Cost(8) > 64<<20 {
 				continue
 			}
-			m, _, err := jpeg.Decode(t.Context(), altered, scales[r.IntN(len(scales))])
+			m, _, err := decode(t.Context(), altered, scales[r.IntN(len(scales))])
 			if err == nil {
 				m.Release()
 			}
@@ -113,7 +113,7 @@ func TestDecodeResumesAtRestarts(t *testing.T) {
 		{"an older marker again", slices.Concat(data[:at[4]], data[at[2]:at[2]+2], data[at[4]:]), nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m, damage, err := jpeg.Decode(t.Context(), c.data, 8)
+			m, damage, err := decode(t.Context(), c.data, 8)
 			require.NoError(t, err)
 			require.Error(t, damage)
 			defer m.Release()
@@ -142,7 +142,7 @@ func TestDecodeKeepsWhatIsCoarser(t *testing.T) {
 	for at := bytes.LastIndex(data, []byte{0xff, 0xda}) - 300; at < len(data)-2; at++ {
 		altered := bytes.Clone(data)
 		altered[at] ^= 0x55
-		m, _, err := jpeg.Decode(t.Context(), altered, 8)
+		m, _, err := decode(t.Context(), altered, 8)
 		require.NoError(t, err)
 		require.Less(t, meanDifference(m.Planes[0], whole.Planes[0]), 4.0, at)
 		m.Release()
@@ -207,7 +207,7 @@ func TestDecodeHostile(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			start := time.Now()
-			m, damage, err := jpeg.Decode(t.Context(), c.data, 8)
+			m, damage, err := decode(t.Context(), c.data, 8)
 			require.ErrorIs(t, err, c.err)
 			if err == nil && damage == nil {
 				require.NotContains(t, c.name, "scans")
@@ -234,8 +234,36 @@ func TestDecodeEndsWithItsContext(t *testing.T) {
 	for _, name := range []string{"420", "420-progressive"} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(stop)
-		_, _, err := jpeg.Decode(ctx, small(t, name), 8)
+		_, _, err := decode(ctx, small(t, name), 8)
 		require.ErrorIs(t, err, stop)
+	}
+}
+
+// ending is a context that ends after it was looked at some times.
+type ending struct {
+	context.Context
+	left int
+}
+
+func (e *ending) Err() error {
+	if e.left--; e.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestSearchesEndWithTheContext ends the context while the decoder steps over 65,536 stray markers.
+func TestSearchesEndWithTheContext(t *testing.T) {
+	stray := bytes.Repeat([]byte{0xff, 0xd7}, 1<<16)
+	scans, intervals := small(t, "420-progressive"), small(t, "420-restart")
+	for name, data := range map[string][]byte{
+		"between scans":     slices.Concat(scans[:len(scans)-2], []byte{0xff, 0xfe, 0, 2}, stray, scans[len(scans)-2:]),
+		"between intervals": slices.Insert(intervals, bytes.Index(intervals, []byte{0xff, 0xd0}), stray...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := decode(&ending{t.Context(), 10_000}, data, 8)
+			require.ErrorIs(t, err, context.Canceled)
+		})
 	}
 }
 
@@ -245,7 +273,7 @@ func TestDecodeEndsSoon(t *testing.T) {
 		data := photo(t, name)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		start := time.Now()
-		_, _, err := jpeg.Decode(ctx, data, 8)
+		_, _, err := decode(ctx, data, 8)
 		cancel()
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Less(t, time.Since(start), time.Second)
@@ -256,7 +284,7 @@ func TestDecodeSalvagesPhotos(t *testing.T) {
 	for name, want := range map[string]string{
 		"90_truncated.jpg": "the data end after ", "91_bitflips.jpg": "the data ",
 	} {
-		m, damage, err := jpeg.Decode(t.Context(), photo(t, name), 6)
+		m, damage, err := decode(t.Context(), photo(t, name), 6)
 		require.NoError(t, err)
 		require.ErrorContains(t, damage, want)
 		t.Log(name, damage)

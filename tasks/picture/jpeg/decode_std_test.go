@@ -2,6 +2,7 @@ package jpeg_test
 
 import (
 	"bytes"
+	"context"
 	"image"
 	stdjpeg "image/jpeg"
 	"os"
@@ -27,9 +28,23 @@ func photo(tb testing.TB, name string) []byte {
 	return data
 }
 
+// decode decodes and keeps of the report what is missing.
+func decode(ctx context.Context, data []byte, eighths int) (m *planar.Image, damage, err error) {
+	m, report, err := jpeg.Decode(ctx, data, eighths)
+	return m, report.Damage, err
+}
+
+// planeBytes is what the planes of a picture take.
+func planeBytes(m *planar.Image) (n int64) {
+	for _, p := range m.Planes {
+		n += int64(len(p.Pix))
+	}
+	return n
+}
+
 func decoded(tb testing.TB, data []byte, eighths int) *planar.Image {
 	tb.Helper()
-	m, damage, err := jpeg.Decode(tb.Context(), data, eighths)
+	m, damage, err := decode(tb.Context(), data, eighths)
 	require.NoError(tb, err)
 	require.NoError(tb, damage)
 	tb.Cleanup(m.Release)
@@ -107,7 +122,7 @@ func BenchmarkDecode(b *testing.B) {
 				start, n := cpuTime(b), 0
 				for b.Loop() {
 					n++
-					m, damage, err := jpeg.Decode(b.Context(), data, eighths)
+					m, damage, err := decode(b.Context(), data, eighths)
 					if err != nil || damage != nil {
 						b.Fatal(err, damage)
 					}

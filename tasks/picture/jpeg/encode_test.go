@@ -299,7 +299,7 @@ func TestEncodeRoundTrip(t *testing.T) {
 	for _, chroma := range [][2]int{{0, 0}, {1, 1}, {1, 2}, {1, 4}, {2, 1}, {2, 2}, {2, 4}, {4, 1}, {4, 2}, {4, 4}} {
 		t.Run(fmt.Sprint(chroma), func(t *testing.T) {
 			m := paint("smooth", 131, 67, chroma[0], chroma[1])
-			got, damage, err := jpeg.Decode(t.Context(), mustEncode(t, m, 95), 8)
+			got, damage, err := decode(t.Context(), mustEncode(t, m, 95), 8)
 			require.NoError(t, err)
 			require.NoError(t, damage)
 			x, y := got.Chroma()

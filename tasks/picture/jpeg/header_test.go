@@ -112,7 +112,7 @@ func TestReadHeaderRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := jpeg.ReadHeader(container.Memory(data))
 			require.ErrorIs(t, err, jpeg.ErrFormat)
-			_, _, err = jpeg.Decode(t.Context(), data, 8)
+			_, _, err = decode(t.Context(), data, 8)
 			require.ErrorIs(t, err, jpeg.ErrFormat)
 		})
 	}
@@ -137,12 +137,12 @@ func TestDecodeUnsupported(t *testing.T) {
 			h, err := jpeg.ReadHeader(container.Memory(data))
 			require.NoError(t, err)
 			require.False(t, h.Supported())
-			_, _, err = jpeg.Decode(t.Context(), data, 8)
+			_, _, err = decode(t.Context(), data, 8)
 			require.ErrorIs(t, err, jpeg.ErrUnsupported)
 		})
 	}
 	for _, eighths := range []int{-1, 0, 3, 5, 7, 9, 16} {
-		_, _, err := jpeg.Decode(t.Context(), small(t, "420"), eighths)
+		_, _, err := decode(t.Context(), small(t, "420"), eighths)
 		require.ErrorIs(t, err, jpeg.ErrUnsupported)
 	}
 }

@@ -1,6 +1,10 @@
 package jpeg
 
-import "casepress/tasks/picture/container"
+import (
+	"math"
+
+	"casepress/tasks/picture/container"
+)
 
 // ready says whether the next MCU's data are there: they are not if a damaged stretch
 // is being left out or the data have ended.
@@ -54,7 +58,7 @@ func (d *decoder) acceptMCU() bool {
 func (d *decoder) restart() {
 	const farthest = 4 // of eight numbers; one farther ahead is taken for one from behind
 	r, s := &d.bits, &d.scan
-	segments, _ := container.JPEG(container.Memory(r.data))
+	segments, _ := container.JPEG(container.NewMemoryReader(d.ctx, r.data, math.MaxInt64))
 	for {
 		segments.At = int64(r.at)
 		marker, start, ok := segments.Find()

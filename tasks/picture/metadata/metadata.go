@@ -45,6 +45,9 @@ func New(r *container.Reader) *Names {
 	return &Names{account: r, tags: map[string]struct{}{}}
 }
 
+// GoOn charges what follows to the account of r: that of an earlier step ends with its context.
+func (n *Names) GoOn(r *container.Reader) { n.account = r }
+
 // Summary returns what was collected.
 func (n *Names) Summary() Summary {
 	if len(n.extended) > 0 {

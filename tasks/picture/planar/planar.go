@@ -80,14 +80,6 @@ func (m *Image) Reduced(width, height, n, d int) {
 	m.across, m.down = extent{width * n, d}, extent{height * n, d}
 }
 
-// Bytes is the memory that the image holds.
-func (m *Image) Bytes() int64 {
-	if m.memory == nil {
-		return 0
-	}
-	return int64(cap(m.memory.Bytes))
-}
-
 // Release gives the planes back for use by another image. m must not be used again;
 // a second Release does nothing.
 func (m *Image) Release() {
