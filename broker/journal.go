@@ -230,7 +230,7 @@ func (j *journal) enqueue(payloads [][]byte, size int) error {
 	if len(payloads) == 0 {
 		return nil
 	}
-	pending, err := j.log.Enqueue(payloads...)
+	pending, err := j.log.Enqueue(j.topic.broker.ctx, payloads...)
 	if err != nil {
 		return err
 	}

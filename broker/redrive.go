@@ -164,7 +164,7 @@ func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []
 	waits := make([]Pending, len(letters))
 	for i, m := range letters {
 		again := Message{ID: deadLetterID(m.Topic, strconv.FormatUint(m.Offset, 10), RedriveGroup, incarnation), Key: m.Key, Headers: m.Headers, Payload: m.Payload}
-		if waits[i], err = t.enqueue([]Message{again}, nil); err != nil {
+		if waits[i], err = t.enqueue(ctx, []Message{again}, nil); err != nil {
 			return fmt.Errorf("redrive to %s: %w", topic, t.closedError(err))
 		}
 	}

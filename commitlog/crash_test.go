@@ -98,7 +98,7 @@ func work(l *commitlog.Log, h *history, rng *rand.Rand, steps int, number *int) 
 		}
 		switch rng.IntN(10) {
 		case 0, 1, 2:
-			p, err := l.Enqueue(payloads...) // nobody waits for it
+			p, err := l.Enqueue(noCancel, payloads...) // nobody waits for it
 			h.note(p.First, err, payloads, false)
 			if err != nil {
 				return err
@@ -309,7 +309,7 @@ func requirePoisoned(t *testing.T, l *commitlog.Log, cause error) {
 	_, err := l.Append(t.Context(), []byte("more"))
 	require.ErrorIs(t, err, commitlog.ErrPoisoned)
 	require.ErrorIs(t, err, cause)
-	_, err = l.Enqueue([]byte("more"))
+	_, err = l.Enqueue(noCancel, []byte("more"))
 	require.ErrorIs(t, err, commitlog.ErrPoisoned)
 	require.ErrorIs(t, l.Wait(t.Context(), end), commitlog.ErrPoisoned)
 	require.NoError(t, l.Wait(t.Context(), end-1))

@@ -112,14 +112,14 @@ func (s *Service) enqueue(ctx context.Context, topic string, msgs []broker.Messa
 	if err := s.room(); err != nil {
 		return broker.Pending{}, err
 	}
-	p, err := s.broker.Enqueue(topic, msgs, offsets)
+	p, err := s.broker.Enqueue(ctx, topic, msgs, offsets)
 	if !errors.Is(err, broker.ErrNoTopic) {
 		return p, err
 	}
 	if err := s.ensureTopic(ctx, topic); err != nil {
 		return broker.Pending{}, err
 	}
-	return s.broker.Enqueue(topic, msgs, offsets)
+	return s.broker.Enqueue(ctx, topic, msgs, offsets)
 }
 
 // room says RESOURCE_EXHAUSTED when clients may not fill the disk any more.
