@@ -15,7 +15,7 @@
 //	<dir>/<topic>/groups/   what the groups did, a commitlog; format in event_codec.go
 //	<dir>/~<topic>          the topic was deleted, and what is left of its folder is to be removed
 //
-// Lock order: topic.creating, group.lifecycle, Broker.mu, journal.mu, topic.mu, group.mu, dedup.mu.
+// Lock order: topic.creating, group.lifecycle, Broker.mu, journal.turn, topic.mu, group.mu, dedup.mu.
 package broker
 
 import (
