@@ -210,6 +210,9 @@ func (b *Broker) End(topic string) (uint64, error) {
 	return t.log.End(), nil
 }
 
+// LockTimeout returns that of Options.
+func (b *Broker) LockTimeout() time.Duration { return b.opts.LockTimeout }
+
 // HasTopic says whether there is a topic of that name.
 func (b *Broker) HasTopic(name string) bool { return (*b.topics.Load())[name] != nil }
 

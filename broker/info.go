@@ -78,6 +78,22 @@ func (b *Broker) Groups(topic string) ([]string, error) {
 	return slices.Sorted(maps.Keys(t.groups)), nil
 }
 
+// HasGroup says whether there is a group of that name.
+func (b *Broker) HasGroup(topic, group string) bool {
+	t := (*b.topics.Load())[topic]
+	return t != nil && t.group(group) != nil
+}
+
+// GroupCount returns how many groups there are, of all topics.
+func (b *Broker) GroupCount() (n int) {
+	for _, t := range *b.topics.Load() {
+		t.mu.Lock()
+		n += len(t.groups)
+		t.mu.Unlock()
+	}
+	return n
+}
+
 func (g *group) info() GroupInfo {
 	g.mu.Lock()
 	defer g.mu.Unlock()

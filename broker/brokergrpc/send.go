@@ -54,6 +54,9 @@ func toMessages(in []*brokerpb.Message) ([]broker.Message, error) {
 	if len(in) == 0 {
 		return nil, invalid("msgs", "there is no message")
 	}
+	if err := checkCount(in); err != nil {
+		return nil, err
+	}
 	msgs := make([]broker.Message, len(in))
 	for i, m := range in {
 		var err error
@@ -62,6 +65,14 @@ func toMessages(in []*brokerpb.Message) ([]broker.Message, error) {
 		}
 	}
 	return msgs, nil
+}
+
+// checkCount refuses a request of too many messages.
+func checkCount(in []*brokerpb.Message) error {
+	if len(in) > brokerpb.MaxMessages {
+		return invalid("msgs", fmt.Sprintf("must be at most %d", brokerpb.MaxMessages))
+	}
+	return nil
 }
 
 // A topicBatch names messages of a request that are for one topic, by their indexes.

@@ -40,7 +40,11 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 	if err := s.ensureTopic(ctx, r.GetTopic()); err != nil {
 		return err
 	}
-	sub, err := s.broker.Subscribe(r.GetTopic(), r.GetConsumerGroup(), o)
+	var sub *broker.Subscription
+	err = s.makeGroup(r.GetTopic(), r.GetConsumerGroup(), func() (err error) {
+		sub, err = s.broker.Subscribe(r.GetTopic(), r.GetConsumerGroup(), o)
+		return err
+	})
 	if err != nil {
 		return statusOf(err)
 	}
