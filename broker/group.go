@@ -34,6 +34,7 @@ type group struct {
 	nextDeadline int64  // when runDeadlines looks by itself
 	failed       error  // why nothing is handed out any more
 	readErr      error  // why the prefetch cannot read at present
+	stuck        bool   // Options.MaxSpan keeps messages back: see spanFull
 	unacked      moment // the oldest message not acknowledged, for Group
 	waiting      moment // the oldest message never delivered, for Group
 }
@@ -206,6 +207,20 @@ func (g *group) otherWaits(i int) bool {
 		}
 	}
 	return false
+}
+
+// spanFull says whether nothing new is handed out because messages that are not acknowledged, or not due, reach as far
+// back as Options.MaxSpan. The caller holds mu.
+func (g *group) spanFull() bool { return !g.state.room() && g.state.next < g.topic.log.End() }
+
+// noteSpan logs when the span begins to keep messages back from somebody who waits. The caller holds mu.
+func (g *group) noteSpan() {
+	was := g.stuck
+	g.stuck = g.spanFull()
+	if g.stuck && !was {
+		g.topic.broker.opts.Logger.Warn("group hands out nothing new until its oldest message is acknowledged",
+			"topic", g.topic.name, "group", g.name, "offset", g.state.start, "next", g.state.next, "span", g.state.maxSpan)
+	}
 }
 
 // hasMessages says whether there may be something to hand out.

@@ -75,6 +75,9 @@ func (b *Broker) Enqueue(ctx context.Context, topic string, msgs []Message, offs
 		if err := msgs[i].check(b.opts.MaxMessageBytes); err != nil {
 			return Pending{}, err
 		}
+		if due := msgs[i].DeliverAt; !due.IsZero() && due.After(microTime(b.clock.now()).Add(b.opts.MaxDelay)) {
+			return Pending{}, fmt.Errorf("%w: deliver_at %v is more than %v ahead", ErrInvalid, due.UTC(), b.opts.MaxDelay)
+		}
 	}
 	p, err := t.enqueue(ctx, msgs, offsets)
 	if errors.Is(err, commitlog.ErrTooLarge) {

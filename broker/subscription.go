@@ -232,6 +232,7 @@ func (s *Subscription) takeOrWait(max int, lockTimeout int64) ([]Delivery, *wait
 	}
 	w := &waiter{sub: s, max: max, lockTimeout: lockTimeout, ch: make(chan []Delivery, 1)}
 	g.waiters = append(g.waiters, w)
+	g.noteSpan()
 	return nil, w, nil
 }
 
