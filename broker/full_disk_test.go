@@ -220,7 +220,8 @@ func TestPublishEndsWithItsContext(t *testing.T) {
 // hungDisk lets writes to the newest segments of messages wait while hung is set, until that is closed.
 type hungDisk struct {
 	disk.FS
-	hung atomic.Pointer[chan struct{}]
+	hung      atomic.Pointer[chan struct{}]
+	hungReads atomic.Pointer[chan struct{}] // likewise for reads
 }
 
 func (d *hungDisk) OpenFile(name string, flag int, perm fs.FileMode) (disk.File, error) {
@@ -234,9 +235,56 @@ type hungFile struct {
 	active bool
 }
 
+func (f *hungFile) ReadAt(p []byte, off int64) (int, error) {
+	if hung := f.disk.hungReads.Load(); hung != nil && f.active {
+		<-*hung
+	}
+	return f.File.ReadAt(p, off)
+}
+
 func (f *hungFile) WriteAt(p []byte, off int64) (int, error) {
 	if hung := f.disk.hung.Load(); hung != nil && f.active {
 		<-*hung
 	}
 	return f.File.WriteAt(p, off)
+}
+
+// TestOrderIsBegunWithoutTheLock: while the keys are read from a disk that hangs, the other members go on.
+func TestOrderIsBegunWithoutTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := &hungDisk{FS: disktest.NewCrash(1)}
+		b, err := broker.Open("/data", broker.Options{FS: fsys})
+		require.NoError(t, err)
+		require.NoError(t, b.CreateTopic(t.Context(), "cases"))
+		for i := range 6 { // so much that the first are not in memory
+			_, err := b.Publish(t.Context(), "cases", broker.Message{Key: fmt.Sprint(i % 2), Payload: make([]byte, 1<<20)})
+			require.NoError(t, err)
+		}
+		s, err := b.Subscribe("cases", "g", broker.SubscribeOptions{})
+		require.NoError(t, err)
+		ds := receive(t, s, 4)
+		hung := make(chan struct{})
+		fsys.hungReads.Store(&hung)
+		joined := make(chan *broker.Subscription)
+		go func() {
+			ordered, err := b.Subscribe("cases", "g", broker.SubscribeOptions{Ordered: true})
+			require.NoError(t, err)
+			joined <- ordered
+		}()
+		synctest.Wait()
+		require.NoError(t, ds[0].Ack())
+		require.NoError(t, ds[1].Ack())
+		require.NoError(t, ds[2].Release(0))
+		require.NoError(t, ds[3].Release(0))
+		fsys.hungReads.Store(nil)
+		close(hung)
+		ordered := <-joined
+		require.NoError(t, s.Close())
+		got := receive(t, ordered, 2)
+		require.Equal(t, []uint64{2, 3}, []uint64{got[0].Offset, got[1].Offset})
+		nothing(t, ordered)
+		require.NoError(t, got[1].Ack())
+		require.Equal(t, uint64(5), receive(t, ordered, 1)[0].Offset)
+		require.NoError(t, errors.Join(ordered.Close(), b.Close()))
+	})
 }

@@ -16,8 +16,9 @@ import (
 //
 // ctx ends the wait, not the write: after its error the messages may be there or not; a caller that sent IDs
 // sends them again. An error that Is commitlog.ErrPoisoned lasts until the broker is reopened; one that Is
-// commitlog.ErrNotPrepared, such as of a full disk, means that nothing was stored and passes when there is room. One call takes up to
-// 4 MiB of messages, or a single larger one.
+// commitlog.ErrNotPrepared, such as of a full disk, means that nothing new was stored and passes when there is room; only a
+// message whose ID was being published by somebody else at that moment may be there. One call takes up to 4 MiB of
+// messages, or a single larger one.
 func (b *Broker) Publish(ctx context.Context, topic string, msgs ...Message) (first uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err

@@ -39,7 +39,7 @@ func (b *Broker) DeadLetters(topic string, from uint64, limit int) (letters []Me
 			if err != nil {
 				return nil, 0, err
 			}
-			letters, size = append(letters, m), size+len(m.Payload)
+			letters, size = append(letters, m), size+messageBytes+m.Size()
 		}
 		from = records[len(records)-1].Offset + 1
 	}

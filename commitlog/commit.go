@@ -17,8 +17,9 @@ const (
 	// back. Without it the first one back would go to the disk alone and the others wait a whole commit.
 	// So many producers that to let them all run takes longer than that are not waited for: they fall
 	// into two crowds, and one fills its batch while the other's is written.
-	gatherFor  = 20 * time.Microsecond
-	gatherMost = 256
+	gatherFor    = 20 * time.Microsecond
+	gatherMost   = 256
+	gatherYields = 10_000 // more than fit into gatherFor; so it ends when the clock stands still, too
 
 	largeBatch = 256 << 10 // bytes of a batch, on average
 	fastStream = 64        // bytes a microsecond
@@ -160,7 +161,8 @@ func (l *Log) gather(crowd int) {
 	if crowd < 2 || crowd > gatherMost {
 		return
 	}
-	for start := time.Now(); int(l.waiting.Load()) < crowd && time.Since(start) < gatherFor; {
+	start := time.Now()
+	for i := 0; i < gatherYields && int(l.waiting.Load()) < crowd && time.Since(start) < gatherFor; i++ {
 		runtime.Gosched()
 	}
 }
