@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -163,4 +164,60 @@ func TestMaxGroups(t *testing.T) {
 	require.Len(t, a.Deliveries, 1)
 	_, err = r.broker.Subscribe("cases", "own", broker.SubscribeOptions{})
 	require.NoError(t, err, "the service's own are not refused")
+}
+
+// TestAutomaticWindow is refused when it is too small for acknowledgements that come 1,024 messages late.
+func TestAutomaticWindow(t *testing.T) {
+	r := newRemote(t, brokergrpc.Options{})
+	r.sendAll(t, "a")
+	for window, want := range map[uint32]codes.Code{0: codes.OK, 5: codes.InvalidArgument, 2047: codes.InvalidArgument, 2048: codes.OK} {
+		stream, err := r.Subscribe(t.Context(), &pb.SubscribeRequest{
+			Topic: "cases", ConsumerGroup: fmt.Sprint(window), Window: window, AckMode: pb.AckMode_ACK_MODE_AUTOMATIC,
+		})
+		require.NoError(t, err)
+		_, err = stream.Recv()
+		require.Equal(t, want, status.Code(err), "%d: %v", window, err)
+	}
+}
+
+// TestManyLargeHeadersOfDeadLetters fit into an answer, a part at a time.
+func TestManyLargeHeadersOfDeadLetters(t *testing.T) {
+	r := newRemote(t, brokergrpc.Options{})
+	require.NoError(t, r.broker.CreateTopic(t.Context(), "cases.dead"))
+	msgs := make([]broker.Message, 100)
+	for i := range msgs {
+		msgs[i].Headers = []broker.Header{{Name: "long", Value: strings.Repeat("x", 8000)}}
+	}
+	for range 12 {
+		_, err := r.broker.Publish(t.Context(), "cases.dead", msgs...)
+		require.NoError(t, err)
+	}
+	got := 0
+	for from, more := uint64(0), true; more; {
+		a, err := r.ListDeadLetters(t.Context(), &pb.ListDeadLettersRequest{Topic: "cases", From: from, Max: 1000})
+		require.NoError(t, err)
+		require.Less(t, len(a.Letters)*8000, 2<<20)
+		got += len(a.Letters)
+		from, more = a.Next, a.Next > 0
+	}
+	require.Equal(t, 1200, got)
+}
+
+// TestAckEndsWithItsContext: each rejected message takes a write to the disk.
+func TestAckEndsWithItsContext(t *testing.T) {
+	b := openTopic(t, t.TempDir(), broker.Options{})
+	s := brokergrpc.NewService(b, brokergrpc.Options{})
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	_, err := b.Publish(t.Context(), "cases", broker.Message{}, broker.Message{})
+	require.NoError(t, err)
+	a, err := s.Fetch(t.Context(), &pb.FetchRequest{Topic: "cases", ConsumerGroup: "g", Max: 2})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = s.Ack(ctx, &pb.AckRequest{Settlements: []*pb.Settlement{
+		{AckId: a.Deliveries[0].AckId, How: &pb.Settlement_Reject{Reject: &pb.Reject{}}},
+		{AckId: a.Deliveries[1].AckId, How: &pb.Settlement_Reject{Reject: &pb.Reject{}}},
+	}})
+	require.Equal(t, codes.Canceled, status.Code(err))
+	require.Equal(t, []string{"cases"}, b.Topics())
 }
