@@ -15,7 +15,7 @@
 //	<dir>/<topic>/groups/   what the groups did, a commitlog; format in event_codec.go
 //	<dir>/~<topic>          the topic was deleted, and what is left of its folder is to be removed
 //
-// Lock order: topic.creating, group.lifecycle, Broker.mu, journal.mu, topic.mu, group.mu, dedup.mu.
+// Lock order: topic.creating, group.lifecycle, Broker.mu, journal.turn, topic.mu, group.mu, dedup.mu.
 package broker
 
 import (
@@ -209,6 +209,9 @@ func (b *Broker) End(topic string) (uint64, error) {
 	}
 	return t.log.End(), nil
 }
+
+// LockTimeout returns that of Options.
+func (b *Broker) LockTimeout() time.Duration { return b.opts.LockTimeout }
 
 // HasTopic says whether there is a topic of that name.
 func (b *Broker) HasTopic(name string) bool { return (*b.topics.Load())[name] != nil }

@@ -65,11 +65,11 @@ func (d Delivery) Ack() error {
 	return d.sub.group.act(func(s *groupState, _ int64) error { return s.ack(d.Offset, d.lock) })
 }
 
-// Release gives the message up for after; then any member may get it. The delivery stays counted. As durable
+// Release gives the message up for after, at most Options.MaxDelay; then any member may get it. The delivery stays counted. As durable
 // as an Ack.
 func (d Delivery) Release(after time.Duration) error {
-	if after < 0 {
-		return fmt.Errorf("%w: release for %v", ErrInvalid, after)
+	if most := d.sub.group.topic.broker.opts.MaxDelay; after < 0 || after > most {
+		return fmt.Errorf("%w: release for %v, it must be 0 to %v", ErrInvalid, after, most)
 	}
 	return d.sub.group.act(func(s *groupState, now int64) error {
 		return s.release(d.Offset, d.lock, now, now+after.Microseconds())

@@ -34,6 +34,7 @@ type group struct {
 	nextDeadline int64  // when runDeadlines looks by itself
 	failed       error  // why nothing is handed out any more
 	readErr      error  // why the prefetch cannot read at present
+	stuck        bool   // Options.MaxSpan keeps messages back: see spanFull
 	unacked      moment // the oldest message not acknowledged, for Group
 	waiting      moment // the oldest message never delivered, for Group
 }
@@ -208,6 +209,20 @@ func (g *group) otherWaits(i int) bool {
 	return false
 }
 
+// spanFull says whether nothing new is handed out because messages that are not acknowledged, or not due, reach as far
+// back as Options.MaxSpan. The caller holds mu.
+func (g *group) spanFull() bool { return !g.state.room() && g.state.next < g.topic.log.End() }
+
+// noteSpan logs when the span begins to keep messages back from somebody who waits. The caller holds mu.
+func (g *group) noteSpan() {
+	was := g.stuck
+	g.stuck = g.spanFull()
+	if g.stuck && !was {
+		g.topic.broker.opts.Logger.Warn("group hands out nothing new until its oldest message is acknowledged",
+			"topic", g.topic.name, "group", g.name, "offset", g.state.start, "next", g.state.next, "span", g.state.maxSpan)
+	}
+}
+
 // hasMessages says whether there may be something to hand out.
 func (g *group) hasMessages() bool {
 	return g.state.ready.len() > 0 || g.prefetched.len() > 0 && g.state.room()
@@ -302,3 +317,19 @@ func (w wakeup) wake() {
 	default:
 	}
 }
+
+// A turn is a lock whose wait ends with a context: for what is held while the disk is waited for.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) pass() { <-t }

@@ -43,6 +43,10 @@ type GroupInfo struct {
 	OldestUnacked time.Time // when the oldest of them was published, zero if there is none
 	Waiting       int       // messages never delivered
 	OldestWaiting time.Time // when the oldest of them was published, zero if there is none
+
+	// SpanFull says that nothing new is handed out until the message at Start is acknowledged or a dead letter: those
+	// after it that were delivered reach as far as Options.MaxSpan. Redeliveries go on.
+	SpanFull bool
 }
 
 // Group describes a group. It returns ErrNoGroup when nobody ever subscribed under that name.
@@ -78,6 +82,22 @@ func (b *Broker) Groups(topic string) ([]string, error) {
 	return slices.Sorted(maps.Keys(t.groups)), nil
 }
 
+// HasGroup says whether there is a group of that name.
+func (b *Broker) HasGroup(topic, group string) bool {
+	t := (*b.topics.Load())[topic]
+	return t != nil && t.group(group) != nil
+}
+
+// GroupCount returns how many groups there are, of all topics.
+func (b *Broker) GroupCount() (n int) {
+	for _, t := range *b.topics.Load() {
+		t.mu.Lock()
+		n += len(t.groups)
+		t.mu.Unlock()
+	}
+	return n
+}
+
 func (g *group) info() GroupInfo {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -93,14 +113,15 @@ func (g *group) info() GroupInfo {
 	}
 	i.Delayed = g.state.timed.len() - i.InFlight
 	i.Waiting = int(i.End - i.Next)
+	i.SpanFull = g.spanFull()
 	return i
 }
 
-// lag returns how many messages are not acknowledged.
-func (g *group) lag() int {
+// lag returns how many messages are not acknowledged, and whether the group's span is full.
+func (g *group) lag() (n int, spanFull bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return int(g.topic.log.End()-g.state.start) - g.state.acked
+	return int(g.topic.log.End()-g.state.start) - g.state.acked, g.spanFull()
 }
 
 // A moment is when the message at an offset was published.

@@ -25,27 +25,31 @@ type journal struct {
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
 
-	mu    sync.Mutex // one flush at a time: a group's events reach the log in their order
-	last  commitlog.Pending
-	wrote bool
-	lost  bool  // events were given up by the log: the next flush writes the whole state of each group
-	grown int64 // bytes since the last compaction
-	base  int64 // bytes that the last compaction took
+	givenUp atomic.Uint64 // times that the log has given up events that it had taken
+
+	turn      turn // guards all below; one write at a time: a group's events reach the log in their order
+	last      commitlog.Pending
+	wrote     bool
+	lost      bool   // events did not get into the log: the next flush writes the whole state of each group
+	rewritten uint64 // givenUp when the whole state was last written
+	grown     int64  // bytes since the last compaction
+	base      int64  // bytes that the last compaction took
 }
 
 // openJournal recovers the groups of a topic and starts the flusher.
 func openJournal(t *topic, dir string) (*journal, error) {
-	l, err := commitlog.Open(dir, commitlog.Options{
+	j := &journal{topic: t, dir: dir, flusher: newWakeup(), turn: newTurn()}
+	var err error
+	j.log, err = commitlog.Open(dir, commitlog.Options{
 		FS: t.broker.opts.FS, SegmentBytes: groupsSegment, MaxRecordBytes: groupsRecord,
-		OnCommit: t.broker.metrics.onCommit("groups"),
+		OnCommit: t.broker.metrics.onCommit("groups"), OnDiscard: func(uint64) { j.givenUp.Add(1) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open groups log: %w", err)
 	}
-	t.broker.metrics.reportCut(t.name, l)
-	j := &journal{topic: t, log: l, dir: dir, flusher: newWakeup()}
+	t.broker.metrics.reportCut(t.name, j.log)
 	if err := j.replay(); err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, errors.Join(err, j.log.Close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	j.cancel = cancel
@@ -99,40 +103,58 @@ func (j *journal) retry(ctx context.Context) {
 
 // flush returns when everything that the groups did before the call is durable.
 func (j *journal) flush(ctx context.Context) error {
-	j.mu.Lock()
+	if err := j.turn.take(ctx); err != nil {
+		return err
+	}
 	j.scheduled.Store(false)
+	givenUp := j.givenUp.Load()
 	take := (*group).takeChanges
-	if j.lost {
+	if j.lost || givenUp != j.rewritten {
 		take = (*group).takeEverything
 	}
-	err := j.write(j.topic.allGroups(), take)
+	err := j.write(ctx, j.topic.allGroups(), take)
 	if err == nil {
-		j.lost = false // until its wait says otherwise
+		j.lost, j.rewritten = false, givenUp
 	}
 	last, wrote := j.last, j.wrote
-	j.mu.Unlock()
+	j.turn.pass()
 	if err == nil && wrote {
-		err = last.Wait(ctx)
+		err = j.awaitAll(ctx, last, givenUp)
 	}
 	return j.checkFailure(ctx, err)
+}
+
+// awaitAll waits until the last event is durable, and makes sure that none of those before it was given up since givenUp
+// was read: they reach the log in several batches, and a smaller one may fit where a larger one did not.
+func (j *journal) awaitAll(ctx context.Context, last commitlog.Pending, givenUp uint64) error {
+	if err := last.Wait(ctx); err != nil {
+		return err
+	}
+	if j.givenUp.Load() != givenUp {
+		return fmt.Errorf("some events were given up: %w", commitlog.ErrNotPrepared)
+	}
+	return nil
 }
 
 // compact writes the whole state of every group and drops what came before, if the log has grown much since
 // it last did.
 func (j *journal) compact(ctx context.Context) error {
-	j.mu.Lock()
+	if err := j.turn.take(ctx); err != nil {
+		return err
+	}
 	if j.grown < compactGrowth || j.grown < 4*j.base {
-		j.mu.Unlock()
+		j.turn.pass()
 		return nil
 	}
 	j.grown = 0
 	from := j.log.End() // all that is needed comes after
-	err := j.write(j.topic.allGroups(), (*group).takeEverything)
+	givenUp := j.givenUp.Load()
+	err := j.write(ctx, j.topic.allGroups(), (*group).takeEverything)
 	j.base, j.grown = j.grown, 0
 	last := j.last
-	j.mu.Unlock()
+	j.turn.pass()
 	if err == nil {
-		err = last.Wait(ctx)
+		err = j.awaitAll(ctx, last, givenUp)
 	}
 	if err = j.checkFailure(ctx, err); err != nil {
 		return err
@@ -143,66 +165,75 @@ func (j *journal) compact(ctx context.Context) error {
 	return nil
 }
 
-// create makes a new group known and durable. It is known before it is durable, so that no compaction leaves it out.
+// The three changes of a group as a whole keep the turn until the disk has answered, so that no flush or compaction
+// writes a state that may not come to be. After ErrNotPrepared everything is as it was. After any other error the
+// change may be on the disk: then it holds, lest an event of the state before follow it.
+
+// create makes a new group durable and known.
 func (j *journal) create(g *group) error {
-	j.mu.Lock()
-	err := j.write([]*group{g}, (*group).takeEverything)
-	last := j.last
-	j.topic.mu.Lock()
-	j.topic.groups[g.name] = g
-	j.topic.mu.Unlock()
-	j.mu.Unlock()
-	return j.awaitEvents(last, err)
-}
-
-// reset changes a group as a whole and returns when that is durable.
-func (j *journal) reset(g *group, change func()) error {
-	if err := j.stopReason(); err != nil {
-		return err
-	}
-	j.mu.Lock()
-	change()
-	err := j.write([]*group{g}, (*group).takeEverything)
-	last := j.last
-	j.mu.Unlock()
-	return j.awaitEvents(last, err)
-}
-
-// remove forgets a group and returns when that is durable.
-func (j *journal) remove(g *group) error {
-	if err := j.stopReason(); err != nil {
-		return err
-	}
-	j.mu.Lock()
-	j.topic.mu.Lock()
-	delete(j.topic.groups, g.name)
-	j.topic.mu.Unlock()
-	payload := appendEvent(nil, &groupEvent{group: g.name, deleted: true})
-	err := j.enqueue([][]byte{payload}, len(payload))
-	last := j.last
-	j.mu.Unlock()
-	err = j.awaitEvents(last, err)
-	if errors.Is(err, commitlog.ErrNotPrepared) { // it is as it was
+	return j.change(func(ctx context.Context) (commitlog.Pending, error) {
+		err := j.write(ctx, []*group{g}, (*group).takeEverything)
+		return j.last, err
+	}, func() {
 		j.topic.mu.Lock()
 		j.topic.groups[g.name] = g
 		j.topic.mu.Unlock()
-	}
-	return err
+	})
 }
 
-// awaitEvents waits until the last event is durable, if it could be appended.
-func (j *journal) awaitEvents(last commitlog.Pending, err error) error {
-	if err == nil {
-		err = last.Wait(j.topic.broker.ctx)
+// reset puts another state in place of a group's, durably.
+func (j *journal) reset(g *group, state *groupState, install func()) error {
+	return j.change(func(ctx context.Context) (commitlog.Pending, error) {
+		e := state.everything()
+		e.group = g.name
+		err := j.enqueueEvent(ctx, &e)
+		return j.last, err
+	}, install)
+}
+
+// remove forgets a group, durably.
+func (j *journal) remove(g *group) error {
+	return j.change(func(ctx context.Context) (commitlog.Pending, error) {
+		err := j.enqueueEvent(ctx, &groupEvent{group: g.name, deleted: true})
+		return j.last, err
+	}, func() {
+		j.topic.mu.Lock()
+		delete(j.topic.groups, g.name)
+		j.topic.mu.Unlock()
+	})
+}
+
+// change writes an event, waits until it is durable and does what follows from it.
+func (j *journal) change(write func(context.Context) (commitlog.Pending, error), follow func()) error {
+	ctx := j.topic.broker.ctx
+	if err := j.turn.take(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
+	defer j.turn.pass()
+	if err := j.stopReason(); err != nil {
+		return err
+	}
+	pending, err := write(ctx)
+	if err != nil {
+		return j.changeError(err) // nothing was appended
+	}
+	err = pending.Wait(ctx)
+	if !errors.Is(err, commitlog.ErrNotPrepared) {
+		follow()
+	}
+	return j.changeError(err)
+}
+
+func (j *journal) changeError(err error) error {
 	if err != nil && j.topic.broker.closed.Load() {
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	return j.checkFailure(j.topic.broker.ctx, err)
 }
 
-// write appends an event of each group that has one, without waiting for the disk. The caller holds mu.
-func (j *journal) write(groups []*group, take func(*group) (groupEvent, bool)) error {
+// write appends an event of each group that has one, without waiting for the disk. After an error some may be lost.
+// The caller has the turn.
+func (j *journal) write(ctx context.Context, groups []*group, take func(*group) (groupEvent, bool)) error {
 	var payloads [][]byte
 	size := 0
 	for _, g := range groups {
@@ -210,28 +241,43 @@ func (j *journal) write(groups []*group, take func(*group) (groupEvent, bool)) e
 		if !ok {
 			continue
 		}
-		payload := appendEvent(nil, &e)
-		payloads, size = append(payloads, payload), size+len(payload)
-		if e.settings != nil {
-			payload = appendSettings(nil, &e)
+		for _, payload := range encodeEvent(&e) {
 			payloads, size = append(payloads, payload), size+len(payload)
 		}
 		if size >= eventsTogether {
-			if err := j.enqueue(payloads, size); err != nil {
+			if err := j.enqueue(ctx, payloads, size); err != nil {
 				return err
 			}
 			payloads, size = nil, 0
 		}
 	}
-	return j.enqueue(payloads, size)
+	return j.enqueue(ctx, payloads, size)
 }
 
-func (j *journal) enqueue(payloads [][]byte, size int) error {
+// encodeEvent returns the records of an event.
+func encodeEvent(e *groupEvent) [][]byte {
+	payloads := [][]byte{appendEvent(nil, e)}
+	if e.settings != nil {
+		payloads = append(payloads, appendSettings(nil, e))
+	}
+	return payloads
+}
+
+func (j *journal) enqueueEvent(ctx context.Context, e *groupEvent) error {
+	payloads, size := encodeEvent(e), 0
+	for _, payload := range payloads {
+		size += len(payload)
+	}
+	return j.enqueue(ctx, payloads, size)
+}
+
+func (j *journal) enqueue(ctx context.Context, payloads [][]byte, size int) error {
 	if len(payloads) == 0 {
 		return nil
 	}
-	pending, err := j.log.Enqueue(payloads...)
+	pending, err := j.log.Enqueue(ctx, payloads...)
 	if err != nil {
+		j.lost = true
 		return err
 	}
 	j.last, j.wrote = pending, true
@@ -242,14 +288,15 @@ func (j *journal) enqueue(payloads [][]byte, size int) error {
 // checkFailure makes a failure of the log final: what the groups do can no longer be kept. That a caller stopped
 // waiting is none. After ErrNotPrepared the next flush writes everything.
 func (j *journal) checkFailure(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		j.scheduleFlush() // it may have taken changes and not written them
 		return err
 	}
 	err = fmt.Errorf("groups log: %w", err)
 	if errors.Is(err, commitlog.ErrNotPrepared) {
-		j.mu.Lock()
-		j.lost = true
-		j.mu.Unlock()
 		j.scheduleFlush()
 		return err
 	}

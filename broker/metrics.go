@@ -36,6 +36,8 @@ var (
 	descTopics = prometheus.NewDesc("casepress_broker_topics", "Topics, dead-letter topics included.", nil, nil)
 	descLag    = prometheus.NewDesc("casepress_broker_group_lag_messages",
 		"Messages of the topic that the group has not acknowledged, those in flight included.", []string{"topic", "group"}, nil)
+	descStuck = prometheus.NewDesc("casepress_broker_stuck_groups",
+		"Groups that hand out nothing new, because messages that are not acknowledged or not due fill their span.", []string{"topic"}, nil)
 	descPoisoned = prometheus.NewDesc("casepress_broker_poisoned_logs",
 		"Logs that take no more records since a write or sync failed; a restart recovers them.", nil, nil)
 )
@@ -133,6 +135,7 @@ func (m *metrics) topicLabel(topic string) string {
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descTopics
 	ch <- descLag
+	ch <- descStuck
 	ch <- descPoisoned
 }
 
@@ -140,6 +143,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	type series struct{ topic, group string }
 	lag := make(map[series]float64)
+	stuck := make(map[string]int)
 	poisoned := 0
 	topics := m.broker.sorted()
 	for _, t := range topics {
@@ -148,6 +152,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 				poisoned++
 			}
 		}
+		stuck[m.topicLabel(t.name)] += 0
 		groups := t.allGroups()
 		slices.SortFunc(groups, func(a, b *group) int { return cmp.Compare(a.name, b.name) })
 		for i, g := range groups {
@@ -155,11 +160,18 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			if s.topic == otherLabel || i >= maxMetricGroups {
 				s.group = otherLabel
 			}
-			lag[s] += float64(g.lag())
+			n, spanFull := g.lag()
+			lag[s] += float64(n)
+			if spanFull {
+				stuck[s.topic]++
+			}
 		}
 	}
 	ch <- prometheus.MustNewConstMetric(descTopics, prometheus.GaugeValue, float64(len(topics)))
 	ch <- prometheus.MustNewConstMetric(descPoisoned, prometheus.GaugeValue, float64(poisoned))
+	for topic, n := range stuck {
+		ch <- prometheus.MustNewConstMetric(descStuck, prometheus.GaugeValue, float64(n), topic)
+	}
 	for s, n := range lag {
 		ch <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, n, s.topic, s.group)
 	}

@@ -37,8 +37,10 @@ func (t *topic) setPosition(name string, p Position) (uint64, error) {
 	}
 	g := t.group(name)
 	if g == nil {
-		_, err := t.create(name, start)
-		return start, err
+		if _, err := t.create(name, start); err != nil {
+			return 0, err
+		}
+		return start, nil
 	}
 	g.lifecycle.Lock()
 	defer g.lifecycle.Unlock()
@@ -49,20 +51,34 @@ func (t *topic) setPosition(name string, p Position) (uint64, error) {
 		g.stop()
 		defer g.start()
 	}
-	return start, t.journal.reset(g, func() { g.moveTo(start) })
+	moved := g.stateAt(start)
+	if err := t.journal.reset(g, moved, func() { g.install(moved) }); err != nil {
+		return 0, err
+	}
+	return start, nil
 }
 
-// moveTo begins anew at start. The caller holds lifecycle, and neither prefetch nor deadlines run.
-func (g *group) moveTo(start uint64) {
+// stateAt returns a state that begins anew at start, with the group's settings. The caller holds lifecycle until it is
+// installed.
+func (g *group) stateAt(start uint64) *groupState {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	old := g.state
-	g.state = newGroupState(start, int(old.maxSpan), old.lastLock)
-	g.state.incarnation = newIncarnation()
-	g.state.maxDeliveries, g.state.ordered = old.maxDeliveries, old.ordered
+	state := newGroupState(start, int(old.maxSpan), old.lastLock)
+	state.incarnation = newIncarnation()
+	state.maxDeliveries, state.ordered = old.maxDeliveries, old.ordered
 	if old.order != nil {
-		g.state.order = newOrder()
+		state.order = newOrder()
 	}
+	return state
+}
+
+// install puts a state in place of the group's. The caller holds lifecycle, and neither prefetch nor deadlines run.
+func (g *group) install(state *groupState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	state.lastLock = g.state.lastLock // what was handed out meanwhile is lost, too
+	g.state = state
 	g.prefetched, g.nextDeadline = prefetchQueue{}, never
 }
 

@@ -16,13 +16,14 @@ import (
 //
 // ctx ends the wait, not the write: after its error the messages may be there or not; a caller that sent IDs
 // sends them again. An error that Is commitlog.ErrPoisoned lasts until the broker is reopened; one that Is
-// commitlog.ErrNotPrepared, such as of a full disk, means that nothing was stored and passes when there is room. One call takes up to
-// 4 MiB of messages, or a single larger one.
+// commitlog.ErrNotPrepared, such as of a full disk, means that nothing new was stored and passes when there is room; only a
+// message whose ID was being published by somebody else at that moment may be there. One call takes up to 4 MiB of
+// messages, or a single larger one.
 func (b *Broker) Publish(ctx context.Context, topic string, msgs ...Message) (first uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	p, err := b.Enqueue(topic, msgs, nil)
+	p, err := b.Enqueue(ctx, topic, msgs, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -62,8 +63,8 @@ func (p *Pending) Durable() bool {
 
 // Enqueue is Publish without the wait: the messages' offsets are known, and Wait of what it returns tells when they
 // are on stable storage. If offsets is not nil it must be as long as msgs; it gets the offset of each. Enqueue waits
-// only while a full batch of the log waits for the disk.
-func (b *Broker) Enqueue(topic string, msgs []Message, offsets []uint64) (Pending, error) {
+// only while a full batch of the log waits for the disk; when ctx ends that wait, nothing was stored.
+func (b *Broker) Enqueue(ctx context.Context, topic string, msgs []Message, offsets []uint64) (Pending, error) {
 	t, err := b.topic(topic)
 	if err != nil {
 		return Pending{}, err
@@ -75,8 +76,11 @@ func (b *Broker) Enqueue(topic string, msgs []Message, offsets []uint64) (Pendin
 		if err := msgs[i].check(b.opts.MaxMessageBytes); err != nil {
 			return Pending{}, err
 		}
+		if due := msgs[i].DeliverAt; !due.IsZero() && due.After(microTime(b.clock.now()).Add(b.opts.MaxDelay)) {
+			return Pending{}, fmt.Errorf("%w: deliver_at %v is more than %v ahead", ErrInvalid, due.UTC(), b.opts.MaxDelay)
+		}
 	}
-	p, err := t.enqueue(msgs, offsets)
+	p, err := t.enqueue(ctx, msgs, offsets)
 	if errors.Is(err, commitlog.ErrTooLarge) {
 		return Pending{}, fmt.Errorf("%w: publish to %s: %w", ErrInvalid, topic, err)
 	}
@@ -98,7 +102,7 @@ func (t *topic) closedError(err error) error {
 }
 
 func (t *topic) publish(ctx context.Context, msgs []Message) (first uint64, err error) {
-	p, err := t.enqueue(msgs, nil)
+	p, err := t.enqueue(ctx, msgs, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -108,35 +112,52 @@ func (t *topic) publish(ctx context.Context, msgs []Message) (first uint64, err 
 // enqueue hands messages to the log. The buffers they are encoded in are free again when it returns, not only after
 // the disk has answered: a thousand waiting producers share a few. If offsets is not nil it is as long as msgs and
 // gets the offset of each.
-func (t *topic) enqueue(msgs []Message, offsets []uint64) (Pending, error) {
+func (t *topic) enqueue(ctx context.Context, msgs []Message, offsets []uint64) (Pending, error) {
 	b := batches.Get().(*batch)
 	defer b.free()
 	b.encode(msgs)
 	if t.dedup.window > 0 && hasID(msgs) {
-		return t.enqueueOnce(msgs, offsets, b)
+		return t.enqueueOnce(ctx, msgs, offsets, b)
 	}
-	appended, err := t.log.Enqueue(b.payloads...)
+	appended, err := t.log.Enqueue(ctx, b.payloads...)
 	for i := range offsets {
 		offsets[i] = appended.First + uint64(i)
 	}
 	return Pending{topic: t, First: appended.First, last: appended.First + uint64(len(msgs)) - 1, appended: appended}, err
 }
 
-// enqueueOnce appends those messages that are no duplicates, without waiting for the disk. The lock is held until
-// their offsets are known, so that a resend finds either nothing or the offset.
-func (t *topic) enqueueOnce(msgs []Message, offsets []uint64, b *batch) (p Pending, err error) {
+// enqueueOnce appends those messages that are no duplicates, without waiting for the disk; while a full batch waits for
+// it, nobody else is held up.
+func (t *topic) enqueueOnce(ctx context.Context, msgs []Message, offsets []uint64, b *batch) (Pending, error) {
+	for {
+		p, full, err := t.tryEnqueueOnce(msgs, offsets, b)
+		if full == nil {
+			return p, err
+		}
+		select {
+		case <-full:
+		case <-ctx.Done():
+			return Pending{}, ctx.Err()
+		}
+	}
+}
+
+// tryEnqueueOnce is enqueueOnce without any wait: full is closed when it is worth another try, nil if there was room. The
+// lock is held until the offsets are known, so that a resend finds either nothing or the offset.
+func (t *topic) tryEnqueueOnce(msgs []Message, offsets []uint64, b *batch) (p Pending, full <-chan struct{}, err error) {
 	p.topic = t
 	d := t.dedup
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := t.broker.clock.now()
 	d.forget(now)
-	fresh, firstKnown, inFlight := b.payloads[:0], false, false
+	b.entries, b.fresh = b.entries[:0], b.fresh[:0]
+	firstKnown, inFlight := false, false
 	for i := range msgs {
 		entry, known := d.claim(msgs[i].ID, now)
 		b.entries = append(b.entries, entry)
 		if !known {
-			fresh = append(fresh, b.payloads[i])
+			b.fresh = append(b.fresh, b.payloads[i])
 		} else if offset := d.offset(entry); offset != noOffset { // else the same message twice in one batch
 			p.lastDup = max(p.lastDup, offset)
 			inFlight = inFlight || offset >= t.log.End()
@@ -145,12 +166,12 @@ func (t *topic) enqueueOnce(msgs []Message, offsets []uint64, b *batch) (p Pendi
 			}
 		}
 	}
-	if len(fresh) > 0 {
-		if p.appended, err = t.log.Enqueue(fresh...); err != nil {
+	if len(b.fresh) > 0 {
+		if p.appended, full, err = t.log.TryEnqueue(b.fresh...); err != nil || full != nil {
 			d.undoClaims()
-			return p, err
+			return p, full, err
 		}
-		p.last = p.appended.First + uint64(len(fresh)) - 1
+		p.last = p.appended.First + uint64(len(b.fresh)) - 1
 		if !firstKnown {
 			p.First = p.appended.First
 		}
@@ -159,7 +180,7 @@ func (t *topic) enqueueOnce(msgs []Message, offsets []uint64, b *batch) (p Pendi
 		p.follow = t.log.Follow(p.lastDup)
 	}
 	d.assign(b.entries, offsets, p.appended.First)
-	return p, nil
+	return p, nil, nil
 }
 
 func hasID(msgs []Message) bool {
@@ -175,6 +196,7 @@ func hasID(msgs []Message) bool {
 type batch struct {
 	buf      []byte
 	payloads [][]byte
+	fresh    [][]byte // those of payloads that are no duplicates
 	entries  []uint64 // in the table of IDs
 }
 
@@ -201,6 +223,7 @@ func (b *batch) free() {
 		return
 	}
 	clear(b.payloads)
-	b.buf, b.payloads, b.entries = b.buf[:0], b.payloads[:0], b.entries[:0]
+	clear(b.fresh)
+	b.buf, b.payloads, b.fresh, b.entries = b.buf[:0], b.payloads[:0], b.fresh[:0], b.entries[:0]
 	batches.Put(b)
 }

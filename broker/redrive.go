@@ -39,7 +39,7 @@ func (b *Broker) DeadLetters(topic string, from uint64, limit int) (letters []Me
 			if err != nil {
 				return nil, 0, err
 			}
-			letters, size = append(letters, m), size+len(m.Payload)
+			letters, size = append(letters, m), size+messageBytes+m.Size()
 		}
 		from = records[len(records)-1].Offset + 1
 	}
@@ -164,7 +164,7 @@ func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []
 	waits := make([]Pending, len(letters))
 	for i, m := range letters {
 		again := Message{ID: deadLetterID(m.Topic, strconv.FormatUint(m.Offset, 10), RedriveGroup, incarnation), Key: m.Key, Headers: m.Headers, Payload: m.Payload}
-		if waits[i], err = t.enqueue([]Message{again}, nil); err != nil {
+		if waits[i], err = t.enqueue(ctx, []Message{again}, nil); err != nil {
 			return fmt.Errorf("redrive to %s: %w", topic, t.closedError(err))
 		}
 	}

@@ -156,29 +156,65 @@ func (g *group) applySettings(o SubscribeOptions) error {
 	return nil
 }
 
-// startOrder begins to keep the order of keys: those of the messages not acknowledged are read again.
+// startOrder begins to keep the order of keys: those of the messages not acknowledged are read again, without mu, for they
+// can be as many as the span. The caller holds lifecycle, so that the group is not moved meanwhile, and mu.
 func (g *group) startOrder() error {
 	var offsets, keys []uint64
-	for from := g.state.start; from < g.state.next; {
+	add := func(offset, key uint64) { offsets, keys = append(offsets, offset), append(keys, key) }
+	for from, round := g.state.start, 0; from < g.state.next; round++ {
+		to := g.state.next
+		var err error
+		if round < ordersBehind {
+			g.mu.Unlock()
+			err = g.readKeys(from, to, add)
+			g.mu.Lock()
+		} else { // what is handed out is faster: what is left is little
+			err = g.readKeys(from, to, add)
+		}
+		if _, gone := errors.AsType[*commitlog.OutOfRangeError](err); gone && g.state.start > from {
+			from, offsets, keys = g.state.start, nil, nil // retention has removed what is acknowledged
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		from = to
+	}
+	open := 0
+	for i, offset := range offsets {
+		if !g.state.isDone(offset) {
+			offsets[open], keys[open] = offset, keys[i]
+			open++
+		}
+	}
+	g.state.startOrder(offsets[:open], func(i int) uint64 { return keys[i] })
+	return nil
+}
+
+// ordersBehind is how often startOrder reads on without the lock after what was handed out meanwhile.
+const ordersBehind = 8
+
+// readKeys tells the offset and the hash of the key of each message in [from, to) that has one.
+func (g *group) readKeys(from, to uint64, tell func(offset, key uint64)) error {
+	for from < to {
 		records, err := g.topic.log.Read(from, 1<<20)
 		if err != nil {
 			return fmt.Errorf("read keys: %w", err)
 		}
 		for _, r := range records {
-			if r.Offset >= g.state.next || g.state.isDone(r.Offset) {
-				continue
+			if r.Offset >= to {
+				break
 			}
 			key, err := decodeKey(r.Payload)
 			if err != nil {
 				return &DamageError{Topic: g.topic.name, Offset: r.Offset, Err: err}
 			}
 			if key != "" {
-				offsets, keys = append(offsets, r.Offset), append(keys, hashKey(key))
+				tell(r.Offset, hashKey(key))
 			}
 		}
 		from = records[len(records)-1].Offset + 1
 	}
-	g.state.startOrder(offsets, func(i int) uint64 { return keys[i] })
 	return nil
 }
 
@@ -232,6 +268,7 @@ func (s *Subscription) takeOrWait(max int, lockTimeout int64) ([]Delivery, *wait
 	}
 	w := &waiter{sub: s, max: max, lockTimeout: lockTimeout, ch: make(chan []Delivery, 1)}
 	g.waiters = append(g.waiters, w)
+	g.noteSpan()
 	return nil, w, nil
 }
 

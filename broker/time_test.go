@@ -1,12 +1,14 @@
 package broker_test
 
 import (
+	"log/slog"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"casepress/broker"
@@ -262,5 +264,52 @@ func TestReadingGoesOnAfterAFailure(t *testing.T) {
 		require.NoError(t, b.Err())
 		publish(t, b, "b")
 		require.Equal(t, []string{"b"}, payloads(receive(t, s, 1)))
+	})
+}
+
+// TestAMessageTooFarAhead is refused: it would hold up its groups until it is due.
+func TestAMessageTooFarAhead(t *testing.T) {
+	inBubble(t, broker.Options{MaxDelay: time.Hour}, func(t *testing.T, b *broker.Broker) {
+		for ahead, want := range map[time.Duration]error{time.Hour: nil, time.Hour + time.Second: broker.ErrInvalid, 1 << 62: broker.ErrInvalid} {
+			_, err := b.Publish(t.Context(), "cases", broker.Message{DeliverAt: time.Now().Add(ahead)})
+			require.ErrorIs(t, err, want)
+		}
+		_, err := b.Publish(t.Context(), "cases", broker.Message{DeliverAt: time.Now().AddDate(9000, 0, 0)})
+		require.ErrorIs(t, err, broker.ErrInvalid)
+		require.ErrorContains(t, err, "deliver_at")
+		time.Sleep(time.Hour)
+		d := receive(t, subscribe(t, b, "g", broker.SubscribeOptions{}), 1)[0]
+		require.ErrorIs(t, d.Release(time.Hour+1), broker.ErrInvalid)
+		require.NoError(t, d.Release(time.Hour))
+	})
+}
+
+// TestAStuckGroupIsTold in the log once, in the metrics and where the group is described, until it goes on.
+func TestAStuckGroupIsTold(t *testing.T) {
+	var logged strings.Builder
+	metrics := prometheus.NewRegistry()
+	o := broker.Options{MaxSpan: 10, LockTimeout: time.Hour, Registerer: metrics, Logger: slog.New(slog.NewTextHandler(&logged, nil))}
+	inBubble(t, o, func(t *testing.T, b *broker.Broker) {
+		told := func(want bool) {
+			t.Helper()
+			info, err := b.Group("cases", "g")
+			require.NoError(t, err)
+			require.Equal(t, want, info.SpanFull)
+			n := map[bool]float64{true: 1}[want]
+			require.Equal(t, n, metricOf(t, metrics, "casepress_broker_stuck_groups", map[string]string{"topic": "other"}))
+		}
+		publishN(t, b, 30)
+		s := subscribe(t, b, "g", broker.SubscribeOptions{})
+		held := receive(t, s, 10)
+		for _, d := range held[1:] {
+			require.NoError(t, d.Ack())
+		}
+		nothing(t, s)
+		nothing(t, s)
+		told(true)
+		require.Equal(t, 1, strings.Count(logged.String(), "hands out nothing new"))
+		require.NoError(t, held[0].Ack())
+		receive(t, s, 5)
+		told(false)
 	})
 }

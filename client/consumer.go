@@ -37,7 +37,7 @@ func (r *rejection) Unwrap() error { return r.error }
 type ConsumerOptions struct {
 	Topic, Group  string
 	Concurrency   int           // handlers that run at once, default 1
-	Window        int           // messages in hand, waiting ones included; default twice Concurrency
+	Window        int           // messages in hand, waiting ones included, each up to the broker's largest, 1 MiB by default; default twice Concurrency
 	LockTimeout   time.Duration // how soon another consumer gets what a dead one held, default 30 s; renewed while a handler works
 	MaxDeliveries int           // then a message is a dead letter; 0 leaves the group's setting
 	Ordered       bool          // a key's next message waits for the last one

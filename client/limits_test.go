@@ -2,10 +2,13 @@ package client_test
 
 import (
 	"context"
+	"io"
+	"net"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -74,4 +77,33 @@ func TestALargeWindowIsRenewed(t *testing.T) {
 	}, 4*time.Second, 50*time.Millisecond)
 	close(finish)
 	stop()
+}
+
+// TestAStreamBoundsItsBytes: without a broker, what waits takes no more memory than said.
+func TestAStreamBoundsItsBytes(t *testing.T) {
+	conn, err := client.Dial("passthrough:///nobody", grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+		return nil, io.ErrUnexpectedEOF
+	}))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close()) })
+	s := client.NewStream(conn, 0)
+	payload := make([]byte, 7<<20)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	taken := 0
+	for err == nil {
+		if _, err = s.Send(ctx, client.Message{Topic: "cases", Payload: payload}); err == nil {
+			taken++
+		}
+	}
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, 9, taken, "63 of 64 MiB")
+	require.ErrorIs(t, s.Close(ctx), context.DeadlineExceeded)
+}
+
+func TestANegativeNumberInFlight(t *testing.T) {
+	s := client.NewStream(newWorld(t).dial(), -1)
+	_, err := s.Send(t.Context(), client.Message{Topic: "cases"})
+	require.ErrorContains(t, err, "-1")
+	require.NoError(t, s.Close(t.Context()))
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -24,20 +25,26 @@ const (
 	mostTogether    = 512     // messages in one request
 	bytesTogether   = 1 << 20 // of payload, about
 	requestOverhead = 64      // bytes of a request beside its only message, at most
+	inFlightBytes   = 64 << 20
 )
 
 // A Stream sends many messages over one call, in order. While an answer is on its way further messages collect and
 // go together. When the connection breaks it is made again and what was not answered is sent again with the
-// same IDs. Its methods may be called from many goroutines. Close it.
+// same IDs. After a failure that may pass, such as of a full disk, a message is sent again though some that followed it may
+// be stored already: then it comes after them. Wait for each message whose order matters before the next one is sent. Its
+// methods may be called from many goroutines. Close it.
 type Stream struct {
 	broker pb.BrokerClient
 	ids    *ids
 	ctx    context.Context // ends when Close gives up
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
-	slots  chan struct{} // one taken for each message in flight
-	queue  chan *Pending // never full: it has as many places
-	ending chan struct{} // closed by Close
+	slots  chan struct{}       // one taken for each message in flight
+	bytes  *semaphore.Weighted // taken by the messages in flight
+	queue  chan *Pending       // never full: it has as many places
+	ending chan struct{}       // closed by Close
+
+	invalid error // why nothing is sent at all
 
 	closing sync.RWMutex // guards closed against a Send under way
 	closed  bool
@@ -49,6 +56,7 @@ type Stream struct {
 // A Pending is a message on its way to stable storage.
 type Pending struct {
 	msg    *pb.Message
+	size   int64
 	done   chan struct{}
 	offset uint64
 	err    error
@@ -64,12 +72,18 @@ func (p *Pending) Wait(ctx context.Context) (offset uint64, err error) {
 	}
 }
 
-// NewStream starts a stream with room for so many messages in flight; 0 means 1,024.
+// NewStream starts a stream with room for so many messages in flight, and for 64 MiB of them; 0 means 1,024. With a
+// negative number every Send returns an error.
 func NewStream(conn grpc.ClientConnInterface, inFlight int) *Stream {
+	var invalid error
+	if inFlight < 0 {
+		invalid = fmt.Errorf("client: a stream has room for at least one message in flight, not %d", inFlight)
+	}
 	if inFlight <= 0 {
 		inFlight = defaultInFlight
 	}
 	s := &Stream{
+		invalid: invalid, bytes: semaphore.NewWeighted(inFlightBytes),
 		broker: pb.NewBrokerClient(conn), ids: newIDs(), ending: make(chan struct{}),
 		slots: make(chan struct{}, inFlight), queue: make(chan *Pending, inFlight),
 	}
@@ -81,8 +95,12 @@ func NewStream(conn grpc.ClientConnInterface, inFlight int) *Stream {
 // Send hands the message over and does not wait for the broker; it waits, until ctx ends, while there is no room.
 // The payload must not be changed until the message is answered.
 func (s *Stream) Send(ctx context.Context, m Message) (*Pending, error) {
+	if s.invalid != nil {
+		return nil, s.invalid
+	}
 	msg := m.toWire(s.ids)
-	if n := proto.Size(msg); n > maxRequestBytes-requestOverhead { // it would end the call again and again
+	n := proto.Size(msg)
+	if n > maxRequestBytes-requestOverhead { // it would end the call again and again
 		return nil, fmt.Errorf("send to %s: %w", m.Topic, status.Errorf(codes.InvalidArgument, "msg: %d bytes are more than a request may have, %d", n, maxRequestBytes-requestOverhead))
 	}
 	select {
@@ -92,13 +110,18 @@ func (s *Stream) Send(ctx context.Context, m Message) (*Pending, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	if err := s.bytes.Acquire(ctx, int64(n)); err != nil {
+		<-s.slots
+		return nil, err
+	}
 	s.closing.RLock()
 	defer s.closing.RUnlock()
 	if s.closed {
 		<-s.slots
+		s.bytes.Release(int64(n))
 		return nil, ErrClosed
 	}
-	p := &Pending{msg: msg, done: make(chan struct{})}
+	p := &Pending{msg: msg, size: int64(n), done: make(chan struct{})}
 	s.queue <- p
 	return p, nil
 }
@@ -160,6 +183,7 @@ func (s *Stream) abandon() {
 	for _, p := range s.unanswered {
 		p.err = fmt.Errorf("send to %s: %w: the outcome is unknown", p.msg.GetTopic(), ErrClosed)
 		close(p.done)
+		s.bytes.Release(p.size)
 	}
 	s.unanswered = nil
 }
@@ -268,6 +292,7 @@ func (s *Stream) collect(first *Pending, msgs []*pb.Message) []*pb.Message {
 func (s *Stream) answer(results []*pb.SendResult) (answered int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	size := int64(0)
 	for _, r := range results {
 		code := codes.Code(r.GetFailure().GetCode())
 		if r.Failure != nil && isTemporaryCode(code) {
@@ -279,10 +304,12 @@ func (s *Stream) answer(results []*pb.SendResult) (answered int, err error) {
 			break
 		}
 		s.unanswered[answered].complete(r)
+		size += s.unanswered[answered].size
 		s.unanswered[answered] = nil
 		answered++
 	}
 	s.unanswered = s.unanswered[answered:]
+	s.bytes.Release(size)
 	for range answered { // all at once, so that what is sent next goes together
 		<-s.slots
 	}

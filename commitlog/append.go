@@ -26,31 +26,47 @@ func (l *Log) Append(ctx context.Context, payloads ...[]byte) (first uint64, err
 	return first, nil
 }
 
-// join copies the payloads into the filling batch.
+// join copies the payloads into the filling batch, and waits while that has no room.
 func (l *Log) join(ctx context.Context, payloads [][]byte) (*batch, uint64, error) {
 	n, err := l.measure(payloads)
 	if err != nil {
 		return nil, 0, err
 	}
-	l.mu.Lock()
 	for {
-		if l.failed != nil || l.refusing != nil || l.closing {
-			err := cmp.Or(l.failed, l.refusing, ErrClosed)
-			l.mu.Unlock()
-			return nil, 0, err
+		b, first, full, err := l.tryJoin(payloads, n)
+		if full == nil {
+			return b, first, err
 		}
-		if l.filling.room(n, l.opts.BatchBytes) {
-			break
-		}
-		if err := l.awaitRoom(ctx); err != nil {
-			return nil, 0, err
+		select {
+		case <-full:
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
 		}
 	}
-	b := l.filling
-	first := b.end()
+}
+
+// tryJoin copies payloads, which take n bytes, into the filling batch. If that has no room it returns a channel that is
+// closed when the batch is on its way.
+func (l *Log) tryJoin(payloads [][]byte, n int) (b *batch, first uint64, full <-chan struct{}, err error) {
+	l.mu.Lock()
+	if l.failed != nil || l.refusing != nil || l.closing {
+		err := cmp.Or(l.failed, l.refusing, ErrClosed)
+		l.mu.Unlock()
+		return nil, 0, nil, err
+	}
+	b = l.filling
+	if !b.room(n, l.opts.BatchBytes) {
+		if b.taken == nil {
+			b.taken = make(chan struct{})
+		}
+		full = b.taken
+		l.mu.Unlock()
+		return nil, 0, full, nil
+	}
+	first = b.end()
 	if len(payloads) == 0 {
 		l.mu.Unlock()
-		return nil, first, nil
+		return nil, first, nil, nil
 	}
 	b.add(payloads, n)
 	b.waiters++
@@ -60,7 +76,7 @@ func (l *Log) join(ctx context.Context, payloads [][]byte) (*batch, uint64, erro
 	if startsBatch {
 		l.committer.wake()
 	}
-	return b, first, nil
+	return b, first, nil, nil
 }
 
 // measure returns the bytes that the payloads take in a batch.
@@ -76,24 +92,6 @@ func (l *Log) measure(payloads [][]byte) (int, error) {
 		}
 	}
 	return n, nil
-}
-
-// awaitRoom waits until the filling batch is on its way. Called and, unless it fails, returns with mu
-// locked.
-func (l *Log) awaitRoom(ctx context.Context) error {
-	b := l.filling
-	if b.taken == nil {
-		b.taken = make(chan struct{})
-	}
-	taken := b.taken
-	l.mu.Unlock()
-	select {
-	case <-taken:
-		l.mu.Lock()
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // A wakeup wakes the one goroutine that receives from it, now or when it comes to receive.

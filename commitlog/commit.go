@@ -17,8 +17,9 @@ const (
 	// back. Without it the first one back would go to the disk alone and the others wait a whole commit.
 	// So many producers that to let them all run takes longer than that are not waited for: they fall
 	// into two crowds, and one fills its batch while the other's is written.
-	gatherFor  = 20 * time.Microsecond
-	gatherMost = 256
+	gatherFor    = 20 * time.Microsecond
+	gatherMost   = 256
+	gatherYields = 10_000 // more than fit into gatherFor; so it ends when the clock stands still, too
 
 	largeBatch = 256 << 10 // bytes of a batch, on average
 	fastStream = 64        // bytes a microsecond
@@ -160,43 +161,42 @@ func (l *Log) gather(crowd int) {
 	if crowd < 2 || crowd > gatherMost {
 		return
 	}
-	for start := time.Now(); int(l.waiting.Load()) < crowd && time.Since(start) < gatherFor; {
+	start := time.Now()
+	for i := 0; i < gatherYields && int(l.waiting.Load()) < crowd && time.Since(start) < gatherFor; i++ {
 		runtime.Gosched()
 	}
 }
 
-// take swaps the filling batch for an empty one if there is something to commit. It first makes sure that there is a
-// segment for it: if none can be prepared, the batch fails and nothing else.
+// take swaps the filling batch for an empty one if there is something to commit, and makes sure that there is a segment
+// for it. The batch takes no more by then: the segment may be no larger than it. If none can be prepared, the batch fails,
+// with what was handed in meanwhile, and nothing else.
 func (l *Log) take() (b *batch, closing bool) {
 	for {
-		b, need, closing := l.takePrepared()
-		if need == 0 {
+		b, closing := l.swap()
+		if b == nil || l.next != nil || l.active.fits(b.size()) {
 			return b, closing
 		}
-		next, err := l.maintenance.next(l.plan(), need)
-		if err != nil {
-			l.discard(fmt.Errorf("%w: %w", ErrNotPrepared, err))
-			continue
+		next, err := l.maintenance.next(l.plan(), b.size())
+		if err == nil {
+			l.next = next
+			return b, closing
 		}
-		l.next = next
+		l.discard(b, fmt.Errorf("%w: %w", ErrNotPrepared, err))
 	}
 }
 
-// takePrepared is take, and returns how many bytes the next segment must take if there is none and one is needed.
-func (l *Log) takePrepared() (b *batch, need int, closing bool) {
+// swap takes the filling batch, nil if there is nothing in it.
+func (l *Log) swap() (b *batch, closing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b = l.filling
 	if b.count == 0 {
-		return nil, 0, l.closing
-	}
-	if !l.active.fits(b.size()) && l.next == nil {
-		return nil, b.size(), l.closing
+		return nil, l.closing
 	}
 	l.filling = newBatch(l.buffers.get(), l.active.startAfter(b), b.end())
 	l.waiting.Store(0)
 	b.letIn()
-	return b, 0, l.closing
+	return b, l.closing
 }
 
 // commit makes a batch durable and lets readers see it.

@@ -98,7 +98,7 @@ func work(l *commitlog.Log, h *history, rng *rand.Rand, steps int, number *int) 
 		}
 		switch rng.IntN(10) {
 		case 0, 1, 2:
-			p, err := l.Enqueue(payloads...) // nobody waits for it
+			p, err := l.Enqueue(noCancel, payloads...) // nobody waits for it
 			h.note(p.First, err, payloads, false)
 			if err != nil {
 				return err
@@ -309,7 +309,7 @@ func requirePoisoned(t *testing.T, l *commitlog.Log, cause error) {
 	_, err := l.Append(t.Context(), []byte("more"))
 	require.ErrorIs(t, err, commitlog.ErrPoisoned)
 	require.ErrorIs(t, err, cause)
-	_, err = l.Enqueue([]byte("more"))
+	_, err = l.Enqueue(noCancel, []byte("more"))
 	require.ErrorIs(t, err, commitlog.ErrPoisoned)
 	require.ErrorIs(t, l.Wait(t.Context(), end), commitlog.ErrPoisoned)
 	require.NoError(t, l.Wait(t.Context(), end-1))
@@ -417,55 +417,56 @@ func TestFollowedRecordsAreNotTakenForOthers(t *testing.T) {
 // TestRoomComesAndGoes: producers work while the disk is full now and then. What was acknowledged is there, in its
 // place, and nothing else.
 func TestRoomComesAndGoes(t *testing.T) {
-	t.Parallel()
-	fsys := disktest.NewFault(disktest.NewCrash(1))
-	l := mustOpen(t, logDir, small(fsys))
-	var mu sync.Mutex
-	acked := map[uint64]string{}
-	failed := 0
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	for p := range 8 {
-		wg.Go(func() {
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
+	synctest.Test(t, func(t *testing.T) {
+		fsys := disktest.NewFault(disktest.NewCrash(1))
+		l := mustOpen(t, logDir, small(fsys))
+		var mu sync.Mutex
+		acked := map[uint64]string{}
+		failed := 0
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for p := range 8 {
+			wg.Go(func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					text := fmt.Sprint(p, "-", i, strings.Repeat(".", 300))
+					first, err := l.Append(noCancel, []byte(text))
+					mu.Lock()
+					switch {
+					case err == nil && acked[first] == "":
+						acked[first] = text
+					case errors.Is(err, commitlog.ErrNotPrepared):
+						failed++
+					default:
+						t.Errorf("got %v", err)
+					}
+					mu.Unlock()
+					time.Sleep(time.Millisecond)
 				}
-				text := fmt.Sprint(p, "-", i, strings.Repeat(".", 300))
-				first, err := l.Append(noCancel, []byte(text))
-				mu.Lock()
-				switch {
-				case err == nil && acked[first] == "":
-					acked[first] = text
-				case errors.Is(err, commitlog.ErrNotPrepared):
-					failed++
-				default:
-					t.Errorf("got %v", err)
-				}
-				mu.Unlock()
-				time.Sleep(time.Millisecond)
-			}
-		})
-	}
-	for range 2 {
-		fsys.Inject(disktest.Fault{Op: disktest.OpOpen, N: 1, Err: syscall.ENOSPC, Sticky: true, Match: func(name string) bool { return name == logDir+"/next.log.tmp" }})
-		time.Sleep(200 * time.Millisecond)
-		fsys.Heal()
-		time.Sleep(1200 * time.Millisecond)
-	}
-	close(stop)
-	wg.Wait()
-	require.Positive(t, failed)
-	require.NoError(t, l.Close())
-	l = mustOpen(t, logDir, small(fsys))
-	all := readAll(t, l)
-	require.Len(t, all, len(acked))
-	for offset, text := range acked {
-		require.Equal(t, text, all[offset])
-	}
-	require.NoError(t, l.Close())
+			})
+		}
+		for range 2 {
+			fsys.Inject(disktest.Fault{Op: disktest.OpOpen, N: 1, Err: syscall.ENOSPC, Sticky: true, Match: func(name string) bool { return name == logDir+"/next.log.tmp" }})
+			time.Sleep(200 * time.Millisecond)
+			fsys.Heal()
+			time.Sleep(1200 * time.Millisecond)
+		}
+		close(stop)
+		wg.Wait()
+		require.Positive(t, failed)
+		require.NoError(t, l.Close())
+		l = mustOpen(t, logDir, small(fsys))
+		all := readAll(t, l)
+		require.Len(t, all, len(acked))
+		for offset, text := range acked {
+			require.Equal(t, text, all[offset])
+		}
+		require.NoError(t, l.Close())
+	})
 }
 
 // A segment that could not be sealed costs nothing but a scan, and Close tells.

@@ -13,18 +13,15 @@ type discards struct {
 	err   error  // its cause
 }
 
-// discard fails the batch that is filling, before anything of it is written. The committer calls it, when all batches
-// before are committed: so the batch's offsets are all that were handed out and are not durable.
-func (l *Log) discard(cause error) {
+// discard fails a batch that was taken, before anything of it is written, and the one that fills after it. The committer
+// calls it, when all batches before are committed: so their offsets are all that were handed out and are not durable.
+func (l *Log) discard(b *batch, cause error) {
 	l.mu.Lock()
-	b := l.filling
-	if b == nil || b.count == 0 {
-		l.mu.Unlock()
-		return
-	}
 	l.refusing = cause
+	after := l.filling
 	l.mu.Unlock()
 	b.finish(cause)
+	after.finish(cause)
 	if l.opts.OnDiscard != nil {
 		l.opts.OnDiscard(b.base)
 	}

@@ -11,13 +11,25 @@ type Pending struct {
 
 // Enqueue is Append without the wait: the commit begins at once, and Wait of what it returns tells when the
 // records are on stable storage. So a producer learns its offsets before the disk has answered, and one
-// goroutine can have many appends under way. It waits only while a full batch waits for the disk.
-func (l *Log) Enqueue(payloads ...[]byte) (Pending, error) {
-	b, first, err := l.join(context.Background(), payloads)
+// goroutine can have many appends under way. It waits only while a full batch waits for the disk; when ctx ends that
+// wait, nothing was appended.
+func (l *Log) Enqueue(ctx context.Context, payloads ...[]byte) (Pending, error) {
+	b, first, err := l.join(ctx, payloads)
 	if err != nil {
 		return Pending{}, err
 	}
 	return Pending{First: first, batch: b}, nil
+}
+
+// TryEnqueue is Enqueue without any wait: while a full batch waits for the disk it appends nothing and returns a
+// channel that is closed when it is worth another try; else full is nil.
+func (l *Log) TryEnqueue(payloads ...[]byte) (p Pending, full <-chan struct{}, err error) {
+	n, err := l.measure(payloads)
+	if err != nil {
+		return Pending{}, nil, err
+	}
+	b, first, full, err := l.tryJoin(payloads, n)
+	return Pending{First: first, batch: b}, full, err
 }
 
 // Wait returns when the records are on stable storage, with the errors of Append.

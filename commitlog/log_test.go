@@ -137,7 +137,7 @@ func TestTooLargeIsRefusedAndNothingElse(t *testing.T) {
 	require.ErrorIs(t, err, commitlog.ErrTooLarge)
 	_, err = l.Append(t.Context(), make([]byte, 1000), make([]byte, 1000))
 	require.ErrorIs(t, err, commitlog.ErrTooLarge)
-	_, err = l.Enqueue(make([]byte, 1001))
+	_, err = l.Enqueue(noCancel, make([]byte, 1001))
 	require.ErrorIs(t, err, commitlog.ErrTooLarge)
 	_, err = l.Append(t.Context(), make([]byte, 1000), make([]byte, 900))
 	require.NoError(t, err)
@@ -162,7 +162,7 @@ func TestAClosedLogRefuses(t *testing.T) {
 	require.NoError(t, l.Close(), "closing twice is no error")
 	_, err = l.Append(t.Context(), []byte("x"))
 	require.ErrorIs(t, err, commitlog.ErrClosed)
-	_, err = l.Enqueue([]byte("x"))
+	_, err = l.Enqueue(noCancel, []byte("x"))
 	require.ErrorIs(t, err, commitlog.ErrClosed)
 	_, err = l.Read(0, 1)
 	require.ErrorIs(t, err, commitlog.ErrClosed)
@@ -188,7 +188,7 @@ func TestEnqueuedRecordsAreAwaitedLater(t *testing.T) {
 	l := mustOpen(t, logDir, small(fsys))
 	var pending []commitlog.Pending
 	for i := range 100 {
-		p, err := l.Enqueue([]byte(fmt.Sprint(i)), []byte("second"))
+		p, err := l.Enqueue(noCancel, []byte(fmt.Sprint(i)), []byte("second"))
 		require.NoError(t, err)
 		require.Equal(t, uint64(2*i), p.First)
 		pending = append(pending, p)
@@ -197,16 +197,16 @@ func TestEnqueuedRecordsAreAwaitedLater(t *testing.T) {
 		require.NoError(t, p.Wait(t.Context()))
 		require.Less(t, p.First+1, l.End())
 	}
-	none, err := l.Enqueue()
+	none, err := l.Enqueue(noCancel)
 	require.NoError(t, err)
 	require.NoError(t, none.Wait(t.Context()))
 
 	fsys.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.EIO, Sticky: true})
-	lost, err := l.Enqueue([]byte("lost"))
+	lost, err := l.Enqueue(noCancel, []byte("lost"))
 	require.NoError(t, err)
 	require.ErrorIs(t, lost.Wait(t.Context()), commitlog.ErrPoisoned)
 	require.ErrorIs(t, lost.Wait(noCancel), syscall.EIO)
-	_, err = l.Enqueue([]byte("too late"))
+	_, err = l.Enqueue(noCancel, []byte("too late"))
 	require.ErrorIs(t, err, commitlog.ErrPoisoned)
 	require.Error(t, l.Close())
 }
@@ -215,7 +215,7 @@ func TestCloseCommitsWhatNobodyWaitsFor(t *testing.T) {
 	dir := t.TempDir()
 	l := mustOpen(t, dir, commitlog.Options{})
 	for range 100 {
-		_, err := l.Enqueue([]byte("x"))
+		_, err := l.Enqueue(noCancel, []byte("x"))
 		require.NoError(t, err)
 	}
 	require.NoError(t, l.Close())

@@ -68,8 +68,9 @@ func (m *maintenance) next(want plan, batch int) (*prepared, error) {
 			return nil, m.failed
 		}
 		hurry := &m.hurry
+		want.least = int64(headerBytes + batch + batchBytes)
 		if m.failedAhead {
-			want = plan{limit: min(want.limit, max(firstSegmentBytes, int64(roundUp(headerBytes+batch+batchBytes)))), zero: true}
+			want.limit, want.zero = min(want.limit, max(firstSegmentBytes, roundUp(want.least))), true
 			hurry = new(atomic.Bool)
 		}
 		var err error

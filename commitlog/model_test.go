@@ -94,7 +94,7 @@ func (m *machine) append(t *rapid.T) {
 // enqueue does not wait for the disk; the append after it does.
 func (m *machine) enqueue(t *rapid.T) {
 	payloads := [][]byte{[]byte("enqueued"), make([]byte, rapid.IntRange(0, 300).Draw(t, "size"))}
-	p, err := m.log.Enqueue(payloads...)
+	p, err := m.log.Enqueue(noCancel, payloads...)
 	require.NoError(t, err)
 	m.add(t, payloads, p.First)
 	m.append(t)

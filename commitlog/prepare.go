@@ -17,7 +17,8 @@ const tempSegment = "next" + segmentSuffix + tempSuffix
 // plan is what a segment shall be like.
 type plan struct {
 	limit int64
-	zero  bool // write zeros ahead
+	zero  bool  // write zeros ahead
+	least int64 // but so many in any case: the batch that waits for the segment must find room on the disk
 }
 
 // prepared is a segment file that waits under a temporary name.
@@ -27,8 +28,8 @@ type prepared struct {
 	file   disk.File
 }
 
-// prepare makes a segment file, on stable storage, with zeros up to its limit or as many as there are
-// when hurry turns true.
+// prepare makes a segment file, on stable storage, with zeros up to its limit or as many as there are, and no fewer
+// than the plan's least, when hurry turns true.
 func prepare(fsys disk.FS, dir string, want plan, hurry *atomic.Bool) (*prepared, error) {
 	p := &prepared{header: header{salt: newSalt(), limit: want.limit}, temp: filepath.Join(dir, tempSegment)}
 	f, err := fsys.OpenFile(p.temp, writeFlags|os.O_CREATE|os.O_TRUNC, 0o644)
@@ -36,7 +37,7 @@ func prepare(fsys disk.FS, dir string, want plan, hurry *atomic.Bool) (*prepared
 		return nil, fmt.Errorf("prepare segment: %w", err)
 	}
 	p.file = f
-	if err := p.fill(want.zero, hurry); err != nil {
+	if err := p.fill(want, hurry); err != nil {
 		return nil, fmt.Errorf("prepare segment: %w", errors.Join(err, p.discard(fsys)))
 	}
 	return p, nil
@@ -44,10 +45,13 @@ func prepare(fsys disk.FS, dir string, want plan, hurry *atomic.Bool) (*prepared
 
 // fill writes zeros, then the header that tells how many. Each chunk is durable when it is written, so
 // that a commit in between, or one that needs the segment, never waits for more than one chunk.
-func (p *prepared) fill(zero bool, hurry *atomic.Bool) error {
-	pos := int64(0)
-	end := roundUp(p.header.limit)
-	for zero && pos < end && !(pos > 0 && hurry.Load()) {
+func (p *prepared) fill(want plan, hurry *atomic.Bool) error {
+	pos, least := int64(0), roundUp(want.least)
+	end := least
+	if want.zero {
+		end = max(end, roundUp(want.limit))
+	}
+	for pos < end && (pos < max(least, 1) || !hurry.Load()) {
 		n := min(int64(len(zeros)), end-pos)
 		if _, err := p.file.WriteAt(zeros[:n], pos); err != nil {
 			return err

@@ -2,6 +2,7 @@ package brokergrpc
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -9,10 +10,7 @@ import (
 	"casepress/broker/brokerpb"
 )
 
-const (
-	maxSettlements = 10_000
-	maxDelay       = 365 * 24 * time.Hour
-)
+const maxDelay = 365 * 24 * time.Hour
 
 // Ack settles deliveries in their order: acknowledges, releases, rejects or renews each. What fails hinders no other.
 func (s *Service) Ack(ctx context.Context, r *brokerpb.AckRequest) (*brokerpb.AckResponse, error) {
@@ -23,13 +21,16 @@ func (s *Service) Ack(ctx context.Context, r *brokerpb.AckRequest) (*brokerpb.Ac
 	switch n := len(settlements); {
 	case n == 0:
 		return nil, invalid("settlements", "there is none")
-	case n > maxSettlements:
-		return nil, invalid("settlements", "must be at most 10000")
+	case n > brokerpb.MaxSettlements:
+		return nil, invalid("settlements", fmt.Sprintf("must be at most %d", brokerpb.MaxSettlements))
 	}
 	out := &brokerpb.AckResponse{Results: make([]*brokerpb.AckResult, len(settlements))}
 	slab := make([]brokerpb.AckResult, len(settlements))
 	var topics []string
 	for i, one := range settlements {
+		if err := ctx.Err(); err != nil { // a dead letter takes a write to the disk
+			return nil, statusOf(err)
+		}
 		topic, err := s.settle(one)
 		if err != nil {
 			slab[i].Failure = failure(err)
@@ -53,12 +54,20 @@ func (s *Service) settle(one *brokerpb.Settlement) (topic string, err error) {
 	if err != nil {
 		return "", err
 	}
+	if err := s.checkTimeout(one.GetAckId(), lease); err != nil {
+		return "", err
+	}
 	d, err := s.broker.Delivery(lease)
 	if err != nil {
 		return "", err
 	}
 	if err := s.mayRead(d.Topic); err != nil {
 		return "", err
+	}
+	if _, isReject := one.GetHow().(*brokerpb.Settlement_Reject); isReject { // which appends to the dead-letter topic
+		if err := s.room(); err != nil {
+			return "", err
+		}
 	}
 	return d.Topic, settleDelivery(d, one)
 }

@@ -58,12 +58,21 @@ func decodeAckID(id string) (broker.Lease, error) {
 		return broker.Lease{}, notAnAckID(id, errAckShort)
 	case len(r.b) > 0:
 		return broker.Lease{}, notAnAckID(id, errAckTail)
-	case timeout > math.MaxInt64/1000:
+	case timeout > uint64(math.MaxInt64/time.Microsecond):
 		return broker.Lease{}, notAnAckID(id, errAckTimeout)
 	}
 	return broker.Lease{
 		Topic: topic, Group: group, Offset: offset, Lock: lock, Timeout: time.Duration(timeout) * time.Microsecond,
 	}, nil
+}
+
+// checkTimeout refuses a lock timeout that no delivery can have: whoever changed an ID could hold a message for ever.
+func (s *Service) checkTimeout(id string, l broker.Lease) error {
+	usual := s.broker.LockTimeout()
+	if l.Timeout < min(minLockTimeout, usual) || l.Timeout > max(maxLockTimeout, usual) {
+		return notAnAckID(id, errAckTimeout)
+	}
+	return nil
 }
 
 func notAnAckID(id string, why error) error {

@@ -107,7 +107,11 @@ func (s *Service) SetPosition(_ context.Context, r *brokerpb.SetPositionRequest)
 	if err != nil {
 		return nil, err
 	}
-	offset, err := s.broker.SetPosition(r.GetTopic(), r.GetConsumerGroup(), p)
+	var offset uint64
+	err = s.makeGroup(r.GetTopic(), r.GetConsumerGroup(), func() (err error) {
+		offset, err = s.broker.SetPosition(r.GetTopic(), r.GetConsumerGroup(), p)
+		return err
+	})
 	if err != nil {
 		return nil, statusOf(err)
 	}

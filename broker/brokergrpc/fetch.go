@@ -39,7 +39,7 @@ func (s *Service) Fetch(ctx context.Context, r *brokerpb.FetchRequest) (*brokerp
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.fetcher(fetchKey{r.GetTopic(), r.GetConsumerGroup()}, o)
+	f, err := s.fetcher(ctx, fetchKey{r.GetTopic(), r.GetConsumerGroup()}, o)
 	if err != nil {
 		return nil, statusOf(err)
 	}
@@ -87,7 +87,7 @@ func toFetchOptions(r *brokerpb.FetchRequest) (o broker.SubscribeOptions, wait t
 }
 
 // fetcher returns the member for a group, joining if there is none, and counts the caller in.
-func (s *Service) fetcher(k fetchKey, o broker.SubscribeOptions) (*fetcher, error) {
+func (s *Service) fetcher(ctx context.Context, k fetchKey, o broker.SubscribeOptions) (*fetcher, error) {
 	if s.ctx.Err() != nil {
 		return nil, errStopping
 	}
@@ -107,24 +107,47 @@ func (s *Service) fetcher(k fetchKey, o broker.SubscribeOptions) (*fetcher, erro
 			return nil, err
 		}
 	}
-	return s.newFetcher(k, o, f)
+	return s.newFetcher(ctx, k, o, f)
 }
 
-// newFetcher joins the group in place of old, unless somebody else did.
-func (s *Service) newFetcher(k fetchKey, o broker.SubscribeOptions, old *fetcher) (*fetcher, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f := s.fetchers[k]; f != nil && f != old {
-		f.users++
-		return f, nil
+// newFetcher joins the group in place of old, unless somebody else did. One caller joins, without the lock, for the disk
+// may be waited for; the others of this group wait for it.
+func (s *Service) newFetcher(ctx context.Context, k fetchKey, o broker.SubscribeOptions, old *fetcher) (*fetcher, error) {
+	for {
+		s.mu.Lock()
+		if f := s.fetchers[k]; f != nil && f != old {
+			f.users++
+			s.mu.Unlock()
+			return f, nil
+		}
+		others := s.joining[k]
+		if others == nil {
+			break
+		}
+		s.mu.Unlock()
+		select {
+		case <-others:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
+	joined := make(chan struct{})
+	s.joining[k] = joined
+	s.mu.Unlock()
 	member := o
 	member.Window, member.LockTimeout = math.MaxInt32, 0
-	sub, err := s.broker.Subscribe(k.topic, k.group, member)
+	f := &fetcher{users: 1}
+	err := s.makeGroup(k.topic, k.group, func() (err error) {
+		f.sub, err = s.broker.Subscribe(k.topic, k.group, member)
+		return err
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.joining, k)
+	close(joined)
 	if err != nil {
 		return nil, err
 	}
-	f := &fetcher{sub: sub, users: 1}
 	s.fetchers[k] = f
 	return f, nil
 }

@@ -54,6 +54,9 @@ func toMessages(in []*brokerpb.Message) ([]broker.Message, error) {
 	if len(in) == 0 {
 		return nil, invalid("msgs", "there is no message")
 	}
+	if err := checkCount(in); err != nil {
+		return nil, err
+	}
 	msgs := make([]broker.Message, len(in))
 	for i, m := range in {
 		var err error
@@ -62,6 +65,14 @@ func toMessages(in []*brokerpb.Message) ([]broker.Message, error) {
 		}
 	}
 	return msgs, nil
+}
+
+// checkCount refuses a request of too many messages.
+func checkCount(in []*brokerpb.Message) error {
+	if len(in) > brokerpb.MaxMessages {
+		return invalid("msgs", fmt.Sprintf("must be at most %d", brokerpb.MaxMessages))
+	}
+	return nil
 }
 
 // A topicBatch names messages of a request that are for one topic, by their indexes.
@@ -112,14 +123,14 @@ func (s *Service) enqueue(ctx context.Context, topic string, msgs []broker.Messa
 	if err := s.room(); err != nil {
 		return broker.Pending{}, err
 	}
-	p, err := s.broker.Enqueue(topic, msgs, offsets)
+	p, err := s.broker.Enqueue(ctx, topic, msgs, offsets)
 	if !errors.Is(err, broker.ErrNoTopic) {
 		return p, err
 	}
 	if err := s.ensureTopic(ctx, topic); err != nil {
 		return broker.Pending{}, err
 	}
-	return s.broker.Enqueue(topic, msgs, offsets)
+	return s.broker.Enqueue(ctx, topic, msgs, offsets)
 }
 
 // room says RESOURCE_EXHAUSTED when clients may not fill the disk any more.

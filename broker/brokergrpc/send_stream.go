@@ -78,6 +78,9 @@ func (s *Service) readRequests(ctx context.Context, stream sendStream, pending c
 		if err != nil {
 			return err
 		}
+		if err := checkCount(r.GetMsgs()); err != nil { // how many there are is not known: no result for each
+			return err
+		}
 		select {
 		case pending <- s.enqueueEach(ctx, r.GetMsgs()):
 		case <-ctx.Done():

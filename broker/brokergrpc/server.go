@@ -27,16 +27,21 @@ type Options struct {
 	Logger *slog.Logger // default: discards. Names topics and groups, never keys, headers or payloads
 
 	// MaxTopics is how many topics there may be, default 1,000: a Send or Subscribe creates a topic that is not there
-	// unless there are so many already.
+	// unless there are so many already. A dead-letter topic that comes of a rejected message is made all the same.
 	MaxTopics int
+
+	// MaxGroups is how many groups there may be, of all topics, default 10,000: a Subscribe, Fetch or SetPosition makes
+	// a group that is not there unless there are so many already.
+	MaxGroups int
 
 	// Clients may consume ReadOnly topics and may not even read Private ones. They can publish to neither nor delete
 	// them: PERMISSION_DENIED. Both hold for the dead-letter topics, too, except that clients may send the dead letters
 	// of a read-only topic again and delete them: it is their groups that have given them up.
 	ReadOnly, Private []string
 
-	// Room is asked before messages of a client are appended and before a topic is created for one. Its error, such as
-	// of too little free disk, is answered with RESOURCE_EXHAUSTED. Nil: there is always room.
+	// Room is asked before messages of a client are appended, sent again or rejected, and before a topic or group is
+	// created for one. Its error, such as of too little free disk, is answered with RESOURCE_EXHAUSTED. It is not asked
+	// before the broker itself makes a dead letter of a message whose deliveries are used up. Nil: there is always room.
 	Room func() error
 
 	MaxMessageBytes int // largest request and answer, default 8 MiB
@@ -44,6 +49,7 @@ type Options struct {
 
 const (
 	defaultMaxTopics = 1000
+	defaultMaxGroups = 10_000
 	defaultMaxWire   = 8 << 20
 	connectionWindow = 4 << 20 // bytes on the way from one client that are not read yet
 	streamWindow     = 1 << 20

@@ -27,8 +27,10 @@ type Service struct {
 	tasks  sync.WaitGroup
 
 	creating sync.Mutex // one topic at a time, so that MaxTopics holds
-	mu       sync.Mutex // guards fetchers
+	mu       sync.Mutex // guards all below
 	fetchers map[fetchKey]*fetcher
+	joining  map[fetchKey]chan struct{} // closed when the fetcher is there or could not join
+	making   int                        // groups that are being made
 }
 
 // NewService makes a service to be registered on a *grpc.Server. Close it.
@@ -37,7 +39,8 @@ func NewService(b *broker.Broker, o Options) *Service {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.MaxTopics = cmp.Or(o.MaxTopics, defaultMaxTopics)
-	s := &Service{broker: b, opts: o, fetchers: make(map[fetchKey]*fetcher)}
+	o.MaxGroups = cmp.Or(o.MaxGroups, defaultMaxGroups)
+	s := &Service{broker: b, opts: o, fetchers: make(map[fetchKey]*fetcher), joining: make(map[fetchKey]chan struct{})}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.tasks.Go(s.closeIdleFetchers)
 	return s
@@ -109,6 +112,29 @@ func failure(err error) *brokerpb.Failure {
 
 func invalid(field, text string) error {
 	return status.Errorf(codes.InvalidArgument, "%s: %s", field, text)
+}
+
+// makeGroup says whether a client may act as a group, which do makes if it is not there, and calls do then.
+func (s *Service) makeGroup(topic, group string, do func() error) error {
+	if s.broker.HasGroup(topic, group) {
+		return do()
+	}
+	if err := s.room(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.broker.GroupCount()+s.making >= s.opts.MaxGroups {
+		s.mu.Unlock()
+		return status.Errorf(codes.FailedPrecondition, "consumerGroup: there are %d groups already, the most there may be", s.opts.MaxGroups)
+	}
+	s.making++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.making--
+		s.mu.Unlock()
+	}()
+	return do()
 }
 
 // newTopicName checks the name of a topic that a client wants to be created.

@@ -217,6 +217,8 @@ func TestClientsMayNotFillTheDisk(t *testing.T) {
 	var full error
 	r := newRemote(t, brokergrpc.Options{Room: func() error { return full }})
 	r.sendAll(t, "a")
+	require.Empty(t, r.fetch(t, &pb.FetchRequest{From: &pb.Position{At: &pb.Position_Latest{}}, Wait: durationpb.New(0)})) // the group is there
+	r.sendAll(t, "b")
 	full = errors.New("disk: 10 MiB are free, 1 GiB must stay")
 	stream, err := r.SendStream(t.Context())
 	require.NoError(t, err)

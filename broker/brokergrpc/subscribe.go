@@ -3,6 +3,7 @@ package brokergrpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -40,7 +41,11 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 	if err := s.ensureTopic(ctx, r.GetTopic()); err != nil {
 		return err
 	}
-	sub, err := s.broker.Subscribe(r.GetTopic(), r.GetConsumerGroup(), o)
+	var sub *broker.Subscription
+	err = s.makeGroup(r.GetTopic(), r.GetConsumerGroup(), func() (err error) {
+		sub, err = s.broker.Subscribe(r.GetTopic(), r.GetConsumerGroup(), o)
+		return err
+	})
 	if err != nil {
 		return statusOf(err)
 	}
@@ -99,6 +104,9 @@ func toSubscribeOptions(r *brokerpb.SubscribeRequest) (broker.SubscribeOptions, 
 	}
 	o.Window = int(r.GetWindow())
 	if isAutomatic(r) {
+		if o.Window > 0 && o.Window < 2*autoBehind {
+			return o, invalid("window", fmt.Sprintf("must be 0 or at least %d with ACK_MODE_AUTOMATIC", 2*autoBehind))
+		}
 		o.Window = max(o.Window, 2*autoBehind)
 	}
 	o.LockTimeout, err = toDuration("lock_timeout", r.GetLockTimeout(), minLockTimeout, maxLockTimeout)

@@ -735,7 +735,7 @@ type SubscribeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Topic         string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
 	ConsumerGroup string                 `protobuf:"bytes,2,opt,name=consumerGroup,proto3" json:"consumerGroup,omitempty"`
-	Window        uint32                 `protobuf:"varint,3,opt,name=window,proto3" json:"window,omitempty"`                                    // most messages in flight, 0: 64
+	Window        uint32                 `protobuf:"varint,3,opt,name=window,proto3" json:"window,omitempty"`                                    // most messages in flight, 0: 64; with ACK_MODE_AUTOMATIC at least 2,048, 0: 2,048
 	LockTimeout   *durationpb.Duration   `protobuf:"bytes,4,opt,name=lock_timeout,json=lockTimeout,proto3" json:"lock_timeout,omitempty"`        // how long a message is held unless renewed, absent: the server's, 30 s
 	MaxDeliveries uint32                 `protobuf:"varint,5,opt,name=max_deliveries,json=maxDeliveries,proto3" json:"max_deliveries,omitempty"` // then it is a dead letter; for the whole group; 0: as it is, at first no limit
 	From          *Position              `protobuf:"bytes,6,opt,name=from,proto3" json:"from,omitempty"`                                         // where the group starts if it is new

@@ -52,10 +52,11 @@ const (
 type BrokerClient interface {
 	// Send returns when the message is on stable storage. A topic that is not there is created, if the server allows.
 	Send(ctx context.Context, in *SendRequest, opts ...grpc.CallOption) (*SendResponse, error)
-	// SendBatch is Send of many: one answer when all are on stable storage. Messages of one topic stay in order.
+	// SendBatch is Send of up to 10,000: one answer when all are on stable storage. Messages of one topic stay in order.
 	SendBatch(ctx context.Context, in *SendBatchRequest, opts ...grpc.CallOption) (*SendBatchResponse, error)
 	// SendStream is Send for volume. Results come in the order of the messages, each when its message is on stable
-	// storage, many in one response when many got there together. A result may be a failure; the stream goes on.
+	// storage, many in one response when many got there together. A result may be a failure; the stream goes on, so that
+	// a message that is sent again after a failure comes after those that followed it.
 	SendStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SendStreamRequest, SendStreamResponse], error)
 	// Subscribe makes a member of the group for as long as the stream lives. When it ends, what the member holds
 	// goes to other members at once and costs no delivery count.
@@ -276,10 +277,11 @@ func (c *brokerClient) RedriveDeadLetters(ctx context.Context, in *RedriveDeadLe
 type BrokerServer interface {
 	// Send returns when the message is on stable storage. A topic that is not there is created, if the server allows.
 	Send(context.Context, *SendRequest) (*SendResponse, error)
-	// SendBatch is Send of many: one answer when all are on stable storage. Messages of one topic stay in order.
+	// SendBatch is Send of up to 10,000: one answer when all are on stable storage. Messages of one topic stay in order.
 	SendBatch(context.Context, *SendBatchRequest) (*SendBatchResponse, error)
 	// SendStream is Send for volume. Results come in the order of the messages, each when its message is on stable
-	// storage, many in one response when many got there together. A result may be a failure; the stream goes on.
+	// storage, many in one response when many got there together. A result may be a failure; the stream goes on, so that
+	// a message that is sent again after a failure comes after those that followed it.
 	SendStream(grpc.BidiStreamingServer[SendStreamRequest, SendStreamResponse]) error
 	// Subscribe makes a member of the group for as long as the stream lives. When it ends, what the member holds
 	// goes to other members at once and costs no delivery count.
