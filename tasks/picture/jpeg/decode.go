@@ -87,6 +87,7 @@ func (d *decoder) start(ctx context.Context, h Header, size int) {
 	d.ctx, d.header, d.size, d.places = ctx, h, size, placesBySize[size]
 	d.tables, d.done, d.every, d.scans = [4]bool{}, [4]bool{}, 0, 0
 	d.damage, d.trailing, d.plain = damage{}, false, false
+	d.scan, d.bits.stray = scan{}, 0 // of a Decode that its context ended
 	for class := range d.huffman {
 		for i := range d.huffman[class] {
 			d.huffman[class][i].defined = false
