@@ -105,8 +105,8 @@ func fill(b *testing.B, br *broker.Broker, n int) {
 	}
 }
 
-// drain receives and acknowledges b.N messages with so many members, each asking for up to max at a time.
-func drain(b *testing.B, br *broker.Broker, members, max int) {
+// drain receives and acknowledges b.N messages with so many members, each asking for up to most at a time.
+func drain(b *testing.B, br *broker.Broker, members, most int) {
 	b.Helper()
 	ctx, done := context.WithCancel(b.Context())
 	defer done()
@@ -117,7 +117,7 @@ func drain(b *testing.B, br *broker.Broker, members, max int) {
 		s := subscribe(b, br, "g", broker.SubscribeOptions{})
 		wg.Go(func() {
 			for {
-				ds, err := s.Receive(ctx, max)
+				ds, err := s.Receive(ctx, most)
 				if err != nil {
 					return
 				}

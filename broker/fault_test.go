@@ -2,7 +2,6 @@ package broker_test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -174,7 +173,7 @@ func TestOpenFails(t *testing.T) {
 		b, err := broker.Open("/data", broker.Options{FS: fs})
 		fired = fs.Fired() > 0
 		if err != nil {
-			require.ErrorIs(t, err, syscall.EIO, fmt.Sprintf("operation %d", n))
+			require.ErrorIs(t, err, syscall.EIO, "operation %d", n)
 			continue
 		}
 		require.NoError(t, b.Close())

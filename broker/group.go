@@ -229,8 +229,8 @@ func (g *group) hasMessages() bool {
 }
 
 // take hands out up to max deliveries within the subscription's window. The caller holds mu and has let expire run.
-func (g *group) take(s *Subscription, max int, lockTimeout, now int64) []Delivery {
-	n := min(max, s.window-g.state.held[s.id])
+func (g *group) take(s *Subscription, most int, lockTimeout, now int64) []Delivery {
+	n := min(most, s.window-g.state.held[s.id])
 	var ds []Delivery
 	for len(ds) < n && g.hasMessages() {
 		if d, ok := g.takeOne(s, lockTimeout, now); ok {

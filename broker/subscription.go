@@ -218,11 +218,11 @@ func (g *group) readKeys(from, to uint64, tell func(offset, key uint64)) error {
 	return nil
 }
 
-// Receive returns the next deliveries, at least one and at most max, in the order of the log except for
+// Receive returns the next deliveries, at least one and no more than most, in the order of the log except for
 // redeliveries. While there is none, or Window are in flight, it waits. When ctx ends nothing stays delivered.
 // The error is ctx's, ErrClosed, or why the group cannot go on: that one lasts until the broker is reopened.
-func (s *Subscription) Receive(ctx context.Context, max int) ([]Delivery, error) {
-	return s.ReceiveWith(ctx, ReceiveOptions{Max: max})
+func (s *Subscription) Receive(ctx context.Context, most int) ([]Delivery, error) {
+	return s.ReceiveWith(ctx, ReceiveOptions{Max: most})
 }
 
 // ReceiveOptions are the settings of one call of ReceiveWith. Max must be set.
@@ -254,7 +254,7 @@ func (s *Subscription) ReceiveWith(ctx context.Context, o ReceiveOptions) ([]Del
 	return s.load(ds, cmp.Or(o.MaxBytes, math.MaxInt))
 }
 
-func (s *Subscription) takeOrWait(max int, lockTimeout int64) ([]Delivery, *waiter, error) {
+func (s *Subscription) takeOrWait(most int, lockTimeout int64) ([]Delivery, *waiter, error) {
 	g := s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -263,10 +263,10 @@ func (s *Subscription) takeOrWait(max int, lockTimeout int64) ([]Delivery, *wait
 	}
 	now := g.now()
 	g.state.expire(now)
-	if ds := g.take(s, max, lockTimeout, now); len(ds) > 0 {
+	if ds := g.take(s, most, lockTimeout, now); len(ds) > 0 {
 		return ds, nil, nil
 	}
-	w := &waiter{sub: s, max: max, lockTimeout: lockTimeout, ch: make(chan []Delivery, 1)}
+	w := &waiter{sub: s, max: most, lockTimeout: lockTimeout, ch: make(chan []Delivery, 1)}
 	g.waiters = append(g.waiters, w)
 	g.noteSpan()
 	return nil, w, nil

@@ -166,7 +166,7 @@ func (c *Consumer) subscribe(ctx context.Context, stopped func()) error {
 			n = 0
 		}
 		d := backoffFor(n, firstBackoff, maxBackoff)
-		c.opts.Logger.Warn("subscription broke", "topic", c.opts.Topic, "group", c.opts.Group, "again_in", d, "error", err)
+		c.opts.Logger.Warn("subscription broke", "topic", c.opts.Topic, "group", c.opts.Group, "againIn", d, "error", err)
 		if sleep(ctx, d) != nil {
 			break
 		}
@@ -257,7 +257,7 @@ func (c *Consumer) handle(ctx context.Context, j *job) {
 	case err != nil:
 		d := backoffFor(max(j.msg.DeliveryCount-1, 0), c.opts.FirstBackoff, c.opts.MaxBackoff)
 		s.How = &pb.Settlement_Release{Release: &pb.Release{Delay: durationpb.New(d)}}
-		c.opts.Logger.Warn("message released", "topic", j.msg.Topic, "group", c.opts.Group, "offset", j.msg.Offset, "again_in", d, "error", err)
+		c.opts.Logger.Warn("message released", "topic", j.msg.Topic, "group", c.opts.Group, "offset", j.msg.Offset, "againIn", d, "error", err)
 	}
 	c.leases.finish(j, s)
 }

@@ -41,10 +41,10 @@ func TestReadKeepsToMaxBytesButReturnsOneRecord(t *testing.T) {
 	defer l.Close()
 	_, err := l.Append(t.Context(), make([]byte, 100), make([]byte, 100), make([]byte, 100))
 	require.NoError(t, err)
-	for max, want := range map[int]int{0: 1, 99: 1, 199: 1, 200: 2, 299: 2, 300: 3, 1000: 3} {
-		records, err := l.Read(0, max)
+	for most, want := range map[int]int{0: 1, 99: 1, 199: 1, 200: 2, 299: 2, 300: 3, 1000: 3} {
+		records, err := l.Read(0, most)
 		require.NoError(t, err)
-		require.Len(t, records, want, "at most %d bytes", max)
+		require.Len(t, records, want, "at most %d bytes", most)
 	}
 }
 
@@ -85,7 +85,7 @@ func TestReadsOfAnySizeFromAnywhere(t *testing.T) {
 			require.NotEmpty(t, records)
 			for i, r := range records {
 				require.Equal(t, from+uint64(i), r.Offset)
-				require.True(t, want[r.Offset] == string(r.Payload), "record %d, read from %d with %d", r.Offset, from, most)
+				require.Equal(t, want[r.Offset], string(r.Payload), "record %d, read from %d with %d", r.Offset, from, most)
 			}
 		}
 	}

@@ -161,7 +161,7 @@ func (m *machine) check(t *rapid.T) {
 	require.Equal(t, m.model.start, m.log.Start())
 	require.NoError(t, m.log.Err())
 	got := readAll(t, m.log)
-	require.Equal(t, len(m.model.records)-int(m.model.start), len(got))
+	require.Len(t, got, len(m.model.records)-int(m.model.start))
 	for i, text := range got {
 		require.Equal(t, m.model.records[int(m.model.start)+i], text)
 	}

@@ -39,15 +39,15 @@ func flock(name string) (unlock func() error, err error) {
 		return nil, err
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	for err == syscall.EINTR {
+	for errors.Is(err, syscall.EINTR) {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return f.Close, nil
-	case syscall.EWOULDBLOCK:
+	case errors.Is(err, syscall.EWOULDBLOCK):
 		return nil, errors.Join(ErrLocked, f.Close())
-	case syscall.EBADF:
+	case errors.Is(err, syscall.EBADF):
 		err = fmt.Errorf("%w: a network file system cannot lock it", err)
 	}
 	return nil, errors.Join(err, f.Close())

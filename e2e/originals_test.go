@@ -155,8 +155,8 @@ func TestVaultKeepsOriginalsSealed(t *testing.T) {
 	s = start(t, data, "--vault-key-file="+key)
 	code, _, _ = s.original(t, a.Images[0].SHA256)
 	require.Equal(t, http.StatusOK, code)
-	clear := newPicture(t)
-	require.Equal(t, "completed", s.final(t, s.handIn(t, url.Values{"patientId": {"P001"}, "imageId": {"IMG007"}}, clear).ID).Status)
+	plain := newPicture(t)
+	require.Equal(t, "completed", s.final(t, s.handIn(t, url.Values{"patientId": {"P001"}, "imageId": {"IMG007"}}, plain).ID).Status)
 	s.stop(t)
 	requireNowhere(t, data, marker)
 }

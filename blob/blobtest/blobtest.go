@@ -354,7 +354,7 @@ func testReadAtRandom(t *testing.T, s blob.Store) {
 				at, p := rng.IntN(len(content)), make([]byte, rng.IntN(100_000))
 				n, err := b.ReadAt(p, int64(at))
 				want := min(len(p), len(content)-at)
-				if n != want || !bytes.Equal(p[:n], content[at:at+n]) || (err == nil) != (n == len(p)) && err != io.EOF {
+				if n != want || !bytes.Equal(p[:n], content[at:at+n]) || (err == nil) != (n == len(p)) && !errors.Is(err, io.EOF) {
 					t.Errorf("%d bytes at %d: %d %v", len(p), at, n, err)
 				}
 			}

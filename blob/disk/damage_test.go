@@ -311,7 +311,9 @@ func TestScrub(t *testing.T) {
 		done := make(chan blob.Scrubbed)
 		go func() {
 			scrubbed, err := s.Scrub(t.Context(), 1_000_000)
-			require.NoError(t, err)
+			if err != nil {
+				t.Error(err)
+			}
 			done <- scrubbed
 		}()
 		time.Sleep(10 * time.Second)

@@ -173,7 +173,7 @@ func TestKeysThatAreMissing(t *testing.T) {
 	} {
 		s, err := blobdisk.Open(dir, disk.OS, o)
 		require.ErrorIs(t, err, blob.ErrKey, name)
-		require.True(t, s == nil, "a plain nil")
+		require.True(t, s == nil, "not an interface that holds a nil") //nolint:testifylint // Nil takes that for nil, too
 		require.NotContains(t, err.Error(), "SECRET", name)
 	}
 

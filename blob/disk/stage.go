@@ -99,13 +99,14 @@ func (g *staged) copy(ctx context.Context, w io.Writer, r io.Reader) error {
 	digest := sha256.New()
 	for {
 		n, err := readFull(ctx, buf[:], r)
-		if err != nil && err != io.EOF {
+		ended := err == io.EOF //nolint:errorlint // one that is wrapped is a broken transfer
+		if err != nil && !ended {
 			return err
 		}
 		if err := g.write(w, buf[:n], digest); err != nil {
 			return err
 		}
-		if err == io.EOF {
+		if ended {
 			g.key = blob.Key(hex.EncodeToString(digest.Sum(nil)))
 			return nil
 		}

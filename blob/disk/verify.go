@@ -80,7 +80,7 @@ func (b *file) digest(ctx context.Context, pace func(context.Context, int) error
 		n, err := b.ReadAt(buf[:min(bufferBytes, b.Size()-off)], off)
 		sum.Write(buf[:n])
 		off += int64(n)
-		if err == io.EOF && off == b.Size() {
+		if errors.Is(err, io.EOF) && off == b.Size() {
 			err = nil
 		}
 		if err != nil {

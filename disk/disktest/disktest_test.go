@@ -104,7 +104,7 @@ func TestUnsyncedBlocksSurviveAtRandomAndWhole(t *testing.T) {
 		require.NoError(t, err)
 		got := read(t, fsys.CrashClone(0.5), "/d/f")
 		for s := 0; s < 1024; s += 512 {
-			require.Len(t, bytes.Trim(got[s:s+512], string(got[s:s+1])), 0, "a sector is old or new as a whole")
+			require.Empty(t, bytes.Trim(got[s:s+512], string(got[s:s+1])), "a sector is old or new as a whole")
 		}
 		seen[fmt.Sprint(got[0], got[512])] = true
 	}
@@ -269,8 +269,8 @@ func TestCrashFSBehavesLikeTheRealOne(t *testing.T) {
 		require.ErrorIs(t, err, fs.ErrNotExist)
 		return names
 	}
-	real := walk(t, disk.OS, t.TempDir())
-	require.Equal(t, real, walk(t, disktest.NewFault(disktest.NewCrash(1)), "/x"))
+	want := walk(t, disk.OS, t.TempDir())
+	require.Equal(t, want, walk(t, disktest.NewFault(disktest.NewCrash(1)), "/x"))
 }
 
 func TestDirectFilesTakeWholeBlocksOnly(t *testing.T) {

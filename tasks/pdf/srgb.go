@@ -67,7 +67,7 @@ func appendFixed(b []byte, values ...float64) []byte {
 	return b
 }
 
-// localised returns English text: mluc(8) | 1(4) | 12(4) | enUS(4) | length(4) | 28(4) | UTF-16
+// localised returns English text: mluc(8) | 1(4) | 12(4) | enUS(4) | length(4) | 28(4) | UTF-16.
 func localised(s string) []byte {
 	units := utf16.Encode([]rune(s))
 	b := []byte("mluc\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x0cenUS")

@@ -156,11 +156,11 @@ func unpackGIF(r *bufio.Reader, dst []byte) (n int, err error) {
 	if err != nil || bits < 1 || bits >= most {
 		return 0, errors.Join(errors.New("gif: code size"), err)
 	}
-	clear, end := 1<<bits, 1<<bits+1
+	reset, end := 1<<bits, 1<<bits+1
 	var prefix [1 << most]uint16
 	var suffix [1 << most]byte
 	var stack [1 << most]byte
-	for i := range clear {
+	for i := range reset {
 		suffix[i] = byte(i)
 	}
 	width, next, last := uint(bits)+1, end+1, -1
@@ -186,13 +186,13 @@ func unpackGIF(r *bufio.Reader, dst []byte) (n int, err error) {
 		acc >>= width
 		have -= width
 		switch {
-		case code == clear:
+		case code == reset:
 			width, next, last = uint(bits)+1, end+1, -1
 			continue
 		case code == end:
 			return n, nil
 		case last < 0:
-			if code > clear {
+			if code > reset {
 				return n, nil
 			}
 		case code > next:

@@ -102,7 +102,7 @@ func TestProcessTurnsAllEightOrientations(t *testing.T) {
 				if orientation >= 5 && orientation <= 8 {
 					size = [2]int{16, 32}
 				}
-				require.Equal(t, size, [2]int{res.Full.Width, res.Full.Height})
+				require.Equal(t, [2]int{res.Full.Width, res.Full.Height}, size)
 				requireQuarters(t, res.Full.Data, colours)
 				requireQuarters(t, res.Thumb.Data, colours)
 			})
@@ -130,7 +130,7 @@ func TestProcessNeverScalesUp(t *testing.T) {
 	for _, size := range [][2]int{{1, 1}, {3, 200}, {1600, 1}, {320, 240}} {
 		res, err := process(t, encodePNG(t, quarters(size[0], size[1])), picture.Options{})
 		require.NoError(t, err)
-		require.Equal(t, size, [2]int{res.Full.Width, res.Full.Height})
+		require.Equal(t, [2]int{res.Full.Width, res.Full.Height}, size)
 	}
 	res, err := process(t, encodePNG(t, quarters(5000, 1)), picture.Options{})
 	require.NoError(t, err)

@@ -81,7 +81,7 @@ func checkShape(t *testing.T, m *planar.Image, width, height int, sampling [2]in
 	w, h := (width*eighths+7)/8, (height*eighths+7)/8
 	require.Equal(t, [2]int{w, h}, [2]int{m.Width, m.Height})
 	x, y := m.Chroma()
-	require.Equal(t, sampling, [2]int{x, y})
+	require.Equal(t, [2]int{x, y}, sampling)
 	for i, p := range m.Planes {
 		pw, ph := w, h
 		if i > 0 {

@@ -303,7 +303,7 @@ func TestEncodeRoundTrip(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, damage)
 			x, y := got.Chroma()
-			require.Equal(t, chroma, [2]int{x, y})
+			require.Equal(t, [2]int{x, y}, chroma)
 			for i, loss := range psnr(t, m, got.Planes) {
 				require.Greater(t, loss, 45.0, "plane %d", i)
 			}

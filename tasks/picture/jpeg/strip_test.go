@@ -274,8 +274,7 @@ func FuzzStrip(f *testing.F) {
 // requireBytes is require.Equal without pages of bytes.
 func requireBytes(t *testing.T, want, got []byte) {
 	t.Helper()
-	require.Equal(t, len(want), len(got))
-	require.True(t, bytes.Equal(want, got))
+	require.True(t, bytes.Equal(want, got), "%d bytes, not %d or others", len(got), len(want))
 }
 
 func requireSamePicture(t *testing.T, want, got image.Image) {
