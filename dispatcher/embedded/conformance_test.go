@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,12 +15,12 @@ import (
 )
 
 func TestLedger(t *testing.T) {
-	ledgertest.Run(t, func(t testing.TB) ledgertest.System { return openSystem(t, t.TempDir()) })
+	ledgertest.Run(t, func(t testing.TB, lease time.Duration) ledgertest.System { return openSystem(t, t.TempDir(), lease) })
 }
 
-func openSystem(t testing.TB, dir string) ledgertest.System {
+func openSystem(t testing.TB, dir string, lease time.Duration) ledgertest.System {
 	s := dispatchertest.OpenStorage(t, dir, broker.Options{})
-	l, err := embedded.Open(context.Background(), embedded.Config{Broker: s.Broker, Store: s.Store})
+	l, err := embedded.Open(context.Background(), embedded.Config{Broker: s.Broker, Store: s.Store, Lease: lease})
 	require.NoError(t, err)
 	open := true
 	shut := func() {
@@ -36,7 +37,7 @@ func openSystem(t testing.TB, dir string) ledgertest.System {
 		Events: func(t testing.TB) []tasks.Event { return events(t, s.Broker) },
 		Reopen: func() ledgertest.System {
 			shut()
-			return openSystem(t, dir)
+			return openSystem(t, dir, lease)
 		},
 	}
 }

@@ -34,8 +34,11 @@ type System struct {
 	Reopen func() System
 }
 
-// Run runs the whole suite. open makes a system on storage of its own and sees to its end.
-func Run(t *testing.T, open func(t testing.TB) System) {
+// Run runs the whole suite. openWith makes a system on storage of its own, whose leases are of that length at most, and
+// sees to its end.
+func Run(t *testing.T, openWith func(t testing.TB, lease time.Duration) System) {
+	open := func(t testing.TB) System { return openWith(t, Lease) }
+	t.Run("LostLease", func(t *testing.T) { runLostLease(t, openWith) })
 	t.Run("Cases", func(t *testing.T) { runCases(t, open) })
 	t.Run("Model", func(t *testing.T) { runModel(t, open) })
 	t.Run("History", func(t *testing.T) { runHistory(t, open) })
@@ -431,6 +434,42 @@ func runCases(t *testing.T, open func(t testing.TB) System) {
 			test(t, fixture{open(t), t})
 		})
 	}
+}
+
+// runLostLease lets a lease run out. Whoever held it is told so; whether the same ledger hands the submission out once more
+// or waits for the first holder, one attempt wins, and it is the last.
+func runLostLease(t *testing.T, open func(t testing.TB, lease time.Duration) System) {
+	const lease = 50 * time.Millisecond
+	ctx := context.Background()
+	f := fixture{open(t, lease), t}
+	f.accept("a", "")
+	first, err := f.Claim(ctx, lane, 1, lease)
+	require.NoError(t, err)
+	require.Empty(t, f.Renew(ctx, lease, first), "it is held")
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	taken := make(chan []dispatcher.Claim, 1)
+	go func() {
+		claims, _ := f.Claim(waiting, lane, 1, lease)
+		taken <- claims
+	}()
+	require.Eventually(t, func() bool { // seldom, because every call that does not come too late renews
+		lost := f.Renew(ctx, lease, first)
+		return len(lost) == 1 && lost[0].Held() == first[0].Held()
+	}, patience, 4*lease)
+	stop()
+	winner := first[0]
+	if newer := <-taken; len(newer) == 1 {
+		require.Equal(t, winner.Attempt+1, newer[0].Attempt)
+		require.ErrorIs(t, f.complete(winner, 8), dispatcher.ErrStale)
+		winner = newer[0]
+	}
+	require.NoError(t, f.complete(winner, 9))
+	row := f.row("a")
+	require.Equal(t, tasks.Completed, row.Status)
+	require.Equal(t, winner.Attempt, row.Attempts)
+	require.Equal(t, result(9), row.Result)
+	requireEvents(t, f, map[string]int{"a": 1})
 }
 
 // requireEvents proves that exactly so many different events tell of each submission.
