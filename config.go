@@ -82,7 +82,8 @@ type Serve struct {
 
 	ScrubRate Size `default:"10MiB" help:"How much of the images and PDFs is read in a second, in the background, to find damaged ones once a day. 0: none."`
 
-	Limits Limits `embed:""`
+	Limits       Limits       `embed:""`
+	BrokerLimits BrokerLimits `embed:""`
 
 	LogLevel  slog.Level `default:"info" help:"Lowest level that is logged: debug, info, warn, error."`
 	LogFormat string     `default:"text" enum:"text,json" help:"Format of the log on standard error: text or json."`
@@ -101,6 +102,20 @@ type Limits struct {
 	MaxWait       time.Duration `default:"60s" help:"Longest wait of a status poll."`
 	MinFreeDisk   Size          `default:"1GiB" help:"Free space below which nothing new is taken in (507). 0: no floor."`
 	MaxBacklogAge time.Duration `default:"24h" help:"Age of the oldest waiting report above which nothing new is taken in (503). 0: no limit."`
+}
+
+// BrokerLimits are what the broker refuses its clients, over gRPC (FAILED_PRECONDITION).
+type BrokerLimits struct {
+	MaxTopics        int `default:"1000" help:"Most topics of the broker before its clients can make no more."`
+	MaxGroups        int `default:"10000" help:"Most consumer groups of the broker before its clients can make no more."`
+	MaxSubscriptions int `default:"100" help:"Most subscriptions on one connection to the broker."`
+}
+
+func (l *BrokerLimits) validate() error {
+	if min(l.MaxTopics, l.MaxGroups, l.MaxSubscriptions) < 1 {
+		return errors.New("--max-topics, --max-groups and --max-subscriptions must be at least 1")
+	}
+	return nil
 }
 
 func (l *Limits) validate() error {
@@ -145,7 +160,7 @@ func (c *Serve) validate() error {
 	case c.Originals == "vault" && c.VaultKeyFile == "":
 		return errors.New("--originals=vault needs --vault-key-file: make one with casepress vault-key FILE")
 	}
-	return c.Limits.validate()
+	return errors.Join(c.Limits.validate(), c.BrokerLimits.validate())
 }
 
 func (c *Serve) logger(w io.Writer) *slog.Logger {
@@ -264,9 +279,10 @@ func (c *Serve) lanes() ([]dispatcher.Lane, error) {
 
 // brokerServer keeps what the service itself relies on to itself: a submission that was sent by a client of the
 // broker would not have been checked.
-func brokerServer(all *service.Service, log *slog.Logger) *brokergrpc.Server {
+func brokerServer(all *service.Service, l BrokerLimits, log *slog.Logger) *brokergrpc.Server {
 	return brokergrpc.NewServer(all.Broker, brokergrpc.Options{
 		Logger: log, ReadOnly: []string{tasks.TopicUpdates}, Private: tasks.Topics(), Room: all.CheckFreeDisk,
+		MaxTopics: l.MaxTopics, MaxGroups: l.MaxGroups, MaxSubscriptions: l.MaxSubscriptions,
 	})
 }
 

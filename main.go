@@ -77,7 +77,7 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 	defer func() { err = errors.Join(err, c.drain(hurry, all, log)) }()
 	return serveAll(ctx, hurry, log,
 		listener{"http", c.HTTPAddr, all.API.Server()},
-		listener{"grpc", c.GRPCAddr, brokerServer(all, log)},
+		listener{"grpc", c.GRPCAddr, brokerServer(all, c.BrokerLimits, log)},
 		listener{"admin", c.AdminAddr, all.API.AdminServer()},
 	)
 }

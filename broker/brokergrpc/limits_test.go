@@ -166,6 +166,30 @@ func TestMaxGroups(t *testing.T) {
 	require.NoError(t, err, "the service's own are not refused")
 }
 
+// TestMaxSubscriptions holds for a connection: the next is refused, and one that ends makes room for it.
+func TestMaxSubscriptions(t *testing.T) {
+	r := newRemote(t, brokergrpc.Options{MaxSubscriptions: 3})
+	subscribe := func(ctx context.Context) error {
+		stream, err := r.Subscribe(ctx, &pb.SubscribeRequest{Topic: "cases", ConsumerGroup: "g"})
+		require.NoError(t, err)
+		header, err := stream.Header()
+		if err == nil && header == nil {
+			_, err = stream.Recv()
+		}
+		return err
+	}
+	first, end := context.WithCancel(t.Context())
+	defer end()
+	require.NoError(t, subscribe(first))
+	require.NoError(t, subscribe(t.Context()))
+	require.NoError(t, subscribe(t.Context()))
+	err := subscribe(t.Context())
+	require.Equal(t, codes.FailedPrecondition, status.Code(err), "%v", err)
+	require.ErrorContains(t, err, "3 subscriptions on this connection")
+	end()
+	require.Eventually(t, func() bool { return subscribe(t.Context()) == nil }, 10*time.Second, 5*time.Millisecond)
+}
+
 // TestAutomaticWindow is refused when it is too small for acknowledgements that come 1,024 messages late.
 func TestAutomaticWindow(t *testing.T) {
 	r := newRemote(t, brokergrpc.Options{})

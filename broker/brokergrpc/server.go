@@ -34,6 +34,11 @@ type Options struct {
 	// a group that is not there unless there are so many already.
 	MaxGroups int
 
+	// MaxSubscriptions is how many Subscribe calls one connection may have at once, default 100. The next is refused with
+	// FAILED_PRECONDITION. Each may hold up to three responses of 256 KiB, or three of the largest messages, that its
+	// client does not read.
+	MaxSubscriptions int
+
 	// Clients may consume ReadOnly topics and may not even read Private ones. They can publish to neither nor delete
 	// them: PERMISSION_DENIED. Both hold for the dead-letter topics, too, except that clients may send the dead letters
 	// of a read-only topic again and delete them: it is their groups that have given them up.
@@ -50,6 +55,7 @@ type Options struct {
 const (
 	defaultMaxTopics = 1000
 	defaultMaxGroups = 10_000
+	defaultMaxSubs   = 100
 	defaultMaxWire   = 8 << 20
 	connectionWindow = 4 << 20 // bytes on the way from one client that are not read yet
 	streamWindow     = 1 << 20

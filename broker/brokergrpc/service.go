@@ -26,11 +26,12 @@ type Service struct {
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
 
-	creating sync.Mutex // one topic at a time, so that MaxTopics holds
-	mu       sync.Mutex // guards all below
-	fetchers map[fetchKey]*fetcher
-	joining  map[fetchKey]chan struct{} // closed when the fetcher is there or could not join
-	making   int                        // groups that are being made
+	creating    sync.Mutex // one topic at a time, so that MaxTopics holds
+	mu          sync.Mutex // guards all below
+	fetchers    map[fetchKey]*fetcher
+	joining     map[fetchKey]chan struct{} // closed when the fetcher is there or could not join
+	making      int                        // groups that are being made
+	subscribers map[string]int             // of each connection
 }
 
 // NewService makes a service to be registered on a *grpc.Server. Close it.
@@ -40,7 +41,11 @@ func NewService(b *broker.Broker, o Options) *Service {
 	}
 	o.MaxTopics = cmp.Or(o.MaxTopics, defaultMaxTopics)
 	o.MaxGroups = cmp.Or(o.MaxGroups, defaultMaxGroups)
-	s := &Service{broker: b, opts: o, fetchers: make(map[fetchKey]*fetcher), joining: make(map[fetchKey]chan struct{})}
+	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, defaultMaxSubs)
+	s := &Service{
+		broker: b, opts: o,
+		fetchers: make(map[fetchKey]*fetcher), joining: make(map[fetchKey]chan struct{}), subscribers: make(map[string]int),
+	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.tasks.Go(s.closeIdleFetchers)
 	return s

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"casepress/broker"
 	"casepress/broker/brokerpb"
@@ -18,8 +21,8 @@ const (
 	minLockTimeout = 10 * time.Millisecond
 	maxLockTimeout = 24 * time.Hour
 	maxWindow      = 1 << 16
-	together       = 64      // deliveries taken at once, and so at most in a response
-	togetherBytes  = 1 << 20 // of deliveries in a response, the first may be larger
+	together       = 64        // deliveries taken at once, and so at most in a response
+	togetherBytes  = 256 << 10 // of deliveries in a response, the first may be larger
 )
 
 type subscribeStream = grpc.ServerStreamingServer[brokerpb.SubscribeResponse]
@@ -29,6 +32,11 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 	if err := s.mayActAs(r.GetTopic(), r.GetConsumerGroup()); err != nil {
 		return err
 	}
+	leave, err := s.enter(stream.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
 	o, err := toSubscribeOptions(r)
 	if err != nil {
 		return err
@@ -63,6 +71,29 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 		err = errStopping
 	}
 	return statusOf(errors.Join(err, sub.Close()))
+}
+
+// enter counts a subscription of a connection until leave. A connection is known by its client's address; in process,
+// where all have the same, they share the limit.
+func (s *Service) enter(ctx context.Context) (leave func(), err error) {
+	from := ""
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		from = p.Addr.String()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.subscribers[from] >= s.opts.MaxSubscriptions {
+		return nil, status.Errorf(codes.FailedPrecondition,
+			"there are %d subscriptions on this connection already, the most there may be: open another", s.opts.MaxSubscriptions)
+	}
+	s.subscribers[from]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.subscribers[from]--; s.subscribers[from] == 0 {
+			delete(s.subscribers, from)
+		}
+	}, nil
 }
 
 // deliver hands out what there is until ctx ends or send fails.
