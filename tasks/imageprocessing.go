@@ -156,6 +156,20 @@ func (w imageWork) at(i int) imageWork {
 	return w
 }
 
+// notes are the sentences of the problems that stand beside the picture, as the API tells them. That it is
+// damaged, the PDF marks in its own way.
+func (w imageWork) notes() (sentences []string) {
+	if w.placeholder != "" {
+		return nil
+	}
+	for _, p := range w.problems {
+		if p.Code != picture.CodeDamaged {
+			sentences = append(sentences, p.Detail)
+		}
+	}
+	return sentences
+}
+
 // image makes the picture and the thumbnail of image i. Whatever is wrong with the image itself, a panic
 // included, becomes the work's problem.
 func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork, kept *finishedPictures) (err error) {
@@ -300,7 +314,7 @@ func (t ImageProcessingTask) document(ctx context.Context, works []imageWork) pd
 			ID: title, Name: name, SHA256: img.SHA256, Bytes: img.Bytes,
 			SourceWidth: made.SourceWidth, SourceHeight: made.SourceHeight, CapturedAt: made.CapturedAt,
 			Width: made.Width, Height: made.Height, Key: made.Full.SHA256,
-			Damaged: w.damage, Problem: w.placeholder,
+			Damaged: w.damage, Notes: w.notes(), Problem: w.placeholder,
 			Open: func() (io.ReadCloser, error) {
 				return blob.OpenVerified(ctx, t.Blobs, blob.Key(made.Full.SHA256), verifiedFor)
 			},

@@ -3,6 +3,7 @@ package tasks_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -245,6 +246,57 @@ func TestExecuteManyAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, res.Problems)
 	require.Equal(t, 2+12, res.PDF.Pages, "the table takes two pages")
+}
+
+// TestExecutePrintsNotes: the PDF prints the sentences that the API tells, each at its own picture, on every
+// layout. That of damage it shortens, and says it once.
+func TestExecutePrintsNotes(t *testing.T) {
+	blobs, _ := openBlobs(t)
+	three, cut := pages(3), photo(t, 400, 400, color.White)
+	job := task(t, blobs, photo(t, 40, 30, color.White), three, pages(1), cut[:len(cut)/2], three)
+	for _, perPage := range []int{1, 2, 4} {
+		job.Layout = pdf.Options{PerPage: perPage}
+		res, err := execute(t.Context(), job)
+		require.NoError(t, err)
+		require.Len(t, res.Problems, 3)
+		first, damage, again := res.Problems[0], res.Problems[1], res.Problems[2]
+		require.Equal(t, []string{picture.CodeFirstPage, picture.CodeDamaged, picture.CodeFirstPage}, []string{first.Code, damage.Code, again.Code})
+		require.Equal(t, []int{2, 4, 5}, []int{first.Image, damage.Image, again.Image})
+		made := content(t, blobs, res.PDF.Output)
+		read, err := pdf.Read(bytes.NewReader(made), int64(len(made)))
+		require.NoError(t, err)
+		onPage := map[int]int{}
+		for _, p := range []tasks.Problem{first, again} {
+			onPage[1+(p.Image-1)/perPage]++
+		}
+		for i, text := range read.Pages {
+			require.Equal(t, onPage[i], strings.Count(text, first.Detail), "page %d: %s", i+1, text)
+			require.NotContains(t, text, damage.Detail)
+		}
+	}
+}
+
+// pages returns a TIFF of n grey pages of 16 x 8 pixels, each in one strip.
+func pages(n int) []byte {
+	const width, height = 16, 8
+	b := []byte("II*\x00\x00\x00\x00\x00")
+	next := 4 // where the offset of the next directory belongs
+	for i := range n {
+		strip := len(b)
+		b = append(b, bytes.Repeat([]byte{byte(60 * i)}, width*height)...)
+		binary.LittleEndian.PutUint32(b[next:], uint32(len(b)))
+		tags := [][2]int{{0x100, width}, {0x101, height}, {0x102, 8}, {0x103, 1}, {0x106, 1}, {0x111, strip}, {0x115, 1}, {0x116, height}, {0x117, width * height}}
+		b = binary.LittleEndian.AppendUint16(b, uint16(len(tags)))
+		for _, t := range tags {
+			b = binary.LittleEndian.AppendUint16(b, uint16(t[0]))
+			b = binary.LittleEndian.AppendUint16(b, 4) // LONG
+			b = binary.LittleEndian.AppendUint32(b, 1)
+			b = binary.LittleEndian.AppendUint32(b, uint32(t[1]))
+		}
+		next = len(b)
+		b = append(b, 0, 0, 0, 0)
+	}
+	return b
 }
 
 // TestImagesAreCalledByTheirNames: an imageId made up from the digest tells a reader

@@ -16,11 +16,11 @@ const (
 
 const captionGap = 10.0
 
-// caption lays out what is known of an image: when it was taken, the size of the original, its digest,
-// and what is wrong with it.
+// caption lays out what is known of an image: what must be known of it, when it was taken, the size
+// of the original, and its digest.
 func (l *layout) caption(img Image, x, y, w float64, k captionPlace) {
-	if img.Damaged != "" && img.Problem == "" {
-		y = l.remark(x, y, w, l.words.damaged+" · "+img.Damaged) + 8
+	if s := l.captionRemarks(img); len(s) > 0 {
+		y = l.remark(x, y, w, s...) + 8
 	}
 	facts := l.captionFacts(img)
 	switch k {
@@ -41,18 +41,36 @@ func (l *layout) caption(img Image, x, y, w float64, k captionPlace) {
 	l.addLines(x, y+styleLabel.leading()+1, styleDigest, l.balanced(img.SHA256, styleDigest, w))
 }
 
-// captionHeight is the height of a caption below a picture, with the gap between them.
+// captionHeight is the height of a caption.
 func (l *layout) captionHeight(img Image, w float64, k captionPlace) float64 {
-	height := captionGap
-	if img.Damaged != "" && img.Problem == "" {
-		height += l.remarkHeight(l.words.damaged+" · "+img.Damaged, w) + 8
+	height := 0.0
+	if s := l.captionRemarks(img); len(s) > 0 {
+		height += l.remarkHeight(w, s...) + 8
 	}
-	if k == captionSmall {
+	facts := l.captionFacts(img)
+	switch k {
+	case captionSmall:
 		return height + float64(len(l.lines(brief(img), styleSmall, w)))*styleSmall.leading() +
 			float64(len(l.balanced(img.SHA256, styleHash, w)))*styleHash.leading()
+	case captionBeside:
+		for _, f := range facts {
+			height += l.fieldsHeight([]field{f}, styleBody, w) + 6
+		}
+	case captionBelow:
+		height += l.fieldsHeight(facts, styleBody, w) + 6
 	}
-	return height + l.fieldsHeight(l.captionFacts(img), styleBody, w) + 6 +
-		styleLabel.leading() + 1 + float64(len(l.balanced(img.SHA256, styleDigest, w)))*styleDigest.leading()
+	return height + styleLabel.leading() + 1 + float64(len(l.balanced(img.SHA256, styleDigest, w)))*styleDigest.leading()
+}
+
+// captionRemarks are the sentences about a picture that is shown.
+func (l *layout) captionRemarks(img Image) (sentences []string) {
+	if img.Problem != "" {
+		return nil // there is no picture of which to say them
+	}
+	if img.Damaged != "" {
+		sentences = append(sentences, l.words.damaged+" · "+img.Damaged)
+	}
+	return append(sentences, img.Notes...)
 }
 
 func (l *layout) captionFacts(img Image) []field {

@@ -129,24 +129,31 @@ func (l *layout) share(width float64, n int) float64 {
 func (l *layout) remarks() {
 	for _, p := range l.problems() {
 		l.y += 4
-		l.ensure(l.remarkHeight(p.Detail, l.span))
+		l.ensure(l.remarkHeight(l.span, p.Detail))
 		l.y = l.remark(margin, l.y, l.span, p.Detail) + 6
 	}
 }
 
 const remarkPad = 8.0
 
-func (l *layout) remarkHeight(content string, width float64) float64 {
-	lines := l.lines(content, styleProblem, width-2*remarkPad-2)
-	return float64(len(lines))*styleProblem.leading() + 2*remarkPad - 4
+// remarkLines are the lines of sentences in a remark, each beginning on a line of its own.
+func (l *layout) remarkLines(width float64, sentences []string) (lines [][]letter) {
+	for _, s := range sentences {
+		lines = append(lines, l.lines(s, styleProblem, width-2*remarkPad-2)...)
+	}
+	return lines
 }
 
-// remark lays out a sentence in a tinted box and returns the lower edge of the box.
-func (l *layout) remark(x, y, width float64, content string) float64 {
-	height := l.remarkHeight(content, width)
+func (l *layout) remarkHeight(width float64, sentences ...string) float64 {
+	return float64(len(l.remarkLines(width, sentences)))*styleProblem.leading() + 2*remarkPad - 4
+}
+
+// remark lays out sentences in a tinted box and returns the lower edge of the box.
+func (l *layout) remark(x, y, width float64, sentences ...string) float64 {
+	height := l.remarkHeight(width, sentences...)
 	l.addBox(x, y, width, height, amber)
 	l.addBox(x, y, 2, height, signal)
-	l.addLines(x+remarkPad+2, y+remarkPad-2, styleProblem, l.lines(content, styleProblem, width-2*remarkPad-2))
+	l.addLines(x+remarkPad+2, y+remarkPad-2, styleProblem, l.remarkLines(width, sentences))
 	return y + height
 }
 

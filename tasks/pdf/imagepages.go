@@ -47,7 +47,7 @@ func (l *layout) image(i int, c cell, alone bool) {
 	if !alone {
 		k = captionSmall
 	}
-	room := max(24, c.y+c.h-y-l.captionHeight(img, c.w, k))
+	room := max(24, c.y+c.h-y-captionGap-l.captionHeight(img, c.w, k))
 	h := 0.0
 	if img.Problem != "" {
 		h = l.placeholder(c.x, y, c.w, min(room, exact(c.w*0.62)), img.Problem)
@@ -57,11 +57,16 @@ func (l *layout) image(i int, c cell, alone bool) {
 	l.caption(img, c.x, y+h+captionGap, c.w, k)
 }
 
-// captionFitsBeside reports whether the caption has its place beside the picture.
+// captionFitsBeside reports whether the caption has its place beside the picture. One with remarks may
+// be too high for that.
 func (l *layout) captionFitsBeside(img Image, c cell, room float64) bool {
 	const least = 150
+	if l.doc.Options.PerPage != 2 || img.Problem != "" {
+		return false
+	}
 	w, _ := fit(img, c.w, room)
-	return l.doc.Options.PerPage == 2 && img.Problem == "" && w+gutter+least <= c.w
+	beside := c.w - w - gutter
+	return beside >= least && l.captionHeight(img, beside, captionBeside) <= room
 }
 
 // largePicture adds a picture as large as width and height allow, in a frame if it is damaged.

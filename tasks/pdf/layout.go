@@ -58,6 +58,10 @@ func (l *layout) cleanNames() {
 		for _, s := range []*string{&img.ID, &img.Name, &img.SHA256, &img.CapturedAt, &img.Damaged, &img.Problem} {
 			*s = l.chars.line(*s)
 		}
+		img.Notes = slices.Clone(img.Notes)
+		for n, s := range img.Notes {
+			img.Notes[n] = l.chars.line(s)
+		}
 	}
 	d.Images = images
 }

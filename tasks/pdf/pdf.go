@@ -110,6 +110,11 @@ type Image struct {
 	// Damaged, if not empty, is one sentence that says what is wrong with the picture, which is shown
 	// and marked.
 	Damaged string
+	// Notes are further sentences that whoever looks at the picture must know, such as that it is the
+	// first of several pages. They stand in its caption, each from a line of its own on; where Problem
+	// is set, there is no picture, and they are left out. A few short ones have room beside or below a
+	// picture, which gets smaller for them; they never go on to another page.
+	Notes []string
 	// Problem, if not empty, is the sentence that stands in place of the picture.
 	Problem string
 }

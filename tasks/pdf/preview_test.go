@@ -64,6 +64,8 @@ func TestPreview(t *testing.T) {
 				img.Damaged = "The file ends after 61 % of its rows; the rest of the picture is grey."
 			case i%7 == 2:
 				img.Problem, img.Open = "The picture is in a format (HEIC) that this server cannot show; the original is kept.", nil
+			case i%7 == 4:
+				img.Notes = []string{"The file has several pages; the first one is shown.", "The picture's colours are of a kind that could not be converted; they may be off."}
 			}
 			d.Images = append(d.Images, img)
 		}

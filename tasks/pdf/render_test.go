@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"io"
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -82,6 +83,33 @@ func TestRenderNamesStudyAndSite(t *testing.T) {
 		whose, _, _ := strings.Cut(c.head, " Case report")
 		whose, _, _ = strings.Cut(whose, " 病例报告")
 		require.Contains(t, string(file), "<rdf:li xml:lang=\"x-default\">"+whose+"</rdf:li>")
+	}
+}
+
+// TestRenderPrintsNotes reads the captions as another program copies them: each note begins a line, below
+// the damage if there is some. One of a picture that is not shown is not printed.
+func TestRenderPrintsNotes(t *testing.T) {
+	noted := shown(photo(t, 40, 30, color.White), "IMG1", 40, 30)
+	noted.Notes = []string{"Only a part\nis shown.", "Its colours \u202emay be off."}
+	hurt := noted
+	hurt.Damaged = "It ends half way."
+	gone := pdf.Image{ID: "IMG3", Problem: "Nobody can decode it.", Notes: []string{"Nothing to be said."}}
+	for _, perPage := range []int{1, 2, 4} {
+		d := document(noted, hurt, gone)
+		d.Options.PerPage = perPage
+		file, info := render(t, d)
+		require.Len(t, info.Problems, 1, "the character that cannot be shown")
+		lines := map[string]int{}
+		for line := range strings.Lines(tool(t, file, "pdftotext", "-layout", "FILE", "-")) {
+			for _, column := range regexp.MustCompile(` {2,}`).Split(strings.TrimSpace(line), -1) {
+				lines[column]++
+			}
+		}
+		require.Equal(t, 2, lines["Only a part is shown."], "%v", lines)
+		require.Equal(t, 2, lines["Its colours [U+202E]may be off."], "%v", lines)
+		require.Equal(t, 2, lines["Damaged · It ends half way."], "in the table and at the picture: %v", lines)
+		require.Zero(t, lines["Nothing to be said."])
+		require.Equal(t, []string{"Only a part\nis shown.", "Its colours \u202emay be off."}, d.Images[0].Notes, "the caller's stay as they are")
 	}
 }
 
@@ -311,9 +339,12 @@ func TestRenderOddSizesAndLengths(t *testing.T) {
 func FuzzRender(f *testing.F) {
 	f.Add("P1", "V\x00", "患者，“好”\r\n😀 e\u0301", "a.jpg", uint8(0))
 	f.Add("\xff", "\ufffe<&>()\\\r", strings.Repeat("长", 2000), strings.Repeat("W", 300), uint8(5))
+	jpg := photo(f, 1, 1, color.White)
 	f.Fuzz(func(t *testing.T, patient, visit, notes, name string, how uint8) {
+		noted := shown(jpg, name, 1, 1)
+		noted.Notes = []string{notes, visit}
 		d := pdf.Document{ID: visit, PatientID: patient, VisitID: visit, Study: name, Site: patient, Notes: notes, CapturedAt: name, Status: name, Images: []pdf.Image{
-			{ID: name, Name: notes, CapturedAt: visit, Problem: "x"}, {ID: patient, Name: name, Problem: notes + "x"},
+			{ID: name, Name: notes, CapturedAt: visit, Problem: "x"}, {ID: patient, Name: name, Problem: notes + "x"}, noted,
 		}}
 		d.Options.PerPage = []int{1, 2, 4}[how%3]
 		if how&8 != 0 {
