@@ -62,14 +62,14 @@ type Serve struct {
 	Studies string `placeholder:"DIR" help:"Folder of study files, {id}.json; a study without one is taken with defaults. See docs/study.md."`
 
 	Workers      int            `default:"${workers}" help:"Case reports in work at once. Pictures are decoded one a processor, HEIC one at a time, however many reports there are."`
-	LaneWorkers  map[string]int `placeholder:"LANE=N;…" help:"Workers of other lanes, by the lane's name."`
+	LaneWorkers  map[string]int `placeholder:"LANE=N;…" help:"Workers by the name of a lane, as case-reports=8; wins over --workers. The only lane there is now is case-reports."`
 	TaskTimeout  time.Duration  `default:"2m" help:"Longest work on one picture or one PDF of a report; waiting does not count."`
 	MaxAttempts  int            `default:"8" help:"Attempts before a report is failed. A retry call starts the count anew."`
 	Backoff      time.Duration  `default:"1s" help:"Pause before the second attempt; doubles with each further one, less up to half at random."`
 	MaxBackoff   time.Duration  `default:"5m" help:"Longest pause between two attempts."`
 	DrainTimeout time.Duration  `default:"20s" help:"How long running reports may take to finish after the signal to stop. A second signal ends at once."`
 
-	ImageMemory Size `default:"128MiB" help:"Memory for images in work. One that needs more runs alone."`
+	ImageMemory Size `default:"128MiB" help:"Memory for images in work, together. One that needs more than all of it, and every HEIC, takes its turn beside them, one at a time, with up to 320 MiB of its own."`
 	ImageSide   int  `default:"1600" help:"Longest side of a compressed image, in pixels."`
 	JPEGQuality int  `name:"jpeg-quality" default:"80" help:"Quality of compressed images, 1 to 100."`
 
@@ -94,7 +94,7 @@ type Limits struct {
 	MaxBody       Size          `default:"200MiB" help:"Largest upload (413)."`
 	MaxUploads    int           `default:"512" help:"Most uploads at once (503). 0: no limit."`
 	MaxImages     int           `default:"50" help:"Most images in one report (400)."`
-	MaxMegapixels int           `default:"50" help:"Largest image, in millions of pixels (400)."`
+	MaxMegapixels int           `default:"50" help:"Largest image, in millions of pixels; an upload with a larger one is refused as a whole (400)."`
 	MaxNotes      int           `default:"4000" help:"Longest notes, in characters (400)."`
 	StallTimeout  time.Duration `default:"30s" help:"A client that neither sends nor takes a byte for so long is dropped (408)."`
 	UploadTimeout time.Duration `default:"30m" help:"Longest time an upload may take however steadily it trickles (408)."`
