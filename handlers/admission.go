@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -104,24 +105,50 @@ func (m *admission) diskFloor(ctx context.Context) error {
 // measureEvery is how long a measured value is used again.
 const measureEvery = time.Second
 
-// cached keeps what load returned, error included, for measureEvery. Callers that come while it loads wait
-// for that load.
+// cached keeps what load returned, error included, for measureEvery. Callers that come while one of them loads
+// wait for it, no longer than their context.
 type cached[T any] struct {
 	load func(context.Context) (T, error)
 
-	mu       sync.Mutex // guards the rest
+	mu       sync.Mutex    // guards the rest
+	loading  chan struct{} // closed when the load under way has ended; nil: none is
 	loadedAt time.Time
 	value    T
 	err      error
 }
 
-func (c *cached[T]) get(ctx context.Context) (T, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.loadedAt.IsZero() || time.Since(c.loadedAt) >= measureEvery {
-		// The value is for everybody: the first client leaving must not spoil it.
-		c.value, c.err = c.load(context.WithoutCancel(ctx))
-		c.loadedAt = time.Now()
+func (c *cached[T]) get(ctx context.Context) (none T, err error) {
+	for {
+		c.mu.Lock()
+		if !c.loadedAt.IsZero() && time.Since(c.loadedAt) < measureEvery {
+			defer c.mu.Unlock()
+			return c.value, c.err
+		}
+		if c.loading == nil {
+			break
+		}
+		loading := c.loading
+		c.mu.Unlock()
+		select {
+		case <-loading:
+		case <-ctx.Done():
+			return none, context.Cause(ctx)
+		}
 	}
-	return c.value, c.err
+	loading := make(chan struct{})
+	c.loading = loading
+	c.mu.Unlock()
+	// The value is for everybody: the first client leaving must not spoil it.
+	var value T
+	err = errLoadPanicked
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.value, c.err, c.loadedAt, c.loading = value, err, time.Now(), nil
+		close(loading)
+	}()
+	value, err = c.load(context.WithoutCancel(ctx))
+	return value, err
 }
+
+var errLoadPanicked = errors.New("the measurement panicked")

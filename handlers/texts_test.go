@@ -110,14 +110,14 @@ func TestDefaultsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/http.md")
 	require.NoError(t, err)
 	c := Config{}.withDefaults()
-	for setting, value := range map[string]string{
-		"MaxBodyBytes": byteSize(c.MaxBodyBytes), "MaxImages": fmt.Sprint(c.MaxImages), "MaxPixels": fmt.Sprintf("%d million", c.MaxPixels/1_000_000),
-		"MaxNotes": grouped(int64(c.MaxNotes)), "MaxUploads": fmt.Sprint(c.MaxUploads), "StallTimeout": fmt.Sprintf("%.0f s", c.StallTimeout.Seconds()),
-		"UploadTimeout": fmt.Sprintf("%.0f min", c.UploadTimeout.Minutes()),
-		"MinFreeDisk":   byteSize(c.MinFreeDisk),
+	for flag, value := range map[string]string{
+		"--max-body": byteSize(c.MaxBodyBytes), "--max-images": fmt.Sprint(c.MaxImages), "--max-megapixels": fmt.Sprintf("%d million", c.MaxPixels/1_000_000),
+		"--max-notes": grouped(int64(c.MaxNotes)), "--max-uploads": fmt.Sprint(c.MaxUploads), "--stall-timeout": fmt.Sprintf("%.0f s", c.StallTimeout.Seconds()),
+		"--upload-timeout": fmt.Sprintf("%.0f min", c.UploadTimeout.Minutes()),
+		"--min-free-disk":  byteSize(c.MinFreeDisk),
 	} {
-		require.Regexp(t, `\| `+value+`(, [^|]*)? \| .`+setting+`. \|`, string(text))
+		require.Regexp(t, `\| `+value+`(, [^|]*)? \| .`+flag+`.( \([^|]*\))? \|`, string(text))
 	}
-	require.Contains(t, string(text), "`MaxWait` ("+fmt.Sprintf("%.0f s", c.MaxWait.Seconds()))
+	require.Contains(t, string(text), "`--max-wait` ("+fmt.Sprintf("%.0f s", c.MaxWait.Seconds()))
 	require.Contains(t, string(text), "| "+byteSize(maxPartHeader)+" |")
 }

@@ -98,7 +98,7 @@ func (m *missingBlobs) note(ctx context.Context, gone []string) error {
 			continue
 		}
 		m.found[k] = true
-		m.log.Error("a blob is missing: restore its file from a backup, or hand the same photo in again", "key", digest,
+		m.log.Error("a blob is missing: restore its file from a backup; the same photo handed in again mends a photo or its picture, but not a PDF", "key", digest,
 			"file", filepath.Join(m.dir, digest[:2], digest))
 	}
 	return nil

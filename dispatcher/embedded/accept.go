@@ -205,7 +205,7 @@ func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, rec
 	begun := l.goUntilClosed(func() {
 		defer close(done)
 		offset, failed = l.broker.Publish(context.WithoutCancel(ctx), topic, m)
-		if errors.Is(failed, commitlog.ErrPoisoned) {
+		if errors.Is(failed, commitlog.ErrPoisoned) || errors.Is(failed, commitlog.ErrNotPrepared) || errors.Is(failed, broker.ErrClosed) {
 			failed = fmt.Errorf("%w: %w", dispatcher.ErrUnavailable, failed)
 		}
 		if failed != nil {
