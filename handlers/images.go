@@ -78,14 +78,21 @@ func (a *API) storedImage(c *gin.Context) {
 	writeJSON(c, http.StatusOK, "application/json", imageStored(of, img))
 }
 
-// checkOriginal returns a fault if the original of an image has been dropped.
+// checkOriginal reads the original of an image through, since a client may delete its own copy by the answer. One that
+// is sealed with a key that is not at hand must be there; its bytes are not compared.
 func (a *API) checkOriginal(ctx context.Context, img tasks.Image) error {
-	release, err := a.blobs.Hold(ctx, blob.Key(img.SHA256)) // it may lie in any form, sealed ones included
-	if errors.Is(err, blob.ErrNotFound) {
-		return refuse(codeOriginalDropped)
-	}
-	if err == nil {
-		release()
+	b, err := blob.OpenVerified(ctx, a.blobs, blob.Key(img.SHA256), verifiedFor)
+	switch {
+	case err == nil:
+		return b.Close()
+	case errors.Is(err, blob.ErrKey):
+		release, err := a.blobs.Hold(ctx, blob.Key(img.SHA256))
+		if err == nil {
+			release()
+		}
+		return err
+	case errors.Is(err, blob.ErrNotFound):
+		return a.explainGone(ctx, img.SHA256, err)
 	}
 	return err
 }
@@ -116,6 +123,9 @@ func checkPutImage(c *gin.Context, imageID string) (of tasks.Subject, err error)
 	}
 	if e := c.GetHeader("Content-Encoding"); e != "" && e != "identity" {
 		return of, refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
+	}
+	if c.GetHeader("Content-Range") != "" { // RFC 9110, 14.5: a part must not be taken for the whole
+		return of, &fault{code: codeInvalidInput, fields: []fieldFault{{field: "Content-Range", detail: textNoParts}}}
 	}
 	return of, nil
 }

@@ -135,6 +135,35 @@ func TestStoredImageHoweverItIsKept(t *testing.T) {
 	}
 }
 
+// A client may delete its copy by the answer, so the bytes are looked at: a file that is cut short, altered or gone is
+// not there, and is not one that was dropped on purpose. The same bytes sent again mend it.
+func TestStoredImageIsReadThrough(t *testing.T) {
+	s := open(t)
+	sum := hexSum(photo(1))
+	file := filepath.Join(s.dir, "blobs", sum[:2], sum)
+	s.put("P1", "i", photo(1)).is(201)
+	for name, harm := range map[string]func() error{
+		"empty":   func() error { return os.Truncate(file, 0) },
+		"cut":     func() error { return os.Truncate(file, 100) },
+		"altered": func() error { return os.WriteFile(file, bytes.ToUpper(photo(1)), 0o600) },
+		"gone":    func() error { return os.Remove(file) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := s.on(t)
+			require.NoError(t, os.Chmod(file, 0o600))
+			require.NoError(t, harm())
+			code := "stored-bytes-damaged"
+			if name == "gone" {
+				code = "stored-bytes-missing"
+			}
+			s.get("/images/i?patientId=P1").is(500, code)
+			s.do(s.request(http.MethodHead, "/images/i?patientId=P1", nil)).is(500)
+			s.put("P1", "i", photo(1)).is(200)
+			s.get("/images/i?patientId=P1").is(200)
+		})
+	}
+}
+
 func TestPutImageRefuses(t *testing.T) {
 	s := open(t, with(func(c *handlers.Config) { c.MaxBodyBytes = 10_000; c.MaxPixels = 100 }))
 	for _, test := range []struct {
@@ -157,6 +186,7 @@ func TestPutImageRefuses(t *testing.T) {
 		{"too many pixels", "/images/i?patientId=P1", pngHeader(100, 2), nil, 400, "image-too-large", "100"},
 		{"too large", "/images/i?patientId=P1", bytes.Repeat([]byte("x"), 10_001), nil, 413, "body-too-large", "10,000 B"},
 		{"compressed", "/images/i?patientId=P1", photo(1), []string{"Content-Encoding", "gzip"}, 415, "unsupported-media-type", "gzip"},
+		{"a part", "/images/i?patientId=P1", photo(1)[:300], []string{"Content-Range", "bytes 0-299/600"}, 400, "invalid-input", "Content-Range"},
 		{"from another site", "/images/i?patientId=P1", photo(1), []string{"Origin", "https://elsewhere.example"}, 403, "cross-origin", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

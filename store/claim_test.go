@@ -2,8 +2,10 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -410,4 +412,25 @@ var badEnds = map[string]func(tasks.Tx) error{
 		_, err := tx.Exec(`INSERT INTO case_reports (id, notes, captured_at) VALUES (NULL, '', '')`)
 		return err
 	},
+}
+
+// TestALostTableIsDamage and not the fault of a result: the report keeps its claim, and Ping tells.
+func TestALostTableIsDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, err := store.Open(t.Context(), path)
+	require.NoError(t, err)
+	defer s.Close()
+	record(t, s, 0, 1)
+	claimed, err := s.Claim(t.Context(), []tasks.Ref{refOf(report(0).ID)})
+	require.NoError(t, err)
+	require.NoError(t, claimed[0].Err)
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	_, err = db.Exec("DROP TABLE finished_pictures")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	errs := s.Complete(t.Context(), []store.Completion{{Held: held(report(0).ID, 1), Result: result(report(0))}})
+	require.ErrorIs(t, errs[0], store.ErrDamaged)
+	require.NotErrorIs(t, errs[0], store.ErrBadResult)
+	require.ErrorIs(t, s.Ping(t.Context()), store.ErrDamaged)
 }

@@ -100,9 +100,9 @@ func sqliteCode(err error) int {
 func lasting(err error) bool {
 	switch sqliteCode(err) {
 	case 0: // not of SQLite; database/sql has a few of its own
-		return !errors.Is(err, sql.ErrConnDone) && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, driver.ErrBadConn)
+		return !errors.Is(err, errInconsistent) && !errors.Is(err, sql.ErrConnDone) && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, driver.ErrBadConn)
 	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
-		return !badFormat(err)
+		return !badFormat(err) && !badSchema(err)
 	default:
 		return false
 	}

@@ -100,7 +100,20 @@ func (f *finishedPictures) flush(ctx context.Context) {
 	for sha256, made := range pending {
 		if err := f.cache.KeepPicture(ctx, sha256, f.options, made); err != nil {
 			f.log.Warn("finished pictures cannot be kept", "err", err)
+			f.putBack(pending)
 			return
+		}
+		delete(pending, sha256)
+	}
+}
+
+// putBack keeps what could not be kept for the next flush.
+func (f *finishedPictures) putBack(pending map[string]ImageResult) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for sha256, made := range pending {
+		if _, newer := f.pending[sha256]; !newer {
+			f.pending[sha256] = made
 		}
 	}
 }

@@ -35,7 +35,7 @@ type Options struct {
 	MaxGroups int
 
 	// MaxSubscriptions is how many Subscribe calls one connection may have at once, default 100. The next is refused with
-	// FAILED_PRECONDITION. Each may hold up to three responses of 256 KiB, or three of the largest messages, that its
+	// FAILED_PRECONDITION. Each may hold up to three responses of 64 KiB, or three of the largest messages, that its
 	// client does not read.
 	MaxSubscriptions int
 

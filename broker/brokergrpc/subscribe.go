@@ -21,8 +21,8 @@ const (
 	minLockTimeout = 10 * time.Millisecond
 	maxLockTimeout = 24 * time.Hour
 	maxWindow      = 1 << 16
-	together       = 64        // deliveries taken at once, and so at most in a response
-	togetherBytes  = 256 << 10 // of deliveries in a response, the first may be larger
+	together       = 64       // deliveries taken at once, and so at most in a response
+	togetherBytes  = 64 << 10 // of deliveries in a response, the first may be larger
 )
 
 type subscribeStream = grpc.ServerStreamingServer[brokerpb.SubscribeResponse]

@@ -92,7 +92,10 @@ func (l *Ledger) first(ctx context.Context, topic string, s tasks.Submission, fo
 	if end, _ := l.broker.End(topic); err != nil && found.Sequence < end {
 		return receipt, nil
 	}
-	recorded, err := tasks.DecodeSubmission(m.Payload)
+	recorded, unreadable := decodeRecord(m)
+	if err == nil && unreadable != nil {
+		return receipt, nil
+	}
 	if err != nil || !recorded.Kind.IsSubmission() || recorded.Ref() != s.Ref() {
 		recorded = s // the row names a record that is not its own: it cannot be what was received at this moment
 	}

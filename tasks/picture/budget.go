@@ -31,6 +31,7 @@ var errMemory = errors.New("needs more memory than one picture may")
 // really in use.
 type Budget struct {
 	size       int64
+	inspecting *semaphore.Weighted // one for each picture whose header is read
 	processors *semaphore.Weighted // one for each ordinary decode
 	room       *semaphore.Weighted // only waited for by who has a processor
 	turn       *semaphore.Weighted
@@ -42,7 +43,7 @@ func NewBudget(bytes int64) *Budget {
 	bytes = max(bytes, 1)
 	processors := int64(runtime.GOMAXPROCS(0))
 	return &Budget{
-		size: bytes, processors: semaphore.NewWeighted(processors),
+		size: bytes, inspecting: semaphore.NewWeighted(processors), processors: semaphore.NewWeighted(processors),
 		room: semaphore.NewWeighted(bytes), turn: semaphore.NewWeighted(1),
 	}
 }
@@ -80,6 +81,15 @@ func (b *Budget) acquire(ctx context.Context, n int64, turn bool) (release func(
 		free()
 		done()
 	}, nil
+}
+
+// enterInspection waits until a picture may be inspected, which takes a moment and up to 24 MiB that the budget does not
+// count: as many are at once as there are processors. done ends it.
+func (b *Budget) enterInspection(ctx context.Context) (done func(), err error) {
+	if b == nil {
+		return func() {}, nil
+	}
+	return reserve(ctx, b.inspecting, 1)
 }
 
 // reserve waits for n of what there is. release may be called more than once.

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"casepress/tasks/picture/container"
+	"casepress/tasks/picture/heif"
 	"casepress/tasks/picture/metadata"
 )
 
@@ -27,16 +29,52 @@ type job struct {
 // errTimeLimit is the cause of a context that ended because the picture took too long.
 var errTimeLimit = errors.New("the time limit of one picture")
 
+// maxHeldWaiting is how many bytes of colour profile and metadata a picture may hold while it waits for the budget.
+const maxHeldWaiting = 64 << 10
+
 func (j *job) run() error {
-	if err := j.timed(j.inspect); err != nil {
+	if err := j.look(); err != nil {
 		return err
 	}
-	release, err := j.reserve()
+	cost, isolated := j.header.codec.cost(j.header, j.options), j.header.codec.isolated
+	again := j.header.held() > maxHeldWaiting
+	if again { // many may wait
+		j.header, j.names, j.result.Notes = nil, nil, nil
+	}
+	release, err := j.reserve(cost, isolated)
 	if err != nil {
 		return err
 	}
 	defer release()
+	if again {
+		if err := j.timed(j.inspect); err != nil {
+			return err
+		}
+	}
 	return j.timed(func() error { return j.header.codec.decode(j) })
+}
+
+// look inspects the picture once it is its turn to: what inspecting holds is not in the budget.
+func (j *job) look() error {
+	start := time.Now()
+	done, err := j.budget.enterInspection(j.parent)
+	j.result.Waited += time.Since(start)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return j.timed(j.inspect)
+}
+
+// held is how many bytes of colour profile and metadata the header keeps.
+func (h *header) held() int {
+	n := len(h.profile)
+	if info, ok := h.own.(heif.Info); ok {
+		for _, block := range slices.Concat(info.Exif, info.XMP) {
+			n += len(block)
+		}
+	}
+	return n
 }
 
 // takeNames takes over what the names tell so far.
@@ -124,15 +162,14 @@ const largeDecode = 48 << 20
 
 // reserve waits until the budget has room. release gives the room back, once decoders that were
 // left behind have ended too.
-func (j *job) reserve() (release func(), err error) {
-	cost := j.header.codec.cost(j.header, j.options)
+func (j *job) reserve(cost int64, isolated bool) (release func(), err error) {
 	if cost > MaxPictureMemory {
 		return nil, problem(CodeTooLarge, "Decoding the picture needs %d MB of memory; at most %d MB are given to one.",
 			cost/1_000_000, int64(MaxPictureMemory)/1_000_000)
 	}
 	start := time.Now()
-	free, err := j.budget.acquire(j.parent, cost, j.header.codec.isolated)
-	j.result.Waited = time.Since(start)
+	free, err := j.budget.acquire(j.parent, cost, isolated)
+	j.result.Waited += time.Since(start)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,10 @@ package picture_test
 
 import (
 	"bytes"
+	"compress/zlib"
 	"errors"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,4 +82,45 @@ func TestKey(t *testing.T) {
 		require.Equal(t, key, o.Key())
 	}
 	require.Equal(t, picture.Options{}.Key(), picture.DefaultOptions().Key())
+}
+
+// TestWaitingPicturesHoldLittle lets many small files wait whose colour profiles are inflated to 4 MiB each.
+func TestWaitingPicturesHoldLittle(t *testing.T) {
+	var packed bytes.Buffer
+	packed.WriteString("profile\x00\x00")
+	w := zlib.NewWriter(&packed)
+	profile := make([]byte, 4<<20)
+	copy(profile, []byte{0, 64, 0, 0}) // its size
+	_, err := w.Write(profile)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	profile = nil
+	file := withChunks(encodePNG(t, quarters(8, 8)), pngChunk("iCCP", packed.Bytes()))
+	synctest.Test(t, func(t *testing.T) {
+		const waiting, room = 32, 64 << 20
+		budget := picture.NewBudget(room)
+		release, err := budget.Acquire(t.Context(), room)
+		require.NoError(t, err)
+		before := heapInUse()
+		var jobs sync.WaitGroup
+		for range waiting {
+			jobs.Go(func() {
+				res, err := picture.Process(t.Context(), bytes.NewReader(file), int64(len(file)), budget, picture.Options{})
+				if err != nil || len(res.Full.Data) == 0 {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		require.Less(t, heapInUse()-before, int64(16<<20))
+		release()
+		jobs.Wait()
+	})
+}
+
+func heapInUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
