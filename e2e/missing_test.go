@@ -80,11 +80,11 @@ func TestMissingBlobs(t *testing.T) {
 	require.Equal(t, "stored-bytes-missing", problemOf(answer).Code)
 
 	require.NoError(t, os.Rename(filepath.Join(aside, result.PDF.SHA256), file(result.PDF.SHA256)))
-	require.Equal(t, 1, readyz(t, s).MissingBlobs)
+	require.Eventually(t, func() bool { return readyz(t, s).MissingBlobs == 1 }, 20*time.Second, 10*time.Millisecond)
 	require.Equal(t, http.StatusOK, do(s.API, http.MethodGet, "/case-reports/CR-1/report.pdf", "", nil).Code)
 	replay := do(s.API, http.MethodPost, "/upload-case-report", contentType, body) // brings the photo again
 	require.Equal(t, http.StatusAccepted, replay.Code)
-	require.Zero(t, readyz(t, s).MissingBlobs)
+	require.Eventually(t, func() bool { return readyz(t, s).MissingBlobs == 0 }, 20*time.Second, 10*time.Millisecond)
 	require.Equal(t, http.StatusOK, do(s.API.Admin(), http.MethodGet, "/originals/"+original, "", nil).Code)
 	require.NoError(t, closeNow(s))
 }

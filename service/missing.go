@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,20 +106,35 @@ func (m *missingBlobs) note(ctx context.Context, gone []string) error {
 	return nil
 }
 
-// count returns how many are missing still: what was put back or stored again counts no more.
+// count returns how many were missing when last looked for. It never waits for the disk.
 func (m *missingBlobs) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for k := range m.found {
-		if there, err := m.isThere(context.Background(), k); there && err == nil {
-			delete(m.found, k)
-		}
-	}
 	return len(m.found)
 }
 
-// lookRetry is the pause after a failure.
-const lookRetry = 10 * time.Second
+// recount forgets what was put back or stored again.
+func (m *missingBlobs) recount(ctx context.Context) {
+	m.mu.Lock()
+	found := slices.Collect(maps.Keys(m.found))
+	m.mu.Unlock()
+	for _, k := range found {
+		there, err := m.isThere(ctx, k)
+		if err != nil {
+			return // the context's
+		}
+		if there {
+			m.mu.Lock()
+			delete(m.found, k)
+			m.mu.Unlock()
+		}
+	}
+}
+
+const (
+	lookRetry   = 10 * time.Second // the pause after a failure
+	recountEach = 2 * time.Second  // whether what is missing was put back
+)
 
 // lookForMissing looks at the start and once a day, until ctx ends.
 func (s *Service) lookForMissing(ctx context.Context, log *slog.Logger) {
@@ -127,10 +144,13 @@ func (s *Service) lookForMissing(ctx context.Context, log *slog.Logger) {
 			next = lookRetry
 			log.Error("rows and blobs could not be compared and will be again", "err", err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(next):
+		for again := time.Now().Add(next); time.Now().Before(again); {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(recountEach):
+			}
+			s.missing.recount(ctx)
 		}
 	}
 }

@@ -24,6 +24,9 @@ func (e *MismatchError) Error() string {
 
 const (
 	cureOlderLog = "The log is older than the rows: put back the newer topics folder. If it is lost, move casepress.db* away and start: rows are made again from the log, and what only the newer log had is lost"
+	// Rows that are made again would have reports worked on whose originals are dropped.
+	cureOlderCompletions = "The log is older than the rows: put back the newer topics folder. Do not move casepress.db away: without that folder it alone has the results of reports whose originals were dropped"
+
 	cureOtherLog = "One of the two is of another data folder: put back the pair that belongs together"
 	cureNoStart  = "Put back the missing segments"
 )
@@ -100,7 +103,11 @@ func (l *Ledger) deleteOldGroup(topic string) {
 func (l *Ledger) checkMark(info broker.TopicInfo, mark store.Watermark) error {
 	switch {
 	case mark.Next > info.End:
-		return &MismatchError{info.Topic, fmt.Sprintf("the rows have come to record %d, the log ends at %d", mark.Next, info.End), cureOlderLog}
+		cure := cureOlderLog
+		if info.Topic == tasks.TopicCompletions {
+			cure = cureOlderCompletions
+		}
+		return &MismatchError{info.Topic, fmt.Sprintf("the rows have come to record %d, the log ends at %d", mark.Next, info.End), cure}
 	case mark.Next < info.Start:
 		return &MismatchError{info.Topic, fmt.Sprintf("the rows have come to record %d, the log begins at %d", mark.Next, info.Start), cureNoStart}
 	case mark.Check == "" || mark.Next == info.Start:
