@@ -362,27 +362,38 @@ func (l *Ledger) endUnclaimed(ctx context.Context, it item, c store.Claimed) {
 	case errors.Is(c.Err, store.ErrFinal):
 		if err := l.announce(ctx, []store.Row{c.Row})[0]; err != nil {
 			l.cfg.Logger.Error("a finished submission could not be announced", "kind", it.ref.Kind, "id", it.ref.ID, "err", err)
-			l.logEnd(d, "release", d.Release(failurePause(d.Count)))
+			l.logEnd(d, "release", d.Release(l.failurePause(it.ref)))
 			return
 		}
+		l.forgetFailures(it.ref)
 		if c.Row.Status == tasks.Failed {
 			l.logEnd(d, "reject", d.Reject(c.Row.Error))
 			return
 		}
 		l.logEnd(d, "ack", d.Ack())
 	case errors.Is(c.Err, store.ErrNotFound):
+		l.forgetFailures(it.ref)
 		l.logEnd(d, "reject", d.Reject("the record never became a row"))
 	default:
 		l.cfg.Logger.Error("a submission could not be claimed", "kind", it.ref.Kind, "id", it.ref.ID, "err", c.Err)
 		l.logPanic(c.Err)
-		l.logEnd(d, "release", d.Release(failurePause(d.Count)))
+		l.logEnd(d, "release", d.Release(l.failurePause(it.ref)))
 	}
 }
 
-// failurePause is when a submission comes back that could not be dealt with at the delivery of that number: later each
-// time, because it may take another version of the program.
-func failurePause(deliveries int) time.Duration {
-	return min(failureDelay<<min(max(deliveries, 1)-1, 16), maxFailureDelay)
+// failurePause is when a submission comes back that could not be dealt with once more: later each time, because it may
+// take another version of the program. Deliveries that only waited do not count, and a restart begins anew.
+func (l *Ledger) failurePause(ref tasks.Ref) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failures[ref]++
+	return min(failureDelay<<min(l.failures[ref]-1, 16), maxFailureDelay)
+}
+
+func (l *Ledger) forgetFailures(ref tasks.Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.failures, ref)
 }
 
 // releaseItems releases deliveries that were not claimed, because the wait for the claim was given up.
@@ -463,6 +474,7 @@ func (l *Ledger) addClaim(c dispatcher.Claim, h held) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.claims[c.Held()] = h
+	delete(l.failures, c.Row.Ref())
 }
 
 // removeClaim ends the claim's hold on its submission. An attempt that came to an end of its own clears a suspect.

@@ -112,6 +112,7 @@ type Ledger struct {
 	claims   map[store.Held]held
 	inWork   map[tasks.Ref]bool
 	suspects map[tasks.Ref]bool
+	failures map[tasks.Ref]int       // how often a delivery of it could not be dealt with
 	due      map[tasks.Ref]time.Time // when the pause after a failed attempt is over, until it comes again
 
 	ctx    context.Context // ends with Close
@@ -132,7 +133,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 		cfg: cfg.withDefaults(), broker: cfg.Broker, store: cfg.Store,
 		pending: newPending(), recorders: map[string]*recorder{}, queues: map[string]*queue{},
 		compared: make(chan struct{}), claims: map[store.Held]held{}, inWork: map[tasks.Ref]bool{}, suspects: map[tasks.Ref]bool{},
-		due: map[tasks.Ref]time.Time{},
+		due: map[tasks.Ref]time.Time{}, failures: map[tasks.Ref]int{},
 	}
 	l.metrics = newMetrics(cfg.Metrics)
 	l.originals = newOriginals(l)
