@@ -107,7 +107,7 @@ func (a *API) readDocument(r *http.Request, k *tasks.Kind, limit int64) (tasks.C
 		return nil, invalid("query", textQueryString)
 	}
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return nil, refuse(codeUnsupportedType, "Content-Type "+printable(r.Header.Get("Content-Type")), "application/json")
+		return nil, refuse(codeUnsupportedType, shownType(r.Header.Get("Content-Type")), "application/json")
 	}
 	body, err := digestBody(r)
 	if err != nil {

@@ -59,7 +59,7 @@ func (a *API) readInto(f *form, r *http.Request) error {
 	}
 	mediaType, params, err := parseContentType(header)
 	if err != nil {
-		return refuse(codeUnsupportedType, "Content-Type "+printable(header), understood)
+		return refuse(codeUnsupportedType, shownType(header), understood)
 	}
 	switch mediaType {
 	case "multipart/form-data":
@@ -68,6 +68,14 @@ func (a *API) readInto(f *form, r *http.Request) error {
 		return a.readURLEncoded(f, r.Body, params["charset"])
 	}
 	return refuse(codeUnsupportedType, "Content-Type "+mediaType, understood)
+}
+
+// shownType names a Content-Type that is refused.
+func shownType(header string) string {
+	if header == "" {
+		return "A body without Content-Type"
+	}
+	return "Content-Type " + printable(header)
 }
 
 // parseContentType is [mime.ParseMediaType], but takes an unquoted boundary with characters that would
