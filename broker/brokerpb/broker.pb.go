@@ -530,7 +530,7 @@ func (x *SendBatchResponse) GetOffsets() []uint64 {
 
 type SendStreamRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Msgs          []*Message             `protobuf:"bytes,1,rep,name=msgs,proto3" json:"msgs,omitempty"` // one or more
+	Msgs          []*Message             `protobuf:"bytes,1,rep,name=msgs,proto3" json:"msgs,omitempty"` // 1 to 10,000
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
