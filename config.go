@@ -64,9 +64,9 @@ type Serve struct {
 	Workers      int            `default:"${workers}" help:"Case reports in work at once. Pictures are decoded one a processor, HEIC one at a time, however many reports there are."`
 	LaneWorkers  map[string]int `placeholder:"LANE=N;…" help:"Workers by the name of a lane, as case-reports=8; wins over --workers. The only lane there is now is case-reports."`
 	TaskTimeout  time.Duration  `default:"2m" help:"Longest work on one picture or one PDF of a report; waiting does not count."`
-	MaxAttempts  int            `default:"8" help:"Attempts before a report is failed. A retry call starts the count anew."`
-	Backoff      time.Duration  `default:"1s" help:"Pause before the second attempt; doubles with each further one, less up to half at random."`
-	MaxBackoff   time.Duration  `default:"5m" help:"Longest pause between two attempts."`
+	MaxAttempts  int            `default:"${max_attempts}" help:"Attempts before a report is failed. A retry call starts the count anew."`
+	Backoff      time.Duration  `default:"${backoff}" help:"Pause before the second attempt; doubles with each further one, less up to half at random."`
+	MaxBackoff   time.Duration  `default:"${max_backoff}" help:"Longest pause between two attempts."`
 	DrainTimeout time.Duration  `default:"20s" help:"How long running reports may take to finish after the signal to stop. A second signal ends at once."`
 
 	ImageMemory Size `default:"128MiB" help:"Memory for images in work, together. One that needs more than all of it, and every HEIC, takes its turn beside them, one at a time, with up to 320 MiB of its own."`
@@ -197,6 +197,20 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a size: write it as 512MiB, with B, KiB, MiB, GiB or TiB", text)
 }
 
+// defaults are those that stand beside what they set.
+var defaults = kong.Vars{
+	"version": version, "workers": strconv.Itoa(service.CaseReportWorkers), "max_attempts": strconv.Itoa(dispatcher.DefaultMaxAttempts),
+	"backoff": shortDuration(dispatcher.DefaultBackoff), "max_backoff": shortDuration(dispatcher.DefaultMaxBackoff),
+}
+
+// shortDuration writes 5m for 5m0s.
+func shortDuration(d time.Duration) string {
+	if short, whole := strings.CutSuffix(d.String(), "m0s"); whole {
+		return short + "m"
+	}
+	return d.String()
+}
+
 // parse reads the command line. A nil command without an error means that help
 // or the version was printed and all is done.
 func parse(args []string, stdout, stderr io.Writer) (command, error) {
@@ -206,7 +220,7 @@ func parse(args []string, stdout, stderr io.Writer) (command, error) {
 		kong.Name("casepress"),
 		kong.Description("Takes case reports with images, keeps them safe, makes PDFs of them."),
 		kong.DefaultEnvars("CASEPRESS"),
-		kong.Vars{"version": version, "workers": strconv.Itoa(service.CaseReportWorkers)},
+		defaults,
 		kong.Writers(stdout, stderr),
 		kong.Help(help),
 		kong.Exit(func(int) { done = true }),

@@ -7,14 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
-
-	"casepress/service"
 )
 
 func readDoc(t *testing.T, path string) string {
@@ -92,7 +89,7 @@ func TestReadmesAgree(t *testing.T) {
 // TestReadmeShowsEveryDefault compares the flags and defaults in the README's settings with those of
 // the command line.
 func TestReadmeShowsEveryDefault(t *testing.T) {
-	parser, err := kong.New(&cli{}, kong.Vars{"version": "", "workers": strconv.Itoa(service.CaseReportWorkers)})
+	parser, err := kong.New(&cli{}, defaults)
 	require.NoError(t, err)
 	defaults := map[string]string{}
 	for _, command := range parser.Model.Children {

@@ -13,21 +13,28 @@ import (
 	"time"
 )
 
+// The retry policy of the program, where nobody sets another.
+const (
+	DefaultMaxAttempts = 8
+	DefaultBackoff     = time.Second
+	DefaultMaxBackoff  = 5 * time.Minute
+)
+
 // RetryPolicy says when an attempt that failed is tried again. The zero value of a field means its default.
 type RetryPolicy struct {
 	// MaxAttempts is how often a task is tried before its submission is failed. An attempt that fails because the
-	// machine lacks something (see [IsShortage]) is never the last. Default 8.
+	// machine lacks something (see [IsShortage]) is never the last. Default [DefaultMaxAttempts].
 	MaxAttempts int
 	// Backoff is the pause before the second attempt; it doubles with each further one up to MaxBackoff, less
-	// a random part of up to half, so that what failed together does not come back together. Defaults 1 second
-	// and 5 minutes.
+	// a random part of up to half, so that what failed together does not come back together. Defaults
+	// [DefaultBackoff] and [DefaultMaxBackoff].
 	Backoff, MaxBackoff time.Duration
 }
 
 func (p RetryPolicy) withDefaults() RetryPolicy {
-	p.MaxAttempts = orDefault(p.MaxAttempts, 8)
-	p.Backoff = orDefault(p.Backoff, time.Second)
-	p.MaxBackoff = orDefault(p.MaxBackoff, 5*time.Minute)
+	p.MaxAttempts = orDefault(p.MaxAttempts, DefaultMaxAttempts)
+	p.Backoff = orDefault(p.Backoff, DefaultBackoff)
+	p.MaxBackoff = orDefault(p.MaxBackoff, DefaultMaxBackoff)
 	return p
 }
 
