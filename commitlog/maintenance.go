@@ -62,13 +62,20 @@ func (m *maintenance) next(want plan, batch int) (*prepared, error) {
 	defer m.hurry.Store(false)
 	m.making.Lock()
 	defer m.making.Unlock()
+	want.least = int64(headerBytes + batch + batchBytes)
 	p := m.ready
+	if p != nil {
+		if err := p.reach(want.least); err != nil {
+			m.ready = nil
+			m.failed, m.failedAt, m.failedAhead = err, time.Now(), true
+			return nil, errors.Join(err, p.discard(m.log.opts.FS))
+		}
+	}
 	if p == nil {
 		if m.failed != nil && time.Since(m.failedAt) < prepareRetry {
 			return nil, m.failed
 		}
 		hurry := &m.hurry
-		want.least = int64(headerBytes + batch + batchBytes)
 		if m.failedAhead {
 			want.limit, want.zero = min(want.limit, max(firstSegmentBytes, roundUp(want.least))), true
 			hurry = new(atomic.Bool)
@@ -116,14 +123,18 @@ func (m *maintenance) prepareWanted() {
 	m.making.Lock()
 	defer m.making.Unlock()
 	m.mu.Lock()
-	want := m.want
+	asked := m.want
 	m.mu.Unlock()
-	if want == nil || m.ready != nil {
+	if asked == nil || m.ready != nil {
 		return
 	}
-	p, err := prepare(m.log.opts.FS, m.log.dir, *want, &m.hurry)
+	want := *asked
+	hurry := &m.hurry
+	if m.failedAhead { // then it is zeroed in full here too, or left to next, which makes a small one
+		want.zero, hurry = true, new(atomic.Bool)
+	}
+	p, err := prepare(m.log.opts.FS, m.log.dir, want, hurry)
 	m.ready, m.failedAhead = p, err != nil
-
 }
 
 func (m *maintenance) closeAll() error {

@@ -59,6 +59,27 @@ func (p *prepared) fill(want plan, hurry *atomic.Bool) error {
 		pos += n
 	}
 	p.header.zeroed = max(pos, blockBytes)
+	return p.writeHeader()
+}
+
+// reach writes zeros as far as least, if they do not reach there yet: so a full disk is found before a batch is written.
+func (p *prepared) reach(least int64) error {
+	pos, end := p.header.zeroed, roundUp(least)
+	if pos >= end {
+		return nil
+	}
+	for pos < end {
+		n := min(int64(len(zeros)), end-pos)
+		if _, err := p.file.WriteAt(zeros[:n], pos); err != nil {
+			return fmt.Errorf("prepare segment: %w", err)
+		}
+		pos += n
+	}
+	p.header.zeroed = pos
+	return p.writeHeader()
+}
+
+func (p *prepared) writeHeader() error {
 	first := disk.Aligned(blockBytes)
 	copy(first, p.header.encode())
 	if _, err := p.file.WriteAt(first, 0); err != nil {
