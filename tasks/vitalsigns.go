@@ -73,7 +73,10 @@ var vitalSignsMembers = []jsonfile.Member[VitalSigns]{
 }
 
 func parseVitalSigns(document []byte) (Content, []jsonfile.Problem) {
-	v, problems := jsonfile.Check(jsonfile.Format{Noun: "vital signs", MaxBytes: 64 << 10}, "", document, vitalSignsMembers)
+	format := jsonfile.Format{Noun: "vital signs", MaxBytes: 64 << 10}
+	v, problems := jsonfile.Check(format, "", document, func(c *jsonfile.Checker, n *jsonfile.Node) VitalSigns {
+		return jsonfile.Members(c, n, vitalSignsMembers)
+	})
 	if v == nil {
 		return nil, problems
 	}
