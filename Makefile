@@ -31,8 +31,9 @@ purego: ## pictures without assembly
 example: ## tests with the example of a new kind, tasks/vitalsigns.go, in the registry
 	go test -tags examplekind $(TESTFLAGS) ./tasks ./store ./dispatcher/... ./handlers
 
-lint: $(LINT) ## gofmt, and golangci-lint with .golangci.yml; the first time it compiles for minutes
+lint: $(LINT) ## gofmt, go.mod and go.sum everywhere, and golangci-lint with .golangci.yml; the first time it compiles for minutes
 	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
+	@for m in . bench/peers bench/pictures interop/gozero; do (cd $$m && go mod tidy -diff) || { echo "go mod tidy in $$m"; exit 1; }; done
 	$(LINT) run ./...
 
 $(LINT):
