@@ -70,12 +70,31 @@ func findPatientImage(tx Tx, c Content) (sha256 string, found bool, err error) {
 	return sha256, found, err
 }
 
+// completeCaseReport keeps what an attempt made. It refuses a result that leaves images out: nobody would notice.
 func completeCaseReport(tx Tx, id string, r Result) error {
-	const update = `UPDATE case_reports SET pdf_sha256 = $1, pdf_bytes = $2, pdf_pages = $3, problems = $4 WHERE id = $5`
+	const next = `SELECT 1 FROM case_report_images WHERE report_id = $1 AND n = $2`
 	result, ok := r.(CaseReportResult)
 	if !ok {
-		return fmt.Errorf("result of a case report is a %T", r)
+		return wrongResult("a case report", r, result)
 	}
+	rows, err := tx.Query(next, id, len(result.Images)+1)
+	if err != nil {
+		return err
+	}
+	more := false
+	if err := EachRow(rows, func() error { more = true; return nil }); err != nil {
+		return err
+	}
+	if more {
+		return fmt.Errorf("the result has %d images, the report has more: there must be one for each", len(result.Images))
+	}
+	return keepCaseReport(tx, id, result)
+}
+
+// keepCaseReport writes a result into the tables of a report. Of a record in the log it takes one with fewer images, as
+// earlier versions may have kept it: to refuse it would stop all records behind it.
+func keepCaseReport(tx Tx, id string, result CaseReportResult) error {
+	const update = `UPDATE case_reports SET pdf_sha256 = $1, pdf_bytes = $2, pdf_pages = $3, problems = $4 WHERE id = $5`
 	problems, err := json.Marshal(append([]Problem{}, result.Problems...))
 	if err != nil {
 		return err
@@ -112,7 +131,7 @@ func completeImages(tx Tx, id string, images []ImageResult) error {
 			return err
 		}
 		if n == 0 {
-			return fmt.Errorf("result has %d images, the report has %d", len(images), i)
+			return fmt.Errorf("the result has %d images, the report has %d: there must be one for each", len(images), i)
 		}
 	}
 	return nil
@@ -224,7 +243,7 @@ func insertCompletion(tx Tx, r Recorded) error {
 		return err
 	}
 	if n > 0 {
-		if err := completeCaseReport(tx, done.ID, done.Result); err != nil {
+		if err := keepCaseReport(tx, done.ID, done.Result); err != nil {
 			return err
 		}
 	}

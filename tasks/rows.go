@@ -88,7 +88,11 @@ func JSONRows[C Content, R any](table string) Rows {
 			return err
 		},
 		Complete: func(tx Tx, id string, r Result) error {
-			result, err := json.Marshal(r)
+			typed, ok := r.(R)
+			if !ok {
+				return wrongResult(table, r, typed)
+			}
+			result, err := json.Marshal(typed)
 			if err != nil {
 				return err
 			}
@@ -99,6 +103,11 @@ func JSONRows[C Content, R any](table string) Rows {
 			return loadJSON[C, R](tx, table, of)
 		},
 	}
+}
+
+// wrongResult refuses a result that is not of its kind's own type.
+func wrongResult(of string, got, want Result) error {
+	return fmt.Errorf("the result for %s is a %T, it must be a %T", of, got, want)
 }
 
 func loadJSON[C Content, R any](tx Tx, table string, of []Stored) (map[string]Loaded, error) {
