@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	unreadable prometheus.Counter
 	requeued   prometheus.Counter
+	givenUp    prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -16,9 +17,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		requeued: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "casepress_requeued_submissions_total", Help: "Unfinished submissions that had no delivery at the start and were queued again.",
 		}),
+		givenUp: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "casepress_undeliverable_total", Help: "Deliveries that went to the dead letters because the program can make nothing of them, such as no event of a finished submission.",
+		}),
 	}
 	if r != nil {
-		r.MustRegister(m.unreadable, m.requeued)
+		r.MustRegister(m.unreadable, m.requeued, m.givenUp)
 	}
 	return m
 }
