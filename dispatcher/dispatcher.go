@@ -169,7 +169,8 @@ func (d *Dispatcher) newLane(config Lane, exec *executor) *lane {
 }
 
 // Close drains: nothing new is taken up, running tasks may finish until ctx ends, then they are interrupted
-// and their attempts given back. It returns when every goroutine has ended and the ledger is closed.
+// and their attempts given back. It returns when every goroutine has ended and the ledger is closed, or with an error
+// when the ledger could not be closed within closeTimeout, as where the disk hangs.
 func (d *Dispatcher) Close(ctx context.Context) error {
 	var err error
 	d.closing.Do(func() {
@@ -182,10 +183,15 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 		interrupt()
 		d.kill(errDraining)
 		d.wg.Wait()
-		err = d.ledger.Close(context.WithoutCancel(ctx))
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		err = d.ledger.Close(closing)
 	})
 	return err
 }
+
+// closeTimeout bounds how long a hung disk can hold up the end.
+const closeTimeout = 10 * time.Second
 
 func (d *Dispatcher) isDraining() bool {
 	select {

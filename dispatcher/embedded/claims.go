@@ -396,6 +396,9 @@ func (l *Ledger) endFailure(it item, err error) {
 		return
 	}
 	l.forgetFailures(it.ref)
+	if errors.Is(err, errNoEvent) {
+		l.events.impossible.Store(true)
+	}
 	l.metrics.givenUp.Inc()
 	l.cfg.Logger.Error("a delivery is put among the dead letters, since nothing can be made of it", "kind", it.ref.Kind, "id", it.ref.ID,
 		"topic", it.delivery.Topic, "offset", it.delivery.Offset, "err", err)
