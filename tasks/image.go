@@ -1,6 +1,10 @@
 package tasks
 
-import "encoding/json"
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+)
 
 var imageKind = &Kind{
 	Name:   "image",
@@ -9,7 +13,7 @@ var imageKind = &Kind{
 	Decode: func(content json.RawMessage) (Content, error) { return decodeAs[PatientImage](content) },
 	Rows: Rows{
 		Blobs:  []Column{{"patient_images", "sha256"}},
-		Insert: insertPatientImage, Find: findPatientImage, Repeat: true,
+		Insert: insertPatientImage, Find: findPatientImage, Verify: verifyPatientImages, Repeat: true,
 	},
 }
 
@@ -61,3 +65,31 @@ func (i PatientImage) Key() string { return i.Header().Subject().Key() + "/" + i
 
 // Originals is the digest of the image.
 func (i PatientImage) Originals() []string { return []string{i.SHA256} }
+
+// PatientImageColumns are the columns of the table patient_images that [ScanPatientImage] reads.
+const PatientImageColumns = `study, patient_id, image_id, sha256, bytes, media_type, name, check_sum`
+
+// ScanPatientImage reads PatientImageColumns of one row. ErrChanged if they are not as they were written.
+func ScanPatientImage(rows *sql.Rows) (img PatientImage, err error) {
+	var sum int64
+	if err := rows.Scan(&img.Study, &img.PatientID, &img.ImageID, &img.SHA256, &img.Bytes, &img.MediaType, &img.Name, &sum); err != nil {
+		return PatientImage{}, err
+	}
+	now, err := checkSumOf(img)
+	if err == nil && sum != 0 && sum != now {
+		err = fmt.Errorf("%w: the image %s, of %d bytes and with the digest %s", ErrChanged, img.ImageID, img.Bytes, img.SHA256)
+	}
+	return img, err
+}
+
+// verifyPatientImages reads all, since most are never asked for again.
+func verifyPatientImages(tx Tx) error {
+	rows, err := tx.Query(`SELECT ` + PatientImageColumns + ` FROM patient_images`)
+	if err != nil {
+		return err
+	}
+	return EachRow(rows, func() error {
+		_, err := ScanPatientImage(rows)
+		return err
+	})
+}

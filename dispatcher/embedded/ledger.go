@@ -109,8 +109,8 @@ type Ledger struct {
 		complete   atomic.Bool // the topic has every event that no delivery will bring
 		impossible atomic.Bool // of a final submission nobody can be told
 	}
-	damage    atomic.Pointer[error] // what reading the whole log has found
-	compared  chan struct{}         // closed when the rows have been compared with the log, or that takes long
+	damage   atomic.Pointer[error] // what reading the whole log has found
+	compared chan struct{}         // closed when the rows have been compared with the log, or that takes long
 
 	mu       sync.Mutex // guards the rest
 	claims   map[store.Held]held
