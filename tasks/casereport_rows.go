@@ -52,11 +52,8 @@ func insertImageOf(tx Tx, s Subject, img Image, putEnd uint64) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (study, patient_id, image_id) DO UPDATE SET put_end = excluded.put_end
 			WHERE patient_images.sha256 = excluded.sha256 AND patient_images.put_end < excluded.put_end`
-	sum, err := checkSumOf(PatientImage{Study: s.Study, PatientID: s.PatientID, Image: img})
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(insert, s.Study, s.PatientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name, sum, int64(putEnd))
+	sum := PatientImage{Study: s.Study, PatientID: s.PatientID, Image: img}.checkSum()
+	_, err := tx.Exec(insert, s.Study, s.PatientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name, sum, int64(putEnd))
 	return err
 }
 
@@ -124,7 +121,8 @@ func keepCaseReport(tx Tx, id string, result CaseReportResult) error {
 // checkSum is the same for a result as it was made and as the rows give it back.
 func (r CaseReportResult) checkSum() (int64, error) {
 	r.Images, r.Problems = append([]ImageResult{}, r.Images...), append([]Problem{}, r.Problems...)
-	return checkSumOf(r)
+	text, err := json.Marshal(r)
+	return CheckSum(text), err
 }
 
 func completeImages(tx Tx, id string, images []ImageResult) error {

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"strconv"
 )
 
 var imageKind = &Kind{
@@ -75,11 +76,20 @@ func ScanPatientImage(rows *sql.Rows) (img PatientImage, err error) {
 	if err := rows.Scan(&img.Study, &img.PatientID, &img.ImageID, &img.SHA256, &img.Bytes, &img.MediaType, &img.Name, &sum); err != nil {
 		return PatientImage{}, err
 	}
-	now, err := checkSumOf(img)
-	if err == nil && sum != 0 && sum != now {
-		err = fmt.Errorf("%w: the image %s, of %d bytes and with the digest %s", ErrChanged, img.ImageID, img.Bytes, img.SHA256)
+	if sum != 0 && sum != img.checkSum() {
+		return PatientImage{}, fmt.Errorf("%w: the image %s, of %d bytes and with the digest %s", ErrChanged, img.ImageID, img.Bytes, img.SHA256)
 	}
-	return img, err
+	return img, nil
+}
+
+// checkSum is that of all members, each with its length in front, so that no two images look the same.
+func (i PatientImage) checkSum() int64 {
+	b := make([]byte, 0, 256)
+	for _, text := range []string{i.Study, i.PatientID, i.ImageID, i.SHA256, i.MediaType, i.Name} {
+		b = append(strconv.AppendInt(b, int64(len(text)), 10), ':')
+		b = append(b, text...)
+	}
+	return CheckSum(strconv.AppendInt(b, i.Bytes, 10))
 }
 
 // verifyPatientImages reads all, since most are never asked for again.

@@ -64,12 +64,6 @@ func CheckSum(text []byte) int64 {
 	return 1
 }
 
-// checkSumOf is that of the value's JSON.
-func checkSumOf(v any) (int64, error) {
-	text, err := json.Marshal(v)
-	return CheckSum(text), err
-}
-
 // Column is a column of a kind's table that holds the lower-case hex SHA-256 of a blob, or the empty text
 // for none. It needs an index, which may leave the empty ones out.
 type Column struct{ Table, Name string }

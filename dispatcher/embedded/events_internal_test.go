@@ -68,3 +68,53 @@ func TestEventMark(t *testing.T) {
 		require.Error(t, err, text)
 	}
 }
+
+// BenchmarkLookForMissingEvents looks through 100,000 completed reports, all of which have their event.
+func BenchmarkLookForMissingEvents(b *testing.B) {
+	const n, batch = 100_000, 500
+	dir := b.TempDir()
+	log, err := broker.Open(filepath.Join(dir, "topics"), broker.Options{})
+	require.NoError(b, err)
+	defer func() { require.NoError(b, log.Close()) }()
+	st, err := store.Open(b.Context(), filepath.Join(dir, "casepress.db"))
+	require.NoError(b, err)
+	defer func() { require.NoError(b, st.Close()) }()
+	l, err := Open(b.Context(), Config{Broker: log, Store: st})
+	require.NoError(b, err)
+	defer func() { require.NoError(b, l.Close(b.Context())) }()
+	for from := 0; from < n; from += batch {
+		var records []tasks.Recorded
+		var refs []tasks.Ref
+		var done []store.Completion
+		var announcements []announcement
+		for i := from; i < from+batch; i++ {
+			img := tasks.Image{ImageID: fmt.Sprint(i), SHA256: fmt.Sprintf("%064x", i), Bytes: 3_000_000, MediaType: "image/jpeg"}
+			s := tasks.NewSubmission(tasks.KindCaseReport(), tasks.CaseReport{ID: fmt.Sprintf("report-%06d", i), PatientID: "P001", Images: []tasks.Image{img}})
+			records, refs = append(records, tasks.Recorded{Offset: uint64(i), Submission: s}), append(refs, s.Ref())
+			out := tasks.Output{SHA256: img.SHA256, Bytes: 300_000}
+			result := tasks.CaseReportResult{Images: []tasks.ImageResult{{Full: out, Thumb: out, Width: 1600, Height: 1200}}, PDF: tasks.PDF{Output: out, Pages: 1}}
+			done = append(done, store.Completion{Held: store.Held{Ref: s.Ref(), Attempt: 1}, Result: result})
+		}
+		require.NoError(b, st.Record(b.Context(), tasks.TopicCaseReports, records, store.Watermark{}))
+		claimed, err := st.Claim(b.Context(), refs)
+		require.NoError(b, err)
+		for i, err := range st.Complete(b.Context(), done) {
+			require.NoError(b, err)
+			row := claimed[i].Row
+			row.Status, row.Result, row.FinishedAt = tasks.Completed, done[i].Result, now()
+			event, err := l.eventOf(row)
+			require.NoError(b, err)
+			announcements = append(announcements, announcement{row, event})
+		}
+		for _, err := range l.announce(b.Context(), announcements) {
+			require.NoError(b, err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		published, err := l.publishMissingOnce(b.Context(), eventsAtOnce)
+		require.NoError(b, err)
+		require.Zero(b, published)
+	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "reports/s")
+}

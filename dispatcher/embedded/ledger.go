@@ -165,8 +165,10 @@ func (l *Ledger) start() {
 		l.wg.Go(func() { r.run(l.ctx) })
 	}
 	l.wg.Go(func() { l.requeueLost(l.ctx) })
-	l.wg.Go(func() { l.publishMissing(l.ctx) })
-	l.wg.Go(func() { l.compare(l.ctx) })
+	l.wg.Go(func() {
+		l.compare(l.ctx)
+		l.publishMissing(l.ctx) // not beside it: both read all rows
+	})
 	l.wg.Go(func() { l.verify(l.ctx) })
 	if l.originals.blobs != nil {
 		l.wg.Go(func() { l.originals.sweep(l.ctx) })
