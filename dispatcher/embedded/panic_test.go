@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -97,6 +98,42 @@ func TestAnEventThatCannotBeMade(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A submission that the code of its kind cannot read holds up its topic for a while only. Once it can be read, after a
+// restart as with another version of the program, it is worked on.
+func TestAPanicThatKeepsASubmissionFromBeingClaimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sound atomic.Bool
+		changeKind(t, func(k *tasks.Kind) {
+			was := k.Rows.Load
+			k.Rows.Load = func(tx tasks.Tx, of []tasks.Stored) (map[string]tasks.Loaded, error) {
+				if !sound.Load() && slices.ContainsFunc(of, func(s tasks.Stored) bool { return s.ID == "CR-0" }) {
+					panic("load went wild")
+				}
+				return was(tx, of)
+			}
+		})
+		dir := t.TempDir()
+		h, shut := open(t, options{Dir: dir})
+		h.Submit(t, report("CR-0"))
+		h.Submit(t, report("CR-1"))
+		require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+		time.Sleep(time.Minute) // the clock of the test's bubble
+		group, err := h.Broker.Group(tasks.TopicCaseReports, "workers")
+		require.NoError(t, err)
+		require.Equal(t, 1, group.Lag, "it comes again")
+		time.Sleep(time.Hour)
+		requireDead(t, h, 1)
+		group, err = h.Broker.Group(tasks.TopicCaseReports, "workers")
+		require.NoError(t, err)
+		require.Equal(t, group.End, group.Start, "nothing holds the group up")
+		shut(false)
+		sound.Store(true)
+		h, shut = open(t, options{Dir: dir})
+		require.Equal(t, tasks.Completed, h.Final(t, "CR-0").Status)
+		shut(false)
+	})
 }
 
 // A record that cannot be decoded without a panic is a record that cannot be read.
