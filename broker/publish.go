@@ -33,6 +33,9 @@ func (b *Broker) Publish(ctx context.Context, topic string, msgs ...Message) (fi
 	return p.First, nil
 }
 
+// Check returns ErrInvalid, with the reason, for a message that Publish refuses whatever else happens.
+func (b *Broker) Check(m Message) error { return m.check(b.opts.MaxMessageBytes) }
+
 // A Pending is a publish on its way to stable storage. It is small and may be copied; keep it no longer than needed,
 // for it holds on to the memory of its batch.
 type Pending struct {

@@ -169,22 +169,53 @@ func (d *Dispatcher) newLane(config Lane, exec *executor) *lane {
 }
 
 // Close drains: nothing new is taken up, running tasks may finish until ctx ends, then they are interrupted
-// and their attempts given back. It returns when every goroutine has ended and the ledger is closed.
+// and their attempts given back. It returns when every goroutine has ended and the ledger is closed; or, where the disk
+// hangs, with an error, once interruptedTimeout and closeTimeout are over.
 func (d *Dispatcher) Close(ctx context.Context) error {
 	var err error
 	d.closing.Do(func() {
 		close(d.draining)
 		d.stop(errDraining)
 		interrupt := context.AfterFunc(ctx, func() { d.kill(errDraining) })
-		for _, l := range d.lanes {
-			l.wait()
-		}
-		interrupt()
-		d.kill(errDraining)
-		d.wg.Wait()
-		err = d.ledger.Close(context.WithoutCancel(ctx))
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for _, l := range d.lanes {
+				l.wait()
+			}
+			interrupt()
+			d.kill(errDraining)
+			d.wg.Wait()
+		}()
+		err = awaitEnd(ctx, ended)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		err = errors.Join(err, d.ledger.Close(closing))
 	})
 	return err
+}
+
+const (
+	// closeTimeout bounds how long a hung disk can hold up the close of the ledger.
+	closeTimeout = 10 * time.Second
+	// interruptedTimeout bounds how long tasks take to end that were interrupted: for most of it their ends may be
+	// written.
+	interruptedTimeout = endTimeout + 10*time.Second
+)
+
+// awaitEnd waits until all workers have ended, which must be soon once ctx has.
+func awaitEnd(ctx context.Context, ended <-chan struct{}) error {
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(interruptedTimeout):
+		return fmt.Errorf("tasks did not end within %v after they were interrupted; the next start begins them once more", interruptedTimeout)
+	}
 }
 
 func (d *Dispatcher) isDraining() bool {

@@ -35,8 +35,8 @@ type Ledger interface {
 	// Progress tells how far the work on a claim has come. It is for people to see, and need not be durable.
 	Progress(c Claim, done, total int)
 	// Complete ends claims with their results, in one commit: one error each, in their order. ErrStale means
-	// that a newer attempt holds the submission. ErrBadResult means that the result can never be kept: the claim is
-	// still held, and is to be ended by Retry or Fail. After any other error the claim is due again.
+	// that a newer attempt holds the submission. ErrBadResult means that the result can never be kept, or that its
+	// event cannot be made: the claim is still held, and is to be ended by Retry or Fail. After any other error the claim is due again.
 	Complete(ctx context.Context, done []Completion) []error
 	// Retry ends an attempt that failed for the reason; the next is due after the pause. ErrStale as above.
 	Retry(ctx context.Context, c Claim, reason string, after time.Duration) error
@@ -51,7 +51,8 @@ type Ledger interface {
 	Backlog(ctx context.Context, lane string) (Backlog, error)
 	// Ready reports whether work can be accepted and recorded: nil, or why not.
 	Ready() error
-	// Close ends the ledger's own work. Claims must have ended before.
+	// Close ends the ledger's own work. Claims must have ended before. When ctx ends it returns an error, although writes
+	// may still be under way.
 	Close(ctx context.Context) error
 }
 

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,7 @@ import (
 
 	"casepress/blob"
 	"casepress/service"
+	"casepress/tasks"
 )
 
 // TestDamage damages, removes or replaces with an older copy one or two files of a data folder and starts the
@@ -58,6 +60,7 @@ type damage struct {
 	dir     string
 	done    []string // what was done, for the reader of a failure
 	touched []string // by path below the folder
+	changed bool     // a row has another letter or number, and is well formed
 	curable bool     // the service has said what to do
 }
 
@@ -129,7 +132,7 @@ func (d *damage) cure(t *testing.T) {
 	}
 	for _, topic := range []string{"case-reports", "images", "case-report-completions", "patient-data-update", "case-reports.dead"} {
 		away := filepath.Join("topics", topic, "groups")
-		if topic == "patient-data-update" || strings.HasSuffix(topic, ".dead") {
+		if topic == "patient-data-update" || topic == "case-report-completions" || strings.HasSuffix(topic, ".dead") {
 			away = filepath.Dir(away)
 		}
 		if d.only(away + "/") {
@@ -159,6 +162,10 @@ func (d *damage) strike(t *testing.T) {
 	}
 	slices.Sort(names)
 	family := names[d.random.IntN(len(names))]
+	if family == "row" {
+		d.changeRow(t)
+		return
+	}
 	path := families[family][d.random.IntN(len(families[family]))]
 	full := filepath.Join(d.dir, path)
 	ways := []string{"flip", "flip", "truncate", "zero", "append", "remove", "older", "older"}
@@ -201,6 +208,58 @@ func (d *damage) strike(t *testing.T) {
 	}
 	d.done = append(d.done, way+" "+path+detail)
 	d.touched = append(d.touched, path)
+}
+
+// changeRow changes a letter or a number in one row, so that the database is well formed as before.
+func (d *damage) changeRow(t *testing.T) {
+	db, err := sql.Open("sqlite", filepath.Join(d.dir, "casepress.db"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	column := []string{
+		"patient_images.sha256", "patient_images.bytes", "patient_images.media_type", "patient_images.image_id",
+		"case_reports.pdf_bytes", "case_reports.pdf_pages", "case_reports.problems", "case_reports.notes",
+		"case_report_images.sha256", "case_report_images.width", "case_report_images.thumb_bytes", "case_report_images.removed",
+		"submissions.sha256", "submissions.patient_id", "submissions.received_at",
+	}[d.random.IntN(15)]
+	table, name, _ := strings.Cut(column, ".")
+	where := map[string]string{
+		"case_reports": "pdf_sha256 <> ''", "case_report_images": "full_sha256 <> ''",
+	}[table]
+	if where == "" {
+		where = "1 = 1"
+	}
+	key := map[string]string{
+		"patient_images": "image_id", "case_reports": "id", "case_report_images": "report_id", "submissions": "id",
+	}[table]
+	var chosen string
+	err = db.QueryRowContext(t.Context(), "SELECT "+key+" FROM "+table+" WHERE "+where+" ORDER BY random() LIMIT 1").Scan(&chosen)
+	if err != nil { // an earlier strike has left nothing that could be read
+		d.done = append(d.done, "no row to change: "+err.Error())
+		return
+	}
+	to := name + " + 1"
+	switch name {
+	case "problems", "removed":
+		to = `'["x"]'`
+		if name == "problems" {
+			to = `'[{"code":"x"}]'`
+		}
+	case "sha256":
+		to = "substr(sha256, 2) || '0'"
+	case "media_type", "image_id", "notes", "patient_id":
+		to = name + " || 'x'"
+	}
+	result, err := db.ExecContext(t.Context(), "UPDATE "+table+" SET "+name+" = "+to+" WHERE "+where+" AND "+key+" = $1", chosen)
+	if err != nil {
+		d.done = append(d.done, "no row could be changed: "+err.Error())
+		return
+	}
+	n, err := result.RowsAffected()
+	require.NoError(t, err)
+	require.Positive(t, n)
+	d.done = append(d.done, "change "+column+" of "+chosen)
+	d.touched = append(d.touched, "casepress.db")
+	d.changed = true
 }
 
 // change alters a file's content, where there are bytes rather than in the zeros behind them.
@@ -260,7 +319,15 @@ func (d *damage) families(t *testing.T) map[string][]string {
 		found[family] = append(found[family], rel)
 		return nil
 	}))
+	if len(found["casepress.db"]) > 0 {
+		found["row"] = found["casepress.db"]
+	}
 	return found
+}
+
+// rowsAreAsChanged reports whether nothing else was done to the rows, which may have undone the change.
+func (d *damage) rowsAreAsChanged() bool {
+	return len(slices.DeleteFunc(slices.Clone(d.touched), func(path string) bool { return !strings.HasPrefix(path, "casepress.db") })) == 1
 }
 
 // hits reports whether something with this beginning was damaged, or the folder that it is in.
@@ -304,6 +371,11 @@ func (c *clients) requireHonest() {
 	c.eachReport(c.requireServed)
 	c.eachReport(c.requireOriginals)
 	c.requireListed()
+	c.requireEvents()
+	if c.damage.changed && !c.cured && c.damage.rowsAreAsChanged() {
+		c.named = true
+		c.requireTold("a changed row")
+	}
 	if c.ready().Code != http.StatusOK {
 		c.requireNamed("readyz", c.ready())
 	}
@@ -531,6 +603,45 @@ func (c *clients) requireListed() {
 			c.requireTold(k.ID + " is not listed")
 		}
 	}
+}
+
+// requireEvents wants an event of each report that is completed or failed, for its last attempt, in the topic that other
+// services consume.
+func (c *clients) requireEvents() {
+	if c.damage.mayForget() {
+		return
+	}
+	for _, k := range c.damage.moment.reports {
+		row, err := c.s.Rows.Get(c.t.Context(), tasks.Ref{Kind: tasks.KindCaseReport().Name, ID: k.ID})
+		if err != nil || !row.Status.Final() {
+			continue // requireFinal has seen to it
+		}
+		id := fmt.Sprintf("%s/%d", k.ID, row.Attempts)
+		told := false
+		for end := time.Now().Add(5 * time.Second); !told && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			told = c.hasEvent(id)
+			if c.ready().Code != http.StatusOK {
+				c.requireNamed("readyz", c.ready())
+				return // such as of rows that cannot all be read
+			}
+		}
+		require.True(c.t, told, "nobody is told of %s\n%s", id, c.logs)
+	}
+}
+
+func (c *clients) hasEvent(id string) bool {
+	info, err := c.s.Broker.Topic(tasks.TopicUpdates)
+	require.NoError(c.t, err)
+	for offset := info.Start; offset < info.End; offset++ {
+		m, err := c.s.Broker.Read(tasks.TopicUpdates, offset)
+		if err != nil {
+			return c.ready().Code != http.StatusOK
+		}
+		if m.ID == id {
+			return true
+		}
+	}
+	return false
 }
 
 // text is what a string is at last.

@@ -254,28 +254,55 @@ func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
 }
 
 // Close drains: running tasks may finish until ctx ends, then they are interrupted and their attempts given
-// back. Then it closes everything.
+// back. Then it closes everything. A disk that hangs holds it up for no longer than a minute beyond ctx; the error says then
+// what could not be closed, and the process should end.
 func (s *Service) Close(ctx context.Context) error { return s.closeParts(ctx) }
+
+// closeTimeout bounds how long a hung disk can hold up the end of all that is closed after the ledger.
+const closeTimeout = 10 * time.Second
 
 func (s *Service) closeParts(ctx context.Context) error {
 	var errs []error
 	if s.stop != nil {
 		s.stop()
-		s.wg.Wait()
 	}
 	if s.Work != nil {
 		errs = append(errs, s.Work.Close(ctx))
 	} else if s.ledger != nil {
 		errs = append(errs, s.ledger.Close(ctx))
 	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	errs = append(errs, within(closing, "what runs in the background", "", func() error { s.wg.Wait(); return nil }))
 	if s.Rows != nil {
-		errs = append(errs, s.Rows.Close())
+		errs = append(errs, within(closing, "rows", "what they lack is made up from the log at the next start", s.Rows.Close))
 	}
 	if s.Broker != nil {
-		errs = append(errs, s.Broker.Close())
+		errs = append(errs, within(closing, "log", "what groups have acknowledged in the last moment may come again", s.Broker.Close))
 	}
 	if s.Blobs != nil {
-		errs = append(errs, s.Blobs.Close())
+		errs = append(errs, within(closing, "blobs", "", s.Blobs.Close))
 	}
 	return errors.Join(errs...)
+}
+
+// within calls end and returns its error, or an error that says what was not closed when ctx ends first: end then goes
+// on, for the process has nothing more to do than to end.
+func within(ctx context.Context, what, loses string, end func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended: // after all
+		return err
+	default:
+	}
+	if loses != "" {
+		loses = "; nothing that was answered is lost, and " + loses
+	}
+	return fmt.Errorf("%s could not be closed, for the disk does not answer%s", what, loses)
 }

@@ -2,16 +2,23 @@ package service_test
 
 import (
 	"context"
+	"io/fs"
 	"os"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"casepress/disk"
 	"casepress/dispatcher"
 	"casepress/handlers"
 	"casepress/service"
+	"casepress/tasks"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,4 +55,67 @@ func TestSetWorkers(t *testing.T) {
 	_, err = service.SetWorkers(service.Lanes(), map[string]int{"case-reports": 0})
 	var refused *dispatcher.WorkersError
 	require.ErrorAs(t, err, &refused)
+}
+
+// hanging is a disk on which writes to some files do not end until it is healed.
+type hanging struct {
+	disk.FS
+	hangs  *atomic.Bool
+	begun  chan struct{}
+	healed chan struct{}
+}
+
+func (h hanging) OpenFile(name string, flag int, perm fs.FileMode) (disk.File, error) {
+	f, err := h.FS.OpenFile(name, flag, perm)
+	if err != nil || !strings.Contains(name, tasks.TopicCaseReports+"/log/") {
+		return f, err
+	}
+	return hangingFile{f, h}, nil
+}
+
+type hangingFile struct {
+	disk.File
+	on hanging
+}
+
+func (f hangingFile) WriteAt(p []byte, at int64) (int, error) {
+	if f.on.hangs.Load() {
+		f.on.begun <- struct{}{}
+		<-f.on.healed
+	}
+	return f.File.WriteAt(p, at)
+}
+
+// A disk that hangs does not hold up the end beyond its limit, and the error says what could not be closed.
+func TestAHungDiskDoesNotHoldUpTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		on := hanging{disk.OS, new(atomic.Bool), make(chan struct{}, 8), make(chan struct{})}
+		c := service.Config{DataDir: t.TempDir(), LogDisk: on, HTTP: handlers.Config{MinFreeDisk: -1}}
+		s, err := service.Open(t.Context(), c)
+		require.NoError(t, err)
+		on.hangs.Store(true)
+		report := tasks.NewSubmission(tasks.KindCaseReport(), tasks.CaseReport{ID: "CR-1", PatientID: "P001"})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err = s.Work.Accept(ctx, report)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		<-on.begun
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		start := time.Now()
+		err = s.Close(ctx)
+		cancel()
+		require.LessOrEqual(t, time.Since(start), time.Minute)
+		require.ErrorContains(t, err, "close ledger")
+		require.ErrorContains(t, err, "log could not be closed")
+		on.hangs.Store(false)
+		close(on.healed)
+		synctest.Wait() // what hung has ended
+
+		s, err = service.Open(t.Context(), c)
+		require.NoError(t, err)
+		receipt, err := s.Work.Accept(t.Context(), report)
+		require.NoError(t, err)
+		require.True(t, receipt.Replayed, "the write went on")
+		require.NoError(t, s.Close(t.Context()))
+	})
 }

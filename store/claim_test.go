@@ -370,12 +370,21 @@ func TestBadResult(t *testing.T) {
 		_, err := claim(t.Context(), s, report(n).ID)
 		require.NoError(t, err)
 	}
-	id := report(0).ID
-	tooMany := result(report(0))
+	id := report(1).ID
+	tooMany, tooFew, none := result(report(1)), result(report(1)), result(report(1))
 	tooMany.Images = append(tooMany.Images, tooMany.Images...)
-	for name, bad := range map[string]tasks.Result{"nothing": nil, "wrong type": 7, "more images than the report": tooMany} {
-		errs := s.Complete(t.Context(), []store.Completion{{Held: held(id, 1), Result: bad}})
+	tooFew.Images, none.Images = tooFew.Images[:1], nil
+	for name, bad := range map[string]struct {
+		result tasks.Result
+		says   string
+	}{
+		"nothing": {nil, "a case report is a <nil>, it must be a tasks.CaseReportResult"}, "wrong type": {7, "is a int, it must be a tasks.CaseReportResult"},
+		"more images than the report": {tooMany, "has 4 images, the report has 2"},
+		"fewer images":                {tooFew, "has 1 images, the report has more"}, "no image": {none, "has 0 images, the report has more"},
+	} {
+		errs := s.Complete(t.Context(), []store.Completion{{Held: held(id, 1), Result: bad.result}})
 		require.ErrorIs(t, errs[0], store.ErrBadResult, name)
+		require.ErrorContains(t, errs[0], bad.says)
 		require.NoError(t, s.Ping(t.Context()))
 		row, err := get(s, id)
 		require.NoError(t, err)
@@ -400,7 +409,7 @@ func TestBadResult(t *testing.T) {
 	caseReports.Rows = was
 	require.NoError(t, s.Ping(t.Context()))
 	require.NoError(t, s.Fail(t.Context(), held(id, 1), "bad", time.Time{}))
-	require.NoError(t, complete(t.Context(), s, report(1).ID, 1, result(report(1))), "the attempt still holds it")
+	require.NoError(t, complete(t.Context(), s, report(0).ID, 1, result(report(0))), "the attempt still holds it")
 }
 
 var badEnds = map[string]func(tasks.Tx) error{

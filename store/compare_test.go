@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -57,6 +58,61 @@ func TestCompare(t *testing.T) {
 			requireTells(t, err, path)
 			requireTells(t, s.Ping(t.Context()), path)
 		})
+	}
+}
+
+// One letter or number that a disk has changed in a row, which SQLite cannot notice: somebody who reads the row, or one of
+// the two looks through all rows, tells.
+func TestAChangedLetterIsTold(t *testing.T) {
+	log := []tasks.Recorded{accepted(0, report(0)), accepted(1, report(1)), put(2, "P001", image(7))}
+	check := func(s *store.Store) error { return s.Check(t.Context()) }
+	compare := func(s *store.Store) error { return s.Compare(t.Context(), log) }
+	reportRow := func(s *store.Store) error { _, err := get(s, report(1).ID); return err }
+	imageRow := func(s *store.Store) error {
+		_, err := s.Image(t.Context(), tasks.Subject{PatientID: "P001"}, "IMG7")
+		return err
+	}
+	again := func(s *store.Store) error { _, err := s.Find(t.Context(), log[2].Submission); return err }
+	picture := func(s *store.Store) error {
+		_, _, err := s.FinishedPicture(t.Context(), "aa", "o")
+		return err
+	}
+	type reads []func(*store.Store) error
+	for change, tells := range map[string]reads{
+		`UPDATE patient_images SET sha256 = 'b' || substr(sha256, 2) WHERE image_id = 'IMG7'`:             {check, compare, imageRow, again},
+		`UPDATE patient_images SET bytes = bytes + 64 WHERE image_id = 'IMG7'`:                            {check, compare, imageRow, again},
+		`UPDATE patient_images SET media_type = 'image/kpeg' WHERE image_id = 'IMG7'`:                     {check, imageRow},
+		`UPDATE patient_images SET name = 'qhoto.jpg' WHERE image_id = 'IMG7'`:                            {check, imageRow},
+		`UPDATE patient_images SET patient_id = 'P011' WHERE image_id = 'IMG7'`:                           {check, compare},
+		`UPDATE patient_images SET image_id = 'IMG14' WHERE image_id = 'IMG10'`:                           {check}, // of a report
+		`UPDATE patient_images SET check_sum = check_sum + 1 WHERE image_id = 'IMG7'`:                     {check, imageRow},
+		`UPDATE case_reports SET pdf_pages = 7 WHERE id = 'report-000001'`:                                {compare, reportRow},
+		`UPDATE case_reports SET pdf_bytes = pdf_bytes + 1 WHERE id = 'report-000001'`:                    {compare, reportRow},
+		`UPDATE case_reports SET pdf_sha256 = 'aa' WHERE id = 'report-000001'`:                            {compare, reportRow},
+		`UPDATE case_reports SET problems = '[]' WHERE id = 'report-000001'`:                              {compare, reportRow},
+		`UPDATE case_report_images SET width = 1601 WHERE report_id = 'report-000001'`:                    {compare, reportRow},
+		`UPDATE case_report_images SET full_sha256 = 'aa' WHERE report_id = 'report-000001'`:              {compare, reportRow},
+		`UPDATE case_report_images SET thumb_bytes = 1 WHERE report_id = 'report-000001'`:                 {compare, reportRow},
+		`UPDATE case_report_images SET removed = '["GPS"]' WHERE report_id = 'report-000001'`:             {compare, reportRow},
+		`UPDATE case_report_images SET taken_at = '2027' WHERE report_id = 'report-000001'`:               {compare, reportRow},
+		`UPDATE case_report_images SET damaged = 1 - damaged WHERE report_id = 'report-000001' AND n = 1`: {compare, reportRow},
+		`UPDATE submissions SET status = 'bompleted' WHERE id = 'report-000001'`:                          {compare, reportRow},
+		`UPDATE finished_pictures SET result = replace(result, '1600', '1700')`:                           {picture},
+	} {
+		for i, tell := range tells {
+			t.Run(fmt.Sprintf("%s/%d", change, i), func(t *testing.T) {
+				s, path := damageable(t)
+				require.NoError(t, recordBatch(t.Context(), s, log...))
+				_, err := claim(t.Context(), s, report(1).ID)
+				require.NoError(t, err)
+				require.NoError(t, complete(t.Context(), s, report(1).ID, 1, result(report(1))))
+				require.NoError(t, s.KeepPicture(t.Context(), "aa", "o", result(report(0)).Images[0]))
+				require.NoError(t, errors.Join(check(s), compare(s), reportRow(s), imageRow(s), again(s), picture(s)))
+				require.NoError(t, store.ExecOnWriter(s, change))
+				requireTells(t, tell(s), path)
+				requireTells(t, s.Ping(t.Context()), path)
+			})
+		}
 	}
 }
 

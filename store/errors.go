@@ -15,6 +15,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"casepress/disk"
+	"casepress/tasks"
 )
 
 // What callers branch on.
@@ -69,7 +70,7 @@ func explain(path string, err error) error {
 	switch code := sqliteCode(err); {
 	case errors.Is(err, ErrDamaged), errors.Is(err, ErrBadResult):
 		return err
-	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), badSchema(err), errors.Is(err, errInconsistent), badJSON(err):
+	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), badSchema(err), errors.Is(err, errInconsistent), errors.Is(err, tasks.ErrChanged), badJSON(err):
 		return damaged(path, err)
 	case code == sqlite3.SQLITE_FULL, code == sqlite3.SQLITE_IOERR && noSpace(path), code == sqlite3.SQLITE_CANTOPEN && noSpace(path):
 		return fmt.Errorf("the disk that holds %s is full: %w: %w", path, syscall.ENOSPC, err)
@@ -100,7 +101,7 @@ func sqliteCode(err error) int {
 func lasting(err error) bool {
 	switch sqliteCode(err) {
 	case 0: // not of SQLite; database/sql has a few of its own
-		return !errors.Is(err, errInconsistent) && !errors.Is(err, sql.ErrConnDone) && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, driver.ErrBadConn)
+		return !errors.Is(err, errInconsistent) && !errors.Is(err, tasks.ErrChanged) && !errors.Is(err, sql.ErrConnDone) && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, driver.ErrBadConn)
 	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
 		return !badFormat(err) && !badSchema(err)
 	default:

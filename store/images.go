@@ -11,7 +11,7 @@ import (
 
 // Image returns the image that a subject has under this id, or [ErrNotFound].
 func (s *Store) Image(ctx context.Context, of tasks.Subject, imageID string) (tasks.Image, error) {
-	const query = `SELECT image_id, sha256, bytes, media_type, name FROM patient_images
+	const query = `SELECT ` + tasks.PatientImageColumns + ` FROM patient_images
 		WHERE study = $1 AND patient_id = $2 AND image_id = $3`
 	img, err := s.oneImage(ctx, query, of.Study, of.PatientID, imageID)
 	if err != nil {
@@ -23,7 +23,7 @@ func (s *Store) Image(ctx context.Context, of tasks.Subject, imageID string) (ta
 // Original returns an image with this digest as it was handed in, whoever did, or [ErrNotFound] if
 // nobody has.
 func (s *Store) Original(ctx context.Context, sha256 string) (tasks.Image, error) {
-	const query = `SELECT image_id, sha256, bytes, media_type, name FROM patient_images WHERE sha256 = $1 LIMIT 1`
+	const query = `SELECT ` + tasks.PatientImageColumns + ` FROM patient_images WHERE sha256 = $1 LIMIT 1`
 	img, err := s.oneImage(ctx, query, sha256)
 	if err != nil {
 		return tasks.Image{}, s.explain(err, "original %s", sha256)
@@ -37,7 +37,9 @@ func (s *Store) oneImage(ctx context.Context, query string, args ...any) (img ta
 		return tasks.Image{}, err
 	}
 	err = tasks.EachRow(rows, func() error {
-		return rows.Scan(&img.ImageID, &img.SHA256, &img.Bytes, &img.MediaType, &img.Name)
+		found, err := tasks.ScanPatientImage(rows)
+		img = found.Image
+		return err
 	})
 	if err == nil && img.SHA256 == "" {
 		err = ErrNotFound
@@ -161,13 +163,17 @@ func namedQuery(column tasks.Column, blobs []string) (query string, args []any) 
 // FinishedPicture returns what an earlier attempt made of the original with these options, if one did and
 // no report with it has been completed since.
 func (s *Store) FinishedPicture(ctx context.Context, sha256, options string) (r tasks.ImageResult, ok bool, err error) {
-	const query = `SELECT result FROM finished_pictures WHERE sha256 = $1 AND options = $2`
+	const query = `SELECT result, check_sum FROM finished_pictures WHERE sha256 = $1 AND options = $2`
 	rows, err := s.queries.query(ctx, query, sha256, options)
 	if err == nil {
 		err = tasks.EachRow(rows, func() error {
 			var result string
-			if err := rows.Scan(&result); err != nil {
+			var sum int64
+			if err := rows.Scan(&result, &sum); err != nil {
 				return err
+			}
+			if sum != 0 && sum != tasks.CheckSum([]byte(result)) {
+				return tasks.ErrChanged
 			}
 			ok = true
 			return json.Unmarshal([]byte(result), &r)
@@ -181,14 +187,14 @@ func (s *Store) FinishedPicture(ctx context.Context, sha256, options string) (r 
 
 // KeepPicture keeps what an attempt made of the original with these options, for the next attempt.
 func (s *Store) KeepPicture(ctx context.Context, sha256, options string, r tasks.ImageResult) error {
-	const keep = `INSERT INTO finished_pictures (sha256, options, result, full_sha256, thumb_sha256, made_at)
-		VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (sha256, options) DO UPDATE SET result = excluded.result,
+	const keep = `INSERT INTO finished_pictures (sha256, options, result, full_sha256, thumb_sha256, made_at, check_sum)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (sha256, options) DO UPDATE SET result = excluded.result, check_sum = excluded.check_sum,
 			full_sha256 = excluded.full_sha256, thumb_sha256 = excluded.thumb_sha256, made_at = excluded.made_at`
 	result, err := json.Marshal(r)
 	if err == nil {
 		err = s.write(ctx, func(c *change) error {
-			_, err := c.Exec(keep, sha256, options, string(result), r.Full.SHA256, r.Thumb.SHA256, micros(time.Now()))
+			_, err := c.Exec(keep, sha256, options, string(result), r.Full.SHA256, r.Thumb.SHA256, micros(time.Now()), tasks.CheckSum(result))
 			return err
 		})
 	}

@@ -114,3 +114,58 @@ func (c *change) count(query string, args ...any) (n int, err error) {
 	err = tasks.EachRow(rows, func() error { return rows.Scan(&n) })
 	return n, err
 }
+
+const finishedQuery = `SELECT ` + rowColumns + ` FROM submissions
+	WHERE kind = $1 AND sequence > $2 AND status IN ('completed', 'failed') ORDER BY sequence LIMIT $3`
+
+// Finished returns up to limit completed and failed submissions of the kind, with content and result, by ascending
+// Sequence, and only those whose Sequence is greater than after. Begin with [FromStart], go on with the Sequence of the
+// last one; fewer than limit are the last.
+func (s *Store) Finished(ctx context.Context, kind *tasks.Kind, after uint64, limit int) ([]Row, error) {
+	rows, err := queryRows(s.reading(ctx), kind, finishedQuery, kind.Name, int64(after), limit) // FromStart becomes -1
+	if err == nil {
+		err = load(s.reading(ctx), kind, rows)
+	}
+	if err != nil {
+		return nil, s.explain(err, "finished %s", kind.Name)
+	}
+	return rows, nil
+}
+
+// Offsets are where the records of a submission lie.
+type Offsets struct {
+	// Sequence is that of the submission itself, Due that of the record whose delivery runs it.
+	Sequence, Due uint64
+}
+
+// Offsets returns where the records of the submissions lie, by id, without those that are not there. There may be up to
+// a few hundred ids, and must be one.
+func (s *Store) Offsets(ctx context.Context, kind *tasks.Kind, ids []string) (map[string]Offsets, error) {
+	in, args := tasks.InList(ids)
+	rows, err := s.queries.query(ctx, `SELECT id, sequence, due_sequence FROM submissions WHERE id IN `+in+
+		fmt.Sprintf(` AND kind = $%d`, len(args)+1), append(args, kind.Name)...)
+	found := make(map[string]Offsets, len(ids))
+	if err == nil {
+		err = tasks.EachRow(rows, func() error {
+			var id string
+			var o Offsets
+			err := rows.Scan(&id, &o.Sequence, &o.Due)
+			found[id] = o
+			return err
+		})
+	}
+	if err != nil {
+		return nil, s.explain(err, "offsets of %s", kind.Name)
+	}
+	return found, nil
+}
+
+// Released returns the positions, from 1, of the images that case reports have released, by the report's id, without
+// those that have released none. There may be up to a few hundred ids, and must be one.
+func (s *Store) Released(ctx context.Context, ids []string) (map[string][]int, error) {
+	released, err := tasks.ReleasedImages(s.reading(ctx), ids)
+	if err != nil {
+		return nil, s.explain(err, "released images")
+	}
+	return released, nil
+}

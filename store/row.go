@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"casepress/tasks"
@@ -61,6 +62,8 @@ const rowColumns = `id, sequence, sha256, study, site, patient_id, visit_id,
 	received_at, created_at, started_at, finished_at, next_attempt_at, status, attempts, base_attempts,
 	crashes, suspect, done, total, error, version`
 
+var statuses = []tasks.Status{tasks.Accepted, tasks.Processing, tasks.Retrying, tasks.Completed, tasks.Failed}
+
 // scanRow reads rowColumns. Content and result come later, from [load].
 func scanRow(kind *tasks.Kind, rows *sql.Rows) (Row, error) {
 	r := Row{Kind: kind}
@@ -70,6 +73,9 @@ func scanRow(kind *tasks.Kind, rows *sql.Rows) (Row, error) {
 		&r.Crashes, &r.Suspect, &r.Done, &r.Total, &r.Error, &r.Version)
 	if err != nil {
 		return Row{}, err
+	}
+	if !slices.Contains(statuses, r.Status) {
+		return Row{}, fmt.Errorf("%w: the status of %s %s is %q", errInconsistent, kind.Name, r.ID, r.Status)
 	}
 	r.ReceivedAt, r.CreatedAt = fromMicros(received), fromMicros(created)
 	r.StartedAt, r.FinishedAt, r.NextAttempt = fromMicros(started), fromMicros(finished), fromMicros(next)

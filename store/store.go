@@ -22,6 +22,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+
+	"casepress/tasks"
 )
 
 // Store is an open database. Its methods may be called by many goroutines at once. A context given to a
@@ -134,13 +136,18 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Check reads the whole database and returns [ErrDamaged] if it is not sound, as does every later Ping.
-// It takes seconds for a large one and does not hold up writes. It does not notice a changed letter in
-// a text that has no index; [Store.Compare] notices most of these.
+// It takes seconds for a large one and does not hold up writes. Of a changed letter or number that has no index it
+// notices those in what kinds verify ([tasks.Rows]); [Store.Compare] notices those in contents and results.
 func (s *Store) Check(ctx context.Context) error {
 	var verdict string
 	err := s.reads.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict)
 	if err == nil && verdict != "ok" {
 		err = damaged(s.path, errors.New(verdict))
+	}
+	for _, kind := range tasks.Kinds() {
+		if err == nil && kind.Rows.Verify != nil {
+			err = tasks.Guard(func() error { return kind.Rows.Verify(s.reading(ctx)) })
+		}
 	}
 	if err != nil {
 		return s.explain(err, "check")

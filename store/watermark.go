@@ -40,3 +40,18 @@ func (c *change) moveWatermark(topic string, to Watermark) error {
 	_, err := c.Exec(move, topic, int64(to.Next), to.Check)
 	return err
 }
+
+// SetWatermark puts the topic's watermark where it is told, also back. It is for topics whose records the rows do not
+// need, or have in any case.
+func (s *Store) SetWatermark(ctx context.Context, topic string, w Watermark) error {
+	const set = `INSERT INTO watermarks (topic, next, check_sum) VALUES ($1, $2, $3)
+		ON CONFLICT (topic) DO UPDATE SET next = excluded.next, check_sum = excluded.check_sum`
+	err := s.write(ctx, func(c *change) error {
+		_, err := c.Exec(set, topic, int64(w.Next), w.Check)
+		return err
+	})
+	if err != nil {
+		return s.explain(err, "set watermark of %s", topic)
+	}
+	return nil
+}

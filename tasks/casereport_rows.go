@@ -48,16 +48,17 @@ func insertPatientImage(tx Tx, r Recorded) error {
 // ahead, 0 if it came with a report. Putting the same image again makes it wait for a report again. Of two
 // images with one id the first counts.
 func insertImageOf(tx Tx, s Subject, img Image, putEnd uint64) error {
-	const insert = `INSERT INTO patient_images (study, patient_id, image_id, sha256, bytes, media_type, name, put_end)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	const insert = `INSERT INTO patient_images (` + PatientImageColumns + `, put_end)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (study, patient_id, image_id) DO UPDATE SET put_end = excluded.put_end
 			WHERE patient_images.sha256 = excluded.sha256 AND patient_images.put_end < excluded.put_end`
-	_, err := tx.Exec(insert, s.Study, s.PatientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name, int64(putEnd))
+	sum := PatientImage{Study: s.Study, PatientID: s.PatientID, Image: img}.checkSum()
+	_, err := tx.Exec(insert, s.Study, s.PatientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name, sum, int64(putEnd))
 	return err
 }
 
 func findPatientImage(tx Tx, c Content) (sha256 string, found bool, err error) {
-	const query = `SELECT sha256 FROM patient_images WHERE study = $1 AND patient_id = $2 AND image_id = $3`
+	const query = `SELECT ` + PatientImageColumns + ` FROM patient_images WHERE study = $1 AND patient_id = $2 AND image_id = $3`
 	img := c.(PatientImage)
 	rows, err := tx.Query(query, img.Study, img.PatientID, img.ImageID)
 	if err != nil {
@@ -65,22 +66,47 @@ func findPatientImage(tx Tx, c Content) (sha256 string, found bool, err error) {
 	}
 	err = EachRow(rows, func() error {
 		found = true
-		return rows.Scan(&sha256)
+		img, err := ScanPatientImage(rows)
+		sha256 = img.SHA256
+		return err
 	})
 	return sha256, found, err
 }
 
+// completeCaseReport keeps what an attempt made. It refuses a result that leaves images out: nobody would notice.
 func completeCaseReport(tx Tx, id string, r Result) error {
-	const update = `UPDATE case_reports SET pdf_sha256 = $1, pdf_bytes = $2, pdf_pages = $3, problems = $4 WHERE id = $5`
+	const next = `SELECT 1 FROM case_report_images WHERE report_id = $1 AND n = $2`
 	result, ok := r.(CaseReportResult)
 	if !ok {
-		return fmt.Errorf("result of a case report is a %T", r)
+		return wrongResult("a case report", r, result)
 	}
+	rows, err := tx.Query(next, id, len(result.Images)+1)
+	if err != nil {
+		return err
+	}
+	more := false
+	if err := EachRow(rows, func() error { more = true; return nil }); err != nil {
+		return err
+	}
+	if more {
+		return fmt.Errorf("the result has %d images, the report has more: there must be one for each", len(result.Images))
+	}
+	return keepCaseReport(tx, id, result)
+}
+
+// keepCaseReport writes a result into the tables of a report. Of a record in the log it takes one with fewer images, as
+// earlier versions may have kept it: to refuse it would stop all records behind it.
+func keepCaseReport(tx Tx, id string, result CaseReportResult) error {
+	const update = `UPDATE case_reports SET pdf_sha256 = $1, pdf_bytes = $2, pdf_pages = $3, problems = $4, check_sum = $5 WHERE id = $6`
 	problems, err := json.Marshal(append([]Problem{}, result.Problems...))
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(update, result.PDF.SHA256, result.PDF.Bytes, result.PDF.Pages, string(problems), id); err != nil {
+	sum, err := result.checkSum()
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(update, result.PDF.SHA256, result.PDF.Bytes, result.PDF.Pages, string(problems), sum, id); err != nil {
 		return err
 	}
 	if err := completeImages(tx, id, result.Images); err != nil {
@@ -90,6 +116,13 @@ func completeCaseReport(tx Tx, id string, r Result) error {
 	const forget = `DELETE FROM finished_pictures WHERE sha256 IN (SELECT sha256 FROM case_report_images WHERE report_id = $1)`
 	_, err = tx.Exec(forget, id)
 	return err
+}
+
+// checkSum is the same for a result as it was made and as the rows give it back.
+func (r CaseReportResult) checkSum() (int64, error) {
+	r.Images, r.Problems = append([]ImageResult{}, r.Images...), append([]Problem{}, r.Problems...)
+	text, err := json.Marshal(r)
+	return CheckSum(text), err
 }
 
 func completeImages(tx Tx, id string, images []ImageResult) error {
@@ -112,7 +145,7 @@ func completeImages(tx Tx, id string, images []ImageResult) error {
 			return err
 		}
 		if n == 0 {
-			return fmt.Errorf("result has %d images, the report has %d", len(images), i)
+			return fmt.Errorf("the result has %d images, the report has %d: there must be one for each", len(images), i)
 		}
 	}
 	return nil
@@ -126,8 +159,8 @@ func loadCaseReports(tx Tx, of []Stored) (map[string]Loaded, error) {
 	for _, s := range of {
 		stored[s.ID] = s
 	}
-	reports, results := map[string]CaseReport{}, map[string]CaseReportResult{}
-	rows, err := tx.Query(`SELECT id, notes, captured_at, pdf_sha256, pdf_bytes, pdf_pages, problems
+	reports, results, sums := map[string]CaseReport{}, map[string]CaseReportResult{}, map[string]int64{}
+	rows, err := tx.Query(`SELECT id, notes, captured_at, pdf_sha256, pdf_bytes, pdf_pages, problems, check_sum
 		FROM case_reports WHERE id IN `+in, args...)
 	if err != nil {
 		return nil, err
@@ -136,8 +169,9 @@ func loadCaseReports(tx Tx, of []Stored) (map[string]Loaded, error) {
 		r := CaseReport{Images: []Image{}}
 		made := CaseReportResult{Images: []ImageResult{}}
 		var problems string
+		var sum int64
 		if err := rows.Scan(&r.ID, &r.Notes, &r.CapturedAt,
-			&made.PDF.SHA256, &made.PDF.Bytes, &made.PDF.Pages, &problems); err != nil {
+			&made.PDF.SHA256, &made.PDF.Bytes, &made.PDF.Pages, &problems, &sum); err != nil {
 			return err
 		}
 		s := stored[r.ID]
@@ -149,7 +183,7 @@ func loadCaseReports(tx Tx, of []Stored) (map[string]Loaded, error) {
 		if err := json.Unmarshal([]byte(problems), &made.Problems); err != nil {
 			return fmt.Errorf("problems of report %s: %w", r.ID, err)
 		}
-		results[r.ID] = made
+		results[r.ID], sums[r.ID] = made, sum
 		return nil
 	})
 	if err != nil {
@@ -162,11 +196,26 @@ func loadCaseReports(tx Tx, of []Stored) (map[string]Loaded, error) {
 	for id, r := range reports {
 		l := Loaded{Content: r}
 		if made, ok := results[id]; ok {
+			if err := made.verify(sums[id]); err != nil {
+				return nil, fmt.Errorf("result of report %s: %w", id, err)
+			}
 			l.Result = made
 		}
 		loaded[id] = l
 	}
 	return loaded, nil
+}
+
+// verify returns ErrChanged if the result is not the one that the sum was made of.
+func (r CaseReportResult) verify(sum int64) error {
+	if sum == 0 {
+		return nil
+	}
+	now, err := r.checkSum()
+	if err == nil && now != sum {
+		err = ErrChanged
+	}
+	return err
 }
 
 func loadImages(tx Tx, in string, args []any, reports map[string]CaseReport, results map[string]CaseReportResult) error {
@@ -224,7 +273,7 @@ func insertCompletion(tx Tx, r Recorded) error {
 		return err
 	}
 	if n > 0 {
-		if err := completeCaseReport(tx, done.ID, done.Result); err != nil {
+		if err := keepCaseReport(tx, done.ID, done.Result); err != nil {
 			return err
 		}
 	}

@@ -46,3 +46,22 @@ func (c Completion) Digest() string { return "" }
 
 // Key tells the completions of different attempts apart.
 func (c Completion) Key() string { return c.ID + "/" + strconv.Itoa(c.Attempt) }
+
+// ReleasedImages returns what [Completion.Released] was for each of the reports, by id, without those that have no
+// completion in the rows.
+func ReleasedImages(tx Tx, ids []string) (map[string][]int, error) {
+	in, args := InList(ids)
+	rows, err := tx.Query(`SELECT report_id, n FROM case_report_images WHERE released = 1 AND report_id IN `+in+` ORDER BY report_id, n`, args...)
+	if err != nil {
+		return nil, err
+	}
+	released := map[string][]int{}
+	err = EachRow(rows, func() error {
+		var id string
+		var n int
+		err := rows.Scan(&id, &n)
+		released[id] = append(released[id], n)
+		return err
+	})
+	return released, err
+}

@@ -1,6 +1,11 @@
 package tasks
 
-import "encoding/json"
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strconv"
+)
 
 var imageKind = &Kind{
 	Name:   "image",
@@ -9,7 +14,7 @@ var imageKind = &Kind{
 	Decode: func(content json.RawMessage) (Content, error) { return decodeAs[PatientImage](content) },
 	Rows: Rows{
 		Blobs:  []Column{{"patient_images", "sha256"}},
-		Insert: insertPatientImage, Find: findPatientImage, Repeat: true,
+		Insert: insertPatientImage, Find: findPatientImage, Verify: verifyPatientImages, Repeat: true,
 	},
 }
 
@@ -61,3 +66,40 @@ func (i PatientImage) Key() string { return i.Header().Subject().Key() + "/" + i
 
 // Originals is the digest of the image.
 func (i PatientImage) Originals() []string { return []string{i.SHA256} }
+
+// PatientImageColumns are the columns of the table patient_images that [ScanPatientImage] reads.
+const PatientImageColumns = `study, patient_id, image_id, sha256, bytes, media_type, name, check_sum`
+
+// ScanPatientImage reads PatientImageColumns of one row. ErrChanged if they are not as they were written.
+func ScanPatientImage(rows *sql.Rows) (img PatientImage, err error) {
+	var sum int64
+	if err := rows.Scan(&img.Study, &img.PatientID, &img.ImageID, &img.SHA256, &img.Bytes, &img.MediaType, &img.Name, &sum); err != nil {
+		return PatientImage{}, err
+	}
+	if sum != 0 && sum != img.checkSum() {
+		return PatientImage{}, fmt.Errorf("%w: the image %s, of %d bytes and with the digest %s", ErrChanged, img.ImageID, img.Bytes, img.SHA256)
+	}
+	return img, nil
+}
+
+// checkSum is that of all members, each with its length in front, so that no two images look the same.
+func (i PatientImage) checkSum() int64 {
+	b := make([]byte, 0, 256)
+	for _, text := range []string{i.Study, i.PatientID, i.ImageID, i.SHA256, i.MediaType, i.Name} {
+		b = append(strconv.AppendInt(b, int64(len(text)), 10), ':')
+		b = append(b, text...)
+	}
+	return CheckSum(strconv.AppendInt(b, i.Bytes, 10))
+}
+
+// verifyPatientImages reads all, since most are never asked for again.
+func verifyPatientImages(tx Tx) error {
+	rows, err := tx.Query(`SELECT ` + PatientImageColumns + ` FROM patient_images`)
+	if err != nil {
+		return err
+	}
+	return EachRow(rows, func() error {
+		_, err := ScanPatientImage(rows)
+		return err
+	})
+}

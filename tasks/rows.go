@@ -1,8 +1,11 @@
 package tasks
 
 import (
+	"crypto/sha256"
 	"database/sql"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -40,9 +43,25 @@ type Rows struct {
 	// Find looks up what was accepted before under the same key, for a kind without a lane: nil if the
 	// kind is not unique by key. It returns found = false if there is nothing.
 	Find func(tx Tx, c Content) (sha256 string, found bool, err error)
+	// Verify looks at every row that Load does not read and returns ErrChanged if one is not as it was written. Nil if
+	// there are none.
+	Verify func(tx Tx) error
 	// Repeat says that the same content, handed in a second time, gets a record of its own and is answered as a
 	// replay.
 	Repeat bool
+}
+
+// ErrChanged says that a row is not as it was written: the disk has changed it.
+var ErrChanged = errors.New("a row is not as it was written")
+
+// CheckSum is kept beside what has no digest, so that a change is noticed: a part of the SHA-256, never 0, which
+// stands in rows of earlier versions and means that there is none.
+func CheckSum(text []byte) int64 {
+	sum := sha256.Sum256(text)
+	if n := int64(binary.BigEndian.Uint64(sum[:])); n != 0 {
+		return n
+	}
+	return 1
 }
 
 // Column is a column of a kind's table that holds the lower-case hex SHA-256 of a blob, or the empty text
@@ -72,13 +91,13 @@ type Loaded struct {
 type Ref struct{ Kind, ID string }
 
 // JSONRows returns rows for a kind whose content and result are one JSON document each: a table of that
-// name with the columns id, content and result. R is the type of the result.
+// name with the columns id, content, result and check_sum, which is that of the result. R is the type of the result.
 func JSONRows[C Content, R any](table string) Rows {
 	insert := `INSERT INTO ` + table + ` (id, content) VALUES ($1, $2)`
-	complete := `UPDATE ` + table + ` SET result = $1 WHERE id = $2`
+	complete := `UPDATE ` + table + ` SET result = $1, check_sum = $2 WHERE id = $3`
 	return Rows{
 		Tables: []string{`CREATE TABLE IF NOT EXISTS ` + table + ` (
-			id TEXT NOT NULL PRIMARY KEY, content TEXT NOT NULL, result TEXT NOT NULL DEFAULT '')`},
+			id TEXT NOT NULL PRIMARY KEY, content TEXT NOT NULL, result TEXT NOT NULL DEFAULT '', check_sum BIGINT NOT NULL DEFAULT 0)`},
 		Insert: func(tx Tx, r Recorded) error {
 			content, err := json.Marshal(r.Content)
 			if err != nil {
@@ -88,11 +107,15 @@ func JSONRows[C Content, R any](table string) Rows {
 			return err
 		},
 		Complete: func(tx Tx, id string, r Result) error {
-			result, err := json.Marshal(r)
+			typed, ok := r.(R)
+			if !ok {
+				return wrongResult(table, r, typed)
+			}
+			result, err := json.Marshal(typed)
 			if err != nil {
 				return err
 			}
-			_, err = tx.Exec(complete, string(result), id)
+			_, err = tx.Exec(complete, string(result), CheckSum(result), id)
 			return err
 		},
 		Load: func(tx Tx, of []Stored) (map[string]Loaded, error) {
@@ -101,17 +124,26 @@ func JSONRows[C Content, R any](table string) Rows {
 	}
 }
 
+// wrongResult refuses a result that is not of its kind's own type.
+func wrongResult(of string, got, want Result) error {
+	return fmt.Errorf("the result for %s is a %T, it must be a %T", of, got, want)
+}
+
 func loadJSON[C Content, R any](tx Tx, table string, of []Stored) (map[string]Loaded, error) {
 	in, args := InList(idsOf(of))
-	rows, err := tx.Query(`SELECT id, content, result FROM `+table+` WHERE id IN `+in, args...)
+	rows, err := tx.Query(`SELECT id, content, result, check_sum FROM `+table+` WHERE id IN `+in, args...)
 	if err != nil {
 		return nil, err
 	}
 	loaded := make(map[string]Loaded, len(of))
 	err = EachRow(rows, func() error {
 		var id, content, result string
-		if err := rows.Scan(&id, &content, &result); err != nil {
+		var sum int64
+		if err := rows.Scan(&id, &content, &result, &sum); err != nil {
 			return err
+		}
+		if sum != 0 && sum != CheckSum([]byte(result)) {
+			return fmt.Errorf("%w: the result of %s", ErrChanged, id)
 		}
 		var c C
 		if err := json.Unmarshal([]byte(content), &c); err != nil {

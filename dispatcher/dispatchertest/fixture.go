@@ -40,9 +40,9 @@ func (t task) Execute(ctx context.Context) (tasks.Result, error) { return t.run(
 // Done completes at once with a document of one page.
 func Done(context.Context, tasks.Work) (tasks.Result, error) { return Pages(1), nil }
 
-// Pages is a result with a document of n pages.
+// Pages is a result for [Report] with a document of n pages.
 func Pages(n int) tasks.CaseReportResult {
-	return tasks.CaseReportResult{PDF: tasks.PDF{Pages: n}}
+	return tasks.CaseReportResult{Images: make([]tasks.ImageResult, 1), PDF: tasks.PDF{Pages: n}}
 }
 
 // Report is a small case report.

@@ -360,9 +360,9 @@ func (l *Ledger) endUnclaimed(ctx context.Context, it item, c store.Claimed) {
 	d := it.delivery
 	switch {
 	case errors.Is(c.Err, store.ErrFinal):
-		if err := l.announce(ctx, []store.Row{c.Row})[0]; err != nil {
+		if err := l.announceRow(ctx, c.Row); err != nil {
 			l.cfg.Logger.Error("a finished submission could not be announced", "kind", it.ref.Kind, "id", it.ref.ID, "err", err)
-			l.logEnd(d, "release", d.Release(l.failurePause(it.ref)))
+			l.endFailure(it, err)
 			return
 		}
 		l.forgetFailures(it.ref)
@@ -377,17 +377,43 @@ func (l *Ledger) endUnclaimed(ctx context.Context, it item, c store.Claimed) {
 	default:
 		l.cfg.Logger.Error("a submission could not be claimed", "kind", it.ref.Kind, "id", it.ref.ID, "err", c.Err)
 		l.logPanic(c.Err)
-		l.logEnd(d, "release", d.Release(l.failurePause(it.ref)))
+		l.endFailure(it, c.Err)
 	}
 }
 
+// maxFailures is how often a delivery comes again of which only another version of the program can make something: for
+// 16 minutes. Then it goes to the dead letters, since it would keep its topic's group from moving on.
+const maxFailures = 10
+
+// endFailure lets a delivery that could not be dealt with come again later. If the fault is in the code of a kind, it
+// does so maxFailures times. What is unfinished then is queued again at the next start (requeueLost), and the event of
+// what is final is tried again at the next start that looks for missing events.
+func (l *Ledger) endFailure(it item, err error) {
+	_, panicked := errors.AsType[*tasks.PanicError](err)
+	pause, failures := l.failurePause(it.ref)
+	if failures <= maxFailures || !panicked && !errors.Is(err, errNoEvent) {
+		l.logEnd(it.delivery, "release", it.delivery.Release(pause))
+		return
+	}
+	l.forgetFailures(it.ref)
+	if errors.Is(err, errNoEvent) {
+		l.events.impossible.Store(true)
+	}
+	l.metrics.givenUp.Inc()
+	l.cfg.Logger.Error("a delivery is put among the dead letters, since nothing can be made of it", "kind", it.ref.Kind, "id", it.ref.ID,
+		"topic", it.delivery.Topic, "offset", it.delivery.Offset, "err", err)
+	l.logEnd(it.delivery, "reject", it.delivery.Reject(err.Error()))
+}
+
 // failurePause is when a submission comes back that could not be dealt with once more: later each time, because it may
-// take another version of the program. Deliveries that only waited do not count, and a restart begins anew.
-func (l *Ledger) failurePause(ref tasks.Ref) time.Duration {
+// take another version of the program; and how often it has been so. Deliveries that only waited do not count, and a restart
+// begins anew.
+func (l *Ledger) failurePause(ref tasks.Ref) (pause time.Duration, failures int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.failures[ref]++
-	return min(failureDelay<<min(l.failures[ref]-1, 16), maxFailureDelay)
+	failures = l.failures[ref]
+	return min(failureDelay<<min(failures-1, 16), maxFailureDelay), failures
 }
 
 func (l *Ledger) forgetFailures(ref tasks.Ref) {
@@ -527,27 +553,39 @@ func (l *Ledger) Progress(c dispatcher.Claim, done, total int) {
 }
 
 // Complete follows the order that makes a crash harmless at any point: result rows, events, completions in the
-// log if originals are dropped, acknowledgements.
+// log if originals are dropped, acknowledgements. An event that can never be published makes a result one that cannot be
+// kept: so it is found before there is a final row that nobody could be told of.
 func (l *Ledger) Complete(ctx context.Context, done []dispatcher.Completion) []error {
 	at := now()
-	results := make([]store.Completion, len(done))
+	errs := make([]error, len(done))
+	announcements := make([]announcement, 0, len(done))
+	results := make([]store.Completion, 0, len(done))
+	var of []int // the places in done of those that can be told of
 	for i, c := range done {
-		results[i] = store.Completion{Held: c.Held(), Result: c.Result, FinishedAt: at}
+		row := c.Row
+		row.Status, row.Result, row.FinishedAt, row.Error = tasks.Completed, c.Result, at, ""
+		event, err := l.eventOf(row)
+		if err != nil {
+			errs[i] = fmt.Errorf("%w: %w", dispatcher.ErrBadResult, err)
+			continue
+		}
+		of = append(of, i)
+		announcements = append(announcements, announcement{row, event})
+		results = append(results, store.Completion{Held: c.Held(), Result: c.Result, FinishedAt: at})
 	}
-	errs := l.store.Complete(ctx, results)
-	var rows []store.Row
-	for i, c := range done {
-		if errs[i] == nil {
-			row := c.Row
-			row.Status, row.Result, row.FinishedAt, row.Error = tasks.Completed, c.Result, at, ""
-			rows = append(rows, row)
+	var kept []announcement
+	for j, err := range l.store.Complete(ctx, results) {
+		if errs[of[j]] = err; err == nil {
+			kept = append(kept, announcements[j])
 		}
 	}
-	announced := l.announce(ctx, rows)
-	for i, c := range done {
+	announced := l.announce(ctx, kept)
+	for _, i := range of {
 		if errs[i] == nil {
 			errs[i], announced = announced[0], announced[1:]
 		}
+	}
+	for i, c := range done {
 		if errors.Is(errs[i], dispatcher.ErrBadResult) {
 			continue // still held: the caller ends it by Retry or Fail
 		}
@@ -563,7 +601,7 @@ func (l *Ledger) Fail(ctx context.Context, c dispatcher.Claim, reason string) er
 	if err == nil {
 		row := c.Row
 		row.Status, row.Error, row.FinishedAt = tasks.Failed, reason, at
-		err = l.announce(ctx, []store.Row{row})[0]
+		err = l.announceRow(ctx, row)
 	}
 	return l.endClaim(c, err, func(d broker.Delivery) error { return d.Reject(reason) })
 }
@@ -618,37 +656,34 @@ func (l *Ledger) GiveBack(ctx context.Context, claims []dispatcher.Claim) error 
 	return errors.Join(failed...)
 }
 
-// announce tells of submissions that are completed or failed, and lets their originals go. It may be repeated. The
-// errors are in the order of rows: one whose event cannot be made or is too large keeps none of the others from being
-// told of.
-func (l *Ledger) announce(ctx context.Context, rows []store.Row) []error {
-	errs := make([]error, len(rows))
-	events := make([]broker.Message, 0, len(rows))
-	var of []int // the rows that events tell of
-	for i, row := range rows {
-		event, err := eventOf(row)
-		if err != nil {
-			l.logPanic(err)
-			errs[i] = err
-			continue
-		}
-		events, of = append(events, event), append(of, i)
+// announcement is a submission that is completed or failed, and the event that tells of it.
+type announcement struct {
+	row   store.Row
+	event broker.Message
+}
+
+// announce publishes the events, and lets originals go. It may be repeated. The errors are in the order of the
+// announcements.
+func (l *Ledger) announce(ctx context.Context, announcements []announcement) []error {
+	if len(announcements) == 0 {
+		return nil
 	}
-	for j, err := range l.publishEvents(ctx, events) {
-		i := of[j]
-		if errs[i] = err; err == nil {
-			errs[i] = l.originals.release(ctx, rows[i])
+	events := make([]broker.Message, len(announcements))
+	for i, a := range announcements {
+		events[i] = a.event
+	}
+	errs := l.publishEvents(ctx, events)
+	for i, a := range announcements {
+		if errs[i] == nil {
+			errs[i] = l.originals.release(ctx, a.row)
 		}
 	}
 	return errs
 }
 
-// publishEvents publishes all at once, or one by one where all at once are refused. The errors are in their order.
+// publishEvents publishes all at once, or one by one where all at once are too many. The errors are in their order.
 func (l *Ledger) publishEvents(ctx context.Context, events []broker.Message) []error {
 	errs := make([]error, len(events))
-	if len(events) == 0 {
-		return errs
-	}
 	_, err := l.broker.Publish(ctx, tasks.TopicUpdates, events...)
 	for i, event := range events {
 		if errors.Is(err, broker.ErrInvalid) && len(events) > 1 {
@@ -663,7 +698,20 @@ func (l *Ledger) publishEvents(ctx context.Context, events []broker.Message) []e
 	return errs
 }
 
-func eventOf(row store.Row) (broker.Message, error) {
+// announceRow makes and publishes the event of one submission. The error Is errNoEvent if there can be none.
+func (l *Ledger) announceRow(ctx context.Context, row store.Row) error {
+	event, err := l.eventOf(row)
+	if err != nil {
+		return err
+	}
+	return l.announce(ctx, []announcement{{row, event}})[0]
+}
+
+// errNoEvent says that the event of a submission cannot be made, or not published, however often it is tried.
+var errNoEvent = errors.New("nobody can be told of it")
+
+// eventOf makes the event of a final submission. Its error Is errNoEvent.
+func (l *Ledger) eventOf(row store.Row) (broker.Message, error) {
 	var event tasks.Event
 	err := tasks.Guard(func() (err error) {
 		event, err = tasks.Finished{
@@ -672,10 +720,15 @@ func eventOf(row store.Row) (broker.Message, error) {
 		}.Event()
 		return err
 	})
-	if err != nil {
-		return broker.Message{}, fmt.Errorf("make event: %w", err)
+	l.logPanic(err)
+	m := broker.Message{ID: event.ID, Key: event.Key, Payload: event.Payload}
+	if err == nil {
+		err = l.broker.Check(m)
 	}
-	return broker.Message{ID: event.ID, Key: event.Key, Payload: event.Payload}, nil
+	if err != nil {
+		return broker.Message{}, fmt.Errorf("%w: event: %w", errNoEvent, err)
+	}
+	return m, nil
 }
 
 // logPanic logs where the code of a kind panicked, if err tells of a panic.

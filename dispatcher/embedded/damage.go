@@ -52,9 +52,13 @@ func cureGroups(topic string) string {
 	return fmt.Sprintf("move topics/%s/groups away and start: every group receives all messages of the topic again; finished work is not repeated", topic)
 }
 
-// cureTopic is what helps without a backup: only topics that rows are not made of can be done without.
+// cureTopic is what helps without a backup: only topics that can be written again from the rows, or that rows are not
+// made of, can be done without.
 func cureTopic(topic string) string {
-	if slices.Contains(tasks.Topics(), topic) {
+	switch {
+	case topic == tasks.TopicCompletions || topic == tasks.TopicUpdates:
+		return fmt.Sprintf("; or move topics/%[1]s away, and leave casepress.db where it is, and start: what was in it is written again from the rows", topic)
+	case slices.Contains(tasks.Topics(), topic):
 		return ""
 	}
 	return fmt.Sprintf("; or move topics/%[1]s away and start: the messages in it are lost to those who have not received them, case reports are not touched", topic)

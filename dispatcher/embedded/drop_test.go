@@ -17,6 +17,7 @@ import (
 
 	"casepress/blob"
 	blobdisk "casepress/blob/disk"
+	"casepress/broker"
 	"casepress/disk"
 	"casepress/disk/disktest"
 	"casepress/dispatcher"
@@ -449,4 +450,48 @@ func TestAHungDiskHoldsNoCaller(t *testing.T) {
 	require.ErrorAs(t, err, &conflict)
 	letFinish()
 	require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+}
+
+// A disk that hangs does not hold up the end of the ledger for longer than asked, and what was accepted is there as ever.
+func TestAHungDiskDoesNotHoldUpTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	fsys := disktest.NewFault(disk.OS)
+	b, err := broker.Open(filepath.Join(dir, "topics"), broker.Options{FS: fsys})
+	require.NoError(t, err)
+	st, err := store.Open(t.Context(), filepath.Join(dir, "casepress.db"))
+	require.NoError(t, err)
+	l, err := embedded.Open(t.Context(), embedded.Config{Broker: b, Store: st})
+	require.NoError(t, err)
+	begun, end := make(chan struct{}), make(chan struct{})
+	heal := sync.OnceFunc(func() { close(end) })
+	defer heal()
+	hang := sync.OnceFunc(func() { close(begun); <-end })
+	fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Match: func(name string) bool {
+		if strings.Contains(name, tasks.TopicCaseReports+"/log/") {
+			hang()
+		}
+		return false
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	accepted := make(chan error)
+	go func() {
+		_, err := l.Accept(ctx, submission(report("CR-1")))
+		accepted <- err
+	}()
+	<-begun
+	cancel()
+	require.ErrorIs(t, <-accepted, context.Canceled)
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		err := l.Close(ctx)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "a write to the log or the rows has not ended")
+	}
+	heal()
+	require.NoError(t, l.Close(t.Context()))
+	require.NoError(t, st.Close())
+	require.NoError(t, b.Close())
+	h, _ := open(t, options{Dir: dir})
+	require.True(t, h.Submit(t, report("CR-1")).Replayed, "the write went on")
 }

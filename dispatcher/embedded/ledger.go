@@ -105,8 +105,12 @@ type Ledger struct {
 	gate      gate
 	originals *originals
 	metrics   *metrics
-	damage    atomic.Pointer[error] // what reading the whole log has found
-	compared  chan struct{}         // closed when the rows have been compared with the log, or that takes long
+	events    struct {
+		complete   atomic.Bool // the topic has every event that no delivery will bring
+		impossible atomic.Bool // of a final submission nobody can be told
+	}
+	damage   atomic.Pointer[error] // what reading the whole log has found
+	compared chan struct{}         // closed when the rows have been compared with the log, or that takes long
 
 	mu       sync.Mutex // guards the rest
 	claims   map[store.Held]held
@@ -118,7 +122,10 @@ type Ledger struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	closed sync.Once
+
+	closing  sync.Once
+	ended    chan struct{} // closed when Close has done all
+	closeErr error         // set before ended is closed
 }
 
 var _ dispatcher.Ledger = (*Ledger)(nil)
@@ -132,7 +139,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	l := &Ledger{
 		cfg: cfg.withDefaults(), broker: cfg.Broker, store: cfg.Store,
 		pending: newPending(), recorders: map[string]*recorder{}, queues: map[string]*queue{},
-		compared: make(chan struct{}), claims: map[store.Held]held{}, inWork: map[tasks.Ref]bool{}, suspects: map[tasks.Ref]bool{},
+		compared: make(chan struct{}), ended: make(chan struct{}), claims: map[store.Held]held{}, inWork: map[tasks.Ref]bool{}, suspects: map[tasks.Ref]bool{},
 		due: map[tasks.Ref]time.Time{}, failures: map[tasks.Ref]int{},
 	}
 	l.metrics = newMetrics(cfg.Metrics)
@@ -158,7 +165,10 @@ func (l *Ledger) start() {
 		l.wg.Go(func() { r.run(l.ctx) })
 	}
 	l.wg.Go(func() { l.requeueLost(l.ctx) })
-	l.wg.Go(func() { l.compare(l.ctx) })
+	l.wg.Go(func() {
+		l.compare(l.ctx)
+		l.publishMissing(l.ctx) // not beside it: both read all rows
+	})
 	l.wg.Go(func() { l.verify(l.ctx) })
 	if l.originals.blobs != nil {
 		l.wg.Go(func() { l.originals.sweep(l.ctx) })
@@ -296,15 +306,33 @@ func (l *Ledger) Ready() error {
 	return nil
 }
 
-// Close returns when the ledger's goroutines have ended; deliveries that are still held are given back.
-func (l *Ledger) Close(context.Context) error {
-	var err error
-	l.closed.Do(func() {
+// Close returns when the ledger's goroutines have ended, and gives back deliveries that are still held; or when ctx ends
+// before, as where the disk hangs. Then writes that had begun go on, and what was accepted is in the log as ever: only
+// what was never answered may be missing, and the next start looks for missing events. A second call waits once more.
+func (l *Ledger) Close(ctx context.Context) error {
+	l.closing.Do(func() {
 		l.mu.Lock()
 		l.cancel()
 		l.mu.Unlock()
-		l.wg.Wait()
-		err = l.unsubscribe()
+		go func() {
+			defer close(l.ended)
+			l.wg.Wait()
+			l.closeErr = l.unsubscribe()
+			// The event of whatever claim has ended is in its topic by now.
+			if err := l.closeEvents(context.Background()); err != nil {
+				l.cfg.Logger.Warn("the next start will look through all events", "err", err)
+			}
+		}()
 	})
-	return err
+	select {
+	case <-l.ended:
+		return l.closeErr
+	case <-ctx.Done():
+	}
+	select {
+	case <-l.ended: // after all
+		return l.closeErr
+	default:
+		return fmt.Errorf("close ledger: a write to the log or the rows has not ended: %w", ctx.Err())
+	}
 }

@@ -114,6 +114,18 @@ const verifiedFor = 5 * time.Minute
 
 // recordCompletion returns when the completion is on stable storage.
 func (o *originals) recordCompletion(ctx context.Context, row store.Row, result tasks.CaseReportResult, released []int) error {
+	m, err := completionOf(row, result, released)
+	if err != nil {
+		return err
+	}
+	if _, err := o.l.broker.Publish(ctx, tasks.TopicCompletions, m); err != nil {
+		return fmt.Errorf("publish completion: %w", err)
+	}
+	return nil
+}
+
+// completionOf is the record that says what became of a completed report, the same whenever it is made.
+func completionOf(row store.Row, result tasks.CaseReportResult, released []int) (broker.Message, error) {
 	c := tasks.Completion{
 		ID: row.ID, Sequence: row.Sequence, Attempt: row.Attempts,
 		StartedAt: row.StartedAt, FinishedAt: row.FinishedAt, Result: result, Released: released,
@@ -122,13 +134,9 @@ func (o *originals) recordCompletion(ctx context.Context, row store.Row, result 
 	s.ReceivedAt = row.FinishedAt
 	record, err := s.Encode()
 	if err != nil {
-		return fmt.Errorf("encode completion: %w", err)
+		return broker.Message{}, fmt.Errorf("encode completion: %w", err)
 	}
-	m := broker.Message{ID: c.Key(), Key: row.ID, Payload: record}
-	if _, err := o.l.broker.Publish(ctx, tasks.TopicCompletions, m); err != nil {
-		return fmt.Errorf("publish completion: %w", err)
-	}
-	return nil
+	return broker.Message{ID: c.Key(), Key: row.ID, Payload: record}, nil
 }
 
 // addCandidates lets the sweep look at originals that may be unneeded.

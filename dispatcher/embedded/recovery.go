@@ -24,8 +24,6 @@ func (e *MismatchError) Error() string {
 
 const (
 	cureOlderLog = "The log is older than the rows: put back the newer topics folder. If it is lost, move casepress.db* away and start: rows are made again from the log, and what only the newer log had is lost"
-	// Rows that are made again would have reports worked on whose originals are dropped.
-	cureOlderCompletions = "The log is older than the rows: put back the newer topics folder. Do not move casepress.db away: without that folder it alone has the results of reports whose originals were dropped"
 
 	cureOtherLog = "One of the two is of another data folder: put back the pair that belongs together"
 	cureNoStart  = "Put back the missing segments"
@@ -35,13 +33,25 @@ const (
 // when an earlier process died.
 func (l *Ledger) recover(ctx context.Context) error {
 	for _, topic := range tasks.Topics() {
+		if err := l.checkTopic(ctx, topic); err != nil {
+			return err
+		}
+	}
+	if err := l.checkEvents(ctx); err != nil {
+		return err
+	}
+	// Now that all were found to belong together, something may be changed.
+	for _, topic := range tasks.Topics() {
 		r, err := l.newRecorder(ctx, topic)
 		if err != nil {
 			return err
 		}
 		l.recorders[topic] = r
 	}
-	for topic := range l.recorders { // now that all of them were found to belong to the rows
+	if err := l.openEvents(ctx); err != nil {
+		return err
+	}
+	for topic := range l.recorders {
 		l.deleteOldGroup(topic)
 	}
 	found, err := l.store.Recover(ctx, l.cfg.MaxCrashes)
@@ -71,19 +81,40 @@ func (l *Ledger) recover(ctx context.Context) error {
 	return nil
 }
 
-func (l *Ledger) newRecorder(ctx context.Context, topic string) (*recorder, error) {
-	info, err := l.broker.Topic(topic)
-	if err != nil {
-		return nil, err
+// checkTopic returns a *MismatchError unless the topic's log and the rows belong together, or can be made to.
+func (l *Ledger) checkTopic(ctx context.Context, topic string) error {
+	info, mark, err := l.standing(ctx, topic)
+	if err != nil || completionsLost(info, mark) {
+		return err
+	}
+	return l.checkMark(info, mark)
+}
+
+// standing is where the topic's log and rows stand.
+func (l *Ledger) standing(ctx context.Context, topic string) (info broker.TopicInfo, mark store.Watermark, err error) {
+	if info, err = l.broker.Topic(topic); err != nil {
+		return info, mark, err
 	}
 	// Where the rows tell of no watermark, they were lost, or a version of the program wrote them that kept none: they
 	// are recorded from the start of the log. Where the rows stood only they know; recording again changes nothing.
-	mark, _, err := l.store.Watermark(ctx, topic)
-	if err != nil {
-		return nil, fmt.Errorf("watermark of %s: %w", topic, err)
+	if mark, _, err = l.store.Watermark(ctx, topic); err != nil {
+		return info, mark, fmt.Errorf("watermark of %s: %w", topic, err)
 	}
-	if err := l.checkMark(info, mark); err != nil {
+	return info, mark, nil
+}
+
+func (l *Ledger) newRecorder(ctx context.Context, topic string) (*recorder, error) {
+	info, mark, err := l.standing(ctx, topic)
+	if err != nil {
 		return nil, err
+	}
+	if completionsLost(info, mark) {
+		if err := l.restoreCompletions(ctx, info); err != nil {
+			return nil, err
+		}
+		if info, mark, err = l.standing(ctx, topic); err != nil {
+			return nil, err
+		}
 	}
 	return &recorder{l: l, topic: topic, compare: [2]uint64{info.Start, mark.Next}, endAtStart: info.End, recorded: newWatermark(mark.Next)}, nil
 }
@@ -103,11 +134,7 @@ func (l *Ledger) deleteOldGroup(topic string) {
 func (l *Ledger) checkMark(info broker.TopicInfo, mark store.Watermark) error {
 	switch {
 	case mark.Next > info.End:
-		cure := cureOlderLog
-		if info.Topic == tasks.TopicCompletions {
-			cure = cureOlderCompletions
-		}
-		return &MismatchError{info.Topic, fmt.Sprintf("the rows have come to record %d, the log ends at %d", mark.Next, info.End), cure}
+		return &MismatchError{info.Topic, fmt.Sprintf("the rows have come to record %d, the log ends at %d", mark.Next, info.End), cureOlderLog}
 	case mark.Next < info.Start:
 		return &MismatchError{info.Topic, fmt.Sprintf("the rows have come to record %d, the log begins at %d", mark.Next, info.Start), cureNoStart}
 	case mark.Check == "" || mark.Next == info.Start:
