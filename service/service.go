@@ -130,7 +130,7 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	if err != nil {
 		return s, fmt.Errorf("start dispatcher: %w", err)
 	}
-	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, defaultMinFreeDisk)}
+	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, handlers.DefaultMinFreeDisk)}
 	s.missing = newMissingBlobs(s, c)
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies, c.HTTP.MissingBlobs = c.DataDir, s.Registry, c.Studies, s.missing.count
 	s.API = handlers.New(c.HTTP, s.Work, s.Rows, s.Blobs, c.Logger)
@@ -143,9 +143,6 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	}
 	return s, nil
 }
-
-// defaultMinFreeDisk is [handlers.Config.MinFreeDisk]'s default.
-const defaultMinFreeDisk = 1 << 30
 
 // CheckFreeDisk returns an error unless there is more free disk space than HTTP.MinFreeDisk: clients of the broker must
 // leave as much free as uploads do.
