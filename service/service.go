@@ -70,8 +70,11 @@ type Config struct {
 
 	// ImageMemory bounds the memory in bytes for images in work. Default [picture.DefaultBudget].
 	ImageMemory int64
-	Pictures    picture.Options
-	Layout      pdf.Options
+	// OnImageMemory hears how many bytes of Go's memory are reserved for images, each time that changes: see
+	// [picture.Budget.OnChange]. Nil: nobody does.
+	OnImageMemory func(reserved int64)
+	Pictures      picture.Options
+	Layout        pdf.Options
 	// NewTask replaces the real work, for tests; nil is [tasks.Processor.Task].
 	NewTask func(tasks.Work) (tasks.Task, error)
 
@@ -243,8 +246,10 @@ func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
 	if c.Pictures.TimeLimit == 0 {
 		c.Pictures.TimeLimit = c.TaskTimeout
 	}
+	budget := picture.NewBudget(c.ImageMemory)
+	budget.OnChange(c.OnImageMemory)
 	processor := &tasks.Processor{
-		Blobs: s.Blobs, PictureCache: s.Rows, Budget: picture.NewBudget(c.ImageMemory), Pictures: c.Pictures, Layout: c.Layout,
+		Blobs: s.Blobs, PictureCache: s.Rows, Budget: budget, Pictures: c.Pictures, Layout: c.Layout,
 		Parallel: runtime.NumCPU(), Logger: c.Logger,
 	}
 	return processor.Task
