@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -91,32 +92,48 @@ type Serve struct {
 
 // Limits are what the HTTP interface refuses; each refusal names its limit.
 type Limits struct {
-	MaxBody       Size          `default:"200MiB" help:"Largest upload (413)."`
-	MaxUploads    int           `default:"512" help:"Most uploads at once (503). 0: no limit."`
-	MaxImages     int           `default:"50" help:"Most images in one report (400)."`
-	MaxMegapixels int           `default:"50" help:"Largest image, in millions of pixels; an upload with a larger one is refused as a whole (400)."`
-	MaxNotes      int           `default:"4000" help:"Longest notes, in characters (400)."`
-	StallTimeout  time.Duration `default:"30s" help:"A client that neither sends nor takes a byte for so long is dropped (408)."`
-	UploadTimeout time.Duration `default:"30m" help:"Longest time an upload may take however steadily it trickles (408)."`
-	ReadTimeout   time.Duration `default:"5s" help:"Longest wait of a question until the rows show everything that was accepted (503)."`
-	MaxWait       time.Duration `default:"60s" help:"Longest wait of a status poll."`
-	MinFreeDisk   Size          `default:"1GiB" help:"Free space below which nothing new is taken in (507). 0: no floor."`
-	MaxBacklogAge time.Duration `default:"24h" help:"Age of the oldest waiting report above which nothing new is taken in (503). 0: no limit."`
+	MaxBody              Size          `default:"${max_body}" help:"Largest upload (413)."`
+	MaxUploads           int           `default:"${max_uploads}" help:"Most uploads at once (503). 0: no limit."`
+	MaxUploadsPerAddress int           `default:"${max_uploads_per_address}" help:"Most uploads at once from one client address (503); behind a proxy that is the proxy's, see --client-header. 0: no limit."`
+	ClientHeader         string        `placeholder:"NAME" help:"Header in which the proxy tells the client's address, such as X-Forwarded-For; its last address counts. Believed whoever sends it."`
+	MaxImages            int           `default:"${max_images}" help:"Most images in one report (400)."`
+	MaxMegapixels        int           `default:"${max_megapixels}" help:"Largest image, in millions of pixels; an upload with a larger one is refused as a whole (400)."`
+	MaxNotes             int           `default:"${max_notes}" help:"Longest notes, in characters (400)."`
+	StallTimeout         time.Duration `default:"${stall_timeout}" help:"A client that neither sends nor takes a byte for so long is dropped (408)."`
+	UploadTimeout        time.Duration `default:"${upload_timeout}" help:"Longest time an upload may take however steadily it trickles (408)."`
+	MinUploadRate        Size          `default:"${min_upload_rate}" help:"Bytes a second that an upload must bring, over each --upload-rate-span that the server has waited for it (408). 0: no limit."`
+	UploadRateSpan       time.Duration `default:"${upload_rate_span}" help:"Time over which --min-upload-rate is measured, and so the longest pause of a slow line."`
+	ReadTimeout          time.Duration `default:"5s" help:"Longest wait of a question until the rows show everything that was accepted (503)."`
+	MaxWait              time.Duration `default:"${max_wait}" help:"Longest wait of a status poll."`
+	MinFreeDisk          Size          `default:"${min_free_disk}" help:"Free space below which nothing new is taken in (507). 0: no floor."`
+	MaxBacklogAge        time.Duration `default:"24h" help:"Age of the oldest waiting report above which nothing new is taken in (503). 0: no limit."`
 }
 
 // BrokerLimits are what the broker refuses its clients, over gRPC (FAILED_PRECONDITION).
 type BrokerLimits struct {
-	MaxTopics        int `default:"1000" help:"Most topics of the broker before its clients can make no more."`
-	MaxGroups        int `default:"10000" help:"Most consumer groups of the broker before its clients can make no more."`
-	MaxSubscriptions int `default:"100" help:"Most subscriptions on one connection to the broker."`
+	MaxTopics        int  `default:"${max_topics}" help:"Most topics of the broker before its clients can make no more."`
+	MaxGroups        int  `default:"${max_groups}" help:"Most consumer groups of the broker before its clients can make no more."`
+	MaxSubscriptions int  `default:"${max_subscriptions}" help:"Most subscriptions on one connection to the broker."`
+	MaxConnections   int  `default:"${max_connections}" help:"Most connections to the broker; one more is closed at once."`
+	MaxMembers       int  `default:"${max_members}" help:"Most members of groups of all the broker's clients: subscriptions, and groups that are fetched from."`
+	MaxUnread        Size `default:"${max_unread}" help:"Bytes of answers that the broker holds for one connection whose client does not read, beside 72 KiB for each subscription."`
 }
 
+// maxUnread is as much as an answer may have.
+const maxUnread = 1 << 30
+
 func (l *BrokerLimits) validate() error {
-	if min(l.MaxTopics, l.MaxGroups, l.MaxSubscriptions) < 1 {
-		return errors.New("--max-topics, --max-groups and --max-subscriptions must be at least 1")
+	if min(l.MaxTopics, l.MaxGroups, l.MaxSubscriptions, l.MaxConnections, l.MaxMembers) < 1 {
+		return errors.New("--max-topics, --max-groups, --max-subscriptions, --max-connections and --max-members must be at least 1")
+	}
+	if l.MaxUnread < 1 || l.MaxUnread > maxUnread {
+		return fmt.Errorf("--max-unread is %d bytes: it must be 1 byte to %d MiB", l.MaxUnread, maxUnread>>20)
 	}
 	return nil
 }
+
+// headerName is a token of RFC 9110, section 5.6.2; "" is none.
+var headerName = regexp.MustCompile("^[0-9A-Za-z!#$%&'*+.^_`|~-]*$")
 
 func (l *Limits) validate() error {
 	switch {
@@ -124,14 +141,18 @@ func (l *Limits) validate() error {
 		return errors.New("--max-body is 0: it must be at least 1 byte")
 	case l.MaxUploads < 0:
 		return fmt.Errorf("--max-uploads is %d: it must be 0 or more", l.MaxUploads)
+	case l.MaxUploadsPerAddress < 0:
+		return fmt.Errorf("--max-uploads-per-address is %d: it must be 0 or more", l.MaxUploadsPerAddress)
+	case !headerName.MatchString(l.ClientHeader):
+		return fmt.Errorf("--client-header is %q: it must be the name of a header, such as X-Forwarded-For", l.ClientHeader)
 	case l.MaxImages < 1:
 		return fmt.Errorf("--max-images is %d: it must be at least 1", l.MaxImages)
 	case l.MaxMegapixels < 1:
 		return fmt.Errorf("--max-megapixels is %d: it must be at least 1", l.MaxMegapixels)
 	case l.MaxNotes < 1:
 		return fmt.Errorf("--max-notes is %d: it must be at least 1", l.MaxNotes)
-	case min(l.StallTimeout, l.UploadTimeout, l.ReadTimeout, l.MaxWait) <= 0:
-		return errors.New("--stall-timeout, --upload-timeout, --read-timeout and --max-wait must be above 0")
+	case min(l.StallTimeout, l.UploadTimeout, l.UploadRateSpan, l.ReadTimeout, l.MaxWait) <= 0:
+		return errors.New("--stall-timeout, --upload-timeout, --upload-rate-span, --read-timeout and --max-wait must be above 0")
 	}
 	return nil
 }
@@ -187,11 +208,11 @@ func (s *Size) UnmarshalText(text []byte) error {
 		if !ok {
 			continue
 		}
-		n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
-		if err != nil || n < 0 || n > (1<<62)/u.bytes {
+		n, err := strconv.ParseUint(strings.TrimSpace(number), 10, 63) // which takes no sign
+		if err != nil || n > uint64((1<<62)/u.bytes) {
 			break
 		}
-		*s = Size(n * u.bytes)
+		*s = Size(int64(n) * u.bytes)
 		return nil
 	}
 	return fmt.Errorf("%q is not a size: write it as 512MiB, with B, KiB, MiB, GiB or TiB", text)
@@ -201,6 +222,27 @@ func (s *Size) UnmarshalText(text []byte) error {
 var defaults = kong.Vars{
 	"version": version, "workers": strconv.Itoa(service.CaseReportWorkers), "max_attempts": strconv.Itoa(dispatcher.DefaultMaxAttempts),
 	"backoff": shortDuration(dispatcher.DefaultBackoff), "max_backoff": shortDuration(dispatcher.DefaultMaxBackoff),
+
+	"max_body": sizeText(handlers.DefaultMaxBodyBytes), "max_images": strconv.Itoa(handlers.DefaultMaxImages),
+	"max_megapixels": strconv.Itoa(handlers.DefaultMaxPixels / 1_000_000), "max_notes": strconv.Itoa(handlers.DefaultMaxNotes),
+	"max_uploads": strconv.Itoa(handlers.DefaultMaxUploads), "max_uploads_per_address": strconv.Itoa(handlers.DefaultMaxUploadsPerAddress),
+	"stall_timeout": shortDuration(handlers.DefaultStallTimeout), "upload_timeout": shortDuration(handlers.DefaultUploadTimeout),
+	"min_upload_rate": sizeText(handlers.DefaultMinUploadRate), "upload_rate_span": shortDuration(handlers.DefaultUploadRateSpan),
+	"max_wait": shortDuration(handlers.DefaultMaxWait), "min_free_disk": sizeText(handlers.DefaultMinFreeDisk),
+
+	"max_topics": strconv.Itoa(brokergrpc.DefaultMaxTopics), "max_groups": strconv.Itoa(brokergrpc.DefaultMaxGroups),
+	"max_subscriptions": strconv.Itoa(brokergrpc.DefaultMaxSubscriptions), "max_connections": strconv.Itoa(brokergrpc.DefaultMaxConnections),
+	"max_members": strconv.Itoa(brokergrpc.DefaultMaxMembers), "max_unread": sizeText(brokergrpc.DefaultMaxUnreadBytes),
+}
+
+// sizeText writes a size as [Size] reads it, in the largest unit that divides it.
+func sizeText(bytes int64) string {
+	for _, u := range units {
+		if bytes%u.bytes == 0 {
+			return strconv.FormatInt(bytes/u.bytes, 10) + u.suffix
+		}
+	}
+	return strconv.FormatInt(bytes, 10)
 }
 
 // shortDuration writes 5m for 5m0s.
@@ -297,15 +339,18 @@ func brokerServer(all *service.Service, l BrokerLimits, log *slog.Logger) *broke
 	return brokergrpc.NewServer(all.Broker, brokergrpc.Options{
 		Logger: log, ReadOnly: []string{tasks.TopicUpdates}, Private: tasks.Topics(), Room: all.CheckFreeDisk,
 		MaxTopics: l.MaxTopics, MaxGroups: l.MaxGroups, MaxSubscriptions: l.MaxSubscriptions,
+		MaxConnections: l.MaxConnections, MaxMembers: l.MaxMembers, MaxUnreadBytes: int(l.MaxUnread),
 	})
 }
 
 func (c *Serve) handlersConfig() handlers.Config {
 	return handlers.Config{
 		Hosts: c.hosts(), MaxUploads: int(orOff(int64(c.Limits.MaxUploads))),
+		MaxUploadsPerAddress: int(orOff(int64(c.Limits.MaxUploadsPerAddress))), ClientHeader: c.Limits.ClientHeader,
 		MaxBodyBytes: int64(c.Limits.MaxBody), MaxImages: c.Limits.MaxImages,
 		MaxPixels: int64(c.Limits.MaxMegapixels) * 1_000_000, MaxNotes: c.Limits.MaxNotes,
-		StallTimeout: c.Limits.StallTimeout, UploadTimeout: c.Limits.UploadTimeout, MaxWait: c.Limits.MaxWait,
+		StallTimeout: c.Limits.StallTimeout, UploadTimeout: c.Limits.UploadTimeout,
+		MinUploadRate: orOff(int64(c.Limits.MinUploadRate)), UploadRateSpan: c.Limits.UploadRateSpan, MaxWait: c.Limits.MaxWait,
 		MinFreeDisk: orOff(int64(c.Limits.MinFreeDisk)),
 	}
 }

@@ -49,7 +49,7 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 		return err
 	}
 	log := c.logger(stderr)
-	c.limitMemory()
+	memory := c.limitMemory()
 	hurry, release := secondSignal()
 	defer release()
 
@@ -70,6 +70,7 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	config.OnImageMemory = memory
 	all, err := service.Open(ctx, config)
 	if err != nil {
 		return c.explainKeys(err)
@@ -188,11 +189,24 @@ func secondSignal() (ctx context.Context, release func()) {
 	}
 }
 
-// limitMemory keeps the garbage collector ahead of large images unless the
-// operator has set GOMEMLIMIT.
-func (c *Serve) limitMemory() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(c.ImageMemory) + baseMemory)
+// limitMemory keeps the garbage collector ahead of images unless the operator has set GOMEMLIMIT. The limit is what
+// may be in use at once: --image-memory and what everything else needs. The one image that takes its turn beside
+// --image-memory, with up to 320 MiB of its own, is in Go's memory too (HEIC, whose decoder's memory is not, aside). With
+// a limit below what is in use the collector would run all the time, and with one that always has room for such an image
+// the process would always grow that far, since garbage is collected only near the limit. So the limit follows
+// what is reserved: adjust is to be called whenever that changes.
+func (c *Serve) limitMemory() (adjust func(reserved int64)) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return nil
+	}
+	limit := func(reserved int64) int64 { return max(int64(c.ImageMemory), reserved) + baseMemory }
+	now := limit(0)
+	debug.SetMemoryLimit(now)
+	return func(reserved int64) { // by one caller at a time
+		if next := limit(reserved); next != now { // SetMemoryLimit stops everything for a moment
+			now = next
+			debug.SetMemoryLimit(now)
+		}
 	}
 }
 

@@ -36,13 +36,15 @@ import (
 
 // Broker is an open data folder. All methods may be called from many goroutines.
 type Broker struct {
-	dir     string
-	opts    Options
-	clock   clock
-	metrics *metrics
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	dir   string
+	opts  Options
+	clock clock
+
+	readAhead *readAhead // of all groups
+	metrics   *metrics
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
 
 	mu     sync.Mutex // one change of topics at a time
 	closed atomic.Bool
@@ -59,7 +61,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	if err := o.FS.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("open broker: %w", err)
 	}
-	b := &Broker{dir: dir, opts: o, clock: newClock()}
+	b := &Broker{dir: dir, opts: o, clock: newClock(), readAhead: &readAhead{limit: o.MaxReadAhead}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.topics.Store(&map[string]*topic{})
 	b.metrics = newMetrics(b)

@@ -55,6 +55,7 @@ func newGroup(t *topic, name string, state *groupState) *group {
 		prefetcher: newWakeup(), deadlines: newWakeup(),
 	}
 	g.anyone.group = g
+	g.prefetched.total = t.broker.readAhead
 	return g
 }
 
@@ -74,7 +75,7 @@ func (g *group) stop() {
 	g.running.Wait()
 	g.cancel = nil
 	g.mu.Lock()
-	g.prefetched = prefetchQueue{}
+	g.prefetched.clear()
 	g.mu.Unlock()
 }
 
@@ -260,14 +261,14 @@ func (g *group) takeOne(s *Subscription, lockTimeout, now int64) (Delivery, bool
 	if g.prefetched.low() {
 		g.prefetcher.wake()
 	}
-	if g.postpone(&m, now) {
+	if g.postpone(&m.Message, now) {
 		g.topic.journal.scheduleFlush()
 		g.schedule()
 		return Delivery{}, false
 	}
 	first := g.state.acquireNext(s.id, deadline)
 	return Delivery{
-		Message: m, Count: int(first.count), sub: s, lock: first.lock, lockTimeout: lockTimeout, loaded: true,
+		Message: m.Message, Count: int(first.count), sub: s, lock: first.lock, lockTimeout: lockTimeout, loaded: m.loaded,
 	}, true
 }
 

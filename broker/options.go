@@ -29,6 +29,10 @@ type Options struct {
 	MaxSpan     int           // offsets between a group's oldest unacknowledged and its newest delivered message, at most 4,194,304; default 131,072 (4 MiB a group)
 	ReadAhead   int           // bytes of messages that a group with members reads ahead, default 256 KiB
 
+	// MaxReadAhead bounds the bytes that all groups read ahead together, their buffers included, default 32 MiB. Beyond it a
+	// group reads one message at a time, and its payload again when it is handed out; so all go on, more slowly.
+	MaxReadAhead int64
+
 	// MaxDelay is how far ahead a message may be due, by its DeliverAt or by a Release, default 365 days: it holds its place
 	// in the span of each group until then.
 	MaxDelay time.Duration
@@ -68,13 +72,14 @@ func (o Options) withDefaults() (Options, error) {
 	def(&o.MaxSpan, 1<<17)
 	def(&o.MaxDelay, 365*24*time.Hour)
 	def(&o.ReadAhead, 256<<10)
+	def(&o.MaxReadAhead, 32<<20)
 	def(&o.DedupWindow, 10*time.Minute)
 	def(&o.DedupMessages, 1<<16)
 	def(&o.RetentionEach, time.Minute)
 	switch {
 	case o.MaxSpan < 1 || o.MaxSpan > maxSavedSpan:
 		return o, fmt.Errorf("%w: MaxSpan %d is not within 1 and %d", ErrInvalid, o.MaxSpan, maxSavedSpan)
-	case o.SegmentBytes < 0 || o.MaxMessageBytes < 0 || o.LockTimeout < 0 || o.AckDelay < 0 || o.MaxDelay < 0 || o.ReadAhead < 0 ||
+	case o.SegmentBytes < 0 || o.MaxMessageBytes < 0 || o.LockTimeout < 0 || o.AckDelay < 0 || o.MaxDelay < 0 || o.ReadAhead < 0 || o.MaxReadAhead < 0 ||
 		o.DedupMessages < 0 || o.RetainAge < 0 || o.RetainBytes < 0 || o.RetentionEach < 0:
 		return o, fmt.Errorf("%w: a setting is negative", ErrInvalid)
 	}

@@ -79,7 +79,8 @@ func (g *group) install(state *groupState) {
 	defer g.mu.Unlock()
 	state.lastLock = g.state.lastLock // what was handed out meanwhile is lost, too
 	g.state = state
-	g.prefetched, g.nextDeadline = prefetchQueue{}, never
+	g.prefetched.clear()
+	g.nextDeadline = never
 }
 
 // DeleteGroup forgets a group, durably. It returns ErrNoGroup, or ErrBusy while the group has members.

@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"casepress/commitlog"
@@ -11,32 +13,70 @@ import (
 // prefetchQueue holds the messages that come next for a group, read but not yet handed out. Its first message
 // is the one at groupState.next.
 type prefetchQueue struct {
-	queue []Message
+	queue []prefetchedMessage
 	head  int
-	bytes int
+	bytes int // of the messages that have all that they carry, and of the others without it
 	limit int
+	total *readAhead
 }
+
+// prefetchedMessage is a message of a prefetchQueue.
+type prefetchedMessage struct {
+	Message
+	loaded bool // payload, ID and headers are there
+}
+
+// readAhead counts what all groups of a broker have read ahead: messages, and the buffers of their readers.
+type readAhead struct {
+	limit int64
+	bytes atomic.Int64
+}
+
+// full says that no group should keep more than it must: the messages' payloads are read when they are handed out.
+func (a *readAhead) full() bool { return a.bytes.Load() >= a.limit }
+
+func (a *readAhead) add(n int) { a.bytes.Add(int64(n)) }
 
 const messageBytes = 256 // of a Message and its slices, beside what they hold, about
 
 func (q *prefetchQueue) len() int { return len(q.queue) - q.head }
 
-func (q *prefetchQueue) low() bool { return q.bytes < q.limit/2 }
-
-func (q *prefetchQueue) push(m Message) {
-	q.queue = append(q.queue, m)
-	q.bytes += messageBytes + m.Size()
+func (q *prefetchQueue) low() bool {
+	if q.total.full() {
+		return q.len() == 0
+	}
+	return q.bytes < q.limit/2
 }
 
-func (q *prefetchQueue) pop() Message {
+func (q *prefetchQueue) push(m Message) {
+	p := prefetchedMessage{m, true}
+	if q.total.full() { // what decides when it is handed out is enough
+		p = prefetchedMessage{Message{Offset: m.Offset, Key: strings.Clone(m.Key), DeliverAt: m.DeliverAt}, false}
+	}
+	q.queue = append(q.queue, p)
+	q.add(messageBytes + p.Size())
+}
+
+func (q *prefetchQueue) pop() prefetchedMessage {
 	m := q.queue[q.head]
-	q.queue[q.head] = Message{}
+	q.queue[q.head] = prefetchedMessage{}
 	q.head++
-	q.bytes -= messageBytes + m.Size()
+	q.add(-messageBytes - m.Size())
 	if q.head == len(q.queue) {
 		q.queue, q.head = q.queue[:0], 0
 	}
 	return m
+}
+
+func (q *prefetchQueue) add(n int) {
+	q.bytes += n
+	q.total.add(n)
+}
+
+// clear forgets what was read ahead.
+func (q *prefetchQueue) clear() {
+	q.add(-q.bytes)
+	*q = prefetchQueue{total: q.total}
 }
 
 // readRetryDelay is how long the prefetch waits after a failure that may pass, such as too many open files.
@@ -46,9 +86,9 @@ const readRetryDelay = time.Second
 func (g *group) runPrefetch(ctx context.Context) {
 	g.mu.Lock()
 	g.prefetched.limit = g.topic.broker.opts.ReadAhead
-	r := g.topic.log.NewReader(g.state.next)
+	r := &groupReader{Reader: g.topic.log.NewReader(g.state.next), topic: g.topic, total: g.prefetched.total}
 	g.mu.Unlock()
-	defer func() { _ = r.Close() }() // it was only read
+	defer r.rest()
 	for {
 		err := g.prefetchFrom(ctx, r)
 		if err == nil || ctx.Err() != nil {
@@ -81,16 +121,49 @@ func isPermanent(err error) bool {
 	return corrupt || gone || damaged
 }
 
-func (g *group) prefetchFrom(ctx context.Context, r *commitlog.Reader) error {
+// groupReader is a group's reader, whose buffer counts as read ahead.
+type groupReader struct {
+	*commitlog.Reader
+	topic   *topic
+	total   *readAhead
+	counted int
+}
+
+// next returns the next records: when there is no room to read ahead only one, and no buffer stays.
+func (r *groupReader) next(maxBytes int) ([]commitlog.Record, error) {
+	if r.total.full() {
+		defer r.topic.readSingly()()
+		defer r.rest()
+		maxBytes = 1
+	}
+	records, err := r.Next(maxBytes)
+	if held := r.Buffered(); held != r.counted {
+		r.total.add(held - r.counted)
+		r.counted = held
+	}
+	return records, err
+}
+
+// rest lets go of file and buffer until they are needed again.
+func (r *groupReader) rest() {
+	_ = r.Close() // it was only read
+	r.total.add(-r.counted)
+	r.counted = 0
+}
+
+func (g *group) prefetchFrom(ctx context.Context, r *groupReader) error {
 	for ctx.Err() == nil {
 		if !g.wantsMessages() {
+			if r.total.full() {
+				r.rest()
+			}
 			select {
 			case <-g.prefetcher:
 			case <-ctx.Done():
 			}
 			continue
 		}
-		records, err := r.Next(g.topic.broker.opts.ReadAhead / 2)
+		records, err := r.next(g.topic.broker.opts.ReadAhead / 2)
 		if err != nil {
 			return err
 		}

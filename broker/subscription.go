@@ -230,6 +230,7 @@ type ReceiveOptions struct {
 	Max         int           // most deliveries
 	MaxBytes    int           // deliveries are added up to this size, the first always; 0: no limit
 	LockTimeout time.Duration // of these deliveries, default the subscription's
+	NoWait      bool          // returns none, and no error, while there is none
 }
 
 // ReceiveWith is Receive with settings for this call alone. The size of a delivery is that of its payload, ID, key and
@@ -242,7 +243,7 @@ func (s *Subscription) ReceiveWith(ctx context.Context, o ReceiveOptions) ([]Del
 		return nil, fmt.Errorf("%w: receive at most %d deliveries of %d bytes for %v", ErrInvalid, o.Max, o.MaxBytes, o.LockTimeout)
 	}
 	lockTimeout := cmp.Or(o.LockTimeout.Microseconds(), s.lockTimeout)
-	ds, w, err := s.takeOrWait(o.Max, lockTimeout)
+	ds, w, err := s.takeOrWait(o.Max, lockTimeout, o.NoWait)
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +255,7 @@ func (s *Subscription) ReceiveWith(ctx context.Context, o ReceiveOptions) ([]Del
 	return s.load(ds, cmp.Or(o.MaxBytes, math.MaxInt))
 }
 
-func (s *Subscription) takeOrWait(most int, lockTimeout int64) ([]Delivery, *waiter, error) {
+func (s *Subscription) takeOrWait(most int, lockTimeout int64, noWait bool) ([]Delivery, *waiter, error) {
 	g := s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -263,7 +264,7 @@ func (s *Subscription) takeOrWait(most int, lockTimeout int64) ([]Delivery, *wai
 	}
 	now := g.now()
 	g.state.expire(now)
-	if ds := g.take(s, most, lockTimeout, now); len(ds) > 0 {
+	if ds := g.take(s, most, lockTimeout, now); len(ds) > 0 || noWait {
 		return ds, nil, nil
 	}
 	w := &waiter{sub: s, max: most, lockTimeout: lockTimeout, ch: make(chan []Delivery, 1)}
@@ -300,7 +301,7 @@ func (s *Subscription) await(ctx context.Context, w *waiter) ([]Delivery, error)
 	g.mu.Unlock()
 	select {
 	case ds := <-w.ch: // was served in the same moment
-		s.giveBack(ds)
+		s.GiveBack(ds)
 	default:
 	}
 	return nil, ctx.Err()
@@ -312,19 +313,19 @@ func (s *Subscription) load(ds []Delivery, maxBytes int) ([]Delivery, error) {
 	size := 0
 	for i := range ds {
 		if i > 0 && size >= maxBytes {
-			s.giveBack(ds[i:])
+			s.GiveBack(ds[i:])
 			return ds[:i], nil
 		}
 		if !ds[i].loaded {
 			m, err := s.group.topic.read(ds[i].Offset)
 			if err != nil {
-				s.giveBack(ds)
+				s.GiveBack(ds)
 				return nil, err
 			}
 			ds[i].Message, ds[i].loaded = m, true
 		}
 		if size += ds[i].Size(); i > 0 && size > maxBytes {
-			s.giveBack(ds[i:])
+			s.GiveBack(ds[i:])
 			return ds[:i], nil
 		}
 	}
@@ -367,7 +368,9 @@ func (s *Subscription) Update(o SubscribeOptions) error {
 	return nil
 }
 
-func (s *Subscription) giveBack(ds []Delivery) {
+// GiveBack gives up deliveries of this subscription at once, as if they had never been made: they count for nothing, and
+// any member may get them. Those whose lock is lost are left as they are.
+func (s *Subscription) GiveBack(ds []Delivery) {
 	g := s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()

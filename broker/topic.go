@@ -20,6 +20,7 @@ type topic struct {
 	logDir  string
 	dedup   *dedup
 	journal *journal
+	single  chan struct{} // holds one for each read of a single message under way
 
 	redeliveries prometheus.Counter
 
@@ -38,7 +39,8 @@ func openTopic(b *Broker, name, dir string) (*topic, error) {
 		}
 	}
 	t := &topic{
-		name: name, broker: b, groups: make(map[string]*group),
+		single: make(chan struct{}, singleReads),
+		name:   name, broker: b, groups: make(map[string]*group),
 		redeliveries: b.metrics.redeliveries.WithLabelValues(b.metrics.topicLabel(name)),
 	}
 	if err := t.open(dir); err != nil {
@@ -138,8 +140,18 @@ func (t *topic) create(name string, start uint64) (*group, error) {
 	return g, nil
 }
 
+// singleReads is how many messages of a topic are read singly at once: each takes its whole batch into memory.
+const singleReads = 4
+
+// readSingly waits for its turn until done is called.
+func (t *topic) readSingly() (done func()) {
+	t.single <- struct{}{}
+	return func() { <-t.single }
+}
+
 // read decodes the message at offset.
 func (t *topic) read(offset uint64) (Message, error) {
+	defer t.readSingly()()
 	records, err := t.log.Read(offset, 1)
 	if err != nil {
 		return Message{}, fmt.Errorf("read topic %s: %w", t.name, err)

@@ -64,6 +64,9 @@ func (r *Reader) Close() error {
 	return nil
 }
 
+// Buffered returns the bytes of the buffer that the reader keeps.
+func (r *Reader) Buffered() int { return cap(r.win.buf) }
+
 // Next returns the next records: at least one if there is one, nil at the log's end, and no more
 // payload than maxBytes unless the first alone is larger. The payloads belong to the caller. The
 // error is *OutOfRangeError if retention has dropped the offset, *CorruptionError if the bytes are

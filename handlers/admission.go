@@ -46,7 +46,7 @@ func (a *API) admit(lane string, maxBytes int64) gin.HandlerFunc {
 		if size < 0 {
 			reserved = maxBytes
 		}
-		leave, err := a.admission.uploads.enter(a.cfg.MaxUploads, min(reserved, maxBytes))
+		leave, err := a.admission.uploads.enter(a.cfg, a.clientOf(c), min(reserved, maxBytes))
 		if err == nil {
 			defer leave()
 			err = a.admission.check(c.Request.Context(), lane, size, maxBytes)

@@ -45,7 +45,7 @@ func (a *API) uploadBody(c *gin.Context, p *deadlines) *uploadBody {
 	body := &uploadBody{
 		ReadCloser: c.Request.Body,
 		limited:    http.MaxBytesReader(c.Writer, c.Request.Body, a.cfg.MaxBodyBytes),
-		deadlines:  p, limit: a.cfg.UploadTimeout, end: time.Now().Add(a.cfg.UploadTimeout),
+		deadlines:  p, rate: rate{least: a.cfg.MinUploadRate, span: a.cfg.UploadRateSpan}, limit: a.cfg.UploadTimeout, end: time.Now().Add(a.cfg.UploadTimeout),
 		expectsContinue: c.GetHeader("Expect") != "",
 	}
 	c.Request.Body = body
@@ -77,6 +77,7 @@ type uploadBody struct {
 	io.ReadCloser
 	limited io.Reader // the same, up to the largest body allowed
 	*deadlines
+	rate            rate
 	limit           time.Duration
 	end             time.Time // of the whole upload
 	expectsContinue bool      // the client sends nothing before it is asked to
@@ -95,9 +96,11 @@ func (b *uploadBody) Read(p []byte) (int, error) {
 		deadline = b.end
 	}
 	b.readable(deadline)
+	begun := time.Now()
 	n, err := b.limited.Read(p)
 	if err == nil {
-		return n, nil
+		b.fault = b.rate.add(n, time.Since(begun))
+		return n, b.fault
 	}
 	if errors.Is(err, io.EOF) {
 		b.done = true
@@ -108,6 +111,29 @@ func (b *uploadBody) Read(p []byte) (int, error) {
 	}
 	b.fault = b.faultOf(err, late)
 	return n, b.fault
+}
+
+// rate measures how fast a body arrives. Only the time that was spent waiting for it counts: a server that is busy makes no
+// client slow.
+type rate struct {
+	least  int64 // bytes a second; negative: none
+	span   time.Duration
+	bytes  int64 // in this span
+	waited time.Duration
+}
+
+// add counts n bytes that were waited for. It returns a fault at the end of a span that brought too little.
+func (r *rate) add(n int, waited time.Duration) error {
+	r.bytes += int64(n)
+	r.waited += waited
+	if r.least < 0 || r.waited < r.span {
+		return nil
+	}
+	if float64(r.bytes) < float64(r.least)*r.waited.Seconds() {
+		return &fault{code: codeTrickle, args: []any{byteSize(r.least), period(r.span)}, cause: fmt.Errorf("%d bytes in %v", r.bytes, r.waited)}
+	}
+	r.bytes, r.waited = 0, 0
+	return nil
 }
 
 func (b *uploadBody) faultOf(err error, late bool) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"casepress/dispatcher"
+	"casepress/jsonfile"
 	"casepress/store"
 	"casepress/tasks"
 )
@@ -125,13 +126,18 @@ func (a *API) readDocument(r *http.Request, k *tasks.Kind, limit int64) (tasks.C
 	}
 	content, problems := k.JSON.Parse(document)
 	if len(problems) > 0 {
-		f := &fault{code: codeInvalidInput}
-		for _, p := range problems {
-			f.fields = append(f.fields, fieldFault{field: cmp.Or(p.Pointer, "body"), detail: textReason, args: []any{p.Message}})
-		}
-		return nil, f
+		return nil, invalidJSON(problems)
 	}
 	return content, a.checkHeader(content.Header())
+}
+
+// invalidJSON is the fault of a body with these problems.
+func invalidJSON(problems []jsonfile.Problem) *fault {
+	f := &fault{code: codeInvalidInput}
+	for _, p := range problems {
+		f.fields = append(f.fields, fieldFault{field: cmp.Or(p.Pointer, "body"), detail: textReason, args: []any{p.Message}})
+	}
+	return f
 }
 
 // checkHeader returns a fault unless the ids are ones.

@@ -3,8 +3,10 @@ package handlers
 import (
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -80,9 +82,9 @@ func thumbOf(c *gin.Context) (bool, error) {
 
 // imageNumber reads the 1-based position of an image in the report.
 func imageNumber(s string, row store.Row) (int, error) {
-	n, err := strconv.Atoi(s)
+	n, ok := counted(s)
 	report, result := caseReportOf(row)
-	if err != nil || n < 1 || n > len(result.Images) {
+	if !ok || n > len(result.Images) {
 		return 0, refuse(codeNoImage, printable(s), len(report.Images))
 	}
 	return n, nil
@@ -125,17 +127,41 @@ func (a *API) serveBlob(c *gin.Context, digest, mediaType, name string) error {
 // serveContent answers with content, or the part or the "not modified" that the request asks for. It returns
 // a fault if the request asks for what cannot be; the error is nil once an answer has begun.
 func serveContent(c *gin.Context, content io.ReadSeeker) error {
+	plainRange(c.Request.Header)
 	w := &refusals{ResponseWriter: c.Writer}
 	http.ServeContent(w, c.Request, "", time.Time{}, content)
 	switch w.refused {
 	case 0:
 		return nil
 	case http.StatusRequestedRangeNotSatisfiable:
+		size, err := content.Seek(0, io.SeekEnd)
+		if err != nil {
+			return fmt.Errorf("serve content: %w", err)
+		}
+		c.Header("Content-Range", "bytes */"+strconv.FormatInt(size, 10)) // also of one that is malformed
 		return refuse(codeRange)
 	case http.StatusPreconditionFailed:
 		return refuse(codePrecondition)
 	}
 	return fmt.Errorf("serve content: status %d", w.refused)
+}
+
+// plainRange changes the Range header where [http.ServeContent] would not do as RFC 9110 has it: a unit that the server does
+// not know is ignored (section 14.2), units are the same in capitals (14.1), and the last 0 bytes are none (14.1.2).
+func plainRange(h http.Header) {
+	ranges, given := h["Range"]
+	if !given {
+		return
+	}
+	unit, set, _ := strings.Cut(ranges[0], "=")
+	if !strings.EqualFold(unit, "bytes") || len(ranges) > 1 {
+		h.Del("Range")
+		return
+	}
+	if set = strings.TrimSpace(set); strings.HasPrefix(set, "-0") && strings.Trim(set[1:], "0") == "" {
+		set = strconv.Itoa(math.MaxInt) + "-" // which is refused
+	}
+	h.Set("Range", "bytes="+set)
 }
 
 // refusals holds back what [http.ServeContent] answers when it refuses, so that a problem can be sent

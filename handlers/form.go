@@ -100,6 +100,9 @@ func parseContentType(header string) (mediaType string, params map[string]string
 		}
 		params[name] = strings.TrimSpace(value)
 	}
+	if params["boundary"] == "" {
+		return mediaType, params, nil // which is said as such
+	}
 	if !unquotedBoundary.MatchString(params["boundary"]) {
 		return "", nil, err
 	}

@@ -251,8 +251,9 @@ func TestLanes(t *testing.T) {
 	}
 	require.Equal(t, float64(5), put("case-reports", `{"workers":5}`).is(200).get("workers"))
 	require.Equal(t, float64(5), lanes()["workers"])
-	for _, bad := range []string{`{"workers":0}`, `{"workers":1025}`, `{}`, `{"workers":"2"}`, `{"worker":2}`, ``} {
+	for _, bad := range []string{`{"workers":3,"workers":4}`, `{"Workers":3}`, `{"workers":3.0}`, `{"workers":3}{}`, `[3]`, `{"workers":null}`, "{\"workers\":\"\xff\"}", `{"workers":0}`, `{"workers":1025}`, `{}`, `{"workers":"2"}`, `{"worker":2}`, ``} {
 		put("case-reports", bad).is(http.StatusBadRequest, "invalid-input")
+		require.Equal(t, float64(5), lanes()["workers"], bad)
 	}
 	put("none", `{"workers":1}`).is(http.StatusNotFound, "lane-not-found")
 }

@@ -1,29 +1,46 @@
 package handlers
 
-import "sync"
+import (
+	"net/netip"
+	"strings"
+	"sync"
+
+	"github.com/gin-gonic/gin"
+)
 
 // uploads counts the uploads under way and the bytes that they may still store.
 type uploads struct {
 	mu    sync.Mutex // guards the rest
 	count int
+	from  map[netip.Prefix]int // how many of them by client
 	bytes int64
 }
 
-// enter counts one more upload of at most size bytes until leave is called. It returns a fault if there
-// are limit already; a negative limit means none.
-func (u *uploads) enter(limit int, size int64) (leave func(), err error) {
+// enter counts one more upload of at most size bytes until leave is called. It returns a fault if there are as many
+// already as there may be, in all or from this client.
+func (u *uploads) enter(cfg Config, from netip.Prefix, size int64) (leave func(), err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if limit >= 0 && u.count >= limit {
+	if limit := cfg.MaxUploads; limit >= 0 && u.count >= limit {
 		return nil, &fault{code: codeTooManyUploads, args: []any{limit}, extras: extras{Limit: int64(limit)}}
+	}
+	if limit := cfg.MaxUploadsPerAddress; limit >= 0 && u.from[from] >= limit {
+		return nil, &fault{code: codeTooManyFromAddress, args: []any{limit}, extras: extras{Limit: int64(limit)}}
 	}
 	u.count++
 	u.bytes += size
+	if u.from == nil {
+		u.from = map[netip.Prefix]int{}
+	}
+	u.from[from]++
 	return func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.count--
 		u.bytes -= size
+		if u.from[from]--; u.from[from] == 0 {
+			delete(u.from, from)
+		}
 	}, nil
 }
 
@@ -32,4 +49,38 @@ func (u *uploads) reserved() int64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.bytes
+}
+
+// clientOf is the network that counts as one client: see [Config.MaxUploadsPerAddress].
+func (a *API) clientOf(c *gin.Context) netip.Prefix {
+	if name := a.cfg.ClientHeader; name != "" {
+		// The last one is what the proxy added; those before it anybody may have sent.
+		all := strings.Split(strings.Join(c.Request.Header.Values(name), ","), ",")
+		if client := networkOf(strings.TrimSpace(all[len(all)-1])); client.IsValid() {
+			return client
+		}
+	}
+	return networkOf(c.Request.RemoteAddr)
+}
+
+// networkOf reads an address with or without a port. The network is not valid if it is none.
+func networkOf(address string) netip.Prefix {
+	addr, err := netip.ParseAddr(strings.Trim(address, "[]"))
+	if err != nil {
+		withPort, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return netip.Prefix{}
+		}
+		addr = withPort.Addr()
+	}
+	addr = addr.Unmap().WithZone("")
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	network, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return network
 }

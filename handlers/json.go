@@ -66,6 +66,16 @@ func stringOrNull(s string) *string {
 	return &s
 }
 
+// counted reads a number as clients are to write it: 1, 2 and so on, in digits, without a sign or zeros in front. An address
+// with any other spelling would be a second name of the same thing.
+func counted(s string) (n int, ok bool) {
+	if s == "" || s[0] == '0' || len(s) > 9 || !inCharset(s, "0123456789") {
+		return 0, false
+	}
+	n, err := strconv.Atoi(s)
+	return n, err == nil
+}
+
 // queryOf returns the query parameters, or a fault if the query is malformed or a parameter is unknown,
 // repeated or empty: a misspelt or lost filter must not quietly show everything.
 func queryOf(c *gin.Context, known ...string) (map[string]string, error) {

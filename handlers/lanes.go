@@ -1,14 +1,15 @@
 package handlers
 
 import (
-	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
 
 	"casepress/dispatcher"
+	"casepress/jsonfile"
 )
 
 // laneAnswer is a lane as /lanes shows it.
@@ -72,15 +73,25 @@ func (a *API) putLane(c *gin.Context) {
 	}
 }
 
+// lanesFormat is what PUT /lanes/{name} takes.
+var lanesFormat = jsonfile.Format{Noun: "a lane's number of workers", MaxBytes: maxLaneBody}
+
+var laneMembers = []jsonfile.Member[int]{
+	jsonfile.Required("workers", fmt.Sprintf("a number from 1 to %d", dispatcher.MaxWorkers), func(c *jsonfile.Checker, n *jsonfile.Node, to *int) {
+		*to = int(c.Integer(n, 1, dispatcher.MaxWorkers))
+	}),
+}
+
 func workersOf(body io.Reader) (int, error) {
-	decoder := json.NewDecoder(io.LimitReader(body, maxLaneBody))
-	decoder.DisallowUnknownFields()
-	var wanted struct {
-		Workers *int `json:"workers"`
+	content, err := io.ReadAll(io.LimitReader(body, maxLaneBody+1))
+	if err != nil {
+		return 0, err
 	}
-	err := decoder.Decode(&wanted)
-	if _, more := decoder.Token(); err != nil || !errors.Is(more, io.EOF) || wanted.Workers == nil {
-		return 0, invalid("workers", textBadWorkers, dispatcher.MaxWorkers)
+	workers, problems := jsonfile.Check(lanesFormat, "", content, func(c *jsonfile.Checker, n *jsonfile.Node) int {
+		return jsonfile.Members(c, n, laneMembers)
+	})
+	if len(problems) > 0 {
+		return 0, invalidJSON(problems)
 	}
-	return *wanted.Workers, nil
+	return *workers, nil
 }

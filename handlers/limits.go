@@ -11,6 +11,23 @@ import (
 	"casepress/study"
 )
 
+// Defaults of [Config]. The command line has them from here.
+const (
+	DefaultMaxBodyBytes         = 200 << 20
+	DefaultMaxImages            = 50
+	DefaultMaxUploads           = 512
+	DefaultMaxUploadsPerAddress = 128
+	DefaultMaxPixels            = 50_000_000
+	DefaultMaxNotes             = 4000
+	DefaultStallTimeout         = 30 * time.Second
+	DefaultUploadTimeout        = 30 * time.Minute
+	DefaultStoreTimeout         = 30 * time.Second
+	DefaultMinUploadRate        = 1 << 10
+	DefaultUploadRateSpan       = 30 * time.Second
+	DefaultMaxWait              = 60 * time.Second
+	DefaultMinFreeDisk          = 1 << 30
+)
+
 // Config holds the limits of the HTTP interface. The zero value of a field means its default; where a
 // negative value switches a limit off, the field says so.
 type Config struct {
@@ -35,6 +52,14 @@ type Config struct {
 	// (503) until one of them is answered. Each takes about 160 KiB of memory whatever its size. Default
 	// 512; negative: no limit.
 	MaxUploads int
+	// MaxUploadsPerAddress bounds the uploads under way at once from one client address; one more is refused (503). An IPv6
+	// address counts with its /64 network, all of which one client may have. Behind a proxy all clients have the proxy's
+	// address: set ClientHeader then, or switch this off. Default 128; negative: no limit.
+	MaxUploadsPerAddress int
+	// ClientHeader is the header in which a proxy tells the client's address, such as X-Forwarded-For, whose last address
+	// counts. It is believed whoever sends it, so set it only if every request comes through the proxy. "": the address
+	// of the connection counts, and so it does for a request without an address in the header. Default "".
+	ClientHeader string
 	// MaxPixels bounds width times height of one image. Default 50 million.
 	MaxPixels int64
 	// MaxNotes bounds the characters of the notes. Default 4,000.
@@ -52,6 +77,11 @@ type Config struct {
 	// UploadTimeout ends an upload that is still not complete after so long, however steadily it trickles.
 	// Default 30 minutes.
 	UploadTimeout time.Duration
+	// MinUploadRate is the bytes a second that an upload must bring, measured over each UploadRateSpan that the server has
+	// waited for it; a slower one is ended (408), because it would hold its place for hours. Default 1 KiB over 30 s;
+	// negative: no limit.
+	MinUploadRate  int64
+	UploadRateSpan time.Duration
 	// StoreTimeout bounds what is done with a request after its body is in; the client leaving does not
 	// shorten it. Default 30 s.
 	StoreTimeout time.Duration
@@ -66,16 +96,19 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Registry = cmp.Or(c.Registry, prometheus.NewRegistry())
 	c.DataDir = cmp.Or(c.DataDir, ".")
-	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 200<<20)
-	c.MaxImages = cmp.Or(c.MaxImages, 50)
-	c.MaxUploads = cmp.Or(c.MaxUploads, 512)
-	c.MaxPixels = cmp.Or(c.MaxPixels, 50_000_000)
-	c.MaxNotes = cmp.Or(c.MaxNotes, 4000)
-	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)
-	c.UploadTimeout = cmp.Or(c.UploadTimeout, 30*time.Minute)
-	c.StoreTimeout = cmp.Or(c.StoreTimeout, 30*time.Second)
-	c.MaxWait = cmp.Or(c.MaxWait, 60*time.Second)
-	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, 1<<30)
+	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, DefaultMaxBodyBytes)
+	c.MaxImages = cmp.Or(c.MaxImages, DefaultMaxImages)
+	c.MaxUploads = cmp.Or(c.MaxUploads, DefaultMaxUploads)
+	c.MaxUploadsPerAddress = cmp.Or(c.MaxUploadsPerAddress, DefaultMaxUploadsPerAddress)
+	c.MaxPixels = cmp.Or(c.MaxPixels, DefaultMaxPixels)
+	c.MaxNotes = cmp.Or(c.MaxNotes, DefaultMaxNotes)
+	c.StallTimeout = cmp.Or(c.StallTimeout, DefaultStallTimeout)
+	c.UploadTimeout = cmp.Or(c.UploadTimeout, DefaultUploadTimeout)
+	c.MinUploadRate = cmp.Or(c.MinUploadRate, DefaultMinUploadRate)
+	c.UploadRateSpan = cmp.Or(c.UploadRateSpan, DefaultUploadRateSpan)
+	c.StoreTimeout = cmp.Or(c.StoreTimeout, DefaultStoreTimeout)
+	c.MaxWait = cmp.Or(c.MaxWait, DefaultMaxWait)
+	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, DefaultMinFreeDisk)
 	if c.MissingBlobs == nil {
 		c.MissingBlobs = func() int { return 0 }
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -99,11 +98,14 @@ func filterOf(c *gin.Context) (f store.Filter, withNotes bool, err error) {
 		faults = append(faults, fieldFault{field: "status", detail: textBadChoice, args: []any{statusNames()}})
 	}
 	if limit := query["limit"]; limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > store.MaxLimit {
+		n, ok := counted(limit)
+		if !ok || n > store.MaxLimit {
 			faults = append(faults, fieldFault{field: "limit", detail: textBadLimit, args: []any{store.MaxLimit}})
 		}
 		f.Limit = n
+	}
+	if !inCharset(f.Cursor, cursorCharset) { // base64 would be read over line breaks
+		faults = append(faults, fieldFault{field: "cursor", detail: textBadCursor})
 	}
 	include, given := query["include"]
 	if given && include != "notes" {
@@ -114,6 +116,9 @@ func filterOf(c *gin.Context) (f store.Filter, withNotes bool, err error) {
 	}
 	return f, given, nil
 }
+
+// cursorCharset has the characters of base64url, in which cursors come.
+const cursorCharset = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 func isStatus(s string) bool {
 	_, ok := statusTexts[tasks.Status(s)]

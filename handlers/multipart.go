@@ -11,6 +11,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,9 +24,13 @@ import (
 	"casepress/tasks/picture"
 )
 
-// maxPartHeader bounds the header of one part, in bytes: Go's own limit of 10 MB would be held in memory
-// for every upload under way. Real headers have a few hundred bytes.
+// maxPartHeader bounds the header of one part, in bytes: names, values, and for each line four more, for ": " and the line's
+// end. Go's own limit of 10 MB would be held in memory for every upload under way. Real headers have a few hundred bytes.
 const maxPartHeader = 16 << 10
+
+// partHeaderRead is how much is read for a header: it comes with the boundary in front of it, and with blanks that do not
+// count.
+const partHeaderRead = maxPartHeader + 4<<10
 
 // readMultipart reads the parts one after the other; files go straight to the blob store, so memory does not
 // grow with the upload.
@@ -37,7 +42,7 @@ func (a *API) readMultipart(f *form, r *http.Request, boundary string) error {
 	parts := multipart.NewReader(body, boundary)
 	ctx := stageContext(r)
 	for n := 1; ; n++ {
-		body.allow(maxPartHeader)
+		body.allow(partHeaderRead)
 		part, err := parts.NextPart()
 		if err == io.EOF { // bare, after the closing boundary; a wrapped one means cut short
 			break
@@ -46,6 +51,9 @@ func (a *API) readMultipart(f *form, r *http.Request, boundary string) error {
 			return headerFault(err, n)
 		}
 		body.unlimited = true
+		if headerBytes(part.Header) > maxPartHeader {
+			return malformedPart(n, textLongPartHeader, errPartHeader)
+		}
 		if err := a.readPart(ctx, f, part, n); err != nil {
 			return err
 		}
@@ -82,6 +90,16 @@ func (l *headerLimit) Read(p []byte) (int, error) {
 	n, err := l.body.Read(p[:min(len(p), l.left)])
 	l.left -= n
 	return n, err
+}
+
+// headerBytes is the size of a header as [maxPartHeader] counts it.
+func headerBytes(h textproto.MIMEHeader) (n int) {
+	for name, values := range h {
+		for _, value := range values {
+			n += len(name) + len(value) + len(": \r\n")
+		}
+	}
+	return n
 }
 
 func (a *API) readPart(ctx context.Context, f *form, part *multipart.Part, n int) error {

@@ -3,8 +3,10 @@ package handlers
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -242,14 +244,10 @@ func (a *API) waitOf(c *gin.Context) (time.Duration, error) {
 		return 0, err
 	}
 	wait, err := time.ParseDuration(query["wait"])
-	if err != nil {
-		var seconds uint16
-		if n, e := strconv.ParseUint(query["wait"], 10, 16); e == nil {
-			seconds, err = uint16(n), nil
-		}
-		wait = time.Duration(seconds) * time.Second
+	if seconds, whole := counted(query["wait"]); whole {
+		wait, err = time.Duration(min(seconds, math.MaxUint16))*time.Second, nil
 	}
-	if err != nil || wait < 0 {
+	if err != nil || strings.HasPrefix(query["wait"], "+") || strings.HasPrefix(query["wait"], "-") {
 		return 0, invalid("wait", textBadWait)
 	}
 	return min(wait, a.cfg.MaxWait), nil

@@ -70,8 +70,11 @@ type Config struct {
 
 	// ImageMemory bounds the memory in bytes for images in work. Default [picture.DefaultBudget].
 	ImageMemory int64
-	Pictures    picture.Options
-	Layout      pdf.Options
+	// OnImageMemory hears how many bytes of Go's memory are reserved for images, each time that changes: see
+	// [picture.Budget.OnChange]. Nil: nobody does.
+	OnImageMemory func(reserved int64)
+	Pictures      picture.Options
+	Layout        pdf.Options
 	// NewTask replaces the real work, for tests; nil is [tasks.Processor.Task].
 	NewTask func(tasks.Work) (tasks.Task, error)
 
@@ -130,7 +133,7 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	if err != nil {
 		return s, fmt.Errorf("start dispatcher: %w", err)
 	}
-	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, defaultMinFreeDisk)}
+	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, handlers.DefaultMinFreeDisk)}
 	s.missing = newMissingBlobs(s, c)
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies, c.HTTP.MissingBlobs = c.DataDir, s.Registry, c.Studies, s.missing.count
 	s.API = handlers.New(c.HTTP, s.Work, s.Rows, s.Blobs, c.Logger)
@@ -143,9 +146,6 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	}
 	return s, nil
 }
-
-// defaultMinFreeDisk is [handlers.Config.MinFreeDisk]'s default.
-const defaultMinFreeDisk = 1 << 30
 
 // CheckFreeDisk returns an error unless there is more free disk space than HTTP.MinFreeDisk: clients of the broker must
 // leave as much free as uploads do.
@@ -246,8 +246,10 @@ func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
 	if c.Pictures.TimeLimit == 0 {
 		c.Pictures.TimeLimit = c.TaskTimeout
 	}
+	budget := picture.NewBudget(c.ImageMemory)
+	budget.OnChange(c.OnImageMemory)
 	processor := &tasks.Processor{
-		Blobs: s.Blobs, PictureCache: s.Rows, Budget: picture.NewBudget(c.ImageMemory), Pictures: c.Pictures, Layout: c.Layout,
+		Blobs: s.Blobs, PictureCache: s.Rows, Budget: budget, Pictures: c.Pictures, Layout: c.Layout,
 		Parallel: runtime.NumCPU(), Logger: c.Logger,
 	}
 	return processor.Task

@@ -1,6 +1,6 @@
 // The page: one report is filled in, sent until it is stored, and followed until
 // its PDF is there. Nothing about a patient outlives the page: the browser keeps
-// the language, and for as long as the tab is open the ids of what it sent.
+// the language, study and site, and for as long as the tab is open the ids of what it sent.
 
 import { $, h } from './dom.js';
 import { t, toggleLanguage, onLanguage } from './i18n.js';

@@ -6,7 +6,8 @@ import { t, number, size, onLanguage } from './i18n.js';
 import { photos, clear, onPhotos } from './photos.js';
 import { limits, onLimits } from './limits.js';
 
-const fieldNames = ['patientId', 'visitId', 'capturedAt', 'images', 'notes'];
+const fieldNames = ['patientId', 'visitId', 'capturedAt', 'images', 'notes', 'study', 'site'];
+const remembered = ['study', 'site'];  // from one report to the next: they are no patient's
 let errors = {};            // field -> function that gives the text in the current language
 let timeTouched = false;
 
@@ -16,6 +17,7 @@ export function empty() {
   timeTouched = false;
   setErrors({});
   clear();
+  recall();
   setNow();
   count();
 }
@@ -27,17 +29,22 @@ export function values() {
     visitId: $('visitId').value.trim(),
     capturedAt: withZone($('capturedAt').value),
     notes: $('notes').value,
+    study: $('study').value.trim(),
+    site: $('site').value.trim(),
   };
 }
 
 /** Checks what can be checked here; marks what is wrong and goes to the first. */
 export function check() {
   const found = {};
-  const { patientId, visitId, notes } = values();
+  const { patientId, visitId, notes, study, site } = values();
   const id = /^[A-Za-z0-9._-]{1,64}$/;
+  const inAddress = (text) => id.test(text) && text !== '.' && text !== '..';
   if (!patientId) found.patientId = () => t('needPatient');
   else if (!id.test(patientId)) found.patientId = () => t('badId');
   if (visitId && !id.test(visitId)) found.visitId = () => t('badId');
+  if (study && !inAddress(study)) found.study = () => t('badId');
+  if (site && !inAddress(site)) found.site = () => t('badId');
   if ($('capturedAt').validity.badInput) found.capturedAt = () => t('badTime');
   const photosWrong = checkPhotos();
   if (photosWrong) found.images = photosWrong;
@@ -101,6 +108,7 @@ function renderErrors() {
 // True if nothing was wrong.
 function goToFirst() {
   const first = fieldNames.find((name) => errors[name]);
+  if (remembered.includes(first)) $('more').open = true;
   if (first) $(first).focus();
   return !first;
 }
@@ -121,6 +129,25 @@ function count() {
   const known = Number.isFinite(limits.maxNotesCharacters);
   $('count').textContent = known ? t('count', { used: number(used), limit: number(limits.maxNotesCharacters) }) : '';
   $('count').classList.toggle('over', used > limits.maxNotesCharacters);
+}
+
+function recall() {
+  for (const name of remembered) $(name).value = read(name);
+  $('more').open = remembered.some((name) => $(name).value);
+}
+
+function read(name) {
+  try {
+    return localStorage.getItem(`casepress.${name}`) ?? '';
+  } catch {
+    return ''; // a browser that keeps nothing
+  }
+}
+
+function keep(name) {
+  try {
+    localStorage.setItem(`casepress.${name}`, $(name).value.trim());
+  } catch { /* as above: the field is empty next time */ }
 }
 
 function setNow() {
@@ -149,6 +176,7 @@ function zone() {
 }
 
 for (const name of fieldNames) $(name).addEventListener('input', () => clearError(name));
+for (const name of remembered) $(name).addEventListener('input', () => keep(name));
 $('notes').addEventListener('input', count);
 $('capturedAt').addEventListener('input', () => { timeTouched = true; zone(); });
 onPhotos(() => {
@@ -157,5 +185,6 @@ onPhotos(() => {
   clearError('images');
 });
 onLimits(count);
+recall();
 setNow();
 onLanguage(() => { count(); renderErrors(); });

@@ -129,7 +129,7 @@ function worthAnotherTry(status, problem) {
 function reason(status, problem) {
   if (status < 400) return 'strange';
   if (status === 507) return 'full';
-  if (problem) return ['backlog-too-old', 'overloaded', 'too-many-uploads', 'timeout'].includes(problem.code) ? 'busy' : 'server';
+  if (problem) return ['backlog-too-old', 'overloaded', 'too-many-uploads', 'too-many-uploads-from-address', 'timeout'].includes(problem.code) ? 'busy' : 'server';
   return status === 503 || status === 429 ? 'busy' : 'server';
 }
 

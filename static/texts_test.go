@@ -70,6 +70,17 @@ func TestTextsAreComplete(t *testing.T) {
 	require.Len(t, zh, len(en))
 }
 
+// TestWhenACopyMayBeDeleted is said in the same words wherever it is said.
+func TestWhenACopyMayBeDeleted(t *testing.T) {
+	const rule = "Delete your copy of a photo only when the SHA-256 in the answer is that of your copy."
+	for _, path := range []string{"texts.js", "index.html", "../handlers/openapi.yaml", "../docs/http.md"} {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Contains(t, strings.Join(strings.Fields(string(text)), " "), rule, path)
+	}
+	require.Contains(t, texts(t, "zh")["lead"], "SHA-256")
+}
+
 var (
 	marked = regexp.MustCompile(`data-t="([A-Za-z0-9-]+)"`)
 	called = regexp.MustCompile(`\bt\('([A-Za-z0-9-]+)'`)

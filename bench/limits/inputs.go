@@ -53,7 +53,10 @@ func inputs(set settings) ([]input, error) {
 	}
 	all = append(all,
 		input{name: "60 uploads with a part header of 10 MB", every: often, send: sendPartHeaders},
-		input{name: "600 gRPC streams that nobody reads", every: often, send: sendUnreadStreams},
+		input{name: "1,000 gRPC streams of 64 KiB messages that nobody reads, on 10 connections, one group", every: often, send: sendUnreadStreams(10, 64<<10, false)},
+		input{name: "1,000 gRPC streams of 64 KiB messages that nobody reads, on 10 connections, 1,000 groups", every: often, send: sendUnreadStreams(10, 64<<10, true)},
+		input{name: "1,000 gRPC streams of 1 MiB messages that nobody reads, on 50 connections, 1,000 groups", every: often, send: sendUnreadStreams(50, 1<<20, true)},
+		input{name: "1,000 gRPC streams of 100 B messages that nobody reads, on 10 connections, 1,000 groups", every: often, send: sendUnreadStreams(10, 100, true)},
 		input{name: "requests for another host", every: often, send: sendOtherHost},
 	)
 	photos, err := picturesIn(set.photos)
@@ -147,37 +150,47 @@ func sendPartHeaders(ctx context.Context, s *process, span time.Duration) ([]out
 	return nil, nil
 }
 
-// sendUnreadStreams fills a topic with 49 MB and opens 600 subscriptions on one connection that read nothing.
-func sendUnreadStreams(ctx context.Context, s *process, span time.Duration) (_ []outcome, err error) {
-	conn, err := grpc.NewClient(s.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	broker := brokerpb.NewBrokerClient(conn)
-	payload := make([]byte, 500_000)
-	for range 14 {
-		var batch brokerpb.SendBatchRequest
-		for range 7 {
-			batch.Msgs = append(batch.Msgs, &brokerpb.Message{Topic: "fill", Payload: payload})
+// sendUnreadStreams returns an input that fills a topic with 49 MB of messages of size bytes (14 MB of small ones) and opens 1,000 subscriptions on
+// so many connections that read nothing, each as a group of its own or all as one.
+func sendUnreadStreams(connections, size int, ownGroups bool) func(context.Context, *process, time.Duration) ([]outcome, error) {
+	return func(ctx context.Context, s *process, span time.Duration) (_ []outcome, err error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		var clients []brokerpb.BrokerClient
+		for range connections {
+			conn, err := grpc.NewClient(s.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err != nil {
+				return nil, err
+			}
+			defer func() { err = errors.Join(err, conn.Close()) }()
+			clients = append(clients, brokerpb.NewBrokerClient(conn))
 		}
-		if _, err := broker.SendBatch(ctx, &batch); err != nil {
-			return nil, err
+		const together = 3_500_000 // bytes of a batch
+		for range 14 {
+			var batch brokerpb.SendBatchRequest
+			for range min(together/size, brokerpb.MaxMessages) {
+				batch.Msgs = append(batch.Msgs, &brokerpb.Message{Topic: "fill", Payload: make([]byte, size)})
+			}
+			if _, err := clients[0].SendBatch(ctx, &batch); err != nil {
+				return nil, err
+			}
 		}
-	}
-	for i := range 600 {
-		// An error comes with the first message that is read, and none is.
-		_, err := broker.Subscribe(ctx, &brokerpb.SubscribeRequest{
-			Topic: "fill", ConsumerGroup: fmt.Sprint("s", i), AckMode: brokerpb.AckMode_ACK_MODE_EXPLICIT, Window: 65536, Together: 64,
-		})
-		if err != nil {
-			return nil, err
+		for i := range 1000 {
+			group := "s"
+			if ownGroups {
+				group = fmt.Sprint("s", i)
+			}
+			// An error comes with the first message that is read, and none is.
+			_, err := clients[i%connections].Subscribe(ctx, &brokerpb.SubscribeRequest{
+				Topic: "fill", ConsumerGroup: group, AckMode: brokerpb.AckMode_ACK_MODE_EXPLICIT, Window: 65536, Together: 64,
+			})
+			if err != nil {
+				return nil, err
+			}
 		}
+		sleep(ctx, span)
+		return nil, nil
 	}
-	sleep(ctx, span)
-	return nil, nil
 }
 
 // sendOtherHost asks for another name than casepress has, as a page does whose name was pointed at this machine.

@@ -138,7 +138,7 @@ const (
 )
 
 // ListDeadLetters lists a topic's dead letters.
-func (s *Service) ListDeadLetters(_ context.Context, r *brokerpb.ListDeadLettersRequest) (*brokerpb.ListDeadLettersResponse, error) {
+func (s *Service) ListDeadLetters(ctx context.Context, r *brokerpb.ListDeadLettersRequest) (*brokerpb.ListDeadLettersResponse, error) {
 	if err := topicName(r.GetTopic()); err != nil {
 		return nil, err
 	}
@@ -149,6 +149,11 @@ func (s *Service) ListDeadLetters(_ context.Context, r *brokerpb.ListDeadLetters
 	if n > lettersMax {
 		return nil, invalid("max", "must be at most 1000")
 	}
+	from := &reader{connection: s.connectionOf(ctx)}
+	if err := from.reserveAll(ctx); err != nil {
+		return nil, err
+	}
+	defer count(ctx, from, from.maxUnread)
 	letters, next, err := s.broker.DeadLetters(r.GetTopic(), r.GetFrom(), n)
 	if err != nil {
 		return nil, statusOf(err)

@@ -6,6 +6,9 @@ import (
 	"math"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"casepress/broker"
 	"casepress/broker/brokerpb"
 )
@@ -26,6 +29,7 @@ type fetchKey struct{ topic, group string }
 // it was idle for a while and holds nothing.
 type fetcher struct {
 	sub   *broker.Subscription
+	leave func() // it is no member any more
 	users int
 	last  time.Time
 }
@@ -49,10 +53,12 @@ func (s *Service) Fetch(ctx context.Context, r *brokerpb.FetchRequest) (*brokerp
 	ctx, stop := context.WithTimeout(ctx, waitWithin(ctx, wait))
 	defer stop()
 	limit := min(max(int(r.GetMax()), 1), fetchMax)
-	ds, err := f.sub.ReceiveWith(ctx, broker.ReceiveOptions{Max: limit, MaxBytes: fetchBytes, LockTimeout: o.LockTimeout})
+	from := &reader{connection: s.connectionOf(ctx)}
+	ds, err := from.receive(ctx, f.sub, broker.ReceiveOptions{Max: limit, MaxBytes: fetchBytes, LockTimeout: o.LockTimeout})
 	if err != nil && ctx.Err() == nil {
 		return nil, statusOf(err)
 	}
+	count(ctx, from, answerBytes(ds))
 	out := &brokerpb.FetchResponse{} // nothing in time is no error
 	for i := range ds {
 		out.Deliveries = append(out.Deliveries, fromDelivery(&ds[i]))
@@ -134,10 +140,18 @@ func (s *Service) newFetcher(ctx context.Context, k fetchKey, o broker.Subscribe
 	joined := make(chan struct{})
 	s.joining[k] = joined
 	s.mu.Unlock()
+	leave, err := s.enterMember()
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.joining, k)
+		close(joined)
+		return nil, err
+	}
 	member := o
 	member.Window, member.LockTimeout = math.MaxInt32, 0
-	f := &fetcher{users: 1}
-	err := s.makeGroup(k.topic, k.group, func() (err error) {
+	f := &fetcher{users: 1, leave: leave}
+	err = s.makeGroup(k.topic, k.group, func() (err error) {
 		f.sub, err = s.broker.Subscribe(k.topic, k.group, member)
 		return err
 	})
@@ -146,6 +160,7 @@ func (s *Service) newFetcher(ctx context.Context, k fetchKey, o broker.Subscribe
 	delete(s.joining, k)
 	close(joined)
 	if err != nil {
+		leave()
 		return nil, err
 	}
 	s.fetchers[k] = f
@@ -168,26 +183,49 @@ func (s *Service) closeIdleFetchers() {
 		case <-s.ctx.Done():
 			return
 		case now := <-tick.C:
-			for _, sub := range s.takeIdleFetchers(now) {
-				if err := sub.Close(); err != nil {
-					s.opts.Logger.Warn("close fetcher", "error", err)
-				}
-			}
+			s.closeFetchersIdle(now.Add(-fetcherIdle))
 		}
 	}
 }
 
-// takeIdleFetchers takes out the fetchers that are unused and hold nothing.
-func (s *Service) takeIdleFetchers(now time.Time) (subs []*broker.Subscription) {
+// closeFetchersIdle closes the fetchers that hold nothing and were not used since.
+func (s *Service) closeFetchersIdle(since time.Time) {
+	for _, f := range s.takeFetchersIdle(since) {
+		if err := f.close(); err != nil {
+			s.opts.Logger.Warn("close fetcher", "error", err)
+		}
+	}
+}
+
+func (s *Service) takeFetchersIdle(since time.Time) (idle []*fetcher) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, f := range s.fetchers {
-		if f.users == 0 && now.Sub(f.last) >= fetcherIdle && f.sub.InFlight() == 0 {
+		if f.users == 0 && !f.last.After(since) && f.sub.InFlight() == 0 {
 			delete(s.fetchers, k)
-			subs = append(subs, f.sub)
+			idle = append(idle, f)
 		}
 	}
-	return subs
+	return idle
+}
+
+func (f *fetcher) close() error {
+	defer f.leave()
+	return f.sub.Close()
+}
+
+// enterMember counts a member of a group, of all clients, until leave. When there are too many, fetchers that hold nothing
+// and that nobody uses just now make room.
+func (s *Service) enterMember() (leave func(), err error) {
+	most := int64(s.opts.MaxMembers)
+	if s.members.Add(1) > most {
+		s.closeFetchersIdle(time.Now())
+		if s.members.Load() > most {
+			s.members.Add(-1)
+			return nil, status.Errorf(codes.FailedPrecondition, "clients have %d members of groups already, subscriptions and groups they fetch from, the most there may be", most)
+		}
+	}
+	return func() { s.members.Add(-1) }, nil
 }
 
 func (s *Service) closeFetchers() error {
@@ -195,7 +233,7 @@ func (s *Service) closeFetchers() error {
 	defer s.mu.Unlock()
 	var errs []error
 	for k, f := range s.fetchers {
-		errs = append(errs, f.sub.Close())
+		errs = append(errs, f.close())
 		delete(s.fetchers, k)
 	}
 	return errors.Join(errs...)
@@ -211,5 +249,5 @@ func (s *Service) closeIdleFetcher(topic, group string) error {
 	}
 	delete(s.fetchers, fetchKey{topic, group})
 	s.mu.Unlock()
-	return f.sub.Close()
+	return f.close()
 }

@@ -35,9 +35,23 @@ type Options struct {
 	MaxGroups int
 
 	// MaxSubscriptions is how many Subscribe calls one connection may have at once, default 100. The next is refused with
-	// FAILED_PRECONDITION. Each may hold up to three responses of 64 KiB, or three of the largest messages, that its
-	// client does not read.
+	// FAILED_PRECONDITION.
 	MaxSubscriptions int
+
+	// MaxConnections is how many connections there may be at once, default 64. The next is closed as soon as it is made,
+	// which its client sees as UNAVAILABLE.
+	MaxConnections int
+
+	// MaxMembers is how many members of groups all clients together may have, default 2,000: each Subscribe is one, and each
+	// group that is fetched from, until a minute after nobody does and nothing of it is in hand. The next is refused with
+	// FAILED_PRECONDITION.
+	MaxMembers int
+
+	// MaxUnreadBytes bounds the bytes of answers that are read from the disk for one connection and not yet written to it,
+	// because its client does not read: default 1 MiB, or one answer if that is larger. 1,280 bytes are added for each
+	// message. Each subscription has 72 KiB of its own beside, so that it goes on whatever others read. What finds no room
+	// stays with its group, where other members may get it, and is not counted as delivered.
+	MaxUnreadBytes int
 
 	// Clients may consume ReadOnly topics and may not even read Private ones. They can publish to neither nor delete
 	// them: PERMISSION_DENIED. Both hold for the dead-letter topics, too, except that clients may send the dead letters
@@ -52,10 +66,18 @@ type Options struct {
 	MaxMessageBytes int // largest request and answer, default 8 MiB
 }
 
+// Defaults of Options.
 const (
-	defaultMaxTopics = 1000
-	defaultMaxGroups = 10_000
-	defaultMaxSubs   = 100
+	DefaultMaxTopics        = 1000
+	DefaultMaxGroups        = 10_000
+	DefaultMaxSubscriptions = 100
+	DefaultMaxConnections   = 64
+	DefaultMaxMembers       = 2000
+	DefaultMaxUnreadBytes   = 1 << 20
+)
+
+const (
+	maxCalls         = 256 // at once on a connection, beside subscriptions; further ones wait at the client
 	defaultMaxWire   = 8 << 20
 	connectionWindow = 4 << 20 // bytes on the way from one client that are not read yet
 	streamWindow     = 1 << 20
@@ -79,7 +101,8 @@ func NewServer(b *broker.Broker, o Options) *Server {
 	o.MaxMessageBytes = cmp.Or(o.MaxMessageBytes, defaultMaxWire)
 	s := &Server{service: service, health: health.NewServer(), grpc: grpc.NewServer(
 		grpc.MaxRecvMsgSize(o.MaxMessageBytes), grpc.MaxSendMsgSize(o.MaxMessageBytes),
-		grpc.NumStreamWorkers(streamWorkers), grpc.ForceServerCodecV2(brokerpb.Codec{}),
+		grpc.NumStreamWorkers(streamWorkers), grpc.ForceServerCodecV2(countingCodec{}), grpc.UnaryInterceptor(countUnary),
+		grpc.MaxConcurrentStreams(uint32(service.opts.MaxSubscriptions+maxCalls)),
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connectionWindow),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		// So a machine that vanished gives back what it holds.
@@ -94,7 +117,7 @@ func NewServer(b *broker.Broker, o Options) *Server {
 
 // Serve serves until Shutdown or Close, which is no error.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := s.grpc.Serve(&countedListener{Listener: l, service: s.service}); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve grpc: %w", err)
 	}
 	return nil

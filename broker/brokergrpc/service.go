@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -26,12 +27,14 @@ type Service struct {
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
 
-	creating    sync.Mutex // one topic at a time, so that MaxTopics holds
-	mu          sync.Mutex // guards all below
-	fetchers    map[fetchKey]*fetcher
-	joining     map[fetchKey]chan struct{} // closed when the fetcher is there or could not join
-	making      int                        // groups that are being made
-	subscribers map[string]int             // of each connection
+	members   atomic.Int64 // of groups, of all clients
+	elsewhere *connection  // of calls whose connection is not known
+
+	creating sync.Mutex // one topic at a time, so that MaxTopics holds
+	mu       sync.Mutex // guards all below
+	fetchers map[fetchKey]*fetcher
+	joining  map[fetchKey]chan struct{} // closed when the fetcher is there or could not join
+	making   int                        // groups that are being made
 }
 
 // NewService makes a service to be registered on a *grpc.Server. Close it.
@@ -39,13 +42,17 @@ func NewService(b *broker.Broker, o Options) *Service {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.MaxTopics = cmp.Or(o.MaxTopics, defaultMaxTopics)
-	o.MaxGroups = cmp.Or(o.MaxGroups, defaultMaxGroups)
-	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, defaultMaxSubs)
+	o.MaxTopics = cmp.Or(o.MaxTopics, DefaultMaxTopics)
+	o.MaxGroups = cmp.Or(o.MaxGroups, DefaultMaxGroups)
+	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, DefaultMaxSubscriptions)
+	o.MaxMembers = cmp.Or(o.MaxMembers, DefaultMaxMembers)
+	o.MaxConnections = cmp.Or(o.MaxConnections, DefaultMaxConnections)
+	o.MaxUnreadBytes = cmp.Or(o.MaxUnreadBytes, DefaultMaxUnreadBytes)
 	s := &Service{
 		broker: b, opts: o,
-		fetchers: make(map[fetchKey]*fetcher), joining: make(map[fetchKey]chan struct{}), subscribers: make(map[string]int),
+		fetchers: make(map[fetchKey]*fetcher), joining: make(map[fetchKey]chan struct{}),
 	}
+	s.elsewhere = s.newConnection(false)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.tasks.Go(s.closeIdleFetchers)
 	return s

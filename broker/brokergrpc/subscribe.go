@@ -9,9 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/status"
 
 	"casepress/broker"
 	"casepress/broker/brokerpb"
@@ -32,11 +29,17 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 	if err := s.mayActAs(r.GetTopic(), r.GetConsumerGroup()); err != nil {
 		return err
 	}
-	leave, err := s.enter(stream.Context())
+	from := &reader{connection: s.connectionOf(stream.Context()), own: ownBytes}
+	leave, err := from.enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
+	leaveAll, err := s.enterMember()
+	if err != nil {
+		return err
+	}
+	defer leaveAll()
 	o, err := toSubscribeOptions(r)
 	if err != nil {
 		return err
@@ -60,46 +63,23 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 	if err := stream.SendHeader(nil); err != nil { // tells the client that it is a member now
 		return errors.Join(err, sub.Close())
 	}
-	send := func(ds []broker.Delivery) error { return sendTogether(stream, ds, max(int(r.GetTogether()), 1)) }
+	send := func(ds []broker.Delivery) error { return sendTogether(stream, from, ds, max(int(r.GetTogether()), 1)) }
 	if isAutomatic(r) {
 		a := newAutoAck(stream.Context(), send)
 		defer a.close()
 		send = a.send
 	}
-	err = s.deliver(ctx, sub, send)
+	err = deliver(ctx, sub, from, send)
 	if s.ctx.Err() != nil {
 		err = errStopping
 	}
 	return statusOf(errors.Join(err, sub.Close()))
 }
 
-// enter counts a subscription of a connection until leave. A connection is known by its client's address; in process,
-// where all have the same, they share the limit.
-func (s *Service) enter(ctx context.Context) (leave func(), err error) {
-	from := ""
-	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
-		from = p.Addr.String()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.subscribers[from] >= s.opts.MaxSubscriptions {
-		return nil, status.Errorf(codes.FailedPrecondition,
-			"there are %d subscriptions on this connection already, the most there may be: open another", s.opts.MaxSubscriptions)
-	}
-	s.subscribers[from]++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.subscribers[from]--; s.subscribers[from] == 0 {
-			delete(s.subscribers, from)
-		}
-	}, nil
-}
-
 // deliver hands out what there is until ctx ends or send fails.
-func (s *Service) deliver(ctx context.Context, sub *broker.Subscription, send func([]broker.Delivery) error) error {
+func deliver(ctx context.Context, sub *broker.Subscription, from *reader, send func([]broker.Delivery) error) error {
 	for {
-		ds, err := sub.ReceiveWith(ctx, broker.ReceiveOptions{Max: together, MaxBytes: togetherBytes})
+		ds, err := from.receive(ctx, sub, broker.ReceiveOptions{Max: together, MaxBytes: togetherBytes})
 		if err != nil {
 			return err
 		}
@@ -109,15 +89,16 @@ func (s *Service) deliver(ctx context.Context, sub *broker.Subscription, send fu
 	}
 }
 
-// sendTogether sends deliveries, up to most in a response.
-func sendTogether(stream subscribeStream, ds []broker.Delivery, most int) error {
+// sendTogether sends deliveries, up to most in a response. Their bytes are counted as unread, until they are written.
+func sendTogether(stream subscribeStream, from *reader, ds []broker.Delivery, most int) error {
 	for len(ds) > 0 {
 		n, size := 1, ds[0].Size()
 		for n < min(len(ds), most) && size+ds[n].Size() <= togetherBytes {
 			size += ds[n].Size()
 			n++
 		}
-		if err := stream.Send(fromDeliveries(ds[:n])); err != nil {
+		if err := from.send(stream, fromDeliveries(ds[:n]), answerBytes(ds[:n])); err != nil {
+			from.release(answerBytes(ds[n:]))
 			return err
 		}
 		ds = ds[n:]

@@ -13,7 +13,7 @@ import (
 // stream of batches costs. The server and package client use it; others need not.
 type Codec struct{}
 
-var buffers = mem.NewTieredBufferPool(4<<10, 8<<10, 16<<10, 32<<10, 64<<10, 128<<10, 256<<10, 512<<10, 1<<20)
+var buffers = mem.NewTieredBufferPool(4<<10, 8<<10, 16<<10, 32<<10, 64<<10, 72<<10, 128<<10, 256<<10, 512<<10, 1<<20)
 
 // Name is that of the content type.
 func (Codec) Name() string { return "proto" }

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { picture, truncated, text } from './pictures.mjs';
-import { plain, launch, open, close, fill, completed, report, countOf, uploads, said, newPatient } from './browser.mjs';
+import { base, plain, launch, open, close, fill, completed, report, countOf, uploads, said, newPatient } from './browser.mjs';
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -184,7 +184,7 @@ test('the copies are needed until every photo has been decoded', async () => {
   await fill(page);
   await page.click('#send');
   await page.waitForSelector('#verified[data-result="same"]');
-  assert.equal(await said(page, '#deviceText'), 'Keep your photos until the PDF is ready.');
+  assert.equal(await said(page, '#deviceText'), 'Keep your photos until the PDF is ready: one may have to be taken again.');
   await page.unroute(/\/case-reports\/[^/]+$/);
   await page.waitForFunction(() => document.getElementById('deviceText').textContent === 'The copies here are no longer needed.');
   await close(page);
@@ -434,6 +434,37 @@ test('nothing about the patient stays in the browser', async () => {
   assert.equal(await page.inputValue('#notes'), '');
   await page.locator('#recentList a').click();
   assert.equal((await report(page)).id, id);
+  await close(page);
+});
+
+test('study and site go with the report and are remembered, and are shown where there is something', async () => {
+  const page = await open(browser);
+  assert.equal(await page.locator('#study').isVisible(), false);
+  await page.click('#more > summary');
+  await page.fill('#study', 'a/b');
+  await page.fill('#site', '..');
+  await fill(page, { files: [picture(61)] });
+  await page.click('#more > summary');
+  await page.click('#send');
+  assert.match(await said(page, '#study-error'), /^Use up to 64 letters/); // and it is open again
+  assert.match(await said(page, '#site-error'), /^Use up to 64 letters/);
+  await page.fill('#study', ' TRIAL-7 ');
+  await page.fill('#site', 'S01');
+  await page.click('#send');
+  const stored = await completed(page);
+  assert.equal(stored.study, 'TRIAL-7');
+  assert.equal(stored.site, 'S01');
+
+  await page.goto(base);
+  await page.reload();
+  assert.equal(await page.inputValue('#study'), 'TRIAL-7');
+  assert.equal(await page.inputValue('#site'), 'S01');
+  assert.equal(await page.locator('#study').isVisible(), true);
+  assert.equal(await page.inputValue('#patientId'), '');
+  await page.fill('#study', '');
+  await page.fill('#site', '');
+  await page.reload();
+  assert.equal(await page.locator('#study').isVisible(), false);
   await close(page);
 });
 

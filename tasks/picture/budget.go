@@ -35,6 +35,10 @@ type Budget struct {
 	processors *semaphore.Weighted // one for each ordinary decode
 	room       *semaphore.Weighted // only waited for by who has a processor
 	turn       *semaphore.Weighted
+
+	mu       sync.Mutex // guards the rest, and calls of onChange
+	inUse    int64
+	onChange func(reserved int64)
 }
 
 // NewBudget returns a budget whose shared room is so many bytes, at least one, and that lets one
@@ -45,6 +49,19 @@ func NewBudget(bytes int64) *Budget {
 	return &Budget{
 		size: bytes, inspecting: semaphore.NewWeighted(processors), processors: semaphore.NewWeighted(processors),
 		room: semaphore.NewWeighted(bytes), turn: semaphore.NewWeighted(1),
+	}
+}
+
+// OnChange lets f hear how many bytes of Go's memory are reserved in all, each time that changes; f must not wait. Call it
+// before the budget is used. HEIC does not count: its decoder's memory lies outside, and the rest of it is small.
+func (b *Budget) OnChange(f func(reserved int64)) { b.onChange = f }
+
+// count says that n more bytes are reserved, or fewer.
+func (b *Budget) count(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.inUse += n; b.onChange != nil {
+		b.onChange(b.inUse)
 	}
 }
 
@@ -65,8 +82,15 @@ func (b *Budget) acquire(ctx context.Context, n int64, turn bool) (release func(
 		return func() {}, nil
 	}
 	n = max(n, 0)
-	if turn || n > b.size {
+	if turn {
 		return reserve(ctx, b.turn, 1)
+	}
+	if n > b.size {
+		free, err := reserve(ctx, b.turn, 1)
+		if err != nil {
+			return nil, err
+		}
+		return b.counted(n, free), nil
 	}
 	done, err := reserve(ctx, b.processors, 1)
 	if err != nil {
@@ -77,10 +101,19 @@ func (b *Budget) acquire(ctx context.Context, n int64, turn bool) (release func(
 		done()
 		return nil, err
 	}
-	return func() {
+	return b.counted(n, func() {
 		free()
 		done()
-	}, nil
+	}), nil
+}
+
+// counted counts n bytes as reserved until the returned release, which may be called more than once.
+func (b *Budget) counted(n int64, release func()) func() {
+	b.count(n)
+	return sync.OnceFunc(func() {
+		b.count(-n)
+		release()
+	})
 }
 
 // enterInspection waits until a picture may be inspected, which takes a moment and up to 24 MiB that the budget does not

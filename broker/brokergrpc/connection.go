@@ -1,0 +1,284 @@
+package brokergrpc
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"casepress/broker"
+)
+
+// connection counts what one connection of a client takes. The server's connections are found by the address that gRPC
+// tells as the peer's (see countedConn); calls that come another way, as in a server of somebody else, share one.
+type connection struct {
+	maxSubscriptions int
+	maxUnread        int
+	written          bool // somebody tells when an answer is written: see countingCodec
+
+	mu            sync.Mutex // guards all below, and every reader's unread
+	subscriptions int
+	shared        int // bytes of answers that are made and not yet written, beyond what readers have for themselves
+	waiting       []*roomWait
+}
+
+// reader is a subscription or a call that gets answers over a connection. The first own bytes of its answers that are not
+// yet written count for nobody else, so that it goes on however little others read.
+type reader struct {
+	*connection
+	own    int
+	unread int // bytes of answers that are made and not yet written
+}
+
+// ownBytes is what a subscription has for itself: enough for a response of togetherBytes.
+const ownBytes = 72 << 10
+
+// roomWait is a reader that waits until n more bytes may be unread. granted is closed when they are counted.
+type roomWait struct {
+	reader  *reader
+	n       int
+	granted chan struct{}
+}
+
+// enter counts a subscription until leave.
+func (c *connection) enter() (leave func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subscriptions >= c.maxSubscriptions {
+		return nil, status.Errorf(codes.FailedPrecondition,
+			"there are %d subscriptions on this connection already, the most there may be: open another", c.maxSubscriptions)
+	}
+	c.subscriptions++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.subscriptions--
+	}, nil
+}
+
+// excess is what n bytes more, or fewer, change in what the reader takes of the connection's room. The caller holds mu.
+func (r *reader) excess(n int) int { return max(r.unread+n-r.own, 0) - max(r.unread-r.own, 0) }
+
+// fits says whether n more bytes may be unread. What is larger than the limit may be alone. The caller holds mu.
+func (r *reader) fits(n int) bool {
+	more := r.excess(n)
+	return more == 0 || r.shared == 0 || r.shared+more <= r.maxUnread
+}
+
+// add counts n more bytes as unread, or fewer. The caller holds mu.
+func (r *reader) add(n int) {
+	r.shared += r.excess(n)
+	r.unread += n
+}
+
+// reserveSome counts as many of the deliveries as fit, from the first on, as unread, and returns how many. held bytes are
+// counted for them already.
+func (r *reader) reserveSome(ds []broker.Delivery, held int) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.add(-held) // nobody who waits is let in between
+	for n < len(ds) {
+		bytes := answerBytes(ds[n : n+1])
+		if !r.fits(bytes) && (n > 0 || bytes > held) {
+			break
+		}
+		r.add(bytes)
+		n++
+	}
+	r.wake()
+	return n
+}
+
+// reserve waits until n more bytes fit and counts them as unread. The error is ctx's.
+func (r *reader) reserve(ctx context.Context, n int) error {
+	r.mu.Lock()
+	if r.fits(n) {
+		r.add(n)
+		r.mu.Unlock()
+		return nil
+	}
+	w := &roomWait{reader: r, n: n, granted: make(chan struct{})}
+	r.waiting = append(r.waiting, w)
+	r.mu.Unlock()
+	select {
+	case <-w.granted:
+		return nil
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-w.granted: // in the same moment
+		r.add(-n)
+		r.wake()
+	default:
+		r.waiting = slices.DeleteFunc(r.waiting, func(o *roomWait) bool { return o == w })
+	}
+	return ctx.Err()
+}
+
+// reserveWait is how long an answer that may be large waits until those before it are read.
+const reserveWait = 5 * time.Second
+
+// reserveAll waits until nothing is unread and counts an answer of the most bytes.
+func (r *reader) reserveAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reserveWait)
+	defer cancel()
+	if r.reserve(ctx, r.maxUnread) != nil {
+		return status.Error(codes.FailedPrecondition, "earlier answers on this connection are not read: read them or open another")
+	}
+	return nil
+}
+
+// release says that n bytes are no longer unread.
+func (r *reader) release(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.add(-n)
+	r.wake()
+}
+
+// wake lets those go on who now fit, in the order they came. One who needs more does not hold up the others, who would
+// otherwise wait for a client that perhaps never reads. The caller holds mu.
+func (c *connection) wake() {
+	c.waiting = slices.DeleteFunc(c.waiting, func(w *roomWait) bool {
+		if !w.reader.fits(w.n) {
+			return false
+		}
+		w.reader.add(w.n)
+		close(w.granted)
+		return true
+	})
+}
+
+// connectionOf returns the connection of a call.
+func (s *Service) connectionOf(ctx context.Context) *connection {
+	if p, ok := peer.FromContext(ctx); ok {
+		if a, ok := p.Addr.(connectionAddr); ok {
+			return a.connection
+		}
+	}
+	return s.elsewhere
+}
+
+func (s *Service) newConnection(written bool) *connection {
+	return &connection{maxSubscriptions: s.opts.MaxSubscriptions, maxUnread: s.opts.MaxUnreadBytes, written: written}
+}
+
+// answerOverhead is what a delivery takes beside its message: names, ack ID, and the least buffer of a response.
+const answerOverhead = 1280
+
+// answerBytes is what an answer with these deliveries takes until it is written, about.
+func answerBytes(ds []broker.Delivery) (n int) {
+	for i := range ds {
+		n += answerOverhead + ds[i].Size()
+	}
+	return n
+}
+
+// receive takes deliveries that fit beside what is unread, and counts their bytes as unread. While not even one fits it
+// holds none: they are for others.
+func (r *reader) receive(ctx context.Context, sub *broker.Subscription, o broker.ReceiveOptions) ([]broker.Delivery, error) {
+	held := 0 // bytes that are counted for what comes next
+	for {
+		o.NoWait = held > 0 // an idle subscription keeps no room from others
+		ds, err := sub.ReceiveWith(ctx, o)
+		if err != nil {
+			r.release(held)
+			return nil, err
+		}
+		n := r.reserveSome(ds, held)
+		held = 0
+		if n > 0 {
+			if n < len(ds) {
+				sub.GiveBack(ds[n:])
+			}
+			return ds[:n], nil
+		}
+		if len(ds) == 0 { // somebody else took what was there
+			continue
+		}
+		held = answerBytes(ds[:1])
+		sub.GiveBack(ds)
+		if err := r.reserve(ctx, held); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// connectionAddr is the address of a client, by which calls find their connection.
+type connectionAddr struct {
+	net.Addr
+	connection *connection
+}
+
+// countedListener refuses connections beyond the most there may be: it closes them at once.
+type countedListener struct {
+	net.Listener
+	service *Service
+
+	mu     sync.Mutex // guards all below
+	open   int
+	warned time.Time
+}
+
+// Accept returns the next connection that is not one too many.
+func (l *countedListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.enter() {
+			return &countedConn{Conn: conn, listener: l, connection: l.service.newConnection(true)}, nil
+		}
+		_ = conn.Close() // nothing was sent
+	}
+}
+
+// warnEach is how often refused connections are logged.
+const warnEach = time.Minute
+
+// enter counts a connection if there may be one more.
+func (l *countedListener) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	most := l.service.opts.MaxConnections
+	if l.open < most {
+		l.open++
+		return true
+	}
+	if now := time.Now(); now.Sub(l.warned) >= warnEach {
+		l.warned = now
+		l.service.opts.Logger.Warn("connections are refused: there are as many as there may be", "connections", most)
+	}
+	return false
+}
+
+func (l *countedListener) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+}
+
+// countedConn is a connection that has its account in its address.
+type countedConn struct {
+	net.Conn
+	listener   *countedListener
+	connection *connection
+	closing    sync.Once
+}
+
+// RemoteAddr returns the client's address with the account.
+func (c *countedConn) RemoteAddr() net.Addr { return connectionAddr{c.Conn.RemoteAddr(), c.connection} }
+
+// Close closes the connection.
+func (c *countedConn) Close() error {
+	c.closing.Do(c.listener.leave)
+	return c.Conn.Close()
+}
