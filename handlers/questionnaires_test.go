@@ -281,13 +281,13 @@ func TestDefinitionIsGone(t *testing.T) {
 	var gone atomic.Bool
 	gone.Store(true)
 	s := open(t, withStudies(t, s1), func(set *settings) {
-		real := set.newTask
+		scoring := set.newTask
 		set.newTask = func(w tasks.Work) (tasks.Task, error) {
 			if r, ok := w.Content.(tasks.QuestionnaireResponse); ok && gone.Load() {
 				r.Rule.Version = "2"
 				w.Content = r
 			}
-			return real(w)
+			return scoring(w)
 		}
 	})
 	s.send(http.MethodPut, "/questionnaire-responses/QR-1", responseQR1()).is(201)

@@ -114,8 +114,9 @@ func TestFlagsAndDeaths(t *testing.T) {
 	for round := range 12 {
 		id := fmt.Sprintf("QR-%d", round)
 		accepted := make(chan error, 1)
+		response := tasks.NewSubmission(tasks.KindQuestionnaireResponse(), flagged(t, id, 1))
 		go func() {
-			_, err := h.Accept(context.Background(), tasks.NewSubmission(tasks.KindQuestionnaireResponse(), flagged(t, id, 1)))
+			_, err := h.Accept(context.Background(), response)
 			accepted <- err
 		}()
 		died := dispatchertest.Copy(t, dir)
@@ -124,7 +125,7 @@ func TestFlagsAndDeaths(t *testing.T) {
 
 		again, shutAgain := open(t, options{Dir: died, Work: realWork})
 		require.NoError(t, again.CaughtUp(t.Context()))
-		_, err := again.Accept(t.Context(), tasks.NewSubmission(tasks.KindQuestionnaireResponse(), flagged(t, id, 1))) // the client that has no answer asks once more
+		_, err := again.Accept(t.Context(), response) // the client that has no answer asks once more
 		require.NoError(t, err)
 		requireOneEvent(t, again, responses...)
 		shutAgain(true)
