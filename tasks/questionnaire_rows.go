@@ -96,7 +96,38 @@ func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 		loaded[id] = l
 		return nil
 	})
-	return loaded, err
+	if err != nil {
+		return nil, err
+	}
+	return loaded, addRescores(tx, loaded)
+}
+
+// addRescores adds to results what other definitions made of the same answers. A response that is being scored has none.
+func addRescores(tx Tx, loaded map[string]Loaded) error {
+	var scored []string
+	for id, l := range loaded {
+		if l.Result != nil {
+			scored = append(scored, id)
+		}
+	}
+	if len(scored) == 0 {
+		return nil
+	}
+	rescores, err := loadRescores(tx, scored)
+	if err != nil {
+		return err
+	}
+	for id, made := range rescores {
+		l := loaded[id]
+		result := l.Result.(QuestionnaireResult)
+		for i := range made {
+			made[i].Rule.ID = l.Content.(QuestionnaireResponse).Rule.ID
+		}
+		result.Rescores = made
+		l.Result = result
+		loaded[id] = l
+	}
+	return nil
 }
 
 func insertAdverseEvent(tx Tx, r Recorded) error {

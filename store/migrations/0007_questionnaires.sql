@@ -14,6 +14,17 @@ CREATE TABLE questionnaire_responses (
     result      TEXT    NOT NULL DEFAULT '' -- JSON: scores and mismatches
 ) WITHOUT ROWID;
 
+-- Scores that other definitions than those that responses name made of them, beside their own.
+CREATE TABLE questionnaire_rescores (
+    id          TEXT   NOT NULL, -- of the revision
+    version     TEXT   NOT NULL, -- of the definition
+    rule_sha256 TEXT   NOT NULL, -- of the definition
+    sha256      TEXT   NOT NULL, -- of the record
+    made_at     BIGINT NOT NULL,
+    result      TEXT   NOT NULL, -- JSON: scores and mismatches
+    PRIMARY KEY (id, version, rule_sha256)
+) WITHOUT ROWID;
+
 CREATE TABLE adverse_events (
     id      TEXT NOT NULL PRIMARY KEY,
     content TEXT NOT NULL, -- JSON
