@@ -121,9 +121,9 @@ func findRescore(tx Tx, c Content) (sha256 string, found bool, err error) {
 }
 
 // loadRescores reads what other definitions made of these revisions, by their id.
-func loadRescores(tx Tx, ids []string) (map[string][]MadeRescore, error) {
+func loadRescores(tx Tx, ids []string, instrumentOf func(id string) string) (map[string][]MadeRescore, error) {
 	in, args := InList(ids)
-	rows, err := tx.Query(`SELECT id, version, rule_sha256, made_at, result FROM questionnaire_rescores WHERE id IN `+in+
+	rows, err := tx.Query(`SELECT id, version, rule_sha256, sha256, made_at, result FROM questionnaire_rescores WHERE id IN `+in+
 		` ORDER BY id, made_at, version`, args...)
 	if err != nil {
 		return nil, err
@@ -131,14 +131,18 @@ func loadRescores(tx Tx, ids []string) (map[string][]MadeRescore, error) {
 	all := map[string][]MadeRescore{}
 	err = EachRow(rows, func() error {
 		var m MadeRescore
-		var id string
+		var id, sha256 string
 		var at int64
 		var result []byte
-		if err := rows.Scan(&id, &m.Rule.Version, &m.Rule.SHA256, &at, &result); err != nil {
+		if err := rows.Scan(&id, &m.Rule.Version, &m.Rule.SHA256, &sha256, &at, &result); err != nil {
 			return err
 		}
+		m.Rule.ID = instrumentOf(id)
 		if err := json.Unmarshal(result, &m.QuestionnaireResult); err != nil {
 			return fmt.Errorf("scores of %s: %w", id, err)
+		}
+		if (Rescore{id, m.Rule, m.QuestionnaireResult}).Digest() != sha256 {
+			return fmt.Errorf("%w: scores of %s by version %s are not as they were written", ErrInconsistent, id, m.Rule.Version)
 		}
 		m.MadeAt = fromMicros(at)
 		all[id] = append(all[id], m)
