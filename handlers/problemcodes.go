@@ -75,6 +75,15 @@ var (
 	codeNoImage = define("image-not-found", codeInfo{status: http.StatusNotFound,
 		title:  text{"No such image", "没有此图片"},
 		detail: text{"The case report has no image number %s; it has %d.", "该病例报告没有第 %s 张图片，共有 %d 张。"}})
+	codeNoInstrument = define("instrument-not-found", codeInfo{status: http.StatusNotFound,
+		title:  text{"No such instrument", "没有此量表"},
+		detail: text{"The study has no instrument with this id in this version; GET /instruments lists what there is.", "该研究没有此编号和版本的量表，全部量表见 GET /instruments。"}})
+	codeNothingToAmend = define("nothing-to-amend", codeInfo{status: http.StatusConflict,
+		title:  text{"Nothing to amend", "没有可修订的内容"},
+		detail: text{"There is no response %s that could be amended: send it without \"amends\".", "没有可供修订的答卷 %s：请去掉 “amends” 后发送。"}})
+	codeRevisionConflict = define("revision-conflict", codeInfo{status: http.StatusConflict,
+		title:  text{"Not the latest revision", "不是最新修订"},
+		detail: text{"The latest revision of %s is %d, and this would amend %d. Look at the latest one, and amend that if it is still needed.", "%s 的最新修订为 %d，而此内容要修订的是 %d。请查看最新修订，如仍有必要再对其修订。"}})
 	codeNoLane = define("lane-not-found", codeInfo{status: http.StatusNotFound,
 		title:  text{"No such lane", "没有此通道"},
 		detail: text{"There is no lane of this name; GET /lanes names them.", "没有此名称的通道，全部名称见 GET /lanes。"}})

@@ -249,7 +249,7 @@ func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
 	budget := picture.NewBudget(c.ImageMemory)
 	budget.OnChange(c.OnImageMemory)
 	processor := &tasks.Processor{
-		Blobs: s.Blobs, PictureCache: s.Rows, Budget: budget, Pictures: c.Pictures, Layout: c.Layout,
+		Blobs: s.Blobs, PictureCache: s.Rows, Budget: budget, Pictures: c.Pictures, Layout: c.Layout, Studies: c.Studies,
 		Parallel: runtime.NumCPU(), Logger: c.Logger,
 	}
 	return processor.Task
