@@ -19,7 +19,7 @@ var adverseEventKind = &Kind{
 	Lane:    "urgent",
 	Path:    "/adverse-events",
 	Decode:  func(content json.RawMessage) (Content, error) { return decodeAs[AdverseEvent](content) },
-	Rows:    Rows{Insert: insertAdverseEvent, Complete: completeAdverseEvent, Load: loadAdverseEvents},
+	Rows:    JSONRows[AdverseEvent, AdverseEventResult]("adverse_events"),
 	NewTask: func(*Processor, Work) Task { return AdverseEventTask{} },
 }
 

@@ -3,7 +3,6 @@ package tasks
 import (
 	"encoding/json"
 	"fmt"
-	"hash/crc32"
 
 	"casepress/jsonfile"
 )
@@ -11,10 +10,9 @@ import (
 // The tables of questionnaires are made by the store's migrations, as those of case reports:
 //
 //	questionnaire_responses  content and result of each revision of a response, by the id of the revision
-//	adverse_events           content and result, by id
 
 func insertResponse(tx Tx, r Recorded) error {
-	const insert = `INSERT INTO questionnaire_responses (id, response_id, revision, instrument, authored_at, content, content_crc, original)
+	const insert = `INSERT INTO questionnaire_responses (id, response_id, revision, instrument, authored_at, content, content_check_sum, original)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	const supersede = `UPDATE questionnaire_responses SET superseded = 1 WHERE id = $1`
 	const latest = `UPDATE questionnaire_responses SET latest = $1 WHERE id = $2 AND latest < $1`
@@ -28,7 +26,7 @@ func insertResponse(tx Tx, r Recorded) error {
 		return err
 	}
 	id := RevisionID(response.ID, response.Revision)
-	if _, err := tx.Exec(insert, id, response.ID, response.Revision, response.Rule.ID, micros(authored), content, checkSum(content), response.Original); err != nil {
+	if _, err := tx.Exec(insert, id, response.ID, response.Revision, response.Rule.ID, micros(authored), content, CheckSum([]byte(content)), response.Original); err != nil {
 		return err
 	}
 	if response.Revision == 1 {
@@ -49,14 +47,8 @@ func responseJSON(r QuestionnaireResponse) (string, error) {
 	return string(content), err
 }
 
-// checkSum tells whether what is read is what was written. The original has the digest in the table submissions; a letter that
-// changes in the rest would be a wrong answer or score.
-func checkSum(text string) int64 { return int64(crc32.Checksum([]byte(text), castagnoli)) }
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 func completeResponse(tx Tx, id string, r Result) error {
-	const update = `UPDATE questionnaire_responses SET result = $1, result_crc = $2 WHERE id = $3`
+	const update = `UPDATE questionnaire_responses SET result = $1, result_check_sum = $2 WHERE id = $3`
 	made, ok := r.(QuestionnaireResult)
 	if !ok {
 		return fmt.Errorf("result of a questionnaire response is a %T", r)
@@ -65,7 +57,7 @@ func completeResponse(tx Tx, id string, r Result) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(update, string(result), checkSum(string(result)), id)
+	_, err = tx.Exec(update, string(result), CheckSum(result), id)
 	return err
 }
 
@@ -75,7 +67,7 @@ func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 	for _, s := range of {
 		stored[s.ID] = s
 	}
-	rows, err := tx.Query(`SELECT id, content, content_crc, original, result, result_crc FROM questionnaire_responses WHERE id IN `+in, args...)
+	rows, err := tx.Query(`SELECT id, content, content_check_sum, original, result, result_check_sum FROM questionnaire_responses WHERE id IN `+in, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +78,7 @@ func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 		if err := rows.Scan(&id, &content, &contentSum, &original, &result, &resultSum); err != nil {
 			return err
 		}
-		if checkSum(content) != contentSum || result != "" && checkSum(result) != resultSum {
+		if CheckSum([]byte(content)) != contentSum || result != "" && CheckSum([]byte(result)) != resultSum {
 			return fmt.Errorf("%w: answers or scores of %s", ErrChanged, id)
 		}
 		var r QuestionnaireResponse
@@ -135,31 +127,4 @@ func addRescores(tx Tx, loaded map[string]Loaded) error {
 		loaded[id] = l
 	}
 	return nil
-}
-
-func insertAdverseEvent(tx Tx, r Recorded) error {
-	const insert = `INSERT INTO adverse_events (id, content) VALUES ($1, $2)`
-	content, err := json.Marshal(r.Content)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(insert, r.Content.Header().ID, string(content))
-	return err
-}
-
-func completeAdverseEvent(tx Tx, id string, r Result) error {
-	const update = `UPDATE adverse_events SET result = $1 WHERE id = $2`
-	if _, ok := r.(AdverseEventResult); !ok {
-		return fmt.Errorf("result of an adverse event is a %T", r)
-	}
-	result, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(update, string(result), id)
-	return err
-}
-
-func loadAdverseEvents(tx Tx, of []Stored) (map[string]Loaded, error) {
-	return loadJSON[AdverseEvent, AdverseEventResult](tx, "adverse_events", of)
 }

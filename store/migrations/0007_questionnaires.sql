@@ -1,5 +1,5 @@
--- Responses to questionnaires, a row for each revision, and the adverse events that follow from them. What all
--- submissions have stands in submissions, under the id of the revision.
+-- Responses to questionnaires, a row for each revision. What all submissions have stands in submissions, under the id of
+-- the revision. The check sums are those of package tasks.
 
 CREATE TABLE questionnaire_responses (
     id          TEXT    NOT NULL PRIMARY KEY, -- of the revision: that of the response, or of a later one "QR-1~2"
@@ -10,10 +10,10 @@ CREATE TABLE questionnaire_responses (
     instrument  TEXT    NOT NULL,
     authored_at BIGINT  NOT NULL,
     content     TEXT    NOT NULL, -- JSON: what was read in the original, and decided when it came
-    content_crc BIGINT  NOT NULL, -- CRC-32C of content
+    content_check_sum BIGINT NOT NULL, -- of content
     original    TEXT    NOT NULL, -- the document exactly as it came; its SHA-256 stands in submissions
     result      TEXT    NOT NULL DEFAULT '', -- JSON: scores and mismatches
-    result_crc  BIGINT  NOT NULL DEFAULT 0 -- CRC-32C of result
+    result_check_sum BIGINT NOT NULL DEFAULT 0 -- of result
 ) WITHOUT ROWID;
 
 -- Scores that other definitions than those that responses name made of them, beside their own.
@@ -25,10 +25,4 @@ CREATE TABLE questionnaire_rescores (
     made_at     BIGINT NOT NULL,
     result      TEXT   NOT NULL, -- JSON: scores and mismatches
     PRIMARY KEY (id, version, rule_sha256)
-) WITHOUT ROWID;
-
-CREATE TABLE adverse_events (
-    id      TEXT NOT NULL PRIMARY KEY,
-    content TEXT NOT NULL, -- JSON
-    result  TEXT NOT NULL DEFAULT '' -- JSON: the state of the case
 ) WITHOUT ROWID;
