@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"casepress/tasks"
@@ -26,40 +27,88 @@ func (s *Store) Claim(ctx context.Context, refs []tasks.Ref) ([]Claimed, error) 
 	if len(refs) == 0 {
 		return nil, nil
 	}
-	var claimed []Claimed // the writer's until done
-	err := s.write(ctx, func(c *change) (err error) {
-		claimed, err = c.claim(refs, time.UnixMicro(time.Now().UnixMicro()).UTC())
-		if err != nil {
-			return err
-		}
-		for i, one := range claimed {
-			if one.Err != nil {
-				continue
-			}
-			held := claim{attempt: one.Row.Attempts, version: one.Row.Version}
-			c.refs = append(c.refs, refs[i])
-			c.follow = append(c.follow, func() { s.claims.begin(refs[i], held) })
-		}
-		return nil
-	})
-	if err != nil {
+	w := &claimWrite{s: s, refs: refs, now: time.UnixMicro(time.Now().UnixMicro()).UTC()}
+	o := newOp(ctx, s.writer.stmts, w.run)
+	o.claim = w
+	if err := s.writeOps(ctx, []*op{o})[0]; err != nil {
 		return nil, s.explain(err, "claim")
 	}
-	for i := range claimed {
-		if err := claimed[i].Err; err != nil {
-			claimed[i].Err = s.explain(err, "claim %s %s", refs[i].Kind, refs[i].ID)
+	for i := range w.claimed {
+		if err := w.claimed[i].Err; err != nil {
+			w.claimed[i].Err = s.explain(err, "claim %s %s", refs[i].Kind, refs[i].ID)
 		}
 	}
-	return claimed, nil
+	return w.claimed, nil
+}
+
+// claimWrite is a call of Claim on its way through the writer.
+type claimWrite struct {
+	s       *Store
+	refs    []tasks.Ref
+	now     time.Time
+	claimed []Claimed // the writer's until done
+}
+
+func (w *claimWrite) run(c *change) error {
+	claimed, err := c.claim(w.refs, w.now)
+	if err != nil {
+		return err
+	}
+	w.take(c, claimed)
+	return nil
+}
+
+// take keeps the outcomes and what follows from them.
+func (w *claimWrite) take(c *change, claimed []Claimed) {
+	w.claimed = claimed
+	for i, one := range claimed {
+		if one.Err != nil {
+			continue
+		}
+		held := claim{attempt: one.Row.Attempts, version: one.Row.Version}
+		c.refs = append(c.refs, w.refs[i])
+		c.follow = append(c.follow, func() { w.s.claims.begin(w.refs[i], held) })
+	}
+}
+
+// claimTogether runs the calls of Claim among the ops as one, for as long as they name different submissions, and returns
+// the ops that are left. Reading and claiming some costs little more than one.
+func claimTogether(ops []*op) (left []*op, err error) {
+	var calls []*op
+	var refs []tasks.Ref
+	seen := make(map[tasks.Ref]bool)
+	for _, o := range ops {
+		if o.claim == nil || slices.ContainsFunc(o.claim.refs, func(ref tasks.Ref) bool { return seen[ref] }) {
+			left = append(left, o)
+			continue
+		}
+		for _, ref := range o.claim.refs {
+			seen[ref] = true
+		}
+		calls, refs = append(calls, o), append(refs, o.claim.refs...)
+	}
+	if len(calls) < 2 {
+		return ops, nil
+	}
+	var claimed []Claimed
+	err = tasks.Guard(func() (err error) {
+		claimed, err = calls[0].change.claim(refs, calls[0].claim.now)
+		return err
+	})
+	for _, o := range calls {
+		o.failed = err
+		if err == nil {
+			n := len(o.claim.refs)
+			o.claim.take(&o.change, claimed[:n:n])
+			claimed = claimed[n:]
+		}
+	}
+	return left, err
 }
 
 // claim reads the rows first and then changes those that can be read. A row that cannot be read must not be
 // claimed: it would be in processing and nobody would work on it.
 func (c *change) claim(refs []tasks.Ref, now time.Time) ([]Claimed, error) {
-	const update = `UPDATE submissions
-		SET status = 'processing', attempts = attempts + 1, started_at = $1, finished_at = 0,
-			next_attempt_at = 0, done = 0, total = 0, version = version + 1
-		WHERE kind = $2 AND id = $3`
 	claimed := make([]Claimed, len(refs))
 	last := make(map[tasks.Ref]int, len(refs)) // of several deliveries the last one holds it
 	ids := make(map[*tasks.Kind][]string)
@@ -81,7 +130,8 @@ func (c *change) claim(refs []tasks.Ref, now time.Time) ([]Claimed, error) {
 			return nil, err
 		}
 	}
-	for i, ref := range refs {
+	begun := make(map[*tasks.Kind][]string, len(ids))
+	for i := range claimed {
 		if claimed[i].Err != nil {
 			continue
 		}
@@ -90,15 +140,28 @@ func (c *change) claim(refs []tasks.Ref, now time.Time) ([]Claimed, error) {
 			claimed[i].Err = ErrFinal
 			continue
 		}
-		if _, err := c.Exec(update, micros(now), ref.Kind, ref.ID); err != nil {
-			return nil, err
-		}
+		begun[row.Kind] = append(begun[row.Kind], row.ID)
 		row.Status, row.StartedAt, row.NextAttempt = tasks.Processing, now, time.Time{}
 		row.Attempts++
 		row.Done, row.Total = 0, 0
 		row.Version += 1 << progressBits
 	}
+	for kind, ids := range begun {
+		in, args := tasks.InList(ids)
+		_, err := c.Exec(beginQuery(in, len(args)), append(args, kind.Name, micros(now))...)
+		if err != nil {
+			return nil, err
+		}
+	}
 	return claimed, nil
+}
+
+// beginQuery begins an attempt at each of n submissions of one kind.
+func beginQuery(in string, n int) string {
+	return fmt.Sprintf(`UPDATE submissions
+		SET status = 'processing', attempts = attempts + 1, started_at = $%d, finished_at = 0,
+			next_attempt_at = 0, done = 0, total = 0, version = version + 1
+		WHERE id IN %s AND kind = $%d`, n+2, in, n+1)
 }
 
 // readInto reads submissions of one kind. at says where in claimed each belongs.

@@ -277,7 +277,7 @@ func TestClaimMany(t *testing.T) {
 	moves["failed"](t, s, report(1).ID)
 	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_reports SET problems = '[', pdf_pages = 1 WHERE id = 'report-000002'"))
 	require.NoError(t, store.ExecOnWriter(s, "UPDATE submissions SET status = 'completed' WHERE id = 'report-000002'"))
-	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_report_images SET removed = 'x' WHERE report_id = 'report-000003'"))
+	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_report_images SET media_type = 'x' || media_type WHERE report_id = 'report-000003'"))
 	before := store.Commits(s)
 	refs := []tasks.Ref{refOf("report-000000"), refOf("report-000001"), refOf("report-000003"), refOf("no"), refOf("report-000004"), refOf("report-000000"), refOf("report-000002")}
 	claimed, err := s.Claim(t.Context(), refs)
@@ -300,7 +300,7 @@ func TestClaimMany(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, claimed)
 	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_reports SET problems = '[]'"))
-	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_report_images SET removed = '[]'"))
+	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_report_images SET media_type = substr(media_type, 2) WHERE report_id = 'report-000003'"))
 	require.NoError(t, store.ExecOnWriter(s, "UPDATE submissions SET finished_at = 1 WHERE id = 'report-000002'"))
 }
 

@@ -19,6 +19,7 @@ const (
 	UnfinishedQuery  = unfinishedQuery
 	InterruptedQuery = interruptedQuery
 	SuspectsQuery    = suspectsQuery
+	AllSuspectsQuery = allSuspectsQuery
 )
 
 // ListQuery is the text of List.

@@ -144,15 +144,26 @@ func TestQueriesUseAnIndex(t *testing.T) {
 	s := openStore(t)
 	require.Contains(t, explain(t, s, store.CountQuery, nil), "COVERING INDEX submissions_status")
 	for query, index := range map[string]string{
-		store.UnfinishedQuery:  "submissions_unfinished (kind=? AND due_sequence>?)",
 		store.InterruptedQuery: "submissions_status (kind=? AND status=?)",
-		store.SuspectsQuery:    "submissions_status (kind=? AND status=?)",
+		store.SuspectsQuery:    "submissions_suspect (kind=?)",
 	} {
 		plan := explain(t, s, query, []any{"case-report", 1, 1}[:strings.Count(query, "$")])
 		require.Contains(t, plan, index)
 		require.NotContains(t, plan, "TEMP B-TREE")
 		require.NotContains(t, plan, "SCAN")
 	}
+}
+
+// The three statuses are read in the index's order and merged: of each no more rows than asked for.
+func TestUnfinishedUsesAnIndex(t *testing.T) {
+	plan := explain(t, openStore(t), store.UnfinishedQuery, []any{"case-report", 1, 1})
+	require.Equal(t, 3, strings.Count(plan, "SEARCH submissions USING INDEX submissions_status (kind=? AND status=? AND sequence>?)"))
+	require.NotContains(t, plan, "SCAN submissions")
+}
+
+// The index has nothing but suspects.
+func TestSuspectsUseAnIndex(t *testing.T) {
+	require.Equal(t, "SCAN submissions USING INDEX submissions_suspect\n", explain(t, openStore(t), store.AllSuspectsQuery, nil))
 }
 
 func explain(t *testing.T, s *store.Store, query string, args []any) string {

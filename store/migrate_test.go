@@ -156,8 +156,8 @@ func requireServed(t *testing.T, s *store.Store) {
 	due, err := s.Unfinished(t.Context(), caseReports, store.FromStart, 10)
 	require.NoError(t, err)
 	require.Equal(t, []store.Due{
-		{Ref: refOf(report(0).ID), DueSequence: 0}, {Ref: refOf(report(1).ID), DueSequence: 10, Attempts: 3},
-		{Ref: refOf(report(2).ID), DueSequence: 20, Attempts: 3},
+		{Ref: refOf(report(0).ID), DueSequence: 0}, {Ref: refOf(report(1).ID), Sequence: 10, DueSequence: 10, Attempts: 3},
+		{Ref: refOf(report(2).ID), Sequence: 20, DueSequence: 20, Attempts: 3},
 	}, due)
 	recovered, err := s.Recover(t.Context(), 3)
 	require.NoError(t, err)
@@ -181,6 +181,30 @@ func TestOpenServesADatabaseOfBefore(t *testing.T) {
 	o := makeOld(t, 3)
 	o.fill(t)
 	requireServed(t, openAt(t, o.path))
+}
+
+// Rows of the version that had an index of its own for what is unfinished.
+func TestOpenServesTheFourthSchema(t *testing.T) {
+	o := makeOld(t, 3)
+	o.fill(t)
+	text, err := store.MigrationText(4)
+	require.NoError(t, err)
+	o.exec(t, text)
+	o.exec(t, "INSERT INTO schema_migrations (version, name, applied_at) VALUES (4, 'old', 1)")
+	// A retry has moved the work on one, and the process has died of another before.
+	o.exec(t, "UPDATE submissions SET due_sequence = 77 WHERE id = $1", report(0).ID)
+	o.exec(t, "UPDATE submissions SET suspect = 1 WHERE id IN ($1, $2)", report(2).ID, report(4).ID)
+	s := openAt(t, o.path)
+	due, err := s.Unfinished(t.Context(), caseReports, store.FromStart, 2)
+	require.NoError(t, err)
+	require.Equal(t, []store.Due{
+		{Ref: refOf(report(0).ID), DueSequence: 77}, {Ref: refOf(report(1).ID), Sequence: 10, DueSequence: 10, Attempts: 3},
+	}, due)
+	suspects, err := s.Suspects(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []tasks.Ref{refOf(report(2).ID)}, suspects, "what has failed is not begun")
+	o.exec(t, "UPDATE submissions SET due_sequence = sequence, suspect = 0")
+	requireServed(t, s)
 }
 
 // A kill in the middle of the migration changes nothing: it is one transaction.

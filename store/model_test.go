@@ -203,11 +203,11 @@ func (m *model) unfinished(t *rapid.T) {
 	limit := rapid.IntRange(1, 4).Draw(t, "limit")
 	var want []store.Due
 	for id, row := range m.rows {
-		if !row.Status.Final() && (after == store.FromStart || m.due[id] > after) {
-			want = append(want, store.Due{Ref: refOf(id), DueSequence: m.due[id], Attempts: row.Attempts})
+		if !row.Status.Final() && (after == store.FromStart || row.Sequence > after) {
+			want = append(want, store.Due{Ref: refOf(id), Sequence: row.Sequence, DueSequence: m.due[id], Attempts: row.Attempts})
 		}
 	}
-	slices.SortFunc(want, func(a, b store.Due) int { return cmp.Compare(a.DueSequence, b.DueSequence) })
+	slices.SortFunc(want, func(a, b store.Due) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	got, err := m.s.Unfinished(context.Background(), caseReports, after, limit)
 	require.NoError(t, err)
 	require.Equal(t, want[:min(limit, len(want))], got)

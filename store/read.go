@@ -114,6 +114,8 @@ func (s *Store) counts(ctx context.Context) (map[string]map[tasks.Status]int, er
 // Due is a submission that is not finished.
 type Due struct {
 	tasks.Ref
+	// Sequence is the offset of its own record.
+	Sequence uint64
 	// DueSequence is the offset of the record whose delivery runs it: its own, or that of the latest
 	// retry call.
 	DueSequence uint64
@@ -123,20 +125,25 @@ type Due struct {
 // FromStart is the value of after with which [Store.Unfinished] begins.
 const FromStart = ^uint64(0)
 
-const unfinishedQuery = `SELECT id, due_sequence, attempts FROM submissions
-	WHERE kind = $1 AND due_sequence > $2 AND status IN ('accepted', 'retrying', 'processing')
-	ORDER BY due_sequence LIMIT $3`
+// unfinishedQuery asks for each status alone, so that the index gives the rows in order.
+const unfinishedQuery = `SELECT id, sequence, due_sequence, attempts FROM (` +
+	`SELECT * FROM (` + unfinishedOfStatus + ` AND status = 'accepted' ORDER BY sequence LIMIT $3) AS a UNION ALL ` +
+	`SELECT * FROM (` + unfinishedOfStatus + ` AND status = 'retrying' ORDER BY sequence LIMIT $3) AS b UNION ALL ` +
+	`SELECT * FROM (` + unfinishedOfStatus + ` AND status = 'processing' ORDER BY sequence LIMIT $3) AS c` +
+	`) AS unfinished ORDER BY sequence LIMIT $3`
+
+const unfinishedOfStatus = `SELECT id, sequence, due_sequence, attempts FROM submissions WHERE kind = $1 AND sequence > $2`
 
 // Unfinished returns up to limit submissions of the kind that are neither completed nor failed, by
-// ascending DueSequence, and only those whose DueSequence is greater than after. Begin with
-// [FromStart], go on with the DueSequence of the last one; fewer than limit are the last.
+// ascending Sequence, and only those whose Sequence is greater than after. Begin with
+// [FromStart], go on with the Sequence of the last one; fewer than limit are the last.
 func (s *Store) Unfinished(ctx context.Context, kind *tasks.Kind, after uint64, limit int) ([]Due, error) {
 	var due []Due
 	rows, err := s.queries.query(ctx, unfinishedQuery, kind.Name, int64(after), limit) // FromStart becomes -1
 	if err == nil {
 		err = tasks.EachRow(rows, func() error {
 			d := Due{Ref: tasks.Ref{Kind: kind.Name}}
-			err := rows.Scan(&d.ID, &d.DueSequence, &d.Attempts)
+			err := rows.Scan(&d.ID, &d.Sequence, &d.DueSequence, &d.Attempts)
 			due = append(due, d)
 			return err
 		})

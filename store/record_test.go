@@ -134,7 +134,7 @@ func TestRetry(t *testing.T) {
 	}
 	due, err := s.Unfinished(t.Context(), caseReports, store.FromStart, 2)
 	require.NoError(t, err)
-	require.Equal(t, []store.Due{{Ref: refOf(id), DueSequence: 9, Attempts: 3}}, due)
+	require.Equal(t, []store.Due{{Ref: refOf(id), Sequence: 1, DueSequence: 9, Attempts: 3}}, due)
 	again, err := get(s, id)
 	require.NoError(t, err)
 	require.Equal(t, row, again, "and nothing else changes")

@@ -44,8 +44,7 @@ func (s *Store) Recover(ctx context.Context, maxCrashes int) (Recovered, error) 
 
 const (
 	interruptedQuery = `SELECT ` + rowColumns + ` FROM submissions WHERE kind = $1 AND status = 'processing'`
-	suspectsQuery    = `SELECT COUNT(*) FROM submissions
-		WHERE kind = $1 AND status IN ('accepted', 'retrying', 'processing') AND suspect = 1`
+	suspectsQuery    = `SELECT COUNT(*) FROM submissions WHERE kind = $1 AND suspect = 1 AND finished_at = 0`
 )
 
 func (c *change) recover(maxCrashes int, now time.Time) (r Recovered, err error) {

@@ -6,12 +6,13 @@ import (
 	"casepress/tasks"
 )
 
+const allSuspectsQuery = `SELECT kind, id FROM submissions
+	WHERE suspect = 1 AND finished_at = 0 ORDER BY kind, due_sequence`
+
 // Suspects returns the unfinished submissions that were in work when a process died, and so must be worked on
 // alone.
 func (s *Store) Suspects(ctx context.Context) (suspects []tasks.Ref, err error) {
-	const query = `SELECT kind, id FROM submissions
-		WHERE suspect = 1 AND status IN ('accepted', 'retrying', 'processing') ORDER BY kind, due_sequence`
-	rows, err := s.reading(ctx).Query(query)
+	rows, err := s.reading(ctx).Query(allSuspectsQuery)
 	if err != nil {
 		return nil, s.explain(err, "suspects")
 	}

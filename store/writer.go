@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"casepress/tasks"
 )
@@ -19,6 +21,8 @@ const maxOpsPerCommit = 512
 type op struct {
 	ctx context.Context
 	run func(*change) error // may run twice, see [writer.commit]
+	// claim is the call of Claim that this is, if it is one.
+	claim *claimWrite
 	change
 	failed error // what run returned
 	err    error // set before done is closed
@@ -88,11 +92,19 @@ func (s *Store) write(ctx context.Context, run func(*change) error) error {
 // writeAll hands several writes to the writer, which puts them into one transaction as far as maxOpsPerCommit
 // allows, and waits until they are durable. Each has an error of its own and spoils none of the others.
 func (s *Store) writeAll(ctx context.Context, runs []func(*change) error) []error {
-	errs := make([]error, len(runs))
 	ops := make([]*op, len(runs))
 	for i, run := range runs {
-		ops[i] = &op{ctx: ctx, run: run, done: make(chan struct{}), change: change{stmts: s.writer.stmts}}
+		ops[i] = newOp(ctx, s.writer.stmts, run)
 	}
+	return s.writeOps(ctx, ops)
+}
+
+func newOp(ctx context.Context, stmts *statements, run func(*change) error) *op {
+	return &op{ctx: ctx, run: run, done: make(chan struct{}), change: change{stmts: stmts}}
+}
+
+func (s *Store) writeOps(ctx context.Context, ops []*op) []error {
+	errs := make([]error, len(ops))
 	if err := s.writer.enqueue(ops); err != nil {
 		for i := range errs {
 			errs[i] = err
@@ -141,6 +153,29 @@ func (w *writer) loop() {
 			w.commit(together)
 		}
 		if stopped {
+			return
+		}
+		w.gather(len(ops))
+	}
+}
+
+// gatherDelay is how long writes that wait may wait for more, which is less than a commit takes.
+const gatherDelay = 200 * time.Microsecond
+
+// gather lets those whose writes have just been answered come back before the next transaction begins, if others wait for
+// it already: all in one transaction write fewer pages than in two, and wait for the disk once.
+func (w *writer) gather(answered int) {
+	w.mu.Lock()
+	expected := len(w.queue) + answered
+	w.mu.Unlock()
+	if answered < 2 || expected == answered {
+		return
+	}
+	for begin := time.Now(); time.Since(begin) < gatherDelay; runtime.Gosched() {
+		w.mu.Lock()
+		enough := len(w.queue) >= expected || w.stopped
+		w.mu.Unlock()
+		if enough {
 			return
 		}
 	}
@@ -204,6 +239,14 @@ func (w *writer) transact(ops []*op, savepoints bool) error {
 	// open on it.
 	for _, o := range ops {
 		o.changed, o.refs, o.follow = 0, nil, nil
+	}
+	if !savepoints {
+		if ops, err = claimTogether(ops); err != nil {
+			_ = tx.Rollback() // the failed statement may have ended it already
+			return &abortedError{err}
+		}
+	}
+	for _, o := range ops {
 		run := o.guarded
 		if savepoints {
 			run = o.runWithSavepoint

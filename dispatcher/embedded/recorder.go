@@ -19,8 +19,9 @@ const (
 	recordBatch = 512
 	// recordBytes is how much of the log one transaction reads at most.
 	recordBytes = 4 << 20
-	// recordDelay is how long a record may wait for others, to share one transaction with them.
-	recordDelay = 5 * time.Millisecond
+	// recordDelay is how long a record may wait for others, to share one transaction with them, while nobody waits for
+	// its row. Under load it fills a good part of recordBatch.
+	recordDelay = 20 * time.Millisecond
 	// recordRetry is the pause after a failure.
 	recordRetry = time.Second
 )

@@ -187,8 +187,11 @@ func (l *Ledger) requeueLostOf(ctx context.Context, k *tasks.Kind) (requeued int
 			return requeued, err
 		}
 		for _, d := range due {
-			if d.DueSequence >= end {
+			if d.Sequence >= end {
 				return requeued, nil // accepted by this process
+			}
+			if d.DueSequence >= end {
+				continue // queued again by this process
 			}
 			lost, err := l.isLost(ctx, k, d)
 			if err != nil {
@@ -205,7 +208,7 @@ func (l *Ledger) requeueLostOf(ctx context.Context, k *tasks.Kind) (requeued int
 		if len(due) < requeueBatch {
 			return requeued, nil
 		}
-		after = due[len(due)-1].DueSequence
+		after = due[len(due)-1].Sequence
 	}
 }
 
