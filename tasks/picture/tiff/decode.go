@@ -43,14 +43,36 @@ func (d *Decoder) Damage() error {
 func (d *Decoder) Rows(y0, y1 int) (*image.NRGBA, error) {
 	img := image.NewNRGBA(image.Rect(0, 0, d.Width, y1-y0))
 	for y := y0; y < y1; y++ {
-		if row := y / d.blockHeight; row != d.current {
-			if err := d.load(row); err != nil {
-				return nil, err
-			}
+		if err := d.reach(y); err != nil {
+			return nil, err
 		}
 		d.convert(img.Pix[(y-y0)*img.Stride:][:4*d.Width], y%d.blockHeight)
 	}
 	return img, nil
+}
+
+// Blank says whether every pixel of the picture is transparent. It reads rows from the top to the first that
+// has one that is not, so that a decoder that was asked gives no rows. The error is the reader's or the context's.
+func (d *Decoder) Blank() (bool, error) {
+	for y := range d.Height {
+		if err := d.reach(y); err != nil {
+			return false, err
+		}
+		for x := range d.Width {
+			if d.alpha == 0 || d.sample(x, y%d.blockHeight, d.alpha) > 0 {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+// reach loads the blocks of row y.
+func (d *Decoder) reach(y int) error {
+	if row := y / d.blockHeight; row != d.current {
+		return d.load(row)
+	}
+	return nil
 }
 
 // load decodes a row of blocks.
