@@ -118,6 +118,8 @@ func kinds(t testing.TB) []kind {
 		{"tiff with JPEG in it", encodeTIFFSamples(src, 3, short(0x103, 7)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"tiff in floating point", encodeTIFFSamples(src, 3, short(0x153, 3, 3, 3)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"tiff with more depths than samples", encodeTIFFSamples(src, 3, short(0x102, 8, 8, 8, 1)), upright, nil, ""},
+		{"tiff with a palette", palettedTIFF(frame, 257), upright, nil, ""},
+		{"tiff with a palette of 8 bits", palettedTIFF(frame, 1), upright, nil, ""},
 		{"tiff of signed numbers", encodeTIFFSamples(src, 3, short(0x153, 2, 2, 2)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"tiff of 32 bits", encodeTIFFSamples(src, 3, short(0x102, 32, 32, 32)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"tiff compressed with LZMA, Zstandard or WebP", encodeTIFFSamples(src, 3, short(0x103, 34925)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
@@ -329,6 +331,16 @@ func encodeTIFFSamples(img *image.NRGBA, samples int, further ...tiffTag) []byte
 		tags = append(tags, short(0x102, []uint16{8, 8, 8, 8}[:samples]...))
 	}
 	return rawTIFF(img.Rect, pix, tags)
+}
+
+// palettedTIFF writes indexes of 8 bits, and colours of so much for each of 255 steps.
+func palettedTIFF(p *image.Paletted, unit uint16) []byte {
+	palette := make([]uint16, 3*256)
+	for i, c := range p.Palette {
+		c := c.(color.NRGBA)
+		palette[i], palette[256+i], palette[512+i] = unit*uint16(c.R), unit*uint16(c.G), unit*uint16(c.B)
+	}
+	return rawTIFF(p.Rect, p.Pix, []tiffTag{short(0x102, 8), short(0x106, 3), short(0x115, 1), short(0x140, palette...)})
 }
 
 // planes writes a TIFF whose red, green and blue stand one behind the other.

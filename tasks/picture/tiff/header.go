@@ -14,6 +14,7 @@ package tiff
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"casepress/tasks/picture/container"
 )
@@ -201,11 +202,23 @@ func (h *Header) read(t container.TIFF, entries []container.Entry) {
 	h.planar = get(tagPlanar, 1) == 2 && h.samples > 1
 	h.reversed = get(tagFillOrder, 1) == 2
 	h.twoWays = get(tagT4Options, 0)&1 != 0
-	h.palette = all(tagColorMap, 3<<16)
+	h.palette = widened(all(tagColorMap, 3<<16))
 	h.describe(all(tagBits, 1<<10), all(tagSampleFormat, 1<<10), all(tagExtraSamples, 1<<10))
 	if h.Width > 0 && h.Height > 0 && h.problem == nil {
 		h.layOut(get, all)
 	}
+}
+
+// widened returns the colours of a palette in 16 bits. Some writers put 8 bits there, as libtiff knows too; in 16
+// these would all be black.
+func widened(palette []uint32) []uint32 {
+	if slices.ContainsFunc(palette, func(v uint32) bool { return v > 255 }) {
+		return palette
+	}
+	for i := range palette {
+		palette[i] *= 257
+	}
+	return palette
 }
 
 // describe checks that samples and colours are of a kind that is read.
