@@ -2,6 +2,7 @@ package picture_test
 
 import (
 	"bytes"
+	"compress/lzw"
 	"encoding/binary"
 	"errors"
 	"image"
@@ -118,6 +119,7 @@ func kinds(t testing.TB) []kind {
 		{"tiff with JPEG in it", encodeTIFFSamples(src, 3, short(0x103, 7)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"tiff in floating point", encodeTIFFSamples(src, 3, short(0x153, 3, 3, 3)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"tiff with more depths than samples", encodeTIFFSamples(src, 3, short(0x102, 8, 8, 8, 1)), upright, nil, ""},
+		{"tiff with LZW from before TIFF 6.0", oldLZW(t, src), upright, nil, ""},
 		{"tiff with a palette", palettedTIFF(frame, 257), upright, nil, ""},
 		{"tiff with a palette of 8 bits", palettedTIFF(frame, 1), upright, nil, ""},
 		{"tiff of signed numbers", encodeTIFFSamples(src, 3, short(0x153, 2, 2, 2)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
@@ -341,6 +343,18 @@ func palettedTIFF(p *image.Paletted, unit uint16) []byte {
 		palette[i], palette[256+i], palette[512+i] = unit*uint16(c.R), unit*uint16(c.G), unit*uint16(c.B)
 	}
 	return rawTIFF(p.Rect, p.Pix, []tiffTag{short(0x102, 8), short(0x106, 3), short(0x115, 1), short(0x140, palette...)})
+}
+
+// oldLZW writes codes as GIF has them.
+func oldLZW(t testing.TB, img *image.NRGBA) []byte {
+	var packed bytes.Buffer
+	w := lzw.NewWriter(&packed, lzw.LSB, 8)
+	for i := 0; i < len(img.Pix); i += 4 {
+		_, err := w.Write(img.Pix[i : i+3])
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return rawTIFF(img.Rect, packed.Bytes(), []tiffTag{short(0x102, 8, 8, 8), short(0x103, 5), short(0x115, 3)})
 }
 
 // planes writes a TIFF whose red, green and blue stand one behind the other.

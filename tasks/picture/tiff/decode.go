@@ -2,6 +2,7 @@ package tiff
 
 import (
 	"bytes"
+	gif "compress/lzw"
 	"compress/zlib"
 	"errors"
 	"fmt"
@@ -146,7 +147,12 @@ func (d *Decoder) block(dst []byte, index int) (n int, err error) {
 	case compressionPackBits:
 		return unpackBits(dst, data, d.ended)
 	case compressionLZW:
-		z := lzw.NewReader(&checked{d.r, bytes.NewReader(data)}, lzw.MSB, 8)
+		var z io.ReadCloser
+		if oldLZW(data) {
+			z = gif.NewReader(&checked{d.r, bytes.NewReader(data)}, gif.LSB, 8)
+		} else {
+			z = lzw.NewReader(&checked{d.r, bytes.NewReader(data)}, lzw.MSB, 8)
+		}
 		defer z.Close()
 		return readUpTo(z, dst)
 	case compressionDeflate, compressionOldDeflate:
@@ -161,6 +167,10 @@ func (d *Decoder) block(dst []byte, index int) (n int, err error) {
 	rows, err := decodeFax(dst, data, d.blockWidth, stride, kinds[d.compression], d.twoWays, d.ended)
 	return rows * stride, err
 }
+
+// oldLZW says whether data are of the kind of LZW from before TIFF 6.0, with its codes the other way round, as in
+// GIF. Both begin with the code 256: of 9 bits from the low end it is 00 01.
+func oldLZW(data []byte) bool { return len(data) > 1 && data[0] == 0 && data[1]&1 == 1 }
 
 // ended returns the context's error.
 func (d *Decoder) ended() error {
