@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -54,7 +55,15 @@ func bmpHeader(h *header, r *container.Reader) {
 }
 
 func (j *job) bmp() error {
-	img, err := j.detached(func(s *stream) (image.Image, error) { return gobmp.Decode(s.buffered()) })
+	head, err := j.bytes(bmpHeadSize)
+	if err != nil {
+		return err
+	}
+	endPalette(head)
+	img, err := j.detached(func(s *stream) (image.Image, error) {
+		s.at = int64(len(head))
+		return gobmp.Decode(io.MultiReader(bytes.NewReader(head), s.buffered()))
+	})
 	if _, ok := errors.AsType[gobmp.UnsupportedError](err); ok {
 		return j.unsupported(err)
 	}
@@ -76,6 +85,30 @@ func (j *job) bmp() error {
 }
 
 var errTooManyRows = errors.New("the file has more rows than the picture")
+
+// bmpHeadSize is how long the file header and the first 40 bytes of the next are.
+const bmpHeadSize = 14 + 40
+
+// endPalette makes a palette end where the pixels begin. Some writers say that it has all colours and write fewer;
+// the decoder refuses that, nobody else does.
+func endPalette(head []byte) {
+	if len(head) < bmpHeadSize {
+		return
+	}
+	at, size := uint64(binary.LittleEndian.Uint32(head[10:])), uint64(binary.LittleEndian.Uint32(head[14:]))
+	bits, colours := binary.LittleEndian.Uint16(head[28:]), uint64(binary.LittleEndian.Uint32(head[46:]))
+	if size < 40 || bits < 1 || bits > 8 {
+		return
+	}
+	if colours == 0 || colours > 1<<bits {
+		colours = 1 << bits
+	}
+	const entry, oldEntry = 4, 3 // bytes; some of OS/2, whose header has 64, are shorter
+	start := 14 + size
+	if at >= start+entry && at < start+entry*colours && (size != 64 || at != start+oldEntry*colours) {
+		binary.LittleEndian.PutUint32(head[46:], uint32((at-start)/entry))
+	}
+}
 
 // The kinds of compression that a palette goes with.
 const bmpRuns8, bmpRuns4 = 1, 2

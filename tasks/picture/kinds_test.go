@@ -105,6 +105,7 @@ func kinds(t testing.TB) []kind {
 		{"bmp with run lengths for more rows", lowered(bmpRuns(frame)), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
 		{"bmp with run lengths that leave their row", wideRun(bmpRuns(frame)), upright, nil, ""},
 		{"bmp with colours that its palette lacks", outsidePalette(bmpCore(frame)), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"bmp whose palette ends early", manyColours(bmpRuns(frame)), upright, nil, ""},
 		{"bmp of OS/2", bmpCore(frame), upright, nil, ""},
 		{"bmp", encodeBMP(t, src), upright, nil, ""},
 		{"tiff", encodeTIFF([]*image.NRGBA{src}), upright, nil, ""},
@@ -495,6 +496,12 @@ func bmpRuns(p *image.Paletted) []byte {
 // lowered is a BMP whose header says that it has half as many rows.
 func lowered(b []byte) []byte {
 	b[22] /= 2
+	return b
+}
+
+// manyColours is a BMP whose header says that its palette has all 256 colours.
+func manyColours(b []byte) []byte {
+	clear(b[46:50])
 	return b
 }
 
