@@ -8,7 +8,7 @@ TOOLS ?= $(HOME)/.cache/casepress
 LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL = build
-.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers pictures limits gozero browser clients modules proto ci clean
+.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers pictures limits gozero browser clients compare modules proto ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -87,6 +87,11 @@ browser: ## the page in a real browser; needs node and chromium
 
 clients: ## generated clients, Postman's runner, linters of the contract and four HTTP stacks; .ci/install gets them
 	interop/clients/run.sh
+
+compare: ## every picture in five public packages, shown by casepress, libvips and Pillow; needs libvips-tools, pip, npm and mvn
+	[ -x "$(TOOLS)/python/bin/python" ] || python3 -m venv "$(TOOLS)/python"
+	"$(TOOLS)/python/bin/pip" install -q --disable-pip-version-check -r interop/pictures/requirements.txt
+	PATH="$(TOOLS)/python/bin:$$PATH" go run ./interop/pictures
 
 modules: ## vets and tests what lies beside the peers, in modules of its own
 	cd bench/peers && go vet ./... && go test $(TESTFLAGS) ./...

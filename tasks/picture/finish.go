@@ -51,7 +51,7 @@ func (j *job) finishImage(img image.Image) error {
 }
 
 // finishBands scales pixels, brings their colours to sRGB, turns them upright, puts white under
-// them, and encodes them. A screenshot or a scanned form stays a PNG.
+// them, and encodes them. A screenshot, a scanned form or an icon stays a PNG.
 func (j *job) finishBands(b bands) error {
 	w, h := fitSize(j.header.Width, j.header.Height, j.options.MaxSide)
 	full, err := j.scale(b, min(w, b.width), min(h, b.height))
@@ -62,7 +62,7 @@ func (j *job) finishBands(b bands) error {
 		return err
 	}
 	full = overWhite(orient(full, j.header.orientation))
-	if isFlat(full) && !j.header.codec.lossy {
+	if !j.header.codec.lossy && (isSmall(full) || isFlat(full)) {
 		return j.graphic(full)
 	}
 	m := planar.FromNRGBA(full, 2, 2)
@@ -136,6 +136,12 @@ func (s *stoppable) Write(p []byte) (int, error) {
 	}
 	return s.Buffer.Write(p)
 }
+
+// smallPixels is how many pixels a picture has of which fine colour costs next to nothing: at half the
+// resolution, the colour of one pixel of an icon would run into its neighbours.
+const smallPixels = 128 * 128
+
+func isSmall(img *image.NRGBA) bool { return img.Rect.Dx()*img.Rect.Dy() <= smallPixels }
 
 // isFlat says whether most pixels of an opaque picture are the same as their left
 // neighbour. Those of photos hardly ever are, and those of graphics still are after

@@ -76,6 +76,9 @@ func (j *job) heic() error {
 	if j.header.pages > 1 {
 		j.note(CodeFirstPage, "The file has several pictures; the main one is shown.")
 	}
+	if info.MainIsThumbnail {
+		j.damaged(errors.New("the file calls its main picture a smaller version of another"))
+	}
 	var alpha *image.Gray
 	if info.HasAlpha() {
 		alpha, err = heif.DecodeAlpha(j.ctx, data, info, pixels, heicMemory(j.header, j.size))

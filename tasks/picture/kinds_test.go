@@ -2,6 +2,7 @@ package picture_test
 
 import (
 	"bytes"
+	"compress/lzw"
 	"encoding/binary"
 	"errors"
 	"image"
@@ -44,6 +45,7 @@ func kinds(t testing.TB) []kind {
 		{"heic, narrower than the decoder's planes", testdata(t, "narrow.heic"), upright, nil, ""},
 		{"heic of limited range", testdata(t, "limited.heic"), upright, nil, ""},
 		{"heic, transparent", testdata(t, "alpha.heic"), [4]color.NRGBA{white, green, blue, yellow}, nil, ""},
+		{"heic whose main picture is a thumbnail of another", thumbnailOfAnother(testdata(t, "alpha.heic")), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
 		{"heic, grey and transparent", testdata(t, "alpha-grey.heic"), [4]color.NRGBA{white, {106, 106, 106, 255}, {49, 49, 49, 255}, {185, 185, 185, 255}}, nil, ""},
 		{"jpeg, turned by a LONG", withSegments(jpg, exifEntry(4, []byte{0, 0, 0, 6})), turned, nil, ""},
 		{"jpeg, turned by a BYTE", withSegments(jpg, exifEntry(1, []byte{6, 0, 0, 0})), turned, nil, ""},
@@ -69,6 +71,8 @@ func kinds(t testing.TB) []kind {
 		{"tiff in planes", planes(src), upright, nil, ""},
 		{"tiff with a sample too many", encodeTIFFSamples(src, 4, short(0x152, 0)), upright, nil, ""},
 		{"tiff with transparency", encodeTIFFSamples(src, 4, short(0x152, 2)), upright, nil, ""},
+		{"tiff with transparency that it does not declare", encodeTIFFSamples(hidden(src), 4), [4]color.NRGBA{white, green, blue, yellow}, nil, ""},
+		{"tiff with a sample that would hide everything", encodeTIFFSamples(hidden(hidden(hidden(hidden(src)))), 4), upright, nil, ""},
 		{"tiff of inks", encodeTIFFSamples(src, 4, short(0x106, 5)), [4]color.NRGBA{inverted(red), inverted(green), inverted(blue), inverted(yellow)}, []string{picture.CodeColours}, ""},
 		{"tiff with its pages in reverse", reversed(encodeTIFF([]*image.NRGBA{image.NewNRGBA(src.Rect), src})), upright, []string{picture.CodeFirstPage}, ""},
 		{"gif with too much data", gifWith(t, frame, func(b []byte) []byte { return append(b[:len(b)-2], 3, 1, 2, 3, 0, 0x3b) }), upright, nil, ""},
@@ -97,6 +101,11 @@ func kinds(t testing.TB) []kind {
 		{"webp, animated", testdata(t, "animation.webp"), upright, []string{picture.CodeFirstFrame}, ""},
 		{"gif", gifWith(t, frame, func(b []byte) []byte { return b }), upright, nil, ""},
 		{"bmp with run lengths", bmpRuns(frame), upright, nil, ""},
+		{"bmp with run lengths that end early", bmpRuns(frame)[:900], [4]color.NRGBA{{}, {}, blue, yellow}, []string{picture.CodeDamaged}, ""},
+		{"bmp with run lengths for more rows", lowered(bmpRuns(frame)), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"bmp with run lengths that leave their row", wideRun(bmpRuns(frame)), upright, nil, ""},
+		{"bmp with colours that its palette lacks", outsidePalette(bmpCore(frame)), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"bmp whose palette ends early", manyColours(bmpRuns(frame)), upright, nil, ""},
 		{"bmp of OS/2", bmpCore(frame), upright, nil, ""},
 		{"bmp", encodeBMP(t, src), upright, nil, ""},
 		{"tiff", encodeTIFF([]*image.NRGBA{src}), upright, nil, ""},
@@ -110,6 +119,13 @@ func kinds(t testing.TB) []kind {
 		{"tiff of 64 bits (BigTIFF)", []byte("II+\x00\x08\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00"), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"tiff with JPEG in it", encodeTIFFSamples(src, 3, short(0x103, 7)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"tiff in floating point", encodeTIFFSamples(src, 3, short(0x153, 3, 3, 3)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
+		{"tiff with more depths than samples", encodeTIFFSamples(src, 3, short(0x102, 8, 8, 8, 1)), upright, nil, ""},
+		{"tiff with LZW from before TIFF 6.0", oldLZW(t, src), upright, nil, ""},
+		{"tiff with a palette", palettedTIFF(frame, 257), upright, nil, ""},
+		{"tiff with a palette of 8 bits", palettedTIFF(frame, 1), upright, nil, ""},
+		{"tiff of signed numbers", encodeTIFFSamples(src, 3, short(0x153, 2, 2, 2)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
+		{"tiff of 32 bits", encodeTIFFSamples(src, 3, short(0x102, 32, 32, 32)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
+		{"tiff compressed with LZMA, Zstandard or WebP", encodeTIFFSamples(src, 3, short(0x103, 34925)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"tiff of Lab or YCbCr", encodeTIFFSamples(src, 3, short(0x106, 8)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"raw file of a camera", encodeTIFFSamples(src, 3, short(0xfe, 1)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"no picture, such as a PDF", []byte("%PDF-1.7 and so on, and on, and on"), [4]color.NRGBA{}, nil, picture.CodeNotImage},
@@ -313,8 +329,33 @@ func encodeTIFFSamples(img *image.NRGBA, samples int, further ...tiffTag) []byte
 			pix = append(pix, img.Pix[i+3]-byte(255*slices.IndexFunc(further, func(t tiffTag) bool { return t.tag == 0x106 })+255))
 		}
 	}
-	bits := []uint16{8, 8, 8, 8}[:samples]
-	return rawTIFF(img.Rect, pix, append([]tiffTag{short(0x102, bits...), short(0x115, uint16(samples))}, further...))
+	tags := append([]tiffTag{short(0x115, uint16(samples))}, further...)
+	if !slices.ContainsFunc(further, func(t tiffTag) bool { return t.tag == 0x102 }) {
+		tags = append(tags, short(0x102, []uint16{8, 8, 8, 8}[:samples]...))
+	}
+	return rawTIFF(img.Rect, pix, tags)
+}
+
+// palettedTIFF writes indexes of 8 bits, and colours of so much for each of 255 steps.
+func palettedTIFF(p *image.Paletted, unit uint16) []byte {
+	palette := make([]uint16, 3*256)
+	for i, c := range p.Palette {
+		c := c.(color.NRGBA)
+		palette[i], palette[256+i], palette[512+i] = unit*uint16(c.R), unit*uint16(c.G), unit*uint16(c.B)
+	}
+	return rawTIFF(p.Rect, p.Pix, []tiffTag{short(0x102, 8), short(0x106, 3), short(0x115, 1), short(0x140, palette...)})
+}
+
+// oldLZW writes codes as GIF has them.
+func oldLZW(t testing.TB, img *image.NRGBA) []byte {
+	var packed bytes.Buffer
+	w := lzw.NewWriter(&packed, lzw.LSB, 8)
+	for i := 0; i < len(img.Pix); i += 4 {
+		_, err := w.Write(img.Pix[i : i+3])
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return rawTIFF(img.Rect, packed.Bytes(), []tiffTag{short(0x102, 8, 8, 8), short(0x103, 5), short(0x115, 3)})
 }
 
 // planes writes a TIFF whose red, green and blue stand one behind the other.
@@ -450,6 +491,64 @@ func bmpRuns(p *image.Paletted) []byte {
 		b = append(b, 0, 0)
 	}
 	return append(b[:len(b)-1], 1)
+}
+
+// lowered is a BMP whose header says that it has half as many rows.
+func lowered(b []byte) []byte {
+	b[22] /= 2
+	return b
+}
+
+// manyColours is a BMP whose header says that its palette has all 256 colours.
+func manyColours(b []byte) []byte {
+	clear(b[46:50])
+	return b
+}
+
+// wideRun makes the first run of a BMP longer than any row, and ends its row there.
+func wideRun(b []byte) []byte {
+	at := int(binary.LittleEndian.Uint32(b[10:]))
+	end := at
+	for b[end] != 0 {
+		end += 2
+	}
+	return slices.Replace(b, at, end, 250, 2)
+}
+
+// outsidePalette gives a BMP of OS/2 a palette of the 4 colours that are first; its pixels need 8.
+func outsidePalette(b []byte) []byte {
+	binary.LittleEndian.PutUint32(b[10:], 14+12+3*4)
+	return slices.Delete(b, 14+12+3*4, 14+12+3*256)
+}
+
+// hidden is a picture with another quarter of it transparent: the first that is not.
+func hidden(img *image.NRGBA) *image.NRGBA {
+	out := image.NewNRGBA(img.Rect)
+	copy(out.Pix, img.Pix)
+	for i := range 4 {
+		r := image.Rect(0, 0, img.Rect.Dx()/2, img.Rect.Dy()/2).Add(image.Pt(i%2*img.Rect.Dx()/2, i/2*img.Rect.Dy()/2))
+		if img.NRGBAAt(r.Min.X, r.Min.Y).A == 0 {
+			continue
+		}
+		for y := r.Min.Y; y < r.Max.Y; y++ {
+			for x := r.Min.X; x < r.Max.X; x++ {
+				out.Pix[out.PixOffset(x, y)+3] = 0
+			}
+		}
+		break
+	}
+	return out
+}
+
+// thumbnailOfAnother makes the picture of a HEIC a thumbnail of what was its transparency:
+//
+//	auxl = from(2) count(2) to(2)
+func thumbnailOfAnother(b []byte) []byte {
+	b = bytes.Clone(b)
+	at := bytes.Index(b, []byte("auxl"))
+	copy(b[at:], "thmb")
+	b[at+5], b[at+9] = b[at+9], b[at+5]
+	return b
 }
 
 // bmpCore writes the header of OS/2, with sides of two bytes and colours of three.

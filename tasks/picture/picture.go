@@ -45,7 +45,7 @@ type Options struct {
 }
 
 // pipeline is raised whenever the same file and options begin to give another result.
-const pipeline = 2
+const pipeline = 3
 
 // Key identifies what the options make of a file: two results of the same bytes and the same
 // key are the same, so that a finished picture can be kept by digest and key. TimeLimit is no

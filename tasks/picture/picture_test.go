@@ -310,3 +310,24 @@ func noise(w, h int) *image.NRGBA {
 	}
 	return img
 }
+
+// TestSmallPicturesKeepEveryPixel shows icons: JPEG with colour at half the resolution would mix what is next to
+// each other.
+func TestSmallPicturesKeepEveryPixel(t *testing.T) {
+	icon := image.NewNRGBA(image.Rect(0, 0, 9, 7))
+	for i := range 9 * 7 {
+		icon.SetNRGBA(i%9, i/9, []color.NRGBA{red, green, blue, yellow}[(i*i+i/9)%4])
+	}
+	for name, b := range map[string][]byte{"png": encodePNG(t, icon), "bmp": encodeBMP(t, icon), "tiff": encodeTIFF([]*image.NRGBA{icon})} {
+		t.Run(name, func(t *testing.T) {
+			res, err := process(t, b, picture.Options{})
+			require.NoError(t, err)
+			shown := decode(t, res.Full.Data)
+			for y := range 7 {
+				for x := range 9 {
+					require.Equal(t, icon.At(x, y), color.NRGBAModel.Convert(shown.At(x, y)), "%d, %d", x, y)
+				}
+			}
+		})
+	}
+}

@@ -52,9 +52,16 @@ func tiffDetails(_ *header, r *container.Reader, names *metadata.Names) {
 
 func (j *job) tiff() error {
 	own := j.header.own.(tiff.Header)
-	// A file whose strips lie upon each other may be read twice and no more.
-	r := container.NewReader(j.ctx, &j.source, j.size, 2*j.size+1<<20)
-	d := tiff.NewDecoder(r, own)
+	if own.GuessedAlpha {
+		blank, err := j.tiffDecoder(own).Blank()
+		if err != nil {
+			return err
+		}
+		if blank {
+			own = own.Opaque()
+		}
+	}
+	d := j.tiffDecoder(own)
 	if j.header.pages > 1 {
 		j.note(CodeFirstPage, "The file has several pages; the first one is shown.")
 	}
@@ -72,4 +79,9 @@ func (j *job) tiff() error {
 		}
 		return img, err
 	}})
+}
+
+func (j *job) tiffDecoder(h tiff.Header) *tiff.Decoder {
+	// A file whose strips lie upon each other may be read twice and no more.
+	return tiff.NewDecoder(container.NewReader(j.ctx, &j.source, j.size, 2*j.size+1<<20), h)
 }

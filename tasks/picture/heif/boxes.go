@@ -27,6 +27,9 @@ type Info struct {
 	// Images is how many pictures the file has that are not hidden, tiles, thumbnails or
 	// transparency; 1 if it does not say.
 	Images int
+	// MainIsThumbnail says that the file calls its primary picture a smaller version of another, which no
+	// file should.
+	MainIsThumbnail bool
 	// Exif and XMP are the blocks of metadata, as they are in the file.
 	Exif, XMP [][]byte
 
@@ -246,6 +249,7 @@ func (m *metaBox) readReferences(b []byte, at int64) {
 				m.isPart(to)
 			case "thmb":
 				m.isPart(from)
+				m.MainIsThumbnail = m.MainIsThumbnail || from == m.primary
 			case "auxl":
 				m.isPart(from)
 				if to == m.primary && m.isAlpha(from) {

@@ -2,6 +2,7 @@ package tiff
 
 import (
 	"bytes"
+	gif "compress/lzw"
 	"compress/zlib"
 	"errors"
 	"fmt"
@@ -43,14 +44,36 @@ func (d *Decoder) Damage() error {
 func (d *Decoder) Rows(y0, y1 int) (*image.NRGBA, error) {
 	img := image.NewNRGBA(image.Rect(0, 0, d.Width, y1-y0))
 	for y := y0; y < y1; y++ {
-		if row := y / d.blockHeight; row != d.current {
-			if err := d.load(row); err != nil {
-				return nil, err
-			}
+		if err := d.reach(y); err != nil {
+			return nil, err
 		}
 		d.convert(img.Pix[(y-y0)*img.Stride:][:4*d.Width], y%d.blockHeight)
 	}
 	return img, nil
+}
+
+// Blank says whether every pixel of the picture is transparent. It reads rows from the top to the first that
+// has one that is not, so that a decoder that was asked gives no rows. The error is the reader's or the context's.
+func (d *Decoder) Blank() (bool, error) {
+	for y := range d.Height {
+		if err := d.reach(y); err != nil {
+			return false, err
+		}
+		for x := range d.Width {
+			if d.alpha == 0 || d.sample(x, y%d.blockHeight, d.alpha) > 0 {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+// reach loads the blocks of row y.
+func (d *Decoder) reach(y int) error {
+	if row := y / d.blockHeight; row != d.current {
+		return d.load(row)
+	}
+	return nil
 }
 
 // load decodes a row of blocks.
@@ -124,7 +147,12 @@ func (d *Decoder) block(dst []byte, index int) (n int, err error) {
 	case compressionPackBits:
 		return unpackBits(dst, data, d.ended)
 	case compressionLZW:
-		z := lzw.NewReader(&checked{d.r, bytes.NewReader(data)}, lzw.MSB, 8)
+		var z io.ReadCloser
+		if oldLZW(data) {
+			z = gif.NewReader(&checked{d.r, bytes.NewReader(data)}, gif.LSB, 8)
+		} else {
+			z = lzw.NewReader(&checked{d.r, bytes.NewReader(data)}, lzw.MSB, 8)
+		}
 		defer z.Close()
 		return readUpTo(z, dst)
 	case compressionDeflate, compressionOldDeflate:
@@ -139,6 +167,10 @@ func (d *Decoder) block(dst []byte, index int) (n int, err error) {
 	rows, err := decodeFax(dst, data, d.blockWidth, stride, kinds[d.compression], d.twoWays, d.ended)
 	return rows * stride, err
 }
+
+// oldLZW says whether data are of the kind of LZW from before TIFF 6.0, with its codes the other way round, as in
+// GIF. Both begin with the code 256: of 9 bits from the low end it is 00 01.
+func oldLZW(data []byte) bool { return len(data) > 1 && data[0] == 0 && data[1]&1 == 1 }
 
 // ended returns the context's error.
 func (d *Decoder) ended() error {

@@ -14,6 +14,7 @@ package tiff
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"casepress/tasks/picture/container"
 )
@@ -36,6 +37,10 @@ type Header struct {
 	ProfileLost bool
 	// CMYK says that the colours are those of inks.
 	CMYK bool
+	// GuessedAlpha says that the picture has one sample too many and does not say what for. It is
+	// taken for transparency, as libtiff and others do; where [Decoder.Blank] says that it would hide
+	// everything, it is not.
+	GuessedAlpha bool
 
 	compression, photometric, predictor      uint32
 	bits, samples, alpha                     int // alpha is the index of the sample, 0 if there is none
@@ -197,11 +202,23 @@ func (h *Header) read(t container.TIFF, entries []container.Entry) {
 	h.planar = get(tagPlanar, 1) == 2 && h.samples > 1
 	h.reversed = get(tagFillOrder, 1) == 2
 	h.twoWays = get(tagT4Options, 0)&1 != 0
-	h.palette = all(tagColorMap, 3<<16)
+	h.palette = widened(all(tagColorMap, 3<<16))
 	h.describe(all(tagBits, 1<<10), all(tagSampleFormat, 1<<10), all(tagExtraSamples, 1<<10))
 	if h.Width > 0 && h.Height > 0 && h.problem == nil {
 		h.layOut(get, all)
 	}
+}
+
+// widened returns the colours of a palette in 16 bits. Some writers put 8 bits there, as libtiff knows too; in 16
+// these would all be black.
+func widened(palette []uint32) []uint32 {
+	if slices.ContainsFunc(palette, func(v uint32) bool { return v > 255 }) {
+		return palette
+	}
+	for i := range palette {
+		palette[i] *= 257
+	}
+	return palette
 }
 
 // describe checks that samples and colours are of a kind that is read.
@@ -212,13 +229,13 @@ func (h *Header) describe(bits, formats, extras []uint32) {
 		}
 	}
 	h.bits = 1
-	for i, b := range bits {
+	for i, b := range bits[:min(len(bits), h.samples)] { // there may be more than samples
 		if i > 0 && int(b) != h.bits {
 			refuse("samples of %d and %d bits", h.bits, b)
 		}
 		h.bits = int(min(b, 1<<10))
 	}
-	for _, f := range formats {
+	for _, f := range formats[:min(len(formats), h.samples)] {
 		if f != 1 && f != 4 {
 			refuse("sample format %d", f)
 		}
@@ -253,6 +270,9 @@ func (h *Header) describe(bits, formats, extras []uint32) {
 	}
 	if h.samples > colours && len(extras) > 0 && (extras[0] == 1 || extras[0] == 2) {
 		h.alpha, h.premultiplied = colours, extras[0] == 1
+	}
+	if h.samples == colours+1 && len(extras) == 0 && !h.CMYK && h.photometric != palette {
+		h.alpha, h.GuessedAlpha = colours, true
 	}
 	switch h.compression {
 	case compressionNone, compressionLZW, compressionDeflate, compressionOldDeflate, compressionPackBits:
@@ -294,6 +314,12 @@ func (h *Header) layOut(get func(uint16, uint32) uint32, all func(uint16, int) [
 	if n := h.across * h.down * h.planes(); n > maxBlocks {
 		h.problem = fmt.Errorf("%d strips or tiles: %w", n, ErrUnsupported)
 	}
+}
+
+// Opaque returns the header without transparency.
+func (h Header) Opaque() Header {
+	h.alpha, h.GuessedAlpha = 0, false
+	return h
 }
 
 // planes is how many blocks there are for a place in the picture.
