@@ -103,10 +103,12 @@ type Ledger struct {
 	recorders map[string]*recorder // by topic
 	queues    map[string]*queue    // by lane
 	gate      gate
-	originals *originals
-	metrics   *metrics
-	damage    atomic.Pointer[error] // what reading the whole log has found
-	compared  chan struct{}         // closed when the rows have been compared with the log, or that takes long
+
+	restarting chan struct{} // holds a token while a retry is being stored: one at a time
+	originals  *originals
+	metrics    *metrics
+	damage     atomic.Pointer[error] // what reading the whole log has found
+	compared   chan struct{}         // closed when the rows have been compared with the log, or that takes long
 
 	mu       sync.Mutex // guards the rest
 	claims   map[store.Held]held
@@ -133,7 +135,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 		cfg: cfg.withDefaults(), broker: cfg.Broker, store: cfg.Store,
 		pending: newPending(), recorders: map[string]*recorder{}, queues: map[string]*queue{},
 		compared: make(chan struct{}), claims: map[store.Held]held{}, inWork: map[tasks.Ref]bool{}, suspects: map[tasks.Ref]bool{},
-		due: map[tasks.Ref]time.Time{}, failures: map[tasks.Ref]int{},
+		due: map[tasks.Ref]time.Time{}, failures: map[tasks.Ref]int{}, restarting: make(chan struct{}, 1),
 	}
 	l.metrics = newMetrics(cfg.Metrics)
 	l.originals = newOriginals(l)
