@@ -29,9 +29,9 @@ type Service struct {
 	creating    sync.Mutex // one topic at a time, so that MaxTopics holds
 	mu          sync.Mutex // guards all below
 	fetchers    map[fetchKey]*fetcher
-	joining     map[fetchKey]chan struct{} // closed when the fetcher is there or could not join
-	making      int                        // groups that are being made
-	subscribers map[string]int             // of each connection
+	joining     map[fetchKey]*joining // those that are not there yet
+	making      int                   // groups that are being made
+	subscribers map[string]int        // of each connection
 }
 
 // NewService makes a service to be registered on a *grpc.Server. Close it.
@@ -44,7 +44,7 @@ func NewService(b *broker.Broker, o Options) *Service {
 	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, defaultMaxSubs)
 	s := &Service{
 		broker: b, opts: o,
-		fetchers: make(map[fetchKey]*fetcher), joining: make(map[fetchKey]chan struct{}), subscribers: make(map[string]int),
+		fetchers: make(map[fetchKey]*fetcher), joining: make(map[fetchKey]*joining), subscribers: make(map[string]int),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.tasks.Go(s.closeIdleFetchers)
