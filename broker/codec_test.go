@@ -89,8 +89,8 @@ func TestSettingsFormat(t *testing.T) {
 }
 
 func TestEventRefused(t *testing.T) {
-	far := groupEvent{start: 1, done: []offsetRange{{1, maxSavedSpan + 2}}}
-	wide := groupEvent{start: 1, counts: []savedCount{{offset: maxSavedSpan + 1}}}
+	far := groupEvent{start: 1, done: []offsetRange{{1, 2}, {never, never + 1}}}
+	wide := groupEvent{start: 1, counts: []savedCount{{offset: never}}}
 	for name, c := range map[string]struct {
 		in   []byte
 		want error

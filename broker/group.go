@@ -34,7 +34,7 @@ type group struct {
 	nextDeadline int64  // when runDeadlines looks by itself
 	failed       error  // why nothing is handed out any more
 	readErr      error  // why the prefetch cannot read at present
-	stuck        bool   // Options.MaxSpan keeps messages back: see spanFull
+	stuck        bool   // Options.MaxUnacked keeps messages back: see full
 	unacked      moment // the oldest message not acknowledged, for Group
 	waiting      moment // the oldest message never delivered, for Group
 }
@@ -209,17 +209,17 @@ func (g *group) otherWaits(i int) bool {
 	return false
 }
 
-// spanFull says whether nothing new is handed out because messages that are not acknowledged, or not due, reach as far
-// back as Options.MaxSpan. The caller holds mu.
-func (g *group) spanFull() bool { return !g.state.room() && g.state.next < g.topic.log.End() }
+// full says whether nothing new is handed out because Options.MaxUnacked messages are not acknowledged. The caller holds
+// mu.
+func (g *group) full() bool { return !g.state.room() && g.state.next < g.topic.log.End() }
 
-// noteSpan logs when the span begins to keep messages back from somebody who waits. The caller holds mu.
-func (g *group) noteSpan() {
+// noteStuck logs when the group begins to keep messages back from somebody who waits. The caller holds mu.
+func (g *group) noteStuck() {
 	was := g.stuck
-	g.stuck = g.spanFull()
+	g.stuck = g.full()
 	if g.stuck && !was {
-		g.topic.broker.opts.Logger.Warn("group hands out nothing new until its oldest message is acknowledged",
-			"topic", g.topic.name, "group", g.name, "offset", g.state.start, "next", g.state.next, "span", g.state.maxSpan)
+		g.topic.broker.opts.Logger.Warn("group hands out nothing new until some of its messages are acknowledged",
+			"topic", g.topic.name, "group", g.name, "offset", g.state.start, "next", g.state.next, "unacked", g.state.unacked())
 	}
 }
 

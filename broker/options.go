@@ -26,11 +26,11 @@ type Options struct {
 
 	LockTimeout time.Duration // of subscriptions that do not say, default 30 s
 	AckDelay    time.Duration // an Ack, Release or delivery count is durable this long after, plus one sync; default 10 ms
-	MaxSpan     int           // offsets between a group's oldest unacknowledged and its newest delivered message, at most 4,194,304; default 131,072 (4 MiB a group)
+	MaxUnacked  int           // messages of a group that are passed (delivered, delayed or waiting for their key) and not acknowledged, at most 2,097,152; default 131,072 (up to 12 MiB a group)
 	ReadAhead   int           // bytes of messages that a group with members reads ahead, default 256 KiB
 
-	// MaxDelay is how far ahead a message may be due, by its DeliverAt or by a Release, default 365 days: it holds its place
-	// in the span of each group until then.
+	// MaxDelay is how far ahead a message may be due, by its DeliverAt or by a Release, default 365 days. Until then it is
+	// one of the MaxUnacked messages of each group, and retention keeps it and all after it.
 	MaxDelay time.Duration
 
 	DedupWindow   time.Duration // a message ID is remembered this long, default 10 minutes; negative: not at all
@@ -65,15 +65,15 @@ func (o Options) withDefaults() (Options, error) {
 	def(&o.MaxMessageBytes, 1<<20)
 	def(&o.LockTimeout, defaultLock)
 	def(&o.AckDelay, 10*time.Millisecond)
-	def(&o.MaxSpan, 1<<17)
+	def(&o.MaxUnacked, 1<<17)
 	def(&o.MaxDelay, 365*24*time.Hour)
 	def(&o.ReadAhead, 256<<10)
 	def(&o.DedupWindow, 10*time.Minute)
 	def(&o.DedupMessages, 1<<16)
 	def(&o.RetentionEach, time.Minute)
 	switch {
-	case o.MaxSpan < 1 || o.MaxSpan > maxSavedSpan:
-		return o, fmt.Errorf("%w: MaxSpan %d is not within 1 and %d", ErrInvalid, o.MaxSpan, maxSavedSpan)
+	case o.MaxUnacked < 1 || o.MaxUnacked > maxUnacked:
+		return o, fmt.Errorf("%w: MaxUnacked %d is not within 1 and %d", ErrInvalid, o.MaxUnacked, maxUnacked)
 	case o.SegmentBytes < 0 || o.MaxMessageBytes < 0 || o.LockTimeout < 0 || o.AckDelay < 0 || o.MaxDelay < 0 || o.ReadAhead < 0 ||
 		o.DedupMessages < 0 || o.RetainAge < 0 || o.RetainBytes < 0 || o.RetentionEach < 0:
 		return o, fmt.Errorf("%w: a setting is negative", ErrInvalid)

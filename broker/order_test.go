@@ -32,7 +32,7 @@ func newOrderModel(t *rapid.T) *orderModel {
 	}
 	m.settled = make([]bool, len(m.keys))
 	m.real.setMaxDeliveries(3)
-	m.real.startOrder(nil, nil)
+	m.real.startOrder(nil)
 	return m
 }
 
@@ -104,7 +104,7 @@ func (m *orderModel) Pass(t *rapid.T) {
 	m.now += rapid.Int64Range(1, 30).Draw(t, "time")
 	m.real.expire(m.now)
 	for offset := range m.held {
-		if s := m.real.at(offset); s.status != acquired {
+		if s := m.real.at(offset); s == nil || s.status != acquired {
 			delete(m.held, offset)
 		}
 	}
@@ -142,13 +142,13 @@ func (m *orderModel) Restart(t *rapid.T) {
 
 // order is what a first member that asks for order does.
 func (m *orderModel) order() {
-	var offsets []uint64
-	for offset := m.real.start; offset < m.real.next; offset++ {
-		if !m.real.isDone(offset) && m.keys[offset] != 0 {
-			offsets = append(offsets, offset)
+	var messages []keyed
+	for _, offset := range m.real.unackedFrom(m.real.start) {
+		if m.keys[offset] != 0 {
+			messages = append(messages, keyed{offset, m.keys[offset]})
 		}
 	}
-	m.real.startOrder(offsets, func(i int) uint64 { return m.keys[offsets[i]] })
+	m.real.startOrder(messages)
 }
 
 // Toggle lets the group begin anew without order, and at once with it again.

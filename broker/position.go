@@ -64,7 +64,7 @@ func (g *group) stateAt(start uint64) *groupState {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	old := g.state
-	state := newGroupState(start, int(old.maxSpan), old.lastLock)
+	state := newGroupState(start, old.maxUnacked, old.lastLock)
 	state.incarnation = newIncarnation()
 	state.maxDeliveries, state.ordered = old.maxDeliveries, old.ordered
 	if old.order != nil {

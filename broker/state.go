@@ -18,12 +18,13 @@ package broker
 //	                                  v
 //	                               deadLettering ---- published to the dead-letter topic ---> acknowledged
 //
-// Its memory is bounded: at most maxSpan offsets lie between start and next, 32 bytes each. Beyond that no
-// new message is handed out until the oldest one is done; redeliveries go on.
+// Its memory is bounded: at most maxUnacked messages between start and next are not acknowledged, however far apart, of 40
+// bytes each or up to 80 while many of those between them were acknowledged not long ago. Beyond that no new message is
+// handed out until some are acknowledged; redeliveries go on. What has no slot and lies before next is acknowledged.
 type groupState struct {
 	start, next   uint64
-	slots         []slot // ring over [start, next), a power of two long
-	maxSpan       uint64
+	window        window
+	maxUnacked    int
 	maxDeliveries uint32 // 0: no limit
 	lastLock      uint64
 	incarnation   uint64        // see groupSettings
@@ -34,7 +35,6 @@ type groupState struct {
 	ready offsetHeap // available and lapsed, by offset
 	dead  []uint64   // deadLettering, and not yet taken by nextDeadLetter
 	held  map[uint32]int
-	acked int      // acknowledged offsets at or above start
 	dirty []uint64 // offsets changed since the last call of changes
 	moved bool     // start changed since then
 	order *order   // nil: the order of keys is not kept, or not yet
@@ -53,6 +53,7 @@ const (
 )
 
 type slot struct {
+	offset uint64
 	when   int64  // acquired: lock deadline; delayed and blocked: due, 0 at once; in microseconds
 	lock   uint64 // of the last holder; 0 when it gave the message up
 	count  uint32 // deliveries so far
@@ -70,15 +71,15 @@ type grant struct {
 
 const (
 	minSlots     = 8
-	maxIdleSlots = 4096 // a ring larger than this shrinks when it is empty
+	maxIdleSlots = 4096 // a ring larger than this shrinks when it is empty, or nearly
 )
 
 // newGroupState starts a group at start. Locks count up from firstLock; a caller that wants the locks of two
 // runs to differ passes a random one.
-func newGroupState(start uint64, maxSpan int, firstLock uint64) *groupState {
+func newGroupState(start uint64, maxUnacked int, firstLock uint64) *groupState {
 	g := &groupState{
-		start: start, next: start, maxSpan: uint64(maxSpan), lastLock: firstLock,
-		slots: make([]slot, minSlots), held: make(map[uint32]int),
+		start: start, next: start, maxUnacked: maxUnacked, lastLock: firstLock,
+		window: newWindow(), held: make(map[uint32]int),
 	}
 	moved := func(offset uint64, pos int) { g.at(offset).pos = int32(pos) }
 	g.ready = offsetHeap{less: func(a, b uint64) bool { return a < b }, moved: moved}
@@ -86,10 +87,23 @@ func newGroupState(start uint64, maxSpan int, firstLock uint64) *groupState {
 	return g
 }
 
-func (g *groupState) at(offset uint64) *slot { return &g.slots[offset&uint64(len(g.slots)-1)] }
+// at returns the slot of a message that is passed, nil if it is acknowledged. A message that was acknowledged lately may
+// still have one.
+func (g *groupState) at(offset uint64) *slot { return g.window.at(offset) }
 
-// room says whether the span leaves room for a message never handed out before.
-func (g *groupState) room() bool { return g.next-g.start < g.maxSpan }
+// unacked returns how many messages are passed and not acknowledged.
+func (g *groupState) unacked() int { return g.window.open() }
+
+// acked returns how many messages at or above start are acknowledged.
+func (g *groupState) acked() int { return int(g.next-g.start) - g.unacked() }
+
+// room says whether there may be one more message that is not acknowledged.
+func (g *groupState) room() bool { return g.unacked() < g.maxUnacked }
+
+// reaches says whether there is room for the message at offset and all before it.
+func (g *groupState) reaches(offset uint64) bool {
+	return offset < g.next || uint64(g.unacked())+offset-g.next < uint64(g.maxUnacked)
+}
 
 // setMaxDeliveries changes the limit; messages that wait for redelivery are judged by the new one.
 func (g *groupState) setMaxDeliveries(n int) {
@@ -150,21 +164,10 @@ func (g *groupState) delayNext(due int64) {
 
 // extend moves next up by one and returns the offset of the new, empty slot.
 func (g *groupState) extend() uint64 {
-	if g.next-g.start == uint64(len(g.slots)) {
-		g.resize(2 * len(g.slots))
-	}
 	offset := g.next
 	g.next++
-	*g.at(offset) = slot{pos: -1}
+	g.window.push(slot{offset: offset, pos: -1})
 	return offset
-}
-
-func (g *groupState) resize(n int) {
-	old := *g
-	g.slots = make([]slot, n)
-	for offset := g.start; offset < g.next; offset++ {
-		*g.at(offset) = *old.at(offset)
-	}
 }
 
 // expire does what is due: locks lapse, delayed messages become available.

@@ -130,7 +130,7 @@ func (t *topic) create(name string, start uint64) (*group, error) {
 	if t.deleted.Load() {
 		return nil, fmt.Errorf("%w: %q", ErrNoTopic, t.name)
 	}
-	g := newGroup(t, name, newGroupState(start, t.broker.opts.MaxSpan, firstLock()))
+	g := newGroup(t, name, newGroupState(start, t.broker.opts.MaxUnacked, firstLock()))
 	g.state.incarnation = newIncarnation()
 	if err := t.journal.create(g); err != nil {
 		return nil, err
