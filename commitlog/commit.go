@@ -43,11 +43,21 @@ type activeFile struct {
 // half of the processor's time and lets the disk write from the batch's own memory.
 const writeFlags = os.O_RDWR | disk.Durable | disk.Direct
 
+func (a *activeFile) empty() bool { return a.seg.end == a.seg.base }
+
 // fits says whether a batch of n bytes and a seal fit. An empty segment takes a
 // batch of any size, growing if it must.
 func (a *activeFile) fits(n int) bool {
-	return a.seg.end == a.seg.base || a.seg.size+int64(n)+batchBytes <= a.seg.limit
+	return a.empty() || a.seg.size+int64(n)+batchBytes <= a.seg.limit
 }
+
+// clockSlack is by how much the clock may be set back without a trace: the stamps wait for it.
+const clockSlack = int64(time.Minute / time.Microsecond)
+
+// setBack says whether the clock was set back since the last batch by so much that the stamps must follow it: else one
+// batch written while the clock was years ahead would have all later ones stamped with that time. They go back only where
+// a segment begins, so that within one they ascend.
+func (a *activeFile) setBack(clock int64) bool { return a.last-clock > clockSlack }
 
 // startAfter tells how far into a block the batch after this one begins.
 func (a *activeFile) startAfter(b *batch) int {
@@ -195,12 +205,16 @@ func (l *Log) take() (b *batch, closing bool) {
 			l.discard(b, err)
 			continue
 		}
-		if l.next != nil || l.active.fits(b.size()) {
+		setBack := l.active.setBack(l.opts.Now().UnixMicro()) && !l.active.empty()
+		if l.next != nil || l.active.fits(b.size()) && !setBack {
 			return b, closing
 		}
 		next, err := l.maintenance.next(l.plan(), b.size())
 		if err == nil {
 			l.next = next
+			return b, closing
+		}
+		if l.active.fits(b.size()) { // then the stamps are wrong for a while longer
 			return b, closing
 		}
 		l.discard(b, fmt.Errorf("%w: %w", ErrNotPrepared, err))
@@ -224,17 +238,22 @@ func (l *Log) swap() (b *batch, closing bool) {
 // commit makes a batch durable and lets readers see it.
 func (l *Log) commit(b *batch) error {
 	a := &l.active
-	if b.count > 0 && !a.fits(b.size()) {
+	clock := l.opts.Now().UnixMicro()
+	setBack := b.count > 0 && a.setBack(clock)
+	if b.count > 0 && (!a.fits(b.size()) || setBack && l.next != nil) {
 		if err := l.roll(); err != nil {
 			return err
 		}
+	}
+	if setBack && a.empty() {
+		a.last = clock
 	}
 	if start := len(a.held); b.start != start { // the segment is new, or was sealed since the batch began to fill
 		b.moveTo(start)
 	}
 	now := a.last
 	if b.count > 0 {
-		now = max(now, l.opts.Now().UnixMicro())
+		now = max(now, clock)
 	}
 	finishBatch(b.buf[b.start:], b.sum, a.seg.salt, b.base, now, b.count)
 	started := time.Now()
