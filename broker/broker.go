@@ -59,7 +59,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	if err := o.FS.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("open broker: %w", err)
 	}
-	b := &Broker{dir: dir, opts: o, clock: newClock()}
+	b := &Broker{dir: dir, opts: o, clock: newClock(o.Now)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.topics.Store(&map[string]*topic{})
 	b.metrics = newMetrics(b)
@@ -277,14 +277,6 @@ func (b *Broker) sorted() []*topic {
 	}
 	return list
 }
-
-// clock tells microseconds since 1970 that never jump: the machine's clock at Open plus what has passed since.
-// So setting the machine's clock neither lets all locks lapse nor keeps them.
-type clock struct{ opened time.Time }
-
-func newClock() clock { return clock{opened: time.Now()} }
-
-func (c clock) now() int64 { return c.opened.UnixMicro() + time.Since(c.opened).Microseconds() }
 
 func firstLock() uint64 { return rand.Uint64() }
 

@@ -140,10 +140,10 @@ func FuzzDecodeEvent(f *testing.F) {
 			}
 		}
 		g.resume()
-		e := g.everything()
+		e := g.everything(0)
 		copied := newGroupState(0, 100, 0)
 		require.NoError(t, copied.apply(e))
 		copied.resume()
-		require.Equal(t, e, copied.everything())
+		require.Equal(t, e, copied.everything(0))
 	})
 }

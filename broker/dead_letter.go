@@ -96,7 +96,7 @@ func (g *group) publishDeadLetters(ctx context.Context) {
 		err := g.publishDeadLetter(ctx, offset, incarnation, int(count))
 		g.mu.Lock()
 		if err != nil {
-			g.state.delayDeadLetter(offset, g.now()+deadLetterDelay.Microseconds())
+			g.state.delayDeadLetter(offset, g.now().steady+deadLetterDelay.Microseconds())
 		} else {
 			g.state.deadLettered(offset)
 		}

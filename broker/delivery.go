@@ -62,7 +62,7 @@ func (b *Broker) Delivery(l Lease) (Delivery, error) {
 // one sync, and a power cut before that costs a redelivery, never a loss. Acknowledging what is acknowledged
 // already is no error.
 func (d Delivery) Ack() error {
-	return d.sub.group.act(func(s *groupState, _ int64) error { return s.ack(d.Offset, d.lock) })
+	return d.sub.group.act(func(s *groupState, _ instant) error { return s.ack(d.Offset, d.lock) })
 }
 
 // Release gives the message up for after, at most Options.MaxDelay; then any member may get it. The delivery stays counted. As durable
@@ -71,15 +71,15 @@ func (d Delivery) Release(after time.Duration) error {
 	if most := d.sub.group.topic.broker.opts.MaxDelay; after < 0 || after > most {
 		return fmt.Errorf("%w: release for %v, it must be 0 to %v", ErrInvalid, after, most)
 	}
-	return d.sub.group.act(func(s *groupState, now int64) error {
-		return s.release(d.Offset, d.lock, now, now+after.Microseconds())
+	return d.sub.group.act(func(s *groupState, now instant) error {
+		return s.release(d.Offset, d.lock, now.steady, now.steady+after.Microseconds())
 	})
 }
 
 // Renew holds the message for another lock timeout from now on.
 func (d Delivery) Renew() error {
-	return d.sub.group.act(func(s *groupState, now int64) error {
-		return s.renew(d.Offset, d.lock, now+d.lockTimeout)
+	return d.sub.group.act(func(s *groupState, now instant) error {
+		return s.renew(d.Offset, d.lock, now.steady+d.lockTimeout)
 	})
 }
 
@@ -89,7 +89,7 @@ func (d Delivery) Reject(reason string) error {
 	g := d.sub.group
 	var count uint32
 	var incarnation uint64
-	err := g.act(func(s *groupState, _ int64) (err error) {
+	err := g.act(func(s *groupState, _ instant) (err error) {
 		count, err = s.reject(d.Offset, d.lock)
 		incarnation = s.incarnation
 		return err
@@ -102,7 +102,7 @@ func (d Delivery) Reject(reason string) error {
 	if failed == nil {
 		failed = b.deadLetter(b.ctx, m, g.name, incarnation, reason, int(count))
 	}
-	err = g.act(func(s *groupState, _ int64) error {
+	err = g.act(func(s *groupState, _ instant) error {
 		if failed != nil {
 			s.undoReject(d.Offset)
 			return nil

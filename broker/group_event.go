@@ -30,7 +30,7 @@ type groupSettings struct {
 // offsetRange is [from, to).
 type offsetRange struct{ from, to uint64 }
 
-// savedCount is a message's delivery count, and when it is due if it is delayed (else 0), in microseconds.
+// savedCount is a message's delivery count, and the date at which it is due if it is delayed (else 0), in microseconds.
 type savedCount struct {
 	offset uint64
 	count  uint32
@@ -47,8 +47,8 @@ const (
 // changed says whether changes has something to tell.
 func (g *groupState) changed() bool { return g.moved || len(g.dirty) > 0 || g.settings() != g.saved }
 
-// changes returns what happened since the last call of changes or everything.
-func (g *groupState) changes() groupEvent {
+// changes returns what happened since the last call of changes or everything. skew is that of the present instant.
+func (g *groupState) changes(skew int64) groupEvent {
 	slices.Sort(g.dirty)
 	e := groupEvent{start: g.start}
 	for _, offset := range g.dirty {
@@ -61,7 +61,7 @@ func (g *groupState) changes() groupEvent {
 			continue
 		}
 		s.dirty = false
-		e.add(offset, s)
+		e.add(offset, s, skew)
 	}
 	g.dirty, g.moved = g.dirty[:0], false
 	if s := g.settings(); s != g.saved {
@@ -74,8 +74,8 @@ func (g *groupState) settings() groupSettings {
 	return groupSettings{g.incarnation, g.maxDeliveries, g.ordered}
 }
 
-// everything returns the whole state.
-func (g *groupState) everything() groupEvent {
+// everything returns the whole state. skew is that of the present instant.
+func (g *groupState) everything(skew int64) groupEvent {
 	e := groupEvent{start: g.start, reset: true}
 	covered := g.start
 	for i := range g.window.n {
@@ -87,7 +87,7 @@ func (g *groupState) everything() groupEvent {
 		e.addDone(covered, s.offset)
 		covered = s.offset + 1
 		if s.status == delayed || s.count > 0 || s.status == blocked && s.when > 0 {
-			e.add(s.offset, s)
+			e.add(s.offset, s, skew)
 		}
 	}
 	e.addDone(covered, g.next)
@@ -97,11 +97,14 @@ func (g *groupState) everything() groupEvent {
 	return e
 }
 
-func (e *groupEvent) add(offset uint64, s *slot) {
+func (e *groupEvent) add(offset uint64, s *slot, skew int64) {
 	if s.status != acknowledged {
 		c := savedCount{offset: offset, count: s.count}
 		if s.status == delayed || s.status == blocked {
 			c.due = s.when
+			if s.status == delayed && !s.dated {
+				c.due = max(c.due+skew, 1) // 0 would be that it is not delayed
+			}
 		}
 		e.counts = append(e.counts, c)
 		return
@@ -200,8 +203,7 @@ func (g *groupState) resume() {
 		switch s := g.window.slot(i); {
 		case s.status == acknowledged:
 		case s.when > 0:
-			s.status = delayed
-			g.timed.push(s.offset)
+			g.delayUntilDate(s.offset, s, s.when)
 		default:
 			g.makeAvailable(s.offset, available)
 		}

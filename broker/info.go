@@ -114,7 +114,7 @@ func (g *group) info() GroupInfo {
 	for _, n := range g.state.held {
 		i.InFlight += n
 	}
-	i.Delayed = g.state.timed.len() - i.InFlight
+	i.Delayed = g.state.timed.len() + g.state.dated.len() - i.InFlight
 	i.Waiting = int(i.End - i.Next)
 	i.Full = g.full()
 	return i

@@ -33,6 +33,9 @@ type Options struct {
 	// one of the MaxUnacked messages of each group, and retention keeps it and all after it.
 	MaxDelay time.Duration
 
+	// Now is the machine's clock, default time.Now: messages get their time from it and are due by it.
+	Now func() time.Time
+
 	DedupWindow   time.Duration // a message ID is remembered this long, default 10 minutes; negative: not at all
 	DedupMessages int           // and no more IDs a topic than this, default 65,536
 
@@ -57,6 +60,9 @@ const (
 func (o Options) withDefaults() (Options, error) {
 	if o.FS == nil {
 		o.FS = disk.OS
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

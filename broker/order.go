@@ -104,15 +104,15 @@ func (g *groupState) recheckOrder(offsets []uint64) {
 }
 
 // blockNext puts the first message never handed out in line. If others of its key are before it, it is blocked,
-// never due before due, and blockNext returns true: the message is then no longer the next.
-func (g *groupState) blockNext(key uint64, due int64) (isBlocked bool) {
+// never due before that date, and blockNext returns true: the message is then no longer the next.
+func (g *groupState) blockNext(key uint64, date int64) (isBlocked bool) {
 	if g.order.add(g.next, key) {
 		return false
 	}
 	offset := g.extend()
 	s := g.at(offset)
-	s.status, s.when = blocked, due
-	if due > 0 {
+	s.status, s.when, s.dated = blocked, date, true
+	if date > 0 {
 		g.mark(offset, s)
 	}
 	return true
@@ -125,8 +125,7 @@ func (g *groupState) unblock(offset uint64) {
 		return
 	}
 	if s.when > 0 {
-		s.status = delayed
-		g.timed.push(offset)
+		g.delayUntilDate(offset, s, s.when)
 		return
 	}
 	g.makeAvailable(offset, available)

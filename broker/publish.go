@@ -76,7 +76,7 @@ func (b *Broker) Enqueue(ctx context.Context, topic string, msgs []Message, offs
 		if err := msgs[i].check(b.opts.MaxMessageBytes); err != nil {
 			return Pending{}, err
 		}
-		if due := msgs[i].DeliverAt; !due.IsZero() && due.After(microTime(b.clock.now()).Add(b.opts.MaxDelay)) {
+		if due := msgs[i].DeliverAt; !due.IsZero() && due.After(b.opts.Now().Add(b.opts.MaxDelay)) {
 			return Pending{}, fmt.Errorf("%w: deliver_at %v is more than %v ahead", ErrInvalid, due.UTC(), b.opts.MaxDelay)
 		}
 	}
@@ -149,7 +149,7 @@ func (t *topic) tryEnqueueOnce(msgs []Message, offsets []uint64, b *batch) (p Pe
 	d := t.dedup
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := t.broker.clock.now()
+	now := t.broker.clock.steady()
 	d.forget(now)
 	b.entries, b.fresh = b.entries[:0], b.fresh[:0]
 	firstKnown, inFlight := false, false

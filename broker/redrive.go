@@ -171,7 +171,7 @@ func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []
 			return fmt.Errorf("redrive to %s: %w", topic, err)
 		}
 	}
-	err = g.act(func(s *groupState, _ int64) error {
+	err = g.act(func(s *groupState, _ instant) error {
 		for i := range letters {
 			if err := s.ackUndelivered(letters[i].Offset); err != nil {
 				return err

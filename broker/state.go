@@ -1,7 +1,7 @@
 package broker
 
 // A groupState is where one group stands in one topic. It is pure: no locks, no goroutines, no clock (every
-// call that needs the time is told it, in microseconds), no payloads. Kafka's share groups lend the words.
+// call that needs the time is told it: see instant), no payloads. Kafka's share groups lend the words.
 //
 //	 acknowledged          some acknowledged, some not              never handed out
 //	----------------+----------------------------------------+--------------------------
@@ -32,6 +32,7 @@ type groupState struct {
 	saved         groupSettings // as the last event says
 
 	timed offsetHeap // acquired by lock deadline, delayed by due time
+	dated offsetHeap // delayed by date
 	ready offsetHeap // available and lapsed, by offset
 	dead  []uint64   // deadLettering, and not yet taken by nextDeadLetter
 	held  map[uint32]int
@@ -54,13 +55,14 @@ const (
 
 type slot struct {
 	offset uint64
-	when   int64  // acquired: lock deadline; delayed and blocked: due, 0 at once; in microseconds
+	when   int64  // acquired: lock deadline; delayed and blocked: due, 0 at once; by the steady clock, or if dated the date
 	lock   uint64 // of the last holder; 0 when it gave the message up
 	count  uint32 // deliveries so far
 	holder uint32
 	pos    int32 // in the heap that status names
 	status slotStatus
 	dirty  bool
+	dated  bool // of delayed: it is in dated; a blocked one with a time always is to be
 }
 
 // A grant is one delivery: who holds lock may act on offset. count includes this delivery.
@@ -83,7 +85,8 @@ func newGroupState(start uint64, maxUnacked int, firstLock uint64) *groupState {
 	}
 	moved := func(offset uint64, pos int) { g.at(offset).pos = int32(pos) }
 	g.ready = offsetHeap{less: func(a, b uint64) bool { return a < b }, moved: moved}
-	g.timed = offsetHeap{less: func(a, b uint64) bool { return g.at(a).when < g.at(b).when }, moved: moved}
+	sooner := func(a, b uint64) bool { return g.at(a).when < g.at(b).when }
+	g.timed, g.dated = offsetHeap{less: sooner, moved: moved}, offsetHeap{less: sooner, moved: moved}
 	return g
 }
 
@@ -153,13 +156,24 @@ func (g *groupState) hold(offset uint64, s *slot, holder uint32, deadline int64)
 	g.timed.push(offset)
 }
 
-// delayNext puts off the first message never handed out until due.
-func (g *groupState) delayNext(due int64) {
+// delayNext puts off the first message never handed out until a date.
+func (g *groupState) delayNext(date int64) {
 	offset := g.extend()
 	s := g.at(offset)
-	s.status, s.when = delayed, due
-	g.timed.push(offset)
+	g.delayUntilDate(offset, s, date)
 	g.mark(offset, s)
+}
+
+// delayUntilDate puts off a detached slot until a date.
+func (g *groupState) delayUntilDate(offset uint64, s *slot, date int64) {
+	s.status, s.when, s.dated = delayed, date, true
+	g.dated.push(offset)
+}
+
+// delay puts off a detached slot until due by the steady clock.
+func (g *groupState) delay(offset uint64, s *slot, due int64) {
+	s.status, s.when, s.dated = delayed, due, false
+	g.timed.push(offset)
 }
 
 // extend moves next up by one and returns the offset of the new, empty slot.
@@ -171,8 +185,11 @@ func (g *groupState) extend() uint64 {
 }
 
 // expire does what is due: locks lapse, delayed messages become available.
-func (g *groupState) expire(now int64) {
-	for g.timed.len() > 0 && g.at(g.timed.offsets[0]).when <= now {
+func (g *groupState) expire(now instant) {
+	for g.dated.len() > 0 && g.at(g.dated.offsets[0]).when <= now.date {
+		g.makeAvailable(g.dated.pop(), available)
+	}
+	for g.timed.len() > 0 && g.at(g.timed.offsets[0]).when <= now.steady {
 		offset := g.timed.pop()
 		s := g.at(offset)
 		if s.status == delayed {
@@ -184,12 +201,15 @@ func (g *groupState) expire(now int64) {
 	}
 }
 
-// nextDue returns when expire has something to do next.
-func (g *groupState) nextDue() (when int64, ok bool) {
-	if g.timed.len() == 0 {
+// nextDue returns when expire has something to do next by the steady clock, and nextDate by the date.
+func (g *groupState) nextDue() (when int64, ok bool)  { return g.firstOf(&g.timed) }
+func (g *groupState) nextDate() (when int64, ok bool) { return g.firstOf(&g.dated) }
+
+func (g *groupState) firstOf(h *offsetHeap) (when int64, ok bool) {
+	if h.len() == 0 {
 		return 0, false
 	}
-	return g.at(g.timed.offsets[0]).when, true
+	return g.at(h.offsets[0]).when, true
 }
 
 // makeAvailable makes a message available for redelivery, or a dead letter when its deliveries are used up.
@@ -221,6 +241,10 @@ func (g *groupState) detach(s *slot) {
 		g.drop(s.holder)
 		g.timed.remove(int(s.pos))
 	case delayed:
+		if s.dated {
+			g.dated.remove(int(s.pos))
+			return
+		}
 		g.timed.remove(int(s.pos))
 	case available, lapsed:
 		g.ready.remove(int(s.pos))

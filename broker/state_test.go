@@ -62,7 +62,7 @@ func (m *groupModel) expire() {
 			m.offer(msg, available)
 		}
 	}
-	m.real.expire(m.now)
+	m.real.expire(instant{m.now, m.now})
 }
 
 func (m *groupModel) some(t *rapid.T) grant {
@@ -276,9 +276,9 @@ func (m *groupModel) BuryDead(t *rapid.T) {
 
 // Save passes the changes to the replica, by way of the encoded form.
 func (m *groupModel) Save(t *rapid.T) {
-	e := m.real.changes()
+	e := m.real.changes(0)
 	if rapid.Bool().Draw(t, "everything") {
-		e = m.real.everything()
+		e = m.real.everything(0)
 	}
 	decoded, err := decodeEvent(appendEvent(nil, &e))
 	require.NoError(t, err)
@@ -310,7 +310,7 @@ func (m *groupModel) Restart(t *rapid.T) {
 	}
 	m.next = m.real.next
 	m.replica = newGroupState(firstOffset, m.limit, 0)
-	e := m.real.everything()
+	e := m.real.everything(0)
 	require.NoError(t, m.replica.apply(e))
 	m.expire() // that something came due is not saved, it comes due again
 }
@@ -361,11 +361,13 @@ func (m *groupModel) Check(t *rapid.T) {
 	require.True(t, maps.Equal(held, m.real.held), "held: model %v, real %v", held, m.real.held)
 	require.Equal(t, m.unacked(), m.real.unacked())
 	require.LessOrEqual(t, len(m.real.window.ring), max(minSlots, 4*m.limit), "memory is bounded by what is open")
-	if when, ok := m.real.nextDue(); ok {
-		require.Equal(t, due, when)
-	} else {
-		require.Equal(t, int64(never), due)
+	first := int64(never)
+	for _, next := range []func() (int64, bool){m.real.nextDue, m.real.nextDate} {
+		if when, ok := next(); ok {
+			first = min(first, when)
+		}
 	}
+	require.Equal(t, due, first)
 }
 
 func TestGroupStateAgainstModel(t *testing.T) {
@@ -411,8 +413,8 @@ func TestFarBehindIsCheap(t *testing.T) {
 	require.Equal(t, len(open), g.unacked())
 	require.Equal(t, uint64(first), g.start)
 	require.Less(t, len(g.window.ring), 100)
-	e := g.changes()
-	whole := g.everything()
+	e := g.changes(0)
+	whole := g.everything(0)
 	require.Len(t, appendEvent(nil, &whole), len(appendEvent(nil, &e)))
 	require.Less(t, len(appendEvent(nil, &whole)), 120)
 	for _, e := range []groupEvent{e, whole} {
@@ -428,7 +430,7 @@ func TestFarBehindIsCheap(t *testing.T) {
 				require.Fail(t, "acknowledged or not", "%d", offset)
 			}
 		}
-		again.expire(1 << 40)
+		again.expire(instant{1 << 40, 1 << 40})
 		for range len(open) {
 			d, ok := again.acquireAvailable(1, never)
 			require.True(t, ok)

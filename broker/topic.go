@@ -54,7 +54,7 @@ func (t *topic) open(dir string) (err error) {
 	o := t.broker.opts
 	t.logDir = filepath.Join(dir, "log")
 	t.log, err = commitlog.Open(t.logDir, commitlog.Options{
-		FS: o.FS, SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxMessageBytes + messageOverhead,
+		FS: o.FS, SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxMessageBytes + messageOverhead, Now: o.Now,
 		OnCommit: t.broker.metrics.onCommit("messages"), OnDiscard: func(from uint64) { t.dedup.discard(from) },
 	})
 	if err != nil {

@@ -75,8 +75,7 @@ func (g *groupState) release(offset, lock uint64, now, due int64) error {
 		g.makeAvailable(offset, available)
 		return nil
 	}
-	s.status, s.when = delayed, due
-	g.timed.push(offset)
+	g.delay(offset, s, due)
 	return nil
 }
 
@@ -169,8 +168,7 @@ func (g *groupState) nextDeadLetter() (offset uint64, count uint32, ok bool) {
 // delayDeadLetter puts off what nextDeadLetter took out: it could not be published.
 func (g *groupState) delayDeadLetter(offset uint64, due int64) {
 	s := g.at(offset)
-	s.status, s.when = delayed, due
-	g.timed.push(offset)
+	g.delay(offset, s, due)
 	g.mark(offset, s)
 }
 
