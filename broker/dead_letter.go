@@ -42,7 +42,7 @@ func (b *Broker) deadLetter(ctx context.Context, m Message, group string, incarn
 	if err := checkName(name, maxTopicFolder); err != nil {
 		return fmt.Errorf("dead letter: %w", err)
 	}
-	t, err := b.ensureTopic(name)
+	t, err := b.ensureTopic(ctx, name, nil)
 	if err != nil {
 		return fmt.Errorf("dead letter: %w", err)
 	}

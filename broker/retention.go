@@ -29,6 +29,9 @@ func (b *Broker) retain() {
 func (t *topic) retain(ctx context.Context) error {
 	t.creating.Lock() // or a new group could start at what is being removed
 	defer t.creating.Unlock()
+	if t.deleted.Load() {
+		return nil
+	}
 	groups := t.allGroups()
 	if len(groups) == 0 {
 		return nil

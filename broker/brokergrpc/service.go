@@ -26,11 +26,11 @@ type Service struct {
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
 
-	creating    sync.Mutex // one topic at a time, so that MaxTopics holds
 	mu          sync.Mutex // guards all below
 	fetchers    map[fetchKey]*fetcher
 	joining     map[fetchKey]*joining // those that are not there yet
 	making      int                   // groups that are being made
+	creating    map[string]int        // calls that create a topic
 	subscribers map[string]int        // of each connection
 }
 
@@ -44,7 +44,7 @@ func NewService(b *broker.Broker, o Options) *Service {
 	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, defaultMaxSubs)
 	s := &Service{
 		broker: b, opts: o,
-		fetchers: make(map[fetchKey]*fetcher), joining: make(map[fetchKey]*joining), subscribers: make(map[string]int),
+		fetchers: make(map[fetchKey]*fetcher), joining: make(map[fetchKey]*joining), subscribers: make(map[string]int), creating: make(map[string]int),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.tasks.Go(s.closeIdleFetchers)
