@@ -86,6 +86,23 @@ func (d Delivery) Renew() error {
 // Reject publishes the message to the dead-letter topic, <topic>.dead, with the headers Dead…, and when that is
 // on stable storage acknowledges it. When publishing fails the message stays held.
 func (d Delivery) Reject(reason string) error {
+	r, err := d.StartReject(reason)
+	if err != nil {
+		return err
+	}
+	return r.Wait()
+}
+
+// A Rejection is a Reject on its way to stable storage. Wait must be called, once.
+type Rejection struct {
+	delivery Delivery
+	letter   letter
+}
+
+// StartReject is Reject without the wait for the disk: Wait of what it returns is that. So many rejections become durable
+// together. Until then nobody else gets the message, and nothing else can be done with the delivery. It waits only as
+// [Broker.Enqueue] does.
+func (d Delivery) StartReject(reason string) (*Rejection, error) {
 	g := d.sub.group
 	var count uint32
 	var incarnation uint64
@@ -95,22 +112,37 @@ func (d Delivery) Reject(reason string) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
+	r := &Rejection{delivery: d}
 	b := g.topic.broker
-	m, failed := d.message()
-	if failed == nil {
-		failed = b.deadLetter(b.ctx, m, g.name, incarnation, reason, int(count))
+	m, err := d.message()
+	if err == nil {
+		r.letter, err = b.deadLetter(b.ctx, m, g.name, incarnation, reason, int(count))
 	}
-	err = g.act(func(s *groupState, _ instant) error {
+	if err != nil {
+		return nil, r.end(err)
+	}
+	return r, nil
+}
+
+// Wait returns when the dead letter is on stable storage and the message acknowledged, with the errors of Reject.
+func (r *Rejection) Wait() error {
+	return r.end(r.letter.wait(r.delivery.sub.group.topic.broker.ctx))
+}
+
+// end acknowledges the message, or lets the delivery go on if it failed, and returns why.
+func (r *Rejection) end(failed error) error {
+	g := r.delivery.sub.group
+	err := g.act(func(s *groupState, _ instant) error {
 		if failed != nil {
-			s.undoReject(d.Offset)
+			s.undoReject(r.delivery.Offset)
 			return nil
 		}
-		s.deadLettered(d.Offset)
+		s.deadLettered(r.delivery.Offset)
 		return nil
 	})
-	if failed != nil && b.closed.Load() {
+	if failed != nil && g.topic.broker.closed.Load() {
 		return fmt.Errorf("%w: %w", ErrClosed, failed)
 	}
 	return cmp.Or(failed, err)
