@@ -42,6 +42,7 @@ func TestDeletingATopicStopsNobody(t *testing.T) {
 	b := openTopic(t, "/data", broker.Options{FS: d, RetainBytes: 1})
 	require.NoError(t, b.CreateTopic(t.Context(), "old"))
 	publish(t, b, "a")
+	held := receive(t, subscribe(t, b, "g", broker.SubscribeOptions{}), 1)[0]
 	deleted := make(chan error, 1)
 	go func() { deleted <- b.DeleteTopic(t.Context(), "old") }()
 	<-d.reached
@@ -51,7 +52,7 @@ func TestDeletingATopicStopsNobody(t *testing.T) {
 			if err := b.CreateTopic(t.Context(), "other"); err != nil {
 				return err
 			}
-			return receive(t, subscribe(t, b, "g", broker.SubscribeOptions{}), 1)[0].Reject("no")
+			return held.Reject("no")
 		}()
 	}()
 	select {

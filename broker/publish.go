@@ -101,14 +101,6 @@ func (t *topic) closedError(err error) error {
 	return fmt.Errorf("%w: %w", ErrClosed, err)
 }
 
-func (t *topic) publish(ctx context.Context, msgs []Message) (first uint64, err error) {
-	p, err := t.enqueue(ctx, msgs, nil)
-	if err != nil {
-		return 0, err
-	}
-	return p.First, p.Wait(ctx)
-}
-
 // enqueue hands messages to the log. The buffers they are encoded in are free again when it returns, not only after
 // the disk has answered: a thousand waiting producers share a few. If offsets is not nil it is as long as msgs and
 // gets the offset of each.
