@@ -198,7 +198,7 @@ func (l *Ledger) requeueLostOf(ctx context.Context, k *tasks.Kind) (requeued int
 				return requeued, err
 			}
 			if lost {
-				if err := l.requeue(ctx, k, tasks.NewRetry(d.Ref, d.Attempts)); err != nil {
+				if err := l.requeue(ctx, k, tasks.NewRetry(d.Ref, d.Attempts), func() {}); err != nil {
 					return requeued, err
 				}
 				l.metrics.requeued.Inc()
