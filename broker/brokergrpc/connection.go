@@ -234,32 +234,62 @@ func (r *reader) receive(ctx context.Context, sub *broker.Subscription, o broker
 			}
 			held = need
 		}
-		limited := r.within(held, o)
-		limited.NoWait = true
-		ds, err := sub.ReceiveWith(ctx, limited)
-		if err == nil && len(ds) == 0 { // an idle subscription keeps no room from others
-			r.release(held)
-			held = 0
-			idle := r.within(leastRoom, o)
-			if r.own > 0 {
-				idle.Max = 1 // a subscription gets the others next, when there is room for them
+		ds, refused, err := r.take(ctx, sub, r.within(held, o), held)
+		if err != nil || len(ds) > 0 {
+			return ds, err
+		}
+		if refused == 0 { // there was nothing
+			if ds, refused, err = r.await(ctx, sub, o); err != nil || len(ds) > 0 {
+				return ds, err
 			}
-			ds, err = sub.ReceiveWith(ctx, idle)
 		}
-		if err != nil {
-			r.release(held)
-			return nil, err
-		}
-		r.note(ds)
-		n := r.reserveSome(ds, held)
-		if n < len(ds) {
-			sub.GiveBack(ds[n:])
-		}
-		if n > 0 {
-			return ds[:n], nil
-		}
-		need = r.bytes(ds[:1])
+		need = refused
 	}
+}
+
+// await is receive for a subscription that is idle, which keeps no room from others meanwhile.
+func (r *reader) await(ctx context.Context, sub *broker.Subscription, o broker.ReceiveOptions) (ds []broker.Delivery, refused int, err error) {
+	first := o
+	first.Max = 1 // the others when there is room for them
+	if ds, err = sub.ReceiveWith(ctx, first); err != nil {
+		return nil, 0, err
+	}
+	if r.reserveSome(ds, 0) == 0 {
+		sub.GiveBack(ds)
+		return nil, r.bytes(ds), nil
+	}
+	r.note(ds)
+	held := r.reserveUpTo((o.Max-1)*r.overhead + o.MaxBytes)
+	if o.Max == 1 || held == 0 {
+		r.release(held)
+		return ds, 0, nil
+	}
+	o.Max--
+	more, _, err := r.take(ctx, sub, r.within(held, o), held)
+	if err != nil { // the next call finds it, too
+		return ds, 0, nil //nolint:nilerror // as said
+	}
+	return append(ds, more...), 0, nil
+}
+
+// take is receive of what is there now. held bytes are counted for it; those that it does not need are released. refused is
+// what the first delivery takes if not even that fits.
+func (r *reader) take(ctx context.Context, sub *broker.Subscription, o broker.ReceiveOptions, held int) (ds []broker.Delivery, refused int, err error) {
+	o.NoWait = true
+	ds, err = sub.ReceiveWith(ctx, o)
+	if err != nil || len(ds) == 0 {
+		r.release(held)
+		return nil, 0, err
+	}
+	r.note(ds)
+	n := r.reserveSome(ds, held)
+	if n < len(ds) {
+		sub.GiveBack(ds[n:])
+	}
+	if n == 0 {
+		refused = r.bytes(ds[:1])
+	}
+	return ds[:n], refused, nil
 }
 
 // connectionAddr is the address of a client, by which calls find their connection.
