@@ -43,6 +43,7 @@ type group struct {
 type waiter struct {
 	sub         *Subscription
 	max         int
+	maxBytes    int
 	lockTimeout int64
 	ch          chan []Delivery // holds one, so that the sender never waits
 }
@@ -187,7 +188,7 @@ func (g *group) handOut(now instant) {
 			i++
 			continue
 		}
-		ds := g.take(w.sub, w.max, w.lockTimeout, now)
+		ds := g.take(w.sub, w.max, w.maxBytes, w.lockTimeout, now)
 		if len(ds) == 0 {
 			i++ // its window is full
 			continue
@@ -229,13 +230,19 @@ func (g *group) hasMessages() bool {
 	return g.state.ready.len() > 0 || g.prefetched.len() > 0 && g.state.room()
 }
 
-// take hands out up to max deliveries within the subscription's window. The caller holds mu and has let expire run.
-func (g *group) take(s *Subscription, most int, lockTimeout int64, now instant) []Delivery {
+// take hands out up to most deliveries within the subscription's window, and no more than maxBytes of those that are read
+// ahead, the first aside: what is given back has to be read again. The caller holds mu and has let expire run.
+func (g *group) take(s *Subscription, most, maxBytes int, lockTimeout int64, now instant) []Delivery {
 	n := min(most, s.window-g.state.held[s.id])
 	var ds []Delivery
+	size := 0
 	for len(ds) < n && g.hasMessages() {
+		if len(ds) > 0 && size+g.nextSize() > maxBytes {
+			break
+		}
 		if d, ok := g.takeOne(s, lockTimeout, now); ok {
 			ds = append(ds, d)
+			size += d.Size()
 		}
 	}
 	if len(ds) > 0 {
@@ -243,6 +250,14 @@ func (g *group) take(s *Subscription, most int, lockTimeout int64, now instant) 
 		g.schedule()
 	}
 	return ds
+}
+
+// nextSize is the size of the next message; 0 if it is not in memory.
+func (g *group) nextSize() int {
+	if g.state.ready.len() > 0 {
+		return 0
+	}
+	return g.prefetched.queue[g.prefetched.head].Size()
 }
 
 // takeOne hands out one message, redeliveries first. It may find that the next new one has to wait.

@@ -251,7 +251,8 @@ func (s *Subscription) ReceiveWith(ctx context.Context, o ReceiveOptions) ([]Del
 		return nil, fmt.Errorf("%w: receive at most %d deliveries of %d bytes for %v", ErrInvalid, o.Max, o.MaxBytes, o.LockTimeout)
 	}
 	lockTimeout := cmp.Or(o.LockTimeout.Microseconds(), s.lockTimeout)
-	ds, w, err := s.takeOrWait(o.Max, lockTimeout, o.NoWait)
+	maxBytes := cmp.Or(o.MaxBytes, math.MaxInt)
+	ds, w, err := s.takeOrWait(o.Max, maxBytes, lockTimeout, o.NoWait)
 	if err != nil {
 		return nil, err
 	}
@@ -260,10 +261,10 @@ func (s *Subscription) ReceiveWith(ctx context.Context, o ReceiveOptions) ([]Del
 			return nil, err
 		}
 	}
-	return s.load(ds, cmp.Or(o.MaxBytes, math.MaxInt))
+	return s.load(ds, maxBytes)
 }
 
-func (s *Subscription) takeOrWait(most int, lockTimeout int64, noWait bool) ([]Delivery, *waiter, error) {
+func (s *Subscription) takeOrWait(most, maxBytes int, lockTimeout int64, noWait bool) ([]Delivery, *waiter, error) {
 	g := s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -272,10 +273,10 @@ func (s *Subscription) takeOrWait(most int, lockTimeout int64, noWait bool) ([]D
 	}
 	now := g.now()
 	g.state.expire(now)
-	if ds := g.take(s, most, lockTimeout, now); len(ds) > 0 || noWait {
+	if ds := g.take(s, most, maxBytes, lockTimeout, now); len(ds) > 0 || noWait {
 		return ds, nil, nil
 	}
-	w := &waiter{sub: s, max: most, lockTimeout: lockTimeout, ch: make(chan []Delivery, 1)}
+	w := &waiter{sub: s, max: most, maxBytes: maxBytes, lockTimeout: lockTimeout, ch: make(chan []Delivery, 1)}
 	g.waiters = append(g.waiters, w)
 	g.noteStuck()
 	return nil, w, nil

@@ -54,12 +54,12 @@ func (s *Service) Fetch(ctx context.Context, r *brokerpb.FetchRequest) (*brokerp
 	ctx, stop := context.WithTimeout(ctx, waitWithin(ctx, wait))
 	defer stop()
 	limit := min(max(int(r.GetMax()), 1), fetchMax)
-	from := &reader{connection: s.connectionOf(ctx)}
+	from := &reader{connection: s.connectionOf(ctx), overhead: togetherOverhead}
 	ds, err := from.receive(ctx, f.sub, broker.ReceiveOptions{Max: limit, MaxBytes: fetchBytes, LockTimeout: o.LockTimeout})
 	if err != nil && ctx.Err() == nil {
 		return nil, statusOf(err)
 	}
-	count(ctx, from, answerBytes(ds))
+	count(ctx, from, from.bytes(ds))
 	out := &brokerpb.FetchResponse{} // nothing in time is no error
 	for i := range ds {
 		out.Deliveries = append(out.Deliveries, fromDelivery(&ds[i]))
