@@ -281,7 +281,7 @@ func TestAFullDiskLeavesTheLogUnsealed(t *testing.T) {
 // TestRoomComesAndGoesInRandomOrder, and now and then the power goes too, also while a write is undone: what was
 // acknowledged is there, and nothing that was refused.
 func TestRoomComesAndGoesInRandomOrder(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(15) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 9))
 			inner := disktest.NewCrash(seed)
