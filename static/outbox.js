@@ -1,7 +1,7 @@
 // Answers on their way to the server. They are kept on this device before they are sent, and until
 // the server has confirmed that it stored exactly the same bytes.
 
-import { all, put, remove } from './keep.js';
+import { all, get, put, remove } from './keep.js';
 import { sha256 } from './digest.js';
 import { deliver } from './send.js';
 import { withOffset } from './zone.js';
@@ -22,8 +22,13 @@ export async function sendKept() {
   for (const record of await all('responses')) if (record.state === 'waiting') start(record);
 }
 
-/** Hands in a response that was filled in: {id, study, answers, …}. From here on it does not change. */
+/**
+ * Hands in a response that was filled in: {id, study, answers, …}, and returns it as it is from here on, for it does
+ * not change any more. If another page has handed it in before, that one counts.
+ */
 export async function handIn(record) {
+  const kept = await get('responses', record.id);
+  if (kept?.state !== 'draft') return kept ?? { ...record, state: 'gone' };
   const now = withOffset(new Date());
   const { id, study, site, patientId, visitId, language, started } = record;
   const { id: instrument, version } = record.definition;
@@ -33,6 +38,7 @@ export async function handIn(record) {
   const waiting = { ...record, state: 'waiting', authored: now, document, sha256: await sha256(new Blob([document])) };
   await put('responses', waiting);
   start(waiting);
+  return waiting;
 }
 
 /** Tries again at once. */

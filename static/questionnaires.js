@@ -20,13 +20,16 @@ let crises = [];            // {id, text, language}, until they were read
 // #/{id}/{n} is a question, #/{id}/check all answers, #/{id} where they are; anything else begins anew.
 async function route() {
   const [, id, at = ''] = /^#\/([A-Za-z0-9._-]{1,64})(?:\/(\d{1,4}|check))?$/.exec(location.hash) ?? [];
-  const found = id ? await get('responses', id) : undefined;
-  if (id && location.hash !== `#/${id}${at && `/${at}`}`) return;     // it has changed meanwhile
+  const here = location.hash;
+  // What is open is newer than what is kept of it: an answer may be on its way there.
+  const found = id && record?.id !== id ? await get('responses', id) : record;
+  if (location.hash !== here) return;     // it has changed meanwhile
   record = id ? found ?? { id, state: 'gone' } : null;
   place = record?.state === 'draft' ? at || String(record.at ?? 1) : '';
   if (Number(place) > record?.definition?.items.length) place = 'check';
   render();
   focus();
+  if (document.body.dataset.view === 'sent') announce($('sentState').textContent);
 }
 
 function focus() {
@@ -74,6 +77,7 @@ function renderActions() {
   $('back').href = `#/${record.id}/${record.checked ? 'check' : n - 1}`;
   $('backText').textContent = t(record.checked ? 'toCheck' : 'back');
   $('nextText').textContent = t(answered ? 'next' : 'skip');
+  $('next').classList.toggle('second', !answered);
 }
 
 function answer(value) {
@@ -121,7 +125,7 @@ function renderCheck() {
 async function sendNow() {
   if ($('sendAnswers').disabled) return;
   $('sendAnswers').disabled = true;   // pressing twice sends once
-  await handIn(record);
+  record = await handIn(record);
   $('sendAnswers').disabled = false;
   location.hash = `#/${record.id}`;
 }
@@ -181,7 +185,7 @@ async function changed(id, crisis) {
     const before = $('sentState').textContent;
     const kept = await get('responses', id);
     if (record?.id !== id) return;
-    record = kept ?? { ...record, state: news.get(id)?.phase === 'stored' ? 'stored' : 'gone' };
+    record = kept ? { ...record, ...kept } : { ...record, state: news.get(id)?.phase === 'stored' ? 'stored' : 'gone' };
     renderSent();
     if ($('sentState').textContent !== before) announce($('sentState').textContent);
   } else if (!record) await renderKept();

@@ -63,7 +63,7 @@ function flags() {
     const raised = flag.state === 'raised';
     const values = [flag.urgent ? t('flagUrgent') : '', raised ? t('flagValue', { value: flag.value }) : '', flag.code].filter(Boolean).join(', ');
     return h('li', { className: `flag ${raised ? 'raised' : 'unknown'}${flag.urgent && raised ? ' urgent' : ''}` },
-      h('b', { textContent: t(raised ? 'flagRaised' : 'flagUnknown') }), ` ${pick(rule?.text)} (${values})`);
+      h('b', { textContent: t(raised ? 'flagRaised' : 'flagUnknown') }), `: ${pick(rule?.text)} (${values})`);
   });
   const crisis = shown.crisisText
     ? h('p', { className: 'given-crisis' }, `${t('crisisShown')}: `, h('q', { textContent: shown.crisisText, lang: shown.crisisTextLanguage }))
@@ -116,14 +116,16 @@ function warnings() {
 function answers() {
   const known = new Set(definition?.items.map((item) => item.id));
   const items = [...(definition?.items ?? []), ...Object.keys(shown.answers).filter((id) => !known.has(id)).map((id) => ({ id, options: [] }))];
-  return block(t('answersHeading'), table(t('answersHeading'), [t('question'), t('answer'), t('value')], items.map((item) => {
+  const whole = block(t('answersHeading'), table(t('answersHeading'), [t('question'), t('answer'), t('value')], items.map((item) => {
     const value = shown.answers[item.id];
     const text = answerText(item, value, shown.language);
     const lang = definition?.languages.length ? shown.language : '';
-    return h('tr', {}, h('th', { scope: 'row' }, `${item.id} `, h('span', { textContent: pick(item.text, shown.language), lang })),
+    return h('tr', {}, h('th', { scope: 'row' }, h('span', { className: 'itemId', textContent: item.id }), h('span', { textContent: pick(item.text, shown.language), lang })),
       h('td', { textContent: text || t('noAnswer'), lang: text && value !== 'not-asked' ? lang : '', className: text ? '' : 'plain' }),
       h('td', { className: 'number', textContent: typeof value === 'number' ? String(value) : '–' }));
   })));
+  whole.classList.add('answers');
+  return whole;
 }
 
 function times() {
@@ -133,7 +135,7 @@ function times() {
   ].filter(([, value]) => value).map(([name, value]) => [name, `${time(value)} (${value})`]);
   rows.push([t('readIn'), shown.language], [t('study'), shown.study], [t('site'), shown.site],
     [t('revision'), amends ? t('revisionOf', { revision, amended: amends.revision, reason: amends.reason }) : String(revision)],
-    [t('receiptId'), id], ['SHA-256', receipt.sha256], [t('receiptSequence'), String(receipt.sequence)]);
+    [t('responseId'), id], ['SHA-256', receipt.sha256], [t('receiptSequence'), String(receipt.sequence)]);
   const links = [h('a', { href: original.url.replace(/^\//, ''), textContent: t('original') }),
     ...Array.from({ length: revision - 1 }, (_, i) => h('a', { href: `#/${id}/${i + 1}`, textContent: t('earlierRevision', { n: i + 1 }) }))];
   return block(t('timesHeading'),

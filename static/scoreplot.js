@@ -150,7 +150,7 @@ function bands(rule, width, y, least, top) {
       const upper = y(all[i + 1]?.from ?? top);
       const tall = y(band.from) - upper;
       return [svg('rect', { class: `band${i % 2 ? '' : ' even'}`, x: inset.left, y: upper, width: width - inset.left - inset.right, height: Math.max(tall, 0) }),
-        tall >= 15 ? text(pick(band.text) || band.code, width - inset.right - 6, upper + 12, 'end') : ''];
+        tall >= 15 ? text(pick(band.text) || band.code, width - inset.right - 6, upper + 12, 'end', 0, 'bandName') : ''];
     }),
     ...ticks.map((value) => text(String(value), inset.left - 7, y(value) + 4, 'end')),
   ];
