@@ -9,7 +9,8 @@ import { readResponses } from './readresponses.js';
 const pageSize = 100;
 const most = 1000;          // responses that are read for one plot
 const height = 230;
-const inset = { top: 22, right: 14, bottom: 28, left: 34 };
+const insetOf = { top: 22, right: 14, bottom: 28, left: 34 };
+const wide = 560;           // px, from which on the names of the bands stand beside the drawing
 const open = new Map();     // container -> {responses, state, choice, here, control}
 const observer = new ResizeObserver((entries) => { for (const { target } of entries) if (open.has(target)) draw(target); });
 
@@ -128,11 +129,12 @@ function draw(container) {
   const known = values.filter(({ score }) => score.value !== null);
   const least = rule?.least ?? Math.min(...known.map(({ score }) => score.value), 0);
   const top = rule?.most ?? Math.max(...known.map(({ score }) => score.value), 1);
+  const inset = { ...insetOf, right: width < wide ? insetOf.right : insetOf.right + Math.max(0, ...(rule?.bands ?? []).map((band) => lengthOf(nameOf(band)))) };
   const [first, last] = [values[0].at, values.at(-1).at];
   const x = (at) => (last === first ? (inset.left + width - inset.right) / 2 : inset.left + 8 + ((at - first) / (last - first)) * (width - inset.left - inset.right - 16));
   const y = (value) => inset.top + (1 - (value - least) / (top - least || 1)) * (height - inset.top - inset.bottom);
   box.replaceChildren(svg('svg', { class: 'plot', viewBox: `0 0 ${width} ${height}`, height, role: 'img', 'aria-label': t('plotSummary', { title, n: known.length }) },
-    ...bands(rule, width, y, least, top),
+    ...bands(rule, width, inset, y, least, top),
     svg('path', { class: 'axis', d: `M${inset.left} ${y(top)}V${y(least)}H${width - inset.right}` }),
     ...[...new Set([first, last])].map((at, i, both) => text(time(at, { dateStyle: 'medium' }), x(at), height - 8, both.length === 1 ? 'middle' : i ? 'end' : 'start', both.length === 1 ? 0 : i ? 8 : -8)),
     svg('path', { class: 'line', d: line(values, x, y) }),
@@ -142,7 +144,7 @@ function draw(container) {
 }
 
 // The bands lie behind the values, each from its lowest value to that of the next.
-function bands(rule, width, y, least, top) {
+function bands(rule, width, inset, y, least, top) {
   const all = [...(rule?.bands ?? [])].sort((a, b) => a.from - b.from);
   const ticks = [...new Set([...all.map(({ from }) => from), least, top])];
   return [
@@ -150,10 +152,19 @@ function bands(rule, width, y, least, top) {
       const upper = y(all[i + 1]?.from ?? top);
       const tall = y(band.from) - upper;
       return [svg('rect', { class: `band${i % 2 ? '' : ' even'}`, x: inset.left, y: upper, width: width - inset.left - inset.right, height: Math.max(tall, 0) }),
-        tall >= 15 ? text(pick(band.text) || band.code, width - inset.right - 6, upper + 12, 'end', 0, 'bandName') : ''];
+        tall >= 15 ? bandName(nameOf(band), width, inset, width < wide ? upper + 12 : upper + tall / 2 + 4) : ''];
     }),
     ...ticks.map((value) => text(String(value), inset.left - 7, y(value) + 4, 'end')),
   ];
+}
+
+const nameOf = (band) => pick(band.text) || band.code;
+
+// About how long a text is in px, in the size of the drawing.
+const lengthOf = (words) => [...words].reduce((sum, c) => sum + (c > '\u2e80' ? 14 : 7.5), 0);
+
+function bandName(words, width, inset, y) {
+  return width < wide ? text(words, width - inset.right - 6, y, 'end', 0, 'bandName') : text(words, width - inset.right + 8, y, 'start', 0, 'bandName');
 }
 
 // Broken where there is no score.
