@@ -15,6 +15,11 @@ export function onNotKept(listener) {
   listeners.push(listener);
 }
 
+/** Asks the browser not to clear away what is kept when it needs space. Some browsers ask the user. */
+export function askToKeep() {
+  navigator.storage?.persist?.().catch(() => {});
+}
+
 /** All values of a store: 'responses' by their id, 'instruments' by their address. */
 export async function all(store) {
   const { result = [] } = await run(store, 'readonly', (s) => s.getAll());
@@ -77,6 +82,3 @@ function open() {
     request.onblocked = () => reject(new Error('another page of an earlier release is open'));
   });
 }
-
-// Asks the browser not to clear this away when it needs space.
-navigator.storage?.persist?.().catch(() => {});

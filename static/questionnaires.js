@@ -5,7 +5,7 @@
 import { $, h, fill, announce } from './dom.js';
 import { t, time, toggleLanguage, onLanguage, language } from './i18n.js';
 import { newId } from './digest.js';
-import { all, get, put, remove, lasting, onNotKept } from './keep.js';
+import { all, get, put, remove, lasting, onNotKept, askToKeep } from './keep.js';
 import { pick } from './instruments.js';
 import { sendKept, handIn, onNews, news, tryNow, sendAgain, forget } from './outbox.js';
 import { readStart, onStart, openStart } from './startform.js';
@@ -55,6 +55,7 @@ function render() {
 async function begin() {
   const given = readStart();
   if (!given) return;
+  askToKeep();
   record = { id: newId(), state: 'draft', answers: {}, at: 1, checked: false, started: withOffset(new Date()), ...given };
   await put('responses', record);
   location.hash = `#/${record.id}/1`;

@@ -344,6 +344,44 @@ test('the copy stays if the receipt is not of the same bytes', async () => {
   await close(page);
 });
 
+test('two pages that have the same questionnaire open store it once', async () => {
+  const page = await openPhone();
+  const patient = await start(page, { instrument: 'gad-2 1' });
+  await answer(page, [1, 2]);
+  const other = await page.context().newPage();
+  await other.goto(page.url());
+  await other.waitForSelector('#check:visible');
+  await page.tap('#sendAnswers');
+  await page.waitForSelector('#sentVerified:visible');
+  await other.tap('#sendAnswers');
+  await other.waitForFunction(() => document.getElementById('sentState').textContent === 'Nothing of this is on this device any more.');
+  const [response, ...more] = await responsesOf(page, patient);
+  assert.deepEqual([response.answers, response.revision, more], [{ 1: 1, 2: 2 }, 1, []]);
+  assert.deepEqual(await kept(page), []);
+  await close(page);
+});
+
+test('a browser that keeps nothing says so, and the answers still arrive', async () => {
+  const page = await openPhone();
+  await page.addInitScript(() => { Object.defineProperty(globalThis, 'indexedDB', { value: { open() { throw new Error('not allowed'); } } }); });
+  await page.reload();
+  await page.waitForSelector('#notKept:visible');
+  const patient = await start(page, { instrument: 'daily-pain 1' });
+  await answer(page, [1, null, 2]);
+  await page.tap('#checkList li:nth-child(2) a');
+  await page.tap('.option:has(input[value="3"])');
+  await page.tap('#next');
+  await page.waitForSelector('#check:visible');
+  await page.context().setOffline(true);
+  await page.tap('#sendAnswers');
+  await page.waitForSelector('#sent[data-mark="held"]');
+  await check(page, 'not-kept-en');
+  await page.context().setOffline(false);
+  await page.waitForSelector('#sentVerified:visible', { timeout: 20_000 });
+  assert.deepEqual((await responsesOf(page, patient)).map((r) => r.answers), [{ 1: 1, 2: 3, 3: 2 }]);
+  await close(page);
+});
+
 test('by plain http everything works but opening it again offline, which the page says', async () => {
   const page = await openPhone({ at: plain });
   assert.match(await said(page, '#offlineHint'), /stays open/);
@@ -435,6 +473,24 @@ for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
     await close(page);
   });
 }
+
+test('staff see an amendment with its reason, and what it took the place of', async () => {
+  const page = await openStaff();
+  const [id] = await history(page, newPatient(), { days: [2] });
+  const { patientId, visitId, times } = await stored(page, id);
+  const amended = await page.request.put(new URL(`questionnaire-responses/${id}`, base).href, { data: {
+    study: 'BT', instrument: 'phq-9', version: '1', patientId, visitId, language: 'en', authored: times.authored,
+    answers: { 1: 1, 2: null, 9: 0 }, amends: { revision: 1, reason: 'The patient slipped.' },
+  } });
+  assert.equal(amended.status(), 201, await amended.text());
+  await stored(page, id);
+  await page.goto(new URL(`responses.html#/${id}`, base).href);
+  await page.waitForFunction(() => /2, in place of 1: The patient slipped\./.test(document.getElementById('response').innerText));
+  assert.match(await said(page, '#response'), /No score: 7 of 9 answers are missing/);
+  await page.getByRole('link', { name: 'Show revision 1' }).click();
+  await page.waitForFunction(() => /22\s+severe/.test(document.querySelector('#responseBody table')?.innerText ?? ''));
+  await close(page);
+});
 
 test('dark, and at twice the size of text, nothing is lost', async () => {
   const page = await openPhone({ colorScheme: 'dark', viewport: { width: 320, height: 640 } });
