@@ -427,7 +427,7 @@ async function history(page, patient, { study = 'BT', instrument = 'phq-9', days
     const answers = Object.fromEntries(values[i].map((v, k) => [String(k + 1), v]));
     const authored = new Date(Date.now() - day * 86_400_000).toISOString();
     const response = await page.request.put(new URL(`questionnaire-responses/${id}`, base).href, { data: {
-      study, instrument, version: '1', patientId: patient, visitId: `V0${i + 1}`, language: 'en', authored, answers, ...(i === 0 ? { scores: { total: 13 } } : {}),
+      ...(study ? { study } : {}), instrument, version: '1', patientId: patient, visitId: `V0${i + 1}`, language: 'en', authored, answers, ...(i === 0 ? { scores: { total: 13 } } : {}),
     } });
     assert.equal(response.status(), 201, await response.text());
     await stored(page, id);
@@ -468,6 +468,10 @@ for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
     await check(page, `response-phone-${suffix}`);
     await page.goto(new URL(`responses.html#/${ids[2]}`, base).href);
     await page.waitForFunction((p) => /3 of 9 answers are missing/.test(document.getElementById('response').innerText) && document.querySelector('.point'), patient);
+    const [ofNone] = await history(page, patient, { study: '', days: [2] });
+    await page.goto(new URL(`responses.html#/${ofNone}`, base).href);
+    await page.waitForSelector('#responsePlot .point.here');
+    assert.equal(await page.locator('#responsePlot tbody tr').count(), 1, 'the same ID without a study is another patient, too');
     await page.goto(new URL('responses.html#/no-such-response', base).href);
     await page.waitForFunction((words) => document.getElementById('responseState').textContent === words, suffix === 'en' ? 'This server does not know these answers.' : '服务器上没有这份回答。');
     await close(page);
