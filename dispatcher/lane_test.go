@@ -42,7 +42,7 @@ func TestWorkersCanChange(t *testing.T) {
 	<-entered
 	<-entered
 	require.EqualValues(t, 3, running.Load())
-	require.Equal(t, []dispatcher.LaneState{{Name: dispatchertest.Lane, Workers: 3, Busy: 3}}, h.Lanes())
+	require.Equal(t, dispatcher.LaneState{Name: dispatchertest.Lane, Workers: 3, Busy: 3}, h.Lanes()[0])
 	set(1)
 	set(2)
 	set(1)

@@ -30,7 +30,7 @@ func NewObservation(r Response, revision int, result instrument.Result, made tim
 		Category:          []CodeableConcept{{Coding: []Coding{{System: systemCategory, Code: "survey", Display: "Survey"}}}},
 		Subject:           patient(r.PatientID),
 		Encounter:         visit(r.VisitID),
-		EffectiveDateTime: r.Authored,
+		EffectiveDateTime: strings.ToUpper(r.Authored),
 		Issued:            made.UTC().Format("2006-01-02T15:04:05.000000Z"),
 		Performer:         []Reference{*patient(r.PatientID)}, // who answered
 		Note:              []Annotation{{Text: note(result)}},

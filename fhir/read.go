@@ -3,11 +3,9 @@ package fhir
 import (
 	"encoding/json"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"casepress/jsonfile"
 	"casepress/tasks/instrument"
@@ -126,15 +124,14 @@ func takeCanonical(c *checker, n *node) (id, version string) {
 	return "", ""
 }
 
-// rfc3339 is R4's dateTime where it has a time. Package time takes a comma for the point, too.
-var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
 
 func takeTime(c *checker, n *node) string {
 	const want = `a time with its zone such as "2026-11-26T20:03:11+08:00"`
 	if !c.Is(n, jsonfile.String, want) {
 		return ""
 	}
-	if _, err := time.Parse(time.RFC3339, n.Text); err != nil || !rfc3339.MatchString(n.Text) {
+	// R4's dateTime has no lower-case t and z, which RFC 3339 has.
+	if _, ok := jsonfile.ParseTime(n.Text); !ok || n.Text != strings.ToUpper(n.Text) {
 		c.Refuse(n, "must be %s, not %s", want, jsonfile.Quoted(n.Text))
 		return ""
 	}

@@ -72,7 +72,7 @@ func NewQuestionnaireResponse(r Response, meta *Meta) *QuestionnaireResponse {
 		Status:        statusCompleted,
 		Subject:       patient(r.PatientID),
 		Encounter:     visit(r.VisitID),
-		Authored:      r.Authored,
+		Authored:      strings.ToUpper(r.Authored), // RFC 3339 allows t and z, R4 does not
 	}
 	if ValidID(r.ID) {
 		q.ID = r.ID

@@ -3,8 +3,6 @@ package handlers
 import (
 	"cmp"
 	"errors"
-	"io"
-	"mime"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -103,33 +101,13 @@ func (a *API) postDocument(k *tasks.Kind, limit int64) gin.HandlerFunc {
 
 // readDocument reads and checks the body.
 func (a *API) readDocument(r *http.Request, k *tasks.Kind, limit int64) (tasks.Content, error) {
-	if r.URL.RawQuery != "" {
-		return nil, invalid("query", textQueryString)
-	}
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return nil, refuse(codeUnsupportedType, shownType(r.Header.Get("Content-Type")), "application/json")
-	}
-	body, err := digestBody(r)
+	document, err := readJSON(r, limit)
 	if err != nil {
-		return nil, err
-	}
-	document, err := io.ReadAll(io.LimitReader(body, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(document)) > limit {
-		return nil, &http.MaxBytesError{Limit: limit}
-	}
-	if err := body.verify(); err != nil {
 		return nil, err
 	}
 	content, problems := k.JSON.Parse(document)
-	if len(problems) > 0 {
-		f := &fault{code: codeInvalidInput}
-		for _, p := range problems {
-			f.fields = append(f.fields, fieldFault{field: cmp.Or(p.Pointer, "body"), detail: textReason, args: []any{p.Message}})
-		}
-		return nil, f
+	if err := faultOf(problems); err != nil {
+		return nil, err
 	}
 	return content, a.checkHeader(content.Header())
 }

@@ -2,12 +2,11 @@ package handlers
 
 import (
 	"net/http"
-	"regexp"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"casepress/jsonfile"
 	"casepress/study"
 	"casepress/tasks"
 )
@@ -98,32 +97,12 @@ func checkText(field, s string, limit int) *fieldFault {
 	return nil
 }
 
-// rfc3339 is stricter than package time, which takes a comma for the point and a single digit for an
-// hour. Lower-case t and z are allowed by RFC 3339, section 5.6.
-var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
-
 // checkTime returns a fault unless s is a time as RFC 3339 writes it, leap seconds included.
 func checkTime(field, s string) *fieldFault {
-	const second = len("2016-12-31T23:59:") // where the second begins
-	wrong := &fieldFault{field: field, detail: textNotTime}
-	if !rfc3339.MatchString(s) {
-		return wrong
-	}
-	s = strings.ToUpper(s)
-	leap := s[second:second+2] == "60"
-	if leap {
-		s = s[:second] + "59" + s[second+2:] // package time knows no second 60
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || leap && !endOfMonth(t.UTC()) {
-		return wrong
+	if _, ok := jsonfile.ParseTime(s); !ok {
+		return &fieldFault{field: field, detail: textNotTime}
 	}
 	return nil
-}
-
-// endOfMonth reports whether t is in the last minute of its month, the only one that a leap second may end.
-func endOfMonth(t time.Time) bool {
-	return t.Hour() == 23 && t.Minute() == 59 && t.AddDate(0, 0, 1).Day() == 1
 }
 
 // report checks the form's own fields and returns them as a case report without images, or a fault that names

@@ -44,20 +44,26 @@ func (a *API) answerList(c *gin.Context, k *tasks.Kind, show func(row store.Row,
 		a.fail(c, err)
 		return
 	}
+	list := func(ctx context.Context) ([]store.Row, string, error) { return a.rows.List(ctx, k, filter) }
+	a.answerListBy(c, list, func(row store.Row) any { return show(row, withNotes) })
+}
+
+// answerListBy answers with a page; list reads it and show makes one item.
+func (a *API) answerListBy(c *gin.Context, list func(context.Context) ([]store.Row, string, error), show func(store.Row) any) {
 	ctx := c.Request.Context()
 	upToDate, err := a.upToDate(ctx)
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
-	rows, next, err := a.rows.List(ctx, k, filter)
+	rows, next, err := list(ctx)
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
 	p := listAnswer{Items: make([]any, len(rows)), Next: stringOrNull(next), UpToDate: upToDate}
 	for i, row := range rows {
-		p.Items[i] = show(row, withNotes)
+		p.Items[i] = show(row)
 	}
 	if next != "" {
 		c.Header("Link", "<"+nextURL(c.Request.URL, next)+`>; rel="next"`)
@@ -83,11 +89,23 @@ func filterOf(c *gin.Context) (f store.Filter, withNotes bool, err error) {
 	if err != nil {
 		return store.Filter{}, false, err
 	}
+	f, faults := filterFrom(query)
+	include, given := query["include"]
+	if given && include != "notes" {
+		faults = append(faults, fieldFault{field: "include", detail: textBadChoice, args: []any{"notes"}})
+	}
+	if len(faults) > 0 {
+		return store.Filter{}, false, &fault{code: codeInvalidInput, fields: faults}
+	}
+	return f, given, nil
+}
+
+// filterFrom reads what all lists can be filtered by.
+func filterFrom(query map[string]string) (f store.Filter, faults []fieldFault) {
 	f = store.Filter{
 		Study: query["study"], Site: query["site"], PatientID: query["patientId"], VisitID: query["visitId"],
 		Status: query["status"], Cursor: query["cursor"], Limit: store.DefaultLimit,
 	}
-	var faults []fieldFault
 	for _, name := range []string{"study", "site", "patientId", "visitId"} {
 		if id, given := query[name]; given {
 			if fault := checkID(name, id); fault != nil {
@@ -105,14 +123,7 @@ func filterOf(c *gin.Context) (f store.Filter, withNotes bool, err error) {
 		}
 		f.Limit = n
 	}
-	include, given := query["include"]
-	if given && include != "notes" {
-		faults = append(faults, fieldFault{field: "include", detail: textBadChoice, args: []any{"notes"}})
-	}
-	if len(faults) > 0 {
-		return store.Filter{}, false, &fault{code: codeInvalidInput, fields: faults}
-	}
-	return f, given, nil
+	return f, faults
 }
 
 func isStatus(s string) bool {

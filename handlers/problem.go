@@ -48,6 +48,8 @@ type extras struct {
 	StoredSHA256  string `json:"storedSha256,omitempty"`
 	OfferedSHA256 string `json:"offeredSha256,omitempty"`
 	Limit         int64  `json:"limit,omitempty"`
+	// LatestRevision is that of the response that an amendment names; 0 if there is none.
+	LatestRevision *int `json:"latestRevision,omitempty"`
 }
 
 // fault is why a request is refused or could not be served, in terms a client can act on. Handlers return it

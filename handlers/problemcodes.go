@@ -24,12 +24,14 @@ const (
 	codeMalformedForm    code = "malformed-form"
 	codeMethodNotAllowed code = "method-not-allowed"
 	codeNoImage          code = "image-not-found"
+	codeNoInstrument     code = "instrument-not-found"
 	codeNoLane           code = "lane-not-found"
 	codeNoSubmission     code = "submission-not-found"
 	codeNoOriginal       code = "original-not-found"
 	codeNoPicture        code = "image-not-decodable"
 	codeNoReport         code = "report-not-found"
 	codeNoRoute          code = "no-such-address"
+	codeNothingToAmend   code = "nothing-to-amend"
 	codeNotAnImage       code = "not-an-image"
 	codeNotFailed        code = "report-not-failed"
 	codeNotReady         code = "report-not-ready"
@@ -39,6 +41,7 @@ const (
 	codePrecondition     code = "precondition-failed"
 	codeRange            code = "range-not-satisfiable"
 	codeReportConflict   code = "report-id-conflict"
+	codeRevisionConflict code = "revision-conflict"
 	codeRowsBehind       code = "rows-behind"
 	codeRowsDamaged      code = "rows-damaged"
 	codeStoredDamaged    code = "stored-bytes-damaged"
@@ -109,6 +112,15 @@ var codeTable = map[code]codeInfo{
 	codeNoImage: {status: http.StatusNotFound,
 		title:  text{"No such image", "没有此图片"},
 		detail: text{"The case report has no image number %s; it has %d.", "该病例报告没有第 %s 张图片，共有 %d 张。"}},
+	codeNoInstrument: {status: http.StatusNotFound,
+		title:  text{"No such instrument", "没有此量表"},
+		detail: text{"The study has no instrument with this id in this version; GET /instruments lists what there is.", "该研究没有此编号和版本的量表，全部量表见 GET /instruments。"}},
+	codeNothingToAmend: {status: http.StatusConflict,
+		title:  text{"Nothing to amend", "没有可修订的内容"},
+		detail: text{"There is no response %s that could be amended: send it without \"amends\".", "没有可供修订的答卷 %s：请去掉 “amends” 后发送。"}},
+	codeRevisionConflict: {status: http.StatusConflict,
+		title:  text{"Not the latest revision", "不是最新修订"},
+		detail: text{"The latest revision of %s is %d, and this would amend %d. Look at the latest one, and amend that if it is still needed.", "%s 的最新修订为 %d，而此内容要修订的是 %d。请查看最新修订，如仍有必要再对其修订。"}},
 	codeNoLane: {status: http.StatusNotFound,
 		title:  text{"No such lane", "没有此通道"},
 		detail: text{"There is no lane of this name; GET /lanes names them.", "没有此名称的通道，全部名称见 GET /lanes。"}},

@@ -141,6 +141,16 @@ func (a *API) answerRow(c *gin.Context, k *tasks.Kind, encode func(store.Row) []
 		a.fail(c, err)
 		return
 	}
+	ref := tasks.Ref{Kind: k.Name, ID: c.Param("id")}
+	if checkPathID("id", ref.ID) != nil {
+		a.fail(c, noSubmission(ref)) // none can have this id
+		return
+	}
+	a.answerRowOf(c, ref, wait, encode)
+}
+
+// answerRowOf is answerRow for a submission whose id is not simply that in the address.
+func (a *API) answerRowOf(c *gin.Context, ref tasks.Ref, wait time.Duration, encode func(store.Row) []byte) {
 	known := c.GetHeader("If-None-Match")
 	var body []byte // of the row that was read last
 	var tag string
@@ -152,7 +162,7 @@ func (a *API) answerRow(c *gin.Context, k *tasks.Kind, encode func(store.Row) []
 		}
 		return row.Status.Final()
 	}
-	row, err := a.waitForRow(c.Request.Context(), tasks.Ref{Kind: k.Name, ID: c.Param("id")}, wait, enough)
+	row, err := a.waitForRow(c.Request.Context(), ref, wait, enough)
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -183,7 +193,7 @@ func pollAfter(row store.Row) time.Duration {
 // server is about to end. It asks about every row that it reads; the last one is the one that it returns.
 func (a *API) waitForRow(ctx context.Context, ref tasks.Ref, wait time.Duration, enough func(store.Row) bool) (store.Row, error) {
 	if wait <= 0 {
-		row, err := a.findRow(ctx, ref)
+		row, err := a.findKnown(ctx, ref)
 		if err == nil {
 			enough(row)
 		}
@@ -194,7 +204,7 @@ func (a *API) waitForRow(ctx context.Context, ref tasks.Ref, wait time.Duration,
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	for {
-		row, err := a.findRow(ctx, ref)
+		row, err := a.findKnown(ctx, ref)
 		if err != nil || enough(row) {
 			return row, err
 		}
@@ -219,6 +229,11 @@ func (a *API) findRow(ctx context.Context, ref tasks.Ref) (store.Row, error) {
 	if checkPathID("id", ref.ID) != nil {
 		return store.Row{}, noSubmission(ref) // none can have this id
 	}
+	return a.findKnown(ctx, ref)
+}
+
+// findKnown is findRow for an id that may be one.
+func (a *API) findKnown(ctx context.Context, ref tasks.Ref) (store.Row, error) {
 	row, err := dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) { return a.rows.Get(ctx, ref) })
 	if errors.Is(err, store.ErrNotFound) {
 		err = noSubmission(ref)
@@ -238,13 +253,20 @@ func caseReportRef(id string) tasks.Ref { return tasks.Ref{Kind: tasks.KindCaseR
 // waitOf reads ?wait=20s, cut to the longest wait allowed. A bare number means seconds.
 func (a *API) waitOf(c *gin.Context) (time.Duration, error) {
 	query, err := queryOf(c, "wait")
-	if err != nil || query["wait"] == "" {
+	if err != nil {
 		return 0, err
 	}
-	wait, err := time.ParseDuration(query["wait"])
+	return a.waitFor(query["wait"])
+}
+
+func (a *API) waitFor(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	wait, err := time.ParseDuration(text)
 	if err != nil {
 		var seconds uint16
-		if n, e := strconv.ParseUint(query["wait"], 10, 16); e == nil {
+		if n, e := strconv.ParseUint(text, 10, 16); e == nil {
 			seconds, err = uint16(n), nil
 		}
 		wait = time.Duration(seconds) * time.Second

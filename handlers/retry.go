@@ -27,23 +27,27 @@ func (a *API) retry(k *tasks.Kind) gin.HandlerFunc {
 			a.fail(c, noSubmission(ref))
 			return
 		}
-		ctx, cancel := a.detached(c.Request)
-		defer cancel()
-		was, err := a.work.Restart(ctx, ref)
-		switch {
-		case errors.Is(err, dispatcher.ErrNotFailed):
-			err = &fault{code: codeNotFailed, args: []any{statusTexts[was]}, extras: extras{ReportStatus: string(was)}}
-		case errors.Is(err, store.ErrNotFound):
-			err = noSubmission(ref)
-		}
-		if err != nil {
-			a.fail(c, err)
-			return
-		}
-		url := k.Path + "/" + ref.ID
-		l := acceptedLanguage(c.GetHeader("Accept-Language"))
-		c.Header("Location", url)
-		setLanguage(c.Writer.Header(), l)
-		writeJSON(c, http.StatusAccepted, "application/json", retried{ref.ID, tasks.Accepted, textRetrying.in(l), url})
+		a.answerRetry(c, ref, ref.ID, k.Path+"/"+ref.ID)
 	}
+}
+
+// answerRetry lets a submission run again that failed. id and url are what the answer calls it.
+func (a *API) answerRetry(c *gin.Context, ref tasks.Ref, id, url string) {
+	ctx, cancel := a.detached(c.Request)
+	defer cancel()
+	was, err := a.work.Restart(ctx, ref)
+	switch {
+	case errors.Is(err, dispatcher.ErrNotFailed):
+		err = &fault{code: codeNotFailed, args: []any{statusTexts[was]}, extras: extras{ReportStatus: string(was)}}
+	case errors.Is(err, store.ErrNotFound):
+		err = noSubmission(ref)
+	}
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	l := acceptedLanguage(c.GetHeader("Accept-Language"))
+	c.Header("Location", url)
+	setLanguage(c.Writer.Header(), l)
+	writeJSON(c, http.StatusAccepted, "application/json", retried{id, tasks.Accepted, textRetrying.in(l), url})
 }

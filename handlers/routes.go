@@ -43,6 +43,9 @@ func (a *API) routes() *gin.Engine {
 	get(e, "/case-reports/:id/report.pdf", a.reportPDF)
 	get(e, "/case-reports/:id/images/:n", a.reportImage)
 	e.POST(routeRetry, a.retry(tasks.KindCaseReport()))
+	a.responseRoutes(e)
+	a.adverseEventRoutes(e)
+	a.instrumentRoutes(e)
 	for _, k := range tasks.Kinds() {
 		if k.JSON != nil {
 			a.documentRoutes(e, k)

@@ -20,9 +20,15 @@ const CaseReportWorkers = 32
 //
 // Case reports are few and slow, so nothing of them is claimed before a worker is free. Their backlog may be a day
 // old, because the log on disk is the reservoir for a burst.
+//
+// Responses to questionnaires are many and quick: they are taken in batches, each completed in one commit, and one
+// batch is claimed while the one before is scored. Adverse events wait for nothing: no buffer, no other lane, no
+// backlog and no floor of disk space.
 func Lanes() []dispatcher.Lane {
 	return []dispatcher.Lane{
 		{Name: "case-reports", Workers: CaseReportWorkers, MaxBacklogAge: 24 * time.Hour},
+		{Name: "questionnaires", Workers: 1, Buffer: 1, Batch: 512, MaxBacklogAge: 24 * time.Hour},
+		{Name: "urgent", Workers: 4, Reserved: true},
 	}
 }
 

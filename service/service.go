@@ -247,7 +247,7 @@ func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
 		c.Pictures.TimeLimit = c.TaskTimeout
 	}
 	processor := &tasks.Processor{
-		Blobs: s.Blobs, PictureCache: s.Rows, Budget: picture.NewBudget(c.ImageMemory), Pictures: c.Pictures, Layout: c.Layout,
+		Blobs: s.Blobs, PictureCache: s.Rows, Budget: picture.NewBudget(c.ImageMemory), Pictures: c.Pictures, Layout: c.Layout, Studies: c.Studies,
 		Parallel: runtime.NumCPU(), Logger: c.Logger,
 	}
 	return processor.Task

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
-	"fmt"
 	"math"
 	"strconv"
 
@@ -32,39 +31,10 @@ type Filter struct {
 // later page, so paging repeats and skips nothing. [ErrBadLimit], or [ErrBadCursor] if the cursor is
 // not one of ours.
 func (s *Store) List(ctx context.Context, kind *tasks.Kind, f Filter) (rows []Row, next string, err error) {
-	if f.Limit == 0 {
-		f.Limit = DefaultLimit
-	}
-	if f.Limit < 0 || f.Limit > MaxLimit {
-		return nil, "", fmt.Errorf("%w: %d, must be 1 to %d", ErrBadLimit, f.Limit, MaxLimit)
-	}
-	before, err := decodeCursor(f.Cursor)
-	if err != nil {
+	if _, err := submissionKind(tasks.Ref{Kind: kind.Name}); err != nil {
 		return nil, "", err
 	}
-	rows, err = s.list(ctx, kind, f, before, f.Limit+1)
-	if err != nil {
-		return nil, "", s.explain(err, "list %s", kind.Name)
-	}
-	if len(rows) > f.Limit {
-		rows = rows[:f.Limit]
-		next = encodeCursor(rows[f.Limit-1].Sequence)
-	}
-	if err := load(s.reading(ctx), kind, rows); err != nil {
-		return nil, "", s.explain(err, "list %s", kind.Name)
-	}
-	for i := range rows {
-		s.claims.showIn(&rows[i])
-	}
-	return rows, next, nil
-}
-
-func (s *Store) list(ctx context.Context, kind *tasks.Kind, f Filter, before uint64, limit int) ([]Row, error) {
-	if _, err := submissionKind(tasks.Ref{Kind: kind.Name}); err != nil {
-		return nil, err
-	}
-	query, args := listQuery(kind.Name, f, before, limit)
-	return queryRows(s.reading(ctx), kind, query, args...)
+	return s.listBy(ctx, kind, f, func(kind string, before uint64, limit int) (string, []any) { return listQuery(kind, f, before, limit) })
 }
 
 // listQuery names one index by making an expression of every other condition. There is an index for

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"casepress/tasks/instrument"
 )
 
 // TestMembersAreDescribed holds the members that are read against docs/study.schema.json and against
@@ -47,7 +49,15 @@ func TestMembersAreDescribed(t *testing.T) {
 	for _, m := range siteMembers {
 		same(schema.Defs["site"], "sites[].", m.Name, m.Required)
 	}
+	for _, m := range instrument.RuleMembers {
+		same(schema.Defs["flag"], "flags[].", m.Name, m.Required)
+	}
+	for _, m := range windowMembers {
+		same(schema.Defs["window"], "windows[].", m.Name, m.Required)
+	}
 	require.Len(t, schema.Properties, len(studyMembers))
+	require.Len(t, schema.Defs["flag"].Properties, len(instrument.RuleMembers))
+	require.Len(t, schema.Defs["window"].Properties, len(windowMembers))
 	require.Len(t, schema.Defs["site"].Properties, len(siteMembers))
 	require.Equal(t, described, strings.Count(string(docs), "\n| `"), "rows of the table")
 }

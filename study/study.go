@@ -18,6 +18,7 @@ import (
 	"encoding/hex"
 
 	"casepress/jsonfile"
+	"casepress/tasks/instrument"
 )
 
 // MaxBytes is the size from which on a file is refused.
@@ -28,6 +29,10 @@ const (
 	maxTitle     = 200 // characters
 	maxLanguages = 100
 	maxSites     = 10_000
+	maxFlags     = 100
+	maxText      = 2000 // characters of the crisis text
+	maxWindows   = 1000
+	maxLateAfter = 366 * 24  // hours
 	maxVersion   = 1<<53 - 1 // the largest number that every reader of JSON keeps exactly
 	schema       = 1         // the form of the file that this package reads
 )
@@ -48,10 +53,21 @@ type Study struct {
 	// Sites are the sites that take part, in the order of the file. None means that any site is
 	// taken; see [Study.HasSite].
 	Sites []Site
+	// Flags are those that the study sets on instruments, beside the instruments' own.
+	Flags []instrument.Rule
+	// CrisisText is what a patient reads at once whose answers raise an urgent flag, by language; nil if there is none.
+	// See [Study.CrisisTextIn].
+	CrisisText map[string]string
+	// Windows are when answers are expected; none: at any time. See [Study.InWindow].
+	Windows []Window
+	// LateAfterHours is how long after they were given answers may arrive without being called late; 0: see
+	// [Study.LateAfter].
+	LateAfterHours int64
 	// SHA256 is the digest of the file's bytes in lower-case hexadecimal, empty without a file.
 	SHA256 string
 
-	sites map[string]bool
+	sites       map[string]bool
+	instruments *instrument.Definitions // nil: those that casepress brings along
 }
 
 // Site is a place that takes part in a study.

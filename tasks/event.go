@@ -30,7 +30,9 @@ type Update struct {
 	Kind         string    `json:"kind"` // such as "case-report"
 	SubmissionID string    `json:"submissionId"`
 	// ReportID repeats SubmissionID for a case report.
-	ReportID  string `json:"reportId,omitempty"`
+	ReportID string `json:"reportId,omitempty"`
+	// Revision is that of a questionnaire response from the second on.
+	Revision  int    `json:"revision,omitempty"`
 	Study     string `json:"study,omitempty"`
 	Site      string `json:"site,omitempty"`
 	PatientID string `json:"patientId"`

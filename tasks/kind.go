@@ -30,6 +30,10 @@ type Kind struct {
 	Decode func(content json.RawMessage) (Content, error)
 	// Rows is how the kind keeps what is its own.
 	Rows Rows
+	// Derive returns the submissions that follow from one at the moment in which it is accepted, such as the adverse
+	// events of flags that answers raise. It looks at nothing but the content, and keys are made of that of the content:
+	// so it may be called again, by another process too, and what follows is still there once. Nil: none ever.
+	Derive func(Content) []Submission
 	// NewTask returns the work on one claimed submission. Nil without a Lane.
 	NewTask func(*Processor, Work) Task
 	// Event returns what other services are told when the submission is finished. Nil means [NewUpdate].
@@ -75,7 +79,7 @@ type Work struct {
 }
 
 // kinds is the registry.
-var kinds = []*Kind{caseReportKind, imageKind, retryKind, completionKind}
+var kinds = []*Kind{caseReportKind, imageKind, retryKind, completionKind, questionnaireKind, adverseEventKind}
 
 // Kinds returns every kind. It must not be changed.
 func Kinds() []*Kind { return kinds }

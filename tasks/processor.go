@@ -8,6 +8,7 @@ import (
 	"runtime"
 
 	"casepress/blob"
+	"casepress/study"
 	"casepress/tasks/pdf"
 	"casepress/tasks/picture"
 )
@@ -25,6 +26,8 @@ type Processor struct {
 	Pictures picture.Options
 	// Layout is how a PDF looks; the zero value means one image a page, on A4.
 	Layout pdf.Options
+	// Studies have the instruments by which responses are scored; nil: no study has a file.
+	Studies *study.Studies
 	// Parallel is how many images of one report may be in work at a time; 0 means one a processor.
 	Parallel int
 	// Logger hears of panics; nil means the default logger.

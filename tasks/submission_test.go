@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/tasks"
+	"casepress/tasks/instrument"
 )
 
 var receivedAt = time.Date(2026, 11, 21, 20, 0, 0, 123456000, time.UTC)
@@ -81,6 +82,25 @@ var examples = map[string][]tasks.Content{
 	"image":      {tasks.PatientImage{PatientID: "P001", Image: exampleImage}, tasks.PatientImage{Study: "S1", PatientID: "P001", Image: exampleImage}},
 	"retry":      {tasks.Retry{ID: "a", Attempt: 5}, tasks.Retry{Kind: "other", ID: "a", Attempt: 5}},
 	"completion": {exampleCompletion},
+	"questionnaire-response": {
+		tasks.QuestionnaireResponse{ID: "QR-1", Revision: 1, PatientID: "P001", Answers: instrument.Answers{}, MediaType: "application/json", Original: "{}"},
+		tasks.QuestionnaireResponse{
+			ID: "QR-1", Revision: 2, Amends: &tasks.Amends{Revision: 1, Reason: "<a slip> & more\u2028"}, Study: "S1", Site: "101", PatientID: "P001", VisitID: "V02",
+			Rule: instrument.Identity{ID: "phq-9", Version: "1", SHA256: "ab"}, StudyFile: &tasks.StudyFile{Version: 3, SHA256: "cd"},
+			Language: "zh-CN", Authored: "2026-11-26T20:03:11+08:00", Started: "2026-11-26T20:01:00+08:00", DeviceTime: "2026-11-26T12:03:12Z",
+			Answers: instrument.Answers{"1": {Value: 3}, "10": {Value: 0}, "4": {NotAsked: true}}, Claims: instrument.Claims{"total": "13", "none": ""},
+			Flags:    []instrument.FlagResult{{Code: "f", Item: "1", State: instrument.Raised, Urgent: true, Value: "3"}, {Code: "g", Score: "s", State: instrument.Unknown}},
+			Warnings: []tasks.Warning{{Code: "late", Detail: "late"}}, CrisisText: "Call.", CrisisLanguage: "en",
+			MediaType: "application/json", Original: "{\"a\": \"\u00e9\u4e2d\U0001f600<>&\u2028\\n\",\r\n\t\"b\":\x7f1}",
+		},
+	},
+	"adverse-event": {
+		tasks.AdverseEvent{
+			ID: "flag-1", Study: "S1", PatientID: "P001", Source: tasks.Source{Kind: "questionnaire-response", ID: "QR-1", Revision: 2},
+			Rule: instrument.Identity{ID: "phq-9", Version: "1", SHA256: "ab"}, Flag: instrument.FlagResult{Code: "f", Item: "1", State: instrument.Raised, Urgent: true, Value: "3"},
+			Authored: "2026-11-26T20:03:11+08:00",
+		},
+	},
 }
 
 func TestEveryKindComesThroughTheLog(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -131,6 +132,7 @@ func Open(t testing.TB, o Options) (h Fixture, shut func(hard bool)) {
 	if o.Config.Lanes == nil {
 		o.Config.Lanes = []dispatcher.Lane{{Name: Lane, Workers: 1}}
 	}
+	o.Config.Lanes = withAllLanes(o.Config.Lanes)
 	if o.Config.Retry.Backoff == 0 {
 		o.Config.Retry.Backoff, o.Config.Retry.MaxBackoff = time.Millisecond, 2*time.Millisecond
 	}
@@ -157,6 +159,17 @@ func Open(t testing.TB, o Options) (h Fixture, shut func(hard bool)) {
 	}
 	t.Cleanup(func() { shut(true) })
 	return h, shut
+}
+
+// withAllLanes adds the lanes that kinds need and that the test has nothing to say about.
+func withAllLanes(lanes []dispatcher.Lane) []dispatcher.Lane {
+	for _, k := range tasks.Kinds() {
+		there := slices.ContainsFunc(lanes, func(l dispatcher.Lane) bool { return l.Name == k.Lane })
+		if k.IsSubmission() && !there {
+			lanes = append(lanes[:len(lanes):len(lanes)], dispatcher.Lane{Name: k.Lane, Workers: 1})
+		}
+	}
+	return lanes
 }
 
 // Submit hands a report in.

@@ -29,6 +29,11 @@ func (l *Ledger) Accept(ctx context.Context, s tasks.Submission) (dispatcher.Rec
 		// They were stored for nothing, unless the write is still under way: then pending names them.
 		l.originals.addCandidates(originalsOf(s.Content)...)
 	}
+	if err == nil && !receipt.Replayed {
+		if late := l.derive(ctx, s); late != nil {
+			l.cfg.Logger.Warn("what follows from a submission is accepted when its row is made", "err", late)
+		}
+	}
 	return receipt, err
 }
 

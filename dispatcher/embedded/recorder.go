@@ -98,6 +98,9 @@ func (r *recorder) record(ctx context.Context, batch []broker.Message) error {
 		r.l.logPanic(err)
 		r.l.metrics.unreadable.Inc()
 	})
+	if err := r.deriveAll(ctx, rows); err != nil {
+		return err
+	}
 	last := batch[len(batch)-1]
 	if err := r.l.store.Record(ctx, r.topic, rows, store.Watermark{Next: last.Offset + 1, Check: check(last)}); err != nil {
 		return err

@@ -91,8 +91,10 @@ func ReadAnswers(content []byte) (Answers, error) {
 	return answers, nil
 }
 
+const wantAnswer = "must be the value of an option as a whole number, or null for no answer"
+
 func readAnswer(raw json.RawMessage) (answer Answer, given bool, detail string) {
-	const want = "must be the value of an option as a whole number, or null for no answer"
+	const want = wantAnswer
 	switch raw[0] {
 	case 'n':
 		return Answer{}, false, ""

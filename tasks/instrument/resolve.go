@@ -414,44 +414,28 @@ func (f *file) bandsFit(c *checker, s *fileScore) {
 
 // resolveFlag checks one flag.
 func (f *file) resolveFlag(c *checker, fl *fileFlag) {
-	switch {
-	case (fl.Item == "") == (fl.Score == ""):
-		c.Refuse(fl.at, `must have either "item" or "score"`)
-		return
-	case (fl.atLeast == nil) == (fl.atMost == nil):
-		c.Refuse(fl.at, `must have either "atLeast" or "atMost"`)
+	if !checkFlagForm(c, fl.at, &fl.Flag) {
 		return
 	}
-	var low, high number
-	where := fl.atItem
 	if fl.Item != "" {
 		it, ok := f.Definition.item(fl.Item)
 		if !ok {
 			c.Refuse(fl.atItem, "there is no item %q", fl.Item)
-			return
+		} else if reason := fl.fitsItem(it); reason != "" {
+			c.Refuse(fl.atItem, "%s", reason)
 		}
-		if it.MayBeNotAsked {
-			c.Refuse(fl.atItem, "item %q need not be asked; a flag must be on one that is", fl.Item)
-			return
-		}
-		low, high = whole(it.Options[0].Value), whole(it.Options[0].Value)
-		for _, o := range it.Options {
-			low, high = least(low, whole(o.Value)), most(high, whole(o.Value))
-		}
-	} else {
-		i := slices.IndexFunc(f.scores, func(s fileScore) bool { return s.ID == fl.Score })
-		if i < 0 {
-			c.Refuse(fl.atScore, "there is no score %q", fl.Score)
-			return
-		}
-		if f.scores[i].Least == "" {
-			return // its own problem is told already
-		}
-		low, high = f.scores[i].rng[0], f.scores[i].rng[1]
-		where = fl.atScore
+		return
 	}
-	if t := fl.threshold(); t.cmp(low) < 0 || t.cmp(high) > 0 {
-		c.Refuse(where, "goes from %s to %s; the threshold %s must be within", low, high, t)
+	i := slices.IndexFunc(f.scores, func(s fileScore) bool { return s.ID == fl.Score })
+	if i < 0 {
+		c.Refuse(fl.atScore, "there is no score %q", fl.Score)
+		return
+	}
+	if f.scores[i].Least == "" {
+		return // its own problem is told already
+	}
+	if reason := fl.within(f.scores[i].rng[0], f.scores[i].rng[1]); reason != "" {
+		c.Refuse(fl.atScore, "%s", reason)
 	}
 }
 

@@ -1,0 +1,432 @@
+package handlers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"casepress/dispatcher"
+	"casepress/jsonfile"
+	"casepress/store"
+	"casepress/tasks"
+	"casepress/tasks/instrument"
+)
+
+// acceptedResponse is the answer to a questionnaire response.
+type acceptedResponse struct {
+	ID            string                  `json:"id"`
+	Revision      int                     `json:"revision"`
+	Status        tasks.Status            `json:"status"`
+	Message       string                  `json:"message"`
+	StatusURL     string                  `json:"statusUrl"`
+	Receipt       receipt                 `json:"receipt"`
+	Flags         []instrument.FlagResult `json:"flags"`
+	Warnings      []tasks.Warning         `json:"warnings"`
+	AdverseEvents []string                `json:"adverseEvents"`
+	// CrisisText is there only if an urgent flag is raised and the study has one.
+	CrisisText     string `json:"crisisText,omitempty"`
+	CrisisLanguage string `json:"crisisTextLanguage,omitempty"`
+}
+
+// responseAnswer is one revision of a response as answers show it. Pointers are null when unset.
+type responseAnswer struct {
+	ID             string                  `json:"id"`
+	Revision       int                     `json:"revision"`
+	Amends         *tasks.Amends           `json:"amends"`
+	Study          *string                 `json:"study"`
+	Site           *string                 `json:"site"`
+	PatientID      string                  `json:"patientId"`
+	VisitID        *string                 `json:"visitId"`
+	Instrument     string                  `json:"instrument"`
+	Version        string                  `json:"version"`
+	Language       string                  `json:"language"`
+	Status         tasks.Status            `json:"status"`
+	Attempts       int                     `json:"attempts"`
+	Answers        instrument.Answers      `json:"answers"`
+	Scores         []instrument.Result     `json:"scores"`
+	Mismatches     []instrument.Mismatch   `json:"mismatches"`
+	Flags          []instrument.FlagResult `json:"flags"`
+	Warnings       []tasks.Warning         `json:"warnings"`
+	AdverseEvents  []string                `json:"adverseEvents"`
+	CrisisText     *string                 `json:"crisisText"`
+	CrisisLanguage *string                 `json:"crisisTextLanguage"`
+	Times          responseTimes           `json:"times"`
+	StudyFile      *tasks.StudyFile        `json:"studyFile"`
+	Original       originalDocument        `json:"original"`
+	Receipt        receipt                 `json:"receipt"`
+	StartedAt      *timestamp              `json:"startedAt"`
+	FinishedAt     *timestamp              `json:"finishedAt"`
+	NextAttemptAt  *timestamp              `json:"nextAttemptAt"`
+	Error          *string                 `json:"error"`
+}
+
+// responseTimes are the times that are kept. Those of the client are as it sent them.
+type responseTimes struct {
+	Device   *string    `json:"device"`
+	Started  *string    `json:"started"`
+	Authored string     `json:"authored"`
+	Received *timestamp `json:"received"`
+	Stored   *timestamp `json:"stored"`
+}
+
+// originalDocument names the document as it came.
+type originalDocument struct {
+	URL       string `json:"url"`
+	MediaType string `json:"mediaType"`
+	Bytes     int    `json:"bytes"`
+	SHA256    string `json:"sha256"`
+}
+
+func showResponse(row store.Row) responseAnswer {
+	r := row.Content.(tasks.QuestionnaireResponse)
+	result, _ := row.Result.(tasks.QuestionnaireResult)
+	return responseAnswer{
+		ID: r.ID, Revision: r.Revision, Amends: r.Amends,
+		Study: stringOrNull(r.Study), Site: stringOrNull(r.Site), PatientID: r.PatientID, VisitID: stringOrNull(r.VisitID),
+		Instrument: r.Rule.ID, Version: r.Rule.Version, Language: r.Language,
+		Status: row.Status, Attempts: row.Attempts,
+		Answers: r.Answers, Scores: list(result.Scores), Mismatches: list(result.Mismatches), Flags: list(r.Flags), Warnings: list(r.Warnings),
+		AdverseEvents: list(r.AdverseEventIDs()), CrisisText: stringOrNull(r.CrisisText), CrisisLanguage: stringOrNull(r.CrisisLanguage),
+		Times: responseTimes{
+			Device: stringOrNull(r.DeviceTime), Started: stringOrNull(r.Started), Authored: r.Authored,
+			Received: timeOrNull(row.ReceivedAt), Stored: timeOrNull(row.CreatedAt),
+		},
+		StudyFile: r.StudyFile,
+		Original:  originalDocument{responseURL(r.ID) + "/original?revision=" + strconv.Itoa(r.Revision), r.MediaType, len(r.Original), row.SHA256},
+		Receipt:   receipt{row.SHA256, row.Sequence, timeOrNull(row.ReceivedAt)},
+		StartedAt: timeOrNull(row.StartedAt), FinishedAt: timeOrNull(row.FinishedAt), NextAttemptAt: timeOrNull(row.NextAttempt), Error: stringOrNull(row.Error),
+	}
+}
+
+// list is a list in JSON even if there is nothing in it.
+func list[T any](all []T) []T {
+	if all == nil {
+		return []T{}
+	}
+	return all
+}
+
+func responseURL(id string) string { return tasks.KindQuestionnaireResponse().Path + "/" + id }
+
+// responseRoutes serves questionnaire responses.
+func (a *API) responseRoutes(e *gin.Engine) {
+	k := tasks.KindQuestionnaireResponse()
+	admit := a.admit(k.Lane, tasks.MaxResponseBytes)
+	e.POST(k.Path, admit, func(c *gin.Context) { a.takeResponse(c, "") })
+	e.PUT(k.Path+"/:id", admit, func(c *gin.Context) { a.takeResponse(c, c.Param("id")) })
+	get(e, k.Path, a.responses)
+	get(e, k.Path+"/:id", a.response)
+	get(e, k.Path+"/:id/original", a.responseOriginal)
+	e.POST(k.Path+"/:id/retry", a.retryResponse)
+}
+
+// takeResponse answers 201 when the response is on stable storage. id is the one in the address, "" if there is none.
+func (a *API) takeResponse(c *gin.Context, id string) {
+	r, err := a.readResponse(c.Request, id)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	got, err := a.acceptResponse(c.Request, r)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	stored := got.Content.(tasks.QuestionnaireResponse)
+	l := acceptedLanguage(c.GetHeader("Accept-Language"))
+	answer := acceptedResponse{
+		ID: stored.ID, Revision: stored.Revision, Status: got.Status, Message: textResponseAccepted.in(l), StatusURL: revisionURL(stored),
+		Receipt: receipt{got.SHA256, got.Sequence, timeOrNull(got.ReceivedAt)},
+		Flags:   list(stored.Flags), Warnings: list(stored.Warnings), AdverseEvents: list(stored.AdverseEventIDs()),
+		CrisisText: stored.CrisisText, CrisisLanguage: stored.CrisisLanguage,
+	}
+	if got.Replayed {
+		c.Header("Idempotency-Replayed", "true")
+		answer.Message = textDocumentReplayed.in(l)
+	}
+	c.Header("Location", answer.StatusURL)
+	setLanguage(c.Writer.Header(), l)
+	writeJSON(c, http.StatusCreated, "application/json", answer)
+}
+
+// revisionURL is the address of this revision: that of the response alone leads to the latest.
+func revisionURL(r tasks.QuestionnaireResponse) string {
+	if r.Revision == 1 {
+		return responseURL(r.ID)
+	}
+	return responseURL(r.ID) + "?revision=" + strconv.Itoa(r.Revision)
+}
+
+// readResponse reads and checks the body.
+func (a *API) readResponse(r *http.Request, id string) (tasks.QuestionnaireResponse, error) {
+	none := tasks.QuestionnaireResponse{}
+	if id != "" {
+		if wrong := checkPathID("id", id); wrong != nil {
+			return none, &fault{code: codeInvalidInput, fields: []fieldFault{*wrong}}
+		}
+	}
+	document, err := readJSON(r, tasks.MaxResponseBytes)
+	if err != nil {
+		return none, err
+	}
+	read, problems := tasks.ReadQuestionnaireResponse(document, id, a.cfg.Studies, arrivalOf(r))
+	return read, faultOf(problems)
+}
+
+// readJSON returns a body of application/json, of at most limit bytes, whose digest is the one that the client told, if
+// it told one. It refuses a query.
+func readJSON(r *http.Request, limit int64) ([]byte, error) {
+	if r.URL.RawQuery != "" {
+		return nil, invalid("query", textQueryString)
+	}
+	if mediaType := r.Header.Get("Content-Type"); mediaType != "application/json" {
+		if parsed, _, err := mime.ParseMediaType(mediaType); err != nil || parsed != "application/json" {
+			return nil, refuse(codeUnsupportedType, shownType(mediaType), "application/json")
+		}
+	}
+	body, err := digestBody(r)
+	if err != nil {
+		return nil, err
+	}
+	document, err := io.ReadAll(io.LimitReader(body, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(document)) > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	return document, body.verify()
+}
+
+// faultOf turns the problems of a document into a fault; nil if there are none.
+func faultOf(problems []jsonfile.Problem) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	f := &fault{code: codeInvalidInput}
+	for _, p := range problems {
+		f.fields = append(f.fields, fieldFault{field: cmp.Or(p.Pointer, "body"), detail: textReason, args: []any{p.Message}})
+	}
+	return f
+}
+
+// arrivalOf says when the request came, and by the header Date what the clock of the device was.
+func arrivalOf(r *http.Request) tasks.Arrival {
+	a := tasks.Arrival{At: time.Now().UTC()}
+	if date := r.Header.Get("Date"); date != "" {
+		if clock, err := http.ParseTime(date); err == nil { // a date that cannot be read says nothing
+			a.Clock = clock
+		}
+	}
+	return a
+}
+
+// acceptResponse hands a response in, or its amendment.
+func (a *API) acceptResponse(r *http.Request, response tasks.QuestionnaireResponse) (dispatcher.Receipt, error) {
+	ctx, cancel := a.detached(r)
+	defer cancel()
+	if response.Amends != nil {
+		if err := a.checkAmended(ctx, response); err != nil {
+			return dispatcher.Receipt{}, err
+		}
+	}
+	got, err := a.work.Accept(ctx, tasks.NewSubmission(tasks.KindQuestionnaireResponse(), response))
+	if e, conflict := errors.AsType[*dispatcher.ConflictError](err); conflict {
+		err = a.responseConflict(ctx, response, e)
+	}
+	return got, submitFault(err, response.ID)
+}
+
+// checkAmended returns a fault unless the revision that is amended is there and is of the same patient and instrument.
+// Whether it is the latest, Accept decides: an amendment of an earlier one has the id of a revision that is there.
+func (a *API) checkAmended(ctx context.Context, r tasks.QuestionnaireResponse) error {
+	row, err := a.findRevision(ctx, r.ID, r.Amends.Revision)
+	if errors.Is(err, store.ErrNotFound) {
+		latest, err := a.rows.LatestRevision(ctx, r.ID)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		return notLatest(r, latest)
+	}
+	if err != nil {
+		return err
+	}
+	amended := row.Content.(tasks.QuestionnaireResponse)
+	f := &fault{code: codeInvalidInput}
+	for _, one := range []struct{ field, is, was string }{
+		{"/study", r.Study, amended.Study}, {"/site", r.Site, amended.Site}, {"/patientId", r.PatientID, amended.PatientID},
+		{"/visitId", r.VisitID, amended.VisitID}, {"/instrument", r.Rule.ID, amended.Rule.ID},
+	} {
+		if one.is != one.was {
+			f.fields = append(f.fields, fieldFault{field: one.field, detail: textAmendsOther, args: []any{one.was}})
+		}
+	}
+	if len(f.fields) > 0 {
+		return f
+	}
+	return nil
+}
+
+// responseConflict says why other content stands under the id of the revision.
+func (a *API) responseConflict(ctx context.Context, r tasks.QuestionnaireResponse, e *dispatcher.ConflictError) error {
+	f := &fault{code: codeIDConflict, args: []any{r.ID}}
+	if r.Amends != nil {
+		if err := a.work.CaughtUp(ctx); err != nil {
+			return err
+		}
+		latest, err := a.rows.LatestRevision(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		f = notLatest(r, latest)
+	}
+	f.extras.StoredSHA256, f.extras.OfferedSHA256 = e.Stored, e.Offered
+	return f
+}
+
+// notLatest refuses an amendment of a revision that is not the latest; latest is 0 if there is no response.
+func notLatest(r tasks.QuestionnaireResponse, latest int) *fault {
+	f := &fault{code: codeRevisionConflict, args: []any{r.ID, latest, r.Amends.Revision}, extras: extras{LatestRevision: &latest}}
+	if latest == 0 {
+		f.code, f.args = codeNothingToAmend, []any{r.ID}
+	}
+	return f
+}
+
+// findRevision looks a revision up as findRow does. Its error may be store.ErrNotFound.
+func (a *API) findRevision(ctx context.Context, id string, revision int) (store.Row, error) {
+	ref := revisionRef(id, revision)
+	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) { return a.rows.Get(ctx, ref) })
+}
+
+func revisionRef(id string, revision int) tasks.Ref {
+	return tasks.Ref{Kind: tasks.KindQuestionnaireResponse().Name, ID: tasks.RevisionID(id, revision)}
+}
+
+// refOf is the revision that the query asks for, by default the latest of everything accepted so far.
+func (a *API) refOf(ctx context.Context, id, revision string) (tasks.Ref, error) {
+	if checkPathID("id", id) != nil {
+		return tasks.Ref{}, refuse(codeNoSubmission)
+	}
+	if revision != "" {
+		n, err := strconv.Atoi(revision)
+		if err != nil || n < 1 || strconv.Itoa(n) != revision {
+			return tasks.Ref{}, invalid("revision", textBadRevision)
+		}
+		return revisionRef(id, n), nil
+	}
+	if err := a.work.CaughtUp(ctx); err != nil {
+		return tasks.Ref{}, err
+	}
+	latest, err := a.rows.LatestRevision(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		err = refuse(codeNoSubmission)
+	}
+	return revisionRef(id, latest), err
+}
+
+// response answers GET of one revision, at once or after a wait.
+func (a *API) response(c *gin.Context) {
+	query, err := queryOf(c, "revision", "wait")
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	wait, err := a.waitFor(query["wait"])
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	ref, err := a.refOf(c.Request.Context(), c.Param("id"), query["revision"])
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	a.answerRowOf(c, ref, wait, func(row store.Row) []byte { return encodeJSON(showResponse(row)) })
+}
+
+// responseOriginal answers GET of the document as it came.
+func (a *API) responseOriginal(c *gin.Context) {
+	query, err := queryOf(c, "revision")
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	ref, err := a.refOf(c.Request.Context(), c.Param("id"), query["revision"])
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	row, err := a.findKnown(c.Request.Context(), ref)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	r := row.Content.(tasks.QuestionnaireResponse)
+	c.Header("Cache-Control", "private, no-cache")
+	writeBytes(c, http.StatusOK, r.MediaType, []byte(r.Original))
+}
+
+// responses answers GET of a list.
+func (a *API) responses(c *gin.Context) {
+	filter, err := responseFilterOf(c)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	a.answerListBy(c, func(ctx context.Context) ([]store.Row, string, error) { return a.rows.ListResponses(ctx, filter) },
+		func(row store.Row) any { return showResponse(row) })
+}
+
+// responseFilterOf reads the query of a list or an export.
+func responseFilterOf(c *gin.Context) (store.ResponseFilter, error) {
+	query, err := queryOf(c, "study", "site", "patientId", "visitId", "status", "limit", "cursor", "instrument", "from", "to")
+	if err != nil {
+		return store.ResponseFilter{}, err
+	}
+	f, faults := filterFrom(query)
+	filter := store.ResponseFilter{Filter: f, Instrument: query["instrument"]}
+	if filter.Instrument != "" {
+		if fault := checkID("instrument", filter.Instrument); fault != nil {
+			faults = append(faults, *fault)
+		}
+	}
+	for name, to := range map[string]*time.Time{"from": &filter.From, "to": &filter.To} {
+		text, given := query[name]
+		if !given {
+			continue
+		}
+		t, ok := jsonfile.ParseTime(text)
+		if !ok {
+			faults = append(faults, fieldFault{field: name, detail: textNotTime})
+		}
+		*to = t
+	}
+	if len(faults) > 0 {
+		return store.ResponseFilter{}, &fault{code: codeInvalidInput, fields: faults}
+	}
+	return filter, nil
+}
+
+// retryResponse answers POST …/{id}/retry: a revision that failed is scored again.
+func (a *API) retryResponse(c *gin.Context) {
+	query, err := queryOf(c, "revision")
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	ref, err := a.refOf(c.Request.Context(), c.Param("id"), query["revision"])
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	id, revision := tasks.SplitRevisionID(ref.ID)
+	a.answerRetry(c, ref, id, revisionURL(tasks.QuestionnaireResponse{ID: id, Revision: revision}))
+}

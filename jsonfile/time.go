@@ -1,0 +1,48 @@
+package jsonfile
+
+import (
+	"regexp"
+	"strings"
+	"time"
+)
+
+// rfc3339 is stricter than package time, which takes a comma for the point and a single digit for an
+// hour. Lower-case t and z are allowed by RFC 3339, section 5.6.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
+// ParseTime reads a time as RFC 3339 writes it and reports whether it is one. A leap second, which package time does
+// not know, is the second before it.
+func ParseTime(s string) (time.Time, bool) {
+	const second = len("2016-12-31T23:59:") // where the second begins
+	if !rfc3339.MatchString(s) {
+		return time.Time{}, false
+	}
+	s = strings.ToUpper(s)
+	leap := s[second:second+2] == "60"
+	if leap {
+		s = s[:second] + "59" + s[second+2:]
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || leap && !endOfMonth(t.UTC()) {
+		return time.Time{}, false
+	}
+	return t, true
+}
+
+// endOfMonth reports whether t is in the last minute of its month, the only one that a leap second may end.
+func endOfMonth(t time.Time) bool {
+	return t.Hour() == 23 && t.Minute() == 59 && t.AddDate(0, 0, 1).Day() == 1
+}
+
+// Time reads a time as RFC 3339 writes it, zone included, and returns it as it is written.
+func (c *Checker) Time(n *Node) string {
+	const want = `a time with its zone such as "2026-11-26T20:03:11+08:00"`
+	if !c.Is(n, String, want) {
+		return ""
+	}
+	if _, ok := ParseTime(n.Text); !ok {
+		c.Refuse(n, "must be %s, not %s", want, Quoted(n.Text))
+		return ""
+	}
+	return n.Text
+}

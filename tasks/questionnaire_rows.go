@@ -1,0 +1,126 @@
+package tasks
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// The tables of questionnaires are made by the store's migrations, as those of case reports:
+//
+//	questionnaire_responses  content and result of each revision of a response, by the id of the revision
+//	adverse_events           content and result, by id
+
+func insertResponse(tx Tx, r Recorded) error {
+	const insert = `INSERT INTO questionnaire_responses (id, response_id, revision, instrument, authored_at, content, original)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	const supersede = `UPDATE questionnaire_responses SET superseded = 1 WHERE id = $1`
+	const latest = `UPDATE questionnaire_responses SET latest = $1 WHERE id = $2 AND latest < $1`
+	response := r.Content.(QuestionnaireResponse)
+	authored, err := time.Parse(time.RFC3339, response.Authored)
+	if err != nil {
+		authored = r.ReceivedAt // an hour that only RFC 3339 has, such as 23:59:60
+	}
+	content, err := responseJSON(response)
+	if err != nil {
+		return err
+	}
+	id := RevisionID(response.ID, response.Revision)
+	if _, err := tx.Exec(insert, id, response.ID, response.Revision, response.Rule.ID, micros(authored), content, response.Original); err != nil {
+		return err
+	}
+	if response.Revision == 1 {
+		return nil
+	}
+	if _, err := tx.Exec(supersede, RevisionID(response.ID, response.Revision-1)); err != nil {
+		return err
+	}
+	_, err = tx.Exec(latest, response.Revision, RevisionID(response.ID, 1))
+	return err
+}
+
+// responseJSON is the response without the original, which has a column of its own, and without what the table
+// submissions has.
+func responseJSON(r QuestionnaireResponse) (string, error) {
+	r.Original, r.Study, r.Site, r.PatientID, r.VisitID = "", "", "", "", ""
+	content, err := json.Marshal(r)
+	return string(content), err
+}
+
+func completeResponse(tx Tx, id string, r Result) error {
+	const update = `UPDATE questionnaire_responses SET result = $1 WHERE id = $2`
+	made, ok := r.(QuestionnaireResult)
+	if !ok {
+		return fmt.Errorf("result of a questionnaire response is a %T", r)
+	}
+	result, err := json.Marshal(made)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(update, string(result), id)
+	return err
+}
+
+func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
+	in, args := InList(idsOf(of))
+	stored := make(map[string]Stored, len(of))
+	for _, s := range of {
+		stored[s.ID] = s
+	}
+	rows, err := tx.Query(`SELECT id, content, original, result FROM questionnaire_responses WHERE id IN `+in, args...)
+	if err != nil {
+		return nil, err
+	}
+	loaded := make(map[string]Loaded, len(of))
+	err = EachRow(rows, func() error {
+		var id, original string
+		var content, result []byte
+		if err := rows.Scan(&id, &content, &original, &result); err != nil {
+			return err
+		}
+		var r QuestionnaireResponse
+		if err := json.Unmarshal(content, &r); err != nil {
+			return fmt.Errorf("content of %s: %w", id, err)
+		}
+		s := stored[id]
+		r.Original, r.Study, r.Site, r.PatientID, r.VisitID = original, s.Study, s.Site, s.PatientID, s.VisitID
+		l := Loaded{Content: r}
+		if s.Completed && len(result) > 0 {
+			var made QuestionnaireResult
+			if err := json.Unmarshal(result, &made); err != nil {
+				return fmt.Errorf("result of %s: %w", id, err)
+			}
+			l.Result = made
+		}
+		loaded[id] = l
+		return nil
+	})
+	return loaded, err
+}
+
+func insertAdverseEvent(tx Tx, r Recorded) error {
+	const insert = `INSERT INTO adverse_events (id, content) VALUES ($1, $2)`
+	content, err := json.Marshal(r.Content)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(insert, r.Content.Header().ID, string(content))
+	return err
+}
+
+func completeAdverseEvent(tx Tx, id string, r Result) error {
+	const update = `UPDATE adverse_events SET result = $1 WHERE id = $2`
+	if _, ok := r.(AdverseEventResult); !ok {
+		return fmt.Errorf("result of an adverse event is a %T", r)
+	}
+	result, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(update, string(result), id)
+	return err
+}
+
+func loadAdverseEvents(tx Tx, of []Stored) (map[string]Loaded, error) {
+	return loadJSON[AdverseEvent, AdverseEventResult](tx, "adverse_events", of)
+}
