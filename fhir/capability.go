@@ -2,15 +2,15 @@ package fhir
 
 import "time"
 
-// NewCapabilityStatement says what casepress offers. base is the address of the FHIR routes, software
-// the program's version, and since when the server runs as it does.
-func NewCapabilityStatement(base, software string, since time.Time) *CapabilityStatement {
+// NewCapabilityStatement says what casepress offers. base is the address of the FHIR routes, and
+// since when the server runs as it does.
+func NewCapabilityStatement(base string, since time.Time) *CapabilityStatement {
 	return &CapabilityStatement{
 		ResourceType:   "CapabilityStatement",
 		Status:         "active",
 		Date:           since.UTC().Format("2006-01-02T15:04:05Z"),
 		Kind:           "instance",
-		Software:       Software{Name: "casepress", Version: software},
+		Software:       Software{Name: "casepress"},
 		Implementation: Implementation{Description: "Questionnaires of clinical trials: takes responses, scores them.", URL: base},
 		FHIRVersion:    Version,
 		Format:         []string{MediaType, "json"},
@@ -20,12 +20,13 @@ func NewCapabilityStatement(base, software string, since time.Time) *CapabilityS
 			Resource: []RestResource{
 				{
 					Type:          "Questionnaire",
-					Documentation: "The instruments. A version is named by url and version.",
+					Documentation: "The instruments, in their latest versions or in the one that is named. The parameter study shows those of a study.",
 					Interaction:   []Interaction{{Code: "read"}, {Code: "vread"}, {Code: "search-type"}},
 					Versioning:    "versioned",
 					SearchParam: []SearchParam{
 						{Name: "url", Type: "uri"},
 						{Name: "version", Type: "token"},
+						{Name: "study", Type: "string", Documentation: "casepress's own: the id of a study, which may have instruments of its own"},
 					},
 				},
 				{

@@ -25,7 +25,7 @@ const Version = "4.0.1"
 // MediaType is that of all resources.
 const MediaType = "application/fhir+json"
 
-// The extensions that casepress writes and reads. All but the last are HL7's own.
+// The extensions that casepress writes and reads, first those of HL7.
 const (
 	extensionTranslation  = "http://hl7.org/fhir/StructureDefinition/translation"
 	extensionOrdinal      = "http://hl7.org/fhir/StructureDefinition/ordinalValue"
@@ -33,7 +33,9 @@ const (
 	extensionControl      = "http://hl7.org/fhir/StructureDefinition/questionnaire-itemControl"
 	extensionAbsentReason = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 	extensionStudy        = "http://hl7.org/fhir/StructureDefinition/workflow-researchStudy"
+	extensionLanguage     = "http://hl7.org/fhir/StructureDefinition/language"
 	extensionAmends       = "urn:casepress:amends"
+	extensionReceipt      = "urn:casepress:receipt"
 )
 
 // The systems of codes and identifiers.
@@ -48,6 +50,10 @@ const (
 	systemVisit      = "urn:casepress:visit"
 	systemStudy      = "urn:casepress:study"
 	systemResponse   = "urn:casepress:questionnaire-response"
+	systemProblem    = "urn:casepress:problem"
+	systemFlag       = "urn:casepress:flag"
+	systemWarning    = "urn:casepress:warning"
+	systemNotice     = "urn:casepress:notice"
 	systemDefinition = "urn:casepress:definition-sha256"
 
 	questionnaires = "urn:casepress:questionnaire:"

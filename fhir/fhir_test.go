@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/fhir"
-	"casepress/jsonfile"
 	"casepress/tasks/instrument"
 )
 
@@ -121,17 +121,29 @@ func TestEverythingThereAndBack(t *testing.T) {
 					all = append(all, fhir.NewObservation(r, i+1, result, time.Date(2026, 11, 26, 12, 3, 12, 1000, time.UTC)))
 				}
 				write(t, "Observations-"+name, fhir.NewBundle("http://127.0.0.1/fhir/R4/Observation?derived-from=QuestionnaireResponse/"+uuid, all,
-					func(o *fhir.Observation) string { return "http://127.0.0.1/fhir/R4/Observation/" + o.ID }))
+					func(o *fhir.Observation) string { return "urn:uuid:" + o.ID }))
 			}
 		})
 	}
-	write(t, "CapabilityStatement", fhir.NewCapabilityStatement("http://127.0.0.1:8080/fhir/R4", "1.2.3", time.Date(2026, 11, 26, 12, 3, 12, 0, time.UTC)))
+	write(t, "CapabilityStatement", fhir.NewCapabilityStatement("http://127.0.0.1:8080/fhir/R4", time.Date(2026, 11, 26, 12, 3, 12, 0, time.UTC)))
 	write(t, "Questionnaires", fhir.NewBundle("http://127.0.0.1/fhir/R4/Questionnaire", []*fhir.Questionnaire{fhir.NewQuestionnaire(get(t, "phq-9"), "")},
 		func(q *fhir.Questionnaire) string { return "http://127.0.0.1/fhir/R4/Questionnaire/" + q.ID }))
-	write(t, "OperationOutcome", fhir.NewOperationOutcome("QuestionnaireResponse", []jsonfile.Problem{
-		{Line: 3, Pointer: "/item/3/answer/0/valueCoding/code", Message: "is no option"}, {Message: "is empty"},
+	write(t, "OperationOutcome-accepted", fhir.NewAcceptance(fhir.Acceptance{
+		Message: "It is stored.", Language: "en", SHA256: strings.Repeat("a", 64), Sequence: 1 << 40, ReceivedAt: time.Date(2026, 11, 26, 12, 3, 12, 0, time.UTC),
+		Flags: []instrument.FlagResult{
+			{Code: "phq-9-item-9", Item: "9", State: instrument.Raised, Urgent: true, Value: "1"}, {Code: "severe", Score: "total", State: instrument.Unknown},
+		},
+		Warnings:   []fhir.Warning{{Code: "late", Detail: "the answers arrived late"}},
+		CrisisText: "请拨打 0800 123。", CrisisLanguage: "zh-CN",
 	}))
-	write(t, "OperationOutcome-one", fhir.NewIssue(fhir.IssueConflict, "There is another response of this id."))
+	write(t, "OperationOutcome-failure", fhir.NewFailure(400, "invalid-input", "", "en", "QuestionnaireResponse", []fhir.Fault{
+		{Pointer: "/item/3/answer/0/valueCoding/code", Detail: "is no option"}, {Pointer: "/", Detail: "is empty"}, {Detail: "the query"},
+	}))
+	for status := 400; status < 600; status++ {
+		if http.StatusText(status) != "" {
+			write(t, fmt.Sprintf("OperationOutcome-%d", status), fhir.NewFailure(status, "id-conflict", "There is another response of this id.", "en", "", nil))
+		}
+	}
 }
 
 func TestQuestionnaire(t *testing.T) {

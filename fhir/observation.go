@@ -17,7 +17,7 @@ import (
 // The value is a quantity in "{score}", rounded as the definition says; the exact one, how many items
 // were answered and which were imputed stand in the note, the rule in the method, the band in the
 // interpretation, and all bands in the reference range. A score that could not be made has the reason
-// in place of the value. The id is made of the response, the revision, the score and the rule: the same
+// in place of the value. The id is a UUID made of the response, the revision, the score and the rule: the same
 // score has the same id each time that it is written, and one by another rule has another.
 func NewObservation(r Response, revision int, result instrument.Result, made time.Time) *Observation {
 	d := r.Definition
@@ -31,7 +31,7 @@ func NewObservation(r Response, revision int, result instrument.Result, made tim
 		Subject:           patient(r.PatientID),
 		Encounter:         visit(r.VisitID),
 		EffectiveDateTime: strings.ToUpper(r.Authored),
-		Issued:            made.UTC().Format("2006-01-02T15:04:05.000000Z"),
+		Issued:            instant(made),
 		Performer:         []Reference{*patient(r.PatientID)}, // who answered
 		Note:              []Annotation{{Text: note(result)}},
 		Method: &CodeableConcept{
@@ -65,7 +65,8 @@ func NewObservation(r Response, revision int, result instrument.Result, made tim
 
 func observationID(response string, revision int, result instrument.Result) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{response, strconv.Itoa(revision), result.ID, result.Rule.SHA256}, "\n")))
-	return fmt.Sprintf("%x", sum[:16])
+	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80 // version 8 of RFC 9562
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
 // derivedFrom names the response, by its identifier where FHIR does not allow its id.

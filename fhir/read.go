@@ -17,7 +17,7 @@ type (
 )
 
 // MaxResponseBytes is the largest QuestionnaireResponse that is read.
-const MaxResponseBytes = 1 << 20
+const MaxResponseBytes = 256 << 10
 
 // The limits of what a QuestionnaireResponse says.
 const (
@@ -35,7 +35,7 @@ var responseFormat = jsonfile.Format{Noun: "a QuestionnaireResponse", MaxBytes: 
 // linkId that the definition does not have or that comes twice, an answer of another type or one that
 // is no option, a version that the study does not have. So is what would change the meaning and is
 // not understood: a modifierExtension, implicitRules, a status other than completed and amended. The
-// problems have a pointer each; [NewOperationOutcome] makes issues of them. Extensions that are not
+// problems have a pointer each. Extensions that are not
 // named in docs/fhir.md and elements that say nothing of the answers are passed over.
 func ReadQuestionnaireResponse(document []byte, id string, instruments func(study string) *instrument.Definitions) (Response, []jsonfile.Problem) {
 	read, problems := jsonfile.Check(responseFormat, "", document, func(c *checker, n *node) Response {
@@ -123,7 +123,6 @@ func takeCanonical(c *checker, n *node) (id, version string) {
 	}
 	return "", ""
 }
-
 
 func takeTime(c *checker, n *node) string {
 	const want = `a time with its zone such as "2026-11-26T20:03:11+08:00"`

@@ -1,6 +1,7 @@
 package fhir_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/fhir"
+	"casepress/jsonfile"
 	"casepress/tasks/instrument"
 )
 
@@ -108,6 +110,15 @@ func TestReadsNotAsked(t *testing.T) {
 	}
 }
 
+// failure is the outcome of problems.
+func failure(problems []jsonfile.Problem) *fhir.OperationOutcome {
+	var faults []fhir.Fault
+	for _, p := range problems {
+		faults = append(faults, fhir.Fault{Pointer: cmp.Or(p.Pointer, "/"), Detail: p.Message})
+	}
+	return fhir.NewFailure(400, "invalid-input", "", "en", "QuestionnaireResponse", faults)
+}
+
 func TestRefuses(t *testing.T) {
 	const nine = `{"linkId":"/44260-8","answer":[{"valueInteger":1}]}`
 	answer := func(a string) string { return `{"linkId":"/44260-8","answer":[` + a + `]}` }
@@ -180,7 +191,7 @@ func TestRefuses(t *testing.T) {
 		document := []byte(change(t, c.old, c.with))
 		_, problems := fhir.ReadQuestionnaireResponse(document, uuid, func(string) *instrument.Definitions { return ds })
 		require.NotEmpty(t, problems, c.with)
-		o := fhir.NewOperationOutcome("QuestionnaireResponse", problems)
+		o := failure(problems)
 		found := false
 		for _, issue := range o.Issue {
 			require.Equal(t, "error", issue.Severity)
@@ -260,7 +271,7 @@ func FuzzReadQuestionnaireResponse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, document []byte) {
 		r, problems := fhir.ReadQuestionnaireResponse(document, uuid, all)
 		if len(problems) > 0 {
-			encode(t, fhir.NewOperationOutcome("QuestionnaireResponse", problems))
+			encode(t, failure(problems))
 			return
 		}
 		_, err := instrument.Score(r.Definition, r.Answers)

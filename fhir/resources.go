@@ -9,6 +9,7 @@ type Extension struct {
 	ValueBoolean   bool               `json:"valueBoolean,omitempty"`
 	ValueCode      string             `json:"valueCode,omitempty"`
 	ValueDecimal   instrument.Decimal `json:"valueDecimal,omitempty"`
+	ValueInstant   string             `json:"valueInstant,omitempty"`
 	ValueInteger   int                `json:"valueInteger,omitempty"`
 	ValueString    string             `json:"valueString,omitempty"`
 	ValueReference *Reference         `json:"valueReference,omitempty"`
@@ -193,17 +194,21 @@ type BundleSearch struct {
 	Mode string `json:"mode"`
 }
 
-// OperationOutcome says what is wrong with a request.
+// OperationOutcome says what is wrong with a request, or what became of it.
 type OperationOutcome struct {
-	ResourceType string  `json:"resourceType"`
-	Issue        []Issue `json:"issue"`
+	ResourceType string      `json:"resourceType"`
+	Language     string      `json:"language,omitempty"`
+	Extension    []Extension `json:"extension,omitempty"`
+	Issue        []Issue     `json:"issue"`
 }
 
-// Issue is one thing that is wrong.
+// Issue is one thing that is wrong, or that is to be told.
 type Issue struct {
 	Severity string `json:"severity"`
 	// Code is of FHIR's list at http://hl7.org/fhir/issue-type.
 	Code string `json:"code"`
+	// Details is the same for programs, and for a patient if it is a text for one.
+	Details *CodeableConcept `json:"details,omitempty"`
 	// Diagnostics says in English what is wrong and what would be right.
 	Diagnostics string `json:"diagnostics,omitempty"`
 	// Expression is the element, as a path of FHIRPath.
@@ -225,8 +230,7 @@ type CapabilityStatement struct {
 
 // Software is the program that answers.
 type Software struct {
-	Name    string `json:"name"`
-	Version string `json:"version,omitempty"`
+	Name string `json:"name"`
 }
 
 // Implementation is this installation of it.
