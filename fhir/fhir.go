@@ -33,7 +33,6 @@ const (
 	extensionControl      = "http://hl7.org/fhir/StructureDefinition/questionnaire-itemControl"
 	extensionAbsentReason = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 	extensionStudy        = "http://hl7.org/fhir/StructureDefinition/workflow-researchStudy"
-	extensionLanguage     = "http://hl7.org/fhir/StructureDefinition/language"
 	extensionAmends       = "urn:casepress:amends"
 	extensionReceipt      = "urn:casepress:receipt"
 )
@@ -43,6 +42,7 @@ const (
 	systemLOINC        = "http://loinc.org"
 	systemUCUM         = "http://unitsofmeasure.org"
 	systemAbsentReason = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+	systemLanguage     = "urn:ietf:bcp:47"
 	systemControl      = "http://hl7.org/fhir/questionnaire-item-control"
 	systemCategory     = "http://terminology.hl7.org/CodeSystem/observation-category"
 

@@ -93,7 +93,10 @@ func TestEverythingThereAndBack(t *testing.T) {
 			for _, language := range append([]string{"", "xx"}, d.Languages...) {
 				write(t, "Questionnaire-"+d.ID+"-"+language, fhir.NewQuestionnaire(d, language))
 			}
-			for i, share := range []float64{1, 1, 0.9, 0.5, 0.01} {
+			for i, share := range []float64{1, 0.99, 0.9, 0.5, 0.01} {
+				if i > 1 && len(d.Scores) > 20 {
+					break // the validator takes its time
+				}
 				r := fhir.Response{
 					ID: uuid, PatientID: "P_001", Definition: d, Language: "de", Authored: "2026-11-26T20:03:11.250+08:00",
 					Answers: someAnswers(d, share, random),

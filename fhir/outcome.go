@@ -98,7 +98,7 @@ type Warning struct {
 
 // NewAcceptance says that a response is stored. The receipt is an extension; the first issue is the
 // message; if there is a crisis text, the second one has it as its details' text, with the code
-// "crisis-text"; then follow the flags and the warnings.
+// "crisis-text" and the code of its language; then follow the flags and the warnings.
 func NewAcceptance(a Acceptance) *OperationOutcome {
 	o := &OperationOutcome{
 		ResourceType: "OperationOutcome",
@@ -112,8 +112,8 @@ func NewAcceptance(a Acceptance) *OperationOutcome {
 	}
 	if a.CrisisText != "" {
 		details := &CodeableConcept{Coding: []Coding{{System: systemNotice, Code: "crisis-text"}}, Text: a.CrisisText}
-		if a.CrisisLanguage != "" {
-			details.TextElement = &Element{Extension: []Extension{{URL: extensionLanguage, ValueCode: a.CrisisLanguage}}}
+		if a.CrisisLanguage != "" { // R4 has no other place for the language of this text
+			details.Coding = append(details.Coding, Coding{System: systemLanguage, Code: a.CrisisLanguage})
 		}
 		o.Issue = append(o.Issue, Issue{Severity: severityWarning, Code: "business-rule", Details: details})
 	}

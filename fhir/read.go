@@ -433,11 +433,11 @@ func (d *responseDocument) resolve(c *checker, id string, instruments func(study
 	}
 	d.Definition = definition
 	if d.Language == "" && d.at.Get("language") == nil {
-		if len(definition.Languages) == 0 {
-			c.Refuse(d.at, `"language" is missing, and the Questionnaire has no wording of its own; give the language in which the patient read it`)
+		if len(definition.Languages) != 1 {
+			c.Refuse(d.at, `"language" is missing, and the Questionnaire has no wording or several; give the language in which the patient read it`)
 			return
 		}
-		d.Language = definition.Languages[0] // the Questionnaire's own
+		d.Language = definition.Languages[0]
 	}
 	d.resolveItems(c)
 }

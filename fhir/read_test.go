@@ -3,8 +3,6 @@ package fhir_test
 import (
 	"cmp"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -92,7 +90,7 @@ func TestReadsMissingAnswersAndReasons(t *testing.T) {
 	require.True(t, found)
 	require.Empty(t, read(t, []byte(before+"}"), uuid).Answers)
 
-	// The form's own language, if the response does not say.
+	// The form's language, if it has one and the response does not say.
 	r = read(t, []byte(change(t, `"language":"en",`, "")), uuid)
 	require.Equal(t, "en", r.Language)
 	r = read(t, []byte(change(t, `"authored":"2026-11-26T20:03:11+08:00"`, `"authored":"2026-11-26T12:03:11.250Z"`)), uuid)
@@ -201,6 +199,18 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// TestRefusesToGuessTheLanguage holds that the language must be said where a form has no wording or more than one.
+func TestRefusesToGuessTheLanguage(t *testing.T) {
+	ds := definitions(t)
+	for _, id := range []string{"who-5", "2_made.up"} {
+		d := get(t, id)
+		document := encode(t, fhir.NewQuestionnaireResponse(fhir.Response{ID: uuid, PatientID: "P1", Definition: d, Authored: "2026-11-26T20:03:11+08:00"}, nil))
+		_, problems := fhir.ReadQuestionnaireResponse(document, uuid, func(string) *instrument.Definitions { return ds })
+		require.Len(t, problems, 1)
+		require.Contains(t, problems[0].Message, `"language" is missing`)
+	}
+}
+
 // TestRefusesOnce holds that one mistake is one issue.
 func TestRefusesOnce(t *testing.T) {
 	ds := definitions(t)
@@ -229,32 +239,6 @@ func TestLargestAndDeepest(t *testing.T) {
 	require.Contains(t, reject(change(t, `{"linkId":"instruction"}`, strings.Repeat(`{"linkId":"a","item":[`, 2000)+strings.Repeat("]}", 2000))), "deeper than 32")
 	require.Contains(t, reject(""), "is empty")
 	require.Contains(t, reject("[]"), "must be an object, not an array")
-}
-
-// TestResponsesOfOthers reads the responses that LHC-Forms made of our Questionnaires, if interop/fhir
-// has left any, and shows what they say.
-func TestResponsesOfOthers(t *testing.T) {
-	folder := os.Getenv("CASEPRESS_FHIR_RESPONSES")
-	if folder == "" {
-		t.Skip("CASEPRESS_FHIR_RESPONSES names no folder; make fhir does")
-	}
-	paths, err := filepath.Glob(filepath.Join(folder, "*.json"))
-	require.NoError(t, err)
-	require.NotEmpty(t, paths)
-	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		require.NoError(t, err)
-		var made struct {
-			Response json.RawMessage
-			Answers  map[string]int64
-		}
-		require.NoError(t, json.Unmarshal(content, &made))
-		r := read(t, made.Response, uuid)
-		require.Len(t, r.Answers, len(made.Answers))
-		for id, value := range made.Answers {
-			require.Equal(t, instrument.Answer{Value: value}, r.Answers[id], "%s, item %s", path, id)
-		}
-	}
 }
 
 func FuzzReadQuestionnaireResponse(f *testing.F) {

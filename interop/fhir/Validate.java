@@ -11,6 +11,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.hl7.fhir.common.hapi.validation.support.CommonCodeSystemsTerminologyService;
@@ -38,19 +39,19 @@ class Validate {
         // casepress writes no HTML into resources
         "Constraint failed: dom-6: .*"), Pattern.DOTALL);
 
-    /** What is spoilt: files whose name begins so, what is replaced, and by what. */
+    /** What is spoilt: the file, what is replaced, and by what. */
     static final String[][] SPOILS = {
-        {"Questionnaire-phq-9", "\"status\": \"active\"", "\"status\": \"lively\""},
-        {"Questionnaire-phq-9", "\"type\": \"display\"", "\"type\": \"display\", \"required\": true"},
-        {"Questionnaire-phq-9", "\"linkId\": \"/44255-8\"", "\"linkId\": \"/44250-9\""},
-        {"QuestionnaireResponse-phq-9-0", "\"linkId\": \"/44255-8\"", "\"linkId\": \"/44255-9\""},
-        {"QuestionnaireResponse-phq-9-0", "\"code\": \"LA65", "\"code\": \"LA75"},
-        {"QuestionnaireResponse-phq-9-0", "valueCoding", "valueQuantity"},
-        {"QuestionnaireResponse-phq-9-0", "\"authored\": \"2026-", "\"authored\": \"26-"},
-        {"Observations-phq-9-0", "\"status\": \"final\"", "\"status\": \"certain\""},
-        {"Observations-phq-9-0", "\"valueQuantity\"", "\"dataAbsentReason\": {\"text\": \"none\"}, \"valueQuantity\""},
-        {"CapabilityStatement", "\"fhirVersion\": \"4.0.1\"", "\"fhirVersion\": \"four\""},
-        {"OperationOutcome", "\"severity\": \"error\",", ""},
+        {"Questionnaire-phq-9-.json", "\"status\": \"active\"", "\"status\": \"lively\""},
+        {"Questionnaire-phq-9-.json", "\"type\": \"display\"", "\"type\": \"display\", \"required\": true"},
+        {"Questionnaire-phq-9-.json", "\"linkId\": \"/44255-8\"", "\"linkId\": \"/44250-9\""},
+        {"QuestionnaireResponse-phq-9-0.json", "\"linkId\": \"/44255-8\"", "\"linkId\": \"/44255-9\""},
+        {"QuestionnaireResponse-phq-9-0.json", "\"code\": \"LA65", "\"code\": \"LA75"},
+        {"QuestionnaireResponse-phq-9-0.json", "valueCoding", "valueQuantity"},
+        {"QuestionnaireResponse-phq-9-0.json", "\"authored\": \"2026-", "\"authored\": \"26-"},
+        {"Observations-phq-9-0.json", "\"status\": \"final\"", "\"status\": \"certain\""},
+        {"Observations-phq-9-0.json", "\"valueQuantity\"", "\"dataAbsentReason\": {\"text\": \"none\"}, \"valueQuantity\""},
+        {"CapabilityStatement.json", "\"fhirVersion\": \"4.0.1\"", "\"fhirVersion\": \"four\""},
+        {"OperationOutcome-409.json", "\"severity\": \"error\",", ""},
     };
 
     static final FhirContext CONTEXT = FhirContext.forR4();
@@ -127,12 +128,12 @@ class Validate {
 
         int taken = 0;
         for (String[] s : SPOILS) {
-            String name = resources.keySet().stream().filter(n -> n.startsWith(s[0])).findFirst().orElseThrow(() -> new IllegalStateException("no " + s[0]));
-            String spoilt = resources.get(name).replaceFirst(Pattern.quote(s[1]), java.util.regex.Matcher.quoteReplacement(s[2]));
-            if (spoilt.equals(resources.get(name))) throw new IllegalStateException(name + " has no " + s[1]);
+            String whole = resources.getOrDefault(s[0], "");
+            String spoilt = whole.replaceFirst(Pattern.quote(s[1]), Matcher.quoteReplacement(s[2]));
+            if (spoilt.equals(whole)) throw new IllegalStateException(s[0] + " has no " + s[1]);
             if (!against(spoilt, known).isEmpty()) continue;
             taken++;
-            System.out.println(name + " with " + s[2] + " in place of " + s[1] + " is taken");
+            System.out.println(s[0] + " with " + s[2] + " in place of " + s[1] + " is taken");
         }
         System.out.printf("%d resources, %d of them refused; %d spoilt ones, %d of them taken%n", resources.size(), failed, SPOILS.length, taken);
         System.exit(failed + taken == 0 && !resources.isEmpty() ? 0 : 1);

@@ -7,7 +7,7 @@ import { chromium } from 'playwright-core';
 
 const dist = fileURLToPath(new URL('node_modules/lforms/dist/lforms', import.meta.url));
 const types = { css: 'text/css', js: 'text/javascript', png: 'image/png' };
-const page404 = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>LHC-Forms</title>' +
+const html = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>LHC-Forms</title>' +
   '<link rel="stylesheet" href="/webcomponent/styles.css"><div id="form"></div>' +
   ['webcomponent/assets/lib/zone.min.js', 'webcomponent/runtime.js', 'webcomponent/polyfills.js', 'webcomponent/main.js', 'fhir/R4/lformsFHIR.min.js']
     .map((src) => `<script src="/${src}"></script>`).join('');
@@ -24,7 +24,7 @@ export async function open() {
   await page.route('**/*', (route) => {
     const url = new URL(route.request().url());
     if (url.hostname !== 'lforms.test') return route.abort();
-    if (url.pathname === '/') return route.fulfill({ contentType: 'text/html', body: page404 });
+    if (url.pathname === '/') return route.fulfill({ contentType: 'text/html', body: html });
     const contentType = types[url.pathname.split('.').pop()];
     return contentType ? route.fulfill({ contentType, body: readFileSync(join(dist, url.pathname)) }) : route.fulfill({ status: 404 });
   });
@@ -33,29 +33,22 @@ export async function open() {
   return { page, close: () => browser.close() };
 }
 
-/** Shows a Questionnaire. */
-export async function show(page, questionnaire) {
+/**
+ * Shows a Questionnaire and chooses for each linkId the option at a place. Then returns the QuestionnaireResponse that
+ * LHC-Forms makes for a patient.
+ */
+export async function fill(page, questionnaire, choices, { patient }) {
   await page.evaluate(async (q) => {
     document.getElementById('form').replaceChildren();
     await LForms.Util.addFormToPage(q, 'form', { fhirVersion: 'R4' });
   }, questionnaire);
-  const first = questionnaire.item.find((i) => i.type === 'choice');
-  await page.getByRole('radio').first().waitFor();
-  return first;
-}
-
-/**
- * Chooses an option by its place for each linkId, as a person does: by a click on its text. Then returns the
- * QuestionnaireResponse that LHC-Forms makes, with the id and the patient that an app would give it.
- */
-export async function fill(page, questionnaire, choices, { id, patient }) {
-  await show(page, questionnaire);
   for (const [linkId, place] of Object.entries(choices)) {
-    const item = page.locator(`[id=${JSON.stringify(`item-${linkId}/1`)}]`).first();
-    await item.getByRole('radio').nth(place).check({ force: true });
+    const option = page.locator(`[id=${JSON.stringify(`item-${linkId}/1`)}] label.ant-radio-wrapper`).nth(place);
+    await option.click();
+    await option.and(page.locator('.ant-radio-wrapper-checked')).waitFor();
   }
-  const response = await page.evaluate(({ patient }) => LForms.Util.getFormFHIRData('QuestionnaireResponse', 'R4', 'form',
-    { subject: { resourceType: 'Patient', id: patient } }), { patient });
+  const response = await page.evaluate((id) => LForms.Util.getFormFHIRData('QuestionnaireResponse', 'R4', '#form',
+    { subject: { resourceType: 'Patient', id } }), patient);
   assert.deepEqual(page.complaints, []);
-  return { ...response, id };
+  return response;
 }
