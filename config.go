@@ -62,7 +62,7 @@ type Serve struct {
 	Studies string `placeholder:"DIR" help:"Folder of study files, {id}.json; a study without one is taken with defaults. See docs/study.md."`
 
 	Workers      int            `default:"${workers}" help:"Case reports in work at once. Pictures are decoded one a processor, HEIC one at a time, however many reports there are."`
-	LaneWorkers  map[string]int `placeholder:"LANE=N;…" help:"Workers by the name of a lane, as case-reports=8; wins over --workers. The only lane there is now is case-reports."`
+	LaneWorkers  map[string]int `placeholder:"LANE=N;…" help:"Workers by the name of a lane, as case-reports=8; wins over --workers. The lanes are case-reports, questionnaires and urgent."`
 	TaskTimeout  time.Duration  `default:"2m" help:"Longest work on one picture or one PDF of a report; waiting does not count."`
 	MaxAttempts  int            `default:"${max_attempts}" help:"Attempts before a report is failed. A retry call starts the count anew."`
 	Backoff      time.Duration  `default:"${backoff}" help:"Pause before the second attempt; doubles with each further one, less up to half at random."`
@@ -101,7 +101,7 @@ type Limits struct {
 	ReadTimeout   time.Duration `default:"5s" help:"Longest wait of a question until the rows show everything that was accepted (503)."`
 	MaxWait       time.Duration `default:"60s" help:"Longest wait of a status poll."`
 	MinFreeDisk   Size          `default:"1GiB" help:"Free space below which nothing new is taken in (507). 0: no floor."`
-	MaxBacklogAge time.Duration `default:"24h" help:"Age of the oldest waiting report above which nothing new is taken in (503). 0: no limit."`
+	MaxBacklogAge time.Duration `default:"24h" help:"Age of the oldest waiting submission of a lane above which nothing new is taken in for it (503); never for urgent. 0: no limit."`
 }
 
 // BrokerLimits are what the broker refuses its clients, over gRPC (FAILED_PRECONDITION).
@@ -285,6 +285,8 @@ func (c *Serve) lanes() ([]dispatcher.Lane, error) {
 			if _, set := c.LaneWorkers[lanes[i].Name]; !set {
 				lanes[i].Workers = c.Workers
 			}
+		}
+		if !lanes[i].Reserved {
 			lanes[i].MaxBacklogAge = c.Limits.MaxBacklogAge
 		}
 	}

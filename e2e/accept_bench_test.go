@@ -102,6 +102,11 @@ func readAccepted(r *bufio.Reader) error {
 	if !bytes.HasPrefix(line, []byte("HTTP/1.1 202")) {
 		return fmt.Errorf("answer %q", line)
 	}
+	return discardAnswer(r)
+}
+
+// discardAnswer reads what follows the first line.
+func discardAnswer(r *bufio.Reader) error {
 	length := 0
 	for {
 		line, err := r.ReadSlice('\n')
@@ -120,7 +125,7 @@ func readAccepted(r *bufio.Reader) error {
 	if length == 0 {
 		return errors.New("an answer without a length")
 	}
-	_, err = r.Discard(length)
+	_, err := r.Discard(length)
 	return err
 }
 

@@ -70,6 +70,7 @@ var (
 	textResponseAccepted = text{"The answers are stored and will be scored. Ask statusUrl how it goes.", "答案已安全保存，即将计分。可通过 statusUrl 查询进度。"}
 	textFHIRAccepted     = text{"The answers are stored and will be scored.", "答案已安全保存，即将计分。"}
 	textDocumentReplayed = text{"It was stored before; nothing changed.", "先前已保存，内容未变。"}
+	textDocumentRetrying = text{"It will be processed again.", "将重新处理。"}
 	textRetrying         = text{"The case report will be processed again.", "病例报告将重新处理。"}
 )
 

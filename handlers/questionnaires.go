@@ -267,8 +267,7 @@ func (a *API) checkAmended(ctx context.Context, r tasks.QuestionnaireResponse) e
 	amended := row.Content.(tasks.QuestionnaireResponse)
 	f := &fault{code: codeInvalidInput}
 	for _, one := range []struct{ field, is, was string }{
-		{"/study", r.Study, amended.Study}, {"/site", r.Site, amended.Site}, {"/patientId", r.PatientID, amended.PatientID},
-		{"/visitId", r.VisitID, amended.VisitID}, {"/instrument", r.Rule.ID, amended.Rule.ID},
+		{"/study", r.Study, amended.Study}, {"/patientId", r.PatientID, amended.PatientID}, {"/instrument", r.Rule.ID, amended.Rule.ID},
 	} {
 		if one.is != one.was {
 			f.fields = append(f.fields, fieldFault{field: one.field, detail: textAmendsOther, args: []any{one.was}})

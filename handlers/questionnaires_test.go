@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,7 +170,7 @@ func TestAmendments(t *testing.T) {
 	require.Equal(t, "a slip of the finger", latest.get("amends.reason"))
 	require.Equal(t, float64(3), latest.get("answers.9"))
 	require.Equal(t, float64(12), latest.get("scores").([]any)[0].(map[string]any)["value"])
-	require.Equal(t, float64(9), s.get(at+"?revision=2&wait=20s").is(200).get("scores").([]any)[0].(map[string]any)["value"])
+	require.Equal(t, float64(9), s.get(at + "?revision=2&wait=20s").is(200).get("scores").([]any)[0].(map[string]any)["value"])
 	require.Nil(t, s.get(at+"?revision=1").is(200).get("amends"))
 	require.Equal(t, amend(1, "0"), string(s.get(at+"/original?revision=2").is(200).body))
 	require.Equal(t, amend(2, "3"), string(s.get(at+"/original").is(200).body))
@@ -177,4 +178,156 @@ func TestAmendments(t *testing.T) {
 	require.Len(t, items, 1, "each response once")
 	require.Equal(t, float64(3), items[0].(map[string]any)["revision"])
 	require.Len(t, s.get("/adverse-events").is(200).get("items"), 2)
+}
+
+func TestQuestionnaireResponsesThatAreRefused(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	body := responseQR1()
+	for _, tc := range []struct{ old, new, field string }{
+		{`"9":1}`, `"9":"1"}`, "/answers/9"},
+		{`"9":1}`, `"9":1,"9":0}`, "/answers/9"},
+		{`"9":1}`, `"9":4}`, "/answers/9"},
+		{`"9":1}`, `"9":1,"10":0}`, "/answers/10"},
+		{`"version":"1"`, `"version":"2"`, "/version"},
+		{`"instrument":"phq-9"`, `"instrument":"phq-99"`, "/instrument"},
+		{`"patientId":"P001",`, ``, "body"},
+		{`"patientId":"P001"`, `"patientId":"P/1"`, "/patientId"},
+		{`"study":"S1"`, `"study":"S1","site":"102"`, "/site"},
+		{`"study"`, `"Study"`, "/Study"},
+		{`{"id"`, `[{"id"`, "body"},
+		{`"id":"QR-1"`, `"id":"QR-1~2"`, "/id"},
+	} {
+		require.Contains(t, body, tc.old)
+		a := s.send(http.MethodPost, "/questionnaire-responses", strings.Replace(body, tc.old, tc.new, 1)).is(400, "invalid-input")
+		require.Equal(t, tc.field, a.get("errors").([]any)[0].(map[string]any)["field"], tc.new)
+		require.Equal(t, false, a.get("stored"))
+	}
+	other := s.send(http.MethodPut, "/questionnaire-responses/QR-2", body).is(400, "invalid-input")
+	require.Equal(t, "/id", other.get("errors").([]any)[0].(map[string]any)["field"])
+	s.send(http.MethodPut, "/questionnaire-responses/QR~1", body).is(400, "invalid-input")
+	s.send(http.MethodPost, "/questionnaire-responses?study=S1", body).is(400, "invalid-input")
+	s.send(http.MethodPost, "/questionnaire-responses", strings.Replace(body, `"id":"QR-1",`, "", 1)).is(400, "invalid-input")
+	s.send(http.MethodPost, "/questionnaire-responses", body+strings.Repeat(" ", 64<<10)).is(413, "body-too-large")
+	s.do(s.request(http.MethodPost, "/questionnaire-responses", strings.NewReader(body), "Content-Type", "text/plain")).is(415, "unsupported-media-type")
+	s.send(http.MethodPost, "/questionnaire-responses", body, "Content-Digest", "sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:").is(400, "digest-mismatch")
+	require.Empty(t, s.get("/questionnaire-responses").is(200).get("items"), "nothing of it is kept")
+	// Without the id in the body, PUT takes that of the address; and the bytes are what it is known by.
+	without := strings.Replace(body, `"id":"QR-1",`, "", 1)
+	require.Equal(t, digestOf(without), s.send(http.MethodPut, "/questionnaire-responses/QR-1", without).is(201).get("receipt.sha256"))
+	s.send(http.MethodPut, "/questionnaire-responses/QR-1", body).is(409, "id-conflict")
+}
+
+func TestWarningsAreStored(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	body := strings.Replace(fmt.Sprintf(qr1, "2026-01-05T09:00:01Z"), `"authored"`, `"started":"2026-01-05T09:00:00Z","authored"`, 1)
+	body = strings.Replace(body, `{"1":0,"2":0,"3":0,"4":1,"5":2,"6":1,"7":3,"8":2,"9":1}`, `{"1":1,"2":1,"3":1,"4":1,"5":1,"6":1,"7":1,"8":1,"9":1}`, 1)
+	at := time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)
+	a := s.send(http.MethodPost, "/questionnaire-responses", body, "Date", at).is(201)
+	var codes []string
+	for _, w := range a.get("warnings").([]any) {
+		codes = append(codes, w.(map[string]any)["code"].(string))
+	}
+	require.Len(t, codes, 4, "%v", codes)
+	require.Subset(t, codes, []string{"out-of-window", "clock-skew", "straight-lining"})
+	shown := s.get("/questionnaire-responses/QR-1?wait=20s").is(200)
+	require.Equal(t, a.get("warnings"), shown.get("warnings"))
+	require.NotNil(t, shown.get("times.device"))
+	require.Equal(t, "2026-01-05T09:00:00Z", shown.get("times.started"))
+	require.Equal(t, a.get("receipt.receivedAt"), shown.get("times.received"))
+	require.NotEmpty(t, shown.get("times.stored"))
+}
+
+func TestListOfResponses(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	for i, tc := range []struct{ study, patient, visit, instrument, authored string }{
+		{"S1", "P1", "V1", "phq-9", "2026-11-01T10:00:00Z"}, {"S1", "P1", "V2", "gad-7", "2026-11-02T10:00:00Z"},
+		{"S1", "P2", "V1", "phq-9", "2026-11-03T10:00:00+08:00"}, {"S2", "P1", "V1", "phq-9", "2026-11-04T10:00:00Z"},
+	} {
+		s.send(http.MethodPost, "/questionnaire-responses", fmt.Sprintf(`{"id":"Q%d","study":%q,"patientId":%q,"visitId":%q,"instrument":%q,"version":"1","language":"en","authored":%q,"answers":{"1":0}}`,
+			i, tc.study, tc.patient, tc.visit, tc.instrument, tc.authored)).is(201)
+	}
+	for query, want := range map[string]string{
+		"": "Q3 Q2 Q1 Q0", "?study=S1": "Q2 Q1 Q0", "?study=S1&patientId=P1": "Q1 Q0", "?patientId=P1": "Q3 Q1 Q0", "?visitId=V1": "Q3 Q2 Q0",
+		"?instrument=gad-7": "Q1", "?instrument=gad-2": "", "?from=2026-11-02T10:00:00Z": "Q3 Q2 Q1", "?to=2026-11-02T10:00:00Z": "Q0",
+		"?from=2026-11-03T02:00:00Z&to=2026-11-03T02:00:01Z": "Q2", "?from=2026-11-02T18:00:00%2B08:00&instrument=phq-9&study=S1": "Q2",
+	} {
+		require.Equal(t, want, listed(s.get("/questionnaire-responses"+query).is(200)), query)
+	}
+	for _, query := range []string{"?from=yesterday", "?instrument=", "?instrument=a/b", "?to=2026-11-02", "?patient=P1", "?limit=0", "?include=notes"} {
+		s.get("/questionnaire-responses"+query).is(400, "invalid-input")
+	}
+	var all []string
+	for next := "?instrument=phq-9&limit=1"; next != ""; {
+		page := s.get("/questionnaire-responses" + next).is(200)
+		all = append(all, listed(page))
+		next = ""
+		if cursor, more := page.get("next").(string); more {
+			next = "?instrument=phq-9&limit=1&cursor=" + cursor
+		}
+	}
+	require.Equal(t, []string{"Q3", "Q2", "Q0"}, all)
+}
+
+func listed(a answer) string {
+	var ids []string
+	for _, item := range a.get("items").([]any) {
+		ids = append(ids, item.(map[string]any)["id"].(string))
+	}
+	return strings.Join(ids, " ")
+}
+
+// A definition that is gone when a response is to be scored fails it, and it is scored once the definition is back.
+func TestDefinitionIsGone(t *testing.T) {
+	var gone atomic.Bool
+	gone.Store(true)
+	s := open(t, withStudies(t, s1), func(set *settings) {
+		scoring := set.newTask
+		set.newTask = func(w tasks.Work) (tasks.Task, error) {
+			if r, ok := w.Content.(tasks.QuestionnaireResponse); ok && gone.Load() {
+				r.Rule.Version = "2"
+				w.Content = r
+			}
+			return scoring(w)
+		}
+	})
+	s.send(http.MethodPut, "/questionnaire-responses/QR-1", responseQR1()).is(201)
+	amended := strings.Replace(responseQR1(), `"scores"`, `"amends":{"revision":1,"reason":"x"},"scores"`, 1)
+	s.send(http.MethodPut, "/questionnaire-responses/QR-1", amended).is(201)
+	failed := s.get("/questionnaire-responses/QR-1?wait=20s").is(200)
+	require.Equal(t, "failed", failed.get("status"))
+	require.Contains(t, failed.get("error"), "has no instrument phq-9 version 2 any more")
+	require.Empty(t, failed.get("scores"))
+	require.Len(t, failed.get("flags"), 2, "flags do not wait for scores")
+	gone.Store(false)
+	again := s.send(http.MethodPost, "/questionnaire-responses/QR-1/retry", "").is(202)
+	require.Equal(t, "/questionnaire-responses/QR-1?revision=2", again.get("statusUrl"))
+	require.Equal(t, "QR-1", again.get("id"))
+	require.Equal(t, "completed", s.get("/questionnaire-responses/QR-1?wait=20s").is(200).get("status"))
+	require.Equal(t, "failed", s.get("/questionnaire-responses/QR-1?revision=1&wait=20s").is(200).get("status"))
+	s.send(http.MethodPost, "/questionnaire-responses/QR-1/retry?revision=1", "").is(202)
+	require.Equal(t, "completed", s.get("/questionnaire-responses/QR-1?revision=1&wait=20s").is(200).get("status"))
+}
+
+func TestInstruments(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	list := s.get("/instruments").is(200)
+	require.Contains(t, listed(list), "phq-9")
+	s.get("/instruments", "If-None-Match", list.Header.Get("Etag")).is(304)
+	phq9 := s.get("/instruments/phq-9").is(200)
+	require.Len(t, phq9.get("sha256"), 64)
+	require.Len(t, phq9.get("items"), 10)
+	item := phq9.get("items").([]any)[8].(map[string]any)
+	require.Equal(t, "9", item["id"])
+	require.Len(t, item["options"], 4)
+	require.Contains(t, phq9.get("copyright").([]any)[0], "Pfizer")
+	require.Len(t, phq9.get("flags"), 1)
+	require.Len(t, s.get("/instruments/phq-9?study=S1&version=1&language=en").is(200).get("flags"), 3, "with those of the study")
+	require.Equal(t, map[string]any{"en": "Not at all"}, s.get("/instruments/phq-9?language=en").is(200).get("items").([]any)[0].(map[string]any)["options"].([]any)[0].(map[string]any)["text"])
+	require.Contains(t, s.get("/instruments/phq-9?language=zh-CN").is(400, "invalid-input").get("detail"), "must be one of en")
+	require.Contains(t, s.get("/instruments/who-5?language=en").is(400, "invalid-input").get("detail"), "no wording")
+	require.Empty(t, s.get("/instruments/who-5").is(200).get("languages"))
+	s.get("/instruments/phq-9?version=2").is(404, "instrument-not-found")
+	s.get("/instruments/phq").is(404, "instrument-not-found")
+	s.get("/instruments?study=a/b").is(400, "invalid-input")
+	s.get("/instruments?studies=S1").is(400, "invalid-input")
 }

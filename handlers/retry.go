@@ -49,5 +49,9 @@ func (a *API) answerRetry(c *gin.Context, ref tasks.Ref, id, url string) {
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
 	c.Header("Location", url)
 	setLanguage(c.Writer.Header(), l)
-	writeJSON(c, http.StatusAccepted, "application/json", retried{id, tasks.Accepted, textRetrying.in(l), url})
+	message := textDocumentRetrying
+	if ref.Kind == tasks.KindCaseReport().Name {
+		message = textRetrying
+	}
+	writeJSON(c, http.StatusAccepted, "application/json", retried{id, tasks.Accepted, message.in(l), url})
 }

@@ -158,21 +158,19 @@ func Members[T any](c *Checker, n *Node, table []Member[T]) (to T) {
 	if !c.Is(n, Object, "an object") {
 		return to
 	}
-	var known []string
-	for _, m := range table {
-		known = append(known, m.Name)
-	}
-	misspelled := map[string]bool{} // are not missing too
-	for _, m := range n.Entries {
-		if slices.Contains(known, m.Name) {
+	var misspelled map[string]bool // are not missing too
+	for _, e := range n.Entries {
+		if slices.ContainsFunc(table, func(m Member[T]) bool { return m.Name == e.Name }) {
 			continue
 		}
-		right := "known are " + strings.Join(known, ", ")
-		if i := slices.IndexFunc(known, func(name string) bool { return strings.EqualFold(name, m.Name) }); i >= 0 {
-			right = fmt.Sprintf("write %q", known[i])
-			misspelled[known[i]] = true
+		right, name := rightName(table, e.Name)
+		if name != "" {
+			if misspelled == nil {
+				misspelled = map[string]bool{}
+			}
+			misspelled[name] = true
 		}
-		c.add(place{at: m.at, in: n, name: m.Name, message: "unknown member; " + right})
+		c.add(place{at: e.at, in: n, name: e.Name, message: "unknown member; " + right})
 	}
 	for _, m := range table {
 		switch value := n.Get(m.Name); {
@@ -183,6 +181,18 @@ func Members[T any](c *Checker, n *Node, table []Member[T]) (to T) {
 		}
 	}
 	return to
+}
+
+// rightName says what to write instead of a name that the table does not have, and which one it has in other case.
+func rightName[T any](table []Member[T], wrong string) (right, name string) {
+	var known []string
+	for _, m := range table {
+		if strings.EqualFold(m.Name, wrong) {
+			return fmt.Sprintf("write %q", m.Name), m.Name
+		}
+		known = append(known, m.Name)
+	}
+	return "known are " + strings.Join(known, ", "), ""
 }
 
 // List reads an array of 1 to most items. Of an array that is too long no item is read.

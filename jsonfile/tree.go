@@ -36,7 +36,8 @@ type Node struct {
 
 	at     int // offset of its first byte
 	parent *Node
-	name   string // within its parent: "[3]" in an array
+	name   string // within its parent, if that is an object
+	index  int    // within its parent, if that is an array
 }
 
 // Entry is a member of an object.
@@ -64,11 +65,14 @@ func (n *Node) path() string {
 	if n.parent == nil {
 		return ""
 	}
+	if n.parent.Kind == Array {
+		return n.parent.path() + "[" + strconv.Itoa(n.index) + "]"
+	}
 	return joinPath(n.parent.path(), n.name)
 }
 
 func joinPath(parent, name string) string {
-	if parent == "" || name == "" || strings.HasPrefix(name, "[") {
+	if parent == "" || name == "" {
 		return parent + name
 	}
 	return parent + "." + name
@@ -102,7 +106,10 @@ func (n *Node) pointer() string {
 	if n.parent == nil {
 		return ""
 	}
-	return n.parent.pointer() + "/" + escapePointer(strings.TrimSuffix(strings.TrimPrefix(n.name, "["), "]"))
+	if n.parent.Kind == Array {
+		return n.parent.pointer() + "/" + strconv.Itoa(n.index)
+	}
+	return n.parent.pointer() + "/" + escapePointer(n.name)
 }
 
 func escapePointer(name string) string {
@@ -131,12 +138,17 @@ func checkSyntax(content []byte, noun string) error {
 	if bytes.HasPrefix(content, []byte("\ufeff")) {
 		return place{message: "begins with a byte order mark; save the file as UTF-8 without one"}
 	}
-	for i := 0; i < len(content); {
-		r, n := utf8.DecodeRune(content[i:])
-		if r == utf8.RuneError && n == 1 {
-			return place{at: i, message: fmt.Sprintf("byte %#02x is not UTF-8; save the file as UTF-8", content[i])}
+	if !utf8.Valid(content) {
+		for i := 0; ; {
+			r, n := utf8.DecodeRune(content[i:])
+			if r == utf8.RuneError && n == 1 {
+				return place{at: i, message: fmt.Sprintf("byte %#02x is not UTF-8; save the file as UTF-8", content[i])}
+			}
+			i += n
 		}
-		i += n
+	}
+	if json.Valid(content) {
+		return nil
 	}
 	var whole json.RawMessage
 	err := json.Unmarshal(content, &whole)
@@ -180,95 +192,162 @@ const maxDepth = 32
 // treeParser turns JSON that is known to be valid into nodes. It reports every member that comes
 // twice, which it takes as it came first, and characters that were lost.
 type treeParser struct {
-	content []byte
-	tokens  *json.Decoder
-	report  func(place)
-	depth   int
+	text   string
+	at     int // of the next byte
+	report func(place)
+	depth  int
+	free   []Node // nodes are made many at a time
 }
 
 func parse(content []byte, report func(place)) (*Node, error) {
-	p := &treeParser{content: content, tokens: json.NewDecoder(bytes.NewReader(content)), report: report}
-	p.tokens.UseNumber()
-	return p.value(nil, "")
+	p := &treeParser{text: string(content), report: report}
+	return p.value(Node{})
 }
 
-// token returns the next token and the offset of its first byte.
-func (p *treeParser) token() (json.Token, int, error) {
-	at := int(p.tokens.InputOffset())
-	for at < len(p.content) && strings.IndexByte(" \t\r\n,:", p.content[at]) >= 0 {
-		at++
-	}
-	token, err := p.tokens.Token()
-	return token, at, err
-}
-
-func (p *treeParser) value(parent *Node, name string) (*Node, error) {
-	token, at, err := p.token()
-	if err != nil {
-		return nil, err
-	}
-	n := &Node{at: at, parent: parent, name: name}
-	switch v := token.(type) {
-	case json.Delim:
-		if p.depth++; p.depth > maxDepth {
-			return nil, place{at: at, message: fmt.Sprintf("stands deeper than %d objects and arrays within each other", maxDepth)}
+// next skips blanks and what stands between values, and returns the byte after them.
+func (p *treeParser) next() byte {
+	for {
+		switch c := p.text[p.at]; c {
+		case ' ', '\t', '\r', '\n', ',', ':':
+			p.at++
+		default:
+			return c
 		}
-		if v == '{' {
+	}
+}
+
+func (p *treeParser) node(n Node) *Node {
+	const together = 16
+	if len(p.free) == 0 {
+		p.free = make([]Node, together)
+	}
+	made := &p.free[0]
+	p.free = p.free[1:]
+	*made = n
+	return made
+}
+
+// value reads the next value; as has its parent and its place there.
+func (p *treeParser) value(as Node) (*Node, error) {
+	c := p.next()
+	as.at = p.at
+	n := p.node(as)
+	var err error
+	switch c {
+	case '{', '[':
+		if p.depth++; p.depth > maxDepth {
+			return nil, place{at: n.at, message: fmt.Sprintf("stands deeper than %d objects and arrays within each other", maxDepth)}
+		}
+		p.at++
+		if c == '{' {
 			n.Kind, err = Object, p.object(n)
 		} else {
 			n.Kind, err = Array, p.array(n)
 		}
 		p.depth--
-	case string:
-		n.Kind, n.Text = String, v
-		p.checkCharacters(place{at: at, in: n}, v)
-	case json.Number:
-		n.Kind, n.Text = Number, v.String()
-	case bool:
-		n.Kind, n.Text = Boolean, strconv.FormatBool(v)
-	case nil:
+	case '"':
+		n.Kind = String
+		if n.Text, err = p.string(); err == nil {
+			p.checkCharacters(place{at: n.at, in: n}, n.Text)
+		}
+	case 't':
+		n.Kind, n.Text = Boolean, p.word("true")
+	case 'f':
+		n.Kind, n.Text = Boolean, p.word("false")
+	case 'n':
 		n.Kind = Null
+		p.word("null")
+	default:
+		n.Kind, n.Text = Number, p.number()
 	}
 	return n, err
 }
 
+func (p *treeParser) word(w string) string {
+	p.at += len(w)
+	return w
+}
+
+func (p *treeParser) number() string {
+	start := p.at
+	for p.at < len(p.text) && strings.IndexByte("+-.0123456789eE", p.text[p.at]) >= 0 {
+		p.at++
+	}
+	return p.text[start:p.at]
+}
+
+func (p *treeParser) string() (string, error) {
+	start, escapes := p.at, false
+	for p.at++; p.text[p.at] != '"'; p.at++ {
+		if p.text[p.at] == '\\' {
+			escapes = true
+			p.at++
+		}
+	}
+	p.at++
+	if !escapes {
+		return p.text[start+1 : p.at-1], nil
+	}
+	var s string
+	err := json.Unmarshal([]byte(p.text[start:p.at]), &s)
+	return s, err
+}
+
 func (p *treeParser) object(n *Node) error {
-	first := map[string]int{} // where each name stands first
-	for p.tokens.More() {
-		token, at, err := p.token()
+	const few = 8            // so many members are compared with each other
+	var first map[string]int // where each name stands first, if there are more
+	before := func(name string) (at int, twice bool) {
+		if len(n.Entries) <= few {
+			for _, e := range n.Entries {
+				if e.Name == name {
+					return e.at, true
+				}
+			}
+			return 0, false
+		}
+		if first == nil {
+			first = make(map[string]int, 2*len(n.Entries))
+			for _, e := range n.Entries {
+				first[e.Name] = e.at
+			}
+		}
+		at, twice = first[name]
+		return at, twice
+	}
+	for p.next() != '}' {
+		at := p.at
+		name, err := p.string()
 		if err != nil {
 			return err
-		}
-		name, ok := token.(string)
-		if !ok {
-			return place{at: at, message: "the name of a member is a string"}
 		}
 		p.checkCharacters(place{at: at, in: n}, name)
-		value, err := p.value(n, name)
+		value, err := p.value(Node{parent: n, name: name})
 		if err != nil {
 			return err
 		}
-		if before, twice := first[name]; twice {
-			p.report(place{at: at, message: "comes twice; keep one", in: n, name: name, first: before})
+		if earlier, twice := before(name); twice {
+			p.report(place{at: at, message: "comes twice; keep one", in: n, name: name, first: earlier})
 			continue
 		}
-		first[name] = at
+		if first != nil {
+			first[name] = at
+		}
 		n.Entries = append(n.Entries, Entry{name, value, at})
 	}
-	_, _, err := p.token()
-	return err
+	p.at++
+	return nil
 }
 
 func (p *treeParser) array(n *Node) error {
-	for i := 0; p.tokens.More(); i++ {
-		item, err := p.value(n, "["+strconv.Itoa(i)+"]")
+	for p.next() != ']' {
+		item, err := p.value(Node{parent: n, index: len(n.Items)})
 		if err != nil {
 			return err
 		}
 		n.Items = append(n.Items, item)
 	}
-	_, _, err := p.token()
-	return err
+	p.at++
+	return nil
 }
 
 // checkCharacters reports U+FFFD, which encoding/json also puts in place of half a surrogate pair.

@@ -71,19 +71,19 @@ type Window struct {
 // InWindow reports whether answers to the instrument for the visit were expected at that time, by the clock of its
 // zone. Of several windows for them one suffices; without any they are always expected.
 func (s Study) InWindow(visitID, instrument string, at time.Time) bool {
-	any := false
+	expected := true
 	day, minute := at.Format(time.DateOnly), at.Format(minuteLayout)
 	for _, w := range s.Windows {
 		if w.VisitID != "" && w.VisitID != visitID || w.Instrument != "" && w.Instrument != instrument {
 			continue
 		}
-		any = true
+		expected = false
 		if (w.From == "" || day >= w.From) && (w.To == "" || day <= w.To) &&
 			(w.Opens == "" || minute >= w.Opens) && (w.Closes == "" || minute <= w.Closes) {
 			return true
 		}
 	}
-	return !any
+	return expected
 }
 
 const minuteLayout = "15:04"

@@ -3,7 +3,8 @@ package tasks
 import (
 	"encoding/json"
 	"fmt"
-	"time"
+
+	"casepress/jsonfile"
 )
 
 // The tables of questionnaires are made by the store's migrations, as those of case reports:
@@ -17,9 +18,9 @@ func insertResponse(tx Tx, r Recorded) error {
 	const supersede = `UPDATE questionnaire_responses SET superseded = 1 WHERE id = $1`
 	const latest = `UPDATE questionnaire_responses SET latest = $1 WHERE id = $2 AND latest < $1`
 	response := r.Content.(QuestionnaireResponse)
-	authored, err := time.Parse(time.RFC3339, response.Authored)
-	if err != nil {
-		authored = r.ReceivedAt // an hour that only RFC 3339 has, such as 23:59:60
+	authored, ok := jsonfile.ParseTime(response.Authored)
+	if !ok {
+		return fmt.Errorf("authored is no time: %q", response.Authored)
 	}
 	content, err := responseJSON(response)
 	if err != nil {

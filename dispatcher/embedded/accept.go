@@ -175,8 +175,9 @@ func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (di
 	if err != nil {
 		return dispatcher.Receipt{}, err
 	}
+	compared := l.isCompared()
 	found, err := l.store.Find(ctx, s)
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) && !compared {
 		if err := l.waitBounded(ctx, l.waitCompared); err != nil {
 			return dispatcher.Receipt{}, err
 		}

@@ -77,6 +77,16 @@ func (l *Ledger) waitCompared(ctx context.Context) error {
 	}
 }
 
+// isCompared reports whether waitCompared would not wait.
+func (l *Ledger) isCompared() bool {
+	select {
+	case <-l.compared:
+		return true
+	default:
+		return false
+	}
+}
+
 // first returns the receipt of a submission that is in the rows, once they agree with its record in the log, whose
 // bytes are checked whenever they are read. A record that is gone or cannot be read says nothing: what is wrong with
 // the log is told elsewhere, and the row has a digest too.

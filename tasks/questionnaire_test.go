@@ -1,0 +1,304 @@
+package tasks_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/study"
+	"casepress/tasks"
+	"casepress/tasks/instrument"
+)
+
+// arrived is a quarter past eight in the evening in Shanghai.
+var arrived = time.Date(2026, 11, 26, 12, 15, 0, 0, time.UTC)
+
+const studyS1 = `{"schema":1,"id":"S1","version":3,"title":"One","languages":["zh-CN","en"],"sites":[{"id":"101","title":"A"}],
+	"crisisText":{"en":"Call 0800 123.","zh-CN":"请拨打 0800 123。"},"lateAfterHours":2,
+	"flags":[{"code":"severe","instrument":"phq-9","score":"total","atLeast":20,"urgent":true,"text":{"en":"Severe"}}],
+	"windows":[{"visitId":"V02","instrument":"phq-9","from":"2026-11-01","to":"2026-11-30","opens":"18:00","closes":"23:59"}]}`
+
+func studiesOf(t testing.TB, files ...string) *study.Studies {
+	dir := t.TempDir()
+	for _, content := range files {
+		var head struct{ ID string }
+		require.NoError(t, json.Unmarshal([]byte(content), &head))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, head.ID+".json"), []byte(content), 0o600))
+	}
+	studies, err := study.Load(dir)
+	require.NoError(t, err)
+	return studies
+}
+
+// document is a response to the PHQ-9 with other or more members; an empty text takes one away.
+func document(members map[string]string) []byte {
+	all := map[string]string{
+		"id": `"QR-1"`, "study": `"S1"`, "patientId": `"P001"`, "visitId": `"V02"`, "instrument": `"phq-9"`, "version": `"1"`, "language": `"en"`,
+		"authored": `"2026-11-26T20:14:00+08:00"`, "answers": `{"1":0,"2":0,"3":0,"4":1,"5":2,"6":1,"7":3,"8":2,"9":0}`,
+	}
+	for name, value := range members {
+		all[name] = value
+	}
+	var text []string
+	for name, value := range all {
+		if value != "" {
+			text = append(text, fmt.Sprintf("%q:%s", name, value))
+		}
+	}
+	return []byte("{" + strings.Join(text, ",") + "}")
+}
+
+func readResponse(t testing.TB, studies *study.Studies, a tasks.Arrival, members map[string]string) tasks.QuestionnaireResponse {
+	t.Helper()
+	r, problems := tasks.ReadQuestionnaireResponse(document(members), "", studies, a)
+	require.Empty(t, problems)
+	return r
+}
+
+func TestWarnings(t *testing.T) {
+	studies := studiesOf(t, studyS1)
+	in := func(d time.Duration) string {
+		return arrived.Add(d).In(time.FixedZone("", 8*3600)).Format(time.RFC3339)
+	}
+	quoted := func(s string) string { return `"` + s + `"` }
+	const same = `{"1":1,"2":1,"3":1}`
+	for name, tc := range map[string]struct {
+		members map[string]string
+		clock   time.Duration // of the header Date, 0: none
+		want    []string
+	}{
+		"nothing odd":                   {want: nil},
+		"future":                        {members: map[string]string{"authored": quoted(in(5*time.Minute + time.Second))}, want: []string{"in-future"}},
+		"future within the tolerance":   {members: map[string]string{"authored": quoted(in(5 * time.Minute))}},
+		"late":                          {members: map[string]string{"authored": quoted(in(-2*time.Hour - time.Second))}, want: []string{"late"}},
+		"not yet late":                  {members: map[string]string{"authored": quoted(in(-2 * time.Hour))}},
+		"late by default":               {members: map[string]string{"study": "", "authored": quoted(in(-24*time.Hour - time.Second))}, want: []string{"late"}},
+		"not yet late by default":       {members: map[string]string{"study": "", "authored": quoted(in(-24 * time.Hour))}},
+		"far past":                      {members: map[string]string{"study": "", "authored": quoted(in(-366*24*time.Hour - time.Second))}, want: []string{"far-past"}},
+		"out of the window of the day":  {members: map[string]string{"authored": `"2026-11-26T17:59:00+08:00"`, "deviceTime": ""}, want: []string{"late", "out-of-window"}},
+		"the zone of the patient":       {members: map[string]string{"authored": `"2026-11-26T12:14:00Z"`}, want: []string{"out-of-window"}},
+		"no window for this visit":      {members: map[string]string{"authored": `"2026-11-26T12:14:00Z"`, "visitId": `"V03"`}},
+		"no window for this instrument": {members: map[string]string{"authored": `"2026-11-26T12:14:00Z"`, "instrument": `"gad-7"`, "answers": `{}`}},
+		"clock ahead":                   {clock: 6 * time.Minute, want: []string{"clock-skew"}},
+		"clock behind":                  {clock: -6 * time.Minute, want: []string{"clock-skew"}},
+		"clock well enough":             {clock: -5 * time.Minute},
+		"device ahead":                  {members: map[string]string{"deviceTime": quoted(in(6 * time.Minute))}, want: []string{"clock-skew"}},
+		"device waited":                 {members: map[string]string{"deviceTime": quoted(in(-time.Minute))}},
+		"device before the answers":     {members: map[string]string{"deviceTime": quoted(in(-7 * time.Minute))}, want: []string{"clock-skew"}},
+		"the header wins":               {members: map[string]string{"deviceTime": quoted(in(-time.Hour))}, clock: time.Second},
+		"straight lining":               {members: map[string]string{"answers": same, "started": `"2026-11-26T20:13:58+08:00"`}, want: []string{"straight-lining"}},
+		"the same but slower":           {members: map[string]string{"answers": same, "started": `"2026-11-26T20:13:57.9+08:00"`}},
+		"as fast but not the same":      {members: map[string]string{"answers": `{"1":1,"2":1,"3":2}`, "started": `"2026-11-26T20:13:59+08:00"`}},
+		"two answers may be the same":   {members: map[string]string{"answers": `{"1":1,"2":1}`, "started": `"2026-11-26T20:13:59+08:00"`}},
+		"the same, who knows how fast":  {members: map[string]string{"answers": same}},
+		"began after the end":           {members: map[string]string{"started": `"2026-11-26T20:14:01+08:00"`}, want: []string{"started-after-authored"}},
+		"language of nobody":            {members: map[string]string{"language": `"de"`}, want: []string{"unexpected-language"}},
+		"the language elsewhere":        {members: map[string]string{"language": `"en-GB"`}},
+		"several": {
+			members: map[string]string{"answers": same, "started": `"2026-11-26T09:00:00+08:00"`, "authored": `"2026-11-26T09:00:01+08:00"`, "language": `"fr"`}, clock: -time.Hour,
+			want: []string{"late", "out-of-window", "clock-skew", "straight-lining", "unexpected-language"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := tasks.Arrival{At: arrived}
+			if tc.clock != 0 {
+				a.Clock = arrived.Add(tc.clock)
+			}
+			r := readResponse(t, studies, a, tc.members)
+			var codes []string
+			for _, w := range r.Warnings {
+				require.NotEmpty(t, w.Detail)
+				codes = append(codes, w.Code)
+			}
+			require.Equal(t, tc.want, codes, "%v", r.Warnings)
+		})
+	}
+}
+
+func TestFlagsBeforeTheAnswer(t *testing.T) {
+	studies := studiesOf(t, studyS1)
+	for name, tc := range map[string]struct {
+		members map[string]string
+		flags   string
+		text    string
+		events  int
+	}{
+		"none":                   {flags: `null`},
+		"item 9":                 {map[string]string{"answers": `{"1":0,"2":0,"3":0,"4":0,"5":0,"6":0,"7":0,"8":0,"9":1}`}, `[{"code":"phq-9-item-9","item":"9","state":"raised","urgent":true,"value":1}]`, "Call 0800 123.", 1},
+		"item 9 alone":           {map[string]string{"answers": `{"9":3}`}, `[{"code":"phq-9-item-9","item":"9","state":"raised","urgent":true,"value":3},{"code":"severe","score":"total","state":"unknown","urgent":true,"value":null}]`, "Call 0800 123.", 1},
+		"unknown is not raised":  {map[string]string{"answers": `{"1":0,"2":0,"3":0,"4":0,"5":0,"6":0,"7":0,"8":0}`}, `[{"code":"phq-9-item-9","item":"9","state":"unknown","urgent":true,"value":null}]`, "", 0},
+		"the study's threshold":  {map[string]string{"answers": `{"1":3,"2":3,"3":3,"4":3,"5":3,"6":3,"7":2,"8":0,"9":0}`, "language": `"zh-Hans"`}, `[{"code":"severe","score":"total","state":"raised","urgent":true,"value":20}]`, "请拨打 0800 123。", 1},
+		"below it":               {map[string]string{"answers": `{"1":3,"2":3,"3":3,"4":3,"5":3,"6":3,"7":1,"8":0,"9":0}`}, `null`, "", 0},
+		"both":                   {map[string]string{"answers": `{"1":3,"2":3,"3":3,"4":3,"5":3,"6":3,"7":3,"8":3,"9":3}`, "language": `"fr"`}, `[{"code":"phq-9-item-9","item":"9","state":"raised","urgent":true,"value":3},{"code":"severe","score":"total","state":"raised","urgent":true,"value":27}]`, "请拨打 0800 123。", 2},
+		"a study without a file": {map[string]string{"study": `"S9"`, "answers": `{"9":3}`}, `[{"code":"phq-9-item-9","item":"9","state":"raised","urgent":true,"value":3}]`, "", 1},
+		"another instrument":     {map[string]string{"instrument": `"gad-7"`, "answers": `{"1":3,"2":3,"3":3,"4":3,"5":3,"6":3,"7":3}`}, `null`, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := readResponse(t, studies, tasks.Arrival{At: arrived}, tc.members)
+			flags, err := json.Marshal(r.Flags)
+			require.NoError(t, err)
+			require.JSONEq(t, tc.flags, string(flags))
+			require.Equal(t, tc.text, r.CrisisText)
+			require.Len(t, r.AdverseEventIDs(), tc.events)
+			derived := r.AdverseEventIDs()
+			for i, s := range tasks.KindQuestionnaireResponse().Derive(r) {
+				require.Equal(t, derived[i], s.Content.Key())
+				require.Equal(t, s, tasks.KindQuestionnaireResponse().Derive(r)[i], "made again it is the same")
+				require.Equal(t, r.Header().Subject(), s.Content.Header().Subject())
+			}
+		})
+	}
+	ids := map[string]bool{}
+	for _, response := range []string{"QR-1", "QR-11"} {
+		for _, revision := range []int{1, 11} {
+			for _, flag := range []string{"a", "1a"} {
+				ids[tasks.FlagID(response, revision, flag)] = true
+			}
+		}
+	}
+	require.Len(t, ids, 8)
+}
+
+// The order in which answers are written changes nothing but the bytes.
+func TestOrderOfAnswersIsIrrelevant(t *testing.T) {
+	studies := studiesOf(t, studyS1)
+	for range 200 {
+		var answers []string
+		for item := 1; item <= 9; item++ {
+			if rand.N(8) > 0 {
+				answers = append(answers, fmt.Sprintf(`"%d":%d`, item, rand.N(4)))
+			}
+		}
+		var first tasks.QuestionnaireResponse
+		var scored tasks.Result
+		for i := range 4 {
+			rand.Shuffle(len(answers), func(i, j int) { answers[i], answers[j] = answers[j], answers[i] })
+			r := readResponse(t, studies, tasks.Arrival{At: arrived}, map[string]string{"answers": "{" + strings.Join(answers, ",") + "}"})
+			r.Original = ""
+			result, err := tasks.QuestionnaireTask{Studies: studies, Response: r}.Execute(t.Context())
+			require.NoError(t, err)
+			if i == 0 {
+				first, scored = r, result
+			}
+			require.Equal(t, first, r)
+			require.Equal(t, scored, result)
+		}
+	}
+}
+
+func TestScoring(t *testing.T) {
+	studies := studiesOf(t, studyS1)
+	score := func(members map[string]string) tasks.QuestionnaireResult {
+		r := readResponse(t, studies, tasks.Arrival{At: arrived}, members)
+		result, err := tasks.QuestionnaireTask{Studies: studies, Response: r}.Execute(t.Context())
+		require.NoError(t, err)
+		return result.(tasks.QuestionnaireResult)
+	}
+	total := score(map[string]string{"answers": `{"1":1,"2":1,"3":1,"4":1,"5":1,"6":2,"7":2}`}).Scores[0]
+	require.Equal(t, instrument.Decimal("12"), total.Value)
+	require.Equal(t, "81/7", total.Exact)
+	require.Equal(t, []string{"8", "9"}, total.Imputed)
+	none := score(map[string]string{"answers": `{"1":1,"2":1,"3":1,"4":1,"5":1,"6":2}`, "scores": `{"total":12,"other":null}`})
+	require.Empty(t, none.Scores[0].Value)
+	require.Equal(t, "3 of 9 answers are missing; at most 2 may be", none.Scores[0].Reason)
+	require.Len(t, none.Mismatches, 2)
+
+	r := readResponse(t, studies, tasks.Arrival{At: arrived}, nil)
+	r.Rule.SHA256 = strings.Repeat("0", 64)
+	_, err := tasks.QuestionnaireTask{Studies: studies, Response: r}.Execute(t.Context())
+	require.ErrorContains(t, err, "is another one than when the answers came")
+	r.Rule.Version = "7"
+	_, err = tasks.QuestionnaireTask{Studies: studies, Response: r}.Execute(t.Context())
+	require.ErrorContains(t, err, "has no instrument phq-9 version 7 any more")
+}
+
+func TestResponsesThatAreRefused(t *testing.T) {
+	studies := studiesOf(t, studyS1)
+	for name, tc := range map[string]struct {
+		members map[string]string
+		pointer string
+		want    string
+	}{
+		"no id":                   {map[string]string{"id": ""}, "", `"id" is missing`},
+		"id with a slash":         {map[string]string{"id": `"a/b"`}, "/id", "must be 1 to 64 of"},
+		"id of a revision":        {map[string]string{"id": `"QR-1~2"`}, "/id", "must be 1 to 64 of"},
+		"site":                    {map[string]string{"site": `"102"`}, "/site", `has no site "102"`},
+		"no patient":              {map[string]string{"patientId": ""}, "", `"patientId" is missing`},
+		"instrument":              {map[string]string{"instrument": `"phq-99"`}, "/instrument", `has no instrument "phq-99"`},
+		"instrument's case":       {map[string]string{"instrument": `"PHQ-9"`}, "/instrument", `has no instrument "PHQ-9"`},
+		"version":                 {map[string]string{"version": `"2"`}, "/version", `has phq-9 in version "1", not in "2"`},
+		"version as number":       {map[string]string{"version": `1`}, "/version", "must be"},
+		"no version":              {map[string]string{"version": ""}, "", `"version" is missing`},
+		"language":                {map[string]string{"language": `"zh-cn"`}, "/language", `write "zh-CN"`},
+		"authored without a zone": {map[string]string{"authored": `"2026-11-26T20:14:00"`}, "/authored", "with its zone"},
+		"authored as number":      {map[string]string{"authored": `1795694040`}, "/authored", "with its zone"},
+		"no such day":             {map[string]string{"authored": `"2026-02-30T20:14:00Z"`}, "/authored", "with its zone"},
+		"answers as array":        {map[string]string{"answers": `[0,1]`}, "/answers", "an object with an answer by item"},
+		"unknown item":            {map[string]string{"answers": `{"1":0,"10":1}`}, "/answers/10", "has no such item"},
+		"item with a slash":       {map[string]string{"answers": `{"a/b~c":1}`}, "/answers/a~1b~0c", "has no such item"},
+		"unknown option":          {map[string]string{"answers": `{"1":4}`}, "/answers/1", "4 is not an option of this item; it has 0, 1, 2, 3"},
+		"number as text":          {map[string]string{"answers": `{"1":"0"}`}, "/answers/1", "write 0 without quotes"},
+		"fraction":                {map[string]string{"answers": `{"1":1.0}`}, "/answers/1", "without fraction or exponent, not 1.0"},
+		"huge":                    {map[string]string{"answers": `{"1":1e999999999}`}, "/answers/1", "without fraction or exponent"},
+		"boolean":                 {map[string]string{"answers": `{"1":true}`}, "/answers/1", "must be the value of an option"},
+		"asked of everybody":      {map[string]string{"answers": `{"1":"not-asked"}`}, "/answers/1", "this item is asked of everybody"},
+		"an item twice":           {map[string]string{"answers": `{"1":0,"1":1}`}, "/answers/1", "comes twice"},
+		"unknown member":          {map[string]string{"answer": `{}`}, "/answer", "unknown member"},
+		"score as text":           {map[string]string{"scores": `{"total":"13"}`}, "/scores/total", "must be a number, or null"},
+		"amends without a reason": {map[string]string{"amends": `{"revision":1}`}, "/amends", `"reason" is missing`},
+		"amends 0":                {map[string]string{"amends": `{"revision":0,"reason":"x"}`}, "/amends/revision", "from 1 to 999"},
+		"reason of blanks":        {map[string]string{"amends": `{"revision":1,"reason":"  "}`}, "/amends/reason", "blank"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, problems := tasks.ReadQuestionnaireResponse(document(tc.members), "", studies, tasks.Arrival{At: arrived})
+			require.Len(t, problems, 1, "%v", problems)
+			require.Equal(t, tc.pointer, problems[0].Pointer)
+			require.Contains(t, problems[0].Message, tc.want)
+		})
+	}
+	_, problems := tasks.ReadQuestionnaireResponse(document(nil), "QR-2", studies, tasks.Arrival{At: arrived})
+	require.Equal(t, "/id", problems[0].Pointer)
+	for _, with := range []map[string]string{nil, {"id": ""}} {
+		r, problems := tasks.ReadQuestionnaireResponse(document(with), "QR-1", studies, tasks.Arrival{At: arrived})
+		require.Empty(t, problems)
+		require.Equal(t, "QR-1", r.ID)
+	}
+}
+
+func TestRevisionIDs(t *testing.T) {
+	for revision, want := range map[int]string{1: "QR-1", 2: "QR-1~2", 999: "QR-1~999"} {
+		require.Equal(t, want, tasks.RevisionID("QR-1", revision))
+		id, back := tasks.SplitRevisionID(want)
+		require.Equal(t, "QR-1", id)
+		require.Equal(t, revision, back)
+	}
+}
+
+// Whatever comes is refused or read, and what is read can be kept and comes back the same.
+func FuzzReadQuestionnaireResponse(f *testing.F) {
+	studies := studiesOf(f, studyS1)
+	f.Add(string(document(nil)))
+	f.Add(string(document(map[string]string{"scores": `{"total":13.5}`, "amends": `{"revision":1,"reason":"x"}`, "started": `"2016-12-31T23:59:60Z"`})))
+	f.Fuzz(func(t *testing.T, text string) {
+		r, problems := tasks.ReadQuestionnaireResponse([]byte(text), "", studies, tasks.Arrival{At: arrived})
+		if len(problems) > 0 {
+			return
+		}
+		s := tasks.NewSubmission(tasks.KindQuestionnaireResponse(), r)
+		record, err := s.Encode()
+		require.NoError(t, err)
+		back, err := tasks.DecodeSubmission(record)
+		require.NoError(t, err)
+		require.Equal(t, text, back.Content.(tasks.QuestionnaireResponse).Original)
+		require.Equal(t, s.SHA256, back.Content.Digest())
+		_, err = tasks.QuestionnaireTask{Studies: studies, Response: back.Content.(tasks.QuestionnaireResponse)}.Execute(t.Context())
+		require.NoError(t, err)
+	})
+}
