@@ -34,6 +34,7 @@ const (
 	extensionAbsentReason = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 	extensionStudy        = "http://hl7.org/fhir/StructureDefinition/workflow-researchStudy"
 	extensionAmends       = "urn:casepress:amends"
+	extensionSite         = "urn:casepress:site"
 	extensionReceipt      = "urn:casepress:receipt"
 )
 

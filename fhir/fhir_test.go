@@ -105,7 +105,7 @@ func TestEverythingThereAndBack(t *testing.T) {
 					r.Answers[d.Items[0].ID] = instrument.Answer{Value: d.Items[0].Options[0].Value}
 				}
 				if i > 0 {
-					r.Study, r.VisitID, r.Language = "S1", "V02", "en"
+					r.Study, r.Site, r.VisitID, r.Language = "S1", "101", "V02", "en"
 					r.Claims = instrument.Claims{d.Scores[0].ID: "13.50"}
 				}
 				if i > 1 {

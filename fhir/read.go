@@ -199,7 +199,7 @@ func extensions(c *checker, n *node, take func(url string, e *node)) {
 			return struct{}{}
 		}
 		switch url.Text {
-		case extensionStudy, extensionAmends, extensionAbsentReason:
+		case extensionStudy, extensionSite, extensionAmends, extensionAbsentReason:
 			if seen[url.Text] {
 				c.Refuse(e, "comes twice; keep one")
 				return struct{}{}
@@ -226,6 +226,10 @@ func (d *responseDocument) takeExtensions(c *checker, n *node) {
 		case extensionStudy:
 			if v := valueOf(c, e, "valueReference"); v != nil {
 				d.Study = takeReference(c, v, "ResearchStudy")
+			}
+		case extensionSite:
+			if v := valueOf(c, e, "valueString"); v != nil {
+				d.Site = c.ID(v)
 			}
 		case extensionAmends:
 			d.Amends, d.atAmends = &Amends{}, e

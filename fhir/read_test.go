@@ -3,6 +3,7 @@ package fhir_test
 import (
 	"cmp"
 	"encoding/json"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,6 +49,18 @@ func TestReadsWhatOthersWrite(t *testing.T) {
 	scored, err := instrument.Score(r.Definition, r.Answers)
 	require.NoError(t, err)
 	require.Equal(t, []instrument.Mismatch{{Score: "total", Claimed: "13", Computed: "10"}}, instrument.Compare(scored, r.Claims))
+}
+
+// TestReadsTheExample reads the response in docs/fhir.md.
+func TestReadsTheExample(t *testing.T) {
+	doc, err := os.ReadFile("../docs/fhir.md")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(doc), "```json\n")
+	require.True(t, found)
+	example, _, _ := strings.Cut(rest, "```")
+	r := read(t, []byte(example), uuid)
+	require.Equal(t, instrument.Answers{"1": {Value: 1}, "2": {Value: 2}}, r.Answers)
+	require.Equal(t, "S1", r.Study)
 }
 
 // change replaces a part of the whole, which must be there once.

@@ -13,8 +13,8 @@ import (
 type Response struct {
 	// ID is the id of the response.
 	ID string
-	// Study and VisitID are empty if the response belongs to none.
-	Study, PatientID, VisitID string
+	// Study, Site and VisitID are empty if the response belongs to none.
+	Study, Site, PatientID, VisitID string
 	// Definition is that of the instrument, in the version that the response names.
 	Definition *instrument.Definition
 	// Language is the one in which the patient read the questions.
@@ -76,6 +76,9 @@ func NewQuestionnaireResponse(r Response, meta *Meta) *QuestionnaireResponse {
 	}
 	if ValidID(r.ID) {
 		q.ID = r.ID
+	}
+	if r.Site != "" {
+		q.Extension = append(q.Extension, Extension{URL: extensionSite, ValueString: r.Site})
 	}
 	if r.Amends != nil {
 		q.Status = statusAmended

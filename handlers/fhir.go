@@ -71,7 +71,7 @@ func fhirQuery(c *gin.Context, known ...string) (map[string]string, error) {
 // fhirOutcome is a problem as FHIR has it. All resources that are handed in are QuestionnaireResponses.
 func fhirOutcome(p problem, l lang) *fhir.OperationOutcome {
 	// Where an amendment belongs to something else, the fields are those of the native document.
-	native := map[string]string{"/study": "/extension", "/patientId": "/subject", "/visitId": "/encounter", "/instrument": "/questionnaire", "/site": "/", "body": "/"}
+	native := map[string]string{"/study": "/extension", "/patientId": "/subject", "/instrument": "/questionnaire", "body": "/"}
 	var faults []fhir.Fault
 	for _, e := range p.Errors {
 		pointer := e.Field
@@ -221,8 +221,12 @@ func (a *API) readFHIRResponse(r *http.Request, id string) (tasks.QuestionnaireR
 	if err := faultOf(problems); err != nil {
 		return none, err
 	}
+	s := a.cfg.Studies.Get(read.Study)
+	if read.Site != "" && !s.HasSite(read.Site) {
+		return none, invalid("/extension", textUnknownSite, read.Site, read.Study)
+	}
 	response := tasks.QuestionnaireResponse{
-		ID: read.ID, Study: read.Study, PatientID: read.PatientID, VisitID: read.VisitID,
+		ID: read.ID, Study: read.Study, Site: read.Site, PatientID: read.PatientID, VisitID: read.VisitID,
 		Language: read.Language, Authored: read.Authored, Answers: read.Answers, Claims: read.Claims,
 		MediaType: fhir.MediaType, Original: string(document),
 	}
@@ -232,7 +236,7 @@ func (a *API) readFHIRResponse(r *http.Request, id string) (tasks.QuestionnaireR
 	if match := r.Header.Get("If-Match"); match != "" && (read.Amends == nil || match != fhirTag(read.Amends.Revision)) {
 		return none, refuse(codePrecondition)
 	}
-	return response, response.Assess(read.Definition, a.cfg.Studies.Get(read.Study), arrivalOf(r))
+	return response, response.Assess(read.Definition, s, arrivalOf(r))
 }
 
 // fhirQuestionnaireResponse answers GET QuestionnaireResponse/{id}, and of one revision: the bytes as they came if it came
@@ -290,7 +294,7 @@ func (a *API) fhirOf(r tasks.QuestionnaireResponse) (fhir.Response, error) {
 		return fhir.Response{}, fmt.Errorf("the study does not have instrument %s version %s with sha256 %s any more; put its file back", r.Rule.ID, r.Rule.Version, r.Rule.SHA256)
 	}
 	made := fhir.Response{
-		ID: r.ID, Study: r.Study, PatientID: r.PatientID, VisitID: r.VisitID, Definition: d,
+		ID: r.ID, Study: r.Study, Site: r.Site, PatientID: r.PatientID, VisitID: r.VisitID, Definition: d,
 		Language: r.Language, Authored: r.Authored, Answers: r.Answers, Claims: r.Claims,
 	}
 	if r.Amends != nil {

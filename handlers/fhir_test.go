@@ -146,7 +146,7 @@ func TestFHIRAmendment(t *testing.T) {
 // A response that came by the native route is a resource, too, and ids are shared.
 func TestFHIRShowsNativeResponses(t *testing.T) {
 	s := open(t, withStudies(t, s1))
-	native := strings.Replace(responseQR1(), `"answers":{`, `"answers":{"difficulty":2,`, 1)
+	native := strings.Replace(responseQR1(), `"answers":{`, `"site":"101","answers":{"difficulty":2,`, 1)
 	s.send(http.MethodPost, "/questionnaire-responses", native).is(201)
 	got := s.get("/fhir/R4/QuestionnaireResponse/QR-1").is(200)
 	require.Equal(t, "1", got.get("meta.versionId"))
@@ -160,7 +160,7 @@ func TestFHIRShowsNativeResponses(t *testing.T) {
 	copied := strings.ReplaceAll(string(got.body), "QR-1", "QR-2")
 	s.putFHIR("QR-2", copied).is(201)
 	first, second := s.scored("QR-1"), s.scored("QR-2")
-	for _, same := range []string{"answers", "scores", "mismatches", "flags", "language", "times.authored", "study", "visitId"} {
+	for _, same := range []string{"answers", "scores", "mismatches", "flags", "language", "times.authored", "study", "site", "visitId"} {
 		require.Equal(t, first.get(same), second.get(same), same)
 	}
 }
@@ -171,6 +171,10 @@ func TestFHIRRefuses(t *testing.T) {
 	bad := s.putFHIR(fhirID, strings.Replace(body, `"/44259-0"`, `"/x"`, 1)).is(400)
 	require.Equal(t, []any{"QuestionnaireResponse.item[2].linkId"}, bad.issue("invalid-input")["expression"])
 	require.Contains(t, bad.issue("invalid-input")["diagnostics"], `"/x" is no linkId of phq-9 version 1`)
+	site := `"extension":[{"url":"urn:casepress:site","valueString":"102"},`
+	bad = s.putFHIR(fhirID, strings.Replace(body, `"extension":[`, site, 1)).is(400)
+	require.Equal(t, []any{"QuestionnaireResponse.extension"}, bad.issue("invalid-input")["expression"])
+	require.Contains(t, bad.issue("invalid-input")["diagnostics"], "102 is not a site of the study S1")
 	require.Equal(t, []any{"QuestionnaireResponse"}, s.putFHIR(fhirID, "").is(400).issue("invalid-input")["expression"])
 	require.Nil(t, s.putFHIR("a_b", body).is(400).issue("invalid-input")["expression"])
 	s.putFHIR("another", body).is(400)
