@@ -24,7 +24,7 @@ func NewCapabilityStatement(base string, since time.Time) *CapabilityStatement {
 					Interaction:   []Interaction{{Code: "read"}, {Code: "vread"}, {Code: "search-type"}},
 					Versioning:    "versioned",
 					SearchParam: []SearchParam{
-						{Name: "url", Type: "uri"},
+						{Name: "url", Type: "uri", Documentation: "required"},
 						{Name: "version", Type: "token"},
 						{Name: "study", Type: "string", Documentation: "casepress's own: the id of a study, which may have instruments of its own"},
 					},

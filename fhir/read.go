@@ -16,8 +16,9 @@ type (
 	node    = jsonfile.Node
 )
 
-// MaxResponseBytes is the largest QuestionnaireResponse that is read.
-const MaxResponseBytes = 256 << 10
+// MaxResponseBytes is the largest QuestionnaireResponse that is read: about 280 answers as LHC-Forms
+// writes them. What is made of it while it is read may take a hundred times as much memory.
+const MaxResponseBytes = 64 << 10
 
 // The limits of what a QuestionnaireResponse says.
 const (

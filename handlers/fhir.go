@@ -140,9 +140,12 @@ func (a *API) fhirInstruments(c *gin.Context, known ...string) ([]*instrument.De
 	return a.cfg.Studies.Get(query["study"]).Instruments().All(), query, nil
 }
 
-// fhirQuestionnaires answers GET Questionnaire?url=&version=.
+// fhirQuestionnaires answers GET Questionnaire?url=&version=: one version of an instrument, or all.
 func (a *API) fhirQuestionnaires(c *gin.Context) {
 	all, query, err := a.fhirInstruments(c, "url", "version")
+	if err == nil && query["url"] == "" {
+		err = invalid("url", textMissing) // all instruments of a study would be megabytes
+	}
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -154,7 +157,7 @@ func (a *API) fhirQuestionnaires(c *gin.Context) {
 	base := fhirBase(c.Request)
 	var found []*fhir.Questionnaire
 	for _, d := range all {
-		if (url == "" || url == fhir.CanonicalURL(d.ID)) && (version == "" || version == d.Version) {
+		if url == fhir.CanonicalURL(d.ID) && (version == "" || version == d.Version) {
 			found = append(found, fhir.NewQuestionnaire(d, wordingFor(d, c.GetHeader("Accept-Language"))))
 		}
 	}
