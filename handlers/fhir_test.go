@@ -205,7 +205,7 @@ func TestFHIRQuestionnaires(t *testing.T) {
 	require.Equal(t, "zh-CN", s.get("/fhir/R4/Questionnaire/who-5", "Accept-Language", "zh").is(200).get("language"), "of a title without wording")
 
 	for query, want := range map[string]int{
-		"?url=urn:casepress:questionnaire:phq-9": 1,
+		"?url=urn:casepress:questionnaire:phq-9":             1,
 		"?url=urn:casepress:questionnaire:phq-9&version=1":   1,
 		"?url=urn:casepress:questionnaire:phq-9%7C1":         1,
 		"?url=urn:casepress:questionnaire:phq-9&version=2":   0,
