@@ -41,6 +41,8 @@ type cli struct {
 	Study      Study      `cmd:"" help:"Check study files."`
 	Instrument Instrument `cmd:"" help:"Check definitions of instruments."`
 
+	Rescore    Rescore    `cmd:"" help:"Score responses again by another version of their instrument, beside the scores they have; print what changes."`
+
 	VaultKey VaultKey `cmd:"" help:"Make a key for --originals=vault."`
 
 	Send      Send      `cmd:"" help:"Send a message to a topic, or each line of standard input."`

@@ -18,6 +18,7 @@ func (a *API) Admin() http.Handler {
 	get(e, "/originals/:sha256", a.original)
 	get(e, "/lanes", a.lanes)
 	e.PUT("/lanes/:name", a.putLane)
+	e.POST("/rescore", a.rescore)
 	get(e, "/metrics", gin.WrapH(promhttp.HandlerFor(a.cfg.Registry, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, Registry: a.cfg.Registry,
 	})))

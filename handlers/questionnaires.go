@@ -52,6 +52,7 @@ type responseAnswer struct {
 	Answers        instrument.Answers      `json:"answers"`
 	Scores         []instrument.Result     `json:"scores"`
 	Mismatches     []instrument.Mismatch   `json:"mismatches"`
+	Rescores       []rescoreAnswer         `json:"rescores"`
 	Flags          []instrument.FlagResult `json:"flags"`
 	Warnings       []tasks.Warning         `json:"warnings"`
 	AdverseEvents  []string                `json:"adverseEvents"`
@@ -93,6 +94,7 @@ func showResponse(row store.Row) responseAnswer {
 		Instrument: r.Rule.ID, Version: r.Rule.Version, Language: r.Language,
 		Status: row.Status, Attempts: row.Attempts,
 		Answers: r.Answers, Scores: list(result.Scores), Mismatches: list(result.Mismatches), Flags: list(r.Flags), Warnings: list(r.Warnings),
+		Rescores:      showRescores(result.Rescores),
 		AdverseEvents: list(r.AdverseEventIDs()), CrisisText: stringOrNull(r.CrisisText), CrisisLanguage: stringOrNull(r.CrisisLanguage),
 		Times: responseTimes{
 			Device: stringOrNull(r.DeviceTime), Started: stringOrNull(r.Started), Authored: r.Authored,

@@ -133,7 +133,7 @@ func load(tx tasks.Tx, kind *tasks.Kind, rows []Row) error {
 }
 
 // errInconsistent says that rows written in one transaction are not there together, or not as they were written.
-var errInconsistent = errors.New("rows do not agree")
+var errInconsistent = tasks.ErrInconsistent
 
 // submissionKind returns the kind that ref names. [ErrNotFound] if its records have no row.
 func submissionKind(ref tasks.Ref) (*tasks.Kind, error) {

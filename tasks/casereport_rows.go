@@ -248,6 +248,14 @@ func release(tx Tx, id string, images []int) error {
 	return nil
 }
 
+// fromMicros reads what micros has written.
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
 // micros is how times are kept in rows: microseconds since 1970 in UTC, 0 for none.
 func micros(t time.Time) int64 {
 	if t.IsZero() {

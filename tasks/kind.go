@@ -79,7 +79,7 @@ type Work struct {
 }
 
 // kinds is the registry.
-var kinds = []*Kind{caseReportKind, imageKind, retryKind, completionKind, questionnaireKind, adverseEventKind}
+var kinds = []*Kind{caseReportKind, imageKind, retryKind, completionKind, questionnaireKind, adverseEventKind, rescoreKind}
 
 // Kinds returns every kind. It must not be changed.
 func Kinds() []*Kind { return kinds }

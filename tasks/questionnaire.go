@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"casepress/study"
 	"casepress/tasks/instrument"
@@ -161,6 +162,15 @@ type QuestionnaireResult struct {
 	instrument.Scored
 	// Mismatches are the client's scores that are not those computed here.
 	Mismatches []instrument.Mismatch `json:"mismatches,omitempty"`
+	// Rescores are what other definitions made of the same answers later. They are not part of what a task makes.
+	Rescores []MadeRescore `json:"-"`
+}
+
+// MadeRescore are scores that another definition made, and when.
+type MadeRescore struct {
+	MadeAt time.Time
+	Rule   instrument.Identity
+	QuestionnaireResult
 }
 
 // QuestionnaireTask scores a response by the definition that it was checked by.
@@ -187,5 +197,5 @@ func (t QuestionnaireTask) Execute(context.Context) (Result, error) {
 		return nil, fmt.Errorf("score: %w", err)
 	}
 	scored.Flags = nil // they were raised when the answers came
-	return QuestionnaireResult{scored, instrument.Compare(scored, r.Claims)}, nil
+	return QuestionnaireResult{Scored: scored, Mismatches: instrument.Compare(scored, r.Claims)}, nil
 }

@@ -3,6 +3,7 @@ package tasks
 import (
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 
 	"casepress/jsonfile"
 )
@@ -13,8 +14,8 @@ import (
 //	adverse_events           content and result, by id
 
 func insertResponse(tx Tx, r Recorded) error {
-	const insert = `INSERT INTO questionnaire_responses (id, response_id, revision, instrument, authored_at, content, original)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	const insert = `INSERT INTO questionnaire_responses (id, response_id, revision, instrument, authored_at, content, content_crc, original)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	const supersede = `UPDATE questionnaire_responses SET superseded = 1 WHERE id = $1`
 	const latest = `UPDATE questionnaire_responses SET latest = $1 WHERE id = $2 AND latest < $1`
 	response := r.Content.(QuestionnaireResponse)
@@ -27,7 +28,7 @@ func insertResponse(tx Tx, r Recorded) error {
 		return err
 	}
 	id := RevisionID(response.ID, response.Revision)
-	if _, err := tx.Exec(insert, id, response.ID, response.Revision, response.Rule.ID, micros(authored), content, response.Original); err != nil {
+	if _, err := tx.Exec(insert, id, response.ID, response.Revision, response.Rule.ID, micros(authored), content, checkSum(content), response.Original); err != nil {
 		return err
 	}
 	if response.Revision == 1 {
@@ -48,8 +49,14 @@ func responseJSON(r QuestionnaireResponse) (string, error) {
 	return string(content), err
 }
 
+// checkSum tells whether what is read is what was written. The original has the digest in the table submissions; a letter that
+// changes in the rest would be a wrong answer or score.
+func checkSum(text string) int64 { return int64(crc32.Checksum([]byte(text), castagnoli)) }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 func completeResponse(tx Tx, id string, r Result) error {
-	const update = `UPDATE questionnaire_responses SET result = $1 WHERE id = $2`
+	const update = `UPDATE questionnaire_responses SET result = $1, result_crc = $2 WHERE id = $3`
 	made, ok := r.(QuestionnaireResult)
 	if !ok {
 		return fmt.Errorf("result of a questionnaire response is a %T", r)
@@ -58,7 +65,7 @@ func completeResponse(tx Tx, id string, r Result) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(update, string(result), id)
+	_, err = tx.Exec(update, string(result), checkSum(string(result)), id)
 	return err
 }
 
@@ -68,27 +75,30 @@ func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 	for _, s := range of {
 		stored[s.ID] = s
 	}
-	rows, err := tx.Query(`SELECT id, content, original, result FROM questionnaire_responses WHERE id IN `+in, args...)
+	rows, err := tx.Query(`SELECT id, content, content_crc, original, result, result_crc FROM questionnaire_responses WHERE id IN `+in, args...)
 	if err != nil {
 		return nil, err
 	}
 	loaded := make(map[string]Loaded, len(of))
 	err = EachRow(rows, func() error {
-		var id, original string
-		var content, result []byte
-		if err := rows.Scan(&id, &content, &original, &result); err != nil {
+		var id, content, original, result string
+		var contentSum, resultSum int64
+		if err := rows.Scan(&id, &content, &contentSum, &original, &result, &resultSum); err != nil {
 			return err
 		}
+		if checkSum(content) != contentSum || result != "" && checkSum(result) != resultSum {
+			return fmt.Errorf("%w: answers or scores of %s are not as they were written", ErrInconsistent, id)
+		}
 		var r QuestionnaireResponse
-		if err := json.Unmarshal(content, &r); err != nil {
+		if err := json.Unmarshal([]byte(content), &r); err != nil {
 			return fmt.Errorf("content of %s: %w", id, err)
 		}
 		s := stored[id]
 		r.Original, r.Study, r.Site, r.PatientID, r.VisitID = original, s.Study, s.Site, s.PatientID, s.VisitID
 		l := Loaded{Content: r}
-		if s.Completed && len(result) > 0 {
+		if s.Completed && result != "" {
 			var made QuestionnaireResult
-			if err := json.Unmarshal(result, &made); err != nil {
+			if err := json.Unmarshal([]byte(result), &made); err != nil {
 				return fmt.Errorf("result of %s: %w", id, err)
 			}
 			l.Result = made
@@ -96,7 +106,35 @@ func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 		loaded[id] = l
 		return nil
 	})
-	return loaded, err
+	if err != nil {
+		return nil, err
+	}
+	return loaded, addRescores(tx, loaded)
+}
+
+// addRescores adds to results what other definitions made of the same answers. A response that is being scored has none.
+func addRescores(tx Tx, loaded map[string]Loaded) error {
+	var scored []string
+	for id, l := range loaded {
+		if l.Result != nil {
+			scored = append(scored, id)
+		}
+	}
+	if len(scored) == 0 {
+		return nil
+	}
+	rescores, err := loadRescores(tx, scored, func(id string) string { return loaded[id].Content.(QuestionnaireResponse).Rule.ID })
+	if err != nil {
+		return err
+	}
+	for id, made := range rescores {
+		l := loaded[id]
+		result := l.Result.(QuestionnaireResult)
+		result.Rescores = made
+		l.Result = result
+		loaded[id] = l
+	}
+	return nil
 }
 
 func insertAdverseEvent(tx Tx, r Recorded) error {

@@ -3,6 +3,7 @@ package tasks
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -44,6 +45,9 @@ type Rows struct {
 	// replay.
 	Repeat bool
 }
+
+// ErrInconsistent says that rows are not as they were written. A kind's Load may return it; then the database is damaged.
+var ErrInconsistent = errors.New("rows do not agree")
 
 // Column is a column of a kind's table that holds the lower-case hex SHA-256 of a blob, or the empty text
 // for none. It needs an index, which may leave the empty ones out.

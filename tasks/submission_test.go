@@ -94,6 +94,10 @@ var examples = map[string][]tasks.Content{
 			MediaType: "application/json", Original: "{\"a\": \"\u00e9\u4e2d\U0001f600<>&\u2028\\n\",\r\n\t\"b\":\x7f1}",
 		},
 	},
+	"rescore": {tasks.Rescore{
+		ID: "QR-1~2", Rule: instrument.Identity{ID: "phq-9", Version: "2", SHA256: "ef"},
+		QuestionnaireResult: tasks.QuestionnaireResult{Scored: instrument.Scored{Scores: []instrument.Result{{ID: "total", Value: "10", Exact: "10", Band: "moderate", Answered: 9}}}},
+	}},
 	"adverse-event": {
 		tasks.AdverseEvent{
 			ID: "flag-1", Study: "S1", PatientID: "P001", Source: tasks.Source{Kind: "questionnaire-response", ID: "QR-1", Revision: 2},

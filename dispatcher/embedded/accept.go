@@ -50,7 +50,7 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (
 	if err != nil {
 		return dispatcher.Receipt{}, err
 	}
-	key := s.Kind.Name + "/" + s.Content.Key()
+	key := keyOf(s)
 	for {
 		e, owner := l.pending.add(key, int64(len(record)+entryOverhead), l.maxPending(s.Kind), originalsOf(s.Content))
 		switch {
@@ -160,7 +160,7 @@ func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s task
 	return receipt, nil
 }
 
-// find asks the rows, once these show everything that an earlier process accepted: what this process accepted
+// find asks the rows, unless the key is known to be new, once these show everything that an earlier process accepted: what this process accepted
 // is pending until the rows have it.
 func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (dispatcher.Receipt, error) {
 	if s.Fresh {
@@ -174,6 +174,9 @@ func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (di
 	})
 	if err != nil {
 		return dispatcher.Receipt{}, err
+	}
+	if s.Kind.IsSubmission() && l.recorders[topic].known.lacks(keyOf(s)) {
+		return dispatcher.Receipt{}, store.ErrNotFound
 	}
 	compared := l.isCompared()
 	found, err := l.store.Find(ctx, s)

@@ -254,12 +254,12 @@ func (l *Ledger) CaughtUp(ctx context.Context) error {
 }
 
 func (l *Ledger) caughtUp(ctx context.Context) error {
-	for topic, r := range l.recorders {
+	for _, topic := range derivingFirst() {
 		end, err := l.broker.End(topic)
 		if err != nil {
 			return fmt.Errorf("end of %s: %w", topic, err)
 		}
-		if err := r.recorded.wait(ctx, end); err != nil {
+		if err := l.recorders[topic].recorded.wait(ctx, end); err != nil {
 			return fmt.Errorf("wait for rows of %s: %w", topic, err)
 		}
 	}

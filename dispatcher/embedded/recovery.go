@@ -85,7 +85,7 @@ func (l *Ledger) newRecorder(ctx context.Context, topic string) (*recorder, erro
 	if err := l.checkMark(info, mark); err != nil {
 		return nil, err
 	}
-	return &recorder{l: l, topic: topic, compare: [2]uint64{info.Start, mark.Next}, endAtStart: info.End, recorded: newWatermark(mark.Next)}, nil
+	return &recorder{l: l, topic: topic, known: newKnown(), compare: [2]uint64{info.Start, mark.Next}, endAtStart: info.End, recorded: newWatermark(mark.Next)}, nil
 }
 
 // deleteOldGroup deletes the group by which earlier versions of the program kept how far the rows had come. Nobody
