@@ -138,7 +138,7 @@ func TestInstrumentsInTheFile(t *testing.T) {
 	require.Equal(t, "2", d.Version)
 	first, ok := studies.Get("S1").Instruments().Get("own", "1")
 	require.True(t, ok)
-	require.Equal(t, own, string(first.Content), "the bytes as they stand")
+	require.Equal(t, []byte(own), first.Content, "the bytes as they stand")
 	alone, problems := instrument.Check("own.json", []byte(own))
 	require.Empty(t, problems)
 	require.Equal(t, alone.SHA256, first.SHA256)
