@@ -1,6 +1,7 @@
 package study_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,7 +139,7 @@ func TestInstrumentsInTheFile(t *testing.T) {
 	require.Equal(t, "2", d.Version)
 	first, ok := studies.Get("S1").Instruments().Get("own", "1")
 	require.True(t, ok)
-	require.Equal(t, []byte(own), first.Content, "the bytes as they stand")
+	require.True(t, bytes.Equal([]byte(own), first.Content), "the bytes as they stand")
 	alone, problems := instrument.Check("own.json", []byte(own))
 	require.Empty(t, problems)
 	require.Equal(t, alone.SHA256, first.SHA256)
