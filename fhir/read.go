@@ -17,17 +17,18 @@ type (
 )
 
 // MaxResponseBytes is the largest QuestionnaireResponse that is read: about 280 answers as LHC-Forms
-// writes them. What is made of it while it is read may take a hundred times as much memory.
+// writes them.
 const MaxResponseBytes = 64 << 10
 
 // The limits of what a QuestionnaireResponse says.
 const (
+	maxValues   = 8000 // with the least that an answer takes, 5 values and 46 bytes, a document has fewer
 	maxItems    = 2000 // the items and scores of a definition, and more
 	maxReason   = 1000 // characters of why a response was amended
 	maxRevision = 1_000_000
 )
 
-var responseFormat = jsonfile.Format{Noun: "a QuestionnaireResponse", MaxBytes: MaxResponseBytes, Schema: math.MaxInt64}
+var responseFormat = jsonfile.Format{Noun: "a QuestionnaireResponse", MaxBytes: MaxResponseBytes, MaxValues: maxValues, Schema: math.MaxInt64}
 
 // ReadQuestionnaireResponse reads a response as a client writes it. id is the one in the address, which
 // the resource must have too. instruments returns the definitions of a study, of none for "".

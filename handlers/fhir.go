@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/language"
 
 	"casepress/fhir"
+	"casepress/jsonfile"
 	"casepress/store"
 	"casepress/tasks"
 	"casepress/tasks/instrument"
@@ -218,8 +219,11 @@ func (a *API) readFHIRResponse(r *http.Request, id string) (tasks.QuestionnaireR
 	if err != nil {
 		return none, err
 	}
-	read, problems := fhir.ReadQuestionnaireResponse(document, id, func(study string) *instrument.Definitions {
-		return a.cfg.Studies.Get(study).Instruments()
+	arrival := arrivalOf(r) // before it waits for its turn
+	read, problems := parsed(a, func() (fhir.Response, []jsonfile.Problem) {
+		return fhir.ReadQuestionnaireResponse(document, id, func(study string) *instrument.Definitions {
+			return a.cfg.Studies.Get(study).Instruments()
+		})
 	})
 	if err := faultOf(problems); err != nil {
 		return none, err
@@ -239,7 +243,8 @@ func (a *API) readFHIRResponse(r *http.Request, id string) (tasks.QuestionnaireR
 	if match := r.Header.Get("If-Match"); match != "" && (read.Amends == nil || match != fhirTag(read.Amends.Revision)) {
 		return none, refuse(codePrecondition)
 	}
-	return response, response.Assess(read.Definition, s, arrivalOf(r))
+	err = response.Assess(read.Definition, s, arrival) // which changes it, and so comes first
+	return response, err
 }
 
 // fhirQuestionnaireResponse answers GET QuestionnaireResponse/{id}, and of one revision: the bytes as they came if it came

@@ -178,7 +178,10 @@ func (a *API) readResponse(r *http.Request, id string) (tasks.QuestionnaireRespo
 	if err != nil {
 		return none, err
 	}
-	read, problems := tasks.ReadQuestionnaireResponse(document, id, a.cfg.Studies, arrivalOf(r))
+	arrival := arrivalOf(r) // before it waits for its turn
+	read, problems := parsed(a, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
+		return tasks.ReadQuestionnaireResponse(document, id, a.cfg.Studies, arrival)
+	})
 	return read, faultOf(problems)
 }
 

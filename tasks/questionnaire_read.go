@@ -14,6 +14,10 @@ import (
 // MaxResponseBytes is the largest document of a response.
 const MaxResponseBytes = 64 << 10
 
+// maxResponseValues is more than an instrument has items and scores. What is made of a document while it is read takes up
+// to 300 bytes for each.
+const maxResponseValues = 4000
+
 const maxReason = 1000 // characters of why a response was amended
 
 type (
@@ -21,7 +25,7 @@ type (
 	node    = jsonfile.Node
 )
 
-var responseFormat = jsonfile.Format{Noun: "a questionnaire response", MaxBytes: MaxResponseBytes}
+var responseFormat = jsonfile.Format{Noun: "a questionnaire response", MaxBytes: MaxResponseBytes, MaxValues: maxResponseValues}
 
 // responseDocument is a response as a client writes it.
 type responseDocument struct {

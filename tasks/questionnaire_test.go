@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -301,4 +302,46 @@ func FuzzReadQuestionnaireResponse(f *testing.F) {
 		_, err = tasks.QuestionnaireTask{Studies: studies, Response: back.Content.(tasks.QuestionnaireResponse)}.Execute(t.Context())
 		require.NoError(t, err)
 	})
+}
+
+// TestMemoryOfADocument bounds what is allocated while a document of the largest size is read, whatever is in it.
+func TestMemoryOfADocument(t *testing.T) {
+	studies := studiesOf(t, studyS1)
+	fill := func(start, end string, one func(int) string) string {
+		var b strings.Builder
+		b.WriteString(start)
+		for i := 0; ; i++ {
+			next := one(i)
+			if b.Len()+len(next)+1+len(end) > tasks.MaxResponseBytes {
+				return strings.TrimSuffix(b.String(), ",") + end
+			}
+			b.WriteString(next + ",")
+		}
+	}
+	answers := strings.TrimSuffix(string(document(map[string]string{"answers": "", "scores": ""})), "}") + `,"answers":{`
+	number := func(as string) func(int) string {
+		return func(i int) string { return fmt.Sprintf(`"%x":%s`, i, as) }
+	}
+	for name, content := range map[string]string{
+		"unknown members":      fill(`{`, `}`, number("0")),
+		"one member again":     fill(`{`, `}`, func(int) string { return `"":0` }),
+		"lost characters":      fill(`{`, `}`, func(int) string { return "\"\ufffd\":0" }),
+		"numbers":              fill(`[`, `]`, func(int) string { return "0" }),
+		"unknown items":        fill(answers, `}}`, number("0")),
+		"few, all the longer":  fill(answers, `}}`, func(i int) string { return fmt.Sprintf(`"%020d":0`, i) }),
+		"claims":               fill(answers+`"1":0},"scores":{`, `}}`, func(i int) string { return fmt.Sprintf(`"%020d":0`, i) }),
+		"below a long name":    fill(answers+`"1":0},"`+strings.Repeat("~", 30000)+`":{`, `}}`, func(int) string { return `"":0` }),
+		"escapes":              fill(`{`, `}`, func(i int) string { return fmt.Sprintf(`"\u%04x":0`, i+0x100) }),
+		"a number of 60,000":   answers + `"1":` + strings.Repeat("9", 60000) + `}}`,
+		"a power of a million": answers + `"1":0},"scores":{"total":1e999999}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, problems := tasks.ReadQuestionnaireResponse([]byte(content), "", studies, tasks.Arrival{At: arrived})
+			runtime.ReadMemStats(&after)
+			require.NotEmpty(t, problems)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(50*tasks.MaxResponseBytes))
+		})
+	}
 }
