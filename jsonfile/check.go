@@ -36,7 +36,8 @@ type Format struct {
 	// read each takes up to 300 bytes, and the smallest has two in the file.
 	MaxValues int
 	// Schema is the form of the file that this version of casepress reads. A file says its own in the
-	// member "schema"; one of a later form is refused with that alone.
+	// member "schema"; one of a later form is refused with that alone. 0: such files have no forms, and "schema" is a member
+	// as any other.
 	Schema int64
 }
 
@@ -92,7 +93,7 @@ func check[T any](c *Checker, f Format, take func(*Checker, *Node) T) (to T) {
 		c.add(placeOf(err))
 		return to
 	}
-	if n := root.Get("schema"); n != nil && n.Kind == Number {
+	if n := root.Get("schema"); n != nil && n.Kind == Number && f.Schema > 0 {
 		if v, err := strconv.ParseInt(n.Text, 10, 64); err == nil && v > f.Schema {
 			c.places = nil
 			c.Refuse(n, "%d is not known; this version of casepress reads schema %d", v, f.Schema)

@@ -203,6 +203,14 @@ func (d *Definition) check(answers Answers) error {
 	return faults.err()
 }
 
+// UnknownItem says that the instrument has no item of this id, and which it has; "" if it has it.
+func (d *Definition) UnknownItem(id string) string {
+	if _, ok := d.item(id); ok {
+		return ""
+	}
+	return fmt.Sprintf("%s version %s has no such item; it has %s", d.ID, d.Version, d.itemIDs())
+}
+
 // itemIDs lists the first items for a message.
 func (d *Definition) itemIDs() string {
 	ids := make([]string, len(d.Items))
