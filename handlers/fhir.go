@@ -151,14 +151,12 @@ func (a *API) fhirQuestionnaires(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	url, version, pinned := strings.Cut(query["url"], "|")
-	if !pinned {
-		version = query["version"]
-	}
+	url, pinned, _ := strings.Cut(query["url"], "|")
+	is := func(version, wanted string) bool { return wanted == "" || wanted == version }
 	base := fhirBase(c.Request)
 	var found []*fhir.Questionnaire
 	for _, d := range all {
-		if url == fhir.CanonicalURL(d.ID) && (version == "" || version == d.Version) {
+		if url == fhir.CanonicalURL(d.ID) && is(d.Version, pinned) && is(d.Version, query["version"]) {
 			found = append(found, fhir.NewQuestionnaire(d, wordingFor(d, c.GetHeader("Accept-Language"))))
 		}
 	}
@@ -177,6 +175,10 @@ func fhirSelf(r *http.Request) string {
 
 // takeFHIRResponse answers 201 when the response is on stable storage.
 func (a *API) takeFHIRResponse(c *gin.Context) {
+	if _, err := fhirQuery(c); err != nil {
+		a.fail(c, err)
+		return
+	}
 	r, err := a.readFHIRResponse(c.Request, c.Param("id"))
 	if err != nil {
 		a.fail(c, err)
