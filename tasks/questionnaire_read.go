@@ -206,11 +206,11 @@ func (r *QuestionnaireResponse) warnings(s study.Study, a Arrival) (all []Warnin
 	if !ok {
 		return nil // it was refused
 	}
-	switch age := a.At.Sub(authored); {
+	switch age := a.At.Sub(authored); { // the longest that there is, of 292 years, stands for anything longer
 	case age < -clockTolerance:
-		warn(warnInFuture, "the answers were given %v after they arrived", rounded(-age))
+		warn(warnInFuture, "the answers were given %v after they arrived", rounded(authored.Sub(a.At)))
 	case age > farPast:
-		warn(warnFarPast, "the answers were given %d days before they arrived", int(age/(24*time.Hour)))
+		warn(warnFarPast, "the answers were given %d days before they arrived", (a.At.Unix()-authored.Unix())/(24*60*60))
 	case age > s.LateAfter():
 		warn(warnLate, "the answers arrived %v after they were given; the study expects them within %v", rounded(age), s.LateAfter())
 	}
@@ -221,7 +221,7 @@ func (r *QuestionnaireResponse) warnings(s study.Study, a Arrival) (all []Warnin
 	if started, ok := jsonfile.ParseTime(r.Started); ok {
 		switch took := authored.Sub(started); {
 		case took < 0:
-			warn(warnStartedAfter, "the patient began %v after the answers were given", rounded(-took))
+			warn(warnStartedAfter, "the patient began %v after the answers were given", rounded(started.Sub(authored)))
 		case took <= tooFast && r.allTheSame():
 			warn(warnStraightLining, "all %d answers are the same and were given within %v", len(r.Answers), took)
 		}
