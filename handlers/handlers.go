@@ -36,7 +36,8 @@ type API struct {
 	admission *admission
 	hosts     *hosts
 	metrics   *metrics
-	parsing   chan struct{} // has one for each document that is being read into memory
+	parsing   chan struct{} // has one for each document that is being parsed
+	listing   chan struct{} // has one for each page of a list that is being made
 
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once
@@ -54,6 +55,7 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		admission: newAdmission(cfg, work),
 		hosts:     newHosts(cfg.Hosts),
 		parsing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
+		listing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		draining:  make(chan struct{}),
 	}
 	a.metrics = newMetrics(a)

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -16,7 +17,7 @@ import (
 
 // listAnswer is one page of submissions, the newest first.
 type listAnswer struct {
-	Items []any `json:"items"`
+	Items []json.RawMessage `json:"items"`
 	// Next is the cursor of the page that follows, null on the last one.
 	Next *string `json:"next"`
 	// UpToDate is false if submissions accepted moments ago may be missing.
@@ -55,20 +56,44 @@ func (a *API) answerListBy(c *gin.Context, list func(context.Context) ([]store.R
 		a.fail(c, err)
 		return
 	}
-	rows, next, err := list(ctx)
+	page, next, err := a.page(ctx, upToDate, list, show)
 	if err != nil {
 		a.fail(c, err)
 		return
-	}
-	p := listAnswer{Items: make([]any, len(rows)), Next: stringOrNull(next), UpToDate: upToDate}
-	for i, row := range rows {
-		p.Items[i] = show(row)
 	}
 	if next != "" {
 		c.Header("Link", "<"+nextURL(c.Request.URL, next)+`>; rel="next"`)
 	}
 	c.Header("Cache-Control", "private, no-cache")
-	writeJSON(c, http.StatusOK, "application/json", p)
+	writeBytes(c, http.StatusOK, "application/json", page)
+}
+
+// pageBytes is how large a page may be: beyond it has no further item. A client that reads slowly keeps it in memory.
+const pageBytes = 1 << 20
+
+// page makes a page, when its turn has come. A page of questionnaire responses is made of up to 40 MB, so no more are made
+// at once than there are processors.
+func (a *API) page(ctx context.Context, upToDate bool, list func(context.Context) ([]store.Row, string, error), show func(store.Row) any) (page []byte, next string, err error) {
+	select {
+	case a.listing <- struct{}{}:
+		defer func() { <-a.listing }()
+	case <-ctx.Done():
+		return nil, "", ctx.Err()
+	}
+	rows, next, err := list(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	items := []json.RawMessage{}
+	for i, size := 0, 0; i < len(rows); i++ {
+		item := encodeJSON(show(rows[i]))
+		if size += len(item); size > pageBytes && i > 0 {
+			next = store.CursorAfter(rows[i-1])
+			break
+		}
+		items = append(items, item)
+	}
+	return encodeJSON(listAnswer{items, stringOrNull(next), upToDate}), next, nil
 }
 
 // upToDate waits until the rows show everything accepted so far. If that takes too long, it is false: a

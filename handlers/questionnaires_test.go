@@ -376,3 +376,38 @@ func TestInstruments(t *testing.T) {
 	s.get("/instruments?study=a/b").is(400, "invalid-input")
 	s.get("/instruments?studies=S1").is(400, "invalid-input")
 }
+
+// A page ends before it is larger than 1 MiB, and the next one goes on behind it.
+func TestPagesOfLargeItems(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	claims := make([]string, 499)
+	for i := range claims {
+		claims[i] = fmt.Sprintf(`"%s%03d":1`, strings.Repeat("x", 80), i)
+	}
+	const n = 24
+	var want []string
+	for i := range n {
+		body := strings.Replace(fmt.Sprintf(qr1, tonight()), `"total":13`, strings.Join(claims, ","), 1)
+		id := fmt.Sprintf("QR-%d", i)
+		s.send(http.MethodPost, "/questionnaire-responses", strings.Replace(body, `"QR-1"`, `"`+id+`"`, 1)).is(http.StatusCreated)
+		want = append([]string{id}, want...)
+	}
+	for _, id := range want {
+		s.get("/questionnaire-responses/" + id + "?wait=20s").is(http.StatusOK)
+	}
+	var got []string
+	pages := 0
+	for next := "/questionnaire-responses?limit=200"; next != ""; pages++ {
+		page := s.get(next).is(http.StatusOK)
+		require.Less(t, len(page.body), 1<<20+1000)
+		for _, item := range page.get("items").([]any) {
+			got = append(got, item.(map[string]any)["id"].(string))
+		}
+		next = ""
+		if cursor, more := page.get("next").(string); more {
+			next = "/questionnaire-responses?limit=200&cursor=" + cursor
+		}
+	}
+	require.Equal(t, want, got)
+	require.Greater(t, pages, 1)
+}

@@ -92,3 +92,6 @@ func decodeCursor(cursor string) (before uint64, err error) {
 	}
 	return before, nil
 }
+
+// CursorAfter is the cursor of the page after this row, for a caller that shows fewer rows than it was given.
+func CursorAfter(row Row) string { return encodeCursor(row.Sequence) }

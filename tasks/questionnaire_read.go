@@ -211,7 +211,7 @@ func (r *QuestionnaireResponse) warnings(s study.Study, a Arrival) (all []Warnin
 	if !ok {
 		return nil // it was refused
 	}
-	switch age := a.At.Sub(authored); {
+	switch age := a.At.Sub(authored); { // the longest that there is, of 292 years, stands for anything longer
 	case age < -clockTolerance:
 		warn(warnInFuture, "the answers were given %s after they arrived", between(a.At, authored))
 	case age > farPast:
