@@ -144,6 +144,33 @@ func (r *groupReader) next(maxBytes int) ([]commitlog.Record, error) {
 	return records, err
 }
 
+// readerIdle is how long a reader that has nothing to read keeps its buffer, which may have a MiB after a backlog: some
+// dozens of idle groups would leave no room to read ahead for those that are busy.
+const readerIdle = time.Second
+
+// idle is when the buffer has not been used for long enough; never, if there is none.
+func (r *groupReader) idle() <-chan time.Time {
+	if r.counted == 0 {
+		return nil
+	}
+	return time.After(readerIdle)
+}
+
+// wait returns when there is something to read, with the errors of [commitlog.Log.Wait]. Meanwhile it keeps the buffer for
+// a moment only.
+func (r *groupReader) wait(ctx context.Context) error {
+	if r.counted > 0 {
+		soon, cancel := context.WithTimeout(ctx, readerIdle)
+		err := r.topic.log.Wait(soon, r.Offset())
+		cancel()
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		r.rest()
+	}
+	return r.topic.log.Wait(ctx, r.Offset())
+}
+
 // rest lets go of file and buffer until they are needed again.
 func (r *groupReader) rest() {
 	_ = r.Close() // it was only read
@@ -159,6 +186,8 @@ func (g *group) prefetchFrom(ctx context.Context, r *groupReader) error {
 			}
 			select {
 			case <-g.prefetcher:
+			case <-r.idle():
+				r.rest()
 			case <-ctx.Done():
 			}
 			continue
@@ -174,7 +203,7 @@ func (g *group) prefetchFrom(ctx context.Context, r *groupReader) error {
 			}
 			continue
 		}
-		switch err := g.topic.log.Wait(ctx, r.Offset()); {
+		switch err := r.wait(ctx); {
 		case errors.Is(err, commitlog.ErrPoisoned), errors.Is(err, commitlog.ErrClosed):
 			return nil // there will be no new messages; what was handed out goes on
 		case err != nil:

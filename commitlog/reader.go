@@ -16,7 +16,7 @@ const maxReadAhead = 1 << 20 // unless a single batch is larger
 // Record is one payload with its place in the log.
 type Record struct {
 	Offset  uint64
-	Time    time.Time // when its batch was committed, UTC, in microseconds; never before that of a lower offset
+	Time    time.Time // when its batch was committed, UTC, in microseconds; see Options.Now
 	Payload []byte
 }
 

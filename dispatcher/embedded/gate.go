@@ -27,11 +27,12 @@ import (
 //
 // Expected are the reserved suspects that an earlier process left behind, and those turned away: they go first. Because
 // one may never come, each is expected for no longer than expectFor after it was last seen, and no ordinary suspect waits
-// for longer than that on their account.
+// for longer than that on their account: since nobody ordinary was inside, for until then it waited on that one's.
 type gate struct {
 	mu       sync.Mutex // guards the rest
 	inside   int        // ordinary ones
 	alone    bool       // an ordinary suspect is inside
+	turns    int        // ordinary suspects that were let in so far
 	reserved bool       // a reserved suspect is inside
 	expected map[tasks.Ref]time.Time
 	waiting  int           // ordinary suspects that wait
@@ -86,15 +87,22 @@ func (g *gate) leave(n int) {
 
 // enterAlone lets an ordinary suspect in.
 func (g *gate) enterAlone(ctx context.Context) error {
-	patience := time.Now().Add(expectFor)
+	var patience time.Time // with the reserved: it begins once more when another ordinary suspect has had its turn
+	turns := -1
 	g.mu.Lock()
 	g.waiting++
 	g.mu.Unlock()
 	err := g.await(ctx, func() (bool, time.Time) {
-		if g.alone || g.reserved || g.inside > 0 {
+		if g.alone || g.inside > 0 {
 			return false, time.Time{}
 		}
 		now := time.Now()
+		if turns != g.turns {
+			patience, turns = now.Add(expectFor), g.turns
+		}
+		if g.reserved {
+			return false, time.Time{}
+		}
 		if until, some := g.expects(now); some && patience.After(now) {
 			if patience.Before(until) {
 				until = patience
@@ -102,6 +110,7 @@ func (g *gate) enterAlone(ctx context.Context) error {
 			return false, until
 		}
 		g.alone = true
+		g.turns++
 		return true, time.Time{}
 	})
 	g.mu.Lock()

@@ -143,6 +143,31 @@ func TestGate(t *testing.T) {
 			require.True(t, isIn(second))
 			g.leaveAlone()
 		},
+		"a reserved suspect waits for one ordinary suspect at most, however long it takes": func(t *testing.T, g *gate) {
+			alone := enters(func() { _ = g.enterAlone(t.Context()) })
+			require.True(t, isIn(alone))
+			second := enters(func() { _ = g.enterAlone(t.Context()) })
+			third := enters(func() { _ = g.enterAlone(t.Context()) })
+			for range 2 * expectFor / time.Second {
+				time.Sleep(time.Second)
+				require.False(t, g.tryReserved(ref("a")))
+			}
+			g.leaveAlone()
+			require.False(t, isIn(second) || isIn(third), "it goes before those that have waited for long")
+			time.Sleep(time.Second)
+			require.True(t, g.tryReserved(ref("a")))
+			g.leaveReserved()
+			require.True(t, isIn(second) != isIn(third))
+			require.False(t, g.tryReserved(ref("b")))
+			time.Sleep(2 * expectFor)
+			require.False(t, g.tryReserved(ref("b")))
+			g.leaveAlone()
+			require.False(t, isIn(second) && isIn(third), "nor before the last of them")
+			require.True(t, g.tryReserved(ref("b")))
+			g.leaveReserved()
+			require.True(t, isIn(second) && isIn(third))
+			g.leaveAlone()
+		},
 		"reserved suspects of an earlier process come first": func(t *testing.T, g *gate) {
 			g.expect(ref("a"))
 			g.expect(ref("b"))
@@ -186,6 +211,7 @@ type gateModel struct {
 	visits   []*visit // of ordinary ones that have not left
 	reserved bool     // a reserved suspect is inside
 	expected map[tasks.Ref]time.Time
+	ordinary time.Time // when somebody ordinary was inside last
 }
 
 // visit is that of an ordinary submission.
@@ -290,12 +316,16 @@ func (m *gateModel) check() {
 	for _, since := range m.expected {
 		expected = expected || time.Since(since) < expectFor
 	}
+	if alone > 0 || ordinary > 0 {
+		m.ordinary = time.Now()
+	}
 	if ordinaryWait > 0 {
 		require.True(m.t, suspects > 0 || suspectsWait > 0, "an ordinary one waits for nothing")
 	}
 	for _, v := range m.visits {
 		if v.suspect && !isIn(v.in) {
-			require.True(m.t, suspects > 0 || ordinary > 0 || expected && time.Since(v.since) < expectFor, "a suspect waits for nothing")
+			patient := time.Since(v.since) < expectFor || time.Since(m.ordinary) < expectFor
+			require.True(m.t, suspects > 0 || ordinary > 0 || expected && patient, "a suspect waits for nothing")
 		}
 	}
 }
