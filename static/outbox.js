@@ -1,7 +1,7 @@
 // Answers on their way to the server. They are kept on this device before they are sent, and until
 // the server has confirmed that it stored exactly the same bytes.
 
-import { all, get, put, remove } from './keep.js';
+import { all, get, put, remove, lasting } from './keep.js';
 import { sha256 } from './digest.js';
 import { deliver } from './send.js';
 import { withOffset } from './zone.js';
@@ -28,7 +28,8 @@ export async function sendKept() {
  */
 export async function handIn(record) {
   const kept = await get('responses', record.id);
-  if (kept?.state !== 'draft') return kept ?? { ...record, state: 'gone' };
+  // Nothing there means that another page has handed it in, unless what is kept cannot be read.
+  if (kept ? kept.state !== 'draft' : lasting) return kept ?? { ...record, state: 'gone' };
   const now = withOffset(new Date());
   const { id, study, site, patientId, visitId, language, started } = record;
   const { id: instrument, version } = record.definition;

@@ -53,11 +53,11 @@ async function search() {
   if (patientId && !error && state !== 'failed') showPlot($('listPlot'), searched);
 }
 
-// The last microsecond of a day on this device.
+// When the day after begins on this device: answers are searched for that were given before.
 function endOf(day) {
   const end = new Date(`${day}T00:00`);
   end.setDate(end.getDate() + 1);
-  return new Date(end.getTime() - 1).toISOString().replace('Z', '999Z');
+  return end.toISOString();
 }
 
 async function readNames(study) {

@@ -10,12 +10,14 @@ import { showPlot, closePlot } from './scoreplot.js';
 
 let shown = null;           // the response as the server tells it
 let definition = null;
+let later = new Map();      // the definitions of what a changed rule made, by version
 let state = '';             // '', 'loading', 'unknown', 'lost'
 let unfollow = () => {};
 
 /** Shows a response, by default in its latest revision, and follows it until it is scored. */
 export function openResponse(id, revision) {
   shown = definition = null;
+  later = new Map();
   state = 'loading';
   render();
   $('responseHeading').focus({ preventScroll: true });
@@ -36,7 +38,12 @@ async function onNews({ report, unknown, lost }, isOpen) {
   state = unknown ? 'unknown' : lost ? 'lost' : '';
   shown = report ?? shown;
   if (report) definition ??= await readInstrument({ id: report.instrument, version: report.version }, report.study).catch(() => null);
+  const read = new Map(later);
+  for (const { rule } of report?.rescores ?? []) {
+    if (!read.has(rule.version)) read.set(rule.version, await readInstrument(rule, report.study).catch(() => null));
+  }
   if (!isOpen()) return;
+  later = read;
   render();
   if (report?.status === 'completed') {
     showPlot($('responsePlot'), { study: report.study, patientId: report.patientId, instrument: report.instrument }, report);
@@ -83,17 +90,18 @@ function scores() {
   // What another version of the rule makes of the answers stands beside the scores and does not take their place.
   const again = (shown.rescores ?? []).flatMap((one) => {
     const heading = t('rescored', { at: time(one.madeAt, { dateStyle: 'medium', timeStyle: 'short' }) });
-    return [h('h3', { textContent: heading }), scoreTable(heading, one.scores)];
+    return [h('h3', { textContent: heading }), scoreTable(heading, one.scores, later.get(one.rule.version))];
   });
-  return block(t('scoresHeading'), scoreTable(t('scoresHeading'), shown.scores), ...again);
+  return block(t('scoresHeading'), scoreTable(t('scoresHeading'), shown.scores, definition), ...again);
 }
 
-function scoreTable(caption, all) {
-  return table(caption, [t('score'), t('value'), t('band'), t('answered'), t('rule')], all.map(scoreRow));
+function scoreTable(caption, all, made) {
+  return table(caption, [t('score'), t('value'), t('band'), t('answered'), t('rule')], all.map((score) => scoreRow(score, made)));
 }
 
-function scoreRow(score) {
-  const rule = definition?.scores.find((one) => one.id === score.id);
+// The names are those of the definition that made the score.
+function scoreRow(score, made) {
+  const rule = made?.scores.find((one) => one.id === score.id);
   const total = score.answered + score.missing;
   const value = h('td', { className: 'number' }, String(score.value ?? '–'));
   if (score.exact && score.exact !== String(score.value)) value.append(h('small', { textContent: t('exactly', score) }));

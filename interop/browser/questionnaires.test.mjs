@@ -382,6 +382,17 @@ test('a browser that keeps nothing says so, and the answers still arrive', async
   await close(page);
 });
 
+test('answers that the browser loses before they are sent arrive all the same', async () => {
+  const page = await openPhone();
+  const patient = await start(page, { instrument: 'gad-2 1' });
+  await answer(page, [1, 2]);
+  await page.evaluate(() => { IDBObjectStore.prototype.get = () => { throw new Error('lost'); }; });
+  await page.tap('#sendAnswers');
+  await page.waitForSelector('#sentVerified:visible');
+  assert.deepEqual((await responsesOf(page, patient)).map(({ answers }) => answers), [{ 1: 1, 2: 2 }]);
+  await close(page);
+});
+
 test('by plain http everything works but opening it again offline, which the page says', async () => {
   const page = await openPhone({ at: plain });
   assert.match(await said(page, '#offlineHint'), /stays open/);
@@ -502,15 +513,21 @@ test('what a changed rule makes of the answers stands beside the scores', async 
   await page.route(`**/questionnaire-responses/${id}`, async (route) => {
     const response = await route.fetch();
     const body = await response.json();
-    const rule = { id: 'phq-9', version: '1', sha256: 'f'.repeat(64) };
+    const rule = { id: 'phq-9', version: '2', sha256: 'f'.repeat(64) };
     body.rescores.push({ madeAt: '2026-11-27T02:00:00Z', rule, scores: [{ ...body.scores[0], value: 17, exact: '17', band: 'moderately-severe', rule }], mismatches: [] });
     await route.fulfill({ response, json: body });
+  });
+  await page.route('**/instruments/phq-9?version=2&study=BT', async (route) => {
+    const response = await page.request.get(new URL('instruments/phq-9?version=1', base).href);
+    const body = await response.json();
+    body.scores[0].bands.find(({ code }) => code === 'moderately-severe').text = { en: 'rather severe' };
+    await route.fulfill({ response, json: { ...body, version: '2' } });
   });
   await page.goto(new URL(`responses.html#/${id}`, base).href);
   await page.getByRole('heading', { name: /^Scored again on 27 Nov 2026/ }).waitFor();
   const tables = page.locator('#responseBody .block:nth-child(2) table');
   assert.match(await tables.nth(0).innerText(), /22\s+severe/);
-  assert.match(await tables.nth(1).innerText(), /17\s+moderately severe[^]*ffffffffffff/);
+  assert.match(await tables.nth(1).innerText(), /17\s+rather severe[^]*ffffffffffff/);
   await check(page, 'rescored-en');
   await close(page);
 });

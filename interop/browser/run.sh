@@ -21,7 +21,7 @@ ports=$(node -e '
   const servers = [0, 0].map(() => net.createServer().listen(0, "127.0.0.1"));
   setTimeout(() => { console.log(servers.map((s) => s.address().port).join(" ")); servers.forEach((s) => s.close()); }, 50);')
 read -r http admin <<<"$ports"
-"$work/casepress" serve --hosts site.test --http-addr "127.0.0.1:$http" --admin-addr "127.0.0.1:$admin" --data-dir "$work/data" --studies "$here/studies" 2>"$work/log" &
+"$work/casepress" serve --hosts site.test --http-addr "127.0.0.1:$http" --admin-addr "127.0.0.1:$admin" --grpc-addr 127.0.0.1:0 --data-dir "$work/data" --studies "$here/studies" 2>"$work/log" &
 server=$!
 for _ in $(seq 100); do
   curl -fs -o /dev/null "http://127.0.0.1:$http/readyz" && break
