@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gin-gonic/gin"
 
@@ -35,6 +36,7 @@ type API struct {
 	admission *admission
 	hosts     *hosts
 	metrics   *metrics
+	batches   atomic.Int64 // bytes of the batches under way
 
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once

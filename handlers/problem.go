@@ -145,6 +145,31 @@ func (a *API) fail(c *gin.Context, err error) {
 	f := asFault(err)
 	info := codeTable[f.code]
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
+	p := problemOf(c, f, l)
+
+	h := c.Writer.Header()
+	for _, name := range []string{"Etag", "Last-Modified", "Content-Disposition", "Accept-Ranges", "Location"} {
+		h.Del(name) // they would describe what is not sent
+	}
+	h.Set("Cache-Control", "no-store")
+	if info.retryAfter > 0 && h.Get("Retry-After") == "" {
+		setRetryAfter(h, info.retryAfter)
+	}
+	if body, ok := c.Value(keyBody).(*uploadBody); ok && !body.done {
+		h.Set("Connection", "close") // the rest is not wanted
+	}
+	recordProblem(c, f.code, f.cause)
+	setLanguage(h, l)
+	if isFHIR(c.Request) {
+		writeJSON(c, info.status, fhir.MediaType, fhirOutcome(p, l))
+		return
+	}
+	writeJSON(c, info.status, "application/problem+json", p)
+}
+
+// problemOf is a fault of the request, or of one entry of its body, as an answer shows it.
+func problemOf(c *gin.Context, f *fault, l lang) problem {
+	info := codeTable[f.code]
 	p := problem{
 		Type:      "urn:casepress:problem:" + string(f.code),
 		Title:     info.title.in(l),
@@ -167,25 +192,7 @@ func (a *API) fail(c *gin.Context, err error) {
 	if isSubmission(c) {
 		p.Stored = new(bool)
 	}
-
-	h := c.Writer.Header()
-	for _, name := range []string{"Etag", "Last-Modified", "Content-Disposition", "Accept-Ranges", "Location"} {
-		h.Del(name) // they would describe what is not sent
-	}
-	h.Set("Cache-Control", "no-store")
-	if info.retryAfter > 0 && h.Get("Retry-After") == "" {
-		setRetryAfter(h, info.retryAfter)
-	}
-	if body, ok := c.Value(keyBody).(*uploadBody); ok && !body.done {
-		h.Set("Connection", "close") // the rest is not wanted
-	}
-	recordProblem(c, f.code, f.cause)
-	setLanguage(h, l)
-	if isFHIR(c.Request) {
-		writeJSON(c, info.status, fhir.MediaType, fhirOutcome(p, l))
-		return
-	}
-	writeJSON(c, info.status, "application/problem+json", p)
+	return p
 }
 
 // isSubmission reports whether a request may hand something in, so that its client has to know whether it
@@ -215,11 +222,15 @@ func (a *API) noMethod(c *gin.Context) {
 // recovered answers for a handler that panicked, unless an answer has begun: then the connection is cut so
 // that the client cannot mistake it for whole.
 func (a *API) recovered(c *gin.Context, value any, stack []byte) {
-	a.log.LogAttrs(c.Request.Context(), slog.LevelError, "panic",
-		slog.String("requestId", requestID(c)), slog.String("route", c.FullPath()),
-		slog.String("panic", fmt.Sprint(value)), slog.String("stack", string(stack)))
+	a.logPanic(c, value, stack)
 	if c.Writer.Written() {
 		panic(http.ErrAbortHandler)
 	}
 	a.fail(c, fmt.Errorf("panic: %v", value))
+}
+
+func (a *API) logPanic(c *gin.Context, value any, stack []byte) {
+	a.log.LogAttrs(c.Request.Context(), slog.LevelError, "panic",
+		slog.String("requestId", requestID(c)), slog.String("route", c.FullPath()),
+		slog.String("panic", fmt.Sprint(value)), slog.String("stack", string(stack)))
 }
