@@ -36,7 +36,8 @@ type API struct {
 	admission *admission
 	hosts     *hosts
 	metrics   *metrics
-	batches   atomic.Int64 // bytes of the batches under way
+	batches   atomic.Int64  // bytes of the batches under way
+	receipts  chan struct{} // has what is taken apart of questions about receipts
 
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once
@@ -53,6 +54,7 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		cfg: cfg, work: work, rows: rows, blobs: blobs, log: log,
 		admission: newAdmission(cfg, work),
 		hosts:     newHosts(cfg.Hosts),
+		receipts:  make(chan struct{}, 2),
 		draining:  make(chan struct{}),
 	}
 	a.metrics = newMetrics(a)

@@ -189,7 +189,7 @@ func problemOf(c *gin.Context, f *fault, l lang) problem {
 	if len(details) > 0 {
 		p.Detail = sentences(l, details)
 	}
-	if isSubmission(c) {
+	if isSubmission(c) && c.FullPath() != routeReceipts {
 		p.Stored = new(bool)
 	}
 	return p
