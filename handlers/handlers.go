@@ -37,6 +37,7 @@ type API struct {
 	hosts     *hosts
 	metrics   *metrics
 	batches   atomic.Int64  // bytes of the batches under way
+	exports   chan struct{} // has the exports under way
 	receipts  chan struct{} // has what is taken apart of questions about receipts
 
 	draining  chan struct{} // closed by Drain
@@ -54,6 +55,7 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		cfg: cfg, work: work, rows: rows, blobs: blobs, log: log,
 		admission: newAdmission(cfg, work),
 		hosts:     newHosts(cfg.Hosts),
+		exports:   make(chan struct{}, maxExports),
 		receipts:  make(chan struct{}, 2),
 		draining:  make(chan struct{}),
 	}

@@ -400,11 +400,17 @@ func (a *API) responses(c *gin.Context) {
 		func(row store.Row) any { return showResponse(row) })
 }
 
-// responseFilterOf reads the query of a list or an export.
+// responseFilterOf reads the query of a list.
 func responseFilterOf(c *gin.Context) (store.ResponseFilter, error) {
-	query, err := queryOf(c, "study", "site", "patientId", "visitId", "status", "limit", "cursor", "instrument", "from", "to")
+	filter, _, err := responseFilterFrom(c, "study", "site", "patientId", "visitId", "status", "limit", "cursor", "instrument", "from", "to")
+	return filter, err
+}
+
+// responseFilterFrom reads a query of these parameters, which it returns, too.
+func responseFilterFrom(c *gin.Context, known ...string) (store.ResponseFilter, map[string]string, error) {
+	query, err := queryOf(c, known...)
 	if err != nil {
-		return store.ResponseFilter{}, err
+		return store.ResponseFilter{}, nil, err
 	}
 	f, faults := filterFrom(query)
 	filter := store.ResponseFilter{Filter: f, Instrument: query["instrument"]}
@@ -425,9 +431,9 @@ func responseFilterOf(c *gin.Context) (store.ResponseFilter, error) {
 		*to = t
 	}
 	if len(faults) > 0 {
-		return store.ResponseFilter{}, &fault{code: codeInvalidInput, fields: faults}
+		return store.ResponseFilter{}, nil, &fault{code: codeInvalidInput, fields: faults}
 	}
-	return filter, nil
+	return filter, query, nil
 }
 
 // retryResponse answers POST …/{id}/retry: a revision that failed is scored again.

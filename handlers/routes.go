@@ -46,6 +46,7 @@ func (a *API) routes() *gin.Engine {
 	e.POST(routeRetry, a.retry(tasks.KindCaseReport()))
 	a.receiptRoutes(e)
 	a.responseRoutes(e)
+	a.exportRoutes(e)
 	a.adverseEventRoutes(e)
 	a.instrumentRoutes(e)
 	a.fhirRoutes(e)
