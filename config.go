@@ -101,6 +101,8 @@ type Limits struct {
 	MaxImages            int           `default:"${max_images}" help:"Most images in one report (400)."`
 	MaxMegapixels        int           `default:"${max_megapixels}" help:"Largest image, in millions of pixels; an upload with a larger one is refused as a whole (400)."`
 	MaxNotes             int           `default:"${max_notes}" help:"Longest notes, in characters (400)."`
+	MaxBatch             int           `default:"${max_batch}" help:"Most questionnaire responses in one batch (400)."`
+	MaxBatchBytes        Size          `default:"${max_batch_bytes}" help:"Largest batch of questionnaire responses (413)."`
 	StallTimeout         time.Duration `default:"${stall_timeout}" help:"A client that neither sends nor takes a byte for so long is dropped (408)."`
 	UploadTimeout        time.Duration `default:"${upload_timeout}" help:"Longest time an upload may take however steadily it trickles (408)."`
 	MinUploadRate        Size          `default:"${min_upload_rate}" help:"Bytes a second that an upload must bring, over each --upload-rate-span that the server has waited for it (408). 0: no limit."`
@@ -153,6 +155,8 @@ func (l *Limits) validate() error {
 		return fmt.Errorf("--max-megapixels is %d: it must be at least 1", l.MaxMegapixels)
 	case l.MaxNotes < 1:
 		return fmt.Errorf("--max-notes is %d: it must be at least 1", l.MaxNotes)
+	case l.MaxBatch < 1 || l.MaxBatchBytes < 1:
+		return fmt.Errorf("--max-batch is %d and --max-batch-bytes %d: both must be at least 1", l.MaxBatch, l.MaxBatchBytes)
 	case min(l.StallTimeout, l.UploadTimeout, l.UploadRateSpan, l.ReadTimeout, l.MaxWait) <= 0:
 		return errors.New("--stall-timeout, --upload-timeout, --upload-rate-span, --read-timeout and --max-wait must be above 0")
 	}
@@ -227,6 +231,7 @@ var defaults = kong.Vars{
 
 	"max_body": sizeText(handlers.DefaultMaxBodyBytes), "max_images": strconv.Itoa(handlers.DefaultMaxImages),
 	"max_megapixels": strconv.Itoa(handlers.DefaultMaxPixels / 1_000_000), "max_notes": strconv.Itoa(handlers.DefaultMaxNotes),
+	"max_batch": strconv.Itoa(handlers.DefaultMaxBatchEntries), "max_batch_bytes": sizeText(handlers.DefaultMaxBatchBytes),
 	"max_uploads": strconv.Itoa(handlers.DefaultMaxUploads), "max_uploads_per_address": strconv.Itoa(handlers.DefaultMaxUploadsPerAddress),
 	"stall_timeout": shortDuration(handlers.DefaultStallTimeout), "upload_timeout": shortDuration(handlers.DefaultUploadTimeout),
 	"min_upload_rate": sizeText(handlers.DefaultMinUploadRate), "upload_rate_span": shortDuration(handlers.DefaultUploadRateSpan),
@@ -353,6 +358,7 @@ func (c *Serve) handlersConfig() handlers.Config {
 		MaxUploadsPerAddress: int(orOff(int64(c.Limits.MaxUploadsPerAddress))), ClientHeader: c.Limits.ClientHeader,
 		MaxBodyBytes: int64(c.Limits.MaxBody), MaxImages: c.Limits.MaxImages,
 		MaxPixels: int64(c.Limits.MaxMegapixels) * 1_000_000, MaxNotes: c.Limits.MaxNotes,
+		MaxBatchEntries: c.Limits.MaxBatch, MaxBatchBytes: int64(c.Limits.MaxBatchBytes),
 		StallTimeout: c.Limits.StallTimeout, UploadTimeout: c.Limits.UploadTimeout,
 		MinUploadRate: orOff(int64(c.Limits.MinUploadRate)), UploadRateSpan: c.Limits.UploadRateSpan, MaxWait: c.Limits.MaxWait,
 		MinFreeDisk: orOff(int64(c.Limits.MinFreeDisk)),

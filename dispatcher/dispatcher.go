@@ -236,6 +236,18 @@ func (d *Dispatcher) Accept(ctx context.Context, s tasks.Submission) (Receipt, e
 	return d.ledger.Accept(ctx, s)
 }
 
+// AcceptAll lets submissions in that come together: see [Ledger], and Accept for what goes for each.
+func (d *Dispatcher) AcceptAll(ctx context.Context, all []tasks.Submission) []Outcome {
+	if !d.isDraining() {
+		return d.ledger.AcceptAll(ctx, all)
+	}
+	outcomes := make([]Outcome, len(all))
+	for i := range outcomes {
+		outcomes[i].Err = fmt.Errorf("%w: %w", ErrUnavailable, errDraining)
+	}
+	return outcomes
+}
+
 // Restart lets a failed submission run again: see [Ledger]. On return reads show it as accepted. With ErrBehind
 // the outcome is unknown; the same call again restarts it once.
 func (d *Dispatcher) Restart(ctx context.Context, of tasks.Ref) (tasks.Status, error) {

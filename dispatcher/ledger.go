@@ -22,6 +22,9 @@ type Ledger interface {
 	// Any other error means that nothing was accepted (errors.Is ErrUnavailable, ErrOverloaded), except for
 	// ctx's own error: then the outcome is unknown, and the caller should hand in the same once more.
 	Accept(ctx context.Context, s tasks.Submission) (Receipt, error)
+	// AcceptAll is Accept of each of all, which have different keys, with one outcome each in their order. They come to
+	// stable storage together as far as they can, and what becomes of one does not matter to the others.
+	AcceptAll(ctx context.Context, all []tasks.Submission) []Outcome
 	// Restart lets a failed submission run again with a new budget of attempts. It returns the status that the
 	// submission had: store.ErrNotFound without one, ErrNotFailed unless it was failed.
 	Restart(ctx context.Context, of tasks.Ref) (tasks.Status, error)
@@ -70,6 +73,12 @@ type Receipt struct {
 	// Replayed says that an earlier submission with this key and content was accepted and this one added
 	// nothing.
 	Replayed bool
+}
+
+// Outcome is what Accept returns.
+type Outcome struct {
+	Receipt Receipt
+	Err     error
 }
 
 // Claim is a submission that this process works on.

@@ -106,6 +106,6 @@ func TestOpenAPIAsJSON(t *testing.T) {
 func TestLimits(t *testing.T) {
 	s := open(t)
 	a := s.get("/limits").is(200)
-	require.Equal(t, map[string]any{"maxBodyBytes": float64(200 << 20), "maxImages": float64(50), "maxPixels": float64(50_000_000), "maxNotesCharacters": float64(4000)}, a.json())
+	require.Equal(t, map[string]any{"maxBodyBytes": float64(200 << 20), "maxImages": float64(50), "maxPixels": float64(50_000_000), "maxNotesCharacters": float64(4000), "maxBatchEntries": float64(200), "maxBatchBytes": float64(1 << 20)}, a.json())
 	s.get("/limits", "If-None-Match", a.Header.Get("Etag")).is(304)
 }

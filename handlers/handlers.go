@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gin-gonic/gin"
 
@@ -38,6 +39,9 @@ type API struct {
 	metrics   *metrics
 	parsing   chan struct{} // has one for each document that is being parsed
 	listing   chan struct{} // has one for each page of a list that is being made
+	batches   atomic.Int64  // bytes of the batches under way
+	exports   chan struct{} // has the exports under way
+	receipts  chan struct{} // has what is taken apart of questions about receipts
 
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once
@@ -56,6 +60,8 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		hosts:     newHosts(cfg.Hosts),
 		parsing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		listing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
+		exports:   make(chan struct{}, maxExports),
+		receipts:  make(chan struct{}, 2),
 		draining:  make(chan struct{}),
 	}
 	a.metrics = newMetrics(a)

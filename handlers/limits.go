@@ -19,6 +19,8 @@ const (
 	DefaultMaxUploadsPerAddress = 128
 	DefaultMaxPixels            = 50_000_000
 	DefaultMaxNotes             = 4000
+	DefaultMaxBatchEntries      = 200
+	DefaultMaxBatchBytes        = 1 << 20
 	DefaultStallTimeout         = 30 * time.Second
 	DefaultUploadTimeout        = 30 * time.Minute
 	DefaultStoreTimeout         = 30 * time.Second
@@ -64,6 +66,10 @@ type Config struct {
 	MaxPixels int64
 	// MaxNotes bounds the characters of the notes. Default 4,000.
 	MaxNotes int
+	// MaxBatchEntries and MaxBatchBytes bound one batch of questionnaire responses; so does MaxBodyBytes. Default 200 and
+	// 1 MiB.
+	MaxBatchEntries int
+	MaxBatchBytes   int64
 
 	// Studies are the studies that have a file; nil: none has. A study without one is taken with defaults.
 	Studies *study.Studies
@@ -102,6 +108,8 @@ func (c Config) withDefaults() Config {
 	c.MaxUploadsPerAddress = cmp.Or(c.MaxUploadsPerAddress, DefaultMaxUploadsPerAddress)
 	c.MaxPixels = cmp.Or(c.MaxPixels, DefaultMaxPixels)
 	c.MaxNotes = cmp.Or(c.MaxNotes, DefaultMaxNotes)
+	c.MaxBatchEntries = cmp.Or(c.MaxBatchEntries, DefaultMaxBatchEntries)
+	c.MaxBatchBytes = min(cmp.Or(c.MaxBatchBytes, DefaultMaxBatchBytes), c.MaxBodyBytes)
 	c.StallTimeout = cmp.Or(c.StallTimeout, DefaultStallTimeout)
 	c.UploadTimeout = cmp.Or(c.UploadTimeout, DefaultUploadTimeout)
 	c.MinUploadRate = cmp.Or(c.MinUploadRate, DefaultMinUploadRate)
@@ -121,11 +129,13 @@ type uploadLimits struct {
 	MaxImages          int   `json:"maxImages"`
 	MaxPixels          int64 `json:"maxPixels"`
 	MaxNotesCharacters int   `json:"maxNotesCharacters"`
+	MaxBatchEntries    int   `json:"maxBatchEntries"`
+	MaxBatchBytes      int64 `json:"maxBatchBytes"`
 }
 
 // limits answers GET /limits.
 func (a *API) limits(c *gin.Context) {
-	body := encodeJSON(uploadLimits{a.cfg.MaxBodyBytes, a.cfg.MaxImages, a.cfg.MaxPixels, a.cfg.MaxNotes})
+	body := encodeJSON(uploadLimits{a.cfg.MaxBodyBytes, a.cfg.MaxImages, a.cfg.MaxPixels, a.cfg.MaxNotes, a.cfg.MaxBatchEntries, a.cfg.MaxBatchBytes})
 	h := c.Writer.Header()
 	tag := bodyTag(body)
 	h.Set("Etag", tag)

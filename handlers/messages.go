@@ -48,6 +48,8 @@ var (
 	textUnknownSite    = text{"%s: %s is not a site of the study %s", "%s：%s 不是研究 %s 的研究中心"}
 	textBadWorkers     = text{"%s must be a number from 1 to %d, as {\"workers\": 2}", "%s 须为 1 至 %d 之间的数字，例如 {\"workers\": 2}"}
 	textAmendsOther    = text{"%s: an amendment belongs to what it amends, which says \"%s\"", "%s：修订须与其所修订的内容一致，原内容为 “%s”"}
+	textHTTP11         = text{"%s cannot tell whether all of this has come: use HTTP/1.1 or later", "%s 无法判断内容是否完整，请使用 HTTP/1.1 或更高版本"}
+	textBatchEntries   = text{"%s has %d entries; it must have 1 to %d, one a line", "%s 有 %d 条，须为 1 至 %d 条，每行一条"}
 	textBadRevision    = text{"%s must be the number of a revision, from 1", "%s 须为修订号，从 1 开始"}
 	textFHIRID         = text{"%s must be 1 to 64 of the characters A-Z a-z 0-9 . -, but neither \".\" nor \"..\"; best a UUID", "%s 须为 1 至 64 个字符，只能使用 A-Z a-z 0-9 . -，且不能是 “.” 或 “..”；最好使用 UUID"}
 	textNoWording      = text{"%s: this instrument has no wording here; leave the parameter out", "%s：此量表在此没有题目文字，请省略该参数"}

@@ -145,28 +145,7 @@ func (a *API) fail(c *gin.Context, err error) {
 	f := asFault(err)
 	info := codeTable[f.code]
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
-	p := problem{
-		Type:      "urn:casepress:problem:" + string(f.code),
-		Title:     info.title.in(l),
-		Status:    info.status,
-		Instance:  "urn:casepress:request:" + requestID(c),
-		Code:      f.code,
-		Retryable: info.retryable,
-		extras:    f.extras,
-	}
-	var details []string
-	for _, field := range f.fields {
-		e := field.render(l)
-		p.Errors = append(p.Errors, e)
-		details = append(details, e.Detail)
-	}
-	p.Detail = info.detail.in(l, f.args...)
-	if len(details) > 0 {
-		p.Detail = sentences(l, details)
-	}
-	if isSubmission(c) {
-		p.Stored = new(bool)
-	}
+	p := problemOf(c, f, l)
 
 	h := c.Writer.Header()
 	for _, name := range []string{"Etag", "Last-Modified", "Content-Disposition", "Accept-Ranges", "Location"} {
@@ -186,6 +165,34 @@ func (a *API) fail(c *gin.Context, err error) {
 		return
 	}
 	writeJSON(c, info.status, "application/problem+json", p)
+}
+
+// problemOf is a fault of the request, or of one entry of its body, as an answer shows it.
+func problemOf(c *gin.Context, f *fault, l lang) problem {
+	info := codeTable[f.code]
+	p := problem{
+		Type:      "urn:casepress:problem:" + string(f.code),
+		Title:     info.title.in(l),
+		Status:    info.status,
+		Instance:  "urn:casepress:request:" + requestID(c),
+		Code:      f.code,
+		Retryable: info.retryable,
+		extras:    f.extras,
+	}
+	var details []string
+	for _, field := range f.fields {
+		e := field.render(l)
+		p.Errors = append(p.Errors, e)
+		details = append(details, e.Detail)
+	}
+	p.Detail = info.detail.in(l, f.args...)
+	if len(details) > 0 {
+		p.Detail = sentences(l, details)
+	}
+	if isSubmission(c) && c.FullPath() != routeReceipts {
+		p.Stored = new(bool)
+	}
+	return p
 }
 
 // isSubmission reports whether a request may hand something in, so that its client has to know whether it
@@ -215,11 +222,15 @@ func (a *API) noMethod(c *gin.Context) {
 // recovered answers for a handler that panicked, unless an answer has begun: then the connection is cut so
 // that the client cannot mistake it for whole.
 func (a *API) recovered(c *gin.Context, value any, stack []byte) {
-	a.log.LogAttrs(c.Request.Context(), slog.LevelError, "panic",
-		slog.String("requestId", requestID(c)), slog.String("route", c.FullPath()),
-		slog.String("panic", fmt.Sprint(value)), slog.String("stack", string(stack)))
+	a.logPanic(c, value, stack)
 	if c.Writer.Written() {
 		panic(http.ErrAbortHandler)
 	}
 	a.fail(c, fmt.Errorf("panic: %v", value))
+}
+
+func (a *API) logPanic(c *gin.Context, value any, stack []byte) {
+	a.log.LogAttrs(c.Request.Context(), slog.LevelError, "panic",
+		slog.String("requestId", requestID(c)), slog.String("route", c.FullPath()),
+		slog.String("panic", fmt.Sprint(value)), slog.String("stack", string(stack)))
 }

@@ -127,6 +127,7 @@ func (a *API) responseRoutes(e *gin.Engine) {
 	get(e, k.Path+"/:id", a.response)
 	get(e, k.Path+"/:id/original", a.responseOriginal)
 	e.POST(k.Path+"/:id/retry", a.retryResponse)
+	e.POST(k.Path+"/batch", a.admit(k.Lane, a.cfg.MaxBatchBytes), a.takeBatch)
 }
 
 // takeResponse answers 201 when the response is on stable storage. id is the one in the address, "" if there is none.
@@ -141,8 +142,18 @@ func (a *API) takeResponse(c *gin.Context, id string) {
 		a.fail(c, err)
 		return
 	}
-	stored := got.Content.(tasks.QuestionnaireResponse)
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
+	answer := showAccepted(got, l)
+	if got.Replayed {
+		c.Header("Idempotency-Replayed", "true")
+	}
+	c.Header("Location", answer.StatusURL)
+	setLanguage(c.Writer.Header(), l)
+	writeJSON(c, http.StatusCreated, "application/json", answer)
+}
+
+func showAccepted(got dispatcher.Receipt, l lang) acceptedResponse {
+	stored := got.Content.(tasks.QuestionnaireResponse)
 	answer := acceptedResponse{
 		ID: stored.ID, Revision: stored.Revision, Status: got.Status, Message: textResponseAccepted.in(l), StatusURL: revisionURL(stored),
 		Receipt: receipt{got.SHA256, got.Sequence, timeOrNull(got.ReceivedAt)},
@@ -150,12 +161,9 @@ func (a *API) takeResponse(c *gin.Context, id string) {
 		CrisisText: stored.CrisisText, CrisisLanguage: stored.CrisisLanguage,
 	}
 	if got.Replayed {
-		c.Header("Idempotency-Replayed", "true")
 		answer.Message = textDocumentReplayed.in(l)
 	}
-	c.Header("Location", answer.StatusURL)
-	setLanguage(c.Writer.Header(), l)
-	writeJSON(c, http.StatusCreated, "application/json", answer)
+	return answer
 }
 
 // revisionURL is the address of this revision: that of the response alone leads to the latest.
@@ -244,10 +252,15 @@ func (a *API) acceptResponse(r *http.Request, response tasks.QuestionnaireRespon
 		}
 	}
 	got, err := a.work.Accept(ctx, tasks.NewSubmission(tasks.KindQuestionnaireResponse(), response))
+	return got, a.responseFault(ctx, response, err)
+}
+
+// responseFault is the error of a failed Accept as the client is told it.
+func (a *API) responseFault(ctx context.Context, r tasks.QuestionnaireResponse, err error) error {
 	if e, conflict := errors.AsType[*dispatcher.ConflictError](err); conflict {
-		err = a.responseConflict(ctx, response, e)
+		err = a.responseConflict(ctx, r, e)
 	}
-	return got, submitFault(err, response.ID)
+	return submitFault(err, r.ID)
 }
 
 // checkAmended returns a fault unless the revision that is amended is there and is of the same patient and instrument.
@@ -390,11 +403,17 @@ func (a *API) responses(c *gin.Context) {
 		func(row store.Row) any { return showResponse(row) })
 }
 
-// responseFilterOf reads the query of a list or an export.
+// responseFilterOf reads the query of a list.
 func responseFilterOf(c *gin.Context) (store.ResponseFilter, error) {
-	query, err := queryOf(c, "study", "site", "patientId", "visitId", "status", "limit", "cursor", "instrument", "from", "to")
+	filter, _, err := responseFilterFrom(c, "study", "site", "patientId", "visitId", "status", "limit", "cursor", "instrument", "from", "to")
+	return filter, err
+}
+
+// responseFilterFrom reads a query of these parameters, which it returns, too.
+func responseFilterFrom(c *gin.Context, known ...string) (store.ResponseFilter, map[string]string, error) {
+	query, err := queryOf(c, known...)
 	if err != nil {
-		return store.ResponseFilter{}, err
+		return store.ResponseFilter{}, nil, err
 	}
 	f, faults := filterFrom(query)
 	filter := store.ResponseFilter{Filter: f, Instrument: query["instrument"]}
@@ -415,9 +434,9 @@ func responseFilterOf(c *gin.Context) (store.ResponseFilter, error) {
 		*to = t
 	}
 	if len(faults) > 0 {
-		return store.ResponseFilter{}, &fault{code: codeInvalidInput, fields: faults}
+		return store.ResponseFilter{}, nil, &fault{code: codeInvalidInput, fields: faults}
 	}
-	return filter, nil
+	return filter, query, nil
 }
 
 // retryResponse answers POST …/{id}/retry: a revision that failed is scored again.

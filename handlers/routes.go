@@ -10,9 +10,10 @@ import (
 
 // Routes that other files of the package name.
 const (
-	routeUpload = "/upload-case-report"
-	routeImage  = "/images/:imageId"
-	routeRetry  = "/case-reports/:id/retry"
+	routeUpload   = "/upload-case-report"
+	routeImage    = "/images/:imageId"
+	routeReceipts = "/receipts/check"
+	routeRetry    = "/case-reports/:id/retry"
 )
 
 // newEngine returns an engine with everything that all routes have in common, and with answers for
@@ -43,7 +44,9 @@ func (a *API) routes() *gin.Engine {
 	get(e, "/case-reports/:id/report.pdf", a.reportPDF)
 	get(e, "/case-reports/:id/images/:n", a.reportImage)
 	e.POST(routeRetry, a.retry(tasks.KindCaseReport()))
+	a.receiptRoutes(e)
 	a.responseRoutes(e)
+	a.exportRoutes(e)
 	a.adverseEventRoutes(e)
 	a.instrumentRoutes(e)
 	a.fhirRoutes(e)

@@ -14,7 +14,7 @@ var imageKind = &Kind{
 	Decode: func(content json.RawMessage) (Content, error) { return decodeAs[PatientImage](content) },
 	Rows: Rows{
 		Blobs:  []Column{{"patient_images", "sha256"}},
-		Insert: insertPatientImage, Find: findPatientImage, Verify: verifyPatientImages, Repeat: true,
+		Insert: insertPatientImage, Find: findPatientImage, Receipt: imageReceipt, Verify: verifyPatientImages, Repeat: true,
 	},
 }
 
@@ -66,6 +66,11 @@ func (i PatientImage) Key() string { return i.Header().Subject().Key() + "/" + i
 
 // Originals is the digest of the image.
 func (i PatientImage) Originals() []string { return []string{i.SHA256} }
+
+// imageReceipt looks for an image by its id within the patient.
+func imageReceipt(tx Tx, h Header) (sha256 string, found bool, err error) {
+	return findPatientImage(tx, PatientImage{Study: h.Study, PatientID: h.PatientID, Image: Image{ImageID: h.ID}})
+}
 
 // PatientImageColumns are the columns of the table patient_images that [ScanPatientImage] reads.
 const PatientImageColumns = `study, patient_id, image_id, sha256, bytes, media_type, name, check_sum`

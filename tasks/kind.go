@@ -38,6 +38,8 @@ type Kind struct {
 	NewTask func(*Processor, Work) Task
 	// Event returns what other services are told when the submission is finished. Nil means [NewUpdate].
 	Event func(Finished) Update
+	// Revisions says that what was accepted can be amended, and so the ids of submissions are those of [RevisionID].
+	Revisions bool
 	// JSON describes the kind's intake over HTTP where a submission is one JSON document; nil if it has
 	// an intake of its own or none.
 	JSON *JSONIntake
@@ -104,6 +106,9 @@ func Topics() []string {
 	}
 	return topics
 }
+
+// HasReceipts reports whether clients hold receipts for records of this kind, and so can ask whether they are stored.
+func (k *Kind) HasReceipts() bool { return k.IsSubmission() || k.Rows.Receipt != nil }
 
 // IsSubmission reports whether records of this kind have a status and work to be done.
 func (k *Kind) IsSubmission() bool { return k.Lane != "" }

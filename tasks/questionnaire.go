@@ -28,6 +28,7 @@ var questionnaireKind = &Kind{
 	NewTask: func(p *Processor, w Work) Task {
 		return QuestionnaireTask{Studies: p.Studies, Response: w.Content.(QuestionnaireResponse)}
 	},
+	Revisions: true,
 	Event: func(f Finished) Update {
 		u := NewUpdate(f)
 		id, revision := SplitRevisionID(f.ID)

@@ -43,6 +43,8 @@ type Rows struct {
 	// Find looks up what was accepted before under the same key, for a kind without a lane: nil if the
 	// kind is not unique by key. It returns found = false if there is nothing.
 	Find func(tx Tx, c Content) (sha256 string, found bool, err error)
+	// Receipt is Find by what a client knows, for a kind without a lane whose records clients hand in by themselves; nil if they do not.
+	Receipt func(tx Tx, h Header) (sha256 string, found bool, err error)
 	// Verify looks at every row that Load does not read and returns ErrChanged if one is not as it was written. Nil if
 	// there are none.
 	Verify func(tx Tx) error

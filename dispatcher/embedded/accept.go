@@ -18,6 +18,11 @@ import (
 // Accept publishes s once per key. A write that has begun goes on when ctx ends: whoever hands in the same meanwhile waits
 // for it.
 func (l *Ledger) Accept(ctx context.Context, s tasks.Submission) (dispatcher.Receipt, error) {
+	return l.acceptAndDerive(ctx, s, nil)
+}
+
+// acceptAndDerive is Accept; the record is written with those of others if with says so.
+func (l *Ledger) acceptAndDerive(ctx context.Context, s tasks.Submission, with *gathered) (dispatcher.Receipt, error) {
 	if l.ctx.Err() != nil {
 		return dispatcher.Receipt{}, dispatcher.ErrClosed
 	}
@@ -25,7 +30,7 @@ func (l *Ledger) Accept(ctx context.Context, s tasks.Submission) (dispatcher.Rec
 	if topic == "" {
 		return dispatcher.Receipt{}, fmt.Errorf("a %s has no topic of its own", s.Kind.Name)
 	}
-	receipt, err := l.accept(ctx, topic, s)
+	receipt, err := l.accept(ctx, topic, s, with)
 	if err != nil || receipt.Replayed {
 		// They were stored for nothing, unless the write is still under way: then pending names them.
 		l.originals.addCandidates(originalsOf(s.Content)...)
@@ -38,7 +43,7 @@ func (l *Ledger) Accept(ctx context.Context, s tasks.Submission) (dispatcher.Rec
 	return receipt, err
 }
 
-func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (dispatcher.Receipt, error) {
+func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission, with *gathered) (dispatcher.Receipt, error) {
 	ahead, err := l.broker.End(tasks.TopicImages)
 	if err != nil {
 		return dispatcher.Receipt{}, fmt.Errorf("end of %s: %w", tasks.TopicImages, err)
@@ -56,10 +61,11 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (
 		e, owner := l.pending.add(key, int64(len(record)+entryOverhead), l.maxPending(s.Kind), originalsOf(s.Content))
 		switch {
 		case owner:
-			return l.acceptOwned(ctx, topic, e, s, record)
+			return l.acceptOwned(ctx, topic, e, s, record, with)
 		case e == nil:
 			return dispatcher.Receipt{}, dispatcher.ErrOverloaded
 		}
+		with.leave()
 		select {
 		case <-e.done:
 		case <-ctx.Done():
@@ -119,7 +125,7 @@ func (l *Ledger) waitBounded(ctx context.Context, wait func(context.Context) err
 }
 
 // acceptOwned decides about s, which nobody else with its key can do meanwhile.
-func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s tasks.Submission, record []byte) (dispatcher.Receipt, error) {
+func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s tasks.Submission, record []byte, with *gathered) (dispatcher.Receipt, error) {
 	writing := false
 	defer func() {
 		if !writing { // after a panic nobody must wait for it
@@ -144,7 +150,7 @@ func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s task
 		receipt.Status = tasks.Accepted
 	}
 	writing = true
-	offset, err := l.publish(ctx, topic, s.Ref(), record, func(offset uint64, err error) {
+	offset, err := l.publish(ctx, topic, s.Ref(), record, with, func(offset uint64, err error) {
 		if err != nil {
 			l.pending.drop(e, dispatcher.Receipt{}, err)
 			l.originals.addCandidates(e.originals...)
@@ -205,7 +211,7 @@ func replay(earlier dispatcher.Receipt, offered string) (dispatcher.Receipt, err
 // publish writes a record to the log and calls ended with the outcome. When ctx ends before, as where the disk hangs, it
 // returns ctx's error: then the outcome is not known yet, and the write goes on until the record is on stable storage or
 // the log is poisoned.
-func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, record []byte, ended func(uint64, error)) (uint64, error) {
+func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, record []byte, with *gathered, ended func(uint64, error)) (uint64, error) {
 	m := broker.Message{Key: about.Kind + "/" + about.ID, Payload: record}
 	var (
 		offset uint64
@@ -214,7 +220,7 @@ func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, rec
 	done := make(chan struct{})
 	begun := l.goUntilClosed(func() {
 		defer close(done)
-		offset, failed = l.broker.Publish(context.WithoutCancel(ctx), topic, m)
+		offset, failed = with.publish(context.WithoutCancel(ctx), l, topic, m)
 		if errors.Is(failed, commitlog.ErrPoisoned) || errors.Is(failed, commitlog.ErrNotPrepared) || errors.Is(failed, broker.ErrClosed) {
 			failed = fmt.Errorf("%w: %w", dispatcher.ErrUnavailable, failed)
 		}
@@ -295,7 +301,7 @@ func (l *Ledger) requeue(ctx context.Context, k *tasks.Kind, r tasks.Retry, ende
 		ended()
 		return err
 	}
-	_, err = l.publish(ctx, k.Topic, r.Ref(), record, func(uint64, error) { ended() })
+	_, err = l.publish(ctx, k.Topic, r.Ref(), record, nil, func(uint64, error) { ended() })
 	return err
 }
 
