@@ -142,6 +142,16 @@ func TestChangedRevisionsAreDamage(t *testing.T) {
 			requireTells(t, s.Compare(t.Context(), batch), path)
 		})
 	}
+	for _, column := range []string{"study", "site", "patient_id", "visit_id"} {
+		t.Run(column, func(t *testing.T) {
+			s, path := damageable(t)
+			one := response("QR-1", 1, 0)
+			recordResponses(t, s, one)
+			require.NoError(t, store.ExecOnWriter(s, `UPDATE submissions SET `+column+` = 'X9'`))
+			_, err := getResponse(t, s, "QR-1", 1)
+			requireTells(t, err, path)
+		})
+	}
 }
 
 // A result of another kind is refused and leaves all as it was.

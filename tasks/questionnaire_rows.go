@@ -39,10 +39,9 @@ func insertResponse(tx Tx, r Recorded) error {
 	return err
 }
 
-// responseJSON is the response without the original, which has a column of its own, and without what the table
-// submissions has.
+// responseJSON is the response without the original, which has a column of its own.
 func responseJSON(r QuestionnaireResponse) (string, error) {
-	r.Original, r.Study, r.Site, r.PatientID, r.VisitID = "", "", "", "", ""
+	r.Original = ""
 	content, err := json.Marshal(r)
 	return string(content), err
 }
@@ -108,7 +107,10 @@ func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 			return fmt.Errorf("%w: what %s is found by", ErrChanged, id)
 		}
 		s := stored[id]
-		r.Original, r.Study, r.Site, r.PatientID, r.VisitID = original, s.Study, s.Site, s.PatientID, s.VisitID
+		if r.Header() != s.Header { // whose digest is of the original alone, which is not read again
+			return fmt.Errorf("%w: whose answers %s are", ErrChanged, id)
+		}
+		r.Original = original
 		l := Loaded{Content: r}
 		if s.Completed && result != "" {
 			var made QuestionnaireResult
