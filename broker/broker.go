@@ -15,7 +15,7 @@
 //	<dir>/<topic>/groups/   what the groups did, a commitlog; format in event_codec.go
 //	<dir>/~<topic>          the topic was deleted, and what is left of its folder is to be removed
 //
-// Lock order: topic.creating, group.lifecycle, Broker.mu, journal.turn, topic.mu, group.mu, dedup.mu.
+// Lock order: Broker.creating, topic.creating, group.lifecycle, Broker.mu, journal.turn, topic.mu, group.mu, dedup.mu.
 package broker
 
 import (
@@ -46,9 +46,13 @@ type Broker struct {
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
 
-	mu     sync.Mutex // one change of topics at a time
-	closed atomic.Bool
-	topics atomic.Pointer[map[string]*topic] // replaced, never changed
+	creating turn // one topic is opened or made at a time
+
+	mu       sync.Mutex // one change of topics at a time; never held while the disk is waited for
+	closed   atomic.Bool
+	topics   atomic.Pointer[map[string]*topic] // replaced, never changed
+	removing map[string]chan struct{}          // topics that are being deleted; closed when their files are gone or stay
+	removals sync.WaitGroup                    // those of removing, until they have ended
 }
 
 // Open opens the folder, creating it if need be, and recovers every topic and group in it. It returns a
@@ -61,7 +65,10 @@ func Open(dir string, o Options) (*Broker, error) {
 	if err := o.FS.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("open broker: %w", err)
 	}
-	b := &Broker{dir: dir, opts: o, clock: newClock(), readAhead: &readAhead{limit: o.MaxReadAhead}}
+	b := &Broker{
+		dir: dir, opts: o, clock: newClock(o.Now), readAhead: &readAhead{limit: o.MaxReadAhead},
+		creating: newTurn(), removing: make(map[string]chan struct{}),
+	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.topics.Store(&map[string]*topic{})
 	b.metrics = newMetrics(b)
@@ -95,39 +102,77 @@ func (b *Broker) openTopics() error {
 		if !e.IsDir() || checkName(e.Name(), maxTopicFolder) != nil {
 			continue
 		}
-		if _, err := b.ensureTopic(e.Name()); err != nil {
+		if _, err := b.ensureTopic(b.ctx, e.Name(), nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// ensureTopic opens a topic's folder, creating it if need be.
-func (b *Broker) ensureTopic(name string) (*topic, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ensureTopicLocked(name)
+// ensureTopic opens a topic's folder, creating it if need be and if check, unless nil, lets it. While a topic of that name is
+// being deleted it waits.
+func (b *Broker) ensureTopic(ctx context.Context, name string, check func(name string) error) (*topic, error) {
+	for {
+		if t := (*b.topics.Load())[name]; t != nil && !b.closed.Load() {
+			return t, nil
+		}
+		t, removed, err := b.tryCreate(ctx, name, check)
+		if removed == nil {
+			return t, err
+		}
+		select {
+		case <-removed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("topic %s is being deleted: %w", name, ctx.Err())
+		}
+	}
 }
 
-// ensureTopicLocked is ensureTopic for a caller that holds mu.
-func (b *Broker) ensureTopicLocked(name string) (*topic, error) {
-	if b.closed.Load() {
-		return nil, ErrClosed
+// tryCreate is ensureTopic without the wait for a deletion: it returns what tells when that has ended.
+func (b *Broker) tryCreate(ctx context.Context, name string, check func(name string) error) (t *topic, removed <-chan struct{}, err error) {
+	if err := b.creating.take(ctx); err != nil {
+		return nil, nil, err
 	}
-	if t := (*b.topics.Load())[name]; t != nil {
-		return t, nil
+	defer b.creating.pass()
+	b.mu.Lock()
+	t, removed = (*b.topics.Load())[name], b.removal(name)
+	closed := b.closed.Load()
+	b.mu.Unlock()
+	switch {
+	case closed:
+		return nil, nil, ErrClosed
+	case t != nil:
+		return t, nil, nil
+	case removed != nil:
+		return nil, removed, nil
+	}
+	if check != nil {
+		if err := check(name); err != nil {
+			return nil, nil, err
+		}
 	}
 	if err := b.finishDeletion(name); err != nil {
-		return nil, fmt.Errorf("remove deleted topic %s: %w", name, err)
+		return nil, nil, fmt.Errorf("remove deleted topic %s: %w", name, err)
 	}
-	t, err := openTopic(b, name, filepath.Join(b.dir, name))
-	if err != nil {
-		return nil, fmt.Errorf("topic %s: %w", name, err)
+	if t, err = openTopic(b, name, filepath.Join(b.dir, name)); err != nil {
+		return nil, nil, fmt.Errorf("topic %s: %w", name, err)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	topics := maps.Clone(*b.topics.Load())
 	topics[name] = t
 	b.topics.Store(&topics)
-	return t, nil
+	return t, nil, nil
+}
+
+// removal returns the deletion under way of a topic whose folder the name may stand for. The caller holds mu.
+func (b *Broker) removal(name string) <-chan struct{} {
+	for other, removed := range b.removing {
+		if strings.EqualFold(other, name) {
+			return removed
+		}
+	}
+	return nil
 }
 
 // Close gives every delivery back uncounted, makes what the groups did durable and closes the logs. Receive,
@@ -142,6 +187,9 @@ func (b *Broker) Close() error {
 	b.metrics.unregister()
 	b.cancel()
 	b.wg.Wait()
+	b.removals.Wait()
+	b.creating <- struct{}{} // whoever comes later finds the broker closed
+	b.creating.pass()
 	topics := b.sorted()
 	var errs []error
 	for _, t := range topics {
@@ -176,14 +224,7 @@ func (b *Broker) CreateTopic(ctx context.Context, name string) error {
 	if err := checkName(name, maxName); err != nil {
 		return err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.HasTopic(name) {
-		if err := b.checkCase(name); err != nil {
-			return err
-		}
-	}
-	_, err := b.ensureTopicLocked(name)
+	_, err := b.ensureTopic(ctx, name, b.checkCase)
 	return err
 }
 
@@ -279,14 +320,6 @@ func (b *Broker) sorted() []*topic {
 	}
 	return list
 }
-
-// clock tells microseconds since 1970 that never jump: the machine's clock at Open plus what has passed since.
-// So setting the machine's clock neither lets all locks lapse nor keeps them.
-type clock struct{ opened time.Time }
-
-func newClock() clock { return clock{opened: time.Now()} }
-
-func (c clock) now() int64 { return c.opened.UnixMicro() + time.Since(c.opened).Microseconds() }
 
 func firstLock() uint64 { return rand.Uint64() }
 

@@ -39,7 +39,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 }
 
 func chaosOptions(fs disk.FS) broker.Options {
-	return broker.Options{FS: fs, SegmentBytes: 4096, LockTimeout: time.Minute, MaxSpan: 50}
+	return broker.Options{FS: fs, SegmentBytes: 4096, LockTimeout: time.Minute, MaxUnacked: 50}
 }
 
 // run opens the broker and goes on until an operation fails or there were enough.
@@ -197,7 +197,7 @@ func (c *chaos) end(group string, d broker.Delivery, n int) error {
 // check opens the disk that a crash left and holds it against the history.
 func (c *chaos) check(fs disk.FS) {
 	o := chaosOptions(fs)
-	o.MaxSpan = 0 // all of it
+	o.MaxUnacked = 0 // all of it
 	b, err := broker.Open("/data", o)
 	require.NoError(c.t, err)
 	if len(b.Topics()) == 0 {

@@ -36,15 +36,32 @@ func SourceTopic(topic string) (source string, isDeadLetter bool) {
 	return source, isDeadLetter && source != ""
 }
 
-// deadLetter publishes m to its dead-letter topic, creating that on demand.
-func (b *Broker) deadLetter(ctx context.Context, m Message, group string, incarnation uint64, reason string, count int) error {
+// A letter is a dead letter on its way to stable storage.
+type letter struct {
+	topic   string // that the message came from
+	pending Pending
+}
+
+// wait returns when the letter is on stable storage.
+func (l *letter) wait(ctx context.Context) error {
+	if err := l.pending.Wait(ctx); err != nil {
+		return fmt.Errorf("dead letter to %s: %w", DeadLetterTopic(l.topic), err)
+	}
+	m := l.pending.topic.broker.metrics
+	m.deadLetters.WithLabelValues(m.topicLabel(l.topic)).Inc()
+	return nil
+}
+
+// deadLetter hands m to its dead-letter topic, creating that on demand. It waits for the disk only to create it, and while a
+// full batch waits for the disk: so many letters become durable together.
+func (b *Broker) deadLetter(ctx context.Context, m Message, group string, incarnation uint64, reason string, count int) (letter, error) {
 	name := DeadLetterTopic(m.Topic)
 	if err := checkName(name, maxTopicFolder); err != nil {
-		return fmt.Errorf("dead letter: %w", err)
+		return letter{}, fmt.Errorf("dead letter: %w", err)
 	}
-	t, err := b.ensureTopic(name)
+	t, err := b.ensureTopic(ctx, name, nil)
 	if err != nil {
-		return fmt.Errorf("dead letter: %w", err)
+		return letter{}, fmt.Errorf("dead letter: %w", err)
 	}
 	if len(reason) > maxReason {
 		reason = reason[:maxReason]
@@ -57,11 +74,11 @@ func (b *Broker) deadLetter(ctx context.Context, m Message, group string, incarn
 	if m.ID != "" {
 		dead.Headers = append(dead.Headers, Header{DeadID, m.ID})
 	}
-	if _, err := t.publish(ctx, []Message{dead}); err != nil {
-		return fmt.Errorf("dead letter to %s: %w", name, err)
+	pending, err := t.enqueue(ctx, []Message{dead}, nil)
+	if err != nil {
+		return letter{}, fmt.Errorf("dead letter to %s: %w", name, t.closedError(err))
 	}
-	b.metrics.deadLetters.WithLabelValues(b.metrics.topicLabel(m.Topic)).Inc()
-	return nil
+	return letter{m.Topic, pending}, nil
 }
 
 // deadLetterID names what became of a message in one life of a group. A topic or group that was deleted and made again,
@@ -83,36 +100,61 @@ func isDeadHeader(h Header) bool {
 	return false
 }
 
+// lettersTogether bounds how many dead letters become durable together.
+const lettersTogether = 64
+
 // publishDeadLetters publishes the messages whose deliveries are used up. What cannot be published is tried again later.
 func (g *group) publishDeadLetters(ctx context.Context) {
+	type sent struct {
+		offset uint64
+		letter letter
+		err    error
+	}
 	for ctx.Err() == nil {
-		g.mu.Lock()
-		offset, count, ok := g.state.nextDeadLetter()
-		incarnation := g.state.incarnation
-		g.mu.Unlock()
-		if !ok {
+		var letters []sent
+		for len(letters) < lettersTogether {
+			g.mu.Lock()
+			offset, count, ok := g.state.nextDeadLetter()
+			incarnation := g.state.incarnation
+			g.mu.Unlock()
+			if !ok {
+				break
+			}
+			l, err := g.sendDeadLetter(ctx, offset, incarnation, int(count))
+			letters = append(letters, sent{offset, l, err})
+		}
+		if len(letters) == 0 {
 			return
 		}
-		err := g.publishDeadLetter(ctx, offset, incarnation, int(count))
-		g.mu.Lock()
-		if err != nil {
-			g.state.delayDeadLetter(offset, g.now()+deadLetterDelay.Microseconds())
-		} else {
-			g.state.deadLettered(offset)
-		}
-		g.afterChange()
-		g.mu.Unlock()
-		if err != nil && ctx.Err() == nil {
-			g.topic.broker.opts.Logger.Warn("dead letter is tried again", "topic", g.topic.name, "group", g.name,
-				"offset", offset, "after", time.Duration(deadLetterDelay), "error", err)
+		for _, l := range letters {
+			if l.err == nil {
+				l.err = l.letter.wait(ctx)
+			}
+			g.endDeadLetter(ctx, l.offset, l.err)
 		}
 	}
 }
 
-func (g *group) publishDeadLetter(ctx context.Context, offset, incarnation uint64, count int) error {
+func (g *group) sendDeadLetter(ctx context.Context, offset, incarnation uint64, count int) (letter, error) {
 	m, err := g.topic.read(offset)
 	if err != nil {
-		return err
+		return letter{}, err
 	}
 	return g.topic.broker.deadLetter(ctx, m, g.name, incarnation, reasonExhausted, count)
+}
+
+// endDeadLetter acknowledges a message that is a dead letter, or after an error puts it off.
+func (g *group) endDeadLetter(ctx context.Context, offset uint64, err error) {
+	g.mu.Lock()
+	if err != nil {
+		g.state.delayDeadLetter(offset, g.now().steady+deadLetterDelay.Microseconds())
+	} else {
+		g.state.deadLettered(offset)
+	}
+	g.afterChange()
+	g.mu.Unlock()
+	if err != nil && ctx.Err() == nil {
+		g.topic.broker.opts.Logger.Warn("dead letter is tried again", "topic", g.topic.name, "group", g.name,
+			"offset", offset, "after", time.Duration(deadLetterDelay), "error", err)
+	}
 }

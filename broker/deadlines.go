@@ -34,10 +34,20 @@ func (g *group) handleDeadlines() (wait time.Duration, dead bool) {
 	defer g.mu.Unlock()
 	now := g.now()
 	g.handOut(now)
+	g.nextDeadline = g.nextLook()
+	return time.Duration(min(g.nextDeadline-now.steady, time.Hour.Microseconds())) * time.Microsecond, len(g.state.dead) > 0
+}
+
+// nextLook returns when something is due next by the steady clock. Where that depends on the date, it is soon, because the
+// date may be set. The caller holds mu.
+func (g *group) nextLook() int64 {
 	due, ok := g.state.nextDue()
 	if !ok {
 		due = never
 	}
-	g.nextDeadline = due
-	return time.Duration(min(due-now, time.Hour.Microseconds())) * time.Microsecond, len(g.state.dead) > 0
+	if date, ok := g.state.nextDate(); ok {
+		now := g.now()
+		due = min(due, now.steady+min(max(date-now.date, 0), dateCheck.Microseconds()))
+	}
+	return due
 }

@@ -32,7 +32,7 @@ func openDedup(t *topic) (*dedup, error) {
 	if d.window <= 0 {
 		return d, nil
 	}
-	now := t.broker.clock.now()
+	now := t.broker.clock.steady()
 	from, err := t.log.OffsetAt(microTime(now - d.window))
 	if err != nil {
 		return nil, fmt.Errorf("find the deduplication window: %w", err)
@@ -53,7 +53,7 @@ func openDedup(t *topic) (*dedup, error) {
 			if err != nil {
 				return nil, &DamageError{Topic: t.name, Offset: r.Offset, Err: err}
 			}
-			d.remember(id, r.Offset, max(r.Time.UnixMicro(), now-d.window))
+			d.remember(id, r.Offset, min(max(r.Time.UnixMicro(), now-d.window), now))
 		}
 		from = records[len(records)-1].Offset + 1
 	}

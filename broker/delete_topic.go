@@ -28,26 +28,54 @@ func (b *Broker) DeleteTopic(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	removed := make(chan struct{})
+	if err := b.unlist(t, removed); err != nil {
+		return err
+	}
+	defer b.endRemoval(name, removed)
+	// Nobody waits for this but whoever makes a topic of that name.
+	if err := errors.Join(t.close(), b.removeDeleted(name)); err != nil {
+		return fmt.Errorf("delete topic %s: it is gone, its files not yet: %w", name, err)
+	}
+	return nil
+}
+
+// unlist makes a topic without members gone, durably, and says that its files are being removed. After an error it is as it
+// was, and nothing is being removed.
+func (b *Broker) unlist(t *topic, removed chan struct{}) error {
 	t.creating.Lock()
 	defer t.creating.Unlock()
 	if err := t.refuseMembers(); err != nil {
 		return err
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.closed.Load() {
+		b.mu.Unlock()
 		return ErrClosed
 	}
-	if err := b.writeTombstone(name); err != nil {
-		return fmt.Errorf("delete topic %s: %w", name, errors.Join(err, b.undoTombstone(t)))
+	b.removing[t.name] = removed
+	b.removals.Add(1)
+	b.mu.Unlock()
+	if err := b.writeTombstone(t.name); err != nil {
+		err = fmt.Errorf("delete topic %s: %w", t.name, errors.Join(err, b.undoTombstone(t)))
+		b.endRemoval(t.name, removed)
+		return err
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	topics := maps.Clone(*b.topics.Load())
-	delete(topics, name)
+	delete(topics, t.name)
 	b.topics.Store(&topics)
-	if err := errors.Join(t.close(), b.removeDeleted(name)); err != nil {
-		return fmt.Errorf("delete topic %s: it is gone, its files not yet: %w", name, err)
-	}
 	return nil
+}
+
+// endRemoval lets those go on who wait to make a topic of that name.
+func (b *Broker) endRemoval(name string, removed chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.removing, name)
+	close(removed)
+	b.removals.Done()
 }
 
 // refuseMembers keeps new members and groups away, if there is nobody. The caller holds creating.
@@ -142,7 +170,7 @@ func (b *Broker) finishDeletions(entries []fs.DirEntry) error {
 	return nil
 }
 
-// finishDeletion ends the deletion of a topic of that name, if one was left halfway. The caller holds mu.
+// finishDeletion ends the deletion of a topic of that name, if one was left halfway. The caller has the turn of creating.
 func (b *Broker) finishDeletion(name string) error {
 	switch _, err := b.opts.FS.Stat(filepath.Join(b.dir, tombstone+name)); {
 	case errors.Is(err, fs.ErrNotExist):

@@ -62,7 +62,7 @@ func (b *Broker) Delivery(l Lease) (Delivery, error) {
 // one sync, and a power cut before that costs a redelivery, never a loss. Acknowledging what is acknowledged
 // already is no error.
 func (d Delivery) Ack() error {
-	return d.sub.group.act(func(s *groupState, _ int64) error { return s.ack(d.Offset, d.lock) })
+	return d.sub.group.act(func(s *groupState, _ instant) error { return s.ack(d.Offset, d.lock) })
 }
 
 // Release gives the message up for after, at most Options.MaxDelay; then any member may get it. The delivery stays counted. As durable
@@ -71,46 +71,78 @@ func (d Delivery) Release(after time.Duration) error {
 	if most := d.sub.group.topic.broker.opts.MaxDelay; after < 0 || after > most {
 		return fmt.Errorf("%w: release for %v, it must be 0 to %v", ErrInvalid, after, most)
 	}
-	return d.sub.group.act(func(s *groupState, now int64) error {
-		return s.release(d.Offset, d.lock, now, now+after.Microseconds())
+	return d.sub.group.act(func(s *groupState, now instant) error {
+		return s.release(d.Offset, d.lock, now.steady, now.steady+after.Microseconds())
 	})
 }
 
 // Renew holds the message for another lock timeout from now on.
 func (d Delivery) Renew() error {
-	return d.sub.group.act(func(s *groupState, now int64) error {
-		return s.renew(d.Offset, d.lock, now+d.lockTimeout)
+	return d.sub.group.act(func(s *groupState, now instant) error {
+		return s.renew(d.Offset, d.lock, now.steady+d.lockTimeout)
 	})
 }
 
 // Reject publishes the message to the dead-letter topic, <topic>.dead, with the headers Dead…, and when that is
 // on stable storage acknowledges it. When publishing fails the message stays held.
 func (d Delivery) Reject(reason string) error {
+	r, err := d.StartReject(reason)
+	if err != nil {
+		return err
+	}
+	return r.Wait()
+}
+
+// A Rejection is a Reject on its way to stable storage. Wait must be called, once.
+type Rejection struct {
+	delivery Delivery
+	letter   letter
+}
+
+// StartReject is Reject without the wait for the disk: Wait of what it returns is that. So many rejections become durable
+// together. Until then nobody else gets the message, and nothing else can be done with the delivery. It waits only as
+// [Broker.Enqueue] does.
+func (d Delivery) StartReject(reason string) (*Rejection, error) {
 	g := d.sub.group
 	var count uint32
 	var incarnation uint64
-	err := g.act(func(s *groupState, _ int64) (err error) {
+	err := g.act(func(s *groupState, _ instant) (err error) {
 		count, err = s.reject(d.Offset, d.lock)
 		incarnation = s.incarnation
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
+	r := &Rejection{delivery: d}
 	b := g.topic.broker
-	m, failed := d.message()
-	if failed == nil {
-		failed = b.deadLetter(b.ctx, m, g.name, incarnation, reason, int(count))
+	m, err := d.message()
+	if err == nil {
+		r.letter, err = b.deadLetter(b.ctx, m, g.name, incarnation, reason, int(count))
 	}
-	err = g.act(func(s *groupState, _ int64) error {
+	if err != nil {
+		return nil, r.end(err)
+	}
+	return r, nil
+}
+
+// Wait returns when the dead letter is on stable storage and the message acknowledged, with the errors of Reject.
+func (r *Rejection) Wait() error {
+	return r.end(r.letter.wait(r.delivery.sub.group.topic.broker.ctx))
+}
+
+// end acknowledges the message, or lets the delivery go on if it failed, and returns why.
+func (r *Rejection) end(failed error) error {
+	g := r.delivery.sub.group
+	err := g.act(func(s *groupState, _ instant) error {
 		if failed != nil {
-			s.undoReject(d.Offset)
+			s.undoReject(r.delivery.Offset)
 			return nil
 		}
-		s.deadLettered(d.Offset)
+		s.deadLettered(r.delivery.Offset)
 		return nil
 	})
-	if failed != nil && b.closed.Load() {
+	if failed != nil && g.topic.broker.closed.Load() {
 		return fmt.Errorf("%w: %w", ErrClosed, failed)
 	}
 	return cmp.Or(failed, err)

@@ -95,7 +95,7 @@ func decodeSettings(r reader) (groupEvent, error) {
 	return e, nil
 }
 
-// decodeEvent decodes what appendEvent or appendSettings made and accepts nothing that reaches further than maxSavedSpan.
+// decodeEvent decodes what appendEvent or appendSettings made and accepts no offset beyond the largest int64.
 func decodeEvent(b []byte) (groupEvent, error) {
 	if len(b) < 2 {
 		return groupEvent{}, errShort
@@ -129,7 +129,7 @@ func (e *groupEvent) readDone(r *reader) {
 	at := e.start
 	for range r.count(2) {
 		gap, length := r.number(), r.number()
-		if gap > maxSavedSpan || length == 0 || length > maxSavedSpan || at+gap+length-e.start > maxSavedSpan {
+		if length == 0 || gap > math.MaxInt64-at || length > math.MaxInt64-at-gap {
 			r.reject(errRange)
 			return
 		}
@@ -142,7 +142,7 @@ func (e *groupEvent) readCounts(r *reader) {
 	at := e.start
 	for range r.count(3) {
 		gap, count, due := r.number(), r.number(), r.number()
-		if gap > maxSavedSpan || at+gap-e.start >= maxSavedSpan || count > math.MaxUint32 || due > math.MaxInt64 {
+		if gap >= math.MaxInt64-at || count > math.MaxUint32 || due > math.MaxInt64 {
 			r.reject(errRange)
 			return
 		}

@@ -2,10 +2,12 @@ package broker_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -63,13 +65,16 @@ func TestPoisonedTopic(t *testing.T) {
 	s := subscribe(t, b, "g", broker.SubscribeOptions{})
 	held := receive(t, s, 1)
 	require.NoError(t, b.Err())
-	fs.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.ENOSPC, Match: func(name string) bool {
-		return strings.Contains(name, "cases/log")
-	}})
+	inLog := func(name string) bool { return strings.Contains(name, "cases/log") }
+	fs.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.ENOSPC, Match: inLog})
+	_, err = b.Publish(t.Context(), "cases", broker.Message{ID: "x"})
+	require.ErrorIs(t, err, commitlog.ErrNotPrepared)
+	require.NoError(t, b.Err(), "a full disk poisons nothing")
+	fs.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.EIO, Match: inLog})
 	for range 2 { // it fails once; the log stays poisoned
 		_, err = b.Publish(t.Context(), "cases", broker.Message{ID: "x"})
 		require.ErrorIs(t, err, commitlog.ErrPoisoned)
-		require.ErrorIs(t, err, syscall.ENOSPC)
+		require.ErrorIs(t, err, syscall.EIO)
 	}
 	require.ErrorIs(t, b.Err(), commitlog.ErrPoisoned)
 	require.ErrorContains(t, b.Err(), "cases")
@@ -180,4 +185,88 @@ func TestOpenFails(t *testing.T) {
 	}
 	b = open(t, "/data", broker.Options{FS: inner})
 	require.Equal(t, 1, receive(t, subscribe(t, b, "g", broker.SubscribeOptions{}), 1)[0].Count)
+}
+
+// TestRejectionsBecomeDurableTogether, and so do messages whose deliveries are used up: a thousand dead letters are not a
+// thousand syncs.
+func TestRejectionsBecomeDurableTogether(t *testing.T) {
+	const n = 300
+	for name, give := range map[string]func(t *testing.T, ds []broker.Delivery){
+		"rejected": func(t *testing.T, ds []broker.Delivery) {
+			var started []*broker.Rejection
+			for _, d := range ds {
+				r, err := d.StartReject("no")
+				require.NoError(t, err)
+				require.ErrorIs(t, d.Ack(), broker.ErrLockLost, "it is under way")
+				started = append(started, r)
+			}
+			for _, r := range started {
+				require.NoError(t, r.Wait())
+			}
+		},
+		"used up": func(t *testing.T, ds []broker.Delivery) {
+			for _, d := range ds {
+				require.NoError(t, d.Release(0))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := disktest.NewFault(disktest.NewCrash(1))
+			b := openTopic(t, "/data", broker.Options{FS: fs})
+			publishN(t, b, n)
+			require.NoError(t, b.CreateTopic(t.Context(), "cases.dead"))
+			s := subscribe(t, b, "g", broker.SubscribeOptions{Window: n, MaxDeliveries: 1})
+			ds := receive(t, s, n)
+			syncs := 0
+			fs.Inject(disktest.Fault{Op: disktest.OpSync, N: math.MaxInt, Match: func(name string) bool {
+				if strings.Contains(name, "cases.dead/log") {
+					syncs++
+				}
+				return false
+			}})
+			give(t, ds)
+			require.Eventually(t, func() bool {
+				info, err := b.Group("cases", "g")
+				require.NoError(t, err)
+				return info.Lag == 0
+			}, 10*time.Second, time.Millisecond)
+			fs.Heal()
+			letters, _, err := b.DeadLetters("cases", 0, n)
+			require.NoError(t, err)
+			require.Len(t, letters, n)
+			require.Less(t, syncs, n/4)
+		})
+	}
+}
+
+// TestRejectionsThatFindNoRoom leave their deliveries in hand.
+func TestRejectionsThatFindNoRoom(t *testing.T) {
+	fs := disktest.NewFault(disktest.NewCrash(1))
+	b := openTopic(t, "/data", broker.Options{FS: fs})
+	publishN(t, b, 3)
+	require.NoError(t, b.CreateTopic(t.Context(), "cases.dead"))
+	s := subscribe(t, b, "g", broker.SubscribeOptions{})
+	var started []*broker.Rejection
+	ds := receive(t, s, 3)
+	fs.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.ENOSPC, Match: func(name string) bool {
+		return strings.Contains(name, "cases.dead/log")
+	}})
+	failed := 0
+	for _, d := range ds {
+		r, err := d.StartReject("no")
+		if err == nil {
+			started = append(started, r)
+			continue
+		}
+		require.ErrorIs(t, err, syscall.ENOSPC)
+		failed++
+	}
+	for _, r := range started {
+		if err := r.Wait(); err != nil {
+			require.ErrorIs(t, err, commitlog.ErrNotPrepared)
+			failed++
+		}
+	}
+	require.Positive(t, failed)
+	require.Equal(t, failed, s.InFlight())
 }

@@ -31,10 +31,10 @@ type group struct {
 	lastMember   uint32
 	waiters      []*waiter // in the order they came
 	prefetched   prefetchQueue
-	nextDeadline int64  // when runDeadlines looks by itself
+	nextDeadline int64  // when runDeadlines looks by itself, by the steady clock
 	failed       error  // why nothing is handed out any more
 	readErr      error  // why the prefetch cannot read at present
-	stuck        bool   // Options.MaxSpan keeps messages back: see spanFull
+	stuck        bool   // Options.MaxUnacked keeps messages back: see full
 	unacked      moment // the oldest message not acknowledged, for Group
 	waiting      moment // the oldest message never delivered, for Group
 }
@@ -43,6 +43,7 @@ type group struct {
 type waiter struct {
 	sub         *Subscription
 	max         int
+	maxBytes    int
 	lockTimeout int64
 	ch          chan []Delivery // holds one, so that the sender never waits
 }
@@ -59,7 +60,7 @@ func newGroup(t *topic, name string, state *groupState) *group {
 	return g
 }
 
-func (g *group) now() int64 { return g.topic.broker.clock.now() }
+func (g *group) now() instant { return g.topic.broker.clock.now() }
 
 // start lets the goroutines run for the first member. The caller holds lifecycle.
 func (g *group) start() {
@@ -142,7 +143,7 @@ func (g *group) failure() error {
 }
 
 // act changes one delivery's fate.
-func (g *group) act(do func(s *groupState, now int64) error) error {
+func (g *group) act(do func(s *groupState, now instant) error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err := g.topic.journal.stopReason(); err != nil {
@@ -168,8 +169,8 @@ func (g *group) afterChange() {
 
 // schedule makes sure that runDeadlines looks when something is due. The caller holds mu.
 func (g *group) schedule() {
-	due, ok := g.state.nextDue()
-	if ok && due < g.nextDeadline || len(g.state.dead) > 0 {
+	due := g.nextLook()
+	if due < g.nextDeadline || len(g.state.dead) > 0 {
 		g.nextDeadline = min(g.nextDeadline, due)
 		g.deadlines.wake()
 	}
@@ -177,7 +178,7 @@ func (g *group) schedule() {
 
 // handOut hands out what there is to those who wait, first come first served; but whoever let a lock lapse gets that
 // message again only if nobody else is there to take it. The caller holds mu.
-func (g *group) handOut(now int64) {
+func (g *group) handOut(now instant) {
 	g.state.expire(now)
 	passed := false
 	for i := 0; i < len(g.waiters) && g.hasMessages(); {
@@ -187,7 +188,7 @@ func (g *group) handOut(now int64) {
 			i++
 			continue
 		}
-		ds := g.take(w.sub, w.max, w.lockTimeout, now)
+		ds := g.take(w.sub, w.max, w.maxBytes, w.lockTimeout, now)
 		if len(ds) == 0 {
 			i++ // its window is full
 			continue
@@ -210,17 +211,17 @@ func (g *group) otherWaits(i int) bool {
 	return false
 }
 
-// spanFull says whether nothing new is handed out because messages that are not acknowledged, or not due, reach as far
-// back as Options.MaxSpan. The caller holds mu.
-func (g *group) spanFull() bool { return !g.state.room() && g.state.next < g.topic.log.End() }
+// full says whether nothing new is handed out because Options.MaxUnacked messages are not acknowledged. The caller holds
+// mu.
+func (g *group) full() bool { return !g.state.room() && g.state.next < g.topic.log.End() }
 
-// noteSpan logs when the span begins to keep messages back from somebody who waits. The caller holds mu.
-func (g *group) noteSpan() {
+// noteStuck logs when the group begins to keep messages back from somebody who waits. The caller holds mu.
+func (g *group) noteStuck() {
 	was := g.stuck
-	g.stuck = g.spanFull()
+	g.stuck = g.full()
 	if g.stuck && !was {
-		g.topic.broker.opts.Logger.Warn("group hands out nothing new until its oldest message is acknowledged",
-			"topic", g.topic.name, "group", g.name, "offset", g.state.start, "next", g.state.next, "span", g.state.maxSpan)
+		g.topic.broker.opts.Logger.Warn("group hands out nothing new until some of its messages are acknowledged",
+			"topic", g.topic.name, "group", g.name, "offset", g.state.start, "next", g.state.next, "unacked", g.state.unacked())
 	}
 }
 
@@ -229,13 +230,19 @@ func (g *group) hasMessages() bool {
 	return g.state.ready.len() > 0 || g.prefetched.len() > 0 && g.state.room()
 }
 
-// take hands out up to max deliveries within the subscription's window. The caller holds mu and has let expire run.
-func (g *group) take(s *Subscription, most int, lockTimeout, now int64) []Delivery {
+// take hands out up to most deliveries within the subscription's window, and no more than maxBytes of those that are read
+// ahead, the first aside: what is given back has to be read again. The caller holds mu and has let expire run.
+func (g *group) take(s *Subscription, most, maxBytes int, lockTimeout int64, now instant) []Delivery {
 	n := min(most, s.window-g.state.held[s.id])
 	var ds []Delivery
+	size := 0
 	for len(ds) < n && g.hasMessages() {
+		if len(ds) > 0 && size+g.nextSize() > maxBytes {
+			break
+		}
 		if d, ok := g.takeOne(s, lockTimeout, now); ok {
 			ds = append(ds, d)
+			size += d.Size()
 		}
 	}
 	if len(ds) > 0 {
@@ -245,9 +252,17 @@ func (g *group) take(s *Subscription, most int, lockTimeout, now int64) []Delive
 	return ds
 }
 
+// nextSize is the size of the next message; 0 if it is not in memory.
+func (g *group) nextSize() int {
+	if g.state.ready.len() > 0 {
+		return 0
+	}
+	return g.prefetched.queue[g.prefetched.head].Size()
+}
+
 // takeOne hands out one message, redeliveries first. It may find that the next new one has to wait.
-func (g *group) takeOne(s *Subscription, lockTimeout, now int64) (Delivery, bool) {
-	deadline := now + lockTimeout
+func (g *group) takeOne(s *Subscription, lockTimeout int64, now instant) (Delivery, bool) {
+	deadline := now.steady + lockTimeout
 	if redelivery, ok := g.state.acquireAvailable(s.id, deadline); ok {
 		if redelivery.count > 1 {
 			g.topic.redeliveries.Inc()
@@ -261,7 +276,7 @@ func (g *group) takeOne(s *Subscription, lockTimeout, now int64) (Delivery, bool
 	if g.prefetched.low() {
 		g.prefetcher.wake()
 	}
-	if g.postpone(&m.Message, now) {
+	if g.postpone(&m.Message, now.date) {
 		g.topic.journal.scheduleFlush()
 		g.schedule()
 		return Delivery{}, false
@@ -273,7 +288,7 @@ func (g *group) takeOne(s *Subscription, lockTimeout, now int64) (Delivery, bool
 }
 
 // postpone passes over the next new message if it is not due, or if another one of its key comes first.
-func (g *group) postpone(m *Message, now int64) bool {
+func (g *group) postpone(m *Message, date int64) bool {
 	var due int64
 	if !m.DeliverAt.IsZero() {
 		due = max(m.DeliverAt.UnixMicro(), 0)
@@ -281,7 +296,7 @@ func (g *group) postpone(m *Message, now int64) bool {
 	if g.state.order != nil && m.Key != "" && g.state.blockNext(hashKey(m.Key), due) {
 		return true
 	}
-	if due <= now {
+	if due <= date {
 		return false
 	}
 	g.state.delayNext(due)
@@ -294,7 +309,7 @@ func (g *group) takeChanges() (groupEvent, bool) {
 	if !g.state.changed() {
 		return groupEvent{}, false
 	}
-	e := g.state.changes()
+	e := g.state.changes(g.now().skew())
 	e.group = g.name
 	return e, true
 }
@@ -302,7 +317,7 @@ func (g *group) takeChanges() (groupEvent, bool) {
 func (g *group) takeEverything() (groupEvent, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	e := g.state.everything()
+	e := g.state.everything(g.now().skew())
 	e.group = g.name
 	return e, true
 }

@@ -93,17 +93,65 @@ func TestFullWindowDoesNotBlockOthers(t *testing.T) {
 	require.Equal(t, []string{"c"}, payloads(<-got))
 }
 
-func TestSpanBoundsTheState(t *testing.T) {
-	b := openTopic(t, t.TempDir(), broker.Options{MaxSpan: 10})
+func TestUnackedMessagesAreBounded(t *testing.T) {
+	b := openTopic(t, t.TempDir(), broker.Options{MaxUnacked: 10})
 	s := subscribe(t, b, "g", broker.SubscribeOptions{})
 	publishN(t, b, 20)
 	ds := receive(t, s, 10)
-	for _, d := range ds[1:] {
+	nothing(t, s)
+	for _, d := range ds[2:5] {
 		require.NoError(t, d.Ack())
 	}
+	receive(t, s, 3)
 	nothing(t, s)
-	require.NoError(t, ds[0].Ack())
-	require.Len(t, receive(t, s, 10), 10)
+}
+
+// TestOneMessageHoldsUpNoOther: one that is due far ahead, the rest of a key behind it, and one in hand for long. All that
+// comes after is delivered, before and after a restart, however much it is.
+func TestOneMessageHoldsUpNoOther(t *testing.T) {
+	dir := t.TempDir()
+	o := broker.Options{MaxUnacked: 10, LockTimeout: time.Hour}
+	b := openTopic(t, dir, o)
+	ordered := broker.SubscribeOptions{Ordered: true}
+	s := subscribe(t, b, "g", ordered)
+	far := broker.Message{Key: "k", DeliverAt: time.Now().AddDate(0, 6, 0), Payload: []byte("far")}
+	for _, m := range []broker.Message{far, {Payload: []byte("in hand")}, {Key: "k", Payload: []byte("behind far")}} {
+		_, err := b.Publish(t.Context(), "cases", m)
+		require.NoError(t, err)
+	}
+	held := receive(t, s, 1)
+	require.Equal(t, []string{"in hand"}, payloads(held))
+	pass := func(s *broker.Subscription) {
+		for range 20 {
+			for i := range 10 {
+				_, err := b.Publish(t.Context(), "cases", broker.Message{Key: fmt.Sprint("other", i), Payload: []byte("x")})
+				require.NoError(t, err)
+			}
+			for n := 0; n < 10; {
+				for _, d := range receive(t, s, 1) {
+					require.Equal(t, "x", string(d.Payload))
+					require.NoError(t, d.Ack())
+					n++
+				}
+			}
+		}
+	}
+	pass(s)
+	info, err := b.Group("cases", "g")
+	require.NoError(t, err)
+	require.Equal(t, []int{3, 3, 1, 1}, []int{info.Unacked, info.Lag, info.InFlight, info.Delayed})
+	require.Zero(t, info.Start)
+	require.False(t, info.Full)
+	require.NoError(t, b.Close())
+	b = open(t, dir, o)
+	s = subscribe(t, b, "g", ordered)
+	again := receive(t, s, 1)
+	require.Equal(t, []string{"in hand"}, payloads(again))
+	pass(s)
+	require.NoError(t, again[0].Ack())
+	info, err = b.Group("cases", "g")
+	require.NoError(t, err)
+	require.Equal(t, 2, info.Unacked)
 }
 
 func TestSubscriptionCloseGivesBackUncounted(t *testing.T) {
@@ -202,7 +250,7 @@ func TestInvalid(t *testing.T) {
 	require.ErrorIs(t, err, broker.ErrNoGroup)
 	_, err = b.Subscribe("cases", "g", broker.SubscribeOptions{Window: -1})
 	require.ErrorIs(t, err, broker.ErrInvalid)
-	_, err = broker.Open(t.TempDir(), broker.Options{MaxSpan: 1 << 30})
+	_, err = broker.Open(t.TempDir(), broker.Options{MaxUnacked: 1 << 30})
 	require.ErrorIs(t, err, broker.ErrInvalid)
 	end, err := b.End("cases")
 	require.NoError(t, err)

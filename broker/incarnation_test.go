@@ -118,7 +118,7 @@ func TestSettingsOfAGroupSurviveARestart(t *testing.T) {
 
 // TestRedriveOfAFarLetter sends nothing when it cannot be marked as sent.
 func TestRedriveOfAFarLetter(t *testing.T) {
-	b := openTopic(t, t.TempDir(), broker.Options{MaxSpan: 4})
+	b := openTopic(t, t.TempDir(), broker.Options{MaxUnacked: 4})
 	publishN(t, b, 6)
 	for range 6 {
 		rejectNext(t, b)

@@ -44,9 +44,11 @@ type GroupInfo struct {
 	Waiting       int       // messages never delivered
 	OldestWaiting time.Time // when the oldest of them was published, zero if there is none
 
-	// SpanFull says that nothing new is handed out until the message at Start is acknowledged or a dead letter: those
-	// after it that were delivered reach as far as Options.MaxSpan. Redeliveries go on.
-	SpanFull bool
+	// Unacked messages are passed and not acknowledged: delivered, delayed, or waiting for another one of their key. Full
+	// says that they are Options.MaxUnacked: nothing new is handed out until some are acknowledged or dead letters.
+	// Redeliveries go on.
+	Unacked int
+	Full    bool
 }
 
 // Group describes a group. It returns ErrNoGroup when nobody ever subscribed under that name.
@@ -107,21 +109,28 @@ func (g *group) info() GroupInfo {
 		Topic: g.topic.name, Group: g.name, Start: g.state.start, Next: g.state.next, End: g.topic.log.End(),
 		Members: len(g.members),
 	}
-	i.Lag = int(i.End-i.Start) - g.state.acked
+	i.Unacked = g.state.unacked()
+	i.Lag = int(i.End-i.Next) + i.Unacked
 	for _, n := range g.state.held {
 		i.InFlight += n
 	}
-	i.Delayed = g.state.timed.len() - i.InFlight
+	i.Delayed = g.state.timed.len() + g.state.dated.len() - i.InFlight
 	i.Waiting = int(i.End - i.Next)
-	i.SpanFull = g.spanFull()
+	i.Full = g.full()
 	return i
 }
 
-// lag returns how many messages are not acknowledged, and whether the group's span is full.
-func (g *group) lag() (n int, spanFull bool) {
+// figures are what the metrics show of a group.
+type figures struct {
+	lag, unacked int
+	full         bool
+}
+
+func (g *group) figures() figures {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return int(g.topic.log.End()-g.state.start) - g.state.acked, g.spanFull()
+	n := g.state.unacked()
+	return figures{lag: int(g.topic.log.End()-g.state.next) + n, unacked: n, full: g.full()}
 }
 
 // A moment is when the message at an offset was published.

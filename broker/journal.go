@@ -184,7 +184,7 @@ func (j *journal) create(g *group) error {
 // reset puts another state in place of a group's, durably.
 func (j *journal) reset(g *group, state *groupState, install func()) error {
 	return j.change(func(ctx context.Context) (commitlog.Pending, error) {
-		e := state.everything()
+		e := state.everything(g.now().skew())
 		e.group = g.name
 		err := j.enqueueEvent(ctx, &e)
 		return j.last, err

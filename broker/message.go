@@ -24,7 +24,7 @@ type Message struct {
 	Key       string    // what the message is about; may be empty
 	Headers   []Header  // may be nil
 	Payload   []byte    // never looked into
-	DeliverAt time.Time // not delivered before; zero: at once. At most Options.MaxDelay ahead; holds its place in the group's span meanwhile
+	DeliverAt time.Time // not delivered before; zero: at once. At most Options.MaxDelay ahead; counts as unacknowledged meanwhile
 
 	Topic  string
 	Offset uint64

@@ -36,8 +36,10 @@ var (
 	descTopics = prometheus.NewDesc("casepress_broker_topics", "Topics, dead-letter topics included.", nil, nil)
 	descLag    = prometheus.NewDesc("casepress_broker_group_lag_messages",
 		"Messages of the topic that the group has not acknowledged, those in flight included.", []string{"topic", "group"}, nil)
+	descUnacked = prometheus.NewDesc("casepress_broker_group_unacked_messages",
+		"Messages that the group was delivered or has put off and has not acknowledged. At most 131,072: then it is stuck.", []string{"topic", "group"}, nil)
 	descStuck = prometheus.NewDesc("casepress_broker_stuck_groups",
-		"Groups that hand out nothing new, because messages that are not acknowledged or not due fill their span.", []string{"topic"}, nil)
+		"Groups that hand out nothing new, because too many messages are not acknowledged or not due.", []string{"topic"}, nil)
 	descPoisoned = prometheus.NewDesc("casepress_broker_poisoned_logs",
 		"Logs that take no more records since a write or sync failed; a restart recovers them.", nil, nil)
 )
@@ -135,6 +137,7 @@ func (m *metrics) topicLabel(topic string) string {
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descTopics
 	ch <- descLag
+	ch <- descUnacked
 	ch <- descStuck
 	ch <- descPoisoned
 }
@@ -142,7 +145,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	type series struct{ topic, group string }
-	lag := make(map[series]float64)
+	lag, unacked := make(map[series]float64), make(map[series]float64)
 	stuck := make(map[string]int)
 	poisoned := 0
 	topics := m.broker.sorted()
@@ -160,9 +163,10 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			if s.topic == otherLabel || i >= maxMetricGroups {
 				s.group = otherLabel
 			}
-			n, spanFull := g.lag()
-			lag[s] += float64(n)
-			if spanFull {
+			f := g.figures()
+			lag[s] += float64(f.lag)
+			unacked[s] += float64(f.unacked)
+			if f.full {
 				stuck[s.topic]++
 			}
 		}
@@ -174,5 +178,6 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for s, n := range lag {
 		ch <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, n, s.topic, s.group)
+		ch <- prometheus.MustNewConstMetric(descUnacked, prometheus.GaugeValue, unacked[s], s.topic, s.group)
 	}
 }

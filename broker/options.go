@@ -26,16 +26,19 @@ type Options struct {
 
 	LockTimeout time.Duration // of subscriptions that do not say, default 30 s
 	AckDelay    time.Duration // an Ack, Release or delivery count is durable this long after, plus one sync; default 10 ms
-	MaxSpan     int           // offsets between a group's oldest unacknowledged and its newest delivered message, at most 4,194,304; default 131,072 (4 MiB a group)
+	MaxUnacked  int           // messages of a group that are passed (delivered, delayed or waiting for their key) and not acknowledged, at most 2,097,152; default 131,072 (up to 12 MiB a group)
 	ReadAhead   int           // bytes of messages that a group with members reads ahead, default 256 KiB
 
 	// MaxReadAhead bounds the bytes that all groups read ahead together, their buffers included, default 32 MiB. Beyond it a
 	// group reads one message at a time, and its payload again when it is handed out; so all go on, more slowly.
 	MaxReadAhead int64
 
-	// MaxDelay is how far ahead a message may be due, by its DeliverAt or by a Release, default 365 days: it holds its place
-	// in the span of each group until then.
+	// MaxDelay is how far ahead a message may be due, by its DeliverAt or by a Release, default 365 days. Until then it is
+	// one of the MaxUnacked messages of each group, and retention keeps it and all after it.
 	MaxDelay time.Duration
+
+	// Now is the machine's clock, default time.Now: messages get their time from it and are due by it.
+	Now func() time.Time
 
 	DedupWindow   time.Duration // a message ID is remembered this long, default 10 minutes; negative: not at all
 	DedupMessages int           // and no more IDs a topic than this, default 65,536
@@ -62,6 +65,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.FS == nil {
 		o.FS = disk.OS
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -69,7 +75,7 @@ func (o Options) withDefaults() (Options, error) {
 	def(&o.MaxMessageBytes, 1<<20)
 	def(&o.LockTimeout, defaultLock)
 	def(&o.AckDelay, 10*time.Millisecond)
-	def(&o.MaxSpan, 1<<17)
+	def(&o.MaxUnacked, 1<<17)
 	def(&o.MaxDelay, 365*24*time.Hour)
 	def(&o.ReadAhead, 256<<10)
 	def(&o.MaxReadAhead, 32<<20)
@@ -77,8 +83,8 @@ func (o Options) withDefaults() (Options, error) {
 	def(&o.DedupMessages, 1<<16)
 	def(&o.RetentionEach, time.Minute)
 	switch {
-	case o.MaxSpan < 1 || o.MaxSpan > maxSavedSpan:
-		return o, fmt.Errorf("%w: MaxSpan %d is not within 1 and %d", ErrInvalid, o.MaxSpan, maxSavedSpan)
+	case o.MaxUnacked < 1 || o.MaxUnacked > maxUnacked:
+		return o, fmt.Errorf("%w: MaxUnacked %d is not within 1 and %d", ErrInvalid, o.MaxUnacked, maxUnacked)
 	case o.SegmentBytes < 0 || o.MaxMessageBytes < 0 || o.LockTimeout < 0 || o.AckDelay < 0 || o.MaxDelay < 0 || o.ReadAhead < 0 || o.MaxReadAhead < 0 ||
 		o.DedupMessages < 0 || o.RetainAge < 0 || o.RetainBytes < 0 || o.RetentionEach < 0:
 		return o, fmt.Errorf("%w: a setting is negative", ErrInvalid)

@@ -12,7 +12,7 @@ import (
 //	key B:  6 delayed   ->  9 blocked
 //
 // The first in line is delivered, released, delayed like any message; the others are blocked. Bounded by the
-// group's span. It is not saved: after a restart it is made again from the messages that are not acknowledged.
+// messages that a group may leave unacknowledged. It is not saved: after a restart it is made again from the messages that are not acknowledged.
 type order struct {
 	lines map[uint64][]uint64 // offsets by key, ascending
 	keys  map[uint64]uint64   // key by offset
@@ -60,12 +60,25 @@ func (o *order) remove(offset uint64) (next uint64, ok bool) {
 	return line[1], true
 }
 
-// startOrder begins to keep order: keys tells the messages not acknowledged that have a key, in ascending order. What
-// has been delivered out of order stays in hand.
-func (g *groupState) startOrder(offsets []uint64, key func(i int) uint64) {
+// keyed is a message and the hash of its key.
+type keyed struct{ offset, key uint64 }
+
+// unackedFrom returns the messages that are passed and not acknowledged from an offset on, in ascending order.
+func (g *groupState) unackedFrom(from uint64) (offsets []uint64) {
+	for i := g.window.from(from); i < g.window.n; i++ {
+		if s := g.window.slot(i); s.status != acknowledged {
+			offsets = append(offsets, s.offset)
+		}
+	}
+	return offsets
+}
+
+// startOrder begins to keep order: messages are those not acknowledged that have a key, in ascending order. What has been
+// delivered out of order stays in hand.
+func (g *groupState) startOrder(messages []keyed) {
 	g.order, g.ordered = newOrder(), true
-	for i, offset := range offsets {
-		g.order.add(offset, key(i))
+	for _, m := range messages {
+		g.order.add(m.offset, m.key)
 	}
 	g.recheckOrder(slices.Clone(g.ready.offsets))
 }
@@ -73,9 +86,9 @@ func (g *groupState) startOrder(offsets []uint64, key func(i int) uint64) {
 // dropOrder stops keeping it.
 func (g *groupState) dropOrder() {
 	g.order, g.ordered = nil, false
-	for offset := g.start; offset < g.next; offset++ {
-		if g.at(offset).status == blocked {
-			g.unblock(offset)
+	for i := range g.window.n {
+		if s := g.window.slot(i); s.status == blocked {
+			g.unblock(s.offset)
 		}
 	}
 }
@@ -91,15 +104,15 @@ func (g *groupState) recheckOrder(offsets []uint64) {
 }
 
 // blockNext puts the first message never handed out in line. If others of its key are before it, it is blocked,
-// never due before due, and blockNext returns true: the message is then no longer the next.
-func (g *groupState) blockNext(key uint64, due int64) (isBlocked bool) {
+// never due before that date, and blockNext returns true: the message is then no longer the next.
+func (g *groupState) blockNext(key uint64, date int64) (isBlocked bool) {
 	if g.order.add(g.next, key) {
 		return false
 	}
 	offset := g.extend()
 	s := g.at(offset)
-	s.status, s.when = blocked, due
-	if due > 0 {
+	s.status, s.when, s.dated = blocked, date, true
+	if date > 0 {
 		g.mark(offset, s)
 	}
 	return true
@@ -112,8 +125,7 @@ func (g *groupState) unblock(offset uint64) {
 		return
 	}
 	if s.when > 0 {
-		s.status = delayed
-		g.timed.push(offset)
+		g.delayUntilDate(offset, s, s.when)
 		return
 	}
 	g.makeAvailable(offset, available)

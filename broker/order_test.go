@@ -32,7 +32,7 @@ func newOrderModel(t *rapid.T) *orderModel {
 	}
 	m.settled = make([]bool, len(m.keys))
 	m.real.setMaxDeliveries(3)
-	m.real.startOrder(nil, nil)
+	m.real.startOrder(nil)
 	return m
 }
 
@@ -102,9 +102,9 @@ func (m *orderModel) Leave(*rapid.T) {
 
 func (m *orderModel) Pass(t *rapid.T) {
 	m.now += rapid.Int64Range(1, 30).Draw(t, "time")
-	m.real.expire(m.now)
+	m.real.expire(instant{m.now, m.now})
 	for offset := range m.held {
-		if s := m.real.at(offset); s.status != acquired {
+		if s := m.real.at(offset); s == nil || s.status != acquired {
 			delete(m.held, offset)
 		}
 	}
@@ -121,9 +121,9 @@ func (m *orderModel) Bury(t *rapid.T) {
 
 // Restart goes on from what was saved, and from the messages' keys.
 func (m *orderModel) Restart(t *rapid.T) {
-	e := m.real.changes()
+	e := m.real.changes(0)
 	if rapid.Bool().Draw(t, "everything") {
-		e = m.real.everything()
+		e = m.real.everything(0)
 	}
 	decoded, err := decodeEvent(appendEvent(nil, &e))
 	require.NoError(t, err)
@@ -134,21 +134,21 @@ func (m *orderModel) Restart(t *rapid.T) {
 	m.real.resume()
 	m.next = int(m.real.next)
 	m.order()
-	e = m.real.everything()
+	e = m.real.everything(0)
 	require.NoError(t, m.replica.apply(e))
-	m.real.expire(m.now)
+	m.real.expire(instant{m.now, m.now})
 	clear(m.held)
 }
 
 // order is what a first member that asks for order does.
 func (m *orderModel) order() {
-	var offsets []uint64
-	for offset := m.real.start; offset < m.real.next; offset++ {
-		if !m.real.isDone(offset) && m.keys[offset] != 0 {
-			offsets = append(offsets, offset)
+	var messages []keyed
+	for _, offset := range m.real.unackedFrom(m.real.start) {
+		if m.keys[offset] != 0 {
+			messages = append(messages, keyed{offset, m.keys[offset]})
 		}
 	}
-	m.real.startOrder(offsets, func(i int) uint64 { return m.keys[offsets[i]] })
+	m.real.startOrder(messages)
 }
 
 // Toggle lets the group begin anew without order, and at once with it again.
@@ -163,7 +163,7 @@ func (m *orderModel) Toggle(*rapid.T) {
 func (m *orderModel) Drain(t *rapid.T) {
 	for !slices.Equal(m.settled, slices.Repeat([]bool{true}, len(m.keys))) {
 		m.now += 100
-		m.real.expire(m.now)
+		m.real.expire(instant{m.now, m.now})
 		clear(m.held)
 		progress := false
 		for offset, _, ok := m.real.nextDeadLetter(); ok; offset, _, ok = m.real.nextDeadLetter() {
@@ -178,7 +178,7 @@ func (m *orderModel) Drain(t *rapid.T) {
 				delete(m.held, offset)
 				m.settled[offset] = true
 			}
-			m.real.expire(m.now)
+			m.real.expire(instant{m.now, m.now})
 		}
 		require.True(t, progress, "messages are stuck")
 	}

@@ -31,6 +31,9 @@ func (b *Broker) SetPosition(topic, group string, p Position) (uint64, error) {
 func (t *topic) setPosition(name string, p Position) (uint64, error) {
 	t.creating.Lock() // or retention could remove what the group goes back to
 	defer t.creating.Unlock()
+	if t.deleted.Load() {
+		return 0, fmt.Errorf("%w: %q", ErrNoTopic, t.name)
+	}
 	start, err := p.resolve(t.log)
 	if err != nil {
 		return 0, err
@@ -64,7 +67,7 @@ func (g *group) stateAt(start uint64) *groupState {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	old := g.state
-	state := newGroupState(start, int(old.maxSpan), old.lastLock)
+	state := newGroupState(start, old.maxUnacked, old.lastLock)
 	state.incarnation = newIncarnation()
 	state.maxDeliveries, state.ordered = old.maxDeliveries, old.ordered
 	if old.order != nil {

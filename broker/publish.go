@@ -79,7 +79,7 @@ func (b *Broker) Enqueue(ctx context.Context, topic string, msgs []Message, offs
 		if err := msgs[i].check(b.opts.MaxMessageBytes); err != nil {
 			return Pending{}, err
 		}
-		if due := msgs[i].DeliverAt; !due.IsZero() && due.After(microTime(b.clock.now()).Add(b.opts.MaxDelay)) {
+		if due := msgs[i].DeliverAt; !due.IsZero() && due.After(b.opts.Now().Add(b.opts.MaxDelay)) {
 			return Pending{}, fmt.Errorf("%w: deliver_at %v is more than %v ahead", ErrInvalid, due.UTC(), b.opts.MaxDelay)
 		}
 	}
@@ -102,14 +102,6 @@ func (t *topic) closedError(err error) error {
 		return fmt.Errorf("%w: %w", ErrNoTopic, err)
 	}
 	return fmt.Errorf("%w: %w", ErrClosed, err)
-}
-
-func (t *topic) publish(ctx context.Context, msgs []Message) (first uint64, err error) {
-	p, err := t.enqueue(ctx, msgs, nil)
-	if err != nil {
-		return 0, err
-	}
-	return p.First, p.Wait(ctx)
 }
 
 // enqueue hands messages to the log. The buffers they are encoded in are free again when it returns, not only after
@@ -152,7 +144,7 @@ func (t *topic) tryEnqueueOnce(msgs []Message, offsets []uint64, b *batch) (p Pe
 	d := t.dedup
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := t.broker.clock.now()
+	now := t.broker.clock.steady()
 	d.forget(now)
 	b.entries, b.fresh = b.entries[:0], b.fresh[:0]
 	firstKnown, inFlight := false, false

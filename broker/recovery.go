@@ -62,7 +62,7 @@ func (j *journal) replayEvent(states map[string]*groupState, orphans map[string]
 		orphans[e.group] = offset
 		return nil
 	case g == nil:
-		g = newGroupState(e.start, j.topic.broker.opts.MaxSpan, firstLock())
+		g = newGroupState(e.start, j.topic.broker.opts.MaxUnacked, firstLock())
 		states[e.group] = g
 		delete(orphans, e.group)
 	}

@@ -121,7 +121,7 @@ func (b *Broker) redriveAll(ctx context.Context, topic string, g *group) (redriv
 			letters = letters[:len(letters)-1]
 			next = 0
 		}
-		if n := g.withinSpan(letters); n < len(letters) {
+		if n := g.withinReach(letters); n < len(letters) {
 			letters, next = letters[:n], letters[n].Offset
 		}
 		if err := b.redrive(ctx, topic, g, letters); err != nil {
@@ -133,12 +133,12 @@ func (b *Broker) redriveAll(ctx context.Context, topic string, g *group) (redriv
 	return redriven, nil
 }
 
-// withinSpan returns how many of the letters, oldest first, can be acknowledged together: the first always.
-func (g *group) withinSpan(letters []Message) int {
+// withinReach returns how many of the letters, oldest first, can be acknowledged together: the first always.
+func (g *group) withinReach(letters []Message) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := min(1, len(letters))
-	for n < len(letters) && letters[n].Offset < g.state.start+g.state.maxSpan {
+	for n < len(letters) && g.state.reaches(letters[n].Offset) {
 		n++
 	}
 	return n
@@ -154,12 +154,10 @@ func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []
 		return err
 	}
 	g.mu.Lock()
-	incarnation, reach := g.state.incarnation, g.state.start+g.state.maxSpan
+	incarnation, reached := g.state.incarnation, g.state.reaches(letters[len(letters)-1].Offset)
 	g.mu.Unlock()
-	for i := range letters { // before anything is sent
-		if letters[i].Offset >= reach {
-			return fmt.Errorf("redrive to %s: %w", topic, errSpan)
-		}
+	if !reached { // before anything is sent
+		return fmt.Errorf("redrive to %s: %w", topic, errTooFar)
 	}
 	waits := make([]Pending, len(letters))
 	for i, m := range letters {
@@ -173,7 +171,7 @@ func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []
 			return fmt.Errorf("redrive to %s: %w", topic, err)
 		}
 	}
-	err = g.act(func(s *groupState, _ int64) error {
+	err = g.act(func(s *groupState, _ instant) error {
 		for i := range letters {
 			if err := s.ackUndelivered(letters[i].Offset); err != nil {
 				return err
@@ -187,8 +185,8 @@ func (b *Broker) redrive(ctx context.Context, topic string, g *group, letters []
 	return g.topic.journal.flush(ctx)
 }
 
-// errSpan says that a group is too far behind to acknowledge a message so far ahead.
-var errSpan = fmt.Errorf("%w: offsets: too far beyond the oldest dead letter that was not sent again: send older ones first, or all", ErrInvalid)
+// errTooFar says that a group is too far behind to acknowledge a message so far ahead: those between would be too many.
+var errTooFar = fmt.Errorf("%w: offsets: too far beyond the oldest dead letter that was not sent again: send older ones first, or all", ErrInvalid)
 
 // ackUndelivered acknowledges a message that need not have been handed out. Those before it that have not been become
 // available.
@@ -196,8 +194,8 @@ func (g *groupState) ackUndelivered(offset uint64) error {
 	if g.isDone(offset) {
 		return nil
 	}
-	if offset >= g.start+g.maxSpan {
-		return errSpan
+	if !g.reaches(offset) {
+		return errTooFar
 	}
 	for g.next <= offset {
 		g.makeAvailable(g.extend(), available)

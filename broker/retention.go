@@ -29,6 +29,9 @@ func (b *Broker) retain() {
 func (t *topic) retain(ctx context.Context) error {
 	t.creating.Lock() // or a new group could start at what is being removed
 	defer t.creating.Unlock()
+	if t.deleted.Load() {
+		return nil
+	}
 	groups := t.allGroups()
 	if len(groups) == 0 {
 		return nil
@@ -58,9 +61,17 @@ func (t *topic) expired(passed uint64) (before uint64) {
 	for _, s := range segments {
 		size += s.Bytes
 	}
-	oldest := microTime(t.broker.clock.now()).Add(-o.RetainAge)
-	for _, s := range segments {
-		tooOld := o.RetainAge > 0 && s.Last.Before(oldest)
+	oldest := t.broker.clock.now().earlier().Add(-o.RetainAge)
+	// A segment is as old as the oldest one after it: its own times may be of a clock that was ahead.
+	last := make([]time.Time, len(segments))
+	for i := len(segments) - 1; i >= 0; i-- {
+		last[i] = segments[i].Last
+		if next := i + 1; next < len(segments) && !last[next].IsZero() && last[next].Before(last[i]) {
+			last[i] = last[next]
+		}
+	}
+	for i, s := range segments {
+		tooOld := o.RetainAge > 0 && last[i].Before(oldest)
 		tooMany := o.RetainBytes > 0 && size > o.RetainBytes
 		if s.Active || s.End > passed || !tooOld && !tooMany {
 			break

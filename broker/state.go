@@ -1,7 +1,7 @@
 package broker
 
 // A groupState is where one group stands in one topic. It is pure: no locks, no goroutines, no clock (every
-// call that needs the time is told it, in microseconds), no payloads. Kafka's share groups lend the words.
+// call that needs the time is told it: see instant), no payloads. Kafka's share groups lend the words.
 //
 //	 acknowledged          some acknowledged, some not              never handed out
 //	----------------+----------------------------------------+--------------------------
@@ -18,12 +18,13 @@ package broker
 //	                                  v
 //	                               deadLettering ---- published to the dead-letter topic ---> acknowledged
 //
-// Its memory is bounded: at most maxSpan offsets lie between start and next, 32 bytes each. Beyond that no
-// new message is handed out until the oldest one is done; redeliveries go on.
+// Its memory is bounded: at most maxUnacked messages between start and next are not acknowledged, however far apart, of 40
+// bytes each or up to 80 while many of those between them were acknowledged not long ago. Beyond that no new message is
+// handed out until some are acknowledged; redeliveries go on. What has no slot and lies before next is acknowledged.
 type groupState struct {
 	start, next   uint64
-	slots         []slot // ring over [start, next), a power of two long
-	maxSpan       uint64
+	window        window
+	maxUnacked    int
 	maxDeliveries uint32 // 0: no limit
 	lastLock      uint64
 	incarnation   uint64        // see groupSettings
@@ -31,10 +32,10 @@ type groupState struct {
 	saved         groupSettings // as the last event says
 
 	timed offsetHeap // acquired by lock deadline, delayed by due time
+	dated offsetHeap // delayed by date
 	ready offsetHeap // available and lapsed, by offset
 	dead  []uint64   // deadLettering, and not yet taken by nextDeadLetter
 	held  map[uint32]int
-	acked int      // acknowledged offsets at or above start
 	dirty []uint64 // offsets changed since the last call of changes
 	moved bool     // start changed since then
 	order *order   // nil: the order of keys is not kept, or not yet
@@ -53,13 +54,15 @@ const (
 )
 
 type slot struct {
-	when   int64  // acquired: lock deadline; delayed and blocked: due, 0 at once; in microseconds
+	offset uint64
+	when   int64  // acquired: lock deadline; delayed and blocked: due, 0 at once; by the steady clock, or if dated the date
 	lock   uint64 // of the last holder; 0 when it gave the message up
 	count  uint32 // deliveries so far
 	holder uint32
 	pos    int32 // in the heap that status names
 	status slotStatus
 	dirty  bool
+	dated  bool // of delayed: it is in dated; a blocked one with a time always is to be
 }
 
 // A grant is one delivery: who holds lock may act on offset. count includes this delivery.
@@ -70,26 +73,40 @@ type grant struct {
 
 const (
 	minSlots     = 8
-	maxIdleSlots = 4096 // a ring larger than this shrinks when it is empty
+	maxIdleSlots = 4096 // a ring larger than this shrinks when it is empty, or nearly
 )
 
 // newGroupState starts a group at start. Locks count up from firstLock; a caller that wants the locks of two
 // runs to differ passes a random one.
-func newGroupState(start uint64, maxSpan int, firstLock uint64) *groupState {
+func newGroupState(start uint64, maxUnacked int, firstLock uint64) *groupState {
 	g := &groupState{
-		start: start, next: start, maxSpan: uint64(maxSpan), lastLock: firstLock,
-		slots: make([]slot, minSlots), held: make(map[uint32]int),
+		start: start, next: start, maxUnacked: maxUnacked, lastLock: firstLock,
+		window: newWindow(), held: make(map[uint32]int),
 	}
 	moved := func(offset uint64, pos int) { g.at(offset).pos = int32(pos) }
 	g.ready = offsetHeap{less: func(a, b uint64) bool { return a < b }, moved: moved}
-	g.timed = offsetHeap{less: func(a, b uint64) bool { return g.at(a).when < g.at(b).when }, moved: moved}
+	sooner := func(a, b uint64) bool { return g.at(a).when < g.at(b).when }
+	g.timed, g.dated = offsetHeap{less: sooner, moved: moved}, offsetHeap{less: sooner, moved: moved}
 	return g
 }
 
-func (g *groupState) at(offset uint64) *slot { return &g.slots[offset&uint64(len(g.slots)-1)] }
+// at returns the slot of a message that is passed, nil if it is acknowledged. A message that was acknowledged lately may
+// still have one.
+func (g *groupState) at(offset uint64) *slot { return g.window.at(offset) }
 
-// room says whether the span leaves room for a message never handed out before.
-func (g *groupState) room() bool { return g.next-g.start < g.maxSpan }
+// unacked returns how many messages are passed and not acknowledged.
+func (g *groupState) unacked() int { return g.window.open() }
+
+// acked returns how many messages at or above start are acknowledged.
+func (g *groupState) acked() int { return int(g.next-g.start) - g.unacked() }
+
+// room says whether there may be one more message that is not acknowledged.
+func (g *groupState) room() bool { return g.unacked() < g.maxUnacked }
+
+// reaches says whether there is room for the message at offset and all before it.
+func (g *groupState) reaches(offset uint64) bool {
+	return offset < g.next || uint64(g.unacked())+offset-g.next < uint64(g.maxUnacked)
+}
 
 // setMaxDeliveries changes the limit; messages that wait for redelivery are judged by the new one.
 func (g *groupState) setMaxDeliveries(n int) {
@@ -139,37 +156,40 @@ func (g *groupState) hold(offset uint64, s *slot, holder uint32, deadline int64)
 	g.timed.push(offset)
 }
 
-// delayNext puts off the first message never handed out until due.
-func (g *groupState) delayNext(due int64) {
+// delayNext puts off the first message never handed out until a date.
+func (g *groupState) delayNext(date int64) {
 	offset := g.extend()
 	s := g.at(offset)
-	s.status, s.when = delayed, due
-	g.timed.push(offset)
+	g.delayUntilDate(offset, s, date)
 	g.mark(offset, s)
+}
+
+// delayUntilDate puts off a detached slot until a date.
+func (g *groupState) delayUntilDate(offset uint64, s *slot, date int64) {
+	s.status, s.when, s.dated = delayed, date, true
+	g.dated.push(offset)
+}
+
+// delay puts off a detached slot until due by the steady clock.
+func (g *groupState) delay(offset uint64, s *slot, due int64) {
+	s.status, s.when, s.dated = delayed, due, false
+	g.timed.push(offset)
 }
 
 // extend moves next up by one and returns the offset of the new, empty slot.
 func (g *groupState) extend() uint64 {
-	if g.next-g.start == uint64(len(g.slots)) {
-		g.resize(2 * len(g.slots))
-	}
 	offset := g.next
 	g.next++
-	*g.at(offset) = slot{pos: -1}
+	g.window.push(slot{offset: offset, pos: -1})
 	return offset
 }
 
-func (g *groupState) resize(n int) {
-	old := *g
-	g.slots = make([]slot, n)
-	for offset := g.start; offset < g.next; offset++ {
-		*g.at(offset) = *old.at(offset)
-	}
-}
-
 // expire does what is due: locks lapse, delayed messages become available.
-func (g *groupState) expire(now int64) {
-	for g.timed.len() > 0 && g.at(g.timed.offsets[0]).when <= now {
+func (g *groupState) expire(now instant) {
+	for g.dated.len() > 0 && g.at(g.dated.offsets[0]).when <= now.date {
+		g.makeAvailable(g.dated.pop(), available)
+	}
+	for g.timed.len() > 0 && g.at(g.timed.offsets[0]).when <= now.steady {
 		offset := g.timed.pop()
 		s := g.at(offset)
 		if s.status == delayed {
@@ -181,12 +201,15 @@ func (g *groupState) expire(now int64) {
 	}
 }
 
-// nextDue returns when expire has something to do next.
-func (g *groupState) nextDue() (when int64, ok bool) {
-	if g.timed.len() == 0 {
+// nextDue returns when expire has something to do next by the steady clock, and nextDate by the date.
+func (g *groupState) nextDue() (when int64, ok bool)  { return g.firstOf(&g.timed) }
+func (g *groupState) nextDate() (when int64, ok bool) { return g.firstOf(&g.dated) }
+
+func (g *groupState) firstOf(h *offsetHeap) (when int64, ok bool) {
+	if h.len() == 0 {
 		return 0, false
 	}
-	return g.at(g.timed.offsets[0]).when, true
+	return g.at(h.offsets[0]).when, true
 }
 
 // makeAvailable makes a message available for redelivery, or a dead letter when its deliveries are used up.
@@ -218,6 +241,10 @@ func (g *groupState) detach(s *slot) {
 		g.drop(s.holder)
 		g.timed.remove(int(s.pos))
 	case delayed:
+		if s.dated {
+			g.dated.remove(int(s.pos))
+			return
+		}
 		g.timed.remove(int(s.pos))
 	case available, lapsed:
 		g.ready.remove(int(s.pos))

@@ -25,7 +25,7 @@ type groupModel struct {
 	now     int64
 	max     int
 	limited bool // max was changed
-	span    uint64
+	limit   int  // of unacknowledged messages
 	next    uint64
 	msgs    map[uint64]*modelMessage
 	locks   []grant // every grant ever made, so that stale locks are tried too
@@ -36,11 +36,11 @@ const firstOffset = 1000
 func newGroupModel(t *rapid.T) *groupModel {
 	m := &groupModel{
 		now: 1, next: firstOffset, msgs: make(map[uint64]*modelMessage),
-		span: rapid.Uint64Range(1, 100).Draw(t, "span"), max: rapid.IntRange(0, 3).Draw(t, "max"),
+		limit: rapid.IntRange(1, 100).Draw(t, "limit"), max: rapid.IntRange(0, 3).Draw(t, "max"),
 	}
-	m.real = newGroupState(firstOffset, int(m.span), rapid.Uint64().Draw(t, "first lock"))
+	m.real = newGroupState(firstOffset, m.limit, rapid.Uint64().Draw(t, "first lock"))
 	m.real.setMaxDeliveries(m.max)
-	m.replica = newGroupState(firstOffset, int(m.span), 0)
+	m.replica = newGroupState(firstOffset, m.limit, 0)
 	return m
 }
 
@@ -62,7 +62,7 @@ func (m *groupModel) expire() {
 			m.offer(msg, available)
 		}
 	}
-	m.real.expire(m.now)
+	m.real.expire(instant{m.now, m.now})
 }
 
 func (m *groupModel) some(t *rapid.T) grant {
@@ -86,6 +86,15 @@ func (m *groupModel) start() uint64 {
 	return start
 }
 
+func (m *groupModel) unacked() (n int) {
+	for _, msg := range m.msgs {
+		if msg.status != acknowledged {
+			n++
+		}
+	}
+	return n
+}
+
 func (m *groupModel) holder(t *rapid.T) uint32 { return rapid.Uint32Range(1, 3).Draw(t, "holder") }
 func (m *groupModel) deadline(t *rapid.T) int64 {
 	return m.now + rapid.Int64Range(1, 20).Draw(t, "timeout")
@@ -104,9 +113,9 @@ func (m *groupModel) granted(t *rapid.T, g grant, holder uint32, deadline int64)
 }
 
 func (m *groupModel) AcquireNext(t *rapid.T) {
-	require.Equal(t, m.next-m.start() < m.span, m.real.room())
+	require.Equal(t, m.unacked() < m.limit, m.real.room())
 	if !m.real.room() {
-		t.Skip("the span is full")
+		t.Skip("there are too many")
 	}
 	holder, deadline := m.holder(t), m.deadline(t)
 	g := m.real.acquireNext(holder, deadline)
@@ -118,7 +127,7 @@ func (m *groupModel) AcquireNext(t *rapid.T) {
 
 func (m *groupModel) DelayNext(t *rapid.T) {
 	if !m.real.room() {
-		t.Skip("the span is full")
+		t.Skip("there are too many")
 	}
 	due := m.deadline(t)
 	m.real.delayNext(due)
@@ -267,9 +276,9 @@ func (m *groupModel) BuryDead(t *rapid.T) {
 
 // Save passes the changes to the replica, by way of the encoded form.
 func (m *groupModel) Save(t *rapid.T) {
-	e := m.real.changes()
+	e := m.real.changes(0)
 	if rapid.Bool().Draw(t, "everything") {
-		e = m.real.everything()
+		e = m.real.everything(0)
 	}
 	decoded, err := decodeEvent(appendEvent(nil, &e))
 	require.NoError(t, err)
@@ -300,8 +309,8 @@ func (m *groupModel) Restart(t *rapid.T) {
 		}
 	}
 	m.next = m.real.next
-	m.replica = newGroupState(firstOffset, int(m.span), 0)
-	e := m.real.everything()
+	m.replica = newGroupState(firstOffset, m.limit, 0)
+	e := m.real.everything(0)
 	require.NoError(t, m.replica.apply(e))
 	m.expire() // that something came due is not saved, it comes due again
 }
@@ -314,11 +323,12 @@ func (m *groupModel) compare(t *rapid.T) {
 			require.True(t, msg.status == acknowledged && offset < m.replica.start || msg.count == 0 && offset >= m.replica.next)
 			continue
 		}
-		s := m.replica.at(offset)
-		require.Equal(t, msg.status == acknowledged, s.status == acknowledged)
-		if msg.status != acknowledged {
-			require.Equal(t, msg.count, int(s.count))
+		require.Equal(t, msg.status == acknowledged, m.replica.isDone(offset))
+		if msg.status == acknowledged {
+			continue
 		}
+		s := m.replica.at(offset)
+		require.Equal(t, msg.count, int(s.count))
 		if msg.status == delayed {
 			require.Equal(t, msg.when, s.when)
 		}
@@ -330,30 +340,34 @@ func (m *groupModel) Check(t *rapid.T) {
 	require.Equal(t, m.start(), m.real.start)
 	require.Equal(t, m.next, m.real.next)
 	held := make(map[uint32]int)
-	acked, due := 0, int64(never)
+	due := int64(never)
 	for offset, msg := range m.msgs {
 		if offset < m.real.start {
 			continue
 		}
-		s := m.real.at(offset)
-		require.Equal(t, msg.status, s.status, "status of %d", offset)
+		if msg.status == acknowledged {
+			require.True(t, m.real.isDone(offset), "%d is acknowledged", offset)
+			continue
+		}
+		require.Equal(t, msg.status, m.real.at(offset).status, "status of %d", offset)
 		switch msg.status {
 		case acquired:
 			held[msg.holder]++
 			due = min(due, msg.when)
 		case delayed:
 			due = min(due, msg.when)
-		case acknowledged:
-			acked++
 		}
 	}
 	require.True(t, maps.Equal(held, m.real.held), "held: model %v, real %v", held, m.real.held)
-	require.Equal(t, acked, m.real.acked)
-	if when, ok := m.real.nextDue(); ok {
-		require.Equal(t, due, when)
-	} else {
-		require.Equal(t, int64(never), due)
+	require.Equal(t, m.unacked(), m.real.unacked())
+	require.LessOrEqual(t, len(m.real.window.ring), max(minSlots, 4*m.limit), "memory is bounded by what is open")
+	first := int64(never)
+	for _, next := range []func() (int64, bool){m.real.nextDue, m.real.nextDate} {
+		if when, ok := next(); ok {
+			first = min(first, when)
+		}
 	}
+	require.Equal(t, due, first)
 }
 
 func TestGroupStateAgainstModel(t *testing.T) {
@@ -379,4 +393,61 @@ func TestGroupStateAgainstModel(t *testing.T) {
 			"restart":        m.Restart,
 		})
 	})
+}
+
+// TestFarBehindIsCheap: messages that stay open while a million after them are acknowledged cost neither memory nor bytes on
+// the disk, and no time.
+func TestFarBehindIsCheap(t *testing.T) {
+	g := newGroupState(7, 10, 1)
+	const first, last = 7, 1_000_000
+	open := map[uint64]bool{first: true, 300: true, 301: true, 999: true, 500_000: true}
+	for offset := uint64(first); offset <= last; offset++ {
+		require.True(t, g.room())
+		if open[offset] {
+			g.delayNext(1 << 40)
+			continue
+		}
+		d := g.acquireNext(1, never)
+		require.NoError(t, g.ack(d.offset, d.lock))
+	}
+	require.Equal(t, len(open), g.unacked())
+	require.Equal(t, uint64(first), g.start)
+	require.Less(t, len(g.window.ring), 100)
+	e := g.changes(0)
+	whole := g.everything(0)
+	require.Len(t, appendEvent(nil, &whole), len(appendEvent(nil, &e)))
+	require.Less(t, len(appendEvent(nil, &whole)), 120)
+	for _, e := range []groupEvent{e, whole} {
+		decoded, err := decodeEvent(appendEvent(nil, &e))
+		require.NoError(t, err)
+		again := newGroupState(first, 10, 1)
+		require.NoError(t, again.apply(decoded))
+		again.resume()
+		require.Equal(t, g.next, again.next)
+		require.Equal(t, len(open), again.unacked())
+		for offset := uint64(first); offset <= last; offset++ {
+			if open[offset] == again.isDone(offset) {
+				require.Fail(t, "acknowledged or not", "%d", offset)
+			}
+		}
+		again.expire(instant{1 << 40, 1 << 40})
+		for range len(open) {
+			d, ok := again.acquireAvailable(1, never)
+			require.True(t, ok)
+			require.True(t, open[d.offset])
+			require.NoError(t, again.ack(d.offset, d.lock))
+		}
+		require.Equal(t, uint64(last+1), again.start)
+		require.Zero(t, again.acked())
+	}
+}
+
+// TestTooManyUnackedAreRefused before memory is made for them.
+func TestTooManyUnackedAreRefused(t *testing.T) {
+	g := newGroupState(0, 10, 1)
+	require.ErrorContains(t, g.apply(groupEvent{reset: true, start: 1, counts: []savedCount{{offset: maxSaved + 1}}}), "unacknowledged")
+	require.ErrorContains(t, g.apply(groupEvent{reset: true, start: 1, done: []offsetRange{{2, 3}, {never - 1, never}}}), "unacknowledged")
+	require.NoError(t, g.apply(groupEvent{reset: true, start: 1, done: []offsetRange{{2, never}}}))
+	require.ErrorContains(t, g.apply(groupEvent{start: 1, counts: []savedCount{{offset: 5}}}), "acknowledged")
+	require.Less(t, len(g.window.ring), 100)
 }

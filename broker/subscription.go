@@ -24,7 +24,7 @@ type SubscribeOptions struct {
 
 	// Ordered hands out a message only when all earlier ones with its key are acknowledged or dead letters. Messages without a key are
 	// free. It is a setting of the whole group, from when a member asks for it until the first member of a group
-	// without members says Unordered. What waits counts towards Options.MaxSpan.
+	// without members says Unordered. What waits counts towards Options.MaxUnacked.
 	Ordered, Unordered bool
 
 	// From is where the group starts if it is new, default Earliest. An old group goes on where it was.
@@ -157,65 +157,73 @@ func (g *group) applySettings(o SubscribeOptions) error {
 }
 
 // startOrder begins to keep the order of keys: those of the messages not acknowledged are read again, without mu, for they
-// can be as many as the span. The caller holds lifecycle, so that the group is not moved meanwhile, and mu.
+// can be many. The caller holds lifecycle, so that the group is not moved meanwhile, and mu.
 func (g *group) startOrder() error {
-	var offsets, keys []uint64
-	add := func(offset, key uint64) { offsets, keys = append(offsets, offset), append(keys, key) }
+	var known []keyed
 	for from, round := g.state.start, 0; from < g.state.next; round++ {
-		to := g.state.next
+		offsets, to := g.state.unackedFrom(from), g.state.next
+		var keys []keyed
 		var err error
 		if round < ordersBehind {
 			g.mu.Unlock()
-			err = g.readKeys(from, to, add)
+			keys, err = g.readKeys(offsets)
 			g.mu.Lock()
 		} else { // what is handed out is faster: what is left is little
-			err = g.readKeys(from, to, add)
+			keys, err = g.readKeys(offsets)
 		}
 		if _, gone := errors.AsType[*commitlog.OutOfRangeError](err); gone && g.state.start > from {
-			from, offsets, keys = g.state.start, nil, nil // retention has removed what is acknowledged
+			from, known = g.state.start, nil // retention has removed what is acknowledged
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		from = to
+		from, known = to, append(known, keys...)
 	}
-	open := 0
-	for i, offset := range offsets {
-		if !g.state.isDone(offset) {
-			offsets[open], keys[open] = offset, keys[i]
-			open++
-		}
-	}
-	g.state.startOrder(offsets[:open], func(i int) uint64 { return keys[i] })
+	known = slices.DeleteFunc(known, func(k keyed) bool { return g.state.isDone(k.offset) })
+	g.state.startOrder(known)
 	return nil
 }
 
 // ordersBehind is how often startOrder reads on without the lock after what was handed out meanwhile.
 const ordersBehind = 8
 
-// readKeys tells the offset and the hash of the key of each message in [from, to) that has one.
-func (g *group) readKeys(from, to uint64, tell func(offset, key uint64)) error {
-	for from < to {
-		records, err := g.topic.log.Read(from, 1<<20)
+// readTogether is how near to the next one a message must be for both to be read at once.
+const readTogether = 256
+
+// readKeys returns the hashes of the keys of those of the messages that have one. It reads what lies between them only where
+// that is little.
+func (g *group) readKeys(offsets []uint64) (keys []keyed, err error) {
+	for i := 0; i < len(offsets); {
+		bytes := 1
+		if i+1 < len(offsets) && offsets[i+1]-offsets[i] < readTogether {
+			bytes = 1 << 20
+		}
+		records, err := g.topic.log.Read(offsets[i], bytes)
 		if err != nil {
-			return fmt.Errorf("read keys: %w", err)
+			return nil, fmt.Errorf("read keys: %w", err)
+		}
+		if len(records) == 0 || records[0].Offset != offsets[i] {
+			return nil, &DamageError{Topic: g.topic.name, Offset: offsets[i], Err: errMissing}
 		}
 		for _, r := range records {
-			if r.Offset >= to {
+			if i == len(offsets) {
 				break
 			}
+			if r.Offset < offsets[i] {
+				continue
+			}
+			i++
 			key, err := decodeKey(r.Payload)
 			if err != nil {
-				return &DamageError{Topic: g.topic.name, Offset: r.Offset, Err: err}
+				return nil, &DamageError{Topic: g.topic.name, Offset: r.Offset, Err: err}
 			}
 			if key != "" {
-				tell(r.Offset, hashKey(key))
+				keys = append(keys, keyed{r.Offset, hashKey(key)})
 			}
 		}
-		from = records[len(records)-1].Offset + 1
 	}
-	return nil
+	return keys, nil
 }
 
 // Receive returns the next deliveries, at least one and no more than most, in the order of the log except for
@@ -243,7 +251,8 @@ func (s *Subscription) ReceiveWith(ctx context.Context, o ReceiveOptions) ([]Del
 		return nil, fmt.Errorf("%w: receive at most %d deliveries of %d bytes for %v", ErrInvalid, o.Max, o.MaxBytes, o.LockTimeout)
 	}
 	lockTimeout := cmp.Or(o.LockTimeout.Microseconds(), s.lockTimeout)
-	ds, w, err := s.takeOrWait(o.Max, lockTimeout, o.NoWait)
+	maxBytes := cmp.Or(o.MaxBytes, math.MaxInt)
+	ds, w, err := s.takeOrWait(o.Max, maxBytes, lockTimeout, o.NoWait)
 	if err != nil {
 		return nil, err
 	}
@@ -252,10 +261,10 @@ func (s *Subscription) ReceiveWith(ctx context.Context, o ReceiveOptions) ([]Del
 			return nil, err
 		}
 	}
-	return s.load(ds, cmp.Or(o.MaxBytes, math.MaxInt))
+	return s.load(ds, maxBytes)
 }
 
-func (s *Subscription) takeOrWait(most int, lockTimeout int64, noWait bool) ([]Delivery, *waiter, error) {
+func (s *Subscription) takeOrWait(most, maxBytes int, lockTimeout int64, noWait bool) ([]Delivery, *waiter, error) {
 	g := s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -264,12 +273,12 @@ func (s *Subscription) takeOrWait(most int, lockTimeout int64, noWait bool) ([]D
 	}
 	now := g.now()
 	g.state.expire(now)
-	if ds := g.take(s, most, lockTimeout, now); len(ds) > 0 || noWait {
+	if ds := g.take(s, most, maxBytes, lockTimeout, now); len(ds) > 0 || noWait {
 		return ds, nil, nil
 	}
-	w := &waiter{sub: s, max: most, lockTimeout: lockTimeout, ch: make(chan []Delivery, 1)}
+	w := &waiter{sub: s, max: most, maxBytes: maxBytes, lockTimeout: lockTimeout, ch: make(chan []Delivery, 1)}
 	g.waiters = append(g.waiters, w)
-	g.noteSpan()
+	g.noteStuck()
 	return nil, w, nil
 }
 

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -267,7 +268,119 @@ func TestReadingGoesOnAfterAFailure(t *testing.T) {
 	})
 }
 
-// TestAMessageTooFarAhead is refused: it would hold up its groups until it is due.
+// setClock is a machine's clock that may be set.
+type setClock struct{ ahead atomic.Int64 }
+
+func (c *setClock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *setClock) set(ahead time.Duration) { c.ahead.Store(int64(ahead)) }
+
+// TestAMessageIsDueByTheMachinesClock, also where it was set after the broker was opened, or went on while the machine slept.
+// Whoever waits hears of it soon.
+func TestAMessageIsDueByTheMachinesClock(t *testing.T) {
+	var c setClock
+	inBubble(t, broker.Options{Now: c.now}, func(t *testing.T, b *broker.Broker) {
+		s := subscribe(t, b, "g", broker.SubscribeOptions{})
+		_, err := b.Publish(t.Context(), "cases", broker.Message{DeliverAt: c.now().Add(time.Hour)})
+		require.NoError(t, err)
+		nothing(t, s)
+		c.set(2 * time.Hour)
+		start := time.Now()
+		d := receive(t, s, 1)[0]
+		require.LessOrEqual(t, time.Since(start), 5*time.Second)
+
+		c.set(-24 * time.Hour) // it was wrong
+		require.NoError(t, d.Ack())
+		_, err = b.Publish(t.Context(), "cases", broker.Message{DeliverAt: c.now().Add(time.Minute)})
+		require.NoError(t, err)
+		nothing(t, s)
+		start = time.Now()
+		ds, err := s.Receive(t.Context(), 1)
+		require.NoError(t, err)
+		require.Less(t, time.Since(start), time.Minute, "an hour or a day too late is wrong")
+		require.NoError(t, ds[0].Ack())
+
+		c.set(24 * time.Hour)
+		_, err = b.Publish(t.Context(), "cases", broker.Message{DeliverAt: c.now().Add(-time.Second)})
+		require.NoError(t, err)
+		receive(t, s, 1)
+	})
+}
+
+// TestAClockThatIsSetMovesNoLockAndNoRelease, also not over a restart.
+func TestAClockThatIsSetMovesNoLockAndNoRelease(t *testing.T) {
+	for _, ahead := range []time.Duration{240 * time.Hour, -240 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			var c setClock
+			o := broker.Options{FS: disktest.NewCrash(1), LockTimeout: time.Minute, Now: c.now}
+			b := openTopic(t, "/data", o)
+			publish(t, b, "locked", "released", "later")
+			s := subscribe(t, b, "g", broker.SubscribeOptions{})
+			ds := receive(t, s, 3)
+			require.NoError(t, ds[1].Release(30*time.Second))
+			require.NoError(t, ds[2].Release(time.Hour))
+			c.set(ahead)
+			start := time.Now()
+			for _, want := range []struct {
+				payload string
+				at      time.Duration
+			}{{"released", 30 * time.Second}, {"locked", time.Minute}} {
+				d, err := s.Receive(t.Context(), 1)
+				require.NoError(t, err)
+				require.Equal(t, []string{want.payload}, payloads(d))
+				require.Equal(t, want.at, time.Since(start))
+				require.NoError(t, d[0].Ack())
+			}
+			require.NoError(t, b.Close())
+			b = open(t, "/data", o)
+			s = subscribe(t, b, "g", broker.SubscribeOptions{})
+			d, err := s.Receive(t.Context(), 1)
+			require.NoError(t, err)
+			require.Equal(t, []string{"later"}, payloads(d))
+			require.InDelta(t, time.Hour, time.Since(start), float64(5*time.Second))
+		})
+	}
+}
+
+// TestAClockYearsAheadForAMoment neither keeps retention from what is old nor spoils where a group begins by time.
+func TestAClockYearsAheadForAMoment(t *testing.T) {
+	var c setClock
+	o := broker.Options{RetainAge: time.Hour, RetentionEach: time.Minute, SegmentBytes: 4096, Now: c.now}
+	inBubble(t, o, func(t *testing.T, b *broker.Broker) {
+		s := subscribe(t, b, "g", broker.SubscribeOptions{Window: 1000})
+		add := func(n int) {
+			for range n {
+				publish(t, b, string(make([]byte, 1000)))
+			}
+			for _, d := range receive(t, s, n) {
+				require.NoError(t, d.Ack())
+			}
+		}
+		add(10)
+		c.set(10 * 365 * 24 * time.Hour)
+		add(1)
+		time.Sleep(2 * time.Minute)
+		info, err := b.Topic("cases")
+		require.NoError(t, err)
+		require.Zero(t, info.Start, "nothing is old because the clock is ahead")
+		c.set(0)
+		right := c.now()
+		add(10)
+		_, err = b.SetPosition("cases", "by-time", broker.FromTime(right))
+		require.NoError(t, err)
+		by, err := b.Group("cases", "by-time")
+		require.NoError(t, err)
+		require.Equal(t, uint64(10), by.Start, "with the one whose time is wrong")
+		require.NoError(t, b.DeleteGroup("cases", "by-time"))
+		time.Sleep(2 * time.Hour)
+		add(10)
+		time.Sleep(2 * time.Minute)
+		info, err = b.Topic("cases")
+		require.NoError(t, err)
+		require.Greater(t, info.Start, uint64(15), "what was written with the clock ahead has gone with its neighbours")
+	})
+}
+
+// TestAMessageTooFarAhead is refused: it would be kept, with all that comes after it, until it is due.
 func TestAMessageTooFarAhead(t *testing.T) {
 	inBubble(t, broker.Options{MaxDelay: time.Hour}, func(t *testing.T, b *broker.Broker) {
 		for ahead, want := range map[time.Duration]error{time.Hour: nil, time.Hour + time.Second: broker.ErrInvalid, 1 << 62: broker.ErrInvalid} {
@@ -288,28 +401,28 @@ func TestAMessageTooFarAhead(t *testing.T) {
 func TestAStuckGroupIsTold(t *testing.T) {
 	var logged strings.Builder
 	metrics := prometheus.NewRegistry()
-	o := broker.Options{MaxSpan: 10, LockTimeout: time.Hour, Registerer: metrics, Logger: slog.New(slog.NewTextHandler(&logged, nil))}
+	o := broker.Options{MaxUnacked: 10, LockTimeout: time.Hour, Registerer: metrics, Logger: slog.New(slog.NewTextHandler(&logged, nil))}
 	inBubble(t, o, func(t *testing.T, b *broker.Broker) {
 		told := func(want bool) {
 			t.Helper()
 			info, err := b.Group("cases", "g")
 			require.NoError(t, err)
-			require.Equal(t, want, info.SpanFull)
+			require.Equal(t, want, info.Full)
 			n := map[bool]float64{true: 1}[want]
 			require.Equal(t, n, metricOf(t, metrics, "casepress_broker_stuck_groups", map[string]string{"topic": "other"}))
 		}
 		publishN(t, b, 30)
 		s := subscribe(t, b, "g", broker.SubscribeOptions{})
 		held := receive(t, s, 10)
-		for _, d := range held[1:] {
-			require.NoError(t, d.Ack())
-		}
 		nothing(t, s)
 		nothing(t, s)
 		told(true)
 		require.Equal(t, 1, strings.Count(logged.String(), "hands out nothing new"))
-		require.NoError(t, held[0].Ack())
-		receive(t, s, 5)
+		require.Equal(t, 10.0, metricOf(t, metrics, "casepress_broker_group_unacked_messages", nil))
+		for _, d := range held[:5] {
+			require.NoError(t, d.Ack())
+		}
+		receive(t, s, 4)
 		told(false)
 	})
 }

@@ -56,7 +56,7 @@ func (t *topic) open(dir string) (err error) {
 	o := t.broker.opts
 	t.logDir = filepath.Join(dir, "log")
 	t.log, err = commitlog.Open(t.logDir, commitlog.Options{
-		FS: o.FS, SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxMessageBytes + messageOverhead,
+		FS: o.FS, SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxMessageBytes + messageOverhead, Now: o.Now,
 		OnCommit: t.broker.metrics.onCommit("messages"), OnDiscard: func(from uint64) { t.dedup.discard(from) },
 	})
 	if err != nil {
@@ -132,7 +132,7 @@ func (t *topic) create(name string, start uint64) (*group, error) {
 	if t.deleted.Load() {
 		return nil, fmt.Errorf("%w: %q", ErrNoTopic, t.name)
 	}
-	g := newGroup(t, name, newGroupState(start, t.broker.opts.MaxSpan, firstLock()))
+	g := newGroup(t, name, newGroupState(start, t.broker.opts.MaxUnacked, firstLock()))
 	g.state.incarnation = newIncarnation()
 	if err := t.journal.create(g); err != nil {
 		return nil, err

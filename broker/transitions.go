@@ -2,7 +2,11 @@ package broker
 
 // isDone says whether offset is acknowledged.
 func (g *groupState) isDone(offset uint64) bool {
-	return offset < g.start || offset < g.next && g.at(offset).status == acknowledged
+	if offset < g.start || offset >= g.next {
+		return offset < g.start
+	}
+	s := g.at(offset)
+	return s == nil || s.status == acknowledged
 }
 
 // leased finds the slot that lock still speaks for: acquired with it, or lapsed and taken by nobody since.
@@ -38,7 +42,7 @@ func (g *groupState) ack(offset, lock uint64) error {
 // acknowledge marks a detached slot acknowledged and moves start up.
 func (g *groupState) acknowledge(offset uint64, s *slot) {
 	s.status = acknowledged
-	g.acked++
+	g.window.acked++
 	g.mark(offset, s)
 	if g.order != nil {
 		if next, ok := g.order.remove(offset); ok {
@@ -49,14 +53,13 @@ func (g *groupState) acknowledge(offset uint64, s *slot) {
 }
 
 func (g *groupState) advance() {
-	for g.start < g.next && g.at(g.start).status == acknowledged {
-		g.start++
-		g.acked--
-		g.moved = true
+	g.window.advance()
+	start := g.next
+	if g.window.n > 0 {
+		start = g.window.slot(0).offset
 	}
-	if g.start == g.next && len(g.slots) > maxIdleSlots {
-		g.slots = make([]slot, minSlots)
-	}
+	g.moved = g.moved || start != g.start
+	g.start = start
 }
 
 // release gives a message up: it is available from due on. The delivery stays counted.
@@ -72,8 +75,7 @@ func (g *groupState) release(offset, lock uint64, now, due int64) error {
 		g.makeAvailable(offset, available)
 		return nil
 	}
-	s.status, s.when = delayed, due
-	g.timed.push(offset)
+	g.delay(offset, s, due)
 	return nil
 }
 
@@ -147,10 +149,8 @@ func (g *groupState) deadLettered(offset uint64) {
 
 // deadLetteringSlot finds a slot whose message is being published to the dead-letter topic; there is none if the group was moved elsewhere meanwhile.
 func (g *groupState) deadLetteringSlot(offset uint64) (*slot, bool) {
-	if offset < g.start || offset >= g.next || g.at(offset).status != deadLettering {
-		return nil, false
-	}
-	return g.at(offset), true
+	s := g.at(offset)
+	return s, s != nil && s.status == deadLettering
 }
 
 // nextDeadLetter takes the next message whose deliveries are used up.
@@ -168,8 +168,7 @@ func (g *groupState) nextDeadLetter() (offset uint64, count uint32, ok bool) {
 // delayDeadLetter puts off what nextDeadLetter took out: it could not be published.
 func (g *groupState) delayDeadLetter(offset uint64, due int64) {
 	s := g.at(offset)
-	s.status, s.when = delayed, due
-	g.timed.push(offset)
+	g.delay(offset, s, due)
 	g.mark(offset, s)
 }
 

@@ -35,17 +35,29 @@ type activeFile struct {
 	commits int64     // since the segment began or was opened
 	bytes   int64     // likewise
 	since   int64     // likewise, time of the first batch
+	full    error     // why there was no room on the disk for the last batch that needed more; nil: there was
+	fullAt  time.Time // when that was
 }
 
 // writeFlags are those of a file that batches are written to: past the page cache, in whole blocks, which takes less than
 // half of the processor's time and lets the disk write from the batch's own memory.
 const writeFlags = os.O_RDWR | disk.Durable | disk.Direct
 
+func (a *activeFile) empty() bool { return a.seg.end == a.seg.base }
+
 // fits says whether a batch of n bytes and a seal fit. An empty segment takes a
 // batch of any size, growing if it must.
 func (a *activeFile) fits(n int) bool {
-	return a.seg.end == a.seg.base || a.seg.size+int64(n)+batchBytes <= a.seg.limit
+	return a.empty() || a.seg.size+int64(n)+batchBytes <= a.seg.limit
 }
+
+// clockSlack is by how much the clock may be set back without a trace: the stamps wait for it.
+const clockSlack = int64(time.Minute / time.Microsecond)
+
+// setBack says whether the clock was set back since the last batch by so much that the stamps must follow it: else one
+// batch written while the clock was years ahead would have all later ones stamped with that time. They go back only where
+// a segment begins, so that within one they ascend.
+func (a *activeFile) setBack(clock int64) bool { return a.last-clock > clockSlack }
 
 // startAfter tells how far into a block the batch after this one begins.
 func (a *activeFile) startAfter(b *batch) int {
@@ -57,10 +69,12 @@ func (a *activeFile) startAfter(b *batch) int {
 }
 
 // write puts a batch behind the last one. It writes the committed bytes of the block that the batch begins in once
-// more, the same ones: whether a power cut leaves the old or the new sectors, they are there.
+// more, the same ones: whether a power cut leaves the old or the new sectors, they are there. An error that Is
+// ErrNotPrepared means that the disk had no room, and that the file is as it was.
 func (a *activeFile) write(b *batch) error {
-	if _, err := a.file.WriteAt(b.blocks(a.held), a.seg.size-int64(b.start)); err != nil {
-		return fmt.Errorf("commit to %s: %w", filepath.Base(a.seg.path), err)
+	blocks := b.blocks(a.held)
+	if _, err := a.file.WriteAt(blocks, a.seg.size-int64(b.start)); err != nil {
+		return fmt.Errorf("commit to %s: %w", filepath.Base(a.seg.path), a.undoFull(len(blocks), err))
 	}
 	a.held = append(a.held[:0], b.buf[roundDown(len(b.buf)):]...)
 	return nil
@@ -87,6 +101,10 @@ func (l *Log) runCommitter() {
 		return
 	}
 	if err := l.seal(); err != nil {
+		if errors.Is(err, ErrNotPrepared) {
+			l.unsealed = err // the next Open seals it
+			return
+		}
 		l.poison(err)
 	}
 }
@@ -98,12 +116,19 @@ func answer(crowds <-chan *batch) {
 	}
 }
 
-// commitAll commits until the log is closed. It returns false if a commit failed and poisoned the log.
+// commitAll commits until the log is closed. It returns false if a commit failed and poisoned the log. One for which the
+// disk has no room fails alone.
 func (l *Log) commitAll(crowds chan<- *batch) bool {
 	b, ok, err := l.await(0)
 	for ok && err == nil {
-		if err := l.commit(b); err != nil {
-			b.finish(l.poison(err))
+		failed := l.commit(b)
+		if errors.Is(failed, ErrNotPrepared) {
+			l.discard(b, failed)
+			b, ok, err = l.await(0)
+			continue
+		}
+		if failed != nil {
+			b.finish(l.poison(failed))
 			return false
 		}
 		var next *batch
@@ -145,9 +170,9 @@ func (l *Log) await(crowd int) (*batch, bool, error) {
 		case <-l.committer:
 			idle.Stop()
 		case <-idle.C:
-			if err := l.seal(); err != nil {
+			if err := l.seal(); err != nil && !errors.Is(err, ErrNotPrepared) {
 				return nil, false, err
-			}
+			} // for which there is no room, it is tried again
 		}
 	}
 }
@@ -168,17 +193,28 @@ func (l *Log) gather(crowd int) {
 }
 
 // take swaps the filling batch for an empty one if there is something to commit, and makes sure that there is a segment
-// for it. The batch takes no more by then: the segment may be no larger than it. If none can be prepared, the batch fails,
-// with what was handed in meanwhile, and nothing else.
+// for it. The batch takes no more by then: the segment may be no larger than it. If none can be prepared, or the disk was
+// full a moment ago, the batch fails, with what was handed in meanwhile, and nothing else.
 func (l *Log) take() (b *batch, closing bool) {
 	for {
 		b, closing := l.swap()
-		if b == nil || l.next != nil || l.active.fits(b.size()) {
+		if b == nil {
+			return nil, closing
+		}
+		if err := l.active.refuses(b.size()); err != nil {
+			l.discard(b, err)
+			continue
+		}
+		setBack := l.active.setBack(l.opts.Now().UnixMicro()) && !l.active.empty()
+		if l.next != nil || l.active.fits(b.size()) && !setBack {
 			return b, closing
 		}
 		next, err := l.maintenance.next(l.plan(), b.size())
 		if err == nil {
 			l.next = next
+			return b, closing
+		}
+		if l.active.fits(b.size()) { // then the stamps are wrong for a while longer
 			return b, closing
 		}
 		l.discard(b, fmt.Errorf("%w: %w", ErrNotPrepared, err))
@@ -202,17 +238,22 @@ func (l *Log) swap() (b *batch, closing bool) {
 // commit makes a batch durable and lets readers see it.
 func (l *Log) commit(b *batch) error {
 	a := &l.active
-	if b.count > 0 && !a.fits(b.size()) {
+	clock := l.opts.Now().UnixMicro()
+	setBack := b.count > 0 && a.setBack(clock)
+	if b.count > 0 && (!a.fits(b.size()) || setBack && l.next != nil) {
 		if err := l.roll(); err != nil {
 			return err
 		}
+	}
+	if setBack && a.empty() {
+		a.last = clock
 	}
 	if start := len(a.held); b.start != start { // the segment is new, or was sealed since the batch began to fill
 		b.moveTo(start)
 	}
 	now := a.last
 	if b.count > 0 {
-		now = max(now, l.opts.Now().UnixMicro())
+		now = max(now, clock)
 	}
 	finishBatch(b.buf[b.start:], b.sum, a.seg.salt, b.base, now, b.count)
 	started := time.Now()
@@ -286,12 +327,17 @@ func (l *Log) seal() error {
 func (l *Log) roll() error {
 	a := &l.active
 	next := l.next
-	l.next = nil
 	seg := newSegment(l.dir, a.seg.end, next.header)
 	seg.last = a.seg.last
 	if err := next.install(l.opts.FS, seg.path); err != nil {
-		return fmt.Errorf("roll to a new segment: %w", errors.Join(err, next.file.Close()))
+		err = fmt.Errorf("roll to a new segment: %w", err)
+		if errors.Is(err, ErrNotPrepared) { // the segment waits for the next batch
+			return err
+		}
+		l.next = nil
+		return errors.Join(err, next.file.Close())
 	}
+	l.next = nil
 	old := *a
 	*a = activeFile{seg: seg, file: next.file, held: next.header.encode(), sealed: true, last: a.last}
 	l.state.Lock()

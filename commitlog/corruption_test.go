@@ -309,7 +309,7 @@ func TestDamageWhileOpenIsFound(t *testing.T) {
 	flip(indexFile(0), 9)(t, fsys)
 
 	write(segmentFile(0), head, make([]byte, 50)...)(t, fsys)
-	_, err = l.OffsetAt(l.Segments()[0].First)
+	_, err = l.OffsetAt(l.Segments()[0].Last)
 	expect(err, segmentFile(0), head)
 	require.NoError(t, l.Close())
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// discards counts the batches that were given up because no segment could be prepared for them. Their offsets are
+// discards counts the batches that were given up because there was no room for them. Their offsets are
 // handed out again, so whoever waits for such an offset must not take the record that comes there for his own.
 type discards struct {
 	count uint64
@@ -13,7 +13,7 @@ type discards struct {
 	err   error  // its cause
 }
 
-// discard fails a batch that was taken, before anything of it is written, and the one that fills after it. The committer
+// discard fails a batch that was taken, of which nothing is on the disk, and the one that fills after it. The committer
 // calls it, when all batches before are committed: so their offsets are all that were handed out and are not durable.
 func (l *Log) discard(b *batch, cause error) {
 	l.mu.Lock()

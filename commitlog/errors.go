@@ -14,10 +14,11 @@ var (
 	// ErrClosed says that Close was called.
 	ErrClosed = errors.New("commit log is closed")
 
-	// ErrNotPrepared says that the next segment could not be prepared, for example because the disk is full; the error
-	// also wraps the failure itself. Nothing was written, nothing durable is at risk, and the log goes on as soon as a
-	// segment can be prepared: it is tried again at most once a second, when something is appended.
-	ErrNotPrepared = errors.New("next segment of the commit log could not be prepared")
+	// ErrNotPrepared says that there was no room for the records: the next segment could not be prepared, or the disk had
+	// no room for them in this one. The error also wraps the failure itself. Nothing is left of them, nothing durable is
+	// at risk, and the log goes on as soon as there is room: it is tried again at most once a second, when something is
+	// appended.
+	ErrNotPrepared = errors.New("no room could be prepared in the commit log")
 
 	// ErrTooLarge says that a payload is larger than MaxRecordBytes, or that the payloads of one Append
 	// are together larger than a batch may be. Nothing was appended.

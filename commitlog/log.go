@@ -38,6 +38,7 @@ type Log struct {
 
 	active      activeFile // the committer's alone
 	next        *prepared  // likewise: the segment that the batch taken last needs
+	unsealed    error      // likewise: why Close could not seal the log, though nothing is wrong with it
 	buffers     buffers    // likewise
 	recent      recent
 	maintenance *maintenance
@@ -128,10 +129,10 @@ func (l *Log) Close() error {
 	l.state.Unlock()
 	l.recent.clear()
 	var unused error
-	if l.next != nil { // a commit failed that needed it
+	if l.next != nil { // a commit failed that needed it, or had no room
 		unused = l.next.discard(l.opts.FS)
 	}
-	return errors.Join(l.Err(), l.active.close(), unused, l.maintenance.close(), l.idle.close())
+	return errors.Join(l.Err(), l.unsealed, l.active.close(), unused, l.maintenance.close(), l.idle.close())
 }
 
 // stop refuses all further records with this error, unless another came first, and fails those that

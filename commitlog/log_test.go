@@ -332,10 +332,11 @@ func TestOffsetAtFindsTheFirstRecordNotBefore(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-func TestTimesNeverGoBack(t *testing.T) {
+// TestTimesWaitForAClockThatIsSetBackALittle.
+func TestTimesWaitForAClockThatIsSetBackALittle(t *testing.T) {
 	now := time.Date(2025, 5, 1, 8, 0, 0, 0, time.UTC)
 	o := small(disktest.NewCrash(1))
-	o.Now = func() time.Time { now = now.Add(-time.Minute); return now }
+	o.Now = func() time.Time { now = now.Add(-100 * time.Millisecond); return now }
 	var previous time.Time
 	for range 3 {
 		l := mustOpen(t, logDir, o)
@@ -349,6 +350,76 @@ func TestTimesNeverGoBack(t *testing.T) {
 		}
 		require.NoError(t, l.Close())
 	}
+}
+
+// TestOneAppendWithAClockYearsAhead spoils neither the times of what comes later nor the search by time, also after it is
+// opened again.
+func TestOneAppendWithAClockYearsAhead(t *testing.T) {
+	now := time.Date(2025, 5, 1, 8, 0, 0, 0, time.UTC)
+	o := small(disktest.NewCrash(1))
+	o.Now = func() time.Time { return now }
+	l := mustOpen(t, logDir, o)
+	at := func(when time.Time) uint64 {
+		offset, err := l.OffsetAt(when)
+		require.NoError(t, err)
+		return offset
+	}
+	add := func() {
+		_, err := l.Append(t.Context(), []byte("x"))
+		require.NoError(t, err)
+		now = now.Add(time.Second)
+	}
+	start := now
+	add()
+	now = now.AddDate(10, 0, 0)
+	ahead := now
+	add() // 1
+	require.Equal(t, uint64(1), at(start.Add(time.Second)), "nothing else tells when it was")
+	now = start.Add(time.Hour)
+	right := now
+	for range 30 {
+		add()
+	}
+	check := func() {
+		records, err := l.Read(2, 1)
+		require.NoError(t, err)
+		require.Equal(t, right, records[0].Time)
+		require.Equal(t, uint64(0), at(start))
+		require.Equal(t, uint64(1), at(start.Add(1)))
+		require.Equal(t, uint64(1), at(right), "one too many rather than one too few")
+		require.Equal(t, uint64(3), at(right.Add(1)))
+		require.Equal(t, uint64(7), at(right.Add(5*time.Second)))
+		require.Equal(t, uint64(32), at(right.Add(30*time.Second)))
+		require.Equal(t, uint64(32), at(ahead))
+	}
+	check()
+	require.NoError(t, l.Verify(t.Context()))
+	require.NoError(t, l.Close())
+	l = mustOpen(t, logDir, o)
+	check()
+	require.NoError(t, l.Close())
+}
+
+// TestAClockSetBackOnAFullDisk fails no append that fits: its time is wrong until there is room for a segment.
+func TestAClockSetBackOnAFullDisk(t *testing.T) {
+	now := time.Date(2025, 5, 1, 8, 0, 0, 0, time.UTC)
+	fsys := disktest.NewFault(disktest.NewCrash(1))
+	o := small(fsys)
+	o.Now = func() time.Time { return now }
+	l := mustOpen(t, logDir, o)
+	_, err := l.Append(t.Context(), []byte("x"))
+	require.NoError(t, err)
+	was := now
+	now = now.Add(-time.Hour)
+	fsys.Inject(disktest.Fault{Op: disktest.OpOpen, N: 1, Err: syscall.ENOSPC, Sticky: true, Match: func(name string) bool {
+		return strings.HasSuffix(name, ".tmp")
+	}})
+	_, err = l.Append(t.Context(), []byte("y"))
+	require.NoError(t, err)
+	records, err := l.Read(1, 1)
+	require.NoError(t, err)
+	require.Equal(t, was, records[0].Time)
+	require.NoError(t, l.Close())
 }
 
 func TestDropBeforeRemovesWholeSegmentsBelow(t *testing.T) {

@@ -62,19 +62,12 @@ func (m *maintenance) next(want plan, batch int) (*prepared, error) {
 	defer m.hurry.Store(false)
 	m.making.Lock()
 	defer m.making.Unlock()
-	want.least = int64(headerBytes + batch + batchBytes)
 	p := m.ready
-	if p != nil {
-		if err := p.reach(want.least); err != nil {
-			m.ready = nil
-			m.failed, m.failedAt, m.failedAhead = err, time.Now(), true
-			return nil, errors.Join(err, p.discard(m.log.opts.FS))
-		}
-	}
 	if p == nil {
 		if m.failed != nil && time.Since(m.failedAt) < prepareRetry {
 			return nil, m.failed
 		}
+		want.least = int64(headerBytes + batch + batchBytes)
 		hurry := &m.hurry
 		if m.failedAhead {
 			want.limit, want.zero = min(want.limit, max(firstSegmentBytes, roundUp(want.least))), true

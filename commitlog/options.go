@@ -35,7 +35,8 @@ type Options struct {
 	// is called before their offsets are handed out again, and must not append.
 	OnDiscard func(from uint64)
 
-	// Now is the clock that stamps batches, default time.Now. Stamps never go backwards all the same.
+	// Now is the clock that stamps batches, default time.Now. Stamps go back only where it was set back by more than a
+	// minute; then a segment begins.
 	Now func() time.Time
 }
 

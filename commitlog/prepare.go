@@ -62,23 +62,6 @@ func (p *prepared) fill(want plan, hurry *atomic.Bool) error {
 	return p.writeHeader()
 }
 
-// reach writes zeros as far as least, if they do not reach there yet: so a full disk is found before a batch is written.
-func (p *prepared) reach(least int64) error {
-	pos, end := p.header.zeroed, roundUp(least)
-	if pos >= end {
-		return nil
-	}
-	for pos < end {
-		n := min(int64(len(zeros)), end-pos)
-		if _, err := p.file.WriteAt(zeros[:n], pos); err != nil {
-			return fmt.Errorf("prepare segment: %w", err)
-		}
-		pos += n
-	}
-	p.header.zeroed = pos
-	return p.writeHeader()
-}
-
 func (p *prepared) writeHeader() error {
 	first := disk.Aligned(blockBytes)
 	copy(first, p.header.encode())
@@ -88,10 +71,10 @@ func (p *prepared) writeHeader() error {
 	return p.file.Sync()
 }
 
-// install gives the file its final name, durably.
+// install gives the file its final name, durably. An error that Is ErrNotPrepared means that it has its old name still.
 func (p *prepared) install(fsys disk.FS, path string) error {
 	if err := fsys.Rename(p.temp, path); err != nil {
-		return err
+		return renameFailed(fsys, p.temp, path, err)
 	}
 	return fsys.SyncDir(filepath.Dir(path))
 }

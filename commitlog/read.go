@@ -85,7 +85,9 @@ func (l *Log) holding(offset uint64) *segment {
 	return l.segments[i]
 }
 
-// OffsetAt returns the offset of the first record stamped t or later, End if there is none.
+// OffsetAt returns the offset behind the last record stamped before t: so that of the first one stamped t or later, End if
+// there is none. A record that was stamped while the clock was ahead is passed over like those before t as soon as a later
+// one is stamped before t.
 // The error is *CorruptionError, ErrClosed or a failure to read.
 func (l *Log) OffsetAt(t time.Time) (uint64, error) {
 	stamp := t.UnixMicro()
@@ -104,20 +106,25 @@ func (l *Log) OffsetAt(t time.Time) (uint64, error) {
 	}
 }
 
-// viewTime returns the view of the segment that holds the first record stamped t or later; none, and
-// the log's end, if there is no such record.
+// viewTime returns the view of the segment that holds the record asked for; none, and the record's offset, if it is the
+// first of a segment, or the log's end.
 func (l *Log) viewTime(t int64) (view, error) {
 	l.state.RLock()
 	defer l.state.RUnlock()
 	if l.shut {
 		return view{}, ErrClosed
 	}
-	for i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].last >= t }); i < len(l.segments); i++ {
-		if s := l.segments[i]; s.end > s.base {
+	for i := len(l.segments) - 1; i >= 0; i-- { // the stamps ascend within a segment only
+		s := l.segments[i]
+		switch {
+		case s.end == s.base || s.first >= t:
+		case s.last < t:
+			return view{end: s.end}, nil
+		default:
 			return view{seg: s, end: s.end, size: s.size, pos: s.seekTime(t)}, nil
 		}
 	}
-	return view{end: l.end.Load()}, nil
+	return view{end: l.segments[0].base}, nil
 }
 
 func (l *Log) firstAt(v view, t int64) (uint64, error) {

@@ -32,6 +32,7 @@ var contract = sync.OnceValue(func() *openapi3.T {
 	for _, binary := range []string{"application/pdf", "image/jpeg", "image/png", "application/yaml"} {
 		openapi3filter.RegisterBodyDecoder(binary, openapi3filter.FileBodyDecoder)
 	}
+	openapi3filter.RegisterBodyDecoder("application/fhir+json", openapi3filter.RegisteredBodyDecoder("application/json"))
 	return doc
 })
 
@@ -64,14 +65,20 @@ func (a answer) holdsContract() {
 		require.Empty(a, a.body)
 		return
 	}
+	isFHIR := strings.HasPrefix(a.Request.URL.Path, "/fhir/R4/")
 	if a.StatusCode >= 400 {
-		require.Equal(a, "application/problem+json", a.Header.Get("Content-Type"))
 		require.NotEmpty(a, a.Header.Get("Content-Language"))
-		require.Equal(a, float64(a.StatusCode), a.json()["status"])
+		if isFHIR {
+			require.Equal(a, "application/fhir+json", a.Header.Get("Content-Type"))
+			require.Equal(a, "OperationOutcome", a.json()["resourceType"])
+		} else {
+			require.Equal(a, "application/problem+json", a.Header.Get("Content-Type"))
+			require.Equal(a, float64(a.StatusCode), a.json()["status"])
+		}
 	}
 	route := routeOf(a.Request)
 	if route == nil { // no such address or method, or the page
-		if a.StatusCode >= 400 {
+		if a.StatusCode >= 400 && !isFHIR {
 			schema := contract().Components.Schemas["Problem"].Value
 			require.NoError(a, schema.VisitJSON(a.json(), openapi3.EnableJSONSchema2020(), openapi3.VisitAsResponse()))
 		}

@@ -178,6 +178,10 @@ func (a *API) instrument(c *gin.Context) {
 
 // answerTagged answers with JSON that seldom changes, or that it has not changed.
 func (a *API) answerTagged(c *gin.Context, body []byte) {
+	a.answerTaggedAs(c, "application/json", body)
+}
+
+func (a *API) answerTaggedAs(c *gin.Context, mediaType string, body []byte) {
 	h := c.Writer.Header()
 	tag := bodyTag(body)
 	h.Set("Etag", tag)
@@ -187,5 +191,5 @@ func (a *API) answerTagged(c *gin.Context, body []byte) {
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	writeBytes(c, http.StatusOK, "application/json", body)
+	writeBytes(c, http.StatusOK, mediaType, body)
 }

@@ -49,6 +49,7 @@ var (
 	textBadWorkers     = text{"%s must be a number from 1 to %d, as {\"workers\": 2}", "%s 须为 1 至 %d 之间的数字，例如 {\"workers\": 2}"}
 	textAmendsOther    = text{"%s: an amendment belongs to what it amends, which says \"%s\"", "%s：修订须与其所修订的内容一致，原内容为 “%s”"}
 	textBadRevision    = text{"%s must be the number of a revision, from 1", "%s 须为修订号，从 1 开始"}
+	textFHIRID         = text{"%s must be 1 to 64 of the characters A-Z a-z 0-9 . -, but neither \".\" nor \"..\"; best a UUID", "%s 须为 1 至 64 个字符，只能使用 A-Z a-z 0-9 . -，且不能是 “.” 或 “..”；最好使用 UUID"}
 	textNoWording      = text{"%s: this instrument has no wording here; leave the parameter out", "%s：此量表在此没有题目文字，请省略该参数"}
 	textBadWait        = text{"%s must be a duration like 20s", "%s 须为时长，例如 20s"}
 )
@@ -67,6 +68,7 @@ var (
 	textReplayed         = text{"This case report was stored before; nothing changed.", "该病例报告先前已保存，内容未变。"}
 	textDocumentAccepted = text{"It is stored and will be processed. Ask statusUrl how it goes.", "已安全保存，即将处理。可通过 statusUrl 查询进度。"}
 	textResponseAccepted = text{"The answers are stored and will be scored. Ask statusUrl how it goes.", "答案已安全保存，即将计分。可通过 statusUrl 查询进度。"}
+	textFHIRAccepted     = text{"The answers are stored and will be scored.", "答案已安全保存，即将计分。"}
 	textDocumentReplayed = text{"It was stored before; nothing changed.", "先前已保存，内容未变。"}
 	textDocumentRetrying = text{"It will be processed again.", "将重新处理。"}
 	textRetrying         = text{"The case report will be processed again.", "病例报告将重新处理。"}

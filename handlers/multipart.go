@@ -30,7 +30,7 @@ const maxPartHeader = 16 << 10
 
 // partHeaderRead is how much is read for a header: it comes with the boundary in front of it, and with blanks that do not
 // count.
-const partHeaderRead = maxPartHeader + 4<<10
+const partHeaderRead = maxPartHeader + 8<<10
 
 // readMultipart reads the parts one after the other; files go straight to the blob store, so memory does not
 // grow with the upload.

@@ -16,6 +16,7 @@ import (
 
 	"casepress/blob"
 	"casepress/dispatcher"
+	"casepress/fhir"
 	"casepress/store"
 )
 
@@ -180,6 +181,10 @@ func (a *API) fail(c *gin.Context, err error) {
 	}
 	recordProblem(c, f.code, f.cause)
 	setLanguage(h, l)
+	if isFHIR(c.Request) {
+		writeJSON(c, info.status, fhir.MediaType, fhirOutcome(p, l))
+		return
+	}
 	writeJSON(c, info.status, "application/problem+json", p)
 }
 

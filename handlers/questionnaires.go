@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -181,15 +182,20 @@ func (a *API) readResponse(r *http.Request, id string) (tasks.QuestionnaireRespo
 	return read, faultOf(problems)
 }
 
-// readJSON returns a body of application/json, of at most limit bytes, whose digest is the one that the client told, if
-// it told one. It refuses a query.
+// readJSON is readBody of application/json.
 func readJSON(r *http.Request, limit int64) ([]byte, error) {
+	return readBody(r, limit, "application/json")
+}
+
+// readBody returns a body of one of the media types, of at most limit bytes, whose digest is the one that the client
+// told, if it told one. It refuses a query.
+func readBody(r *http.Request, limit int64, mediaTypes ...string) ([]byte, error) {
 	if r.URL.RawQuery != "" {
 		return nil, invalid("query", textQueryString)
 	}
-	if mediaType := r.Header.Get("Content-Type"); mediaType != "application/json" {
-		if parsed, _, err := mime.ParseMediaType(mediaType); err != nil || parsed != "application/json" {
-			return nil, refuse(codeUnsupportedType, shownType(mediaType), "application/json")
+	if mediaType := r.Header.Get("Content-Type"); mediaType != mediaTypes[0] {
+		if parsed, _, err := mime.ParseMediaType(mediaType); err != nil || !slices.Contains(mediaTypes, parsed) {
+			return nil, refuse(codeUnsupportedType, shownType(mediaType), mediaTypes[0])
 		}
 	}
 	body, err := digestBody(r)

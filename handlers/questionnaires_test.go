@@ -3,11 +3,13 @@ package handlers_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -178,6 +180,49 @@ func TestAmendments(t *testing.T) {
 	require.Len(t, items, 1, "each response once")
 	require.Equal(t, float64(3), items[0].(map[string]any)["revision"])
 	require.Len(t, s.get("/adverse-events").is(200).get("items"), 2)
+
+	moved := strings.Replace(strings.Replace(amend(3, "0"), `"V02"`, `"V03"`, 1), `"study":"S1"`, `"study":"S1","site":"101"`, 1)
+	require.Equal(t, float64(4), s.send(http.MethodPut, at, moved).is(201).get("revision"), "visit and site may be corrected")
+	require.Equal(t, "QR-1", listed(s.get("/questionnaire-responses?visitId=V03&site=101").is(200)))
+	require.Empty(t, s.get("/questionnaire-responses?visitId=V02").is(200).get("items"))
+	two := s.send(http.MethodPut, at, strings.Replace(amend(4, "1"), "phq-9", "phq-8", 1)).is(400, "invalid-input")
+	require.Contains(t, fmt.Sprint(two.get("errors")), "/answers/9")
+}
+
+// Of amendments of one revision that come at once one is taken, and the others learn which revision is the latest now.
+func TestAmendmentsAtOnce(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	body := responseQR1()
+	s.send(http.MethodPut, "/questionnaire-responses/QR-1", body).is(201)
+	var taken atomic.Int64
+	var all sync.WaitGroup
+	for i := range 8 {
+		amended := strings.Replace(body, `"scores"`, fmt.Sprintf(`"amends":{"revision":1,"reason":"%d"},"scores"`, i), 1)
+		request := s.request(http.MethodPut, "/questionnaire-responses/QR-1", strings.NewReader(amended), "Content-Type", "application/json")
+		all.Go(func() {
+			answer, err := s.client.Do(request)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer answer.Body.Close()
+			var told struct {
+				LatestRevision int
+				Code           string
+			}
+			switch err := json.NewDecoder(answer.Body).Decode(&told); {
+			case err != nil:
+				t.Error(err)
+			case answer.StatusCode == http.StatusCreated:
+				taken.Add(1)
+			case answer.StatusCode != http.StatusConflict || told.Code != "revision-conflict" || told.LatestRevision != 2:
+				t.Errorf("%d %v", answer.StatusCode, told)
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 1, taken.Load())
+	require.Equal(t, float64(2), s.get("/questionnaire-responses/QR-1").is(200).get("revision"))
 }
 
 func TestQuestionnaireResponsesThatAreRefused(t *testing.T) {

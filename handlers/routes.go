@@ -46,6 +46,7 @@ func (a *API) routes() *gin.Engine {
 	a.responseRoutes(e)
 	a.adverseEventRoutes(e)
 	a.instrumentRoutes(e)
+	a.fhirRoutes(e)
 	for _, k := range tasks.Kinds() {
 		if k.JSON != nil {
 			a.documentRoutes(e, k)

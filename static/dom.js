@@ -30,6 +30,16 @@ export function fill(node, text) {
   node.hidden = !text;
 }
 
+/** A table that scrolls sideways by itself where it is too wide. */
+export function table(caption, heads, rows) {
+  const box = h('div', { className: 'tableBox', tabIndex: 0 }, h('table', {},
+    h('thead', {}, h('tr', {}, ...heads.map((text) => h('th', { scope: 'col', textContent: text })))),
+    h('tbody', {}, ...rows)));
+  box.setAttribute('role', 'region');
+  box.setAttribute('aria-label', caption);
+  return box;
+}
+
 /** Tells people who cannot see the page what has changed. */
 export function announce(text) {
   const live = $('live');

@@ -5,6 +5,7 @@ import { $, fill } from './dom.js';
 import { t, number, size, onLanguage } from './i18n.js';
 import { photos, clear, onPhotos } from './photos.js';
 import { limits, onLimits } from './limits.js';
+import { offset } from './zone.js';
 
 const fieldNames = ['patientId', 'visitId', 'capturedAt', 'images', 'notes', 'study', 'site'];
 const remembered = ['study', 'site'];  // from one report to the next: they are no patient's
@@ -162,12 +163,6 @@ function setNow() {
 function withZone(local) {
   if (!local) return '';
   return (local.length === 16 ? `${local}:00` : local) + offset(new Date(local));
-}
-
-function offset(date) {
-  const minutes = -date.getTimezoneOffset();
-  const two = (n) => String(Math.floor(Math.abs(n))).padStart(2, '0');
-  return `${minutes < 0 ? '-' : '+'}${two(minutes / 60)}:${two(minutes % 60)}`;
 }
 
 function zone() {

@@ -1,4 +1,4 @@
-// Asks the server how a stored report stands, and keeps asking until it is final.
+// Asks the server how a stored submission stands, and keeps asking until it is final.
 
 import { language } from './i18n.js';
 
@@ -6,13 +6,13 @@ const leastPause = 700;     // between two answers, should the server not hold t
 const longestPause = 30_000;
 
 /**
- * Follows the report with this id. onChange is called with {report} after each
- * change, {lost: true} while the server does not answer, and {unknown: true} if
- * it does not have the report. Returns a function that stops it.
+ * Follows the submission with this address, by default that of the report with this id. onChange
+ * is called with {report} after each change, {lost: true} while the server does not answer, and
+ * {unknown: true} if it does not have it. Returns a function that stops it.
  */
-export function follow(id, onChange) {
+export function follow(id, onChange, address = path(id)) {
   const control = new AbortController();
-  run(id, onChange, control.signal);
+  run(address, onChange, control.signal);
   return () => control.abort();
 }
 
@@ -38,11 +38,11 @@ export async function retry(id) {
 // Where the API keeps a report.
 const path = (id) => `case-reports/${encodeURIComponent(id)}`;
 
-async function run(id, onChange, signal) {
+async function run(address, onChange, signal) {
   let tag = null, pause = leastPause;
   while (!signal.aborted) {
     try {
-      const response = await ask(id, tag, signal);
+      const response = await ask(address, tag, signal);
       if (response.status === 404) return onChange({ unknown: true });
       if (response.status !== 304) {
         if (!response.ok) throw new Error(`status ${response.status}`);
@@ -63,10 +63,10 @@ async function run(id, onChange, signal) {
 }
 
 // The first question is answered at once; later ones when something has changed.
-function ask(id, tag, signal) {
+function ask(address, tag, signal) {
   const headers = { Accept: 'application/json', 'Accept-Language': language };
   if (tag) headers['If-None-Match'] = tag;
-  return fetch(path(id) + (tag ? '?wait=20s' : ''), { headers, signal, cache: 'no-store' });
+  return fetch(address + (tag ? `${address.includes('?') ? '&' : '?'}wait=20s` : ''), { headers, signal, cache: 'no-store' });
 }
 
 function sleep(ms, signal) {

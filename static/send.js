@@ -1,6 +1,6 @@
-// Sends one report until the server has confirmed that it is stored, or has
-// refused it. It never takes anything for stored but a 202 that repeats the
-// report's own id with a receipt: Wi-Fi sign-in pages answer 200 to everything.
+// Sends one submission until the server has confirmed that it is stored, or has
+// refused it. It never takes anything for stored but the expected status with the
+// submission's own id and a receipt: Wi-Fi sign-in pages answer 200 to everything.
 
 import { language } from './i18n.js';
 
@@ -8,19 +8,30 @@ const stallAfter = 90_000;  // without a byte sent or an answer: ms
 const firstPause = 2_000;
 const longestPause = 60_000;
 
+/** Starts sending a report, {id, fields: {name: value}, files}, with the screen kept on. See deliver. */
+export function send(report, onProgress) {
+  const releaseScreen = keepScreenOn();
+  const sender = deliver({ id: report.id, method: 'POST', address: 'upload-case-report', status: 202, body: () => body(report) }, (news) => {
+    if (news.phase === 'stored' || news.phase === 'refused') releaseScreen();
+    onProgress(news);
+  });
+  return { stop: () => { sender.stop(); releaseScreen(); }, now: sender.now };
+}
+
 /**
- * Starts sending. report is {id, fields: {name: value}, files}. onProgress is called
+ * Starts sending. upload is {id, method, address, mediaType, status, body}: body makes what is
+ * sent, and status is the one that confirms it. onProgress is called
  * with {phase: 'sending', loaded, total}, {phase: 'confirming'},
  * {phase: 'waiting', why, until, problem}, and at the end with {phase: 'stored',
  * answer} or {phase: 'refused', status, problem}. The id is the same on every
- * try, so that a lost answer never makes a second report.
+ * try, so that a lost answer never makes a second submission.
  */
-export function send(report, onProgress) {
+export function deliver(upload, onProgress) {
   let tries = 0, request = null, timer = 0, ended = false, toldToWait = false;
 
   function attempt() {
     clearTimeout(timer);
-    request = post(report, onProgress, onOutcome);
+    request = post(upload, onProgress, onOutcome);
   }
 
   function onOutcome(result) {
@@ -46,11 +57,9 @@ export function send(report, onProgress) {
     clearTimeout(timer);
     removeEventListener('online', online);
     request?.abort();
-    releaseScreen();
   }
 
   addEventListener('online', online);
-  const releaseScreen = keepScreenOn();
   attempt();
   return { stop, now: () => { if (!request && !ended) attempt(); } };
 }
@@ -66,14 +75,15 @@ function backoff(tries) {
   return pause * (0.75 + Math.random() / 2);
 }
 
-function post(report, onProgress, onOutcome) {
+function post(upload, onProgress, onOutcome) {
   const xhr = new XMLHttpRequest();
   let stalled = 0;
   const alive = () => {
     clearTimeout(stalled);
     stalled = setTimeout(() => xhr.abort(), stallAfter);
   };
-  xhr.open('POST', 'upload-case-report');
+  xhr.open(upload.method, upload.address);
+  if (upload.mediaType) xhr.setRequestHeader('Content-Type', upload.mediaType);
   xhr.setRequestHeader('Accept', 'application/json, application/problem+json');
   xhr.setRequestHeader('Accept-Language', language);
   xhr.upload.onprogress = (e) => {
@@ -81,12 +91,12 @@ function post(report, onProgress, onOutcome) {
     onProgress(e.loaded < e.total ? { phase: 'sending', loaded: e.loaded, total: e.total } : { phase: 'confirming' });
   };
   xhr.upload.onload = () => onProgress({ phase: 'confirming' });
-  xhr.onload = () => onOutcome(outcome(xhr, report.id));
+  xhr.onload = () => onOutcome(outcome(xhr, upload));
   xhr.onerror = xhr.onabort = () => onOutcome(unreached());
   xhr.onloadend = () => clearTimeout(stalled);
   alive();
   onProgress({ phase: 'sending', loaded: 0, total: 0 });
-  xhr.send(body(report));
+  xhr.send(upload.body());
   return xhr;
 }
 
@@ -103,9 +113,9 @@ function unreached() {
   return { phase: 'waiting', why: navigator.onLine ? 'network' : 'offline', problem: null, retryAfter: null };
 }
 
-function outcome(xhr, id) {
+function outcome(xhr, { id, status }) {
   const answer = parse(xhr);
-  if (xhr.status === 202 && answer?.id === id && answer.receipt) return { phase: 'stored', answer };
+  if (xhr.status === status && answer?.id === id && answer.receipt) return { phase: 'stored', answer };
   const problem = answer?.code || answer?.title ? answer : null;
   if (worthAnotherTry(xhr.status, problem)) {
     return { phase: 'waiting', why: reason(xhr.status, problem), problem, retryAfter: retryAfter(xhr) };

@@ -1,14 +1,15 @@
-// Package static implements the web page: its files are embedded in the binary. It never reads the disk, and
-// the page never loads anything from another server.
+// Package static implements the web pages: their files are embedded in the binary. It never reads the disk, and
+// the pages never load anything from another server.
 package static
 
 import "embed"
 
-// Files holds index.html at its root and beside it everything the page loads:
-// style.css, favicon.svg and the JavaScript modules, of which app.js is the
-// first. The page links them relative to itself and needs no build step. Its
-// Content-Security-Policy can be "default-src 'self'; img-src 'self' blob: data:":
-// there is no inline script or style.
+// Files holds three pages and beside them everything they load: style sheets, favicon.svg and JavaScript modules.
+// index.html, which begins with app.js, is for case reports; questionnaires.html is for patients who answer a
+// questionnaire, and responses.html for staff who read the answers. The pages link their files relative to
+// themselves and need no build step. Their Content-Security-Policy can be "default-src 'self'; img-src 'self' blob:
+// data:": there is no inline script or style. questionnaires-worker.js is a service worker, which lets
+// questionnaires.html be opened without a connection; browsers take it from https addresses and localhost alone.
 //
-//go:embed index.html style.css favicon.svg *.js
+//go:embed *.html *.css favicon.svg *.js
 var Files embed.FS

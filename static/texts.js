@@ -1,5 +1,7 @@
-// Every sentence of the page in both languages. A text with a value in it is a
+// Every sentence of the pages in both languages. A text with a value in it is a
 // function of that value.
+
+import { questionnaireTexts } from './questionnairetexts.js';
 
 const en = {
   title: 'Case report',
@@ -303,4 +305,7 @@ const zh = {
   titleSending: (p) => `已发送 ${p.percent}`,
 };
 
-export const texts = { en, 'zh-CN': zh };
+export const texts = {
+  en: { ...en, ...questionnaireTexts.en },
+  'zh-CN': { ...zh, ...questionnaireTexts['zh-CN'] },
+};

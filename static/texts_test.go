@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,26 +14,30 @@ import (
 	"casepress/static"
 )
 
+var textFiles = []string{"texts.js", "questionnairetexts.js"}
+
 var textLine = regexp.MustCompile(`(?m)^  '?([A-Za-z0-9-]+)'?: (.*),$`)
 
-// texts reads one language of texts.js: each key with the JavaScript that gives its text.
+// texts reads one language of the files that have texts: each key with the JavaScript that gives its text.
 func texts(t *testing.T, constant string) map[string]string {
-	_, rest, found := strings.Cut(read(t, "texts.js"), "const "+constant+" = {\n")
-	require.True(t, found)
-	body, _, found := strings.Cut(rest, "\n};")
-	require.True(t, found)
 	all := map[string]string{}
-	for _, m := range textLine.FindAllStringSubmatch(body, -1) {
-		require.NotContains(t, all, m[1], "twice")
-		all[m[1]] = m[2]
-	}
 	lines := 0
-	for line := range strings.SplitSeq(body, "\n") {
-		if strings.TrimSpace(line) != "" {
-			lines++
+	for _, file := range textFiles {
+		_, rest, found := strings.Cut(read(t, file), "const "+constant+" = {\n")
+		require.True(t, found)
+		body, _, found := strings.Cut(rest, "\n};")
+		require.True(t, found)
+		for _, m := range textLine.FindAllStringSubmatch(body, -1) {
+			require.NotContains(t, all, m[1], "twice")
+			all[m[1]] = m[2]
+		}
+		for line := range strings.SplitSeq(body, "\n") {
+			if strings.TrimSpace(line) != "" {
+				lines++
+			}
 		}
 	}
-	require.Len(t, all, lines, "a line of texts.js that this test does not read")
+	require.Len(t, all, lines, "a line that this test does not read")
 	return all
 }
 
@@ -86,22 +91,28 @@ var (
 	called = regexp.MustCompile(`\bt\('([A-Za-z0-9-]+)'`)
 )
 
-// What the page asks for by name exists, and every text is used.
+// What the pages ask for by name exists, and every text is used.
 func TestTextsAreThoseOfThePage(t *testing.T) {
 	en := texts(t, "en")
-	for _, m := range marked.FindAllStringSubmatch(read(t, "index.html"), -1) {
-		require.Contains(t, en, m[1])
+	pages, err := fs.Glob(static.Files, "*.html")
+	require.NoError(t, err)
+	require.Greater(t, len(pages), 2)
+	var all strings.Builder
+	for _, page := range pages {
+		source := read(t, page)
+		for _, m := range marked.FindAllStringSubmatch(source, -1) {
+			require.Contains(t, en, m[1], page)
+		}
+		all.WriteString(source)
 	}
 	names, err := fs.Glob(static.Files, "*.js")
 	require.NoError(t, err)
-	var all strings.Builder
-	all.WriteString(read(t, "index.html"))
 	for _, name := range names {
 		source := read(t, name)
 		for _, m := range called.FindAllStringSubmatch(source, -1) {
 			require.Contains(t, en, m[1], name)
 		}
-		if name != "texts.js" {
+		if !slices.Contains(textFiles, name) {
 			all.WriteString(source)
 		}
 	}
@@ -113,11 +124,11 @@ func TestTextsAreThoseOfThePage(t *testing.T) {
 }
 
 var (
-	problemCode = regexp.MustCompile(`^(image|text)-`)
-	constant    = regexp.MustCompile(`\bCode\w*\s*=\s*"([a-z-]+)"`)
+	problemCode = regexp.MustCompile(`^(image|text|warning)-`)
+	constant    = regexp.MustCompile(`\b(Code|warn)\w*\s*=\s*"([a-z-]+)"`)
 )
 
-// Every problem that a report can have is said in both languages: the server's own words are English.
+// Every problem that a report can have, and every warning of a response, is said in both languages: the server's own words are English.
 func TestProblemsHaveTexts(t *testing.T) {
 	en, zh := texts(t, "en"), texts(t, "zh")
 	codes := 0
@@ -128,11 +139,15 @@ func TestProblemsHaveTexts(t *testing.T) {
 		source, err := os.ReadFile(path)
 		for _, m := range constant.FindAllStringSubmatch(string(source), -1) {
 			codes++
-			require.Contains(t, en, m[1], path)
-			require.Contains(t, zh, m[1], path)
+			key := m[2]
+			if m[1] == "warn" {
+				key = "warning-" + key
+			}
+			require.Contains(t, en, key, path)
+			require.Contains(t, zh, key, path)
 		}
 		return err
 	})
 	require.NoError(t, err)
-	require.Greater(t, codes, 8)
+	require.Greater(t, codes, 16)
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -171,7 +170,15 @@ func (w *writer) gather(answered int) {
 	if answered < 2 || expected == answered {
 		return
 	}
-	for begin := time.Now(); time.Since(begin) < gatherDelay; runtime.Gosched() {
+	defer w.wakeUp() // whatever tokens are taken here
+	timer := time.NewTimer(gatherDelay)
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.wake:
+		case <-timer.C:
+			return
+		}
 		w.mu.Lock()
 		enough := len(w.queue) >= expected || w.stopped
 		w.mu.Unlock()

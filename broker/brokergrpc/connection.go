@@ -31,8 +31,10 @@ type connection struct {
 // yet written count for nobody else, so that it goes on however little others read.
 type reader struct {
 	*connection
-	own    int
-	unread int // bytes of answers that are made and not yet written
+	own      int
+	overhead int // of a delivery
+	average  int // bytes of a message, of late
+	unread   int // bytes of answers that are made and not yet written
 }
 
 // ownBytes is what a subscription has for itself: enough for a response of togetherBytes.
@@ -76,6 +78,10 @@ func (r *reader) add(n int) {
 	r.unread += n
 }
 
+// trifle is what a reader that was idle may take though others have taken all room meanwhile: to give it back and to read it
+// again would cost more.
+const trifle = 8 << 10
+
 // reserveSome counts as many of the deliveries as fit, from the first on, as unread, and returns how many. held bytes are
 // counted for them already.
 func (r *reader) reserveSome(ds []broker.Delivery, held int) (n int) {
@@ -83,8 +89,8 @@ func (r *reader) reserveSome(ds []broker.Delivery, held int) (n int) {
 	defer r.mu.Unlock()
 	r.add(-held) // nobody who waits is let in between
 	for n < len(ds) {
-		bytes := answerBytes(ds[n : n+1])
-		if !r.fits(bytes) && (n > 0 || bytes > held) {
+		bytes := r.bytes(ds[n : n+1])
+		if !r.fits(bytes) && (n > 0 || bytes > max(held, trifle)) {
 			break
 		}
 		r.add(bytes)
@@ -170,45 +176,120 @@ func (s *Service) newConnection(written bool) *connection {
 	return &connection{maxSubscriptions: s.opts.MaxSubscriptions, maxUnread: s.opts.MaxUnreadBytes, written: written}
 }
 
-// answerOverhead is what a delivery takes beside its message: names, ack ID, and the least buffer of a response.
-const answerOverhead = 1280
+// What a delivery takes beside its message: names and ack ID, and in a response of its own the least buffer of one.
+const (
+	aloneOverhead    = 1280
+	togetherOverhead = 320
+)
 
-// answerBytes is what an answer with these deliveries takes until it is written, about.
-func answerBytes(ds []broker.Delivery) (n int) {
+// bytes is what an answer with these deliveries takes until it is written, about.
+func (r *reader) bytes(ds []broker.Delivery) (n int) {
 	for i := range ds {
-		n += answerOverhead + ds[i].Size()
+		n += r.overhead + ds[i].Size()
 	}
 	return n
+}
+
+// leastRoom is what a reader waits for before it asks for more deliveries, so that they do not come one by one.
+const leastRoom = ownBytes / 2
+
+// reserveUpTo counts up to most bytes as unread, as many as fit, and returns how many: none if fewer fit than leastRoom.
+func (r *reader) reserveUpTo(most int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := min(max(r.own-r.unread, 0)+max(r.maxUnread-r.shared, 0), most)
+	if n < leastRoom {
+		return 0
+	}
+	r.add(n)
+	return n
+}
+
+// within limits o to what fits into room bytes if messages are as large as before: what does not fit would have to be given
+// back and read again.
+func (r *reader) within(room int, o broker.ReceiveOptions) broker.ReceiveOptions {
+	o.Max = min(o.Max, max(room/(r.overhead+r.average), 1))
+	o.MaxBytes = min(o.MaxBytes, max(room-o.Max*r.overhead, 1)) // the first always comes
+	return o
+}
+
+// note learns how large messages are.
+func (r *reader) note(ds []broker.Delivery) {
+	now := r.bytes(ds)/len(ds) - r.overhead
+	r.average = max(now, (3*r.average+now)/4)
 }
 
 // receive takes deliveries that fit beside what is unread, and counts their bytes as unread. While not even one fits it
 // holds none: they are for others.
 func (r *reader) receive(ctx context.Context, sub *broker.Subscription, o broker.ReceiveOptions) ([]broker.Delivery, error) {
-	held := 0 // bytes that are counted for what comes next
+	need := leastRoom
 	for {
-		o.NoWait = held > 0 // an idle subscription keeps no room from others
-		ds, err := sub.ReceiveWith(ctx, o)
-		if err != nil {
-			r.release(held)
-			return nil, err
+		held := 0 // bytes that are counted for what comes next
+		if need == leastRoom {
+			held = r.reserveUpTo(o.Max*r.overhead + o.MaxBytes)
 		}
-		n := r.reserveSome(ds, held)
-		held = 0
-		if n > 0 {
-			if n < len(ds) {
-				sub.GiveBack(ds[n:])
+		if held == 0 {
+			if err := r.reserve(ctx, need); err != nil {
+				return nil, err
 			}
-			return ds[:n], nil
+			held = need
 		}
-		if len(ds) == 0 { // somebody else took what was there
-			continue
+		ds, refused, err := r.take(ctx, sub, r.within(held, o), held)
+		if err != nil || len(ds) > 0 {
+			return ds, err
 		}
-		held = answerBytes(ds[:1])
-		sub.GiveBack(ds)
-		if err := r.reserve(ctx, held); err != nil {
-			return nil, err
+		if refused == 0 { // there was nothing
+			if ds, refused, err = r.await(ctx, sub, o); err != nil || len(ds) > 0 {
+				return ds, err
+			}
 		}
+		need = refused
 	}
+}
+
+// await is receive for a subscription that is idle, which keeps no room from others meanwhile.
+func (r *reader) await(ctx context.Context, sub *broker.Subscription, o broker.ReceiveOptions) (ds []broker.Delivery, refused int, err error) {
+	first := o
+	first.Max = 1 // the others when there is room for them
+	if ds, err = sub.ReceiveWith(ctx, first); err != nil {
+		return nil, 0, err
+	}
+	if r.reserveSome(ds, 0) == 0 {
+		sub.GiveBack(ds)
+		return nil, r.bytes(ds), nil
+	}
+	r.note(ds)
+	held := r.reserveUpTo((o.Max-1)*r.overhead + o.MaxBytes)
+	if o.Max == 1 || held == 0 {
+		r.release(held)
+		return ds, 0, nil
+	}
+	o.Max--
+	more, _, err := r.take(ctx, sub, r.within(held, o), held)
+	if err != nil { // the next call finds it, too
+		return ds, 0, nil //nolint:nilerror // as said
+	}
+	return append(ds, more...), 0, nil
+}
+
+// take is receive of what is there now. held bytes are counted for it; those that it does not need are released. refused is
+// what the first delivery takes if not even that fits.
+func (r *reader) take(ctx context.Context, sub *broker.Subscription, o broker.ReceiveOptions, held int) (ds []broker.Delivery, refused int, err error) {
+	o.NoWait = true
+	ds, err = sub.ReceiveWith(ctx, o)
+	if err != nil || len(ds) == 0 {
+		r.release(held)
+		return nil, 0, err
+	}
+	r.note(ds)
+	n := r.reserveSome(ds, held)
+	if n < len(ds) {
+		sub.GiveBack(ds[n:])
+	}
+	if n == 0 {
+		refused = r.bytes(ds[:1])
+	}
+	return ds[:n], refused, nil
 }
 
 // connectionAddr is the address of a client, by which calls find their connection.

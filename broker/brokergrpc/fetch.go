@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime/debug"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -53,12 +54,12 @@ func (s *Service) Fetch(ctx context.Context, r *brokerpb.FetchRequest) (*brokerp
 	ctx, stop := context.WithTimeout(ctx, waitWithin(ctx, wait))
 	defer stop()
 	limit := min(max(int(r.GetMax()), 1), fetchMax)
-	from := &reader{connection: s.connectionOf(ctx)}
+	from := &reader{connection: s.connectionOf(ctx), overhead: togetherOverhead}
 	ds, err := from.receive(ctx, f.sub, broker.ReceiveOptions{Max: limit, MaxBytes: fetchBytes, LockTimeout: o.LockTimeout})
 	if err != nil && ctx.Err() == nil {
 		return nil, statusOf(err)
 	}
-	count(ctx, from, answerBytes(ds))
+	count(ctx, from, from.bytes(ds))
 	out := &brokerpb.FetchResponse{} // nothing in time is no error
 	for i := range ds {
 		out.Deliveries = append(out.Deliveries, fromDelivery(&ds[i]))
@@ -92,79 +93,91 @@ func toFetchOptions(r *brokerpb.FetchRequest) (o broker.SubscribeOptions, wait t
 	return o, wait, err
 }
 
-// fetcher returns the member for a group, joining if there is none, and counts the caller in.
-func (s *Service) fetcher(ctx context.Context, k fetchKey, o broker.SubscribeOptions) (*fetcher, error) {
-	if s.ctx.Err() != nil {
-		return nil, errStopping
-	}
-	s.mu.Lock()
-	f := s.fetchers[k]
-	if f != nil {
-		f.users++
-	}
-	s.mu.Unlock()
-	if f != nil {
-		err := f.sub.Update(o)
-		if err == nil {
-			return f, nil
-		}
-		s.release(f)
-		if !errors.Is(err, broker.ErrClosed) {
-			return nil, err
-		}
-	}
-	return s.newFetcher(ctx, k, o, f)
+// A joining is a fetcher that joins its group.
+type joining struct {
+	done chan struct{} // closed when the fetcher is there or could not join
+	err  error         // why not, set before
 }
 
-// newFetcher joins the group in place of old, unless somebody else did. One caller joins, without the lock, for the disk
-// may be waited for; the others of this group wait for it.
-func (s *Service) newFetcher(ctx context.Context, k fetchKey, o broker.SubscribeOptions, old *fetcher) (*fetcher, error) {
-	for {
-		s.mu.Lock()
-		if f := s.fetchers[k]; f != nil && f != old {
-			f.users++
-			s.mu.Unlock()
-			return f, nil
+// fetcher returns the member for a group, joining if there is none, and counts the caller in.
+func (s *Service) fetcher(ctx context.Context, k fetchKey, o broker.SubscribeOptions) (*fetcher, error) {
+	for closed := (*fetcher)(nil); ; {
+		if s.ctx.Err() != nil {
+			return nil, errStopping
 		}
-		others := s.joining[k]
-		if others == nil {
-			break
+		f, j, mine := s.findOrJoin(k, o, closed)
+		if f != nil {
+			err := f.sub.Update(o)
+			if err == nil {
+				return f, nil
+			}
+			s.release(f)
+			if !errors.Is(err, broker.ErrClosed) {
+				return nil, err
+			}
+			closed = f
+			continue
 		}
-		s.mu.Unlock()
 		select {
-		case <-others:
+		case <-j.done:
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-s.ctx.Done():
+			return nil, errStopping
+		}
+		if mine && j.err != nil { // that of somebody else may be because of what he asked for
+			return nil, j.err
 		}
 	}
-	joined := make(chan struct{})
-	s.joining[k] = joined
-	s.mu.Unlock()
-	leave, err := s.enterMember()
-	if err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.joining, k)
-		close(joined)
-		return nil, err
-	}
-	member := o
-	member.Window, member.LockTimeout = math.MaxInt32, 0
-	f := &fetcher{users: 1, leave: leave}
-	err = s.makeGroup(k.topic, k.group, func() (err error) {
-		f.sub, err = s.broker.Subscribe(k.topic, k.group, member)
-		return err
-	})
+}
+
+// findOrJoin returns the fetcher of a group, unless it is the closed one, and counts the caller in. If there is none, one
+// joins, for whoever waits for it: not in the caller's goroutine, for the disk may take longer than the caller does. mine
+// says that it joins as o says.
+func (s *Service) findOrJoin(k fetchKey, o broker.SubscribeOptions, closed *fetcher) (f *fetcher, j *joining, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.joining, k)
-	close(joined)
-	if err != nil {
-		leave()
-		return nil, err
+	if f := s.fetchers[k]; f != nil && f != closed {
+		f.users++
+		return f, nil, false
 	}
-	s.fetchers[k] = f
-	return f, nil
+	if j := s.joining[k]; j != nil {
+		return nil, j, false
+	}
+	j = &joining{done: make(chan struct{})}
+	s.joining[k] = j
+	s.tasks.Go(func() { s.join(k, o, j) })
+	return nil, j, true
+}
+
+// join makes a fetcher. Whatever comes of it, a panic included, those who wait hear of it.
+func (s *Service) join(k fetchKey, o broker.SubscribeOptions, j *joining) {
+	f := &fetcher{last: time.Now()}
+	leave, err := s.enterMember()
+	defer func() {
+		if p := recover(); p != nil {
+			s.opts.Logger.Error("joining a group panicked", "topic", k.topic, "group", k.group, "panic", p, "stack", string(debug.Stack()))
+			j.err = status.Error(codes.Internal, "joining the group panicked")
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if j.err == nil {
+			s.fetchers[k] = f
+		} else if leave != nil {
+			leave()
+		}
+		delete(s.joining, k)
+		close(j.done)
+	}()
+	if j.err = err; err != nil {
+		return
+	}
+	f.leave = leave
+	o.Window, o.LockTimeout = math.MaxInt32, 0
+	j.err = s.makeGroup(k.topic, k.group, func() (err error) {
+		f.sub, err = s.broker.Subscribe(k.topic, k.group, o)
+		return err
+	})
 }
 
 func (s *Service) release(f *fetcher) {

@@ -19,6 +19,7 @@ import (
 	"casepress/broker"
 	"casepress/broker/brokergrpc"
 	pb "casepress/broker/brokerpb"
+	"casepress/disk/disktest"
 )
 
 // TestManyEmptyMessages take two bytes each on the wire and a thousand in memory: a request is refused before that.
@@ -225,6 +226,38 @@ func TestManyLargeHeadersOfDeadLetters(t *testing.T) {
 		from, more = a.Next, a.Next > 0
 	}
 	require.Equal(t, 1200, got)
+}
+
+// TestManyRejectsInOneCall become durable together, in the order of what else is asked for.
+func TestManyRejectsInOneCall(t *testing.T) {
+	const n = 300
+	fs := disktest.NewFault(disktest.NewCrash(1))
+	b := openTopic(t, "/data", broker.Options{FS: fs})
+	require.NoError(t, b.CreateTopic(t.Context(), "cases.dead"))
+	s := brokergrpc.NewService(b, brokergrpc.Options{})
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	_, err := b.Publish(t.Context(), "cases", make([]broker.Message, n)...)
+	require.NoError(t, err)
+	a, err := s.Fetch(t.Context(), &pb.FetchRequest{Topic: "cases", ConsumerGroup: "g", Max: n})
+	require.NoError(t, err)
+	require.Len(t, a.Deliveries, n)
+	q := &pb.AckRequest{}
+	for _, d := range a.Deliveries {
+		q.Settlements = append(q.Settlements, &pb.Settlement{AckId: d.AckId, How: &pb.Settlement_Reject{Reject: &pb.Reject{}}})
+	}
+	q.Settlements = append(q.Settlements,
+		&pb.Settlement{AckId: a.Deliveries[7].AckId}, // which is done with by then
+		&pb.Settlement{AckId: a.Deliveries[7].AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}})
+	before := fs.Count(disktest.OpSync)
+	out, err := s.Ack(t.Context(), q)
+	require.NoError(t, err)
+	require.Less(t, fs.Count(disktest.OpSync)-before, n/4)
+	for i, r := range out.Results {
+		require.Equal(t, i == n+1, r.Failure != nil, "%d: %v", i, r.Failure)
+	}
+	letters, _, err := b.DeadLetters("cases", 0, n)
+	require.NoError(t, err)
+	require.Len(t, letters, n)
 }
 
 // TestAckEndsWithItsContext: each rejected message takes a write to the disk.

@@ -159,13 +159,38 @@ func (s *Service) create(ctx context.Context, topic string) error {
 	if err := s.room(); err != nil {
 		return err
 	}
-	s.creating.Lock()
-	defer s.creating.Unlock()
-	if s.broker.HasTopic(topic) {
-		return nil
+	if err := s.countTopic(topic); err != nil {
+		return err
 	}
-	if len(s.broker.Topics()) >= s.opts.MaxTopics {
+	defer s.uncountTopic(topic)
+	return statusOf(s.broker.CreateTopic(ctx, topic))
+}
+
+// countTopic counts a topic as one that is being created, so that MaxTopics holds, unless there are so many already. It is
+// not created under a lock: that may wait for the disk, or for the end of one of that name.
+func (s *Service) countTopic(topic string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	there, more := len(s.broker.Topics()), 1
+	for name := range s.creating {
+		if name == topic {
+			more = 0
+		}
+		if !s.broker.HasTopic(name) {
+			there++
+		}
+	}
+	if !s.broker.HasTopic(topic) && there+more > s.opts.MaxTopics {
 		return status.Errorf(codes.FailedPrecondition, "topic: there are %d topics already, the most there may be", s.opts.MaxTopics)
 	}
-	return statusOf(s.broker.CreateTopic(ctx, topic))
+	s.creating[topic]++
+	return nil
+}
+
+func (s *Service) uncountTopic(topic string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.creating[topic]--; s.creating[topic] == 0 {
+		delete(s.creating, topic)
+	}
 }

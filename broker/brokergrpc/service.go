@@ -30,11 +30,11 @@ type Service struct {
 	members   atomic.Int64 // of groups, of all clients
 	elsewhere *connection  // of calls whose connection is not known
 
-	creating sync.Mutex // one topic at a time, so that MaxTopics holds
 	mu       sync.Mutex // guards all below
 	fetchers map[fetchKey]*fetcher
-	joining  map[fetchKey]chan struct{} // closed when the fetcher is there or could not join
-	making   int                        // groups that are being made
+	joining  map[fetchKey]*joining // those that are not there yet
+	making   int                   // groups that are being made
+	creating map[string]int        // calls that create a topic
 }
 
 // NewService makes a service to be registered on a *grpc.Server. Close it.
@@ -50,7 +50,7 @@ func NewService(b *broker.Broker, o Options) *Service {
 	o.MaxUnreadBytes = cmp.Or(o.MaxUnreadBytes, DefaultMaxUnreadBytes)
 	s := &Service{
 		broker: b, opts: o,
-		fetchers: make(map[fetchKey]*fetcher), joining: make(map[fetchKey]chan struct{}),
+		fetchers: make(map[fetchKey]*fetcher), joining: make(map[fetchKey]*joining), creating: make(map[string]int),
 	}
 	s.elsewhere = s.newConnection(false)
 	s.ctx, s.stop = context.WithCancel(context.Background())

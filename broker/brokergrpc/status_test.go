@@ -169,7 +169,7 @@ func settling(r *remote, s *pb.Settlement) func(context.Context) error {
 	}
 }
 
-func TestFullDiskIsUnavailable(t *testing.T) {
+func TestFullDiskIsExhaustedAndABrokenOneUnavailable(t *testing.T) {
 	fs := disktest.NewCrash(1)
 	full := disktest.NewFault(fs)
 	b, err := broker.Open("/data", broker.Options{FS: full})
@@ -179,6 +179,8 @@ func TestFullDiskIsUnavailable(t *testing.T) {
 	r := startRemote(t, b, brokergrpc.Options{})
 	r.sendAll(t, "a")
 	full.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.ENOSPC})
+	require.Equal(t, codes.ResourceExhausted, status.Code(sending(r, &pb.Message{Topic: "cases"})(t.Context())))
+	full.Inject(disktest.Fault{Op: disktest.OpWrite, N: 1, Err: syscall.EIO})
 	require.Equal(t, codes.Unavailable, status.Code(sending(r, &pb.Message{Topic: "cases"})(t.Context())))
 }
 

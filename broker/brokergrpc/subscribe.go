@@ -29,7 +29,10 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 	if err := s.mayActAs(r.GetTopic(), r.GetConsumerGroup()); err != nil {
 		return err
 	}
-	from := &reader{connection: s.connectionOf(stream.Context()), own: ownBytes}
+	from := &reader{connection: s.connectionOf(stream.Context()), own: ownBytes, overhead: aloneOverhead}
+	if r.GetTogether() > 1 {
+		from.overhead = togetherOverhead
+	}
 	leave, err := from.enter()
 	if err != nil {
 		return err
@@ -97,8 +100,8 @@ func sendTogether(stream subscribeStream, from *reader, ds []broker.Delivery, mo
 			size += ds[n].Size()
 			n++
 		}
-		if err := from.send(stream, fromDeliveries(ds[:n]), answerBytes(ds[:n])); err != nil {
-			from.release(answerBytes(ds[n:]))
+		if err := from.send(stream, fromDeliveries(ds[:n]), from.bytes(ds[:n])); err != nil {
+			from.release(from.bytes(ds[n:]))
 			return err
 		}
 		ds = ds[n:]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"casepress/broker"
@@ -50,7 +51,7 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission) (
 	if err != nil {
 		return dispatcher.Receipt{}, err
 	}
-	key := s.Kind.Name + "/" + s.Content.Key()
+	key := keyOf(s)
 	for {
 		e, owner := l.pending.add(key, int64(len(record)+entryOverhead), l.maxPending(s.Kind), originalsOf(s.Content))
 		switch {
@@ -160,7 +161,7 @@ func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s task
 	return receipt, nil
 }
 
-// find asks the rows, once these show everything that an earlier process accepted: what this process accepted
+// find asks the rows, unless the key is known to be new, once these show everything that an earlier process accepted: what this process accepted
 // is pending until the rows have it.
 func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (dispatcher.Receipt, error) {
 	if s.Fresh {
@@ -174,6 +175,9 @@ func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (di
 	})
 	if err != nil {
 		return dispatcher.Receipt{}, err
+	}
+	if s.Kind.IsSubmission() && l.recorders[topic].known.lacks(keyOf(s)) {
+		return dispatcher.Receipt{}, store.ErrNotFound
 	}
 	compared := l.isCompared()
 	found, err := l.store.Find(ctx, s)
@@ -236,39 +240,62 @@ func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, rec
 	}
 }
 
-// Restart publishes a request to retry: so it survives as surely as the submission did.
+// Restart publishes a request to retry: so it survives as surely as the submission did. One call at a time does so: where
+// the disk hangs, a call that is given up leaves its write under way, and the next ones wait for that.
 func (l *Ledger) Restart(ctx context.Context, of tasks.Ref) (tasks.Status, error) {
 	if l.ctx.Err() != nil {
 		return "", dispatcher.ErrClosed
 	}
-	if err := l.waitBounded(ctx, l.caughtUp); err != nil {
-		return "", err
-	}
-	row, err := l.store.Get(ctx, of)
+	err := l.waitBounded(ctx, func(ctx context.Context) error {
+		select {
+		case l.restarting <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("wait for an earlier retry to be stored: %w", ctx.Err())
+		}
+	})
 	if err != nil {
 		return "", err
 	}
+	ended := sync.OnceFunc(func() { <-l.restarting })
+	status, begun, err := l.restart(ctx, of, ended)
+	if !begun {
+		ended()
+	}
+	if err != nil {
+		return status, err
+	}
+	return status, l.waitBounded(ctx, l.caughtUp)
+}
+
+// restart is Restart for the one whose turn it is. It reports whether a write has begun, which calls ended at its end.
+func (l *Ledger) restart(ctx context.Context, of tasks.Ref, ended func()) (was tasks.Status, begun bool, err error) {
+	if err := l.waitBounded(ctx, l.caughtUp); err != nil {
+		return "", false, err
+	}
+	row, err := l.store.Get(ctx, of)
+	if err != nil {
+		return "", false, err
+	}
 	if row.Status != tasks.Failed {
-		return row.Status, dispatcher.ErrNotFailed
+		return row.Status, false, dispatcher.ErrNotFailed
 	}
 	if row.Suspect { // it has failed because the process died of it: it must not run beside others now
 		l.suspect(of)
 	}
-	if err := l.requeue(ctx, row.Kind, tasks.NewRetry(of, row.Attempts)); err != nil {
-		return row.Status, err
-	}
-	return row.Status, l.waitBounded(ctx, l.caughtUp)
+	return row.Status, true, l.requeue(ctx, row.Kind, tasks.NewRetry(of, row.Attempts), ended)
 }
 
-// requeue publishes a delivery more of a submission.
-func (l *Ledger) requeue(ctx context.Context, k *tasks.Kind, r tasks.Retry) error {
+// requeue publishes a delivery more of a submission. ended is called when the write has ended, which may be later.
+func (l *Ledger) requeue(ctx context.Context, k *tasks.Kind, r tasks.Retry, ended func()) error {
 	s := tasks.NewSubmission(tasks.KindRetry(), r)
 	s.ReceivedAt = now()
 	record, err := s.Encode()
 	if err != nil {
+		ended()
 		return err
 	}
-	_, err = l.publish(ctx, k.Topic, r.Ref(), record, func(uint64, error) {})
+	_, err = l.publish(ctx, k.Topic, r.Ref(), record, func(uint64, error) { ended() })
 	return err
 }
 

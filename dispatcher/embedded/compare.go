@@ -33,8 +33,12 @@ func (l *Ledger) compare(ctx context.Context) {
 
 func (l *Ledger) compareAll(ctx context.Context) error {
 	for _, topic := range tasks.Topics() {
-		if err := l.recorders[topic].compareRows(ctx); err != nil {
+		r := l.recorders[topic]
+		if err := r.compareRows(ctx); err != nil {
 			return fmt.Errorf("compare rows with topics/%s: %w", topic, err)
+		}
+		if r.compare[0] == 0 { // else records are gone whose keys are taken
+			r.known.setWhole()
 		}
 	}
 	return nil
@@ -60,7 +64,9 @@ func (r *recorder) compareRows(ctx context.Context) error {
 		for len(messages) > 0 && messages[len(messages)-1].Offset >= end {
 			messages = messages[:len(messages)-1]
 		}
-		if err := r.l.store.Compare(ctx, r.decode(messages, func(broker.Message, error) {})); err != nil {
+		rows := r.decode(messages, func(broker.Message, error) {})
+		r.known.add(rows)
+		if err := r.l.store.Compare(ctx, rows); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"casepress/dispatcher"
 	"casepress/tasks"
@@ -13,6 +14,23 @@ import (
 // submission was accepted, so that it waits behind nothing; and by the recorder before it makes the submission's row.
 // The first may be lost with the process. The second cannot: a record stays due until its row has committed. Keys are
 // made of the submission's own, so that what follows is there once.
+
+// derivingFirst returns all topics, first those from whose records others follow: once their rows are there, so are the
+// records that follow.
+func derivingFirst() []string {
+	var all []string
+	for _, k := range tasks.Kinds() {
+		if k.Derive != nil && !slices.Contains(all, k.Topic) {
+			all = append(all, k.Topic)
+		}
+	}
+	for _, topic := range tasks.Topics() {
+		if !slices.Contains(all, topic) {
+			all = append(all, topic)
+		}
+	}
+	return all
+}
 
 // derive accepts what follows from a submission that is on stable storage.
 func (l *Ledger) derive(ctx context.Context, s tasks.Submission) error {

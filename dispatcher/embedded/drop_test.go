@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -494,4 +495,61 @@ func TestAHungDiskDoesNotHoldUpTheEnd(t *testing.T) {
 	require.NoError(t, b.Close())
 	h, _ := open(t, options{Dir: dir})
 	require.True(t, h.Submit(t, report("CR-1")).Replayed, "the write went on")
+}
+
+// A retry on a disk that hangs holds nobody either, and however often it is asked for, one write waits for the disk: it is
+// one retry in the end.
+func TestRetriesOnAHungDiskAreOneWrite(t *testing.T) {
+	fsys := disktest.NewFault(disk.OS)
+	var hangs atomic.Bool
+	end := make(chan struct{})
+	heal := sync.OnceFunc(func() { close(end) })
+	var mu sync.Mutex
+	runs := map[string]int{}
+	h, _ := open(t, options{
+		Dir: t.TempDir(), FS: fsys, Ledger: embedded.Config{CaughtUpTimeout: 20 * time.Millisecond},
+		Config: dispatcher.Config{Retry: dispatcher.RetryPolicy{MaxAttempts: 1}},
+		Work: func(_ context.Context, w tasks.Work) (tasks.Result, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if runs[w.Ref().ID]++; runs[w.Ref().ID] == 1 {
+				return nil, errors.New("not today")
+			}
+			return dispatchertest.Pages(1), nil
+		},
+	})
+	t.Cleanup(heal)
+	for _, id := range []string{"CR-1", "CR-2"} {
+		h.Submit(t, report(id))
+		require.Equal(t, tasks.Failed, h.Final(t, id).Status)
+	}
+	fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Match: func(name string) bool {
+		if strings.Contains(name, tasks.TopicCaseReports+"/log/") && hangs.CompareAndSwap(false, true) {
+			<-end
+		}
+		return false
+	}})
+	before := 0
+	for i := range 50 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		_, err := h.Ledger.Restart(ctx, dispatchertest.Ref([]string{"CR-1", "CR-2"}[i%2]))
+		cancel()
+		require.Error(t, err)
+		if i == 0 {
+			before = runtime.NumGoroutine()
+		}
+	}
+	require.Less(t, runtime.NumGoroutine(), before+10)
+	_, err := h.Ledger.Restart(t.Context(), dispatchertest.Ref("CR-2"))
+	require.ErrorIs(t, err, dispatcher.ErrBehind)
+	heal()
+	completed := func(row store.Row) bool { return row.Status == tasks.Completed }
+	h.Until(t, "CR-1", completed)
+	require.Equal(t, tasks.Failed, h.Final(t, "CR-2").Status, "its retry never began")
+	require.Eventually(t, func() bool {
+		_, err := h.Ledger.Restart(t.Context(), dispatchertest.Ref("CR-2"))
+		return err == nil || errors.Is(err, dispatcher.ErrNotFailed)
+	}, dispatchertest.Patience, time.Millisecond)
+	h.Until(t, "CR-2", completed)
+	require.Equal(t, map[string]int{"CR-1": 2, "CR-2": 2}, runs)
 }

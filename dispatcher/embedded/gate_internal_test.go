@@ -3,8 +3,11 @@ package embedded
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -85,11 +88,60 @@ func TestGate(t *testing.T) {
 			require.False(t, isIn(later))
 			require.False(t, isIn(alone))
 			g.leaveReserved()
-			require.True(t, isIn(alone))
+			require.False(t, isIn(alone), "the one that was turned away goes first")
 			require.True(t, g.tryReserved(ref("b")))
+			require.False(t, isIn(alone))
 			g.leaveReserved()
+			require.True(t, isIn(alone))
 			g.leaveAlone()
 			require.True(t, isIn(later))
+		},
+		"a reserved suspect that comes again waits for an ordinary one": func(t *testing.T, g *gate) {
+			g.expect(ref("a"))
+			require.True(t, g.tryReserved(ref("a")))
+			alone := enters(func() { _ = g.enterAlone(t.Context()) })
+			require.False(t, isIn(alone))
+			g.leaveReserved() // after a fault: it is a suspect still
+			require.True(t, isIn(alone))
+			require.False(t, g.tryReserved(ref("a")), "two suspects are not together")
+			second := enters(func() { _ = g.enterAlone(t.Context()) })
+			g.leaveAlone()
+			require.False(t, isIn(second), "it goes before the next ordinary one")
+			require.True(t, g.tryReserved(ref("a")))
+			g.leaveReserved()
+			require.True(t, isIn(second))
+			g.leaveAlone()
+		},
+		"a reserved suspect that never comes holds nobody for ever": func(t *testing.T, g *gate) {
+			g.expect(ref("a"))
+			alone := enters(func() { _ = g.enterAlone(t.Context()) })
+			require.False(t, isIn(alone))
+			later := enters(func() { _ = g.enter(t.Context(), 1) })
+			time.Sleep(expectFor - time.Second)
+			require.False(t, isIn(alone))
+			require.False(t, isIn(later))
+			time.Sleep(time.Second)
+			require.True(t, isIn(alone))
+			g.leaveAlone()
+			require.True(t, isIn(later))
+			g.leave(1)
+			require.True(t, isIn(enters(func() { _ = g.enterAlone(t.Context()) })), "nor the next one")
+		},
+		"reserved suspects that come again and again hold nobody for ever": func(t *testing.T, g *gate) {
+			alone := enters(func() { _ = g.enterAlone(t.Context()) })
+			require.True(t, isIn(alone))
+			second := enters(func() { _ = g.enterAlone(t.Context()) })
+			require.False(t, g.tryReserved(ref("b")))
+			g.leaveAlone()
+			for range expectFor / time.Second {
+				require.False(t, isIn(second))
+				require.True(t, g.tryReserved(ref("b")))
+				require.False(t, g.tryReserved(ref("a")))
+				time.Sleep(time.Second)
+				g.leaveReserved()
+			}
+			require.True(t, isIn(second))
+			g.leaveAlone()
 		},
 		"reserved suspects of an earlier process come first": func(t *testing.T, g *gate) {
 			g.expect(ref("a"))
@@ -108,6 +160,158 @@ func TestGate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, &gate{}) })
 		})
+	}
+}
+
+// TestGateModel lets all kinds come, leave and give up in random order. The model is the table at gate: whoever is inside
+// may be there, and whoever waits has a reason to.
+func TestGateModel(t *testing.T) {
+	for seed := range uint64(300) {
+		synctest.Test(t, func(t *testing.T) {
+			m := gateModel{t: t, rng: rand.New(rand.NewPCG(seed, 0)), expected: map[tasks.Ref]time.Time{}}
+			for range 200 {
+				m.step()
+				synctest.Wait()
+				m.check()
+			}
+			m.end()
+		})
+	}
+}
+
+type gateModel struct {
+	t        *testing.T
+	rng      *rand.Rand
+	g        gate
+	visits   []*visit // of ordinary ones that have not left
+	reserved bool     // a reserved suspect is inside
+	expected map[tasks.Ref]time.Time
+}
+
+// visit is that of an ordinary submission.
+type visit struct {
+	suspect bool
+	since   time.Time
+	give    context.CancelFunc // up
+	in      <-chan struct{}
+	err     error
+}
+
+func (m *gateModel) come(suspect bool) {
+	ctx, cancel := context.WithCancel(m.t.Context())
+	v := &visit{suspect: suspect, since: time.Now(), give: cancel}
+	v.in = enters(func() {
+		if suspect {
+			v.err = m.g.enterAlone(ctx)
+		} else {
+			v.err = m.g.enter(ctx, 1)
+		}
+	})
+	m.visits = append(m.visits, v)
+}
+
+func (m *gateModel) leave(v *visit) {
+	if v.suspect {
+		m.g.leaveAlone()
+	} else {
+		m.g.leave(1)
+	}
+	v.give()
+	m.visits = slices.DeleteFunc(m.visits, func(o *visit) bool { return o == v })
+}
+
+// count returns how many visits of a sort are inside, and how many wait.
+func (m *gateModel) count(suspect bool) (inside, waiting int) {
+	for _, v := range m.visits {
+		switch {
+		case v.suspect != suspect:
+		case isIn(v.in):
+			inside++
+		default:
+			waiting++
+		}
+	}
+	return inside, waiting
+}
+
+func (m *gateModel) step() {
+	alone, _ := m.count(true)
+	id := ref(string(rune('a' + m.rng.IntN(3))))
+	switch m.rng.IntN(9) {
+	case 0, 1:
+		m.come(false)
+	case 2:
+		m.come(true)
+	case 3, 4:
+		if len(m.visits) == 0 {
+			return
+		}
+		v := m.visits[m.rng.IntN(len(m.visits))]
+		if isIn(v.in) {
+			m.leave(v)
+			return
+		}
+		v.give()
+		synctest.Wait()
+		require.ErrorIs(m.t, v.err, context.Canceled)
+		m.visits = slices.DeleteFunc(m.visits, func(o *visit) bool { return o == v })
+	case 5:
+		in := m.g.tryReserved(id)
+		require.Equal(m.t, alone == 0 && !m.reserved, in, "a reserved suspect is turned away for other suspects only")
+		if in {
+			m.reserved = true
+			delete(m.expected, id)
+		} else {
+			m.expected[id] = time.Now()
+		}
+	case 6:
+		if m.reserved {
+			m.reserved = false
+			m.g.leaveReserved()
+		}
+	case 7:
+		m.g.expect(id)
+		m.expected[id] = time.Now()
+	default:
+		time.Sleep(time.Duration(m.rng.IntN(4)) * time.Second)
+	}
+}
+
+func (m *gateModel) check() {
+	ordinary, ordinaryWait := m.count(false)
+	alone, suspectsWait := m.count(true)
+	suspects := alone
+	if m.reserved {
+		suspects++
+	}
+	require.LessOrEqual(m.t, suspects, 1, "two suspects are not together")
+	require.False(m.t, alone > 0 && ordinary > 0, "nothing ordinary is beside an ordinary suspect")
+	expected := false
+	for _, since := range m.expected {
+		expected = expected || time.Since(since) < expectFor
+	}
+	if ordinaryWait > 0 {
+		require.True(m.t, suspects > 0 || suspectsWait > 0, "an ordinary one waits for nothing")
+	}
+	for _, v := range m.visits {
+		if v.suspect && !isIn(v.in) {
+			require.True(m.t, suspects > 0 || ordinary > 0 || expected && time.Since(v.since) < expectFor, "a suspect waits for nothing")
+		}
+	}
+}
+
+// end lets everybody go: nobody stays behind.
+func (m *gateModel) end() {
+	if m.reserved {
+		m.g.leaveReserved()
+	}
+	time.Sleep(expectFor)
+	for len(m.visits) > 0 {
+		synctest.Wait()
+		i := slices.IndexFunc(m.visits, func(v *visit) bool { return isIn(v.in) })
+		require.GreaterOrEqual(m.t, i, 0, "those who are left are never let in")
+		require.NoError(m.t, m.visits[i].err)
+		m.leave(m.visits[i])
 	}
 }
 

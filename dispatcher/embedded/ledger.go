@@ -103,9 +103,11 @@ type Ledger struct {
 	recorders map[string]*recorder // by topic
 	queues    map[string]*queue    // by lane
 	gate      gate
-	originals *originals
-	metrics   *metrics
-	events    struct {
+
+	restarting chan struct{} // holds a token while a retry is being stored: one at a time
+	originals  *originals
+	metrics    *metrics
+	events     struct {
 		complete   atomic.Bool // the topic has every event that no delivery will bring
 		impossible atomic.Bool // of a final submission nobody can be told
 	}
@@ -140,7 +142,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 		cfg: cfg.withDefaults(), broker: cfg.Broker, store: cfg.Store,
 		pending: newPending(), recorders: map[string]*recorder{}, queues: map[string]*queue{},
 		compared: make(chan struct{}), ended: make(chan struct{}), claims: map[store.Held]held{}, inWork: map[tasks.Ref]bool{}, suspects: map[tasks.Ref]bool{},
-		due: map[tasks.Ref]time.Time{}, failures: map[tasks.Ref]int{},
+		due: map[tasks.Ref]time.Time{}, failures: map[tasks.Ref]int{}, restarting: make(chan struct{}, 1),
 	}
 	l.metrics = newMetrics(cfg.Metrics)
 	l.originals = newOriginals(l)
@@ -264,12 +266,12 @@ func (l *Ledger) CaughtUp(ctx context.Context) error {
 }
 
 func (l *Ledger) caughtUp(ctx context.Context) error {
-	for topic, r := range l.recorders {
+	for _, topic := range derivingFirst() {
 		end, err := l.broker.End(topic)
 		if err != nil {
 			return fmt.Errorf("end of %s: %w", topic, err)
 		}
-		if err := r.recorded.wait(ctx, end); err != nil {
+		if err := l.recorders[topic].recorded.wait(ctx, end); err != nil {
 			return fmt.Errorf("wait for rows of %s: %w", topic, err)
 		}
 	}

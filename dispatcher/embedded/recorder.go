@@ -35,6 +35,8 @@ type recorder struct {
 	recorded *watermark
 	// endAtStart is the topic's end when this process started.
 	endAtStart uint64
+	// known are the keys of its submissions.
+	known *known
 	// compare is from where to where, exclusive, rows and records are compared: what earlier processes have recorded.
 	compare [2]uint64
 
@@ -102,6 +104,7 @@ func (r *recorder) record(ctx context.Context, batch []broker.Message) error {
 	if err := r.deriveAll(ctx, rows); err != nil {
 		return err
 	}
+	r.known.add(rows)
 	last := batch[len(batch)-1]
 	if err := r.l.store.Record(ctx, r.topic, rows, store.Watermark{Next: last.Offset + 1, Check: check(last)}); err != nil {
 		return err

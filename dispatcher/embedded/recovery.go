@@ -116,7 +116,7 @@ func (l *Ledger) newRecorder(ctx context.Context, topic string) (*recorder, erro
 			return nil, err
 		}
 	}
-	return &recorder{l: l, topic: topic, compare: [2]uint64{info.Start, mark.Next}, endAtStart: info.End, recorded: newWatermark(mark.Next)}, nil
+	return &recorder{l: l, topic: topic, known: newKnown(), compare: [2]uint64{info.Start, mark.Next}, endAtStart: info.End, recorded: newWatermark(mark.Next)}, nil
 }
 
 // deleteOldGroup deletes the group by which earlier versions of the program kept how far the rows had come. Nobody
@@ -198,7 +198,7 @@ func (l *Ledger) requeueLostOf(ctx context.Context, k *tasks.Kind) (requeued int
 				return requeued, err
 			}
 			if lost {
-				if err := l.requeue(ctx, k, tasks.NewRetry(d.Ref, d.Attempts)); err != nil {
+				if err := l.requeue(ctx, k, tasks.NewRetry(d.Ref, d.Attempts), func() {}); err != nil {
 					return requeued, err
 				}
 				l.metrics.requeued.Inc()

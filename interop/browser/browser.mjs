@@ -19,15 +19,15 @@ export function launch() {
 }
 
 /**
- * Opens the page in a fresh profile. Whatever it logs as an error, loads from
- * elsewhere or throws is collected in page.complaints.
+ * Opens a page in a fresh profile. Whatever it logs as an error, loads from outside
+ * of within or throws is collected in page.complaints.
  */
-export async function open(browser, { at = base, ...options } = {}) {
+export async function open(browser, { at = base, within = at, ...options } = {}) {
   const context = await browser.newContext({ locale: 'en-GB', viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
   page.complaints = [];
   page.on('pageerror', (e) => page.complaints.push(`threw ${e.message}`));
-  page.on('request', (r) => { if (!/^(data|blob):/.test(r.url()) && !r.url().startsWith(at)) page.complaints.push(`asked for ${r.url()}`); });
+  page.on('request', (r) => { if (!/^(data|blob):/.test(r.url()) && !r.url().startsWith(within)) page.complaints.push(`asked for ${r.url()}`); });
   page.on('console', (m) => { if (m.type() === 'error' && !/Failed to load resource/.test(m.text())) page.complaints.push(m.text()); });
   await page.goto(at);
   return page;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds casepress, starts it on free ports with a fresh data folder, drives its
-# page with a real browser, and stops it. Needs Go, Node.js and Chromium.
+# pages with a real browser, and stops it. Needs Go, Node.js and Chromium, and for
+# Chinese screenshots a Chinese font. SCREENSHOTS names a folder for screenshots.
 #   ./run.sh [arguments of node --test]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +13,7 @@ stop() {
 }
 trap stop EXIT
 
-[ -d "$here/node_modules/playwright-core" ] || (cd "$here" && npm ci --silent)
+[ -d "$here/node_modules/axe-core" ] || (cd "$here" && npm ci --silent)
 (cd "$here/../.." && go build -o "$work/casepress" .)
 
 ports=$(node -e '
@@ -20,7 +21,7 @@ ports=$(node -e '
   const servers = [0, 0].map(() => net.createServer().listen(0, "127.0.0.1"));
   setTimeout(() => { console.log(servers.map((s) => s.address().port).join(" ")); servers.forEach((s) => s.close()); }, 50);')
 read -r http admin <<<"$ports"
-"$work/casepress" serve --hosts site.test --http-addr "127.0.0.1:$http" --admin-addr "127.0.0.1:$admin" --data-dir "$work/data" 2>"$work/log" &
+"$work/casepress" serve --hosts site.test --http-addr "127.0.0.1:$http" --admin-addr "127.0.0.1:$admin" --data-dir "$work/data" --studies "$here/studies" 2>"$work/log" &
 server=$!
 for _ in $(seq 100); do
   curl -fs -o /dev/null "http://127.0.0.1:$http/readyz" && break
@@ -29,6 +30,6 @@ for _ in $(seq 100); do
 done
 
 status=0
-(cd "$here" && CASEPRESS_URL="http://127.0.0.1:$http/" node --test "$@" page.test.mjs) || status=$?
+(cd "$here" && CASEPRESS_URL="http://127.0.0.1:$http/" node --test "$@" page.test.mjs questionnaires.test.mjs) || status=$?
 if [ "$status" -ne 0 ]; then tail -n 40 "$work/log" >&2; fi
 exit "$status"

@@ -110,6 +110,8 @@ type Item struct {
 	Codes []Code
 	// Text is the question; nil in a definition without wording.
 	Text Text
+	// OptionSet is the id of the set that Options are, which other items may share.
+	OptionSet string
 	// Options are the answers that may be chosen, in the order of the form.
 	Options []Option
 	// MayBeNotAsked says that "not-asked" is an answer, too: of a question for women alone, for example.

@@ -91,9 +91,10 @@ func CheckFile(path string) (*Definition, []jsonfile.Problem) {
 // add puts a definition among the others, or says why it cannot be.
 func (ds *Definitions) add(path string, d *Definition) []jsonfile.Problem {
 	for id := range ds.byID {
-		if id != d.ID && strings.EqualFold(id, d.ID) {
+		// FHIR's ids have no "_", so that phq_9 is phq-9 there.
+		if id != d.ID && strings.EqualFold(hyphened(id), hyphened(d.ID)) {
 			return []jsonfile.Problem{{File: path, Message: fmt.Sprintf(
-				"the id %s differs from %s only in upper and lower case; people take them for one: choose ids that differ in more", d.ID, id)}}
+				"the id %s differs from %s only in upper and lower case or in _ and -; people take them for one: choose ids that differ in more", d.ID, id)}}
 		}
 	}
 	versions := ds.byID[d.ID]
@@ -108,3 +109,5 @@ func (ds *Definitions) add(path string, d *Definition) []jsonfile.Problem {
 	ds.byID[d.ID] = slices.Insert(versions, at, d)
 	return nil
 }
+
+func hyphened(id string) string { return strings.ReplaceAll(id, "_", "-") }

@@ -275,6 +275,7 @@ func TestLoad(t *testing.T) {
 	write("y.json", with(t, `"id":"x"`, `"id":"X"`))
 	write("z.json", whole+" ")
 	write("phq-9-mine.json", with(t, `"id":"x"`, `"id":"phq-9"`))
+	write("phq_9.json", with(t, `"id":"x"`, `"id":"phq_9"`))
 	write("big.json", strings.Repeat(" ", instrument.MaxBytes+1))
 	write("broken.json", "{\n")
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "dir.json"), 0o700))
@@ -286,7 +287,8 @@ func TestLoad(t *testing.T) {
 broken.json:2:1: ends before its object is closed
 dir.json: is not a file; an instrument is one JSON file
 phq-9-mine.json: there is another phq-9 version 1 already, with sha256 `+shipped(t, "phq-9").SHA256+`; raise the version
-y.json: the id X differs from x only in upper and lower case; people take them for one: choose ids that differ in more
+phq_9.json: the id phq_9 differs from phq-9 only in upper and lower case or in _ and -; people take them for one: choose ids that differ in more
+y.json: the id X differs from x only in upper and lower case or in _ and -; people take them for one: choose ids that differ in more
 z.json: there is another x version 1 already, with sha256 `+x.SHA256+`; raise the version`,
 		strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""))
 }

@@ -42,7 +42,7 @@ func (f *file) resolveItems(c *checker) {
 		}
 		set := &f.sets[at]
 		used[set.id] = true
-		it.Options = slices.Clone(set.options)
+		it.OptionSet, it.Options = set.id, slices.Clone(set.options)
 		for j := range it.Options {
 			if it.Options[j].weight = whole(it.Options[j].Value); set.weights[j] != nil {
 				it.Options[j].weight = *set.weights[j]

@@ -1,0 +1,141 @@
+// The list of the answers on the server, the newest first, with a search. With a patient it has the
+// scores over time, too.
+
+import { $, h, fill } from './dom.js';
+import { t, time, onLanguage } from './i18n.js';
+import { readInstruments, readInstrument, pick } from './instruments.js';
+import { readResponses } from './readresponses.js';
+import { showPlot, closePlot } from './scoreplot.js';
+
+const pageSize = 20;
+
+let responses = [];         // what has been read so far
+let next = null;            // the cursor of what follows, null at the end
+let state = '';             // '', 'loading', 'failed', 'behind'
+let error = null;           // what is wrong with the search, as a function that says it
+let searched = {};          // the filters of what is shown
+let instruments = [];       // of the study that is searched
+const definitions = new Map();
+let control = new AbortController();
+
+/** Shows the list, read anew. */
+export function openResponseList() {
+  $('listHeading').focus({ preventScroll: true });
+  search();
+}
+
+/** Stops asking. */
+export function closeResponseList() {
+  control.abort();
+  closePlot($('listPlot'));
+}
+
+async function search() {
+  const study = $('searchStudy').value.trim();
+  const patientId = $('searchPatient').value.trim();
+  const [from, to] = [$('searchFrom').value, $('searchTo').value];
+  searched = {
+    study, patientId, visitId: $('searchVisit').value.trim(), instrument: $('searchInstrument').value,
+    from: from && new Date(`${from}T00:00`).toISOString(), to: to && endOf(to),
+  };
+  responses = [];
+  next = null;
+  closePlot($('listPlot'));
+  if (from && to && from > to) {
+    control.abort();
+    error = () => t('badDays');
+    state = '';
+    render();
+    return;
+  }
+  readNames(study);
+  await read();
+  if (patientId && !error && state !== 'failed') showPlot($('listPlot'), searched);
+}
+
+// The last microsecond of a day on this device.
+function endOf(day) {
+  const end = new Date(`${day}T00:00`);
+  end.setDate(end.getDate() + 1);
+  return new Date(end.getTime() - 1).toISOString().replace('Z', '999Z');
+}
+
+async function readNames(study) {
+  const { items } = await readInstruments(study).catch(() => ({ items: instruments }));
+  instruments = items;
+  renderInstruments();
+}
+
+async function read() {
+  control.abort();
+  control = new AbortController();
+  const { signal } = control;
+  error = null;
+  state = 'loading';
+  render();
+  try {
+    const answer = await readResponses({ ...searched, limit: pageSize, cursor: next }, signal);
+    responses.push(...answer.items);
+    next = answer.next;
+    state = answer.upToDate === false ? 'behind' : '';
+  } catch (e) {
+    if (signal.aborted) return;
+    state = e.problem ? '' : 'failed';
+    if (e.problem) error = () => e.problem.detail;
+  }
+  render();
+  await Promise.all(responses.map(readDefinition));
+  if (!signal.aborted) render();
+}
+
+// The names of scores and bands, once for each version of an instrument.
+async function readDefinition({ study, instrument, version }) {
+  const key = keyOf({ study, instrument, version });
+  if (definitions.has(key)) return;
+  definitions.set(key, null);
+  definitions.set(key, await readInstrument({ id: instrument, version }, study).catch(() => null));
+}
+
+const keyOf = ({ study, instrument, version }) => JSON.stringify([study, instrument, version]);
+
+function render() {
+  fill($('search-error'), error?.() ?? '');
+  $('found').replaceChildren(...responses.map(row));
+  const nothing = !responses.length && !error ? t('noResponses') : '';
+  fill($('listState'), { loading: t('listLoading'), failed: t('listFailed'), behind: t('responsesBehind') }[state] ?? nothing);
+  $('older').hidden = !next && state !== 'failed';
+  $('older').textContent = t(state === 'failed' ? 'tryNow' : 'olderResponses');
+  $('older').disabled = state === 'loading';
+}
+
+function renderInstruments() {
+  const before = $('searchInstrument').value;
+  const titles = new Map(instruments.map((one) => [one.id, pick(one.title)]));
+  $('searchInstrument').replaceChildren(h('option', { value: '', textContent: t('anyInstrument') }), ...[...titles].map(([value, textContent]) => h('option', { value, textContent })));
+  $('searchInstrument').value = titles.has(before) ? before : '';
+}
+
+function row(response) {
+  const { id, study, patientId, visitId, instrument, status, flags, scores, times } = response;
+  const definition = definitions.get(keyOf(response));
+  const title = pick(definition?.title ?? instruments.find((one) => one.id === instrument)?.title) || instrument;
+  const raised = flags.filter((flag) => flag.state === 'raised');
+  const statusText = { accepted: 'statusAccepted', processing: 'statusProcessing', retrying: 'statusRetrying', completed: 'statusCompleted', failed: 'statusFailed' }[status];
+  const badge = h('span', { className: 'badge', textContent: raised.length ? t('flagCount', { n: raised.length }) : t(statusText) });
+  badge.dataset.status = raised.some((flag) => flag.urgent) ? 'failed' : raised.length ? 'problems' : status;
+  return h('li', {}, h('a', { href: `#/${id}` },
+    h('span', { className: 'foundHead' }, h('b', { textContent: patientId }), visitId ? h('span', { textContent: visitId }) : '', study ? h('span', { textContent: study }) : '', badge),
+    h('span', { className: 'foundTime', textContent: `${title} · ${time(times.authored, { dateStyle: 'medium', timeStyle: 'short' })}` }),
+    h('span', { className: 'foundScores' }, ...scores.slice(0, 3).map((score) => h('span', { textContent: scoreText(score, definition) })))));
+}
+
+function scoreText({ id, value, band }, definition) {
+  const rule = definition?.scores.find((one) => one.id === id);
+  const bandText = pick(rule?.bands.find((one) => one.code === band)?.text) || band;
+  return `${pick(rule?.title) || id} ${value ?? '–'}${bandText ? ` (${bandText})` : ''}`;
+}
+
+$('search').addEventListener('submit', (e) => { e.preventDefault(); search(); });
+$('searchInstrument').addEventListener('change', search);
+$('older').addEventListener('click', read);
+onLanguage(() => { renderInstruments(); render(); });

@@ -1,0 +1,146 @@
+// One response for staff: its flags, its scores with the rule that made them, what is odd about it,
+// the answers, and the times.
+
+import { $, h, icon, fill, copy, announce, table } from './dom.js';
+import { t, time, onLanguage } from './i18n.js';
+import { follow } from './poll.js';
+import { readInstrument, pick } from './instruments.js';
+import { answerText } from './question.js';
+import { showPlot, closePlot } from './scoreplot.js';
+
+let shown = null;           // the response as the server tells it
+let definition = null;
+let state = '';             // '', 'loading', 'unknown', 'lost'
+let unfollow = () => {};
+
+/** Shows a response, by default in its latest revision, and follows it until it is scored. */
+export function openResponse(id, revision) {
+  shown = definition = null;
+  state = 'loading';
+  render();
+  $('responseHeading').focus({ preventScroll: true });
+  const address = `questionnaire-responses/${encodeURIComponent(id)}${revision ? `?revision=${Number(revision)}` : ''}`;
+  let open = true;
+  const stop = follow(id, (news) => onNews(news, () => open), address);
+  unfollow = () => { open = false; stop(); };
+}
+
+/** Stops following it. */
+export function closeResponse() {
+  unfollow();
+  unfollow = () => {};
+  closePlot($('responsePlot'));
+}
+
+async function onNews({ report, unknown, lost }, isOpen) {
+  state = unknown ? 'unknown' : lost ? 'lost' : '';
+  shown = report ?? shown;
+  if (report) definition ??= await readInstrument({ id: report.instrument, version: report.version }, report.study).catch(() => null);
+  if (!isOpen()) return;
+  render();
+  if (report?.status === 'completed') {
+    showPlot($('responsePlot'), { study: report.study, patientId: report.patientId, instrument: report.instrument }, report);
+  }
+}
+
+function render() {
+  $('responseHeading').textContent = shown ? pick(definition?.title) || shown.instrument : t('responses');
+  $('shownPatient').textContent = shown?.patientId ?? '–';
+  $('shownVisit').textContent = shown?.visitId ?? '–';
+  $('shownTime').textContent = time(shown?.times.authored, { dateStyle: 'medium', timeStyle: 'short' });
+  fill($('responseState'), { loading: t('loading'), unknown: t('unknownResponse'), lost: t('askFailed') }[state] ?? '');
+  $('responseBody').replaceChildren(...(shown ? [flags(), scores(), mismatches(), warnings(), answers(), times()].filter(Boolean) : []));
+}
+
+function block(heading, ...children) {
+  return h('section', { className: 'block' }, h('h2', { textContent: heading }), ...children);
+}
+
+function flags() {
+  const order = ({ state: s, urgent }) => (s === 'raised' ? 0 : 2) + (urgent ? 0 : 1);
+  const list = [...shown.flags].sort((a, b) => order(a) - order(b)).map((flag) => {
+    const rule = definition?.flags.find((one) => one.code === flag.code);
+    const raised = flag.state === 'raised';
+    const values = [flag.urgent ? t('flagUrgent') : '', raised ? t('flagValue', { value: flag.value }) : '', flag.code].filter(Boolean).join(', ');
+    return h('li', { className: `flag ${raised ? 'raised' : 'unknown'}${flag.urgent && raised ? ' urgent' : ''}` },
+      h('b', { textContent: t(raised ? 'flagRaised' : 'flagUnknown') }), `: ${pick(rule?.text)} (${values})`);
+  });
+  const crisis = shown.crisisText
+    ? h('p', { className: 'given-crisis' }, `${t('crisisShown')}: `, h('q', { textContent: shown.crisisText, lang: shown.crisisTextLanguage }))
+    : '';
+  const events = shown.adverseEvents.length
+    ? h('p', { className: 'plain' }, `${t('adverseEvents')}: `, h('span', { className: 'mono', textContent: shown.adverseEvents.join(', ') }))
+    : '';
+  return block(t('flagsHeading'), list.length ? h('ul', {}, ...list) : h('p', { className: 'plain', textContent: t('noFlags') }), crisis, events);
+}
+
+function scores() {
+  if (!shown.scores.length) {
+    const failed = shown.status === 'failed';
+    return block(t('scoresHeading'), h('p', { className: 'plain', textContent: t(failed ? 'scoringFailed' : 'notScored') }),
+      failed && shown.error ? h('p', { className: 'plain', textContent: shown.error, lang: 'en' }) : '');
+  }
+  return block(t('scoresHeading'), table(t('scoresHeading'), [t('score'), t('value'), t('band'), t('answered'), t('rule')], shown.scores.map(scoreRow)));
+}
+
+function scoreRow(score) {
+  const rule = definition?.scores.find((one) => one.id === score.id);
+  const total = score.answered + score.missing;
+  const value = h('td', { className: 'number' }, String(score.value ?? '–'));
+  if (score.exact && score.exact !== String(score.value)) value.append(h('small', { textContent: t('exactly', score) }));
+  const name = h('th', { scope: 'row' }, pick(rule?.title) || score.id);
+  if (score.value === null) name.append(h('small', { textContent: t('noScore', { missing: score.missing, total }) }), h('small', { textContent: score.reason ?? '', lang: 'en' }));
+  const answered = h('td', {}, t('answeredOf', { answered: score.answered, total }));
+  if (score.imputed?.length) answered.append(h('small', { textContent: t('imputed', { items: score.imputed.join(', ') }) }));
+  const button = h('button', { type: 'button', className: 'copy' }, icon('copy'));
+  button.setAttribute('aria-label', t('copyRule'));
+  button.addEventListener('click', async () => {
+    if (await copy(score.rule.sha256)) announce(t('copied'));
+  });
+  const by = h('td', {}, t('ruleVersion', score.rule), h('small', { className: 'mono', title: score.rule.sha256 }, score.rule.sha256.slice(0, 12), '…', button));
+  return h('tr', {}, name, value, h('td', { textContent: pick(rule?.bands.find((one) => one.code === score.band)?.text) || score.band || '' }), answered, by);
+}
+
+function mismatches() {
+  if (!shown.mismatches.length) return null;
+  return block(t('mismatchesHeading'), h('ul', {}, ...shown.mismatches.map(({ score, claimed, computed }) => h('li', { className: 'flag', textContent: t('mismatch', {
+    score: pick(definition?.scores.find((one) => one.id === score)?.title) || score, claimed: claimed ?? t('none'), computed: computed ?? t('none'),
+  }) }))));
+}
+
+function warnings() {
+  if (!shown.warnings.length) return null;
+  return block(t('warningsHeading'), h('ul', {}, ...shown.warnings.map(({ code, detail }) => h('li', { textContent: t(`warning-${code}`) ?? detail, title: detail }))));
+}
+
+function answers() {
+  const known = new Set(definition?.items.map((item) => item.id));
+  const items = [...(definition?.items ?? []), ...Object.keys(shown.answers).filter((id) => !known.has(id)).map((id) => ({ id, options: [] }))];
+  const whole = block(t('answersHeading'), table(t('answersHeading'), [t('question'), t('answer'), t('value')], items.map((item) => {
+    const value = shown.answers[item.id];
+    const text = answerText(item, value, shown.language);
+    const lang = definition?.languages.length ? shown.language : '';
+    return h('tr', {}, h('th', { scope: 'row' }, h('span', { className: 'itemId', textContent: item.id }), h('span', { textContent: pick(item.text, shown.language), lang })),
+      h('td', { textContent: text || t('noAnswer'), lang: text && value !== 'not-asked' ? lang : '', className: text ? '' : 'plain' }),
+      h('td', { className: 'number', textContent: typeof value === 'number' ? String(value) : '–' }));
+  })));
+  whole.classList.add('answers');
+  return whole;
+}
+
+function times() {
+  const { times: all, amends, revision, original, receipt, id } = shown;
+  const rows = [
+    [t('timeStarted'), all.started], [t('timeAuthored'), all.authored], [t('timeDevice'), all.device], [t('timeReceived'), all.received], [t('timeStored'), all.stored],
+  ].filter(([, value]) => value).map(([name, value]) => [name, `${time(value)} (${value})`]);
+  rows.push([t('readIn'), shown.language], [t('study'), shown.study], [t('site'), shown.site],
+    [t('revision'), amends ? t('revisionOf', { revision, amended: amends.revision, reason: amends.reason }) : String(revision)],
+    [t('responseId'), id], ['SHA-256', receipt.sha256], [t('receiptSequence'), String(receipt.sequence)]);
+  const links = [h('a', { href: original.url.replace(/^\//, ''), textContent: t('original') }),
+    ...Array.from({ length: revision - 1 }, (_, i) => h('a', { href: `#/${id}/${i + 1}`, textContent: t('earlierRevision', { n: i + 1 }) }))];
+  return block(t('timesHeading'),
+    h('dl', { className: 'times' }, ...rows.filter(([, value]) => value).flatMap(([name, value]) => [h('dt', { textContent: name }), h('dd', { textContent: value })])),
+    h('p', { className: 'links' }, ...links));
+}
+
+onLanguage(render);

@@ -1,0 +1,155 @@
+// The form before a questionnaire: who answers which. An address such as
+// questionnaires.html#study=S1&site=101&visit=V02&instrument=phq-9 fills it in; nothing about the
+// patient is read from an address.
+
+import { $, h, fill } from './dom.js';
+import { t, onLanguage, language } from './i18n.js';
+import { readInstruments, readInstrument, pick, tagOf, sameLanguage } from './instruments.js';
+
+const idFields = ['study', 'site', 'patientId', 'visitId'];
+const definitions = new Map();  // id and version -> definition, of the study that is chosen
+let listed = [];                // the questionnaires of that study
+let state = 'loading';          // 'loading', 'kept', 'failed', 'ready'
+let study = null;               // of which listed is
+let errors = {};                // field -> function that gives the text in the current language
+let chosen = '';
+let wordingOf = '';             // for which questionnaire and language of the page the wording was offered
+let whenReady = () => {};
+
+/** Calls back when somebody has pressed start. */
+export function onStart(listener) {
+  $('startForm').addEventListener('submit', (e) => {
+    e.preventDefault();
+    whenReady = () => {};
+    if (definitions.has($('questionnaire').value) || !$('questionnaire').value) listener();
+    else whenReady = listener;      // its wording is still on the way
+  });
+}
+
+/** What the form says, or null if something is wrong with it, which is then marked. */
+export function readStart() {
+  const given = Object.fromEntries(idFields.map((name) => [name, $(name).value.trim()]));
+  const found = {};
+  if (!given.patientId) found.patientId = () => t('needPatient');
+  for (const name of idFields) if (given[name] && !/^[A-Za-z0-9._-]{1,64}$/.test(given[name])) found[name] = () => t('badId');
+  const definition = definitions.get($('questionnaire').value);
+  if (!definition) found.questionnaire = () => t('needQuestionnaire');
+  setErrors(found);
+  if (Object.keys(found).length) {
+    $([...idFields, 'questionnaire'].find((name) => found[name])).focus();
+    return null;
+  }
+  const wording = $('wording').value || language;
+  for (const name of ['patientId', 'visitId']) $(name).value = '';     // the next one may be another
+  return { ...given, definition, language: wording };
+}
+
+/** Shows the form, filled in from the address. */
+export function openStart() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  for (const [name, field] of [['study', 'study'], ['site', 'site'], ['visit', 'visitId']]) if (given.get(name)) $(field).value = given.get(name);
+  if (given.get('instrument')) chosen = given.get('instrument');
+  if ($('study').value.trim() !== study || state === 'failed') readList();
+}
+
+async function readList() {
+  const of = $('study').value.trim();
+  study = of;
+  state = 'loading';
+  listed = [];
+  definitions.clear();
+  delete errors.study;
+  render();
+  try {
+    const { items, kept } = await readInstruments(of);
+    if (study !== of) return;
+    listed = items;
+    state = kept ? 'kept' : 'ready';
+    render();
+    // All are read at once: there may be no connection when one is chosen.
+    for (const one of items) await read(one, of);
+  } catch (e) {
+    if (study !== of) return;
+    state = 'failed';
+    if (e.problem) errors.study = () => t('badId');
+  }
+  render();
+}
+
+async function read(one, of) {
+  const definition = await readInstrument(one, of).catch(() => null);
+  if (study !== of || !definition) return;
+  definitions.set(keyOf(one), definition);
+  if (keyOf(one) !== $('questionnaire').value) return;
+  renderWording();
+  whenReady();
+  whenReady = () => {};
+}
+
+const keyOf = ({ id, version }) => `${id} ${version}`;
+
+function render() {
+  const select = $('questionnaire');
+  const before = select.value || chosen;
+  const versions = (id) => listed.filter((one) => one.id === id).length;
+  select.replaceChildren(h('option', { value: '', textContent: '' }), ...listed.map((one) => h('option', {
+    value: keyOf(one), textContent: `${pick(one.title)}${versions(one.id) > 1 ? ` · ${one.version}` : ''}`,
+  })));
+  select.value = keyOf(listed.findLast((one) => keyOf(one) === before || one.id === before) ?? { id: '', version: '' }).trim();
+  $('readAgain').hidden = state !== 'failed';
+  renderErrors();
+  renderWording();
+}
+
+// In which language the questions are read: the page's where they are there in it, and said where not.
+function renderWording() {
+  const one = listed.find((i) => keyOf(i) === $('questionnaire').value);
+  const tags = one?.languages ?? [];
+  const none = Boolean(one) && !tags.length;
+  const offered = none ? ['en', 'zh-CN'] : tags;
+  const of = [one?.id, one?.version, language].join(' ');
+  const best = of === wordingOf && $('wording').value ? $('wording').value : tagOf(offered);    // what was chosen stays
+  wordingOf = of;
+  $('wordingCell').hidden = offered.length < 2;
+  $('wording').replaceChildren(...offered.map((tag) => h('option', { value: tag, textContent: nameOf(tag, tag), lang: tag })));
+  if (best) $('wording').value = best;
+  let hint = { loading: t('questionnairesLoading'), failed: t('questionnairesFailed'), kept: t('questionnairesKept') }[state] ?? '';
+  if (none) hint = t('wordingNone');
+  else if (best && !sameLanguage(best, language)) hint = t('wordingOnly', { languages: tags.map((tag) => nameOf(tag, language)).join(language === 'en' ? ', ' : '、') });
+  fill($('questionnaireHint'), hint);
+}
+
+function nameOf(tag, into) {
+  try {
+    return new Intl.DisplayNames(into, { type: 'language' }).of(tag);
+  } catch {
+    return tag;
+  }
+}
+
+function setErrors(found) {
+  errors = found;
+  renderErrors();
+}
+
+function renderErrors() {
+  for (const name of [...idFields, 'questionnaire']) {
+    const text = errors[name]?.() ?? '';
+    if (text) $(name).setAttribute('aria-invalid', 'true');
+    else $(name).removeAttribute('aria-invalid');
+    $(name).closest('.cell').classList.toggle('wrong', Boolean(text));
+    fill($(`${name}-error`), text);
+  }
+}
+
+for (const name of [...idFields, 'questionnaire']) {
+  $(name).addEventListener('input', () => {
+    delete errors[name];
+    renderErrors();
+  });
+}
+$('study').addEventListener('change', readList);
+$('readAgain').addEventListener('click', readList);
+$('questionnaire').addEventListener('change', renderWording);
+addEventListener('online', () => { if (state === 'failed' || state === 'kept') readList(); });
+onLanguage(render);
