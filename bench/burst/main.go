@@ -142,7 +142,7 @@ func run(ctx context.Context, set settings) (missed []string, err error) {
 	}
 	fmt.Printf("%s UTC, %d processors, %s, load average %s; %d responses, %d with an urgent flag, %d rounds.\n\n",
 		time.Now().UTC().Format(time.DateTime), runtime.NumCPU(), runtime.Version(), loadAverage(), set.responses, set.flagged, set.rounds)
-	responses := newResponses(set.responses, set.flagged)
+	responses := newResponses(set.responses, set.flagged, "")
 	table := newTable()
 	for _, connections := range set.connections {
 		for range set.rounds {
@@ -167,7 +167,7 @@ func run(ctx context.Context, set settings) (missed []string, err error) {
 	}
 	table.print(os.Stdout)
 	missed = append(missed, table.aims()...)
-	if strings.Contains("fairness", set.only) || set.only == "" {
+	if strings.Contains("fairness", set.only) {
 		unfair, err := fairness(ctx, set, filepath.Join(dir, "fair"), contenders(set)[0], responses)
 		if err != nil {
 			return missed, err
@@ -184,6 +184,7 @@ type result struct {
 	untilScore time.Duration // from the last acceptance to the last score
 	peak       int64         // bytes
 	cpu        time.Duration // of the service, until the last score
+	acceptCPU  time.Duration // of it, until the last acceptance
 	loadCPU    time.Duration // of this program
 	refused    int           // 503
 	cut        int           // connections that ended before the answer
@@ -195,9 +196,9 @@ type result struct {
 func (r result) perSecond() float64 { return float64(len(r.replies)) / r.took.Seconds() }
 
 func (r result) String() string {
-	return fmt.Sprintf("%.0f/s, took %.2f s, p50 %v p99 %v max %v, last score after %v, peak %d MB, CPU %d µs + %d µs, 503 %d, cut %d, replayed %d, load %s",
+	return fmt.Sprintf("%.0f/s, took %.2f s, p50 %v p99 %v max %v, last score after %v, peak %d MB, CPU %d / %d µs + %d µs, 503 %d, cut %d, replayed %d, load %s",
 		r.perSecond(), r.took.Seconds(), percentile(r.replies, 50), percentile(r.replies, 99), percentile(r.replies, 100), r.untilScore, r.peak/1_000_000,
-		r.cpu.Microseconds()/int64(len(r.replies)), r.loadCPU.Microseconds()/int64(len(r.replies)), r.refused, r.cut, r.replayed, r.load)
+		r.acceptCPU.Microseconds()/int64(len(r.replies)), r.cpu.Microseconds()/int64(len(r.replies)), r.loadCPU.Microseconds()/int64(len(r.replies)), r.refused, r.cut, r.replayed, r.load)
 }
 
 // measure sends one burst to a fresh service, and checks what it made of it.
@@ -232,7 +233,7 @@ func measure(ctx context.Context, set settings, data string, c contender, connec
 		return r, err
 	}
 	r.took, r.replies = b.last.Sub(b.first), b.replies
-	r.loadCPU = ownCPU() - own
+	r.acceptCPU, r.loadCPU = p.cpu()-before, ownCPU()-own
 	r.refused, r.cut, r.replayed = int(b.refused.Load()), int(b.cut.Load()), int(b.replayed.Load())
 	kept, err := c.settle(ctx, p, len(responses))
 	r.cpu, r.load = kept.cpu-before, loadAverage()

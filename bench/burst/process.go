@@ -76,6 +76,7 @@ func (p *process) kill() error {
 		return err
 	}
 	<-p.ended
+	p.cmd = nil
 	return nil
 }
 

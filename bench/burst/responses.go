@@ -24,12 +24,13 @@ type response struct {
 	flagged    bool
 }
 
-// newResponses makes answers to the PHQ-9 that were given just now. Those with a flag are spread evenly.
-func newResponses(n, flagged int) []response {
+// newResponses makes answers to the PHQ-9 that were given just now, whose ids begin with QR- and the prefix. Those with a flag
+// are spread evenly.
+func newResponses(n, flagged int, prefix string) []response {
 	authored := time.Now().In(time.FixedZone("", 8*60*60)).Format(time.RFC3339)
 	all := make([]response, n)
 	for i := range all {
-		r := response{id: fmt.Sprintf("QR-%05d", i), flagged: flagged > 0 && i%(n/flagged) == 0 && i/(n/flagged) < flagged}
+		r := response{id: fmt.Sprintf("QR-%s%05d", prefix, i), flagged: flagged > 0 && i%(n/flagged) == 0 && i/(n/flagged) < flagged}
 		var answers []byte
 		for item := 1; item <= 9; item++ {
 			value := (i>>item + item) % 4

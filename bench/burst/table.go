@@ -72,7 +72,7 @@ func (t *table) ratio(name, to string, connections int) (float64, bool) {
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func (t *table) print(w io.Writer) {
-	fmt.Fprintln(w, "| | connections | accepted a second | all answered, s | reply p50 / p99 / max, ms | last score after the last answer, s | peak RSS, MB | CPU a response, µs: service / load | 503 / cut off / replayed | load |")
+	fmt.Fprintln(w, "| | connections | accepted a second | all answered, s | reply p50 / p99 / max, ms | last score after the last answer, s | peak RSS, MB | CPU a response, µs: until answered / until scored / load program | 503 / cut off / replayed | load |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range t.rows {
 		reply := func(p int) float64 {
@@ -82,10 +82,10 @@ func (t *table) print(w io.Writer) {
 			return r.median(func(x result) float64 { return float64(of(x).Microseconds()) / float64(len(x.replies)) })
 		}
 		count := func(of func(result) int) float64 { return r.median(func(x result) float64 { return float64(of(x)) }) }
-		fmt.Fprintf(w, "| %s | %d | %.0f | %.2f | %.1f / %.1f / %.1f | %.2f | %.0f | %.0f / %.0f | %.0f / %.0f / %.0f | %s |\n", r.name, r.connections,
+		fmt.Fprintf(w, "| %s | %d | %.0f | %.2f | %.1f / %.1f / %.1f | %.2f | %.0f | %.0f / %.0f / %.0f | %.0f / %.0f / %.0f | %s |\n", r.name, r.connections,
 			r.median(result.perSecond), r.median(func(x result) float64 { return x.took.Seconds() }), reply(50), reply(99), reply(100),
 			r.median(func(x result) float64 { return x.untilScore.Seconds() }), r.median(func(x result) float64 { return float64(x.peak) / 1e6 }),
-			perResponse(func(x result) time.Duration { return x.cpu }), perResponse(func(x result) time.Duration { return x.loadCPU }),
+			perResponse(func(x result) time.Duration { return x.acceptCPU }), perResponse(func(x result) time.Duration { return x.cpu }), perResponse(func(x result) time.Duration { return x.loadCPU }),
 			count(func(x result) int { return x.refused }), count(func(x result) int { return x.cut }), count(func(x result) int { return x.replayed }),
 			r.results[len(r.results)-1].load)
 	}
