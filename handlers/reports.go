@@ -236,11 +236,26 @@ func (a *API) findRow(ctx context.Context, ref tasks.Ref) (store.Row, error) {
 
 // findKnown is findRow for an id that may be one.
 func (a *API) findKnown(ctx context.Context, ref tasks.Ref) (store.Row, error) {
-	row, err := dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) { return a.rows.Get(ctx, ref) })
+	row, err := dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) { return a.rows.Get(ctx, ref) }, topicsOf(ref.Kind)...)
 	if errors.Is(err, store.ErrNotFound) {
 		err = noSubmission(ref)
 	}
 	return row, err
+}
+
+// topicsOf are the topics whose records make or change rows of the kind. All, nil, if others' records have them follow, as
+// they do adverse events.
+func topicsOf(kind string) []string {
+	k, err := tasks.KindOf(kind)
+	switch {
+	case err != nil || k == tasks.KindAdverseEvent():
+		return nil
+	case k == tasks.KindCaseReport():
+		return []string{k.Topic, tasks.TopicImages, tasks.TopicCompletions}
+	case k == tasks.KindQuestionnaireResponse():
+		return []string{k.Topic, tasks.TopicRescores}
+	}
+	return []string{k.Topic}
 }
 
 func noSubmission(ref tasks.Ref) error {
