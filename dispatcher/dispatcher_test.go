@@ -278,11 +278,9 @@ func TestLateWorker(t *testing.T) {
 func TestCloseWhileRowsAreMissing(t *testing.T) {
 	h, _ := open(t, options{Dir: t.TempDir()})
 	require.NoError(t, h.Store.Close())
-	_, err := h.Accept(t.Context(), dispatchertest.Submission(report("CR-1")))
-	require.Error(t, err, "the rows cannot tell whether the id is taken")
 	fresh := dispatchertest.Submission(report("CR-2"))
 	fresh.Fresh = true
-	_, err = h.Accept(t.Context(), fresh)
+	_, err := h.Accept(t.Context(), fresh)
 	require.NoError(t, err)
 	for {
 		g, err := h.Broker.Group(tasks.TopicCaseReports, "workers")

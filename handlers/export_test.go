@@ -1,12 +1,10 @@
 package handlers
 
 import (
-	"testing"
+	"context"
 	"time"
 
 	"github.com/gin-gonic/gin"
-
-	"casepress/disk"
 )
 
 // Routes lists what the engine serves.
@@ -57,11 +55,7 @@ func UploadsUnderWay(a *API) int {
 	return a.admission.uploads.count
 }
 
-// FreeDisk is the free space where tests keep their files.
-func FreeDisk(t testing.TB) uint64 {
-	free, err := disk.Free(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return free
+// SetFreeDisk makes the disk have as much free space from now on: others write to the real one.
+func SetFreeDisk(a *API, bytes uint64) {
+	a.admission.free.load = func(context.Context) (uint64, error) { return bytes, nil }
 }

@@ -201,8 +201,8 @@ func TestUploadsAtOnce(t *testing.T) {
 
 // The room of uploads under way is taken, however little of them has arrived.
 func TestUploadsUnderWayCountAsStored(t *testing.T) {
-	free := handlers.FreeDisk(t)
-	s := open(t, with(func(c *handlers.Config) { c.MinFreeDisk = int64(free) - 400<<20; c.MaxBodyBytes = 300 << 20 }))
+	s := open(t, with(func(c *handlers.Config) { c.MinFreeDisk = 1 << 30; c.MaxBodyBytes = 300 << 20 }))
+	handlers.SetFreeDisk(s.API, 1<<30+400<<20)
 	c := s.dial()
 	_, err := fmt.Fprintf(c, "POST /upload-case-report HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", 300<<20)
 	require.NoError(t, err)

@@ -47,16 +47,16 @@ func TestStalledUploadOverHTTP2(t *testing.T) {
 // A long poll and a slow upload outlive the stall time.
 func TestSlowRequestsOverHTTP2(t *testing.T) {
 	g := newGate()
-	s := gated(t, g, with(func(c *handlers.Config) { c.StallTimeout = 200 * time.Millisecond })).overHTTP2()
+	s := gated(t, g, with(func(c *handlers.Config) { c.StallTimeout = time.Second })).overHTTP2()
 	contentType, form := encode(field("patientId", "P1"), field("reportId", "r1"), file("a.jpg", photo(1)))
 	body, feed := io.Pipe()
 	go func() {
-		s.trickle(feed, form, 8, 50*time.Millisecond) // 400 ms in all
+		s.trickle(feed, form, 8, 200*time.Millisecond) // 1.6 s in all
 		_ = feed.Close()
 	}()
 	s.do(s.request(http.MethodPost, "/upload-case-report", body, "Content-Type", contentType)).is(202)
 	<-g.begun
-	a := s.get("/case-reports/r1?wait=500ms").is(200)
+	a := s.get("/case-reports/r1?wait=1500ms").is(200)
 	require.Equal(t, "processing", a.get("status"))
 	require.Equal(t, 2, a.ProtoMajor)
 }

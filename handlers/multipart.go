@@ -44,6 +44,9 @@ func (a *API) readMultipart(f *form, r *http.Request, boundary string) error {
 	for n := 1; ; n++ {
 		body.allow(partHeaderRead)
 		part, err := parts.NextPart()
+		if body.failed != nil { // a line that was cut short passes for a whole one
+			err = body.failed
+		}
 		if err == io.EOF { // bare, after the closing boundary; a wrapped one means cut short
 			break
 		}
@@ -73,6 +76,7 @@ type headerLimit struct {
 	body      io.Reader
 	unlimited bool
 	left      int
+	failed    error // of a read, but the end
 }
 
 // errPartHeader says that no header of a part ended within the limit.
@@ -80,15 +84,19 @@ var errPartHeader = errors.New("header of a part is too long")
 
 func (l *headerLimit) allow(n int) { l.unlimited, l.left = false, n }
 
-func (l *headerLimit) Read(p []byte) (int, error) {
-	if l.unlimited {
-		return l.body.Read(p)
+func (l *headerLimit) Read(p []byte) (n int, err error) {
+	switch {
+	case l.unlimited:
+		n, err = l.body.Read(p)
+	case l.left <= 0:
+		err = errPartHeader
+	default:
+		n, err = l.body.Read(p[:min(len(p), l.left)])
+		l.left -= n
 	}
-	if l.left <= 0 {
-		return 0, errPartHeader
+	if err != nil && err != io.EOF {
+		l.failed = err
 	}
-	n, err := l.body.Read(p[:min(len(p), l.left)])
-	l.left -= n
 	return n, err
 }
 

@@ -12,6 +12,7 @@
 package jsonfile
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -142,6 +143,33 @@ func (c *Checker) problems() []Problem {
 // Refuse notes a problem of a value.
 func (c *Checker) Refuse(n *Node, format string, args ...any) {
 	c.add(place{at: n.at, in: n, message: fmt.Sprintf(format, args...)})
+}
+
+// Content returns the bytes of a value exactly as they stand in the file.
+func (c *Checker) Content(n *Node) []byte { return c.content[n.at:n.end] }
+
+// RefuseWithin notes problems that another [Check] has found in the [Checker.Content] of a value, as problems of the file.
+func (c *Checker) RefuseWithin(n *Node, problems []Problem) {
+	for _, p := range problems {
+		joint := ": "
+		if p.Pointer != "" {
+			joint = "." // the message begins with the path
+		}
+		c.add(place{at: n.at + offset(c.Content(n), p.Line, p.Column), message: n.path() + joint + p.Message})
+	}
+}
+
+// offset is where a line and a column are, which are counted from 1, columns in characters.
+func offset(content []byte, line, column int) int {
+	at := 0
+	for ; line > 1; line-- {
+		at += bytes.IndexByte(content[at:], '\n') + 1
+	}
+	for ; column > 1; column-- {
+		_, size := utf8.DecodeRune(content[at:])
+		at += size
+	}
+	return at
 }
 
 // Is reports whether a value has a type, and refuses it otherwise; want says what it should be.

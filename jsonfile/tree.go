@@ -35,6 +35,7 @@ type Node struct {
 	Items []*Node
 
 	at     int // offset of its first byte
+	end    int // offset after its last byte
 	parent *Node
 	name   string // within its parent, if that is an object
 	index  int    // within its parent, if that is an array
@@ -260,6 +261,7 @@ func (p *treeParser) value(as Node) (*Node, error) {
 	default:
 		n.Kind, n.Text = Number, p.number()
 	}
+	n.end = p.at
 	return n, err
 }
 

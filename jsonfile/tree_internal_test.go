@@ -139,6 +139,7 @@ func FuzzTree(f *testing.F) {
 		}
 		if err == nil {
 			requireSame(t, wanted, tree)
+			requireWhole(t, content, tree)
 		}
 	})
 }
@@ -154,5 +155,18 @@ func requireSame(t *testing.T, want, got *Node) {
 	}
 	for i := range want.Items {
 		requireSame(t, want.Items[i], got.Items[i])
+	}
+}
+
+// requireWhole wants each value to begin and end where its text does.
+func requireWhole(t *testing.T, content []byte, n *Node) {
+	text := content[n.at:n.end]
+	require.True(t, json.Valid(text), "%s", text)
+	require.Equal(t, bytes.TrimSpace(text), text)
+	for _, e := range n.Entries {
+		requireWhole(t, content, e.Value)
+	}
+	for _, item := range n.Items {
+		requireWhole(t, content, item)
 	}
 }

@@ -80,7 +80,16 @@ function scores() {
     return block(t('scoresHeading'), h('p', { className: 'plain', textContent: t(failed ? 'scoringFailed' : 'notScored') }),
       failed && shown.error ? h('p', { className: 'plain', textContent: shown.error, lang: 'en' }) : '');
   }
-  return block(t('scoresHeading'), table(t('scoresHeading'), [t('score'), t('value'), t('band'), t('answered'), t('rule')], shown.scores.map(scoreRow)));
+  // What another version of the rule makes of the answers stands beside the scores and does not take their place.
+  const again = (shown.rescores ?? []).flatMap((one) => {
+    const heading = t('rescored', { at: time(one.madeAt, { dateStyle: 'medium', timeStyle: 'short' }) });
+    return [h('h3', { textContent: heading }), scoreTable(heading, one.scores)];
+  });
+  return block(t('scoresHeading'), scoreTable(t('scoresHeading'), shown.scores), ...again);
+}
+
+function scoreTable(caption, all) {
+  return table(caption, [t('score'), t('value'), t('band'), t('answered'), t('rule')], all.map(scoreRow));
 }
 
 function scoreRow(score) {

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"errors"
+	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,21 @@ import (
 	"casepress/store"
 	"casepress/tasks"
 )
+
+// inChild runs a test in a process of its own: a limit of the process would hold for the file, too, in which "go test"
+// notes what the tests read, and fail them for that.
+func inChild(t *testing.T, test func(*testing.T)) {
+	const env = "CASEPRESS_TEST_LIMITS_FILES"
+	if os.Getenv(env) != "" {
+		test(t)
+		return
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	child.Env = append(os.Environ(), env+"=1")
+	out, err := child.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "--- PASS: "+t.Name(), "%s", out)
+}
 
 // limitFileSize makes every write beyond size bytes of any file of this process
 // fail, in part or whole, until the returned function is called.
@@ -30,7 +47,9 @@ func limitFileSize(t *testing.T, size uint64) (lift func()) {
 
 // Wherever in the write-ahead log or the database the disk stops taking bytes:
 // what was answered with nil is there, and the store goes on when it can.
-func TestWriteFailsAtAnySize(t *testing.T) {
+func TestWriteFailsAtAnySize(t *testing.T) { inChild(t, writeFailsAtAnySize) }
+
+func writeFailsAtAnySize(t *testing.T) {
 	failed := 0
 	for size := uint64(0); size < 200_000; size += 7_013 {
 		path := filepath.Join(t.TempDir(), "store.db")
@@ -120,7 +139,9 @@ func TestDatabaseFull(t *testing.T) {
 
 // SQLite calls a full disk an input or output error where it makes room for the index of its write-ahead
 // log. Here the size of a file is limited instead, which is a full disk only if little is left.
-func TestOpenOnAFullDisk(t *testing.T) {
+func TestOpenOnAFullDisk(t *testing.T) { inChild(t, openOnAFullDisk) }
+
+func openOnAFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := openAt(t, path)
 	record(t, s, 0, 1)

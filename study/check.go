@@ -34,7 +34,7 @@ var studyMembers = []jsonfile.Member[file]{
 		}
 		c.Unique(n.Items, ids)
 	}),
-	jsonfile.Optional("instruments", func(c *checker, n *node, s *file) { s.folder, s.atFolder = c.ID(n), n }),
+	jsonfile.Optional("instruments", func(c *checker, n *node, s *file) { s.takeInstruments(c, n) }),
 	jsonfile.Optional("flags", func(c *checker, n *node, s *file) {
 		s.Flags = jsonfile.List(c, n, maxFlags, func(n *node) instrument.Rule { return instrument.TakeRule(c, n) })
 		codes := make([]string, len(s.Flags))
@@ -54,6 +54,7 @@ var studyMembers = []jsonfile.Member[file]{
 type file struct {
 	Study
 	folder                 string
+	definitions            []*node // of instruments, where they stand in the file itself
 	atFolder, atCrisisText *node
 	inFolder               []jsonfile.Problem // of the files there
 }

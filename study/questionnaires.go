@@ -129,6 +129,18 @@ func window(c *checker, n *node) Window {
 	return w
 }
 
+// takeInstruments reads the name of a folder, or the places of definitions in the file itself.
+func (f *file) takeInstruments(c *checker, n *node) {
+	switch n.Kind {
+	case jsonfile.String:
+		f.folder, f.atFolder = c.ID(n), n
+	case jsonfile.Array:
+		f.definitions = jsonfile.List(c, n, maxInside, func(n *node) *node { return n })
+	default:
+		c.Refuse(n, "must be the name of a folder beside this file, or an array of definitions, not %s", n.Kind)
+	}
+}
+
 // resolve loads the study's own instruments and holds what the file says against them.
 func (f *file) resolve(c *checker) {
 	if f.folder != "" {
@@ -143,6 +155,17 @@ func (f *file) resolve(c *checker) {
 			return
 		}
 		f.instruments = definitions
+	}
+	for _, n := range f.definitions {
+		definitions, problems := f.Instruments().With(c.File(), c.Content(n))
+		if len(problems) > 0 {
+			c.RefuseWithin(n, problems)
+			continue
+		}
+		f.instruments = definitions
+	}
+	if len(f.definitions) > 0 && !c.Clean() {
+		return // what names instruments that are broken cannot be judged
 	}
 	for _, rule := range f.Flags {
 		instrument.CheckRule(c, rule, f.Instruments())

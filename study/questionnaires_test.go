@@ -1,6 +1,7 @@
 package study_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,10 +119,46 @@ func TestQuestionnairesThatAreRefused(t *testing.T) {
 			require.ErrorContains(t, err, tc.want)
 		})
 	}
+	_, err := study.Load(folderOf(t, strings.Replace(withQuestionnaires, `"S1-instruments"`, `17`, 1), own))
+	require.ErrorContains(t, err, "2:15: instruments: must be the name of a folder beside this file, or an array of definitions, not a number")
 	dir := folderOf(t, withQuestionnaires, strings.Replace(own, `"range":[0,2]`, `"range":[0,3]`, 1))
-	_, err := study.Load(dir)
+	_, err = study.Load(dir)
 	require.ErrorContains(t, err, filepath.Join(dir, "S1-instruments", "own.json")+":3:")
 	require.NotContains(t, err.Error(), "flags[1]", "what names the broken one cannot be judged")
 	_, err = study.Load(folderOf(t, withQuestionnaires, strings.Replace(own, `"id":"own"`, `"id":"phq-9"`, 1)))
 	require.ErrorContains(t, err, "there is another phq-9 version 1 already")
+}
+
+// Definitions may stand in the file itself.
+func TestInstrumentsInTheFile(t *testing.T) {
+	inside := strings.Replace(withQuestionnaires, `"S1-instruments"`, "["+own+",\n"+strings.Replace(own, `"version":"1"`, `"version":"2"`, 1)+"]", 1)
+	studies, err := study.Load(folderOf(t, inside, ""))
+	require.NoError(t, err)
+	d, ok := studies.Get("S1").Instruments().Get("own", "")
+	require.True(t, ok)
+	require.Equal(t, "2", d.Version)
+	first, ok := studies.Get("S1").Instruments().Get("own", "1")
+	require.True(t, ok)
+	require.True(t, bytes.Equal([]byte(own), first.Content), "the bytes as they stand")
+	alone, problems := instrument.Check("own.json", []byte(own))
+	require.Empty(t, problems)
+	require.Equal(t, alone.SHA256, first.SHA256)
+
+	for name, tc := range map[string]struct{ old, new, want string }{
+		"a gap in a range":  {`"range":[0,2]`, `"range":[0,3]`, `4:105: instruments[0].scores[0].range: `},
+		"a member is wrong": {`"licence":"l"`, `"Licence":"l"`, `2:92: instruments[0].Licence: unknown member; write "licence"`},
+		"one is missing":    {`"licence":"l",`, ``, `2:16: instruments[0]: "licence" is missing`},
+		"the same twice":    {`"version":"2"`, `"version":"1"`, ``},
+		"shipped already":   {`"id":"own","version":"1"`, `"id":"phq-9","version":"1"`, `2:16: instruments[0]: there is another phq-9 version 1 already`},
+		"no object":         {own, `[]`, `2:16: instruments[0]: `},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := study.Load(folderOf(t, strings.Replace(inside, tc.old, tc.new, 1), ""))
+			if tc.want == "" {
+				require.NoError(t, err, "the same bytes are the same definition")
+				return
+			}
+			require.ErrorContains(t, err, tc.want)
+		})
+	}
 }

@@ -30,6 +30,7 @@ const (
 	maxLanguages = 100
 	maxSites     = 10_000
 	maxFlags     = 100
+	maxInside    = 100  // definitions of instruments in the file itself
 	maxText      = 2000 // characters of the crisis text
 	maxWindows   = 1000
 	maxLateAfter = 366 * 24  // hours

@@ -187,9 +187,9 @@ func (t QuestionnaireTask) Execute(context.Context) (Result, error) {
 	d, ok := t.Studies.Get(r.Study).Instruments().Get(r.Rule.ID, r.Rule.Version)
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("the study has no instrument %s version %s any more; put its file back", r.Rule.ID, r.Rule.Version)
+		return nil, fmt.Errorf("the study has no instrument %s version %s any more; put its definition back", r.Rule.ID, r.Rule.Version)
 	case d.SHA256 != r.Rule.SHA256:
-		return nil, fmt.Errorf("instrument %s version %s is another one than when the answers came: sha256 %s, not %s; put its file back and give the new one a new version",
+		return nil, fmt.Errorf("instrument %s version %s is another one than when the answers came: sha256 %s, not %s; put it back and give the new one a new version",
 			r.Rule.ID, r.Rule.Version, d.SHA256, r.Rule.SHA256)
 	}
 	scored, err := instrument.Score(d, r.Answers)

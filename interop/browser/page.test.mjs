@@ -177,15 +177,14 @@ test('the copies are needed until every photo has been decoded', async () => {
   await page.route(/\/case-reports\/[^/]+$/, async (route) => {
     const response = await route.fetch();
     const body = await response.json();
-    // With a tag of its own: under the server's, what is changed here would pass for the latest.
-    const headers = { ...response.headers(), etag: '"changed"' };
-    await route.fulfill({ response, headers, json: { ...body, status: 'processing', report: null } });
+    const { etag, ...headers } = response.headers(); // it is of another answer: with it the page would be told that nothing has changed
+    await route.fulfill({ status: response.status(), headers, json: { ...body, status: 'processing', report: null } });
   });
   await fill(page);
   await page.click('#send');
   await page.waitForSelector('#verified[data-result="same"]');
   assert.equal(await said(page, '#deviceText'), 'Keep your photos until the PDF is ready: one may have to be taken again.');
-  await page.unroute(/\/case-reports\/[^/]+$/);
+  await page.unrouteAll({ behavior: 'wait' });
   await page.waitForFunction(() => document.getElementById('deviceText').textContent === 'The copies here are no longer needed.');
   await close(page);
 });

@@ -496,6 +496,25 @@ test('staff see an amendment with its reason, and what it took the place of', as
   await close(page);
 });
 
+test('what a changed rule makes of the answers stands beside the scores', async () => {
+  const page = await openStaff();
+  const [id] = await history(page, newPatient(), { days: [2] });
+  await page.route(`**/questionnaire-responses/${id}`, async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    const rule = { id: 'phq-9', version: '1', sha256: 'f'.repeat(64) };
+    body.rescores.push({ madeAt: '2026-11-27T02:00:00Z', rule, scores: [{ ...body.scores[0], value: 17, exact: '17', band: 'moderately-severe', rule }], mismatches: [] });
+    await route.fulfill({ response, json: body });
+  });
+  await page.goto(new URL(`responses.html#/${id}`, base).href);
+  await page.getByRole('heading', { name: /^Scored again on 27 Nov 2026/ }).waitFor();
+  const tables = page.locator('#responseBody .block:nth-child(2) table');
+  assert.match(await tables.nth(0).innerText(), /22\s+severe/);
+  assert.match(await tables.nth(1).innerText(), /17\s+moderately severe[^]*ffffffffffff/);
+  await check(page, 'rescored-en');
+  await close(page);
+});
+
 test('dark, and at twice the size of text, nothing is lost', async () => {
   const page = await openPhone({ colorScheme: 'dark', viewport: { width: 320, height: 640 } });
   await start(page);

@@ -52,10 +52,7 @@ func Load(dir string) (*Definitions, error) {
 	if dir == "" {
 		return Shipped(), nil
 	}
-	ds := &Definitions{byID: map[string][]*Definition{}}
-	for id, versions := range Shipped().byID {
-		ds.byID[id] = slices.Clone(versions)
-	}
+	ds := Shipped().clone()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("load instruments: %w", err)
@@ -76,6 +73,28 @@ func Load(dir string) (*Definitions, error) {
 		return nil, all
 	}
 	return ds, nil
+}
+
+// With returns the definitions and one more, whose content stands in the file of that name. The problems are those of [Check],
+// or say that the version is there already with other bytes.
+func (ds *Definitions) With(name string, content []byte) (*Definitions, []jsonfile.Problem) {
+	d, problems := Check(name, content)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	more := ds.clone()
+	if problems := more.add(name, d); len(problems) > 0 {
+		return nil, problems
+	}
+	return more, nil
+}
+
+func (ds *Definitions) clone() *Definitions {
+	all := &Definitions{byID: map[string][]*Definition{}}
+	for id, versions := range ds.byID {
+		all.byID[id] = slices.Clone(versions)
+	}
+	return all
 }
 
 // CheckFile reads one file and returns its definition or, if it has any, its problems. It refuses what
