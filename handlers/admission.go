@@ -47,7 +47,7 @@ func (a *API) admit(lane string, maxBytes int64) gin.HandlerFunc {
 		if size < 0 {
 			reserved = maxBytes
 		}
-		leave, err := a.admission.uploads.enter(a.cfg, a.clientOf(c), min(reserved, maxBytes))
+		leave, err := a.admission.uploads.enter(a.cfg, a.clientOf(c), min(reserved, maxBytes), maxBytes <= smallBody)
 		if err == nil {
 			defer leave()
 			err = a.admission.check(c.Request.Context(), lane, size, maxBytes)
@@ -62,7 +62,7 @@ func (a *API) admit(lane string, maxBytes int64) gin.HandlerFunc {
 	}
 }
 
-// smallBody is the largest body of a refused request that is read.
+// smallBody is the largest body that counts as small, and that is read where the request is refused.
 const smallBody = 64 << 10
 
 // keepConnection reads a small body that is not wanted, so that the client can try again on the same connection: in a burst
