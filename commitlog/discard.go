@@ -20,11 +20,11 @@ func (l *Log) discard(b *batch, cause error) {
 	l.refusing = cause
 	after := l.filling
 	l.mu.Unlock()
-	b.finish(cause)
-	after.finish(cause)
-	if l.opts.OnDiscard != nil {
+	if l.opts.OnDiscard != nil { // before anybody hears of it and tries again
 		l.opts.OnDiscard(b.base)
 	}
+	b.finish(cause)
+	after.finish(cause)
 	l.state.Lock()
 	l.discards = discards{count: l.discards.count + 1, from: b.base, err: cause}
 	l.announce()

@@ -2,7 +2,6 @@ package fhir
 
 import (
 	"encoding/json"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,17 +16,18 @@ type (
 )
 
 // MaxResponseBytes is the largest QuestionnaireResponse that is read: about 280 answers as LHC-Forms
-// writes them. What is made of it while it is read may take a hundred times as much memory.
+// writes them.
 const MaxResponseBytes = 64 << 10
 
 // The limits of what a QuestionnaireResponse says.
 const (
+	maxValues   = 8000 // with the least that an answer takes, 5 values and 46 bytes, a document has fewer
 	maxItems    = 2000 // the items and scores of a definition, and more
 	maxReason   = 1000 // characters of why a response was amended
-	maxRevision = 1_000_000
+	maxRevision = 999  // that can be amended, as in the native document
 )
 
-var responseFormat = jsonfile.Format{Noun: "a QuestionnaireResponse", MaxBytes: MaxResponseBytes, Schema: math.MaxInt64}
+var responseFormat = jsonfile.Format{Noun: "a QuestionnaireResponse", MaxBytes: MaxResponseBytes, MaxValues: maxValues}
 
 // ReadQuestionnaireResponse reads a response as a client writes it. id is the one in the address, which
 // the resource must have too. instruments returns the definitions of a study, of none for "".
@@ -126,16 +126,11 @@ func takeCanonical(c *checker, n *node) (id, version string) {
 }
 
 func takeTime(c *checker, n *node) string {
-	const want = `a time with its zone such as "2026-11-26T20:03:11+08:00"`
-	if !c.Is(n, jsonfile.String, want) {
-		return ""
+	written := c.Time(n)
+	if written != strings.ToUpper(written) { // RFC 3339 has t and z, R4's dateTime has not
+		c.Refuse(n, "must be %q: with T and Z in capitals", strings.ToUpper(written))
 	}
-	// R4's dateTime has no lower-case t and z, which RFC 3339 has.
-	if _, ok := jsonfile.ParseTime(n.Text); !ok || n.Text != strings.ToUpper(n.Text) {
-		c.Refuse(n, "must be %s, not %s", want, jsonfile.Quoted(n.Text))
-		return ""
-	}
-	return n.Text
+	return written
 }
 
 type reference struct {
@@ -261,6 +256,17 @@ func (a *Amends) take(c *checker) func(url string, e *node) {
 	}
 }
 
+// take takes over a reason from a part of what has no answer. Two reasons must be the same.
+func (a *absent) take(c *checker, of absent) {
+	switch {
+	case of.atReason == nil:
+	case a.atReason == nil:
+		*a = of
+	case a.reason != of.reason && a.reason != "" && of.reason != "":
+		c.Refuse(of.atReason, "is another reason than %s; keep one of them", a.reason)
+	}
+}
+
 // responseItem is an item as it is read.
 type responseItem struct {
 	absent
@@ -281,7 +287,7 @@ func (a *absent) takeExtensions(c *checker, n *node) {
 			return
 		}
 		if v := valueOf(c, e, "valueCode"); v != nil {
-			a.reason, a.atReason = c.Choice(v, absentReasons...), e
+			a.take(c, absent{c.Choice(v, absentReasons...), e})
 		}
 	})
 }
@@ -336,10 +342,13 @@ var answerMembers = func() []jsonfile.Member[answer] {
 			coding := jsonfile.Members(c, n, codingMembers)
 			a.system, a.code = coding.system, coding.code
 			switch {
-			case coding.reason != "":
-				a.reason, a.atReason = coding.reason, coding.atReason
+			case coding.atReason != nil && coding.atCode != nil:
+				c.Refuse(coding.atCode, "is a code beside a reason why there is none; keep one of them")
+				return
+			case coding.atReason != nil:
+				a.take(c, coding.absent)
 			case coding.system == systemAbsentReason && coding.atCode != nil:
-				a.reason, a.atReason = c.Choice(coding.atCode, absentReasons...), n
+				a.take(c, absent{c.Choice(coding.atCode, absentReasons...), n})
 			default:
 				return
 			}
@@ -360,10 +369,7 @@ var answerMembers = func() []jsonfile.Member[answer] {
 			continue
 		}
 		all = append(all, jsonfile.Optional("_"+name, func(c *checker, n *node, a *answer) {
-			e := jsonfile.Members(c, n, elementMembers)
-			if e.reason != "" {
-				a.reason, a.atReason = e.reason, e.atReason
-			}
+			a.take(c, jsonfile.Members(c, n, elementMembers))
 		}))
 	}
 	return append(all, passedOver[answer](jsonfile.String, "id")...)
@@ -432,7 +438,7 @@ func (d *responseDocument) resolve(c *checker, id string, instruments func(study
 		if latest, other := all.Get(d.instrument, ""); other {
 			c.Refuse(d.atQuestionnaire, "there is no version %s of %s; the latest is %s", jsonfile.Quoted(d.version), d.instrument, latest.Version)
 		} else {
-			c.Refuse(d.atQuestionnaire, "there is no instrument %s; GET …/Questionnaire lists what there is", jsonfile.Quoted(d.instrument))
+			c.Refuse(d.atQuestionnaire, "there is no instrument %s; GET /instruments lists what there is", jsonfile.Quoted(d.instrument))
 		}
 		return
 	}
@@ -516,9 +522,7 @@ func (item *responseItem) single(c *checker) *answer {
 		c.Refuse(a.value, "is a value beside a reason why there is none; keep one of them")
 		return nil
 	}
-	if a.reason != "" && item.atReason == nil {
-		item.absent = a.absent
-	}
+	item.take(c, a.absent)
 	return a
 }
 

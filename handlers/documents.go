@@ -106,11 +106,20 @@ func (a *API) readDocument(r *http.Request, k *tasks.Kind, limit int64) (tasks.C
 	if err != nil {
 		return nil, err
 	}
-	content, problems := k.JSON.Parse(document)
+	content, problems := parsed(a, func() (tasks.Content, []jsonfile.Problem) { return k.JSON.Parse(document) })
 	if err := faultOf(problems); err != nil {
 		return nil, err
 	}
 	return content, a.checkHeader(content.Header())
+}
+
+// parsed returns what parse does. As many documents are parsed at once as there are processors: each takes up to fifty
+// times its bytes meanwhile, and more at once would take more memory and no less time. What parse needs is there
+// already, so the wait for a turn is one for processors, and has an end.
+func parsed[T any](a *API, parse func() (T, []jsonfile.Problem)) (T, []jsonfile.Problem) {
+	a.parsing <- struct{}{}
+	defer func() { <-a.parsing }()
+	return parse()
 }
 
 // invalidJSON is the fault of a body with these problems.

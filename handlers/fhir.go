@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/language"
 
 	"casepress/fhir"
+	"casepress/jsonfile"
 	"casepress/store"
 	"casepress/tasks"
 	"casepress/tasks/instrument"
@@ -150,14 +151,12 @@ func (a *API) fhirQuestionnaires(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	url, version, pinned := strings.Cut(query["url"], "|")
-	if !pinned {
-		version = query["version"]
-	}
+	url, pinned, _ := strings.Cut(query["url"], "|")
+	is := func(version, wanted string) bool { return wanted == "" || wanted == version }
 	base := fhirBase(c.Request)
 	var found []*fhir.Questionnaire
 	for _, d := range all {
-		if url == fhir.CanonicalURL(d.ID) && (version == "" || version == d.Version) {
+		if url == fhir.CanonicalURL(d.ID) && is(d.Version, pinned) && is(d.Version, query["version"]) {
 			found = append(found, fhir.NewQuestionnaire(d, wordingFor(d, c.GetHeader("Accept-Language"))))
 		}
 	}
@@ -176,6 +175,10 @@ func fhirSelf(r *http.Request) string {
 
 // takeFHIRResponse answers 201 when the response is on stable storage.
 func (a *API) takeFHIRResponse(c *gin.Context) {
+	if _, err := fhirQuery(c); err != nil {
+		a.fail(c, err)
+		return
+	}
 	r, err := a.readFHIRResponse(c.Request, c.Param("id"))
 	if err != nil {
 		a.fail(c, err)
@@ -218,8 +221,11 @@ func (a *API) readFHIRResponse(r *http.Request, id string) (tasks.QuestionnaireR
 	if err != nil {
 		return none, err
 	}
-	read, problems := fhir.ReadQuestionnaireResponse(document, id, func(study string) *instrument.Definitions {
-		return a.cfg.Studies.Get(study).Instruments()
+	arrival := arrivalOf(r) // before it waits for its turn
+	read, problems := parsed(a, func() (fhir.Response, []jsonfile.Problem) {
+		return fhir.ReadQuestionnaireResponse(document, id, func(study string) *instrument.Definitions {
+			return a.cfg.Studies.Get(study).Instruments()
+		})
 	})
 	if err := faultOf(problems); err != nil {
 		return none, err
@@ -239,7 +245,8 @@ func (a *API) readFHIRResponse(r *http.Request, id string) (tasks.QuestionnaireR
 	if match := r.Header.Get("If-Match"); match != "" && (read.Amends == nil || match != fhirTag(read.Amends.Revision)) {
 		return none, refuse(codePrecondition)
 	}
-	return response, response.Assess(read.Definition, s, arrivalOf(r))
+	err = response.Assess(read.Definition, s, arrival) // which changes it, and so comes first
+	return response, err
 }
 
 // fhirQuestionnaireResponse answers GET QuestionnaireResponse/{id}, and of one revision: the bytes as they came if it came

@@ -182,11 +182,12 @@ func TestFHIRRefuses(t *testing.T) {
 	require.Equal(t, "too-long", s.putFHIR(fhirID, body+strings.Repeat(" ", 64<<10)).is(413).issue("body-too-large")["code"])
 	require.Equal(t, "zh-CN", s.putFHIR(fhirID, "{}", "Accept-Language", "zh-CN").is(400).get("language"))
 	s.putFHIR(fhirID+"?x=1", body).is(400)
+	s.putFHIR(fhirID+"?_format=xml", body).is(400)
 	s.putFHIR(fhirID, body, "Content-Digest", "sha-256=:AAAA:").is(400)
 	require.Equal(t, "not-supported", s.send(http.MethodPost, "/fhir/R4/QuestionnaireResponse/x", "{}").is(405).issue("method-not-allowed")["code"])
 	require.Equal(t, "not-found", s.get("/fhir/R4/Patient/1").is(404).issue("no-such-address")["code"])
 	s.get("/questionnaire-responses/"+fhirID).is(404, "submission-not-found")
-	s.putFHIR(fhirID, body, "Content-Type", "application/json; charset=utf-8").is(201)
+	s.putFHIR(fhirID+"?_format=json&_pretty=true", body, "Content-Type", "application/json; charset=utf-8").is(201)
 }
 
 func TestFHIRQuestionnaires(t *testing.T) {
@@ -205,11 +206,12 @@ func TestFHIRQuestionnaires(t *testing.T) {
 	require.Equal(t, "zh-CN", s.get("/fhir/R4/Questionnaire/who-5", "Accept-Language", "zh").is(200).get("language"), "of a title without wording")
 
 	for query, want := range map[string]int{
-		"?url=urn:casepress:questionnaire:phq-9":             1,
-		"?url=urn:casepress:questionnaire:phq-9&version=1":   1,
-		"?url=urn:casepress:questionnaire:phq-9%7C1":         1,
-		"?url=urn:casepress:questionnaire:phq-9&version=2":   0,
-		"?url=http://loinc.org/q/44249-1&study=S1&version=1": 0,
+		"?url=urn:casepress:questionnaire:phq-9":               1,
+		"?url=urn:casepress:questionnaire:phq-9&version=1":     1,
+		"?url=urn:casepress:questionnaire:phq-9%7C1":           1,
+		"?url=urn:casepress:questionnaire:phq-9%7C1&version=2": 0,
+		"?url=urn:casepress:questionnaire:phq-9&version=2":     0,
+		"?url=http://loinc.org/q/44249-1&study=S1&version=1":   0,
 	} {
 		bundle := s.get("/fhir/R4/Questionnaire" + query).is(200)
 		require.Equal(t, float64(want), bundle.get("total"), query)

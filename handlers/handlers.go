@@ -14,6 +14,7 @@ package handlers
 import (
 	"log/slog"
 	"net/http"
+	"runtime"
 	"sync"
 
 	"github.com/gin-gonic/gin"
@@ -35,6 +36,7 @@ type API struct {
 	admission *admission
 	hosts     *hosts
 	metrics   *metrics
+	parsing   chan struct{} // has one for each document that is being read into memory
 
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once
@@ -51,6 +53,7 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		cfg: cfg, work: work, rows: rows, blobs: blobs, log: log,
 		admission: newAdmission(cfg, work),
 		hosts:     newHosts(cfg.Hosts),
+		parsing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		draining:  make(chan struct{}),
 	}
 	a.metrics = newMetrics(a)

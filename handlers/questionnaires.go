@@ -178,21 +178,24 @@ func (a *API) readResponse(r *http.Request, id string) (tasks.QuestionnaireRespo
 	if err != nil {
 		return none, err
 	}
-	read, problems := tasks.ReadQuestionnaireResponse(document, id, a.cfg.Studies, arrivalOf(r))
+	arrival := arrivalOf(r) // before it waits for its turn
+	read, problems := parsed(a, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
+		return tasks.ReadQuestionnaireResponse(document, id, a.cfg.Studies, arrival)
+	})
 	return read, faultOf(problems)
 }
 
-// readJSON is readBody of application/json.
+// readJSON is readBody of application/json. It refuses a query.
 func readJSON(r *http.Request, limit int64) ([]byte, error) {
+	if r.URL.RawQuery != "" {
+		return nil, invalid("query", textQueryString)
+	}
 	return readBody(r, limit, "application/json")
 }
 
 // readBody returns a body of one of the media types, of at most limit bytes, whose digest is the one that the client
-// told, if it told one. It refuses a query.
+// told, if it told one.
 func readBody(r *http.Request, limit int64, mediaTypes ...string) ([]byte, error) {
-	if r.URL.RawQuery != "" {
-		return nil, invalid("query", textQueryString)
-	}
 	if mediaType := r.Header.Get("Content-Type"); mediaType != mediaTypes[0] {
 		if parsed, _, err := mime.ParseMediaType(mediaType); err != nil || !slices.Contains(mediaTypes, parsed) {
 			return nil, refuse(codeUnsupportedType, shownType(mediaType), mediaTypes[0])

@@ -32,8 +32,12 @@ type Format struct {
 	Noun string
 	// MaxBytes is the largest size of a file.
 	MaxBytes int
+	// MaxValues is how many values a file may have, those within others included; 0: as many as fit in. While a file is
+	// read each takes up to 300 bytes, and the smallest has two in the file.
+	MaxValues int
 	// Schema is the form of the file that this version of casepress reads. A file says its own in the
-	// member "schema"; one of a later form is refused with that alone.
+	// member "schema"; one of a later form is refused with that alone. 0: such files have no forms, and "schema" is a member
+	// as any other.
 	Schema int64
 }
 
@@ -63,7 +67,8 @@ func Optional[T any](name string, take func(*Checker, *Node, *T)) Member[T] {
 // repeat. Check returns what take does if there are no problems, and otherwise the problems in the
 // order of the file, at most 100 and then a last one that counts the others. Some problems come alone,
 // since nothing else can be judged beside them: a file that is too large, is not JSON in UTF-8 or is
-// nested too deep, and a schema that is not known; take is not called then.
+// nested too deep or has too
+// many values, and a schema that is not known; take is not called then.
 func Check[T any](f Format, name string, content []byte, take func(*Checker, *Node) T) (*T, []Problem) {
 	c := &Checker{file: name, content: content}
 	to := check(c, f, take)
@@ -81,14 +86,14 @@ func check[T any](c *Checker, f Format, take func(*Checker, *Node) T) (to T) {
 	var root *Node
 	err := checkSyntax(c.content, f.Noun)
 	if err == nil {
-		root, err = parse(c.content, c.add)
+		root, err = parse(c.content, f, c.add)
 	}
 	if err != nil {
 		c.places = nil // what was found before may follow from it
 		c.add(placeOf(err))
 		return to
 	}
-	if n := root.Get("schema"); n != nil && n.Kind == Number {
+	if n := root.Get("schema"); n != nil && n.Kind == Number && f.Schema > 0 {
 		if v, err := strconv.ParseInt(n.Text, 10, 64); err == nil && v > f.Schema {
 			c.places = nil
 			c.Refuse(n, "%d is not known; this version of casepress reads schema %d", v, f.Schema)
@@ -187,18 +192,23 @@ func Members[T any](c *Checker, n *Node, table []Member[T]) (to T) {
 		return to
 	}
 	var misspelled map[string]bool // are not missing too
+	known := ""
 	for _, e := range n.Entries {
 		if slices.ContainsFunc(table, func(m Member[T]) bool { return m.Name == e.Name }) {
 			continue
 		}
-		right, name := rightName(table, e.Name)
-		if name != "" {
+		if known == "" {
+			known = "unknown member; known are " + strings.Join(namesOf(table), ", ")
+		}
+		message := known
+		if name := inOtherCase(table, e.Name); name != "" {
+			message = fmt.Sprintf("unknown member; write %q", name)
 			if misspelled == nil {
 				misspelled = map[string]bool{}
 			}
 			misspelled[name] = true
 		}
-		c.add(place{at: e.at, in: n, name: e.Name, message: "unknown member; " + right})
+		c.add(place{at: e.at, in: n, name: e.Name, message: message})
 	}
 	for _, m := range table {
 		switch value := n.Get(m.Name); {
@@ -211,16 +221,22 @@ func Members[T any](c *Checker, n *Node, table []Member[T]) (to T) {
 	return to
 }
 
-// rightName says what to write instead of a name that the table does not have, and which one it has in other case.
-func rightName[T any](table []Member[T], wrong string) (right, name string) {
-	var known []string
+// inOtherCase returns the name in the table that differs from a wrong one in case alone, or "".
+func inOtherCase[T any](table []Member[T], wrong string) string {
 	for _, m := range table {
 		if strings.EqualFold(m.Name, wrong) {
-			return fmt.Sprintf("write %q", m.Name), m.Name
+			return m.Name
 		}
-		known = append(known, m.Name)
 	}
-	return "known are " + strings.Join(known, ", "), ""
+	return ""
+}
+
+func namesOf[T any](table []Member[T]) []string {
+	names := make([]string, len(table))
+	for i, m := range table {
+		names[i] = m.Name
+	}
+	return names
 }
 
 // List reads an array of 1 to most items. Of an array that is too long no item is read.

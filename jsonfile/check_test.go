@@ -85,3 +85,44 @@ func TestCheckRefuses(t *testing.T) {
 		require.Contains(t, problems[0].String(), want, content)
 	}
 }
+
+// A document was answered by a hundred times its bytes, since each problem repeated the names around it.
+func TestManyProblemsOfLongNames(t *testing.T) {
+	const most = 64 << 10
+	long := strings.Repeat("~", most/2)
+	content := []byte(`{"` + long + `":{` + strings.Repeat(`"":0,`, 5000) + `"":0}}`)
+	f := jsonfile.Format{Noun: "a thing", MaxBytes: most}
+	_, problems := jsonfile.Check(f, "", content, func(c *jsonfile.Checker, n *jsonfile.Node) thing {
+		return jsonfile.Members(c, n, members)
+	})
+	require.Len(t, problems, 101)
+	bytes := 0
+	for _, p := range problems {
+		bytes += len(p.Pointer) + len(p.Message)
+	}
+	require.Less(t, bytes, most)
+	require.Contains(t, problems[1].Message, "~~~…")
+
+	short := []byte(`{"a~/":[{"` + strings.Repeat("b", 480) + `":1,"` + strings.Repeat("~", 250) + `":2}]}`)
+	_, problems = jsonfile.Check(f, "", short, func(c *jsonfile.Checker, n *jsonfile.Node) thing {
+		for _, e := range n.Get("a~/").Items[0].Entries {
+			c.Refuse(e.Value, "is wrong")
+		}
+		return thing{}
+	})
+	require.Equal(t, "/a~0~1/0/"+strings.Repeat("b", 480), problems[0].Pointer)
+	require.Equal(t, "/a~0~1/0", problems[1].Pointer, "what it stands in, where its own would be too long")
+}
+
+func TestMaxValues(t *testing.T) {
+	f := jsonfile.Format{Noun: "a thing", MaxBytes: 1000, MaxValues: 6}
+	take := func(_ *jsonfile.Checker, n *jsonfile.Node) int { return len(n.Entries) }
+	got, problems := jsonfile.Check(f, "", []byte(`{"a":[1,2,{}],"b":null}`), take)
+	require.Empty(t, problems)
+	require.Equal(t, 2, *got)
+	for _, content := range []string{`{"a":[1,2,{}],"b":null,"c":""}`, `{"a":[1,2,{}],"a":null,"a":""}`, `[0,0,0,0,0,0]`} {
+		_, problems = jsonfile.Check(f, "t", []byte(content), take)
+		require.Len(t, problems, 1, "alone")
+		require.Contains(t, problems[0].String(), "has one value more than 6, the most that a thing may have")
+	}
+}

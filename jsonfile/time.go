@@ -34,14 +34,27 @@ func endOfMonth(t time.Time) bool {
 	return t.Hour() == 23 && t.Minute() == 59 && t.AddDate(0, 0, 1).Day() == 1
 }
 
-// Time reads a time as RFC 3339 writes it, zone included, and returns it as it is written.
+// furthestZone is how far a zone may be from UTC. None is further, and FHIR's times go no further.
+const furthestZone = 14 * 60 * 60
+
+// Time reads a time as RFC 3339 writes it, zone included, and returns it as it is written. It refuses the year 0, which is
+// none, and zones that there are not.
 func (c *Checker) Time(n *Node) string {
 	const want = `a time with its zone such as "2026-11-26T20:03:11+08:00"`
 	if !c.Is(n, String, want) {
 		return ""
 	}
-	if _, ok := ParseTime(n.Text); !ok {
+	t, ok := ParseTime(n.Text)
+	_, offset := t.Zone()
+	switch {
+	case !ok:
 		c.Refuse(n, "must be %s, not %s", want, Quoted(n.Text))
+		return ""
+	case t.Year() < 1:
+		c.Refuse(n, "must be in a year from 0001 on, not %s", Quoted(n.Text))
+		return ""
+	case max(offset, -offset) > furthestZone:
+		c.Refuse(n, "must be in a zone up to 14:00 from UTC, not %s", Quoted(n.Text))
 		return ""
 	}
 	return n.Text

@@ -72,8 +72,15 @@ func (n *Node) path() string {
 	return joinPath(n.parent.path(), n.name)
 }
 
+// maxPath is more bytes of a path than [Shown] shows.
+const maxPath = 400
+
 func joinPath(parent, name string) string {
-	if parent == "" || name == "" {
+	name = name[:min(len(name), maxPath)] // it may be as long as the file
+	switch {
+	case len(parent) > maxPath:
+		return parent
+	case parent == "" || name == "":
 		return parent + name
 	}
 	return parent + "." + name
@@ -91,31 +98,51 @@ type place struct {
 
 func (p place) Error() string { return p.message }
 
-// pointer names what the problem is about as RFC 6901 does.
+// maxPointer is the longest pointer in bytes. A name may be as long as the file.
+const maxPointer = 500
+
+// pointer names what the problem is about as RFC 6901 does, or else the innermost of what it stands in whose pointer is
+// not too long.
 func (p place) pointer() string {
-	at := ""
-	if p.in != nil {
-		at = p.in.pointer()
+	if p.in == nil {
+		return ""
 	}
-	if p.name != "" {
-		at += "/" + escapePointer(p.name)
+	at, whole := p.in.pointer()
+	if !whole || p.name == "" {
+		return at
 	}
+	at, _ = appendPointer(at, p.name)
 	return at
 }
 
-func (n *Node) pointer() string {
+// pointer returns the pointer of the value, or of the innermost around it whose pointer is not too long.
+func (n *Node) pointer() (at string, whole bool) {
 	if n.parent == nil {
-		return ""
+		return "", true
 	}
-	if n.parent.Kind == Array {
-		return n.parent.pointer() + "/" + strconv.Itoa(n.index)
+	at, whole = n.parent.pointer()
+	switch {
+	case !whole:
+		return at, false
+	case n.parent.Kind == Array:
+		return appendPointer(at, strconv.Itoa(n.index))
 	}
-	return n.parent.pointer() + "/" + escapePointer(n.name)
+	return appendPointer(at, n.name)
 }
 
-func escapePointer(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+func appendPointer(at, name string) (longer string, whole bool) {
+	if len(at)+1+len(name) > maxPointer { // before it is escaped, which takes time
+		return at, false
+	}
+	if longer = at + "/" + escapePointer(name); len(longer) > maxPointer {
+		return at, false
+	}
+	return longer, true
 }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+
+func escapePointer(name string) string { return pointerEscapes.Replace(name) }
 
 // text returns the message with the path before it.
 func (p place) text(content []byte) string {
@@ -196,12 +223,14 @@ type treeParser struct {
 	text   string
 	at     int // of the next byte
 	report func(place)
+	format Format
 	depth  int
+	values int    // so far
 	free   []Node // nodes are made many at a time
 }
 
-func parse(content []byte, report func(place)) (*Node, error) {
-	p := &treeParser{text: string(content), report: report}
+func parse(content []byte, f Format, report func(place)) (*Node, error) {
+	p := &treeParser{text: string(content), report: report, format: f}
 	return p.value(Node{})
 }
 
@@ -232,6 +261,9 @@ func (p *treeParser) node(n Node) *Node {
 func (p *treeParser) value(as Node) (*Node, error) {
 	c := p.next()
 	as.at = p.at
+	if p.values++; p.format.MaxValues > 0 && p.values > p.format.MaxValues {
+		return nil, place{at: as.at, message: fmt.Sprintf("has one value more than %d, the most that %s may have", p.format.MaxValues, p.format.Noun)}
+	}
 	n := p.node(as)
 	var err error
 	switch c {

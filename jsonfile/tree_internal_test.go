@@ -129,7 +129,7 @@ func FuzzTree(f *testing.F) {
 		}
 		var want, got []place
 		wanted, wantErr := parseTokens(content, func(p place) { want = append(want, p) })
-		tree, err := parse(content, func(p place) { got = append(got, p) })
+		tree, err := parse(content, Format{}, func(p place) { got = append(got, p) })
 		require.Equal(t, wantErr, err)
 		require.Len(t, got, len(want))
 		for i := range want {
@@ -145,7 +145,7 @@ func FuzzTree(f *testing.F) {
 }
 
 func requireSame(t *testing.T, want, got *Node) {
-	require.Equal(t, fmt.Sprint(want.Kind, want.Text, want.at, want.path(), want.pointer()), fmt.Sprint(got.Kind, got.Text, got.at, got.path(), got.pointer()))
+	require.Equal(t, fmt.Sprint(want.Kind, want.Text, want.at, want.path(), place{in: want}.pointer()), fmt.Sprint(got.Kind, got.Text, got.at, got.path(), place{in: got}.pointer()))
 	require.Len(t, got.Entries, len(want.Entries))
 	require.Len(t, got.Items, len(want.Items))
 	for i, e := range want.Entries {

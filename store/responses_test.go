@@ -125,6 +125,25 @@ func TestChangedAnswersAreDamage(t *testing.T) {
 	}
 }
 
+// A revision that is not found, or shown as the latest, because of a changed column is told, too.
+func TestChangedRevisionsAreDamage(t *testing.T) {
+	for _, change := range []string{
+		`superseded = 1 WHERE id = 'QR-2'`, `superseded = 0 WHERE id = 'QR-1'`, `superseded = 1 WHERE id = 'QR-1~2'`,
+		`latest = 1 WHERE id = 'QR-1'`, `latest = 3 WHERE id = 'QR-1'`, `latest = 2 WHERE id = 'QR-2'`, `latest = 0 WHERE id = 'QR-2'`,
+		`instrument = 'x' WHERE id = 'QR-2'`, `authored_at = authored_at + 1 WHERE id = 'QR-2'`,
+		`response_id = 'QR-1' WHERE id = 'QR-2'`, `revision = 3 WHERE id = 'QR-1~2'`,
+	} {
+		t.Run(change, func(t *testing.T) {
+			s, path := damageable(t)
+			batch := []tasks.Recorded{response("QR-1", 1, 0), response("QR-2", 1, 1), response("QR-1", 2, 2)}
+			recordResponses(t, s, batch...)
+			require.NoError(t, s.Compare(t.Context(), batch))
+			require.NoError(t, store.ExecOnWriter(s, `UPDATE questionnaire_responses SET `+change))
+			requireTells(t, s.Compare(t.Context(), batch), path)
+		})
+	}
+}
+
 // A result of another kind is refused and leaves all as it was.
 func TestResultOfAnotherKind(t *testing.T) {
 	s := openStore(t)

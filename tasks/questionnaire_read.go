@@ -14,6 +14,10 @@ import (
 // MaxResponseBytes is the largest document of a response.
 const MaxResponseBytes = 64 << 10
 
+// maxResponseValues is more than an instrument has items and scores. What is made of a document while it is read takes up
+// to 300 bytes for each.
+const maxResponseValues = 4000
+
 const maxReason = 1000 // characters of why a response was amended
 
 type (
@@ -21,7 +25,7 @@ type (
 	node    = jsonfile.Node
 )
 
-var responseFormat = jsonfile.Format{Noun: "a questionnaire response", MaxBytes: MaxResponseBytes}
+var responseFormat = jsonfile.Format{Noun: "a questionnaire response", MaxBytes: MaxResponseBytes, MaxValues: maxResponseValues}
 
 // responseDocument is a response as a client writes it.
 type responseDocument struct {
@@ -126,6 +130,11 @@ func (d *responseDocument) resolve(c *checker, studies *study.Studies, a Arrival
 		}
 		return
 	}
+	for _, e := range d.answers.Entries {
+		if unknown := definition.UnknownItem(e.Name); unknown != "" && e.Value.Kind == jsonfile.Null {
+			c.Refuse(e.Value, "%s", unknown) // it is no answer, but of an item that there is not
+		}
+	}
 	err := d.Assess(definition, s, a)
 	var faults instrument.Faults
 	if errors.As(err, &faults) && d.answers.Kind == jsonfile.Object {
@@ -204,11 +213,11 @@ func (r *QuestionnaireResponse) warnings(s study.Study, a Arrival) (all []Warnin
 	}
 	switch age := a.At.Sub(authored); {
 	case age < -clockTolerance:
-		warn(warnInFuture, "the answers were given %v after they arrived", rounded(-age))
+		warn(warnInFuture, "the answers were given %s after they arrived", between(a.At, authored))
 	case age > farPast:
-		warn(warnFarPast, "the answers were given %d days before they arrived", int(age/(24*time.Hour)))
+		warn(warnFarPast, "the answers were given %s before they arrived", between(authored, a.At))
 	case age > s.LateAfter():
-		warn(warnLate, "the answers arrived %v after they were given; the study expects them within %v", rounded(age), s.LateAfter())
+		warn(warnLate, "the answers arrived %s after they were given; the study expects them within %v", between(authored, a.At), s.LateAfter())
 	}
 	if !s.InWindow(r.VisitID, r.Rule.ID, authored) {
 		warn(warnOutOfWindow, "the answers were given at a time at which the study does not expect them")
@@ -217,7 +226,7 @@ func (r *QuestionnaireResponse) warnings(s study.Study, a Arrival) (all []Warnin
 	if started, ok := jsonfile.ParseTime(r.Started); ok {
 		switch took := authored.Sub(started); {
 		case took < 0:
-			warn(warnStartedAfter, "the patient began %v after the answers were given", rounded(-took))
+			warn(warnStartedAfter, "the patient began %s after the answers were given", between(authored, started))
 		case took <= tooFast && r.allTheSame():
 			warn(warnStraightLining, "all %d answers are the same and were given within %v", len(r.Answers), took)
 		}
@@ -233,7 +242,7 @@ func (r *QuestionnaireResponse) warnings(s study.Study, a Arrival) (all []Warnin
 func (r *QuestionnaireResponse) warnOfClock(warn func(code, format string, args ...any), authored time.Time, a Arrival) {
 	if !a.Clock.IsZero() {
 		if off := a.Clock.Sub(a.At); off.Abs() > clockTolerance {
-			warn(warnClockSkew, "the clock of the device is off by %v", rounded(off))
+			warn(warnClockSkew, "the clock of the device is off by %s", offBy(a.At, a.Clock))
 		}
 		return
 	}
@@ -242,13 +251,28 @@ func (r *QuestionnaireResponse) warnOfClock(warn func(code, format string, args 
 		return
 	}
 	if off := device.Sub(a.At); off > clockTolerance {
-		warn(warnClockSkew, "the clock of the device is off by %v or more", rounded(off))
+		warn(warnClockSkew, "the clock of the device is off by %s or more", offBy(a.At, device))
 	} else if back := authored.Sub(device); back > clockTolerance {
-		warn(warnClockSkew, "by the clock of the device the answers were handed in %v before they were given", rounded(back))
+		warn(warnClockSkew, "by the clock of the device the answers were handed in %s before they were given", between(device, authored))
 	}
 }
 
-func rounded(d time.Duration) time.Duration { return d.Round(time.Second) }
+// between says how long it is from one time to a later one. A [time.Duration] ends at 292 years, and times may be further
+// apart.
+func between(from, to time.Time) string {
+	if seconds := to.Unix() - from.Unix(); seconds >= int64(farPast/time.Second) {
+		return fmt.Sprintf("%d days", seconds/(24*60*60))
+	}
+	return to.Sub(from).Round(time.Second).String()
+}
+
+// offBy says how far a clock is ahead or, with a minus, behind.
+func offBy(right, clock time.Time) string {
+	if clock.Before(right) {
+		return "-" + between(clock, right)
+	}
+	return between(right, clock)
+}
 
 func (r *QuestionnaireResponse) allTheSame() bool {
 	var first *int64

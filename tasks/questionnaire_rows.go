@@ -61,13 +61,29 @@ func completeResponse(tx Tx, id string, r Result) error {
 	return err
 }
 
+// responseColumns reads revisions, and whether they are numbered as they must be: that one is superseded if there is a next
+// one and only then, and that the first one names the last.
+const responseColumns = `SELECT id, content, content_check_sum, original, result, result_check_sum, response_id, revision, instrument, authored_at,
+	(superseded = 1) = EXISTS (SELECT 1 FROM questionnaire_responses next WHERE next.id = q.response_id || '~' || (q.revision + 1)) AND
+	(revision > 1 OR latest = 1 AND superseded = 0 OR latest > 1 AND superseded = 1 AND
+		EXISTS (SELECT 1 FROM questionnaire_responses last WHERE last.id = q.response_id || '~' || q.latest AND last.superseded = 0))
+	FROM questionnaire_responses q WHERE id IN `
+
+// foundBy are the columns by which a revision is found, which its content has, too.
+type foundBy struct {
+	response   string
+	revision   int
+	instrument string
+	authored   int64
+}
+
 func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 	in, args := InList(idsOf(of))
 	stored := make(map[string]Stored, len(of))
 	for _, s := range of {
 		stored[s.ID] = s
 	}
-	rows, err := tx.Query(`SELECT id, content, content_check_sum, original, result, result_check_sum FROM questionnaire_responses WHERE id IN `+in, args...)
+	rows, err := tx.Query(responseColumns+in, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +91,10 @@ func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 	err = EachRow(rows, func() error {
 		var id, content, original, result string
 		var contentSum, resultSum int64
-		if err := rows.Scan(&id, &content, &contentSum, &original, &result, &resultSum); err != nil {
+		var found foundBy
+		var chained bool
+		if err := rows.Scan(&id, &content, &contentSum, &original, &result, &resultSum,
+			&found.response, &found.revision, &found.instrument, &found.authored, &chained); err != nil {
 			return err
 		}
 		if CheckSum([]byte(content)) != contentSum || result != "" && CheckSum([]byte(result)) != resultSum {
@@ -84,6 +103,9 @@ func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 		var r QuestionnaireResponse
 		if err := json.Unmarshal([]byte(content), &r); err != nil {
 			return fmt.Errorf("content of %s: %w", id, err)
+		}
+		if authored, _ := jsonfile.ParseTime(r.Authored); !chained || found != (foundBy{r.ID, r.Revision, r.Rule.ID, micros(authored)}) {
+			return fmt.Errorf("%w: what %s is found by", ErrChanged, id)
 		}
 		s := stored[id]
 		r.Original, r.Study, r.Site, r.PatientID, r.VisitID = original, s.Study, s.Site, s.PatientID, s.VisitID

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,29 @@ func TestWarnings(t *testing.T) {
 			}
 			require.Equal(t, tc.want, codes, "%v", r.Warnings)
 		})
+	}
+}
+
+// TestTimesFarApart has times that are further apart than a time.Duration holds.
+func TestTimesFarApart(t *testing.T) {
+	studies := studiesOf(t)
+	for authored, want := range map[string]string{
+		"0001-11-26T12:15:00Z": "the answers were given 739616 days before they arrived",
+		"9999-11-26T12:15:00Z": "the answers were given 2912078 days after they arrived",
+		"2027-11-27T12:15:00Z": "the answers were given 366 days after they arrived",
+		"2026-11-26T12:30:01Z": "the answers were given 15m1s after they arrived",
+	} {
+		r := readResponse(t, studies, tasks.Arrival{At: arrived}, map[string]string{"authored": `"` + authored + `"`, "started": `"` + authored + `"`})
+		require.Len(t, r.Warnings, 1)
+		require.Equal(t, want, r.Warnings[0].Detail)
+	}
+	for clock, want := range map[time.Time]string{
+		time.Date(9999, 11, 26, 12, 15, 0, 0, time.UTC): "the clock of the device is off by 2912078 days",
+		time.Date(1601, 11, 26, 12, 15, 0, 0, time.UTC): "the clock of the device is off by -155228 days",
+		arrived.Add(-6 * time.Minute):                   "the clock of the device is off by -6m0s",
+	} {
+		r := readResponse(t, studies, tasks.Arrival{At: arrived, Clock: clock}, nil)
+		require.Equal(t, []tasks.Warning{{Code: "clock-skew", Detail: want}}, r.Warnings)
 	}
 }
 
@@ -242,6 +266,10 @@ func TestResponsesThatAreRefused(t *testing.T) {
 		"no such day":             {map[string]string{"authored": `"2026-02-30T20:14:00Z"`}, "/authored", "with its zone"},
 		"answers as array":        {map[string]string{"answers": `[0,1]`}, "/answers", "an object with an answer by item"},
 		"unknown item":            {map[string]string{"answers": `{"1":0,"10":1}`}, "/answers/10", "has no such item"},
+		"unknown item, no answer": {map[string]string{"answers": `{"1":0,"10":null}`}, "/answers/10", "has no such item"},
+		"year 0":                  {map[string]string{"authored": `"0000-11-26T20:14:00Z"`}, "/authored", "in a year from 0001 on"},
+		"no such zone":            {map[string]string{"authored": `"2026-11-26T20:14:00+14:01"`}, "/authored", "in a zone up to 14:00 from UTC"},
+		"schema":                  {map[string]string{"schema": `2`}, "/schema", "unknown member"},
 		"item with a slash":       {map[string]string{"answers": `{"a/b~c":1}`}, "/answers/a~1b~0c", "has no such item"},
 		"unknown option":          {map[string]string{"answers": `{"1":4}`}, "/answers/1", "4 is not an option of this item; it has 0, 1, 2, 3"},
 		"number as text":          {map[string]string{"answers": `{"1":"0"}`}, "/answers/1", "write 0 without quotes"},
@@ -301,4 +329,46 @@ func FuzzReadQuestionnaireResponse(f *testing.F) {
 		_, err = tasks.QuestionnaireTask{Studies: studies, Response: back.Content.(tasks.QuestionnaireResponse)}.Execute(t.Context())
 		require.NoError(t, err)
 	})
+}
+
+// TestMemoryOfADocument bounds what is allocated while a document of the largest size is read, whatever is in it.
+func TestMemoryOfADocument(t *testing.T) {
+	studies := studiesOf(t, studyS1)
+	fill := func(start, end string, one func(int) string) string {
+		var b strings.Builder
+		b.WriteString(start)
+		for i := 0; ; i++ {
+			next := one(i)
+			if b.Len()+len(next)+1+len(end) > tasks.MaxResponseBytes {
+				return strings.TrimSuffix(b.String(), ",") + end
+			}
+			b.WriteString(next + ",")
+		}
+	}
+	answers := strings.TrimSuffix(string(document(map[string]string{"answers": "", "scores": ""})), "}") + `,"answers":{`
+	number := func(as string) func(int) string {
+		return func(i int) string { return fmt.Sprintf(`"%x":%s`, i, as) }
+	}
+	for name, content := range map[string]string{
+		"unknown members":      fill(`{`, `}`, number("0")),
+		"one member again":     fill(`{`, `}`, func(int) string { return `"":0` }),
+		"lost characters":      fill(`{`, `}`, func(int) string { return "\"\ufffd\":0" }),
+		"numbers":              fill(`[`, `]`, func(int) string { return "0" }),
+		"unknown items":        fill(answers, `}}`, number("0")),
+		"few, all the longer":  fill(answers, `}}`, func(i int) string { return fmt.Sprintf(`"%020d":0`, i) }),
+		"claims":               fill(answers+`"1":0},"scores":{`, `}}`, func(i int) string { return fmt.Sprintf(`"%020d":0`, i) }),
+		"below a long name":    fill(answers+`"1":0},"`+strings.Repeat("~", 30000)+`":{`, `}}`, func(int) string { return `"":0` }),
+		"escapes":              fill(`{`, `}`, func(i int) string { return fmt.Sprintf(`"\u%04x":0`, i+0x100) }),
+		"a number of 60,000":   answers + `"1":` + strings.Repeat("9", 60000) + `}}`,
+		"a power of a million": answers + `"1":0},"scores":{"total":1e999999}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, problems := tasks.ReadQuestionnaireResponse([]byte(content), "", studies, tasks.Arrival{At: arrived})
+			runtime.ReadMemStats(&after)
+			require.NotEmpty(t, problems)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(50*tasks.MaxResponseBytes))
+		})
+	}
 }

@@ -25,6 +25,7 @@ type connection struct {
 	subscriptions int
 	shared        int // bytes of answers that are made and not yet written, beyond what readers have for themselves
 	waiting       []*roomWait
+	wantAll       int // of waiting, how many wait until nothing is unread: meanwhile others take no more than their own
 }
 
 // reader is a subscription or a call that gets answers over a connection. The first own bytes of its answers that are not
@@ -44,6 +45,7 @@ const ownBytes = 72 << 10
 type roomWait struct {
 	reader  *reader
 	n       int
+	all     bool // of wantAll
 	granted chan struct{}
 }
 
@@ -68,8 +70,12 @@ func (r *reader) excess(n int) int { return max(r.unread+n-r.own, 0) - max(r.unr
 
 // fits says whether n more bytes may be unread. What is larger than the limit may be alone. The caller holds mu.
 func (r *reader) fits(n int) bool {
-	more := r.excess(n)
-	return more == 0 || r.shared == 0 || r.shared+more <= r.maxUnread
+	return r.excess(n) == 0 || r.wantAll == 0 && r.fitsShared(n)
+}
+
+// fitsShared is fits for one who goes before those that take more than their own. The caller holds mu.
+func (r *reader) fitsShared(n int) bool {
+	return r.shared == 0 || r.shared+r.excess(n) <= r.maxUnread
 }
 
 // add counts n more bytes as unread, or fewer. The caller holds mu.
@@ -102,14 +108,20 @@ func (r *reader) reserveSome(ds []broker.Delivery, held int) (n int) {
 
 // reserve waits until n more bytes fit and counts them as unread. The error is ctx's.
 func (r *reader) reserve(ctx context.Context, n int) error {
+	return r.awaitRoom(ctx, &roomWait{reader: r, n: n, granted: make(chan struct{})})
+}
+
+func (r *reader) awaitRoom(ctx context.Context, w *roomWait) error {
 	r.mu.Lock()
-	if r.fits(n) {
-		r.add(n)
+	if w.fits() {
+		r.add(w.n)
 		r.mu.Unlock()
 		return nil
 	}
-	w := &roomWait{reader: r, n: n, granted: make(chan struct{})}
 	r.waiting = append(r.waiting, w)
+	if w.all {
+		r.wantAll++
+	}
 	r.mu.Unlock()
 	select {
 	case <-w.granted:
@@ -120,22 +132,39 @@ func (r *reader) reserve(ctx context.Context, n int) error {
 	defer r.mu.Unlock()
 	select {
 	case <-w.granted: // in the same moment
-		r.add(-n)
-		r.wake()
+		r.add(-w.n)
 	default:
 		r.waiting = slices.DeleteFunc(r.waiting, func(o *roomWait) bool { return o == w })
+		w.leave()
 	}
+	r.wake()
 	return ctx.Err()
+}
+
+// fits says whether the wait is over. The caller holds mu.
+func (w *roomWait) fits() bool {
+	if w.all {
+		return w.reader.fitsShared(w.n)
+	}
+	return w.reader.fits(w.n)
+}
+
+// leave says that it waits no longer. The caller holds mu.
+func (w *roomWait) leave() {
+	if w.all {
+		w.reader.wantAll--
+	}
 }
 
 // reserveWait is how long an answer that may be large waits until those before it are read.
 const reserveWait = 5 * time.Second
 
-// reserveAll waits until nothing is unread and counts an answer of the most bytes.
+// reserveAll waits until nothing is unread and counts an answer of the most bytes. Where others always have something
+// unread, however quickly the client reads, their turn would never end: so meanwhile they have only what is their own.
 func (r *reader) reserveAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reserveWait)
 	defer cancel()
-	if r.reserve(ctx, r.maxUnread) != nil {
+	if r.awaitRoom(ctx, &roomWait{reader: r, n: r.maxUnread, all: true, granted: make(chan struct{})}) != nil {
 		return status.Error(codes.FailedPrecondition, "earlier answers on this connection are not read: read them or open another")
 	}
 	return nil
@@ -153,10 +182,11 @@ func (r *reader) release(n int) {
 // otherwise wait for a client that perhaps never reads. The caller holds mu.
 func (c *connection) wake() {
 	c.waiting = slices.DeleteFunc(c.waiting, func(w *roomWait) bool {
-		if !w.reader.fits(w.n) {
+		if !w.fits() {
 			return false
 		}
 		w.reader.add(w.n)
+		w.leave()
 		close(w.granted)
 		return true
 	})
@@ -197,8 +227,11 @@ const leastRoom = ownBytes / 2
 func (r *reader) reserveUpTo(most int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := min(max(r.own-r.unread, 0)+max(r.maxUnread-r.shared, 0), most)
-	if n < leastRoom {
+	n := max(r.own-r.unread, 0)
+	if r.wantAll == 0 {
+		n += max(r.maxUnread-r.shared, 0)
+	}
+	if n = min(n, most); n < leastRoom {
 		return 0
 	}
 	r.add(n)

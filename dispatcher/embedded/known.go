@@ -12,14 +12,16 @@ import (
 // lack one in a hundred is not there either, which the rows then tell.
 //
 // It is made of the log. Until every record of earlier processes was read, which comparing rows and log does, it lacks
-// nothing; nor does it where the log has lost its beginning, or has more than maxKnown keys. A key gets here before its
-// submission is no longer pending, so there is no moment in which neither has it.
+// nothing; nor does it where the log has lost its beginning, or has more than maxKnown keys, or has a record that this
+// program cannot read: another version may have made a row of it. A key gets here before its submission is no longer
+// pending, so there is no moment in which neither has it.
 type known struct {
 	seed maphash.Seed
 
 	mu     sync.RWMutex // guards the rest
 	layers []knownLayer // each has room for as many as all before it
 	whole  bool         // every record of earlier processes was read
+	unsure bool         // a record could not be read: nobody knows its key
 	full   bool
 	count  int // keys in all layers
 }
@@ -49,10 +51,24 @@ func (k *known) add(rows []tasks.Recorded) {
 		if k.full {
 			return
 		}
-		if r.Kind.IsSubmission() {
-			k.addHash(maphash.String(k.seed, keyOf(r.Submission)))
+		if !r.Kind.IsSubmission() {
+			continue
+		}
+		// What is there already, as where rows are tried to be written again and again, takes no room.
+		if h := maphash.String(k.seed, keyOf(r.Submission)); !k.has(h) {
+			k.addHash(h)
 		}
 	}
+}
+
+// has reports whether the hash was added, or seems so. It is called with mu held.
+func (k *known) has(h uint64) bool {
+	for i := range k.layers {
+		if k.layers[i].each(h, func(word *uint64, bit uint64) bool { return *word&bit != 0 }) {
+			return true
+		}
+	}
+	return false
 }
 
 // addHash is called with mu held.
@@ -94,18 +110,17 @@ func (k *known) setWhole() {
 	k.whole = true
 }
 
+// setUnsure says that a record could not be read.
+func (k *known) setUnsure() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.unsure = true
+}
+
 // lacks reports whether no record of the topic has the key. While it is not sure, it is false.
 func (k *known) lacks(key string) bool {
 	h := maphash.String(k.seed, key)
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if !k.whole || k.full {
-		return false
-	}
-	for i := range k.layers {
-		if k.layers[i].each(h, func(word *uint64, bit uint64) bool { return *word&bit != 0 }) {
-			return false
-		}
-	}
-	return true
+	return k.whole && !k.unsure && !k.full && !k.has(h)
 }

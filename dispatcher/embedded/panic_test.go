@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -155,4 +156,32 @@ func TestADecoderThatPanics(t *testing.T) {
 	requireDead(t, h, 1)
 	_, err := h.Store.Get(t.Context(), ref("bad"))
 	require.ErrorIs(t, err, store.ErrNotFound)
+}
+
+// A submission stays known by its row when this version of the program cannot read its record, as an earlier one could.
+func TestRecordThatIsUnreadableNow(t *testing.T) {
+	dir := t.TempDir()
+	h, shut := open(t, options{Dir: dir})
+	first := h.Submit(t, report("CR-1"))
+	require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+	shut(false)
+	changeKind(t, func(k *tasks.Kind) {
+		was := k.Decode
+		k.Decode = func(content json.RawMessage) (tasks.Content, error) {
+			c, err := was(content)
+			if err == nil && c.Header().ID == "CR-1" {
+				return nil, errors.New("this version refuses it")
+			}
+			return c, err
+		}
+	})
+	h, _ = open(t, options{Dir: dir})
+	h.Submit(t, report("CR-2"))
+	require.NoError(t, h.CaughtUp(t.Context())) // and so rows and log were compared
+	other := report("CR-1")
+	other.Notes = "something else"
+	_, err := h.Accept(t.Context(), submission(other))
+	var conflict *dispatcher.ConflictError
+	require.ErrorAs(t, err, &conflict)
+	require.Equal(t, first.SHA256, conflict.Stored)
 }

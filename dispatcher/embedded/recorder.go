@@ -161,6 +161,7 @@ func (r *recorder) decode(batch []broker.Message, unreadable func(broker.Message
 	for _, m := range batch {
 		s, err := decodeRecord(m)
 		if err != nil {
+			r.known.setUnsure()
 			unreadable(m, err)
 			continue
 		}

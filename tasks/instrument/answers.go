@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"casepress/jsonfile"
 )
@@ -65,8 +66,10 @@ func (f Faults) err() error {
 	return f[:min(len(f), maxFaults)]
 }
 
+var escapePointer = strings.NewReplacer("~", "~0", "/", "~1")
+
 func pointer(name string) string {
-	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return "/" + escapePointer.Replace(name)
 }
 
 // ReadAnswers reads answers as a client writes them: a JSON object with, for each item, the value of
@@ -178,10 +181,13 @@ func readObject(content []byte, take func(name string, raw json.RawMessage), fau
 // check says which answers the instrument does not have.
 func (d *Definition) check(answers Answers) error {
 	var faults Faults
+	unknown := sync.OnceValue(func() string {
+		return fmt.Sprintf("%s version %s has no such item; it has %s", d.ID, d.Version, d.itemIDs())
+	})
 	for id, answer := range answers {
 		it, ok := d.item(id)
 		if !ok {
-			faults = append(faults, Fault{pointer(id), fmt.Sprintf("%s version %s has no such item; it has %s", d.ID, d.Version, d.itemIDs())})
+			faults = append(faults, Fault{pointer(id), unknown()})
 			continue
 		}
 		if answer.NotAsked {
@@ -195,6 +201,14 @@ func (d *Definition) check(answers Answers) error {
 		}
 	}
 	return faults.err()
+}
+
+// UnknownItem says that the instrument has no item of this id, and which it has; "" if it has it.
+func (d *Definition) UnknownItem(id string) string {
+	if _, ok := d.item(id); ok {
+		return ""
+	}
+	return fmt.Sprintf("%s version %s has no such item; it has %s", d.ID, d.Version, d.itemIDs())
 }
 
 // itemIDs lists the first items for a message.

@@ -55,6 +55,10 @@ func TakeClaims(c *jsonfile.Checker, n *jsonfile.Node) Claims {
 	if !c.Is(n, jsonfile.Object, `an object with a number by score, such as {"total": 13}`) {
 		return nil
 	}
+	if len(n.Entries) > maxScores {
+		c.Refuse(n, "has %d scores; no instrument has more than %d", len(n.Entries), maxScores)
+		return nil
+	}
 	claims := make(Claims, len(n.Entries))
 	for _, e := range n.Entries {
 		switch v := e.Value; v.Kind {
