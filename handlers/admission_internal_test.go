@@ -86,5 +86,8 @@ func TestSmallBodiesUnderWay(t *testing.T) {
 	leave()
 	last()
 	leaveUpload()
-	require.Equal(t, uploads{from: map[netip.Prefix]int{}}, u)
+	require.Zero(t, u.count)
+	require.Zero(t, u.bytes)
+	require.Zero(t, u.small)
+	require.Empty(t, u.from)
 }
