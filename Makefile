@@ -8,7 +8,7 @@ TOOLS ?= $(HOME)/.cache/casepress
 LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL = build
-.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers pictures limits gozero browser fhir clients compare modules proto ci clean
+.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers burst pictures limits gozero browser fhir clients compare modules proto ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,7 +33,7 @@ example: ## tests with the example of a new kind, tasks/vitalsigns.go, in the re
 
 lint: $(LINT) ## gofmt, go.mod and go.sum everywhere, and golangci-lint with .golangci.yml; the first time it compiles for minutes
 	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
-	@for m in . bench/peers bench/pictures interop/gozero; do (cd $$m && go mod tidy -diff) || { echo "go mod tidy in $$m"; exit 1; }; done
+	@for m in . bench/burst bench/peers bench/pictures interop/gozero; do (cd $$m && go mod tidy -diff) || { echo "go mod tidy in $$m"; exit 1; }; done
 	$(LINT) run ./...
 
 $(LINT):
@@ -71,6 +71,9 @@ bench: ## our own benchmarks; docs/performance.md says how to read them
 peers: ## casepress beside JetStream and Redis in one run
 	cd bench/peers && go run .
 
+burst: ## 10,000 questionnaires at once, beside peers and killed; PHOTOS as for limits, PostgreSQL 15 if it is there
+	cd bench/burst && go run . -photos "$(abspath $(PHOTOS))"
+
 pictures: ## casepress beside libvips, ImageMagick, img2pdf and the naive way; gets its photos first
 	cd bench/pictures && go run . -fetch
 
@@ -97,6 +100,7 @@ compare: ## every picture in five public packages, shown by casepress, libvips a
 	PATH="$(TOOLS)/python/bin:$$PATH" go run ./interop/pictures
 
 modules: ## vets and tests what lies beside the peers, in modules of its own
+	cd bench/burst && go vet ./... && go test $(TESTFLAGS) ./...
 	cd bench/peers && go vet ./... && go test $(TESTFLAGS) ./...
 	cd bench/pictures && go vet ./... && go test $(TESTFLAGS) ./...
 

@@ -263,10 +263,10 @@ func (d *Dispatcher) Restart(ctx context.Context, of tasks.Ref) (tasks.Status, e
 
 // CaughtUp waits until reads show everything that was accepted before the call. It returns ErrBehind when that
 // takes longer than [Config.CaughtUpTimeout].
-func (d *Dispatcher) CaughtUp(ctx context.Context) error {
+func (d *Dispatcher) CaughtUp(ctx context.Context, topics ...string) error {
 	bounded, cancel := context.WithTimeoutCause(ctx, d.cfg.CaughtUpTimeout, ErrBehind)
 	defer cancel()
-	err := d.ledger.CaughtUp(bounded)
+	err := d.ledger.CaughtUp(bounded, topics...)
 	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
 		return fmt.Errorf("%w: %w", ErrBehind, err)
 	}
@@ -274,13 +274,14 @@ func (d *Dispatcher) CaughtUp(ctx context.Context) error {
 }
 
 // Lookup reads by read, and once more after the rows have caught up if it answers store.ErrNotFound: so a
-// client that holds a receipt never hears that there is nothing.
-func Lookup[T any](ctx context.Context, d *Dispatcher, read func(context.Context) (T, error)) (T, error) {
+// client that holds a receipt never hears that there is nothing. topics are those from whose records what is read can come,
+// none means all: a burst in another one must not hold it up.
+func Lookup[T any](ctx context.Context, d *Dispatcher, read func(context.Context) (T, error), topics ...string) (T, error) {
 	v, err := read(ctx)
 	if !errors.Is(err, store.ErrNotFound) {
 		return v, err
 	}
-	if err := d.CaughtUp(ctx); err != nil {
+	if err := d.CaughtUp(ctx, topics...); err != nil {
 		return v, err
 	}
 	return read(ctx)

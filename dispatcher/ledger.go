@@ -48,8 +48,8 @@ type Ledger interface {
 	// GiveBack ends attempts that a shutdown interrupted, as if they had never begun.
 	GiveBack(ctx context.Context, held []Claim) error
 
-	// CaughtUp returns when reads show everything that was accepted before the call.
-	CaughtUp(ctx context.Context) error
+	// CaughtUp returns when reads show everything that was accepted before the call in these topics; none: in all.
+	CaughtUp(ctx context.Context, topics ...string) error
 	// Backlog says how much accepted work of the lane waits.
 	Backlog(ctx context.Context, lane string) (Backlog, error)
 	// Ready reports whether work can be accepted and recorded: nil, or why not.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -46,17 +47,30 @@ func (a *API) admit(lane string, maxBytes int64) gin.HandlerFunc {
 		if size < 0 {
 			reserved = maxBytes
 		}
-		leave, err := a.admission.uploads.enter(a.cfg, a.clientOf(c), min(reserved, maxBytes))
+		leave, err := a.admission.uploads.enter(a.cfg, a.clientOf(c), min(reserved, maxBytes), maxBytes <= smallBody)
 		if err == nil {
 			defer leave()
 			err = a.admission.check(c.Request.Context(), lane, size, maxBytes)
 		}
 		if err != nil {
+			keepConnection(c, size)
 			a.fail(c, err)
 			c.Abort()
 			return
 		}
 		c.Next()
+	}
+}
+
+// smallBody is the largest body that counts as small, and that is read where the request is refused.
+const smallBody = 64 << 10
+
+// keepConnection reads a small body that is not wanted, so that the client can try again on the same connection: in a burst
+// of questionnaires new ones would cost more than the answers. An error needs no answer: the connection is closed then.
+func keepConnection(c *gin.Context, size int64) {
+	body, ok := c.Value(keyBody).(*uploadBody)
+	if ok && size >= 0 && size <= smallBody && !body.expectsContinue {
+		_, _ = io.Copy(io.Discard, body)
 	}
 }
 

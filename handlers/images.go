@@ -161,7 +161,7 @@ func (a *API) acceptImage(r *http.Request, of tasks.Subject, imageID string) (im
 	content := tasks.PatientImage{Study: of.Study, PatientID: of.PatientID, Image: img}
 	got, err := a.work.Accept(ctx, tasks.NewSubmission(tasks.KindImage(), content))
 	if err == nil {
-		err = a.work.CaughtUp(ctx) // a report may name it as soon as this is answered
+		err = a.work.CaughtUp(ctx, tasks.TopicImages) // a report may name it as soon as this is answered
 		if errors.Is(err, dispatcher.ErrBehind) {
 			err = nil // it is safe; a report that names it waits for the rows
 		}

@@ -14,21 +14,34 @@ type uploads struct {
 	count int
 	from  map[netip.Prefix]int // how many of them by client
 	bytes int64
+	small int64 // of them those of small bodies, which are not in count
 }
 
+// maxSmall bounds the bytes of small bodies under way. They are held in memory, and thousands of phones send one of
+// a few hundred bytes each at the same hour: so they do not count as uploads, of which there may be few.
+const maxSmall = 16 << 20
+
 // enter counts one more upload of at most size bytes until leave is called. It returns a fault if there are as many
-// already as there may be, in all or from this client.
-func (u *uploads) enter(cfg Config, from netip.Prefix, size int64) (leave func(), err error) {
+// already as there may be, in all or from this client. small says that it is a body that can only be small.
+func (u *uploads) enter(cfg Config, from netip.Prefix, size int64, small bool) (leave func(), err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if limit := cfg.MaxUploads; limit >= 0 && u.count >= limit {
+	one, smallSize := 1, int64(0)
+	if small {
+		one, smallSize = 0, size
+	}
+	if u.small+smallSize > maxSmall {
+		return nil, &fault{code: codeOverloaded}
+	}
+	if limit := cfg.MaxUploads; limit >= 0 && u.count+one > limit {
 		return nil, &fault{code: codeTooManyUploads, args: []any{limit}, extras: extras{Limit: int64(limit)}}
 	}
 	if limit := cfg.MaxUploadsPerAddress; limit >= 0 && u.from[from] >= limit {
 		return nil, &fault{code: codeTooManyFromAddress, args: []any{limit}, extras: extras{Limit: int64(limit)}}
 	}
-	u.count++
+	u.count += one
 	u.bytes += size
+	u.small += smallSize
 	if u.from == nil {
 		u.from = map[netip.Prefix]int{}
 	}
@@ -36,8 +49,9 @@ func (u *uploads) enter(cfg Config, from netip.Prefix, size int64) (leave func()
 	return func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		u.count--
+		u.count -= one
 		u.bytes -= size
+		u.small -= smallSize
 		if u.from[from]--; u.from[from] == 0 {
 			delete(u.from, from)
 		}

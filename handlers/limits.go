@@ -51,7 +51,7 @@ type Config struct {
 	// MaxImages bounds the images of one case report, files and references together. Default 50.
 	MaxImages int
 	// MaxUploads bounds the uploads under way at once, reports and images together; one more is refused
-	// (503) until one of them is answered. Each takes about 160 KiB of memory whatever its size. Default
+	// (503) until one of them is answered. Documents of at most 64 KiB are not among them: 16 MiB of these may be under way. Each takes about 160 KiB of memory whatever its size. Default
 	// 512; negative: no limit.
 	MaxUploads int
 	// MaxUploadsPerAddress bounds the uploads under way at once from one client address; one more is refused (503). An IPv6

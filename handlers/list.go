@@ -45,13 +45,13 @@ func (a *API) answerList(c *gin.Context, k *tasks.Kind, show func(row store.Row,
 		return
 	}
 	list := func(ctx context.Context) ([]store.Row, string, error) { return a.rows.List(ctx, k, filter) }
-	a.answerListBy(c, list, func(row store.Row) any { return show(row, withNotes) })
+	a.answerListBy(c, k, list, func(row store.Row) any { return show(row, withNotes) })
 }
 
-// answerListBy answers with a page; list reads it and show makes one item.
-func (a *API) answerListBy(c *gin.Context, list func(context.Context) ([]store.Row, string, error), show func(store.Row) any) {
+// answerListBy answers with a page of submissions of the kind; list reads it and show makes one item.
+func (a *API) answerListBy(c *gin.Context, k *tasks.Kind, list func(context.Context) ([]store.Row, string, error), show func(store.Row) any) {
 	ctx := c.Request.Context()
-	upToDate, err := a.upToDate(ctx)
+	upToDate, err := a.upToDate(ctx, k)
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -96,10 +96,10 @@ func (a *API) page(ctx context.Context, upToDate bool, list func(context.Context
 	return encodeJSON(listAnswer{items, stringOrNull(next), upToDate}), next, nil
 }
 
-// upToDate waits until the rows show everything accepted so far. If that takes too long, it is false: a
+// upToDate waits until the rows of the kind show everything accepted so far. If that takes too long, it is false: a
 // list then shows what there is.
-func (a *API) upToDate(ctx context.Context) (bool, error) {
-	err := a.work.CaughtUp(ctx)
+func (a *API) upToDate(ctx context.Context, k *tasks.Kind) (bool, error) {
+	err := a.work.CaughtUp(ctx, topicsOf(k.Name)...)
 	if errors.Is(err, dispatcher.ErrBehind) {
 		return false, nil
 	}

@@ -296,7 +296,7 @@ func (a *API) checkAmended(ctx context.Context, r tasks.QuestionnaireResponse) e
 func (a *API) responseConflict(ctx context.Context, r tasks.QuestionnaireResponse, e *dispatcher.ConflictError) error {
 	f := &fault{code: codeIDConflict, args: []any{r.ID}}
 	if r.Amends != nil {
-		if err := a.work.CaughtUp(ctx); err != nil {
+		if err := a.work.CaughtUp(ctx, topicsOf(tasks.KindQuestionnaireResponse().Name)...); err != nil {
 			return err
 		}
 		latest, err := a.rows.LatestRevision(ctx, r.ID)
@@ -321,7 +321,7 @@ func notLatest(r tasks.QuestionnaireResponse, latest int) *fault {
 // findRevision looks a revision up as findRow does. Its error may be store.ErrNotFound.
 func (a *API) findRevision(ctx context.Context, id string, revision int) (store.Row, error) {
 	ref := revisionRef(id, revision)
-	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) { return a.rows.Get(ctx, ref) })
+	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) { return a.rows.Get(ctx, ref) }, topicsOf(ref.Kind)...)
 }
 
 func revisionRef(id string, revision int) tasks.Ref {
@@ -340,7 +340,7 @@ func (a *API) refOf(ctx context.Context, id, revision string) (tasks.Ref, error)
 		}
 		return revisionRef(id, n), nil
 	}
-	if err := a.work.CaughtUp(ctx); err != nil {
+	if err := a.work.CaughtUp(ctx, topicsOf(tasks.KindQuestionnaireResponse().Name)...); err != nil {
 		return tasks.Ref{}, err
 	}
 	latest, err := a.rows.LatestRevision(ctx, id)
@@ -399,7 +399,7 @@ func (a *API) responses(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	a.answerListBy(c, func(ctx context.Context) ([]store.Row, string, error) { return a.rows.ListResponses(ctx, filter) },
+	a.answerListBy(c, tasks.KindQuestionnaireResponse(), func(ctx context.Context) ([]store.Row, string, error) { return a.rows.ListResponses(ctx, filter) },
 		func(row store.Row) any { return showResponse(row) })
 }
 

@@ -128,7 +128,7 @@ func (a *API) checkReceipts(c *gin.Context) {
 
 // readReceipts reads the question. It counts as an upload, and few are taken apart at once: that takes memory.
 func (a *API) readReceipts(c *gin.Context) ([]heldReceipt, error) {
-	leave, err := a.admission.uploads.enter(a.cfg, a.clientOf(c), 0)
+	leave, err := a.admission.uploads.enter(a.cfg, a.clientOf(c), 0, false)
 	if err != nil {
 		return nil, err
 	}

@@ -24,12 +24,12 @@ func (s *service) receipts(items ...map[string]any) answer {
 
 func TestReceipts(t *testing.T) {
 	s := open(t, withStudies(t, s1), func(set *settings) {
-		real := set.newTask
+		others := set.newTask
 		set.newTask = func(w tasks.Work) (tasks.Task, error) {
 			if w.Kind == tasks.KindCaseReport() { // its result is not asked for
 				return nil, errors.New("not here")
 			}
-			return real(w)
+			return others(w)
 		}
 	})
 	first := response("QR", "")

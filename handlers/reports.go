@@ -236,11 +236,20 @@ func (a *API) findRow(ctx context.Context, ref tasks.Ref) (store.Row, error) {
 
 // findKnown is findRow for an id that may be one.
 func (a *API) findKnown(ctx context.Context, ref tasks.Ref) (store.Row, error) {
-	row, err := dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) { return a.rows.Get(ctx, ref) })
+	row, err := dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) { return a.rows.Get(ctx, ref) }, topicsOf(ref.Kind)...)
 	if errors.Is(err, store.ErrNotFound) {
 		err = noSubmission(ref)
 	}
 	return row, err
+}
+
+// topicsOf are the topics whose records make or change rows of the kind; all, nil, if there is no such kind.
+func topicsOf(kind string) []string {
+	k, err := tasks.KindOf(kind)
+	if err != nil {
+		return nil
+	}
+	return append([]string{k.Topic}, k.ChangedBy...)
 }
 
 func noSubmission(ref tasks.Ref) error {

@@ -142,7 +142,7 @@ func submitFault(err error, id string) error {
 // bytes once more.
 func (a *API) replay(ctx context.Context, report tasks.CaseReport, dropped []fieldFault) (dispatcher.Receipt, error) {
 	s := tasks.NewSubmission(tasks.KindCaseReport(), report)
-	found, err := dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Found, error) { return a.rows.Find(ctx, s) })
+	found, err := dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Found, error) { return a.rows.Find(ctx, s) }, s.Kind.Topic)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return dispatcher.Receipt{}, &fault{code: codeInvalidInput, fields: dropped}
@@ -193,7 +193,7 @@ func (a *API) resolve(ctx context.Context, of tasks.Subject, from []formImage) (
 func (a *API) findImage(ctx context.Context, of tasks.Subject, imageID string) (tasks.Image, error) {
 	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (tasks.Image, error) {
 		return a.rows.Image(ctx, of, imageID)
-	})
+	}, tasks.TopicImages, tasks.TopicCaseReports)
 }
 
 // newID makes the id of a report that came without one.

@@ -13,14 +13,15 @@ import (
 )
 
 var adverseEventKind = &Kind{
-	Name:    "adverse-event",
-	Member:  "content",
-	Topic:   TopicAdverseEvents,
-	Lane:    "urgent",
-	Path:    "/adverse-events",
-	Decode:  func(content json.RawMessage) (Content, error) { return decodeAs[AdverseEvent](content) },
-	Rows:    JSONRows[AdverseEvent, AdverseEventResult]("adverse_events"),
-	NewTask: func(*Processor, Work) Task { return AdverseEventTask{} },
+	Name:      "adverse-event",
+	Member:    "content",
+	Topic:     TopicAdverseEvents,
+	ChangedBy: []string{TopicQuestionnaireResponses}, // flags of answers become adverse events
+	Lane:      "urgent",
+	Path:      "/adverse-events",
+	Decode:    func(content json.RawMessage) (Content, error) { return decodeAs[AdverseEvent](content) },
+	Rows:      JSONRows[AdverseEvent, AdverseEventResult]("adverse_events"),
+	NewTask:   func(*Processor, Work) Task { return AdverseEventTask{} },
 }
 
 // KindAdverseEvent is the kind of what somebody must look at at once.

@@ -8,13 +8,14 @@ import (
 )
 
 var caseReportKind = &Kind{
-	Name:   "case-report",
-	Member: "caseReport",
-	Topic:  TopicCaseReports,
-	Lane:   "case-reports",
-	Path:   "/case-reports",
-	Decode: func(content json.RawMessage) (Content, error) { return decodeAs[CaseReport](content) },
-	Rows:   Rows{Blobs: caseReportBlobs, Insert: insertCaseReport, Complete: completeCaseReport, Load: loadCaseReports},
+	Name:      "case-report",
+	Member:    "caseReport",
+	Topic:     TopicCaseReports,
+	ChangedBy: []string{TopicImages, TopicCompletions},
+	Lane:      "case-reports",
+	Path:      "/case-reports",
+	Decode:    func(content json.RawMessage) (Content, error) { return decodeAs[CaseReport](content) },
+	Rows:      Rows{Blobs: caseReportBlobs, Insert: insertCaseReport, Complete: completeCaseReport, Load: loadCaseReports},
 	NewTask: func(p *Processor, w Work) Task {
 		return ImageProcessingTask{Processor: p, Work: w, Report: w.Content.(CaseReport)}
 	},

@@ -22,6 +22,9 @@ type Kind struct {
 	// Topic is where records of this kind are kept; "" means the topic of the kind that the record is
 	// about. Topics are folders of the log: never rename one.
 	Topic string
+	// ChangedBy are the other topics whose records make or change rows of this kind: what is asked for waits for their rows,
+	// too, and for those of no other topic.
+	ChangedBy []string
 	// Lane names the lane on which its work runs; "" means that there is no work.
 	Lane string
 	// Path is the address of the kind's collection, such as "/case-reports"; "" if it has none.

@@ -17,14 +17,15 @@ import (
 const kindQuestionnaireResponse = "questionnaire-response"
 
 var questionnaireKind = &Kind{
-	Name:   kindQuestionnaireResponse,
-	Member: "content",
-	Topic:  TopicQuestionnaireResponses,
-	Lane:   "questionnaires",
-	Path:   "/questionnaire-responses",
-	Decode: func(content json.RawMessage) (Content, error) { return decodeAs[QuestionnaireResponse](content) },
-	Rows:   Rows{Insert: insertResponse, Complete: completeResponse, Load: loadResponses},
-	Derive: func(c Content) []Submission { return adverseEventsOf(c.(QuestionnaireResponse)) },
+	Name:      kindQuestionnaireResponse,
+	Member:    "content",
+	Topic:     TopicQuestionnaireResponses,
+	ChangedBy: []string{TopicRescores},
+	Lane:      "questionnaires",
+	Path:      "/questionnaire-responses",
+	Decode:    func(content json.RawMessage) (Content, error) { return decodeAs[QuestionnaireResponse](content) },
+	Rows:      Rows{Insert: insertResponse, Complete: completeResponse, Load: loadResponses},
+	Derive:    func(c Content) []Submission { return adverseEventsOf(c.(QuestionnaireResponse)) },
 	NewTask: func(p *Processor, w Work) Task {
 		return QuestionnaireTask{Studies: p.Studies, Response: w.Content.(QuestionnaireResponse)}
 	},

@@ -79,6 +79,7 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission, w
 			return receipt, err
 		}
 		// The same content is to be recorded again, in the order in which it came: once the first one is.
+		l.recorders[topic].recorded.want()
 		if err := l.recorded(ctx, e); err != nil {
 			return dispatcher.Receipt{}, err
 		}
@@ -173,6 +174,9 @@ func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (di
 	if s.Fresh {
 		return dispatcher.Receipt{}, store.ErrNotFound
 	}
+	if r := l.recorders[topic]; s.Kind.IsSubmission() && r.recorded.value() >= r.endAtStart && r.known.lacks(keyOf(s)) {
+		return dispatcher.Receipt{}, store.ErrNotFound
+	}
 	err := l.waitBounded(ctx, func(ctx context.Context) error {
 		if !s.Kind.IsSubmission() {
 			return l.caughtUp(ctx) // it may have come with a submission, on another topic
@@ -181,9 +185,6 @@ func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (di
 	})
 	if err != nil {
 		return dispatcher.Receipt{}, err
-	}
-	if s.Kind.IsSubmission() && l.recorders[topic].known.lacks(keyOf(s)) {
-		return dispatcher.Receipt{}, store.ErrNotFound
 	}
 	compared := l.isCompared()
 	found, err := l.store.Find(ctx, s)

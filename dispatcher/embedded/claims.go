@@ -141,7 +141,7 @@ func (l *Ledger) claimLane(ctx context.Context, lane string, limit int) ([]dispa
 			return nil, err
 		}
 		q.setUnclaimed(deliveries)
-		if claims := l.claim(ctx, q, l.decode(ctx, q, deliveries)); len(claims) > 0 {
+		if claims := l.claim(ctx, q, l.decode(ctx, q, deliveries), limit); len(claims) > 0 {
 			return claims, nil
 		}
 	}
@@ -237,18 +237,18 @@ func refOf(m broker.Message) (tasks.Ref, error) {
 }
 
 // claim claims the items that share the gate.
-func (l *Ledger) claim(ctx context.Context, q *queue, items []item) []dispatcher.Claim {
+func (l *Ledger) claim(ctx context.Context, q *queue, items []item, limit int) []dispatcher.Claim {
 	if len(items) == 0 {
 		return nil
 	}
 	if q.reserved {
-		return l.claimItems(ctx, q, items, func() {})
+		return l.claimItems(ctx, q, items, limit, func() {})
 	}
 	if l.gate.enter(ctx, len(items)) != nil {
 		l.releaseItems(items)
 		return nil
 	}
-	return l.claimItems(ctx, q, items, func() { l.gate.leave(1) })
+	return l.claimItems(ctx, q, items, limit, func() { l.gate.leave(1) })
 }
 
 // claimAlone claims the first suspect, when nothing else is in work that shares the gate. On a reserved lane it does not
@@ -272,12 +272,12 @@ func (l *Ledger) claimAlone(ctx context.Context, q *queue) ([]dispatcher.Claim, 
 		l.logEnd(first.delivery, "release", first.delivery.Release(busyDelay))
 		return nil, nil
 	}
-	return l.claimItems(ctx, q, []item{first}, leave), nil
+	return l.claimItems(ctx, q, []item{first}, 1, leave), nil
 }
 
 // claimItems claims in one commit. leave is called once for each item when its claim has ended.
-func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, leave func()) []dispatcher.Claim {
-	if err := l.waitForRows(ctx, q, items); err != nil {
+func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, limit int, leave func()) []dispatcher.Claim {
+	if err := l.waitForRows(ctx, q, items, limit); err != nil {
 		l.releaseItems(items)
 		for range items {
 			leave()
@@ -334,8 +334,9 @@ func (l *Ledger) renewItems(items []item, leave func()) (kept []item) {
 }
 
 // waitForRows waits until the rows show what the items are about, and which case reports are completed already: those may
-// have no originals any more. Lanes of other kinds do not wait for these.
-func (l *Ledger) waitForRows(ctx context.Context, q *queue, items []item) error {
+// have no originals any more. Lanes of other kinds do not wait for these. Whoever claims one at a time wants the row at once;
+// who claims many takes them as they come, so that work on a burst leaves it the processors.
+func (l *Ledger) waitForRows(ctx context.Context, q *queue, items []item, limit int) error {
 	for _, topic := range q.topics {
 		var next uint64
 		for _, it := range items {
@@ -343,7 +344,11 @@ func (l *Ledger) waitForRows(ctx context.Context, q *queue, items []item) error 
 				next = max(next, it.delivery.Offset+1)
 			}
 		}
-		if err := l.recorders[topic].recorded.wait(ctx, next); err != nil {
+		wait := l.recorders[topic].recorded.wait
+		if limit > 1 {
+			wait = l.recorders[topic].recorded.waitInTime
+		}
+		if err := wait(ctx, next); err != nil {
 			return err
 		}
 	}

@@ -157,7 +157,7 @@ func TestGate(t *testing.T) {
 			time.Sleep(time.Second)
 			require.True(t, g.tryReserved(ref("a")))
 			g.leaveReserved()
-			require.True(t, isIn(second) != isIn(third))
+			require.NotEqual(t, isIn(second), isIn(third))
 			require.False(t, g.tryReserved(ref("b")))
 			time.Sleep(2 * expectFor)
 			require.False(t, g.tryReserved(ref("b")))

@@ -254,19 +254,25 @@ func (l *Ledger) verify(ctx context.Context) {
 	}
 }
 
-// CaughtUp waits until the rows of every topic have come past the topic's end as of now.
-func (l *Ledger) CaughtUp(ctx context.Context) error {
+// CaughtUp waits until the rows of the topics, or of every topic if there are none, have come past the topic's end as of
+// now.
+func (l *Ledger) CaughtUp(ctx context.Context, topics ...string) error {
 	waiting, cancel := l.untilClosed(ctx)
 	defer cancel()
-	err := l.caughtUp(waiting)
+	err := l.caughtUpIn(waiting, topics)
 	if err != nil && waiting.Err() != nil {
 		return fmt.Errorf("%w: %w", l.closedError(ctx), err)
 	}
 	return err
 }
 
-func (l *Ledger) caughtUp(ctx context.Context) error {
+func (l *Ledger) caughtUp(ctx context.Context) error { return l.caughtUpIn(ctx, nil) }
+
+func (l *Ledger) caughtUpIn(ctx context.Context, topics []string) error {
 	for _, topic := range derivingFirst() {
+		if len(topics) > 0 && !slices.Contains(topics, topic) {
+			continue
+		}
 		end, err := l.broker.End(topic)
 		if err != nil {
 			return fmt.Errorf("end of %s: %w", topic, err)

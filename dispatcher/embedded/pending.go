@@ -56,6 +56,13 @@ func (p *pending) add(key string, bytes, limit int64, originals []string) (e *en
 	return e, true
 }
 
+// size is how many bytes are pending.
+func (p *pending) size() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes
+}
+
 // originals are the digests of the originals that pending submissions brought.
 func (p *pending) originals() map[string]bool {
 	p.mu.Lock()

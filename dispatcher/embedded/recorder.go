@@ -22,6 +22,14 @@ const (
 	// recordDelay is how long a record may wait for others, to share one transaction with them, while nobody waits for
 	// its row. Under load it fills a good part of recordBatch.
 	recordDelay = 20 * time.Millisecond
+	// burstDelay is how long records wait at most in a burst, which are 1,000 a second: burstRecords in recordDelay at
+	// first, and so many times that in burstSteps of it, for the disk answers many at once. Then whoever hands them in
+	// has the processors, and rows are made and worked on when the burst is over.
+	burstDelay   = time.Second
+	burstRecords = 20
+	burstSteps   = 5
+	// burstShare is the part of [Config.MaxPendingBytes] that ends the wait: one in so many.
+	burstShare = 4
 	// recordRetry is the pause after a failure.
 	recordRetry = time.Second
 )
@@ -81,15 +89,39 @@ func (r *recorder) follow(ctx context.Context) error {
 }
 
 // waitForBatch lets records gather for the next transaction while nobody waits for their rows: fewer syncs of the rows
-// leave the disk to the log, which clients do wait for.
+// leave the disk, and in a burst the processors, to the log, which clients do wait for.
 func (r *recorder) waitForBatch(ctx context.Context) {
-	t := time.NewTimer(recordDelay)
-	defer t.Stop()
-	select {
-	case <-r.recorded.wanted:
-	case <-t.C:
-	case <-ctx.Done():
+	end := r.end()
+	if end > r.recorded.value()+recordBatch {
+		return // behind already
 	}
+	began := time.Now()
+	for steps := 1; time.Since(began) < burstDelay; steps = burstSteps {
+		t := time.NewTimer(time.Duration(steps) * recordDelay)
+		select {
+		case <-r.recorded.wanted:
+			t.Stop()
+			return
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
+		before := end
+		end = r.end()
+		if end < before+uint64(steps*burstRecords) || r.l.pending.size() > r.l.cfg.MaxPendingBytes/burstShare {
+			return
+		}
+	}
+}
+
+// end is the end of the topic, or where the rows stand if it cannot be told.
+func (r *recorder) end() uint64 {
+	end, err := r.l.broker.End(r.topic)
+	if err != nil {
+		return r.recorded.value()
+	}
+	return end
 }
 
 // record makes rows of the batch.

@@ -84,6 +84,6 @@ func TestOtherLanesDoNotWaitForCompletions(t *testing.T) {
 	for topic, want := range map[string]error{"urgent": nil, tasks.TopicCaseReports: context.Canceled} {
 		q := newQueue(topic, false)
 		q.topics = []string{topic}
-		require.ErrorIs(t, l.waitForRows(ended, q, []item{{delivery: broker.Delivery{Message: broker.Message{Topic: topic}}}}), want)
+		require.ErrorIs(t, l.waitForRows(ended, q, []item{{delivery: broker.Delivery{Message: broker.Message{Topic: topic}}}}, 1), want)
 	}
 }

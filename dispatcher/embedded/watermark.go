@@ -10,7 +10,8 @@ type watermark struct {
 	mu      sync.Mutex
 	next    uint64
 	changed chan struct{} // closed and replaced at each advance; nil while nobody waits
-	wanted  chan struct{} // holds a token once somebody waits
+	asked   bool          // since the last advance somebody wanted the next
+	wanted  chan struct{} // holds a token once somebody wants rows at once
 }
 
 func newWatermark(next uint64) *watermark {
@@ -23,7 +24,7 @@ func (w *watermark) advance(next uint64) {
 	if next <= w.next {
 		return
 	}
-	w.next = next
+	w.next, w.asked = next, false
 	if w.changed != nil {
 		close(w.changed)
 		w.changed = nil
@@ -36,8 +37,34 @@ func (w *watermark) passed(offset uint64) bool {
 	return w.next > offset
 }
 
-// wait returns when the rows have come to next, or ctx's error.
-func (w *watermark) wait(ctx context.Context, next uint64) error {
+// want lets the recorder write at once what it has gathered.
+func (w *watermark) want() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wantLocked()
+}
+
+// wantLocked is called with mu held.
+func (w *watermark) wantLocked() {
+	if w.asked {
+		return
+	}
+	w.asked = true
+	select {
+	case w.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// wait wants the rows up to next and returns when they are there, or ctx's error.
+func (w *watermark) wait(ctx context.Context, next uint64) error { return w.await(ctx, next, true) }
+
+// waitInTime is wait for whoever need not have them at once.
+func (w *watermark) waitInTime(ctx context.Context, next uint64) error {
+	return w.await(ctx, next, false)
+}
+
+func (w *watermark) await(ctx context.Context, next uint64, atOnce bool) error {
 	for {
 		w.mu.Lock()
 		if w.next >= next {
@@ -46,10 +73,9 @@ func (w *watermark) wait(ctx context.Context, next uint64) error {
 		}
 		if w.changed == nil {
 			w.changed = make(chan struct{})
-			select {
-			case w.wanted <- struct{}{}:
-			default:
-			}
+		}
+		if atOnce {
+			w.wantLocked()
 		}
 		changed := w.changed
 		w.mu.Unlock()
