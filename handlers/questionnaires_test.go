@@ -374,6 +374,12 @@ func TestInstruments(t *testing.T) {
 	s.get("/instruments/phq-9?version=2").is(404, "instrument-not-found")
 	s.get("/instruments/phq").is(404, "instrument-not-found")
 	s.get("/instruments?study=a/b").is(400, "invalid-input")
+	unknown := s.get("/instruments?study=S1&site=999").is(400, "invalid-input")
+	require.Equal(t, "site", unknown.get("errors").([]any)[0].(map[string]any)["field"])
+	require.Contains(t, unknown.get("detail"), "999 is not a site of the study S1")
+	require.Equal(t, s.get("/instruments?study=S1").is(200).body, s.get("/instruments?study=S1&site=101").is(200).body)
+	s.get("/instruments?study=S9&site=999").is(200) // it has no file
+	s.get("/instruments?study=S1&site=a/b").is(400, "invalid-input")
 	s.get("/instruments?studies=S1").is(400, "invalid-input")
 }
 
