@@ -231,9 +231,10 @@ func faultOf(problems []jsonfile.Problem) error {
 	return invalidJSON(problems)
 }
 
-// arrivalOf says when the request came, and by the header Date what the clock of the device was.
+// arrivalOf says when the request came, by the header Date what the clock of the device was, and by Accept-Language what
+// whoever reads the answer would rather read.
 func arrivalOf(r *http.Request) tasks.Arrival {
-	a := tasks.Arrival{At: time.Now().UTC()}
+	a := tasks.Arrival{At: time.Now().UTC(), Language: preferredLanguage(r.Header.Get("Accept-Language"))}
 	if date := r.Header.Get("Date"); date != "" {
 		if clock, err := http.ParseTime(date); err == nil { // a date that cannot be read says nothing
 			a.Clock = clock

@@ -417,3 +417,43 @@ func TestPagesOfLargeItems(t *testing.T) {
 	require.Equal(t, want, got)
 	require.Greater(t, pages, 1)
 }
+
+// By each of the three ways the crisis text is in the language that the request prefers, and a replay repeats it.
+func TestCrisisTextInTheLanguageOfTheRequest(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	for i, tc := range []struct{ accepted, language, want string }{
+		{"", "en", "en"}, {"", "zh-CN", "zh-CN"}, {"zh-CN,zh;q=0.9,en;q=0.8", "en", "zh-CN"}, {"en;q=0.2, zh-TW;q=0.7", "en", "zh-CN"},
+		{"fr, zh;q=0.9", "en", "en"}, {"*", "zh-CN", "zh-CN"}, {"*;q=0.5, en-GB", "zh-CN", "en"}, {"zh;q=x", "en", "en"}, {"zh-Hans-CN-u-co-pinyin", "en", "zh-CN"},
+	} {
+		id := fmt.Sprintf("L-%d", i)
+		urgent := strings.NewReplacer(`"9":0`, `"9":2`, `"language":"en"`, `"language":"`+tc.language+`"`).Replace(response(id, ""))
+		resource := strings.NewReplacer(fhirID, "fhir-"+id, `"language":"zh-CN"`, `"language":"`+tc.language+`"`).Replace(fhirQR1())
+		var headers []string
+		if tc.accepted != "" {
+			headers = []string{"Accept-Language", tc.accepted}
+		}
+		first := s.send(http.MethodPost, "/questionnaire-responses", urgent, headers...).is(201)
+		require.Equal(t, tc.want, first.get("crisisTextLanguage"), "%v", tc)
+		again := s.send(http.MethodPost, "/questionnaire-responses", urgent, "Accept-Language", "en").is(201)
+		require.Equal(t, first.get("crisisText"), again.get("crisisText"), "%v", tc)
+		require.Equal(t, tc.want, s.get("/questionnaire-responses/"+id).is(200).get("crisisTextLanguage"))
+
+		notice := s.putFHIR("fhir-"+id, resource, headers...).is(201).issue("crisis-text")["details"].(map[string]any)
+		require.Equal(t, first.get("crisisText"), notice["text"], "%v", tc)
+
+		line := strings.ReplaceAll(urgent, id, "B"+id)
+		batch := s.do(s.request(http.MethodPost, batchPath, strings.NewReader(line), append([]string{"Content-Type", "application/x-ndjson"}, headers...)...)).is(207)
+		require.Equal(t, tc.want, batch.get("items").([]any)[0].(map[string]any)["accepted"].(map[string]any)["crisisTextLanguage"], "%v", tc)
+	}
+}
+
+func TestUnknownStudyIsTold(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	misspelt := strings.NewReplacer(`"S1"`, `"s1"`, `"9":0`, `"9":2`).Replace(response("U", ""))
+	a := s.send(http.MethodPost, "/questionnaire-responses", misspelt).is(201)
+	require.Equal(t, "unknown-study", a.get("warnings").([]any)[0].(map[string]any)["code"])
+	require.Contains(t, a.get("warnings").([]any)[0].(map[string]any)["detail"], "S1?")
+	require.NotContains(t, string(a.body), "crisisText")
+	require.Equal(t, a.get("warnings"), s.get("/questionnaire-responses/U").is(200).get("warnings"))
+	s.putFHIR(fhirID, strings.ReplaceAll(fhirQR1(), `"S1"`, `"s1"`)).is(201).issue("unknown-study")
+}
