@@ -95,7 +95,7 @@ func showResponse(row store.Row) responseAnswer {
 		Status: row.Status, Attempts: row.Attempts,
 		Answers: r.Answers, Scores: list(result.Scores), Mismatches: list(result.Mismatches), Flags: list(r.Flags), Warnings: list(r.Warnings),
 		Rescores:      showRescores(result.Rescores),
-		AdverseEvents: list(r.AdverseEventIDs()), CrisisText: stringOrNull(r.CrisisText), CrisisLanguage: stringOrNull(r.CrisisLanguage),
+		AdverseEvents: list(r.AdverseEventIDsOfAllRevisions()), CrisisText: stringOrNull(r.CrisisText), CrisisLanguage: stringOrNull(r.CrisisLanguage),
 		Times: responseTimes{
 			Device: stringOrNull(r.DeviceTime), Started: stringOrNull(r.Started), Authored: r.Authored,
 			Received: timeOrNull(row.ReceivedAt), Stored: timeOrNull(row.CreatedAt),

@@ -150,6 +150,7 @@ func TestAmendments(t *testing.T) {
 	require.Equal(t, float64(2), second.get("revision"))
 	require.Equal(t, at+"?revision=2", second.get("statusUrl"))
 	require.Empty(t, second.get("adverseEvents"))
+	require.Equal(t, first.get("adverseEvents"), s.get(at).is(200).get("adverseEvents"), "the amendment closes none")
 	require.NotContains(t, second.json(), "crisisText")
 	again := s.send(http.MethodPut, at, amend(1, "0")).is(201)
 	require.Equal(t, second.get("receipt"), again.get("receipt"))
@@ -169,6 +170,11 @@ func TestAmendments(t *testing.T) {
 
 	latest := s.get(at + "?wait=20s").is(200)
 	require.Equal(t, float64(3), latest.get("revision"))
+	events := append(first.get("adverseEvents").([]any), third.get("adverseEvents").([]any)...)
+	for _, revision := range []string{"", "?revision=1", "?revision=2"} {
+		require.Equal(t, events, s.get(at+revision).is(200).get("adverseEvents"), "those of all revisions")
+	}
+	require.Equal(t, events, s.get("/questionnaire-responses").is(200).get("items").([]any)[0].(map[string]any)["adverseEvents"])
 	require.Equal(t, "a slip of the finger", latest.get("amends.reason"))
 	require.Equal(t, float64(3), latest.get("answers.9"))
 	require.Equal(t, float64(12), latest.get("scores").([]any)[0].(map[string]any)["value"])
