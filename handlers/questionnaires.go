@@ -261,7 +261,7 @@ func (a *API) responseFault(ctx context.Context, r tasks.QuestionnaireResponse, 
 	if e, conflict := errors.AsType[*dispatcher.ConflictError](err); conflict {
 		err = a.responseConflict(ctx, r, e)
 	}
-	return submitFault(err, r.ID)
+	return documentFault(err, r.ID)
 }
 
 // checkAmended returns a fault unless the revision that is amended is there and is of the same patient and instrument.
@@ -295,7 +295,7 @@ func (a *API) checkAmended(ctx context.Context, r tasks.QuestionnaireResponse) e
 
 // responseConflict says why other content stands under the id of the revision.
 func (a *API) responseConflict(ctx context.Context, r tasks.QuestionnaireResponse, e *dispatcher.ConflictError) error {
-	f := &fault{code: codeIDConflict, args: []any{r.ID}}
+	f := &fault{code: codeIDConflict, detail: textResponseConflict, args: []any{r.ID}}
 	if r.Amends != nil {
 		if err := a.work.CaughtUp(ctx); err != nil {
 			return err

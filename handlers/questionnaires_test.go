@@ -89,6 +89,9 @@ func TestQuestionnaireResponse(t *testing.T) {
 	require.Equal(t, digestOf(body), conflict.get("storedSha256"))
 	require.Equal(t, digestOf(other), conflict.get("offeredSha256"))
 	require.Equal(t, false, conflict.get("stored"))
+	require.Equal(t, "QR-1", conflict.get("id"))
+	require.NotContains(t, conflict.json(), "reportId")
+	require.Contains(t, conflict.get("detail"), `as an amendment, with "amends"`, "not under another id, which would double it")
 
 	done := s.get("/questionnaire-responses/QR-1?wait=20s").is(200)
 	require.Equal(t, "completed", done.get("status"))
@@ -121,7 +124,8 @@ func TestQuestionnaireResponse(t *testing.T) {
 	s.get("/questionnaire-responses/QR-1?revision=2").is(404, "submission-not-found")
 	s.get("/questionnaire-responses/QR-1?revision=0").is(400, "invalid-input")
 	s.get("/questionnaire-responses/QR-1?revision=01").is(400, "invalid-input")
-	s.send(http.MethodPost, "/questionnaire-responses/QR-1/retry", "").is(409, "report-not-failed")
+	retry := s.send(http.MethodPost, "/questionnaire-responses/QR-1/retry", "").is(409, "report-not-failed")
+	require.Equal(t, "Only a failed submission can be retried; this one is completed.", retry.get("detail"))
 
 	sub, err := s.Broker.Subscribe(tasks.TopicUpdates, "test", broker.SubscribeOptions{})
 	require.NoError(t, err)
@@ -462,4 +466,26 @@ func TestUnknownStudyIsTold(t *testing.T) {
 	require.NotContains(t, string(a.body), "crisisText")
 	require.Equal(t, a.get("warnings"), s.get("/questionnaire-responses/U").is(200).get("warnings"))
 	s.putFHIR(fhirID, strings.ReplaceAll(fhirQR1(), `"S1"`, `"s1"`)).is(201).issue("unknown-study")
+}
+
+// A problem names its field once: errors[].field has the pointer, and the detail does not repeat it.
+func TestProblemsNameTheFieldOnce(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	for change, want := range map[string][]string{
+		`"instrument":"phq-9"`:  {`"instrument":"phq-99"`, "/instrument", `the study has no instrument "phq-99"; GET /instruments lists what there is`},
+		`"patientId":"P001",`:   {``, "/patientId", "is missing; give the id of the patient"},
+		`"version":"1"`:         {`"version":1`, "/version", `must be 1 to 64 of A-Z a-z 0-9 . _ -, but neither "." nor "..", not a number; write "1" in quotes`},
+		`"9":1`:                 {`"9":7`, "/answers/9", "7 is not an option of this item; it has 0, 1, 2, 3"},
+		`"id":"QR-1",`:          {``, "/id", "is missing; give an id of your own"},
+		`"answers":{"1":0,"2":`: {`"answers":{"1":"0","2":`, "/answers/1", "write 0 without quotes"},
+	} {
+		a := s.send(http.MethodPost, "/questionnaire-responses", strings.Replace(responseQR1(), change, want[0], 1)).is(400, "invalid-input")
+		require.Len(t, a.get("errors"), 1)
+		first := a.get("errors").([]any)[0].(map[string]any)
+		require.Equal(t, want[1], first["field"])
+		require.Contains(t, first["detail"], want[2])
+		require.NotContains(t, first["detail"], strings.TrimPrefix(want[1], "/")+": ")
+		require.Equal(t, want[1]+": "+first["detail"].(string)+".", a.get("detail"))
+	}
+	require.Equal(t, "body", s.send(http.MethodPost, "/questionnaire-responses", "[]").is(400).get("errors").([]any)[0].(map[string]any)["field"])
 }

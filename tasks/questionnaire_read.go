@@ -106,7 +106,7 @@ func (d *responseDocument) resolveID(c *checker, id string) {
 	switch {
 	case d.at.Kind != jsonfile.Object:
 	case d.atID == nil && id == "":
-		c.Refuse(d.at, `"id" is missing; give an id of your own`)
+		c.RefuseMissing(d.at, "id", "an id of your own")
 	case d.atID == nil:
 		d.ID = id
 	case id != "" && d.ID != id && d.ID != "":

@@ -285,16 +285,16 @@ func TestResponsesThatAreRefused(t *testing.T) {
 		pointer string
 		want    string
 	}{
-		"no id":                   {map[string]string{"id": ""}, "", `"id" is missing`},
+		"no id":                   {map[string]string{"id": ""}, "/id", `"id" is missing`},
 		"id with a slash":         {map[string]string{"id": `"a/b"`}, "/id", "must be 1 to 64 of"},
 		"id of a revision":        {map[string]string{"id": `"QR-1~2"`}, "/id", "must be 1 to 64 of"},
 		"site":                    {map[string]string{"site": `"102"`}, "/site", `has no site "102"`},
-		"no patient":              {map[string]string{"patientId": ""}, "", `"patientId" is missing`},
+		"no patient":              {map[string]string{"patientId": ""}, "/patientId", `"patientId" is missing`},
 		"instrument":              {map[string]string{"instrument": `"phq-99"`}, "/instrument", `has no instrument "phq-99"`},
 		"instrument's case":       {map[string]string{"instrument": `"PHQ-9"`}, "/instrument", `has no instrument "PHQ-9"`},
 		"version":                 {map[string]string{"version": `"2"`}, "/version", `has phq-9 in version "1", not in "2"`},
-		"version as number":       {map[string]string{"version": `1`}, "/version", "must be"},
-		"no version":              {map[string]string{"version": ""}, "", `"version" is missing`},
+		"version as number":       {map[string]string{"version": `1`}, "/version", `not a number; write "1" in quotes`},
+		"no version":              {map[string]string{"version": ""}, "/version", `"version" is missing`},
 		"language":                {map[string]string{"language": `"zh-cn"`}, "/language", `write "zh-CN"`},
 		"authored without a zone": {map[string]string{"authored": `"2026-11-26T20:14:00"`}, "/authored", "with its zone"},
 		"authored as number":      {map[string]string{"authored": `1795694040`}, "/authored", "with its zone"},
@@ -315,7 +315,7 @@ func TestResponsesThatAreRefused(t *testing.T) {
 		"an item twice":           {map[string]string{"answers": `{"1":0,"1":1}`}, "/answers/1", "comes twice"},
 		"unknown member":          {map[string]string{"answer": `{}`}, "/answer", "unknown member"},
 		"score as text":           {map[string]string{"scores": `{"total":"13"}`}, "/scores/total", "must be a number, or null"},
-		"amends without a reason": {map[string]string{"amends": `{"revision":1}`}, "/amends", `"reason" is missing`},
+		"amends without a reason": {map[string]string{"amends": `{"revision":1}`}, "/amends/reason", `"reason" is missing`},
 		"amends 0":                {map[string]string{"amends": `{"revision":0,"reason":"x"}`}, "/amends/revision", "from 1 to 999"},
 		"reason of blanks":        {map[string]string{"amends": `{"revision":1,"reason":"  "}`}, "/amends/reason", "blank"},
 	} {
