@@ -245,7 +245,7 @@ func TestQuestionnaireResponsesThatAreRefused(t *testing.T) {
 		{`"9":1}`, `"9":1,"10":0}`, "/answers/10"},
 		{`"version":"1"`, `"version":"2"`, "/version"},
 		{`"instrument":"phq-9"`, `"instrument":"phq-99"`, "/instrument"},
-		{`"patientId":"P001",`, ``, "body"},
+		{`"patientId":"P001",`, ``, "/patientId"},
 		{`"patientId":"P001"`, `"patientId":"P/1"`, "/patientId"},
 		{`"study":"S1"`, `"study":"S1","site":"102"`, "/site"},
 		{`"study"`, `"Study"`, "/Study"},
