@@ -29,8 +29,8 @@ type rescored struct {
 	Changes  []tasks.ScoreChange
 	Error    string
 
-	Done                                 bool
-	Rescored, Changed, Failed, NotScored int
+	Done                                          bool
+	Rescored, Already, Changed, Failed, NotScored int
 }
 
 // Run prints a line for each score that changes, and how many there are. It is an error if not all could be scored.
@@ -70,8 +70,8 @@ func printRescored(w io.Writer, lines io.Reader) error {
 			return fmt.Errorf("it was cut off before all were scored; run it again: %w", err)
 		}
 		if line.Done {
-			if _, err := fmt.Fprintf(w, "%d scored again, %d of them changed; %d could not be; %d have no scores of their own yet\n",
-				line.Rescored, line.Changed, line.Failed, line.NotScored); err != nil {
+			if _, err := fmt.Fprintf(w, "%d scored now, %d were already; %d of all changed; %d could not be; %d have no scores of their own yet\n",
+				line.Rescored, line.Already, line.Changed, line.Failed, line.NotScored); err != nil {
 				return err
 			}
 			if line.Failed > 0 {

@@ -40,18 +40,21 @@ func TestRescore(t *testing.T) {
 	}
 	out, err := runCommand(t, "rescore", "--admin-url="+s.admin, "--study=S1", "own", "2")
 	require.Error(t, err)
-	require.Contains(t, out, "has no instrument with this id in this version")
+	require.Contains(t, out, "The study S1 has no instrument own in version 2")
+	out, err = runCommand(t, "rescore", "--admin-url="+s.admin, "own", "2")
+	require.Error(t, err)
+	require.Contains(t, out, "The study without a name has no instrument own in version 2; name the study with --study")
 	s.stop(t)
 
 	write("S1-instruments/own-2.json", fmt.Sprintf(own, "2", ``, 4, 1, 2, 4)) // without the option 3, and high from 2 on
 	s = start(t, data, "--studies="+studies)
-	for range 2 { // the second time finds all done
+	for _, counted := range []string{"4 scored now, 0 were already", "0 scored now, 4 were already"} { // the second time finds all done
 		out, err = runCommand(t, "rescore", "--admin-url="+s.admin, "--study=S1", "own", "2")
 		require.Error(t, err, "one cannot be scored")
 		require.Equal(t, []string{
 			"Q3 revision 1: cannot be scored: /1: 3 is not an option of this item; it has 0, 1, 2",
 			"Q1 revision 1: sum: 2 low -> 2 high",
-			"4 scored again, 1 of them changed; 1 could not be; 0 have no scores of their own yet",
+			counted + "; 1 of all changed; 1 could not be; 0 have no scores of their own yet",
 			"casepress: 1 responses could not be scored by this version", "",
 		}, strings.Split(out, "\n"))
 	}

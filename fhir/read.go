@@ -188,7 +188,7 @@ func extensions(c *checker, n *node, take func(url string, e *node)) {
 		}
 		url := e.Get("url")
 		if url == nil {
-			c.Refuse(e, `"url" is missing; give the url of the extension`)
+			c.RefuseMissing(e, "url", "the url of the extension")
 			return struct{}{}
 		}
 		if !c.Is(url, jsonfile.String, "a string") {

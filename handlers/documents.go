@@ -82,7 +82,7 @@ func (a *API) postDocument(k *tasks.Kind, limit int64) gin.HandlerFunc {
 			err = &fault{code: codeIDConflict, args: []any{id}, extras: extras{StoredSHA256: e.Stored, OfferedSHA256: e.Offered}}
 		}
 		if err != nil {
-			a.fail(c, submitFault(err, id))
+			a.fail(c, documentFault(err, id))
 			return
 		}
 		l := acceptedLanguage(c.GetHeader("Accept-Language"))
@@ -126,7 +126,7 @@ func parsed[T any](a *API, parse func() (T, []jsonfile.Problem)) (T, []jsonfile.
 func invalidJSON(problems []jsonfile.Problem) *fault {
 	f := &fault{code: codeInvalidInput}
 	for _, p := range problems {
-		f.fields = append(f.fields, fieldFault{field: cmp.Or(p.Pointer, "body"), detail: textReason, args: []any{p.Message}})
+		f.fields = append(f.fields, fieldFault{field: cmp.Or(p.Pointer, "body"), reason: p.Detail})
 	}
 	return f
 }

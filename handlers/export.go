@@ -223,7 +223,7 @@ func (f *flatCSV) write(row store.Row) error {
 		r.ID, strconv.Itoa(r.Revision), r.Study, r.Site, r.PatientID, r.VisitID, r.Rule.ID, r.Rule.Version, r.Rule.SHA256, r.Language, string(row.Status),
 		r.Authored, r.Started, r.DeviceTime, timeText(row.ReceivedAt), timeText(row.CreatedAt), reason,
 		flagCodes(r.Flags, instrument.Raised), flagCodes(r.Flags, instrument.Unknown),
-		joined(r.Warnings, func(w tasks.Warning) string { return w.Code }), strings.Join(r.AdverseEventIDs(), " "),
+		joined(r.Warnings, func(w tasks.Warning) string { return w.Code }), strings.Join(a.AdverseEvents, " "),
 		joined(a.Mismatches, func(m instrument.Mismatch) string { return m.Score }), row.SHA256,
 	})
 	other := map[string]any{}

@@ -94,8 +94,8 @@ func wordingFor(d *instrument.Definition, header string) string {
 	if len(d.Languages) == 0 {
 		return acceptedLanguage(header).tag()
 	}
-	wanted, _, err := language.ParseAcceptLanguage(header)
-	if header == "" || len(header) > 512 || err != nil {
+	wanted := wantedLanguages(header)
+	if len(wanted) == 0 {
 		return d.Languages[0]
 	}
 	tags := make([]language.Tag, len(d.Languages))
@@ -230,8 +230,7 @@ func (a *API) readFHIRResponse(r *http.Request, id string) (tasks.QuestionnaireR
 	if err := faultOf(problems); err != nil {
 		return none, err
 	}
-	s := a.cfg.Studies.Get(read.Study)
-	if read.Site != "" && !s.HasSite(read.Site) {
+	if read.Site != "" && !a.cfg.Studies.Get(read.Study).HasSite(read.Site) {
 		return none, invalid("/extension", textUnknownSite, read.Site, read.Study)
 	}
 	response := tasks.QuestionnaireResponse{
@@ -245,7 +244,7 @@ func (a *API) readFHIRResponse(r *http.Request, id string) (tasks.QuestionnaireR
 	if match := r.Header.Get("If-Match"); match != "" && (read.Amends == nil || match != fhirTag(read.Amends.Revision)) {
 		return none, refuse(codePrecondition)
 	}
-	err = response.Assess(read.Definition, s, arrival) // which changes it, and so comes first
+	err = response.Assess(read.Definition, a.cfg.Studies, arrival) // which changes it, and so comes first
 	return response, err
 }
 

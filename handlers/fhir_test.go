@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -233,4 +234,15 @@ func TestFHIRQuestionnaires(t *testing.T) {
 	}
 	slices.Sort(types)
 	require.Equal(t, []string{"Observation", "Questionnaire", "QuestionnaireResponse"}, types)
+}
+
+// The command of docs/fhir.md works.
+func TestFHIRExampleOfTheDocs(t *testing.T) {
+	docs, err := os.ReadFile("../docs/fhir.md")
+	require.NoError(t, err)
+	_, body, found := strings.Cut(string(docs), " -d '")
+	require.True(t, found)
+	body, _, found = strings.Cut(body, "'\n```")
+	require.True(t, found)
+	open(t, withStudies(t)).putFHIR("QR-F1", body).is(http.StatusCreated)
 }

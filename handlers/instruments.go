@@ -126,12 +126,15 @@ func (a *API) instrumentRoutes(e *gin.Engine) {
 	get(e, "/instruments/:id", a.instrument)
 }
 
-// instruments answers GET /instruments: what responses of a study may name.
+// instruments answers GET /instruments: what responses of a study may name. It refuses a site that the study does not
+// have, so that a page learns of it before the first question, and not when the patient hands the answers in.
 func (a *API) instruments(c *gin.Context) {
-	query, err := queryOf(c, "study")
+	query, err := queryOf(c, "study", "site")
 	if err == nil {
-		if wrong := checkStudy(query["study"]); wrong != nil {
-			err = &fault{code: codeInvalidInput, fields: []fieldFault{*wrong}}
+		for _, wrong := range []*fieldFault{checkStudy(query["study"]), checkSite(a.cfg.Studies, query["study"], query["site"])} {
+			if wrong != nil && err == nil {
+				err = &fault{code: codeInvalidInput, fields: []fieldFault{*wrong}}
+			}
 		}
 	}
 	if err != nil {

@@ -24,15 +24,33 @@ var matcher = language.NewMatcher([]language.Tag{language.English, language.Simp
 // acceptedLanguage picks the best of our languages for an Accept-Language header; English if it names none of
 // them or cannot be read.
 func acceptedLanguage(header string) lang {
-	if header == "" || len(header) > 512 {
-		return english
-	}
-	wanted, _, err := language.ParseAcceptLanguage(header)
-	if err != nil {
+	wanted := wantedLanguages(header)
+	if len(wanted) == 0 {
 		return english
 	}
 	_, i, _ := matcher.Match(wanted...)
 	return lang(i)
+}
+
+// wantedLanguages are those of an Accept-Language header, the best first; none if it cannot be read.
+func wantedLanguages(header string) []language.Tag {
+	if header == "" || len(header) > 512 {
+		return nil
+	}
+	wanted, _, err := language.ParseAcceptLanguage(header)
+	if err != nil {
+		return nil
+	}
+	return wanted
+}
+
+// preferredLanguage is the best one of an Accept-Language header; "" if it names none.
+func preferredLanguage(header string) string {
+	wanted := wantedLanguages(header)
+	if len(wanted) == 0 || wanted[0] == language.Make("mul") { // "*", which is any
+		return ""
+	}
+	return wanted[0].String()
 }
 
 // text is one sentence in both languages, a format for fmt.

@@ -64,6 +64,15 @@ var (
 	textNoClosingBoundary = text{"the body is complete but ends without the closing boundary, -- before and after it", "正文已完整接收，但结尾缺少前后都带 -- 的 boundary"}
 )
 
+// What the problem of a code says where its own words are for case reports or for what cannot be amended.
+var (
+	textNotFailed        = text{"Only a failed submission can be retried; this one is %s.", "只有处理失败的提交才能重试，该提交状态为 %s。"}
+	textOutcomeUnknown   = text{"Storing took too long to see how it ended. Keep your copy and send the same again with the id %s: the answer to that is the truth, and nothing is ever stored twice.", "保存耗时过长，未能确认结果。请保留原件，并以同一编号 %s 原样重发；结果以届时的答复为准，内容不会重复保存。"}
+	textNoRescore        = text{"The study %s has no instrument %s in version %s.", "研究 %s 没有量表 %s 的版本 %s。"}
+	textNoRescoreUnnamed = text{"The study without a name has no instrument %s in version %s; name the study with --study (in the body: \"study\").", "未命名的研究没有量表 %s 的版本 %s；请用 --study（正文中为 “study”）指定研究。"}
+	textResponseConflict = text{"The id %s already stands for other answers, and what is stored never changes. If these correct them, send them under the same id as an amendment, with \"amends\"; only another response gets an id of its own.", "编号 %s 已对应其他答案，已保存的内容不会更改。若要更正，请用同一编号以修订（“amends”）发送；只有另一份答卷才使用新的编号。"}
+)
+
 // What a success says.
 var (
 	textAccepted         = text{"The case report is stored and will be processed. Ask statusUrl how it goes.", "病例报告已安全保存，即将处理。可通过 statusUrl 查询进度。"}

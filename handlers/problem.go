@@ -44,6 +44,8 @@ type fieldError struct {
 
 // extras are the members that only some problems have.
 type extras struct {
+	// ID is that of what was handed in, ReportID that of a case report.
+	ID            string `json:"id,omitempty"`
 	ReportID      string `json:"reportId,omitempty"`
 	ReportStatus  string `json:"reportStatus,omitempty"`
 	StoredSHA256  string `json:"storedSha256,omitempty"`
@@ -57,7 +59,8 @@ type extras struct {
 // as an error; [API.fail] renders it.
 type fault struct {
 	code   code
-	args   []any // of the code's detail
+	detail text  // instead of the code's, where that is for another kind
+	args   []any // of the detail
 	fields []fieldFault
 	extras extras
 	cause  error // for the log, never for the client
@@ -70,6 +73,7 @@ type fieldFault struct {
 	detail text
 	args   []any
 	shown  string
+	reason string // of a value in a document: stands for detail and does not name it; English
 }
 
 func (f *fault) Error() string {
@@ -92,6 +96,9 @@ func invalid(field string, detail text, args ...any) *fault {
 }
 
 func (f fieldFault) render(l lang) fieldError {
+	if f.reason != "" {
+		return fieldError{f.field, f.reason}
+	}
 	name := cmp.Or(f.shown, f.field)
 	return fieldError{f.field, f.detail.in(l, append([]any{name}, f.args...)...)}
 }
@@ -183,9 +190,17 @@ func problemOf(c *gin.Context, f *fault, l lang) problem {
 	for _, field := range f.fields {
 		e := field.render(l)
 		p.Errors = append(p.Errors, e)
-		details = append(details, e.Detail)
+		sentence := e.Detail
+		if field.reason != "" {
+			sentence = e.Field + ": " + sentence
+		}
+		details = append(details, sentence)
 	}
-	p.Detail = info.detail.in(l, f.args...)
+	detail := info.detail
+	if f.detail != (text{}) {
+		detail = f.detail
+	}
+	p.Detail = detail.in(l, f.args...)
 	if len(details) > 0 {
 		p.Detail = sentences(l, details)
 	}

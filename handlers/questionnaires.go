@@ -95,7 +95,7 @@ func showResponse(row store.Row) responseAnswer {
 		Status: row.Status, Attempts: row.Attempts,
 		Answers: r.Answers, Scores: list(result.Scores), Mismatches: list(result.Mismatches), Flags: list(r.Flags), Warnings: list(r.Warnings),
 		Rescores:      showRescores(result.Rescores),
-		AdverseEvents: list(r.AdverseEventIDs()), CrisisText: stringOrNull(r.CrisisText), CrisisLanguage: stringOrNull(r.CrisisLanguage),
+		AdverseEvents: list(r.AdverseEventIDsOfAllRevisions()), CrisisText: stringOrNull(r.CrisisText), CrisisLanguage: stringOrNull(r.CrisisLanguage),
 		Times: responseTimes{
 			Device: stringOrNull(r.DeviceTime), Started: stringOrNull(r.Started), Authored: r.Authored,
 			Received: timeOrNull(row.ReceivedAt), Stored: timeOrNull(row.CreatedAt),
@@ -231,9 +231,10 @@ func faultOf(problems []jsonfile.Problem) error {
 	return invalidJSON(problems)
 }
 
-// arrivalOf says when the request came, and by the header Date what the clock of the device was.
+// arrivalOf says when the request came, by the header Date what the clock of the device was, and by Accept-Language what
+// whoever reads the answer would rather read.
 func arrivalOf(r *http.Request) tasks.Arrival {
-	a := tasks.Arrival{At: time.Now().UTC()}
+	a := tasks.Arrival{At: time.Now().UTC(), Language: preferredLanguage(r.Header.Get("Accept-Language"))}
 	if date := r.Header.Get("Date"); date != "" {
 		if clock, err := http.ParseTime(date); err == nil { // a date that cannot be read says nothing
 			a.Clock = clock
@@ -260,7 +261,7 @@ func (a *API) responseFault(ctx context.Context, r tasks.QuestionnaireResponse, 
 	if e, conflict := errors.AsType[*dispatcher.ConflictError](err); conflict {
 		err = a.responseConflict(ctx, r, e)
 	}
-	return submitFault(err, r.ID)
+	return documentFault(err, r.ID)
 }
 
 // checkAmended returns a fault unless the revision that is amended is there and is of the same patient and instrument.
@@ -294,7 +295,7 @@ func (a *API) checkAmended(ctx context.Context, r tasks.QuestionnaireResponse) e
 
 // responseConflict says why other content stands under the id of the revision.
 func (a *API) responseConflict(ctx context.Context, r tasks.QuestionnaireResponse, e *dispatcher.ConflictError) error {
-	f := &fault{code: codeIDConflict, args: []any{r.ID}}
+	f := &fault{code: codeIDConflict, detail: textResponseConflict, args: []any{r.ID}}
 	if r.Amends != nil {
 		if err := a.work.CaughtUp(ctx, topicsOf(tasks.KindQuestionnaireResponse().Name)...); err != nil {
 			return err

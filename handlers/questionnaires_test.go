@@ -89,6 +89,9 @@ func TestQuestionnaireResponse(t *testing.T) {
 	require.Equal(t, digestOf(body), conflict.get("storedSha256"))
 	require.Equal(t, digestOf(other), conflict.get("offeredSha256"))
 	require.Equal(t, false, conflict.get("stored"))
+	require.Equal(t, "QR-1", conflict.get("id"))
+	require.NotContains(t, conflict.json(), "reportId")
+	require.Contains(t, conflict.get("detail"), `as an amendment, with "amends"`, "not under another id, which would double it")
 
 	done := s.get("/questionnaire-responses/QR-1?wait=20s").is(200)
 	require.Equal(t, "completed", done.get("status"))
@@ -121,7 +124,8 @@ func TestQuestionnaireResponse(t *testing.T) {
 	s.get("/questionnaire-responses/QR-1?revision=2").is(404, "submission-not-found")
 	s.get("/questionnaire-responses/QR-1?revision=0").is(400, "invalid-input")
 	s.get("/questionnaire-responses/QR-1?revision=01").is(400, "invalid-input")
-	s.send(http.MethodPost, "/questionnaire-responses/QR-1/retry", "").is(409, "report-not-failed")
+	retry := s.send(http.MethodPost, "/questionnaire-responses/QR-1/retry", "").is(409, "report-not-failed")
+	require.Equal(t, "Only a failed submission can be retried; this one is completed.", retry.get("detail"))
 
 	sub, err := s.Broker.Subscribe(tasks.TopicUpdates, "test", broker.SubscribeOptions{})
 	require.NoError(t, err)
@@ -150,6 +154,7 @@ func TestAmendments(t *testing.T) {
 	require.Equal(t, float64(2), second.get("revision"))
 	require.Equal(t, at+"?revision=2", second.get("statusUrl"))
 	require.Empty(t, second.get("adverseEvents"))
+	require.Equal(t, first.get("adverseEvents"), s.get(at).is(200).get("adverseEvents"), "the amendment closes none")
 	require.NotContains(t, second.json(), "crisisText")
 	again := s.send(http.MethodPut, at, amend(1, "0")).is(201)
 	require.Equal(t, second.get("receipt"), again.get("receipt"))
@@ -169,6 +174,11 @@ func TestAmendments(t *testing.T) {
 
 	latest := s.get(at + "?wait=20s").is(200)
 	require.Equal(t, float64(3), latest.get("revision"))
+	events := append(first.get("adverseEvents").([]any), third.get("adverseEvents").([]any)...)
+	for _, revision := range []string{"", "?revision=1", "?revision=2"} {
+		require.Equal(t, events, s.get(at+revision).is(200).get("adverseEvents"), "those of all revisions")
+	}
+	require.Equal(t, events, s.get("/questionnaire-responses").is(200).get("items").([]any)[0].(map[string]any)["adverseEvents"])
 	require.Equal(t, "a slip of the finger", latest.get("amends.reason"))
 	require.Equal(t, float64(3), latest.get("answers.9"))
 	require.Equal(t, float64(12), latest.get("scores").([]any)[0].(map[string]any)["value"])
@@ -235,7 +245,7 @@ func TestQuestionnaireResponsesThatAreRefused(t *testing.T) {
 		{`"9":1}`, `"9":1,"10":0}`, "/answers/10"},
 		{`"version":"1"`, `"version":"2"`, "/version"},
 		{`"instrument":"phq-9"`, `"instrument":"phq-99"`, "/instrument"},
-		{`"patientId":"P001",`, ``, "body"},
+		{`"patientId":"P001",`, ``, "/patientId"},
 		{`"patientId":"P001"`, `"patientId":"P/1"`, "/patientId"},
 		{`"study":"S1"`, `"study":"S1","site":"102"`, "/site"},
 		{`"study"`, `"Study"`, "/Study"},
@@ -374,6 +384,12 @@ func TestInstruments(t *testing.T) {
 	s.get("/instruments/phq-9?version=2").is(404, "instrument-not-found")
 	s.get("/instruments/phq").is(404, "instrument-not-found")
 	s.get("/instruments?study=a/b").is(400, "invalid-input")
+	unknown := s.get("/instruments?study=S1&site=999").is(400, "invalid-input")
+	require.Equal(t, "site", unknown.get("errors").([]any)[0].(map[string]any)["field"])
+	require.Contains(t, unknown.get("detail"), "999 is not a site of the study S1")
+	require.Equal(t, s.get("/instruments?study=S1").is(200).body, s.get("/instruments?study=S1&site=101").is(200).body)
+	s.get("/instruments?study=S9&site=999").is(200) // it has no file
+	s.get("/instruments?study=S1&site=a/b").is(400, "invalid-input")
 	s.get("/instruments?studies=S1").is(400, "invalid-input")
 }
 
@@ -410,4 +426,66 @@ func TestPagesOfLargeItems(t *testing.T) {
 	}
 	require.Equal(t, want, got)
 	require.Greater(t, pages, 1)
+}
+
+// By each of the three ways the crisis text is in the language that the request prefers, and a replay repeats it.
+func TestCrisisTextInTheLanguageOfTheRequest(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	for i, tc := range []struct{ accepted, language, want string }{
+		{"", "en", "en"}, {"", "zh-CN", "zh-CN"}, {"zh-CN,zh;q=0.9,en;q=0.8", "en", "zh-CN"}, {"en;q=0.2, zh-TW;q=0.7", "en", "zh-CN"},
+		{"fr, zh;q=0.9", "en", "en"}, {"*", "zh-CN", "zh-CN"}, {"*;q=0.5, en-GB", "zh-CN", "en"}, {"zh;q=x", "en", "en"}, {"zh-Hans-CN-u-co-pinyin", "en", "zh-CN"},
+	} {
+		id := fmt.Sprintf("L-%d", i)
+		urgent := strings.NewReplacer(`"9":0`, `"9":2`, `"language":"en"`, `"language":"`+tc.language+`"`).Replace(response(id, ""))
+		resource := strings.NewReplacer(fhirID, "fhir-"+id, `"language":"zh-CN"`, `"language":"`+tc.language+`"`).Replace(fhirQR1())
+		var headers []string
+		if tc.accepted != "" {
+			headers = []string{"Accept-Language", tc.accepted}
+		}
+		first := s.send(http.MethodPost, "/questionnaire-responses", urgent, headers...).is(201)
+		require.Equal(t, tc.want, first.get("crisisTextLanguage"), "%v", tc)
+		again := s.send(http.MethodPost, "/questionnaire-responses", urgent, "Accept-Language", "en").is(201)
+		require.Equal(t, first.get("crisisText"), again.get("crisisText"), "%v", tc)
+		require.Equal(t, tc.want, s.get("/questionnaire-responses/"+id).is(200).get("crisisTextLanguage"))
+
+		notice := s.putFHIR("fhir-"+id, resource, headers...).is(201).issue("crisis-text")["details"].(map[string]any)
+		require.Equal(t, first.get("crisisText"), notice["text"], "%v", tc)
+
+		line := strings.ReplaceAll(urgent, id, "B"+id)
+		batch := s.do(s.request(http.MethodPost, batchPath, strings.NewReader(line), append([]string{"Content-Type", "application/x-ndjson"}, headers...)...)).is(207)
+		require.Equal(t, tc.want, batch.get("items").([]any)[0].(map[string]any)["accepted"].(map[string]any)["crisisTextLanguage"], "%v", tc)
+	}
+}
+
+func TestUnknownStudyIsTold(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	misspelt := strings.NewReplacer(`"S1"`, `"s1"`, `"9":0`, `"9":2`).Replace(response("U", ""))
+	a := s.send(http.MethodPost, "/questionnaire-responses", misspelt).is(201)
+	require.Equal(t, "unknown-study", a.get("warnings").([]any)[0].(map[string]any)["code"])
+	require.Contains(t, a.get("warnings").([]any)[0].(map[string]any)["detail"], "S1?")
+	require.NotContains(t, string(a.body), "crisisText")
+	require.Equal(t, a.get("warnings"), s.get("/questionnaire-responses/U").is(200).get("warnings"))
+	s.putFHIR(fhirID, strings.ReplaceAll(fhirQR1(), `"S1"`, `"s1"`)).is(201).issue("unknown-study")
+}
+
+// A problem names its field once: errors[].field has the pointer, and the detail does not repeat it.
+func TestProblemsNameTheFieldOnce(t *testing.T) {
+	s := open(t, withStudies(t, s1))
+	for change, want := range map[string][]string{
+		`"instrument":"phq-9"`:  {`"instrument":"phq-99"`, "/instrument", `the study has no instrument "phq-99"; GET /instruments lists what there is`},
+		`"patientId":"P001",`:   {``, "/patientId", "is missing; give the id of the patient"},
+		`"version":"1"`:         {`"version":1`, "/version", `must be 1 to 64 of A-Z a-z 0-9 . _ -, but neither "." nor "..", not a number; write "1" in quotes`},
+		`"9":1`:                 {`"9":7`, "/answers/9", "7 is not an option of this item; it has 0, 1, 2, 3"},
+		`"id":"QR-1",`:          {``, "/id", "is missing; give an id of your own"},
+		`"answers":{"1":0,"2":`: {`"answers":{"1":"0","2":`, "/answers/1", "write 0 without quotes"},
+	} {
+		a := s.send(http.MethodPost, "/questionnaire-responses", strings.Replace(responseQR1(), change, want[0], 1)).is(400, "invalid-input")
+		require.Len(t, a.get("errors"), 1)
+		first := a.get("errors").([]any)[0].(map[string]any)
+		require.Equal(t, want[1], first["field"])
+		require.Contains(t, first["detail"], want[2])
+		require.NotContains(t, first["detail"], strings.TrimPrefix(want[1], "/")+": ")
+		require.Equal(t, want[1]+": "+first["detail"].(string)+".", a.get("detail"))
+	}
+	require.Equal(t, "body", s.send(http.MethodPost, "/questionnaire-responses", "[]").is(400).get("errors").([]any)[0].(map[string]any)["field"])
 }

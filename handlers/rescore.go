@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"casepress/dispatcher"
 	"casepress/jsonfile"
 	"casepress/store"
 	"casepress/tasks"
@@ -49,8 +50,9 @@ type rescoreLine struct {
 // rescoreSummary is the last line.
 type rescoreSummary struct {
 	Done      bool `json:"done"`
-	Rescored  int  `json:"rescored"`  // how many were scored, those of an earlier call included
-	Changed   int  `json:"changed"`   // how many of them have another score than before
+	Rescored  int  `json:"rescored"`  // how many were scored now
+	Already   int  `json:"already"`   // how many were scored by this version in an earlier call
+	Changed   int  `json:"changed"`   // how many of both have another score than before
 	Failed    int  `json:"failed"`    // how many could not be scored by this version
 	NotScored int  `json:"notScored"` // how many have no scores of their own yet, and were left out
 }
@@ -76,7 +78,12 @@ func (a *API) rescore(c *gin.Context) {
 	}
 	d, ok := a.cfg.Studies.Get(wanted.study).Instruments().Get(wanted.instrument, wanted.version)
 	if !ok {
-		a.fail(c, refuse(codeNoInstrument))
+		f := refuse(codeNoInstrument, wanted.study, wanted.instrument, wanted.version)
+		f.detail = textNoRescore
+		if wanted.study == "" {
+			f.detail, f.args = textNoRescoreUnnamed, f.args[1:]
+		}
+		a.fail(c, f)
 		return
 	}
 	ctx := c.Request.Context()
@@ -112,6 +119,7 @@ func (a *API) rescore(c *gin.Context) {
 // rescorePage scores one page of responses and writes a line for each that has changed.
 func (a *API) rescorePage(ctx context.Context, c *gin.Context, d *instrument.Definition, study string, rows []store.Row, sum *rescoreSummary) error {
 	lines := make([]*rescoreLine, len(rows))
+	already := make([]bool, len(rows))
 	errs := make([]error, len(rows))
 	var working sync.WaitGroup
 	for i, row := range rows {
@@ -133,25 +141,31 @@ func (a *API) rescorePage(ctx context.Context, c *gin.Context, d *instrument.Def
 		}
 		line.Changes = tasks.ChangedScores(was, made.QuestionnaireResult)
 		working.Go(func() { // together, for each waits for the disk
-			_, errs[i] = a.work.Accept(ctx, tasks.NewSubmission(tasks.KindRescore(), made))
+			var got dispatcher.Receipt
+			got, errs[i] = a.work.Accept(ctx, tasks.NewSubmission(tasks.KindRescore(), made))
+			already[i] = got.Replayed
 		})
 	}
 	working.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	for _, line := range lines {
+	for i, line := range lines {
 		if line == nil {
 			continue
 		}
 		switch {
 		case line.Error != "":
 			sum.Failed++
-		case len(line.Changes) == 0:
-			sum.Rescored++
-			continue
+		case already[i]:
+			sum.Already++
 		default:
 			sum.Rescored++
+		}
+		if line.Error == "" && len(line.Changes) == 0 {
+			continue
+		}
+		if line.Error == "" {
 			sum.Changed++
 		}
 		if _, err := c.Writer.Write(encodeJSON(line)); err != nil {

@@ -38,7 +38,11 @@ func (a *API) answerRetry(c *gin.Context, ref tasks.Ref, id, url string) {
 	was, err := a.work.Restart(ctx, ref)
 	switch {
 	case errors.Is(err, dispatcher.ErrNotFailed):
-		err = &fault{code: codeNotFailed, args: []any{statusTexts[was]}, extras: extras{ReportStatus: string(was)}}
+		f := &fault{code: codeNotFailed, args: []any{statusTexts[was]}, extras: extras{ReportStatus: string(was)}}
+		if ref.Kind != tasks.KindCaseReport().Name {
+			f.detail = textNotFailed
+		}
+		err = f
 	case errors.Is(err, store.ErrNotFound):
 		err = noSubmission(ref)
 	}

@@ -138,6 +138,19 @@ func submitFault(err error, id string) error {
 	return f
 }
 
+// documentFault is [submitFault] for a document, whose id is called "id".
+func documentFault(err error, id string) error {
+	if err == nil {
+		return nil
+	}
+	f := asFault(submitFault(err, id))
+	if f.code == codeOutcomeUnknown {
+		f.detail = textOutcomeUnknown
+	}
+	f.extras.ID, f.extras.ReportID = f.extras.ReportID, ""
+	return f
+}
+
 // replay answers a report whose images were dropped: it is an earlier one handed in again, or it needs the
 // bytes once more.
 func (a *API) replay(ctx context.Context, report tasks.CaseReport, dropped []fieldFault) (dispatcher.Receipt, error) {

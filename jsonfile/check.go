@@ -133,14 +133,16 @@ func (c *Checker) problems() []Problem {
 	slices.SortStableFunc(c.places, func(a, b place) int { return cmp.Compare(a.at, b.at) })
 	var all []Problem
 	for _, p := range c.places[:min(len(c.places), maxProblems)] {
-		problem := Problem{Pointer: p.pointer(), File: c.file, Message: p.text(c.content)}
+		path, detail := p.shownPath(), p.detail(c.content)
+		problem := Problem{Pointer: p.pointer(), File: c.file, Message: p.text(path, detail), Detail: detail, path: path}
 		if p.at >= 0 {
 			problem.Line, problem.Column = lineAndColumn(c.content, p.at)
 		}
 		all = append(all, problem)
 	}
 	if more := len(c.places) - maxProblems; more > 0 {
-		all = append(all, Problem{File: c.file, Message: fmt.Sprintf("and %d more problems", more)})
+		message := fmt.Sprintf("and %d more problems", more)
+		all = append(all, Problem{File: c.file, Message: message, Detail: message})
 	}
 	return all
 }
@@ -150,6 +152,11 @@ func (c *Checker) Refuse(n *Node, format string, args ...any) {
 	c.add(place{at: n.at, in: n, message: fmt.Sprintf(format, args...)})
 }
 
+// RefuseMissing notes that an object lacks a member; want is what to write.
+func (c *Checker) RefuseMissing(n *Node, name, want string) {
+	c.add(place{at: n.at, in: n, name: name, first: missing, message: "is missing; give " + want})
+}
+
 // Content returns the bytes of a value exactly as they stand in the file.
 func (c *Checker) Content(n *Node) []byte { return c.content[n.at:n.end] }
 
@@ -157,8 +164,8 @@ func (c *Checker) Content(n *Node) []byte { return c.content[n.at:n.end] }
 func (c *Checker) RefuseWithin(n *Node, problems []Problem) {
 	for _, p := range problems {
 		joint := ": "
-		if p.Pointer != "" {
-			joint = "." // the message begins with the path
+		if p.path != "" {
+			joint = "." // the message begins with it
 		}
 		c.add(place{at: n.at + offset(c.Content(n), p.Line, p.Column), message: n.path() + joint + p.Message})
 	}
@@ -215,7 +222,7 @@ func Members[T any](c *Checker, n *Node, table []Member[T]) (to T) {
 		case value != nil:
 			m.Take(c, value, &to)
 		case m.Required && !misspelled[m.Name]:
-			c.Refuse(n, "%q is missing; give %s", m.Name, m.Want)
+			c.RefuseMissing(n, m.Name, m.Want)
 		}
 	}
 	return to
@@ -353,6 +360,10 @@ func ValidID(id string) bool {
 // ID reads an id in the form of [ValidID].
 func (c *Checker) ID(n *Node) string {
 	const want = `1 to 64 of A-Z a-z 0-9 . _ -, but neither "." nor ".."`
+	if n.Kind == Number && ValidID(n.Text) {
+		c.Refuse(n, "must be %s, not a number; write %q in quotes", want, n.Text)
+		return ""
+	}
 	if !c.Is(n, String, want) {
 		return ""
 	}

@@ -8,8 +8,8 @@ import (
 
 // Problem is one reason why a file is refused.
 type Problem struct {
-	// Pointer names the value as RFC 6901 does, "/sites/3/id", or the object that lacks a member. It is empty for the
-	// document itself.
+	// Pointer names the value as RFC 6901 does, "/sites/3/id", also a member that is missing. It is empty for the document
+	// itself.
 	Pointer string
 	// File is the path of the file as it was given.
 	File string
@@ -18,6 +18,10 @@ type Problem struct {
 	Line, Column int
 	// Message names the member, says what is wrong and what would be right.
 	Message string
+	// Detail is Message without the name, for whoever shows the Pointer beside it.
+	Detail string
+
+	path string // with which Message begins; "" if it does not
 }
 
 // String returns "file:line:column: message", or "file: message" where the problem has no place.

@@ -93,8 +93,11 @@ type place struct {
 	message string
 	in      *Node  // the value that it is about, or
 	name    string // the member of that value, if not empty
-	first   int    // where the same name stands first, if not 0
+	first   int    // where the same name stands first, if not 0; missing: the member is not there
 }
+
+// missing stands in place.first.
+const missing = -1
 
 func (p place) Error() string { return p.message }
 
@@ -144,21 +147,40 @@ var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 
 func escapePointer(name string) string { return pointerEscapes.Replace(name) }
 
-// text returns the message with the path before it.
-func (p place) text(content []byte) string {
+// detail says what is wrong without the path.
+func (p place) detail(content []byte) string {
 	s := p.message
 	if p.first > 0 {
 		line, column := lineAndColumn(content, p.first)
 		s = fmt.Sprintf("%s; it stands first in line %d, column %d", s, line, column)
 	}
+	return s
+}
+
+// shownPath names what the problem is about in words, or what lacks something; "" for the document itself.
+func (p place) shownPath() string {
 	path := p.name
+	if p.first == missing {
+		path = "" // the message begins with it
+	}
 	if p.in != nil {
-		path = joinPath(p.in.path(), p.name)
+		path = joinPath(p.in.path(), path)
 	}
 	if path == "" {
-		return s
+		return ""
 	}
-	return Shown(path) + ": " + s
+	return Shown(path)
+}
+
+// text is a problem with all names.
+func (p place) text(path, detail string) string {
+	if p.first == missing {
+		detail = strconv.Quote(p.name) + " " + detail
+	}
+	if path == "" {
+		return detail
+	}
+	return path + ": " + detail
 }
 
 // checkSyntax returns a place for the first thing that is not JSON in UTF-8.

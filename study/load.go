@@ -15,14 +15,15 @@ const extension = ".json"
 // Studies are the studies of one folder. They never change, and any number of goroutines may use
 // them. A nil *Studies has no files.
 type Studies struct {
-	byID map[string]Study
+	byID   map[string]Study
+	folder bool // there is one
 }
 
 // Load reads all files of a folder whose names end in .json, following symbolic links. An empty dir
 // stands for no folder at all. Broken files are returned as [jsonfile.Problems], which hold all
 // problems of all files; a folder that cannot be read is another error.
 func Load(dir string) (*Studies, error) {
-	s := &Studies{byID: map[string]Study{}}
+	s := &Studies{byID: map[string]Study{}, folder: dir != ""}
 	if dir == "" {
 		return s, nil
 	}
@@ -65,6 +66,23 @@ func (s *Studies) Get(id string) Study {
 		}
 	}
 	return Study{ID: id}
+}
+
+// Lacks reports whether there is a folder and a study in it has no file; similar is the id of one that has and differs in
+// case alone, or "". The study without a name, "", needs no file.
+func (s *Studies) Lacks(id string) (lacks bool, similar string) {
+	if s == nil || !s.folder || id == "" {
+		return false, ""
+	}
+	if _, ok := s.byID[id]; ok {
+		return false, ""
+	}
+	for other := range s.byID {
+		if strings.EqualFold(other, id) { // one at most: Load refuses two
+			similar = other
+		}
+	}
+	return true, similar
 }
 
 // All returns the studies that have a file, by id in ascending order.

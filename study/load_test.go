@@ -41,6 +41,15 @@ func TestLoad(t *testing.T) {
 	require.True(t, s.HasSite("01"))
 	require.False(t, s.HasSite("02"))
 
+	for id, similar := range map[string]string{"s1": "S1", "unknown": ""} {
+		lacks, other := studies.Lacks(id)
+		require.True(t, lacks)
+		require.Equal(t, similar, other)
+	}
+	for _, id := range []string{"", "S1", "A"} {
+		lacks, _ := studies.Lacks(id)
+		require.False(t, lacks)
+	}
 	for _, id := range []string{"", "s1", "unknown"} {
 		require.Equal(t, study.Study{ID: id}, studies.Get(id))
 		require.True(t, studies.Get(id).HasSite("02"))

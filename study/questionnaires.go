@@ -23,18 +23,29 @@ func (s Study) Instruments() *instrument.Definitions {
 	return s.instruments
 }
 
-// CrisisTextIn returns the crisis text for a patient who reads the language, and the language that it is in. Where
-// there is none in exactly this language, it is, in this order, that of the language with fewer subtags ("zh-Hans"
-// and then "zh" for "zh-Hans-CN"), one in the same language of another region or script, and that of the study's main
-// language: a text in the wrong language, with a number to call in it, is better than none. Both are empty if the study
-// has no crisis text.
-func (s Study) CrisisTextIn(language string) (text, in string) {
+// CrisisTextIn returns the crisis text for a patient who reads the first of the languages or, if there is no text in it,
+// the next, and the language that the text is in. A text is in a language if it is, in this order, in exactly this one,
+// in that with fewer subtags ("zh-Hans" and then "zh" for "zh-Hans-CN"), or in the same language of another region or
+// script. If there is none in any of the languages, it is that of the study's main language: a text in the wrong
+// language, with a number to call in it, is better than none. Both are empty if the study has no crisis text.
+func (s Study) CrisisTextIn(languages ...string) (text, in string) {
 	if len(s.CrisisText) == 0 {
 		return "", ""
 	}
+	for _, language := range languages {
+		if tag := s.crisisLanguage(language); tag != "" {
+			return s.CrisisText[tag], tag
+		}
+	}
+	main := s.Languages[0]
+	return s.CrisisText[main], main
+}
+
+// crisisLanguage is the language of the text for one that is the same but for its subtags, or "".
+func (s Study) crisisLanguage(language string) string {
 	for tag := language; tag != ""; {
-		if text, ok := s.CrisisText[tag]; ok {
-			return text, tag
+		if _, ok := s.CrisisText[tag]; ok {
+			return tag
 		}
 		cut := strings.LastIndexByte(tag, '-')
 		tag = tag[:max(cut, 0)]
@@ -42,11 +53,10 @@ func (s Study) CrisisTextIn(language string) (text, in string) {
 	base, _, _ := strings.Cut(language, "-")
 	for _, tag := range s.Languages {
 		if of, _, _ := strings.Cut(tag, "-"); of == base {
-			return s.CrisisText[tag], tag
+			return tag
 		}
 	}
-	main := s.Languages[0]
-	return s.CrisisText[main], main
+	return ""
 }
 
 // LateAfter is how long after they were given answers may arrive without being called late: a day, unless the study

@@ -81,7 +81,17 @@ func FlagID(response string, revision int, flag string) string {
 	return FlagPrefix + hex.EncodeToString(sum[:16])
 }
 
-// AdverseEventIDs are the ids of the adverse events that follow from the response.
+// AdverseEventIDsOfAllRevisions are those of [QuestionnaireResponse.AdverseEventIDs] of all revisions that there were when
+// the response was read from its rows, by revision: an amendment that raises no flag closes no adverse event. Of a response
+// that was not read from there they are its own.
+func (r QuestionnaireResponse) AdverseEventIDsOfAllRevisions() []string {
+	if r.ofAllRevisions == nil {
+		return r.AdverseEventIDs()
+	}
+	return r.ofAllRevisions
+}
+
+// AdverseEventIDs are the ids of the adverse events that follow from this revision of the response.
 func (r QuestionnaireResponse) AdverseEventIDs() []string {
 	var ids []string
 	for _, f := range r.Flags {

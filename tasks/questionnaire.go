@@ -94,6 +94,9 @@ type QuestionnaireResponse struct {
 	// Original is the document exactly as it came, UTF-8 in MediaType.
 	MediaType string `json:"mediaType"`
 	Original  string `json:"original"`
+
+	// ofAllRevisions is set where a response that has several was read from its rows.
+	ofAllRevisions []string
 }
 
 // Amends says which revision a response takes the place of, and why.

@@ -74,12 +74,14 @@ var amendsMembers = []jsonfile.Member[Amends]{
 	jsonfile.Required("reason", "why it was changed", func(c *checker, n *node, a *Amends) { a.Reason = c.Line(n, maxReason) }),
 }
 
-// Arrival says when a document came.
+// Arrival says when and with what a document came.
 type Arrival struct {
 	// At is the time of the server.
 	At time.Time
 	// Clock is what the device said its clock was at that moment; zero if it did not say.
 	Clock time.Time
+	// Language is the one that the client would rather read, a BCP 47 tag; "" if it did not say.
+	Language string
 }
 
 // ReadQuestionnaireResponse reads a response that a client sent as JSON, which must not change afterwards. id is the one in
@@ -104,7 +106,7 @@ func (d *responseDocument) resolveID(c *checker, id string) {
 	switch {
 	case d.at.Kind != jsonfile.Object:
 	case d.atID == nil && id == "":
-		c.Refuse(d.at, `"id" is missing; give an id of your own`)
+		c.RefuseMissing(d.at, "id", "an id of your own")
 	case d.atID == nil:
 		d.ID = id
 	case id != "" && d.ID != id && d.ID != "":
@@ -135,7 +137,7 @@ func (d *responseDocument) resolve(c *checker, studies *study.Studies, a Arrival
 			c.Refuse(e.Value, "%s", unknown) // it is no answer, but of an item that there is not
 		}
 	}
-	err := d.Assess(definition, s, a)
+	err := d.Assess(definition, studies, a)
 	var faults instrument.Faults
 	if errors.As(err, &faults) && d.answers.Kind == jsonfile.Object {
 		for _, f := range faults {
@@ -158,7 +160,8 @@ func versionsOf(ds *instrument.Definitions, id string) string {
 // Assess decides all that must be decided when a response comes, and writes it into the response, which has everything
 // that the client said: its revision, by which definition it is read, which flags the answers raise, the crisis text, and
 // what is odd. The error is [instrument.Faults]: answers that the instrument does not have.
-func (r *QuestionnaireResponse) Assess(d *instrument.Definition, s study.Study, a Arrival) error {
+func (r *QuestionnaireResponse) Assess(d *instrument.Definition, studies *study.Studies, a Arrival) error {
+	s := studies.Get(r.Study)
 	flags, err := instrument.Flags(d, r.Answers, s.Flags)
 	if err != nil {
 		return err
@@ -175,9 +178,12 @@ func (r *QuestionnaireResponse) Assess(d *instrument.Definition, s study.Study, 
 		r.DeviceTime = a.Clock.UTC().Format(time.RFC3339)
 	}
 	r.Warnings = r.warnings(s, a)
+	if lacks, similar := studies.Lacks(r.Study); lacks {
+		r.Warnings = append(r.Warnings, unknownStudy(r.Study, similar))
+	}
 	for _, f := range flags {
 		if IsUrgent(f) {
-			r.CrisisText, r.CrisisLanguage = s.CrisisTextIn(r.Language)
+			r.CrisisText, r.CrisisLanguage = s.CrisisTextIn(a.Language, r.Language)
 			break
 		}
 	}
@@ -202,6 +208,7 @@ const (
 	warnStartedAfter   = "started-after-authored"
 	warnStraightLining = "straight-lining"
 	warnLanguage       = "unexpected-language"
+	warnUnknownStudy   = "unknown-study"
 )
 
 // warnings are what is odd about a response that is kept all the same.
@@ -235,6 +242,16 @@ func (r *QuestionnaireResponse) warnings(s study.Study, a Arrival) (all []Warnin
 		warn(warnLanguage, "the study has no participants who read %s", r.Language)
 	}
 	return all
+}
+
+// unknownStudy warns of a study without a file where others have one: its name is misspelt, or its file is missing, and
+// then nobody is given its crisis text.
+func unknownStudy(id, similar string) Warning {
+	detail := fmt.Sprintf("there is no file of the study %s, so it has no crisis text, flags or sites of its own", id)
+	if similar != "" {
+		detail += fmt.Sprintf("; ids differ in case: %s?", similar)
+	}
+	return Warning{warnUnknownStudy, detail}
 }
 
 // warnOfClock compares the clock of the device with that of the server. Where only the document tells of it, which may

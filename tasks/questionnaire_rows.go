@@ -62,7 +62,7 @@ func completeResponse(tx Tx, id string, r Result) error {
 
 // responseColumns reads revisions, and whether they are numbered as they must be: that one is superseded if there is a next
 // one and only then, and that the first one names the last.
-const responseColumns = `SELECT id, content, content_check_sum, original, result, result_check_sum, response_id, revision, instrument, authored_at,
+const responseColumns = `SELECT id, content, content_check_sum, original, result, result_check_sum, response_id, revision, instrument, authored_at, superseded,
 	(superseded = 1) = EXISTS (SELECT 1 FROM questionnaire_responses next WHERE next.id = q.response_id || '~' || (q.revision + 1)) AND
 	(revision > 1 OR latest = 1 AND superseded = 0 OR latest > 1 AND superseded = 1 AND
 		EXISTS (SELECT 1 FROM questionnaire_responses last WHERE last.id = q.response_id || '~' || q.latest AND last.superseded = 0))
@@ -87,13 +87,14 @@ func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 		return nil, err
 	}
 	loaded := make(map[string]Loaded, len(of))
+	var amended []string
 	err = EachRow(rows, func() error {
 		var id, content, original, result string
-		var contentSum, resultSum int64
+		var contentSum, resultSum, superseded int64
 		var found foundBy
 		var chained bool
 		if err := rows.Scan(&id, &content, &contentSum, &original, &result, &resultSum,
-			&found.response, &found.revision, &found.instrument, &found.authored, &chained); err != nil {
+			&found.response, &found.revision, &found.instrument, &found.authored, &superseded, &chained); err != nil {
 			return err
 		}
 		if CheckSum([]byte(content)) != contentSum || result != "" && CheckSum([]byte(result)) != resultSum {
@@ -120,12 +121,64 @@ func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 			l.Result = made
 		}
 		loaded[id] = l
+		if superseded == 1 || r.Revision > 1 {
+			amended = append(amended, id)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	for _, id := range amended {
+		r := loaded[id].Content.(QuestionnaireResponse)
+		if r.ofAllRevisions, err = loadAdverseEventIDs(tx, r.ID); err != nil {
+			return nil, err
+		}
+		loaded[id] = Loaded{r, loaded[id].Result}
+	}
 	return loaded, addRescores(tx, loaded)
+}
+
+// loadAdverseEventIDs reads which adverse events follow from the revisions of a response. It keeps one revision at a time in
+// memory, for there may be a thousand.
+func loadAdverseEventIDs(tx Tx, response string) ([]string, error) {
+	// "~~" comes after "~" and any digit, and the primary key is in this order.
+	const query = `SELECT id, content, content_check_sum FROM questionnaire_responses WHERE id = $1 OR id >= $2 AND id < $3`
+	rows, err := tx.Query(query, response, response+"~", response+"~~")
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	byRevision := map[int][]string{}
+	if err := EachRow(rows, func() error {
+		var id, content string
+		var sum int64
+		if err := rows.Scan(&id, &content, &sum); err != nil {
+			return err
+		}
+		if CheckSum([]byte(content)) != sum {
+			return fmt.Errorf("%w: answers of %s", ErrChanged, id)
+		}
+		var r QuestionnaireResponse
+		if err := json.Unmarshal([]byte(content), &r); err != nil {
+			return fmt.Errorf("content of %s: %w", id, err)
+		}
+		if r.Key() != id {
+			return fmt.Errorf("%w: what %s is found by", ErrChanged, id)
+		}
+		byRevision[r.Revision] = r.AdverseEventIDs()
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	for revision := 1; revision <= len(byRevision); revision++ {
+		of, ok := byRevision[revision]
+		if !ok {
+			return nil, fmt.Errorf("%w: revision %d of %s is missing", ErrChanged, revision, response)
+		}
+		ids = append(ids, of...)
+	}
+	return ids, nil
 }
 
 // addRescores adds to results what other definitions made of the same answers. A response that is being scored has none.

@@ -102,6 +102,8 @@ func TestWarnings(t *testing.T) {
 		"began after the end":           {members: map[string]string{"started": `"2026-11-26T20:14:01+08:00"`}, want: []string{"started-after-authored"}},
 		"language of nobody":            {members: map[string]string{"language": `"de"`}, want: []string{"unexpected-language"}},
 		"the language elsewhere":        {members: map[string]string{"language": `"en-GB"`}},
+		"study in other case":           {members: map[string]string{"study": `"s1"`}, want: []string{"unknown-study"}},
+		"study without a file":          {members: map[string]string{"study": `"S9"`}, want: []string{"unknown-study"}},
 		"several": {
 			members: map[string]string{"answers": same, "started": `"2026-11-26T09:00:00+08:00"`, "authored": `"2026-11-26T09:00:01+08:00"`, "language": `"fr"`}, clock: -time.Hour,
 			want: []string{"late", "out-of-window", "clock-skew", "straight-lining", "unexpected-language"},
@@ -123,9 +125,42 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// Whoever misspells a study learns of it, for the patient is given no crisis text.
+func TestUnknownStudy(t *testing.T) {
+	at := tasks.Arrival{At: arrived}
+	urgent := map[string]string{"study": `"s1"`, "answers": `{"9":3}`}
+	r := readResponse(t, studiesOf(t, studyS1), at, urgent)
+	require.Equal(t, []tasks.Warning{{Code: "unknown-study", Detail: "there is no file of the study s1, so it has no crisis text, flags or sites of its own; ids differ in case: S1?"}}, r.Warnings)
+	require.Empty(t, r.CrisisText)
+	urgent["study"] = `"S9"`
+	require.Equal(t, "there is no file of the study S9, so it has no crisis text, flags or sites of its own", readResponse(t, studiesOf(t, studyS1), at, urgent).Warnings[0].Detail)
+	require.Len(t, readResponse(t, studiesOf(t), at, urgent).Warnings, 1, "a folder without files")
+	none, err := study.Load("")
+	require.NoError(t, err)
+	require.Empty(t, readResponse(t, none, at, urgent).Warnings, "where no study has a file nothing is odd")
+	require.Empty(t, readResponse(t, nil, at, urgent).Warnings)
+	urgent["study"] = ""
+	require.Empty(t, readResponse(t, studiesOf(t, studyS1), at, urgent).Warnings)
+}
+
+// The patient reads the crisis text in the own language, also where the questions were in another.
+func TestLanguageOfCrisisText(t *testing.T) {
+	studies := studiesOf(t, studyS1) // its main language is zh-CN
+	for _, tc := range []struct{ accepted, language, want string }{
+		{"", "en", "en"}, {"", "fr", "zh-CN"}, {"zh-CN", "en", "zh-CN"}, {"zh", "en", "zh-CN"}, {"zh-TW", "en", "zh-CN"}, {"en-GB", "zh-CN", "en"},
+		{"fr", "en", "en"}, {"fr", "de", "zh-CN"}, {"zhx", "en", "en"},
+	} {
+		r := readResponse(t, studies, tasks.Arrival{At: arrived, Language: tc.accepted}, map[string]string{"answers": `{"9":3}`, "language": `"` + tc.language + `"`})
+		require.Equal(t, tc.want, r.CrisisLanguage, "%v", tc)
+		require.Equal(t, studies.Get("S1").CrisisText[tc.want], r.CrisisText)
+	}
+	require.Empty(t, readResponse(t, studies, tasks.Arrival{At: arrived, Language: "zh"}, nil).CrisisText, "nothing is raised")
+}
+
 // TestTimesFarApart has times that are further apart than a time.Duration holds.
 func TestTimesFarApart(t *testing.T) {
-	studies := studiesOf(t)
+	studies, err := study.Load("")
+	require.NoError(t, err)
 	for authored, want := range map[string]string{
 		"0001-11-26T12:15:00Z": "the answers were given 739616 days before they arrived",
 		"9999-11-26T12:15:00Z": "the answers were given 2912078 days after they arrived",
@@ -250,16 +285,16 @@ func TestResponsesThatAreRefused(t *testing.T) {
 		pointer string
 		want    string
 	}{
-		"no id":                   {map[string]string{"id": ""}, "", `"id" is missing`},
+		"no id":                   {map[string]string{"id": ""}, "/id", `"id" is missing`},
 		"id with a slash":         {map[string]string{"id": `"a/b"`}, "/id", "must be 1 to 64 of"},
 		"id of a revision":        {map[string]string{"id": `"QR-1~2"`}, "/id", "must be 1 to 64 of"},
 		"site":                    {map[string]string{"site": `"102"`}, "/site", `has no site "102"`},
-		"no patient":              {map[string]string{"patientId": ""}, "", `"patientId" is missing`},
+		"no patient":              {map[string]string{"patientId": ""}, "/patientId", `"patientId" is missing`},
 		"instrument":              {map[string]string{"instrument": `"phq-99"`}, "/instrument", `has no instrument "phq-99"`},
 		"instrument's case":       {map[string]string{"instrument": `"PHQ-9"`}, "/instrument", `has no instrument "PHQ-9"`},
 		"version":                 {map[string]string{"version": `"2"`}, "/version", `has phq-9 in version "1", not in "2"`},
-		"version as number":       {map[string]string{"version": `1`}, "/version", "must be"},
-		"no version":              {map[string]string{"version": ""}, "", `"version" is missing`},
+		"version as number":       {map[string]string{"version": `1`}, "/version", `not a number; write "1" in quotes`},
+		"no version":              {map[string]string{"version": ""}, "/version", `"version" is missing`},
 		"language":                {map[string]string{"language": `"zh-cn"`}, "/language", `write "zh-CN"`},
 		"authored without a zone": {map[string]string{"authored": `"2026-11-26T20:14:00"`}, "/authored", "with its zone"},
 		"authored as number":      {map[string]string{"authored": `1795694040`}, "/authored", "with its zone"},
@@ -280,7 +315,7 @@ func TestResponsesThatAreRefused(t *testing.T) {
 		"an item twice":           {map[string]string{"answers": `{"1":0,"1":1}`}, "/answers/1", "comes twice"},
 		"unknown member":          {map[string]string{"answer": `{}`}, "/answer", "unknown member"},
 		"score as text":           {map[string]string{"scores": `{"total":"13"}`}, "/scores/total", "must be a number, or null"},
-		"amends without a reason": {map[string]string{"amends": `{"revision":1}`}, "/amends", `"reason" is missing`},
+		"amends without a reason": {map[string]string{"amends": `{"revision":1}`}, "/amends/reason", `"reason" is missing`},
 		"amends 0":                {map[string]string{"amends": `{"revision":0,"reason":"x"}`}, "/amends/revision", "from 1 to 999"},
 		"reason of blanks":        {map[string]string{"amends": `{"revision":1,"reason":"  "}`}, "/amends/reason", "blank"},
 	} {
