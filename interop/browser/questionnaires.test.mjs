@@ -314,16 +314,49 @@ test('what the server refuses stays on the phone', async () => {
   await answer(page, [0, 1]);
   await page.tap('#sendAnswers');
   await page.waitForSelector('#sent[data-mark="bad"]');
+  assert.match(await said(page, '#sentState'), /Please tell the study team/);
   assert.match(await said(page, '#sentDetail'), /version "2"/);
+  assert.ok(await page.isHidden('#tryNow'));
   await check(page, 'refused-en');
   await page.reload();
   await page.waitForSelector('#sent[data-mark="bad"]');
+  assert.equal(await page.inputValue('#correctStudy'), 'BT');
+  const before = (await kept(page))[0];
+  await page.fill('#correctSite', '1 2');
+  await page.tap('#sendCorrected');
+  await page.waitForSelector('#correct-error:visible');
   refuse = false;
-  await page.tap('#tryNow');
+  await page.fill('#correctSite', '102');
+  await page.tap('#sendCorrected');
   await page.waitForSelector('#sentVerified:visible');
-  assert.equal((await responsesOf(page, patient)).length, 1);
+  const [response, ...more] = await responsesOf(page, patient);
+  assert.deepEqual([response.site, response.id, response.answers, more], ['102', before.id, before.answers, []]);
+  assert.equal(Date.parse(response.times.authored), Date.parse(before.authored));
   await close(page);
 });
+
+for (const [locale, words] of [['en-GB', /BT has no site 999\. The link .* wrong\. Please tell the study team/], ['zh-CN', /BT 没有研究中心 999。.*链接有误。请告知给您链接的研究团队/]]) {
+  test(`a link to a site that the study does not have says so before the first question (${locale})`, async () => {
+    const page = await openPhone({ locale });
+    await page.route('**/instruments?*site=999*', (route) => route.fulfill({
+      status: 400, contentType: 'application/problem+json',
+      body: JSON.stringify({ title: 'Bad', status: 400, code: 'invalid-input', detail: 'See errors.', errors: [{ field: 'site', detail: 'the study has no such site' }] }),
+    }));
+    await page.route('**/instruments?*site=102*', (route) => route.continue({ url: route.request().url().replace('&site=102', '') }));
+    await page.goto(new URL('questionnaires.html#study=BT&site=999&visit=V02&instrument=phq-9', base).href);
+    await page.reload();
+    await page.waitForSelector('#site-error:visible');
+    assert.match(await said(page, '#site-error'), words);
+    await check(page, `wrong-link-${locale}`);
+    await page.fill('#patientId', newPatient());
+    await page.tap('#startForm button[type=submit]');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'site');
+    await page.fill('#site', '102');
+    await page.tap('#startForm button[type=submit]');     // leaves the field, and the list is read once more
+    await page.waitForSelector('#fill:visible');
+    await close(page);
+  });
+}
 
 test('the copy stays if the receipt is not of the same bytes', async () => {
   const page = await openPhone();
