@@ -2,7 +2,7 @@
 // device, so that it can be filled in without a connection.
 
 import { get, put } from './keep.js';
-import { language } from './i18n.js';
+import { t, language } from './i18n.js';
 
 /**
  * The questionnaires of a study, as {items, kept}: kept says that the server could not be asked.
@@ -30,6 +30,21 @@ export function pick(text, tag = language) {
 export function tagOf(tags, tag = language) {
   const base = (one) => one.split('-')[0];
   return tags.find((one) => one === tag) ?? tags.find((one) => base(one) === base(tag)) ?? tags.find((one) => base(one) === 'en') ?? tags[0];
+}
+
+/** A title for a list that may cut it off: with the short name that it has at its end in brackets first. */
+export function listName(title) {
+  const [, long, short] = /^(.*\S)\s*[(（]([^()（）]+)[)）]$/.exec(title) ?? [];
+  return short ? t('listName', { short, long }) : title;
+}
+
+/** The name of a language in the language of the page, or in the one given. */
+export function languageName(tag, into = language) {
+  try {
+    return new Intl.DisplayNames(into, { type: 'language' }).of(tag);
+  } catch {
+    return tag;
+  }
 }
 
 /** Whether two tags are of the same language, whatever the region. */

@@ -4,7 +4,7 @@
 
 import { $, h, fill, announce } from './dom.js';
 import { t, onLanguage, language } from './i18n.js';
-import { readInstruments, readInstrument, pick, tagOf, sameLanguage } from './instruments.js';
+import { readInstruments, readInstrument, pick, listName, languageName, tagOf, sameLanguage } from './instruments.js';
 
 const idFields = ['study', 'site', 'patientId', 'visitId'];
 const definitions = new Map();  // id and version -> definition, of the study that is chosen
@@ -113,7 +113,7 @@ function render() {
   const before = select.value || chosen;
   const versions = (id) => listed.filter((one) => one.id === id).length;
   select.replaceChildren(h('option', { value: '', textContent: '' }), ...listed.map((one) => h('option', {
-    value: keyOf(one), textContent: `${pick(one.title)}${versions(one.id) > 1 ? ` · ${one.version}` : ''}`,
+    value: keyOf(one), textContent: `${listName(pick(one.title))}${versions(one.id) > 1 ? ` · ${one.version}` : ''}`,
   })));
   select.value = keyOf(listed.findLast((one) => keyOf(one) === before || one.id === before) ?? { id: '', version: '' }).trim();
   $('readAgain').hidden = state !== 'failed';
@@ -131,20 +131,12 @@ function renderWording() {
   const best = of === wordingOf && $('wording').value ? $('wording').value : tagOf(offered);    // what was chosen stays
   wordingOf = of;
   $('wordingCell').hidden = offered.length < 2;
-  $('wording').replaceChildren(...offered.map((tag) => h('option', { value: tag, textContent: nameOf(tag, tag), lang: tag })));
+  $('wording').replaceChildren(...offered.map((tag) => h('option', { value: tag, textContent: languageName(tag, tag), lang: tag })));
   if (best) $('wording').value = best;
   let hint = { loading: t('questionnairesLoading'), refused: t('questionnairesRefused'), failed: t('questionnairesFailed'), kept: t('questionnairesKept') }[state] ?? '';
   if (none) hint = t('wordingNone');
-  else if (best && !sameLanguage(best, language)) hint = t('wordingOnly', { languages: tags.map((tag) => nameOf(tag, language)).join(language === 'en' ? ', ' : '、') });
+  else if (best && !sameLanguage(best, language)) hint = t('wordingOnly', { languages: tags.map((tag) => languageName(tag)).join(language === 'en' ? ', ' : '、') });
   fill($('questionnaireHint'), hint);
-}
-
-function nameOf(tag, into) {
-  try {
-    return new Intl.DisplayNames(into, { type: 'language' }).of(tag);
-  } catch {
-    return tag;
-  }
 }
 
 function setErrors(found) {

@@ -284,7 +284,9 @@ test('the patient reads Chinese where the questions are there in it, and is told
   await start(page);
   assert.equal(await page.getAttribute('#question', 'lang'), 'en');
   await answer(page, [0, 0, 0, 0, 0, 0, 0, 0, 3, 0]);
+  const sent = page.waitForRequest((r) => r.method() === 'PUT');
   await page.tap('#sendAnswers');
+  assert.equal((await sent).headers()['accept-language'], 'zh-CN');    // the crisis text follows it
   await page.waitForSelector('#crisis:visible');
   await check(page, 'crisis-zh');
   await close(page);
@@ -525,14 +527,29 @@ for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
 test('staff see an amendment with its reason, and what it took the place of', async () => {
   const page = await openStaff();
   const [id] = await history(page, newPatient(), { days: [2] });
-  const { patientId, visitId, times } = await stored(page, id);
+  const { patientId, visitId, times, adverseEvents } = await stored(page, id);
+  assert.equal(adverseEvents.length, 1);
   const amended = await page.request.put(new URL(`questionnaire-responses/${id}`, base).href, { data: {
     study: 'BT', instrument: 'phq-9', version: '1', patientId, visitId, language: 'en', authored: times.authored,
     answers: { 1: 1, 2: null, 9: 0 }, amends: { revision: 1, reason: 'The patient slipped.' },
   } });
   assert.equal(amended.status(), 201, await amended.text());
   await stored(page, id);
+  // The adverse event of revision 1 is open still, and the amendment does not raise its flag.
+  const withEarlier = (one) => (one.id === id ? { ...one, adverseEvents: [...new Set([...adverseEvents, ...one.adverseEvents])] } : one);
+  await page.route(/\/questionnaire-responses[/?]/, async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    await route.fulfill({ response, json: body.items ? { ...body, items: body.items.map(withEarlier) } : withEarlier(body) });
+  });
+  await page.fill('#searchPatient', patientId);
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelectorAll('#found > li').length === 1 && document.querySelector('#found .badge')?.textContent === 'urgent: 1 open');
   await page.goto(new URL(`responses.html#/${id}`, base).href);
+  await page.getByRole('heading', { name: 'Adverse events (urgent: 1 open)' }).waitFor();
+  assert.match(await said(page, '#responseBody'), /open: Thoughts of being better off dead.*\(revision 1\)/);
+  assert.equal(await page.locator('.eventLink').getAttribute('href'), `adverse-events/${adverseEvents[0]}`);
+  await check(page, 'amended-en');
   await page.waitForFunction(() => /2, in place of 1: The patient slipped\./.test(document.getElementById('response').innerText));
   assert.match(await said(page, '#response'), /No score: 7 of 9 answers are missing/);
   await page.getByRole('link', { name: 'Show revision 1' }).click();
@@ -558,9 +575,11 @@ test('what a changed rule makes of the answers stands beside the scores', async 
   });
   await page.goto(new URL(`responses.html#/${id}`, base).href);
   await page.getByRole('heading', { name: /^Scored again on 27 Nov 2026/ }).waitFor();
-  const tables = page.locator('#responseBody .block:nth-child(2) table');
+  const scores = page.locator('#responseBody .block', { has: page.locator('h2', { hasText: /^Scores$/ }) });
+  const tables = scores.locator('table');
   assert.match(await tables.nth(0).innerText(), /22\s+severe/);
-  assert.match(await tables.nth(1).innerText(), /17\s+rather severe[^]*ffffffffffff/);
+  assert.match(await tables.nth(1).innerText(), /17\s+rather severe/);
+  assert.match(await scores.innerText(), /17\s+rather severe[^]*ffffffffffff/);
   await check(page, 'rescored-en');
   await close(page);
 });
