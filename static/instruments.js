@@ -2,14 +2,15 @@
 // device, so that it can be filled in without a connection.
 
 import { get, put } from './keep.js';
-import { language } from './i18n.js';
+import { t, language } from './i18n.js';
 
 /**
  * The questionnaires of a study, as {items, kept}: kept says that the server could not be asked.
- * Rejects if it could not and nothing is kept, or with {problem} if it refused.
+ * Rejects if it could not and nothing is kept, or with {problem} if it refused, as it does where the
+ * study does not have the site.
  */
-export async function readInstruments(study) {
-  const { value, kept } = await read(`instruments${query({ study })}`, (answer) => Array.isArray(answer?.items));
+export async function readInstruments(study, site = '') {
+  const { value, kept } = await read(`instruments${query({ study, site })}`, (answer) => Array.isArray(answer?.items), `instruments${query({ study })}`);
   return { items: value.items, kept };
 }
 
@@ -31,16 +32,31 @@ export function tagOf(tags, tag = language) {
   return tags.find((one) => one === tag) ?? tags.find((one) => base(one) === base(tag)) ?? tags.find((one) => base(one) === 'en') ?? tags[0];
 }
 
+/** A title for a list that may cut it off: with the short name that it has at its end in brackets first. */
+export function listName(title) {
+  const [, long, short] = /^(.*\S)\s*[(（]([^()（）]+)[)）]$/.exec(title) ?? [];
+  return short ? t('listName', { short, long }) : title;
+}
+
+/** The name of a language in the language of the page, or in the one given. */
+export function languageName(tag, into = language) {
+  try {
+    return new Intl.DisplayNames(into, { type: 'language' }).of(tag);
+  } catch {
+    return tag;
+  }
+}
+
 /** Whether two tags are of the same language, whatever the region. */
 export const sameLanguage = (a, b) => a.split('-')[0] === b.split('-')[0];
 
-async function read(address, isRight) {
+async function read(address, isRight, keptAs = address) {
   let failure;
   try {
     const response = await fetch(address, { cache: 'no-cache', headers: { Accept: 'application/json', 'Accept-Language': language } });
     const value = await response.json();
     if (response.ok && isRight(value)) {
-      await put('instruments', { address, value });
+      await put('instruments', { address: keptAs, value });
       return { value, kept: false };
     }
     failure = Object.assign(new Error(`status ${response.status}`), { problem: value?.code ? value : null });
@@ -49,7 +65,7 @@ async function read(address, isRight) {
     if (e === failure) throw e;
     failure ??= e;
   }
-  const kept = await get('instruments', address);
+  const kept = await get('instruments', keptAs);
   if (!kept) throw failure;
   return { value: kept.value, kept: true };
 }

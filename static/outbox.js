@@ -31,15 +31,20 @@ export async function handIn(record) {
   // Nothing there means that another page has handed it in, unless what is kept cannot be read.
   if (kept ? kept.state !== 'draft' : lasting) return kept ?? { ...record, state: 'gone' };
   const now = withOffset(new Date());
-  const { id, study, site, patientId, visitId, language, started } = record;
-  const { id: instrument, version } = record.definition;
-  const given = { id, study, site, patientId, visitId, instrument, version, language, authored: now, started, deviceTime: now, answers: record.answers };
-  for (const name of Object.keys(given)) if (given[name] === '' || given[name] === undefined) delete given[name];
-  const document = JSON.stringify(given);
-  const waiting = { ...record, state: 'waiting', authored: now, document, sha256: await sha256(new Blob([document])) };
+  const waiting = await written({ ...record, state: 'waiting', authored: now });
   await put('responses', waiting);
   start(waiting);
   return waiting;
+}
+
+// The record with the document that is sent.
+async function written(record) {
+  const { id, study, site, patientId, visitId, language, authored, started } = record;
+  const { id: instrument, version } = record.definition;
+  const given = { id, study, site, patientId, visitId, instrument, version, language, authored, started, deviceTime: authored, answers: record.answers };
+  for (const name of Object.keys(given)) if (given[name] === '' || given[name] === undefined) delete given[name];
+  const document = JSON.stringify(given);
+  return { ...record, document, sha256: await sha256(new Blob([document])) };
 }
 
 /** Tries again at once. */
@@ -47,10 +52,15 @@ export function tryNow(id) {
   senders.get(id)?.now();
 }
 
-/** Sends again what the server has refused: the study may have been put right since. */
+/**
+ * Sends again what the server has refused: the study and the site of the record may be others, or the study may have
+ * been put right since. Nothing is stored under the id, so that other bytes are no conflict.
+ */
 export async function sendAgain(record) {
-  const waiting = { ...record, state: 'waiting', problem: null };
+  const waiting = await written({ ...record, state: 'waiting', problem: null });
   await put('responses', waiting);
+  news.delete(record.id);
+  tell(record.id);
   start(waiting);
 }
 

@@ -151,7 +151,7 @@ function renderSent() {
   $('sentHeading').textContent = record.definition ? pick(record.definition.title) : t('questionnaires');
   $('sent').dataset.mark = record.state === 'refused' || record.state === 'differs' ? 'bad' : receipt ? 'done' : waiting ? 'held' : 'now';
   $('sentState').textContent = stateText();
-  const detail = waiting ? [t('answersWaiting'), t('againOnline')].join(t('gap')) : record.problem?.detail ?? '';
+  const detail = waiting ? [t('answersWaiting'), t('againOnline')].join(t('gap')) : record.problem?.detail ? t('serverSays', record.problem) : '';
   fill($('sentDetail'), detail);
   $('sentReceipt').hidden = !receipt;
   if (receipt) {
@@ -162,15 +162,25 @@ function renderSent() {
     document.title = `${t('titleStored')} – casepress`;
   }
   $('sentVerified').hidden = !latest?.same;
-  $('tryNow').hidden = !waiting && record.state !== 'refused';
+  $('tryNow').hidden = !waiting;
+  // Other answers under the id stay there whatever the study is.
+  const correctable = record.state === 'refused' && record.problem.status !== 409;
+  if (correctable && $('correct').hidden) [$('correctStudy').value, $('correctSite').value] = [record.study, record.site];
+  $('correct').hidden = !correctable;
   $('removeSent').hidden = record.state !== 'refused' && record.state !== 'differs';
   $('sentAnswers').hidden = !record.document || Boolean(latest?.same);
   $('sentList').replaceChildren(...(record.document ? answersList(record) : []));
 }
 
-async function tryAgain() {
-  if (record.state === 'refused') await sendAgain(record);
-  else tryNow(record.id);
+async function sendCorrected() {
+  const [study, site] = [$('correctStudy').value.trim(), $('correctSite').value.trim()];
+  const wrong = [study, site].some((value) => value && !/^[A-Za-z0-9._-]{1,64}$/.test(value));
+  fill($('correct-error'), wrong ? t('badId') : '');
+  if (wrong || $('sendCorrected').disabled) return;
+  $('sendCorrected').disabled = true;
+  await sendAgain({ ...record, study, site });
+  $('sendCorrected').disabled = false;
+  $('sentHeading').focus({ preventScroll: true });
 }
 
 async function removeSent() {
@@ -274,7 +284,8 @@ addEventListener('beforeunload', (e) => {
 $('fill').addEventListener('submit', (e) => { e.preventDefault(); next(); });
 $('clear').addEventListener('click', clearAnswer);
 $('sendAnswers').addEventListener('click', sendNow);
-$('tryNow').addEventListener('click', tryAgain);
+$('tryNow').addEventListener('click', () => tryNow(record.id));
+$('correct').addEventListener('submit', (e) => { e.preventDefault(); sendCorrected(); });
 $('removeSent').addEventListener('click', removeSent);
 $('crisisRead').addEventListener('click', crisisRead);
 $('language').addEventListener('click', () => {

@@ -3,7 +3,8 @@
 
 import { $, h, fill } from './dom.js';
 import { t, time, onLanguage } from './i18n.js';
-import { readInstruments, readInstrument, pick } from './instruments.js';
+import { readInstruments, readInstrument, pick, listName } from './instruments.js';
+import { readAdverseEvent, isOpen } from './adverseevents.js';
 import { readResponses } from './readresponses.js';
 import { showPlot, closePlot } from './scoreplot.js';
 
@@ -16,6 +17,7 @@ let error = null;           // what is wrong with the search, as a function that
 let searched = {};          // the filters of what is shown
 let instruments = [];       // of the study that is searched
 const definitions = new Map();
+let events = new Map();     // the adverse events of what is shown, by id; null if one could not be read
 let control = new AbortController();
 
 /** Shows the list, read anew. */
@@ -39,6 +41,7 @@ async function search() {
     from: from && new Date(`${from}T00:00`).toISOString(), to: to && endOf(to),
   };
   responses = [];
+  events = new Map();
   next = null;
   closePlot($('listPlot'));
   if (from && to && from > to) {
@@ -84,8 +87,13 @@ async function read() {
     if (e.problem) error = () => e.problem.detail;
   }
   render();
-  await Promise.all(responses.map(readDefinition));
+  await Promise.all([...responses.map(readDefinition), readEvents(events)]);
   if (!signal.aborted) render();
+}
+
+async function readEvents(known) {
+  const ids = responses.flatMap((response) => response.adverseEvents).filter((id) => !known.has(id));
+  await Promise.all(ids.map(async (id) => known.set(id, await readAdverseEvent(id))));
 }
 
 // The names of scores and bands, once for each version of an instrument.
@@ -110,7 +118,7 @@ function render() {
 
 function renderInstruments() {
   const before = $('searchInstrument').value;
-  const titles = new Map(instruments.map((one) => [one.id, pick(one.title)]));
+  const titles = new Map(instruments.map((one) => [one.id, listName(pick(one.title))]));
   $('searchInstrument').replaceChildren(h('option', { value: '', textContent: t('anyInstrument') }), ...[...titles].map(([value, textContent]) => h('option', { value, textContent })));
   $('searchInstrument').value = titles.has(before) ? before : '';
 }
@@ -121,8 +129,11 @@ function row(response) {
   const title = pick(definition?.title ?? instruments.find((one) => one.id === instrument)?.title) || instrument;
   const raised = flags.filter((flag) => flag.state === 'raised');
   const statusText = { accepted: 'statusAccepted', processing: 'statusProcessing', retrying: 'statusRetrying', completed: 'statusCompleted', failed: 'statusFailed' }[status];
-  const badge = h('span', { className: 'badge', textContent: raised.length ? t('flagCount', { n: raised.length }) : t(statusText) });
-  badge.dataset.status = raised.some((flag) => flag.urgent) ? 'failed' : raised.length ? 'problems' : status;
+  // An amendment without the flag leaves open what an earlier revision has raised.
+  const unjudged = response.adverseEvents.filter((one) => isOpen(events.get(one))).length;
+  const words = [unjudged ? t('urgentOpen', { n: unjudged }) : '', raised.length ? t('flagCount', { n: raised.length }) : ''].filter(Boolean);
+  const badge = h('span', { className: 'badge', textContent: words.join(' · ') || t(statusText) });
+  badge.dataset.status = unjudged || raised.some((flag) => flag.urgent) ? 'failed' : raised.length ? 'problems' : status;
   return h('li', {}, h('a', { href: `#/${id}` },
     h('span', { className: 'foundHead' }, h('b', { textContent: patientId }), visitId ? h('span', { textContent: visitId }) : '', study ? h('span', { textContent: study }) : '', badge),
     h('span', { className: 'foundTime', textContent: `${title} · ${time(times.authored, { dateStyle: 'medium', timeStyle: 'short' })}` }),

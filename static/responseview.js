@@ -4,13 +4,15 @@
 import { $, h, icon, fill, copy, announce, table } from './dom.js';
 import { t, time, onLanguage } from './i18n.js';
 import { follow } from './poll.js';
-import { readInstrument, pick } from './instruments.js';
+import { readInstrument, pick, languageName } from './instruments.js';
+import { readAdverseEvent, addressOf, isOpen as isUnjudged } from './adverseevents.js';
 import { answerText } from './question.js';
 import { showPlot, closePlot } from './scoreplot.js';
 
 let shown = null;           // the response as the server tells it
 let definition = null;
 let later = new Map();      // the definitions of what a changed rule made, by version
+let events = new Map();     // the adverse events of all revisions, by id; null if one could not be read
 let state = '';             // '', 'loading', 'unknown', 'lost'
 let unfollow = () => {};
 
@@ -18,6 +20,7 @@ let unfollow = () => {};
 export function openResponse(id, revision) {
   shown = definition = null;
   later = new Map();
+  events = new Map();
   state = 'loading';
   render();
   $('responseHeading').focus({ preventScroll: true });
@@ -42,8 +45,10 @@ async function onNews({ report, unknown, lost }, isOpen) {
   for (const { rule } of report?.rescores ?? []) {
     if (!read.has(rule.version)) read.set(rule.version, await readInstrument(rule, report.study).catch(() => null));
   }
+  const judged = new Map(await Promise.all((report?.adverseEvents ?? []).map(async (id) => [id, await readAdverseEvent(id)])));
   if (!isOpen()) return;
   later = read;
+  if (report) events = judged;
   render();
   if (report?.status === 'completed') {
     showPlot($('responsePlot'), { study: report.study, patientId: report.patientId, instrument: report.instrument }, report);
@@ -56,7 +61,7 @@ function render() {
   $('shownVisit').textContent = shown?.visitId ?? '–';
   $('shownTime').textContent = time(shown?.times.authored, { dateStyle: 'medium', timeStyle: 'short' });
   fill($('responseState'), { loading: t('loading'), unknown: t('unknownResponse'), lost: t('askFailed') }[state] ?? '');
-  $('responseBody').replaceChildren(...(shown ? [flags(), scores(), mismatches(), warnings(), answers(), times()].filter(Boolean) : []));
+  $('responseBody').replaceChildren(...(shown ? [adverseEvents(), flags(), scores(), mismatches(), warnings(), answers(), times()].filter(Boolean) : []));
 }
 
 function block(heading, ...children) {
@@ -75,10 +80,20 @@ function flags() {
   const crisis = shown.crisisText
     ? h('p', { className: 'given-crisis' }, `${t('crisisShown')}: `, h('q', { textContent: shown.crisisText, lang: shown.crisisTextLanguage }))
     : '';
-  const events = shown.adverseEvents.length
-    ? h('p', { className: 'plain' }, `${t('adverseEvents')}: `, h('span', { className: 'mono', textContent: shown.adverseEvents.join(', ') }))
-    : '';
-  return block(t('flagsHeading'), list.length ? h('ul', {}, ...list) : h('p', { className: 'plain', textContent: t('noFlags') }), crisis, events);
+  return block(t('flagsHeading'), list.length ? h('ul', {}, ...list) : h('p', { className: 'plain', textContent: t('noFlags') }), crisis);
+}
+
+// Those of all revisions: a later one without the flag does not close what an earlier one has raised.
+function adverseEvents() {
+  if (!shown.adverseEvents.length) return null;
+  const open = shown.adverseEvents.filter((id) => isUnjudged(events.get(id))).length;
+  return block(open ? `${t('adverseEvents')} (${t('urgentOpen', { n: open })})` : t('adverseEvents'), h('ul', {}, ...shown.adverseEvents.map((id) => {
+    const event = events.get(id);
+    const flag = pick(definition?.flags.find((one) => one.code === event?.flag.code)?.text) || event?.flag.code;
+    const name = event ? t('adverseEvent', { flag, revision: event.source.revision }) : id;
+    const word = event ? { open: t('stateOpen') }[event.state] ?? event.state : t('adverseEventUnread');
+    return h('li', { className: isUnjudged(event) ? 'flag urgent' : 'flag' }, h('b', { textContent: word }), ': ', h('a', { className: 'eventLink', href: addressOf(id), textContent: name }));
+  })));
 }
 
 function scores() {
@@ -90,13 +105,24 @@ function scores() {
   // What another version of the rule makes of the answers stands beside the scores and does not take their place.
   const again = (shown.rescores ?? []).flatMap((one) => {
     const heading = t('rescored', { at: time(one.madeAt, { dateStyle: 'medium', timeStyle: 'short' }) });
-    return [h('h3', { textContent: heading }), scoreTable(heading, one.scores, later.get(one.rule.version))];
+    return [h('h3', { textContent: heading }), ...scoreTable(heading, one.scores, later.get(one.rule.version))];
   });
-  return block(t('scoresHeading'), scoreTable(t('scoresHeading'), shown.scores, definition), ...again);
+  return block(t('scoresHeading'), ...scoreTable(t('scoresHeading'), shown.scores, definition), ...again);
 }
 
 function scoreTable(caption, all, made) {
-  return table(caption, [t('score'), t('value'), t('band'), t('answered'), t('rule')], all.map((score) => scoreRow(score, made)));
+  const rules = new Map(all.map(({ rule }) => [rule.sha256, rule]));
+  return [table(caption, [t('score'), t('value'), t('band'), t('answered')], all.map((score) => scoreRow(score, made))), ...[...rules.values()].map(ruleLine)];
+}
+
+// All scores of a response are made by the same rule: it stands once below them.
+function ruleLine(rule) {
+  const button = h('button', { type: 'button', className: 'copy' }, icon('copy'));
+  button.setAttribute('aria-label', t('copyRule'));
+  button.addEventListener('click', async () => {
+    if (await copy(rule.sha256)) announce(t('copied'));
+  });
+  return h('p', { className: 'plain ruleLine' }, h('span', {}, `${t('rule')}: ${t('ruleVersion', rule)} · SHA-256 `, h('span', { className: 'mono', title: rule.sha256, textContent: `${rule.sha256.slice(0, 12)}…` })), button);
 }
 
 // The names are those of the definition that made the score.
@@ -109,13 +135,7 @@ function scoreRow(score, made) {
   if (score.value === null) name.append(h('small', { textContent: t('noScore', { missing: score.missing, total }) }), h('small', { textContent: score.reason ?? '', lang: 'en' }));
   const answered = h('td', {}, t('answeredOf', { answered: score.answered, total }));
   if (score.imputed?.length) answered.append(h('small', { textContent: t('imputed', { items: score.imputed.join(', ') }) }));
-  const button = h('button', { type: 'button', className: 'copy' }, icon('copy'));
-  button.setAttribute('aria-label', t('copyRule'));
-  button.addEventListener('click', async () => {
-    if (await copy(score.rule.sha256)) announce(t('copied'));
-  });
-  const by = h('td', {}, t('ruleVersion', score.rule), h('small', { className: 'mono', title: score.rule.sha256 }, score.rule.sha256.slice(0, 12), '…', button));
-  return h('tr', {}, name, value, h('td', { textContent: pick(rule?.bands.find((one) => one.code === score.band)?.text) || score.band || '' }), answered, by);
+  return h('tr', {}, name, value, h('td', { textContent: pick(rule?.bands.find((one) => one.code === score.band)?.text) || score.band || '' }), answered);
 }
 
 function mismatches() {
@@ -150,7 +170,7 @@ function times() {
   const rows = [
     [t('timeStarted'), all.started], [t('timeAuthored'), all.authored], [t('timeDevice'), all.device], [t('timeReceived'), all.received], [t('timeStored'), all.stored],
   ].filter(([, value]) => value).map(([name, value]) => [name, `${time(value)} (${value})`]);
-  rows.push([t('readIn'), shown.language], [t('study'), shown.study], [t('site'), shown.site],
+  rows.push([t('readIn'), languageName(shown.language)], [t('study'), shown.study], [t('site'), shown.site],
     [t('revision'), amends ? t('revisionOf', { revision, amended: amends.revision, reason: amends.reason }) : String(revision)],
     [t('responseId'), id], ['SHA-256', receipt.sha256], [t('receiptSequence'), String(receipt.sequence)]);
   const links = [h('a', { href: original.url.replace(/^\//, ''), textContent: t('original') }),

@@ -3,7 +3,7 @@
 
 import { h, table } from './dom.js';
 import { t, time, onLanguage } from './i18n.js';
-import { readInstrument, pick } from './instruments.js';
+import { readInstrument, pick, listName } from './instruments.js';
 import { readResponses } from './readresponses.js';
 
 const pageSize = 100;
@@ -73,7 +73,7 @@ function choices({ responses, definitions }) {
       const key = keyOf(response.study, response.instrument, score.id);
       if (!found.has(key)) {
         const rule = definition?.scores.find((one) => one.id === score.id);
-        const name = [studies.size > 1 ? response.study ?? '–' : '', pick(definition?.title) || response.instrument, pick(rule?.title) || score.id];
+        const name = [studies.size > 1 ? response.study ?? '–' : '', listName(pick(definition?.title)) || response.instrument, pick(rule?.title) || score.id];
         found.set(key, { key, title: name.filter(Boolean).join(' · '), short: pick(rule?.title) || score.id, rule, values: [] });
       }
       found.get(key).values.push({ response, score, at: Date.parse(response.times.authored) });
@@ -133,8 +133,9 @@ function draw(container) {
   const [first, last] = [values[0].at, values.at(-1).at];
   const x = (at) => (last === first ? (inset.left + width - inset.right) / 2 : inset.left + 8 + ((at - first) / (last - first)) * (width - inset.left - inset.right - 16));
   const y = (value) => inset.top + (1 - (value - least) / (top - least || 1)) * (height - inset.top - inset.bottom);
+  const points = known.map(({ score, at }) => ({ x: x(at), y: y(score.value) }));
   box.replaceChildren(svg('svg', { class: 'plot', viewBox: `0 0 ${width} ${height}`, height, role: 'img', 'aria-label': t('plotSummary', { title, n: known.length }) },
-    ...bands(rule, width, inset, y, least, top),
+    ...bands(rule, width, inset, y, least, top, points),
     svg('path', { class: 'axis', d: `M${inset.left} ${y(top)}V${y(least)}H${width - inset.right}` }),
     ...[...new Set([first, last])].map((at, i, both) => text(time(at, { dateStyle: 'medium' }), x(at), height - 8, both.length === 1 ? 'middle' : i ? 'end' : 'start', both.length === 1 ? 0 : i ? 8 : -8)),
     svg('path', { class: 'line', d: line(values, x, y) }),
@@ -144,7 +145,7 @@ function draw(container) {
 }
 
 // The bands lie behind the values, each from its lowest value to that of the next.
-function bands(rule, width, inset, y, least, top) {
+function bands(rule, width, inset, y, least, top, points) {
   const all = [...(rule?.bands ?? [])].sort((a, b) => a.from - b.from);
   const ticks = [...new Set([...all.map(({ from }) => from), least, top])];
   return [
@@ -152,7 +153,7 @@ function bands(rule, width, inset, y, least, top) {
       const upper = y(all[i + 1]?.from ?? top);
       const tall = y(band.from) - upper;
       return [svg('rect', { class: `band${i % 2 ? '' : ' even'}`, x: inset.left, y: upper, width: width - inset.left - inset.right, height: Math.max(tall, 0) }),
-        tall >= 15 ? bandName(nameOf(band), width, inset, width < wide ? upper + 12 : upper + tall / 2 + 4) : ''];
+        tall >= 15 ? bandName(nameOf(band), width, inset, width < wide ? upper + 12 : upper + tall / 2 + 4, points) : ''];
     }),
     ...ticks.map((value) => text(String(value), inset.left - 7, y(value) + 4, 'end')),
   ];
@@ -163,8 +164,14 @@ const nameOf = (band) => pick(band.text) || band.code;
 // About how long a text is in px, in the size of the drawing.
 const lengthOf = (words) => [...words].reduce((sum, c) => sum + (c > '\u2e80' ? 14 : 7.5), 0);
 
-function bandName(words, width, inset, y) {
-  return width < wide ? text(words, width - inset.right - 6, y, 'end', 0, 'bandName') : text(words, width - inset.right + 8, y, 'start', 0, 'bandName');
+// Where there is no room beside the drawing it stands in the band, at the end where no point and no value hides it.
+function bandName(words, width, inset, y, points) {
+  if (width >= wide) return text(words, width - inset.right + 8, y, 'start', 0, 'bandName');
+  const long = lengthOf(words);
+  const places = [[width - inset.right - 6 - long, 'end', long], [inset.left + 6, 'start', 0], [(inset.left + width - inset.right - long) / 2, 'middle', long / 2]];
+  const isFree = ([from]) => !points.some((point) => point.x > from - 10 && point.x < from + long + 10 && point.y > y - 18 && point.y < y + 26);
+  const [from, anchor, shift] = places.find(isFree) ?? places[0];
+  return text(words, from, y, anchor, shift, 'bandName');
 }
 
 // Broken where there is no score.

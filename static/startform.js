@@ -2,15 +2,17 @@
 // questionnaires.html#study=S1&site=101&visit=V02&instrument=phq-9 fills it in; nothing about the
 // patient is read from an address.
 
-import { $, h, fill } from './dom.js';
+import { $, h, fill, announce } from './dom.js';
 import { t, onLanguage, language } from './i18n.js';
-import { readInstruments, readInstrument, pick, tagOf, sameLanguage } from './instruments.js';
+import { readInstruments, readInstrument, pick, listName, languageName, tagOf, sameLanguage } from './instruments.js';
 
 const idFields = ['study', 'site', 'patientId', 'visitId'];
 const definitions = new Map();  // id and version -> definition, of the study that is chosen
 let listed = [];                // the questionnaires of that study
-let state = 'loading';          // 'loading', 'kept', 'failed', 'ready'
-let study = null;               // of which listed is
+let state = 'loading';          // 'loading', 'kept', 'failed', 'refused', 'ready'
+let asked = null;               // the study and the site of which listed is
+let refused = {};               // the field that the server refused -> function that gives the text
+let linked = { study: '', site: '' };   // what the address said
 let errors = {};                // field -> function that gives the text in the current language
 let chosen = '';
 let wordingOf = '';             // for which questionnaire and language of the page the wording was offered
@@ -21,15 +23,15 @@ export function onStart(listener) {
   $('startForm').addEventListener('submit', (e) => {
     e.preventDefault();
     whenReady = () => {};
-    if (definitions.has($('questionnaire').value) || !$('questionnaire').value) listener();
-    else whenReady = listener;      // its wording is still on the way
+    if (definitions.has($('questionnaire').value) || (!$('questionnaire').value && state !== 'loading')) listener();
+    else whenReady = listener;      // the list or its wording is still on the way
   });
 }
 
 /** What the form says, or null if something is wrong with it, which is then marked. */
 export function readStart() {
   const given = Object.fromEntries(idFields.map((name) => [name, $(name).value.trim()]));
-  const found = {};
+  const found = { ...refused };
   if (!given.patientId) found.patientId = () => t('needPatient');
   for (const name of idFields) if (given[name] && !/^[A-Za-z0-9._-]{1,64}$/.test(given[name])) found[name] = () => t('badId');
   const definition = definitions.get($('questionnaire').value);
@@ -49,36 +51,54 @@ export function openStart() {
   const given = new URLSearchParams(location.hash.slice(1));
   for (const [name, field] of [['study', 'study'], ['site', 'site'], ['visit', 'visitId']]) if (given.get(name)) $(field).value = given.get(name);
   if (given.get('instrument')) chosen = given.get('instrument');
-  if ($('study').value.trim() !== study || state === 'failed') readList();
+  for (const name of ['study', 'site']) linked[name] = given.get(name) ?? linked[name];
+  if (whose() !== asked || state === 'failed' || state === 'refused') readList();
 }
 
+const whose = () => JSON.stringify([$('study').value.trim(), $('site').value.trim()]);
+
 async function readList() {
-  const of = $('study').value.trim();
-  study = of;
+  const [of, site] = [$('study').value.trim(), $('site').value.trim()];
+  asked = whose();
+  const here = asked;
   state = 'loading';
   listed = [];
   definitions.clear();
-  delete errors.study;
+  for (const name of ['study', 'site']) delete errors[name];
+  refused = {};
   render();
   try {
-    const { items, kept } = await readInstruments(of);
-    if (study !== of) return;
+    const { items, kept } = await readInstruments(of, site);
+    if (asked !== here) return;
     listed = items;
     state = kept ? 'kept' : 'ready';
     render();
     // All are read at once: there may be no connection when one is chosen.
-    for (const one of items) await read(one, of);
+    for (const one of items) await read(one, of, here);
   } catch (e) {
-    if (study !== of) return;
-    state = 'failed';
-    if (e.problem) errors.study = () => t('badId');
+    if (asked !== here) return;
+    state = e.problem ? 'refused' : 'failed';
+    if (e.problem) refuse(e.problem, of, site);
   }
   render();
+  whenReady();
+  whenReady = () => {};
 }
 
-async function read(one, of) {
+// A link may be wrong where a person cannot know what would be right: it is said before the first question.
+function refuse(problem, of, site) {
+  const wrong = (problem.errors ?? []).some(({ field }) => field === 'study') || !site ? 'study' : 'site';
+  const fromLink = $(wrong).value.trim() === linked[wrong];
+  const name = wrong === 'site' ? 'noSite' : 'noStudy';
+  const text = () => [t(name, { study: of || '–', site }), t(fromLink ? 'wrongLink' : 'checkField')].join(t('gap'));
+  refused = { [wrong]: text };
+  errors = { ...errors, ...refused };
+  announce(text());
+}
+
+async function read(one, of, here) {
   const definition = await readInstrument(one, of).catch(() => null);
-  if (study !== of || !definition) return;
+  if (asked !== here || !definition) return;
   definitions.set(keyOf(one), definition);
   if (keyOf(one) !== $('questionnaire').value) return;
   renderWording();
@@ -93,7 +113,7 @@ function render() {
   const before = select.value || chosen;
   const versions = (id) => listed.filter((one) => one.id === id).length;
   select.replaceChildren(h('option', { value: '', textContent: '' }), ...listed.map((one) => h('option', {
-    value: keyOf(one), textContent: `${pick(one.title)}${versions(one.id) > 1 ? ` · ${one.version}` : ''}`,
+    value: keyOf(one), textContent: `${listName(pick(one.title))}${versions(one.id) > 1 ? ` · ${one.version}` : ''}`,
   })));
   select.value = keyOf(listed.findLast((one) => keyOf(one) === before || one.id === before) ?? { id: '', version: '' }).trim();
   $('readAgain').hidden = state !== 'failed';
@@ -111,20 +131,12 @@ function renderWording() {
   const best = of === wordingOf && $('wording').value ? $('wording').value : tagOf(offered);    // what was chosen stays
   wordingOf = of;
   $('wordingCell').hidden = offered.length < 2;
-  $('wording').replaceChildren(...offered.map((tag) => h('option', { value: tag, textContent: nameOf(tag, tag), lang: tag })));
+  $('wording').replaceChildren(...offered.map((tag) => h('option', { value: tag, textContent: languageName(tag, tag), lang: tag })));
   if (best) $('wording').value = best;
-  let hint = { loading: t('questionnairesLoading'), failed: t('questionnairesFailed'), kept: t('questionnairesKept') }[state] ?? '';
+  let hint = { loading: t('questionnairesLoading'), refused: t('questionnairesRefused'), failed: t('questionnairesFailed'), kept: t('questionnairesKept') }[state] ?? '';
   if (none) hint = t('wordingNone');
-  else if (best && !sameLanguage(best, language)) hint = t('wordingOnly', { languages: tags.map((tag) => nameOf(tag, language)).join(language === 'en' ? ', ' : '、') });
+  else if (best && !sameLanguage(best, language)) hint = t('wordingOnly', { languages: tags.map((tag) => languageName(tag)).join(language === 'en' ? ', ' : '、') });
   fill($('questionnaireHint'), hint);
-}
-
-function nameOf(tag, into) {
-  try {
-    return new Intl.DisplayNames(into, { type: 'language' }).of(tag);
-  } catch {
-    return tag;
-  }
 }
 
 function setErrors(found) {
@@ -148,7 +160,7 @@ for (const name of [...idFields, 'questionnaire']) {
     renderErrors();
   });
 }
-$('study').addEventListener('change', readList);
+for (const name of ['study', 'site']) $(name).addEventListener('change', () => { if (whose() !== asked) readList(); });
 $('readAgain').addEventListener('click', readList);
 $('questionnaire').addEventListener('change', renderWording);
 addEventListener('online', () => { if (state === 'failed' || state === 'kept') readList(); });

@@ -110,6 +110,10 @@ function renderReceipt() {
   }
   $('receiptId').textContent = shorten(id);
   $('receiptId').title = id;
+  for (const [row, name] of [['receiptStudy', 'study'], ['receiptSite', 'site']]) {
+    $(row).textContent = state.report?.[name] ?? '';
+    $(`${row}Row`).hidden = !$(row).textContent;
+  }
   for (const row of ['receiptDigestRow', 'receiptSequenceRow', 'receiptTimeRow']) $(row).hidden = !receipt;
   if (receipt) {
     $('receiptDigest').textContent = shorten(receipt.sha256);

@@ -92,7 +92,7 @@ const en = {
   copied: 'Copied',
   checking: 'Comparing the digests of your photos',
   verified: 'Verified: the server stored exactly your bytes',
-  differs: (p) => `Photo ${p.n} differs from what this page sent. Keep your photos and tell your site.`,
+  differs: (p) => `Photo ${p.n} differs from what this page sent. Keep your photos and tell the study team.`,
   unchecked: 'Your photos could not be read again to compare them. Keep them until their SHA-256 was compared.',
 
   received: 'Received',
@@ -243,7 +243,7 @@ const zh = {
   copied: '已复制',
   checking: '正在核对照片的摘要',
   verified: '已核对：服务器保存的内容与您的照片完全一致',
-  differs: (p) => `照片 ${p.n} 与本页面发送的内容不一致。请保留照片，并告知研究中心。`,
+  differs: (p) => `照片 ${p.n} 与本页面发送的内容不一致。请保留照片，并告知研究团队。`,
   unchecked: '无法再次读取照片进行核对。请保留照片，直到 SHA-256 核对一致。',
 
   received: '接收时间',

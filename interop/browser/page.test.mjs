@@ -452,6 +452,8 @@ test('study and site go with the report and are remembered, and are shown where 
   const stored = await completed(page);
   assert.equal(stored.study, 'TRIAL-7');
   assert.equal(stored.site, 'S01');
+  assert.equal(await said(page, '#receiptStudy'), 'TRIAL-7');
+  assert.equal(await said(page, '#receiptSite'), 'S01');
 
   await page.goto(base);
   await page.reload();
@@ -466,9 +468,23 @@ test('study and site go with the report and are remembered, and are shown where 
   await close(page);
 });
 
+for (const locale of ['en-GB', 'zh-CN']) {
+  test(`no phone from 320 to 430 pixels scrolls sideways (${locale})`, async () => {
+    const page = await open(browser, { locale, viewport: { width: 320, height: 740 }, hasTouch: true, isMobile: true });
+    for (const width of [320, 360, 390, 412, 430]) {
+      await page.setViewportSize({ width, height: 740 });
+      // Not innerWidth: a phone's browser makes that as wide as the content.
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+      const outside = await page.locator('.top a, .top button').evaluateAll((nodes, most) => nodes.map((n) => n.getBoundingClientRect().right).filter((right) => right > most), width);
+      assert.deepEqual(outside, []);
+    }
+    await close(page);
+  });
+}
+
 test('a phone of 360 pixels shows everything without scrolling sideways', async () => {
   const page = await open(browser, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
-  const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
+  const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= 360);
   assert.ok(await page.locator('.cameraOnly').isVisible());
   await fill(page, { files: [picture(41), picture(42), truncated(43)] });
   assert.ok(await fits());

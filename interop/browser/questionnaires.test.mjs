@@ -284,7 +284,9 @@ test('the patient reads Chinese where the questions are there in it, and is told
   await start(page);
   assert.equal(await page.getAttribute('#question', 'lang'), 'en');
   await answer(page, [0, 0, 0, 0, 0, 0, 0, 0, 3, 0]);
+  const sent = page.waitForRequest((r) => r.method() === 'PUT');
   await page.tap('#sendAnswers');
+  assert.equal((await sent).headers()['accept-language'], 'zh-CN');    // the crisis text follows it
   await page.waitForSelector('#crisis:visible');
   await check(page, 'crisis-zh');
   await close(page);
@@ -314,16 +316,49 @@ test('what the server refuses stays on the phone', async () => {
   await answer(page, [0, 1]);
   await page.tap('#sendAnswers');
   await page.waitForSelector('#sent[data-mark="bad"]');
+  assert.match(await said(page, '#sentState'), /Please tell the study team/);
   assert.match(await said(page, '#sentDetail'), /version "2"/);
+  assert.ok(await page.isHidden('#tryNow'));
   await check(page, 'refused-en');
   await page.reload();
   await page.waitForSelector('#sent[data-mark="bad"]');
+  assert.equal(await page.inputValue('#correctStudy'), 'BT');
+  const before = (await kept(page))[0];
+  await page.fill('#correctSite', '1 2');
+  await page.tap('#sendCorrected');
+  await page.waitForSelector('#correct-error:visible');
   refuse = false;
-  await page.tap('#tryNow');
+  await page.fill('#correctSite', '102');
+  await page.tap('#sendCorrected');
   await page.waitForSelector('#sentVerified:visible');
-  assert.equal((await responsesOf(page, patient)).length, 1);
+  const [response, ...more] = await responsesOf(page, patient);
+  assert.deepEqual([response.site, response.id, response.answers, more], ['102', before.id, before.answers, []]);
+  assert.equal(Date.parse(response.times.authored), Date.parse(before.authored));
   await close(page);
 });
+
+for (const [locale, words] of [['en-GB', /BT has no site 999\. The link .* wrong\. Please tell the study team/], ['zh-CN', /BT 没有研究中心 999。.*链接有误。请告知给您链接的研究团队/]]) {
+  test(`a link to a site that the study does not have says so before the first question (${locale})`, async () => {
+    const page = await openPhone({ locale });
+    await page.route('**/instruments?*site=999*', (route) => route.fulfill({
+      status: 400, contentType: 'application/problem+json',
+      body: JSON.stringify({ title: 'Bad', status: 400, code: 'invalid-input', detail: 'See errors.', errors: [{ field: 'site', detail: 'the study has no such site' }] }),
+    }));
+    await page.route('**/instruments?*site=102*', (route) => route.continue({ url: route.request().url().replace('&site=102', '') }));
+    await page.goto(new URL('questionnaires.html#study=BT&site=999&visit=V02&instrument=phq-9', base).href);
+    await page.reload();
+    await page.waitForSelector('#site-error:visible');
+    assert.match(await said(page, '#site-error'), words);
+    await check(page, `wrong-link-${locale}`);
+    await page.fill('#patientId', newPatient());
+    await page.tap('#startForm button[type=submit]');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'site');
+    await page.fill('#site', '102');
+    await page.tap('#startForm button[type=submit]');     // leaves the field, and the list is read once more
+    await page.waitForSelector('#fill:visible');
+    await close(page);
+  });
+}
 
 test('the copy stays if the receipt is not of the same bytes', async () => {
   const page = await openPhone();
@@ -492,14 +527,29 @@ for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
 test('staff see an amendment with its reason, and what it took the place of', async () => {
   const page = await openStaff();
   const [id] = await history(page, newPatient(), { days: [2] });
-  const { patientId, visitId, times } = await stored(page, id);
+  const { patientId, visitId, times, adverseEvents } = await stored(page, id);
+  assert.equal(adverseEvents.length, 1);
   const amended = await page.request.put(new URL(`questionnaire-responses/${id}`, base).href, { data: {
     study: 'BT', instrument: 'phq-9', version: '1', patientId, visitId, language: 'en', authored: times.authored,
     answers: { 1: 1, 2: null, 9: 0 }, amends: { revision: 1, reason: 'The patient slipped.' },
   } });
   assert.equal(amended.status(), 201, await amended.text());
   await stored(page, id);
+  // The adverse event of revision 1 is open still, and the amendment does not raise its flag.
+  const withEarlier = (one) => (one.id === id ? { ...one, adverseEvents: [...new Set([...adverseEvents, ...one.adverseEvents])] } : one);
+  await page.route(/\/questionnaire-responses[/?]/, async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    await route.fulfill({ response, json: body.items ? { ...body, items: body.items.map(withEarlier) } : withEarlier(body) });
+  });
+  await page.fill('#searchPatient', patientId);
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelectorAll('#found > li').length === 1 && document.querySelector('#found .badge')?.textContent === 'urgent: 1 open');
   await page.goto(new URL(`responses.html#/${id}`, base).href);
+  await page.getByRole('heading', { name: 'Adverse events (urgent: 1 open)' }).waitFor();
+  assert.match(await said(page, '#responseBody'), /open: Thoughts of being better off dead.*\(revision 1\)/);
+  assert.equal(await page.locator('.eventLink').getAttribute('href'), `adverse-events/${adverseEvents[0]}`);
+  await check(page, 'amended-en');
   await page.waitForFunction(() => /2, in place of 1: The patient slipped\./.test(document.getElementById('response').innerText));
   assert.match(await said(page, '#response'), /No score: 7 of 9 answers are missing/);
   await page.getByRole('link', { name: 'Show revision 1' }).click();
@@ -525,9 +575,11 @@ test('what a changed rule makes of the answers stands beside the scores', async 
   });
   await page.goto(new URL(`responses.html#/${id}`, base).href);
   await page.getByRole('heading', { name: /^Scored again on 27 Nov 2026/ }).waitFor();
-  const tables = page.locator('#responseBody .block:nth-child(2) table');
+  const scores = page.locator('#responseBody .block', { has: page.locator('h2', { hasText: /^Scores$/ }) });
+  const tables = scores.locator('table');
   assert.match(await tables.nth(0).innerText(), /22\s+severe/);
-  assert.match(await tables.nth(1).innerText(), /17\s+rather severe[^]*ffffffffffff/);
+  assert.match(await tables.nth(1).innerText(), /17\s+rather severe/);
+  assert.match(await scores.innerText(), /17\s+rather severe[^]*ffffffffffff/);
   await check(page, 'rescored-en');
   await close(page);
 });
