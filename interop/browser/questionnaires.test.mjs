@@ -175,6 +175,7 @@ test('a questionnaire that was begun is there again after a reload, offline too'
   const patient = await start(page, { instrument: 'daily-pain 1' });
   await answer(page, [2]);
   await page.tap('.option:has(input[value="1"])');
+  for (let tries = 0; Object.keys((await kept(page))[0].answers).length < 2; tries++) assert.ok(tries < 1000); // it is kept a moment after the tap
   await page.context().setOffline(true);
   await page.reload();
   await page.waitForSelector('#fill:visible');
