@@ -234,7 +234,7 @@ func TestRejectionsBecomeDurableTogether(t *testing.T) {
 			letters, _, err := b.DeadLetters("cases", 0, n)
 			require.NoError(t, err)
 			require.Len(t, letters, n)
-			require.Less(t, syncs, n/4)
+			require.Less(t, syncs, n/2)
 		})
 	}
 }

@@ -23,7 +23,7 @@ func config(dir string) service.Config {
 	return service.Config{
 		DataDir: dir, TaskTimeout: time.Hour,
 		Retry: dispatcher.RetryPolicy{Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond},
-		HTTP:  handlers.Config{MinFreeDisk: -1}, // the machine's disk is not the subject
+		HTTP:  handlers.Config{MinFreeDisk: -1, MaxUploadsPerAddress: -1}, // neither the disk of the machine nor its one address is the subject
 	}
 }
 
