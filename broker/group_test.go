@@ -318,29 +318,3 @@ func TestDuplicateOfOneInFlight(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, uint64(10), end)
 }
-
-func TestGroupTellsAges(t *testing.T) {
-	inBubble(t, broker.Options{}, func(t *testing.T, b *broker.Broker) {
-		start := time.Now()
-		for range 3 {
-			publish(t, b, "m")
-			time.Sleep(time.Minute)
-		}
-		s := subscribe(t, b, "g", broker.SubscribeOptions{LockTimeout: time.Hour})
-		ages := func(unacked, waiting time.Time) {
-			t.Helper()
-			info, err := b.Group("cases", "g")
-			require.NoError(t, err)
-			require.WithinDuration(t, unacked, info.OldestUnacked, time.Second)
-			require.WithinDuration(t, waiting, info.OldestWaiting, time.Second)
-		}
-		ages(start, start)
-		ds := receive(t, s, 2)
-		ages(start, start.Add(2*time.Minute))
-		require.NoError(t, ds[0].Ack())
-		ages(start.Add(time.Minute), start.Add(2*time.Minute))
-		require.NoError(t, ds[1].Ack())
-		require.NoError(t, receive(t, s, 1)[0].Ack())
-		ages(time.Time{}, time.Time{})
-	})
-}

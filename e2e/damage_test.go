@@ -617,15 +617,15 @@ func (c *clients) requireEvents() {
 			continue // requireFinal has seen to it
 		}
 		id := fmt.Sprintf("%s/%d", k.ID, row.Attempts)
-		told := false
-		for end := time.Now().Add(5 * time.Second); !told && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-			told = c.hasEvent(id)
-			if c.ready().Code != http.StatusOK {
-				c.requireNamed("readyz", c.ready())
-				return // such as of rows that cannot all be read
-			}
+		ready := true
+		require.Eventually(c.t, func() bool {
+			ready = c.ready().Code == http.StatusOK
+			return !ready || c.hasEvent(id)
+		}, 5*time.Second, 5*time.Millisecond, "nobody is told of %s\n%s", id, c.logs)
+		if !ready {
+			c.requireNamed("readyz", c.ready())
+			return // such as of rows that cannot all be read
 		}
-		require.True(c.t, told, "nobody is told of %s\n%s", id, c.logs)
 	}
 }
 

@@ -68,15 +68,14 @@ func benchmarkQuestionnaires(b *testing.B, connections int) {
 	clients.Wait()
 	accepted := b.Elapsed()
 	b.ReportMetric(float64(b.N)/accepted.Seconds(), "accepted/s")
-	for {
-		counts, err := s.Rows.Counts(b.Context())
-		require.NoError(b, err)
-		if counts["questionnaire-response"][tasks.Completed] == b.N {
-			require.Equal(b, b.N/200, counts["adverse-event"][tasks.Accepted]+counts["adverse-event"][tasks.Processing]+counts["adverse-event"][tasks.Completed])
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	var counts map[string]map[tasks.Status]int
+	var err error
+	require.Eventually(b, func() bool {
+		counts, err = s.Rows.Counts(b.Context())
+		return err != nil || counts["questionnaire-response"][tasks.Completed] == b.N
+	}, 10*time.Minute, 5*time.Millisecond)
+	require.NoError(b, err)
+	require.Equal(b, b.N/200, counts["adverse-event"][tasks.Accepted]+counts["adverse-event"][tasks.Processing]+counts["adverse-event"][tasks.Completed])
 	b.StopTimer()
 	b.ReportMetric((b.Elapsed() - accepted).Seconds(), "s-until-scored")
 	b.ReportMetric(float64((processorTime()-before).Microseconds())/float64(b.N), "cpu-µs/op")

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -41,6 +40,11 @@ func TestKillWithQuestionnaires(t *testing.T) {
 		s := start(t, data)
 		ctx, cancel := context.WithCancel(t.Context())
 		var patients sync.WaitGroup
+		killAt := make(chan struct{}) // closed by an answer that chance has chosen, with others under way
+		left := rand.N(200)
+		if left == 0 {
+			close(killAt)
+		}
 		for range 6 {
 			patients.Go(func() {
 				for ctx.Err() == nil {
@@ -69,14 +73,25 @@ func TestKillWithQuestionnaires(t *testing.T) {
 						}
 					}
 					known[key] = a
+					if left--; left == 0 {
+						close(killAt)
+					}
 					mu.Unlock()
 				}
 			})
 		}
-		time.Sleep(time.Duration(rand.N(500)) * time.Millisecond) // no condition: at any moment
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			patients.Wait()
+		}()
+		select {
+		case <-killAt:
+		case <-ended: // all have failed
+		}
 		s.kill()
 		cancel()
-		patients.Wait()
+		<-ended
 		require.NotContains(t, s.logs.String(), "panic")
 	}
 	require.NotEmpty(t, known)
