@@ -351,6 +351,18 @@ func (a *API) refOf(ctx context.Context, id, revision string) (tasks.Ref, error)
 	return revisionRef(id, latest), err
 }
 
+// askedRef is refOf for a request that asks for a revision and nothing else. It answers one that it refuses.
+func (a *API) askedRef(c *gin.Context) (ref tasks.Ref, ok bool) {
+	query, err := queryOf(c, "revision")
+	if err == nil {
+		ref, err = a.refOf(c.Request.Context(), c.Param("id"), query["revision"])
+	}
+	if err != nil {
+		a.fail(c, err)
+	}
+	return ref, err == nil
+}
+
 // response answers GET of one revision, at once or after a wait.
 func (a *API) response(c *gin.Context) {
 	query, err := queryOf(c, "revision", "wait")
@@ -373,14 +385,8 @@ func (a *API) response(c *gin.Context) {
 
 // responseOriginal answers GET of the document as it came.
 func (a *API) responseOriginal(c *gin.Context) {
-	query, err := queryOf(c, "revision")
-	if err != nil {
-		a.fail(c, err)
-		return
-	}
-	ref, err := a.refOf(c.Request.Context(), c.Param("id"), query["revision"])
-	if err != nil {
-		a.fail(c, err)
+	ref, ok := a.askedRef(c)
+	if !ok {
 		return
 	}
 	row, err := a.findKnown(c.Request.Context(), ref)
@@ -442,14 +448,8 @@ func responseFilterFrom(c *gin.Context, known ...string) (store.ResponseFilter, 
 
 // retryResponse answers POST …/{id}/retry: a revision that failed is scored again.
 func (a *API) retryResponse(c *gin.Context) {
-	query, err := queryOf(c, "revision")
-	if err != nil {
-		a.fail(c, err)
-		return
-	}
-	ref, err := a.refOf(c.Request.Context(), c.Param("id"), query["revision"])
-	if err != nil {
-		a.fail(c, err)
+	ref, ok := a.askedRef(c)
+	if !ok {
 		return
 	}
 	id, revision := tasks.SplitRevisionID(ref.ID)
