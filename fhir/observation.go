@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"casepress/tasks/instrument"
 )
 
@@ -66,7 +68,7 @@ func NewObservation(r Response, revision int, result instrument.Result, made tim
 func observationID(response string, revision int, result instrument.Result) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{response, strconv.Itoa(revision), result.ID, result.Rule.SHA256}, "\n")))
 	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80 // version 8 of RFC 9562
-	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
+	return uuid.UUID(sum[:16]).String()
 }
 
 // derivedFrom names the response, by its identifier where FHIR does not allow its id.

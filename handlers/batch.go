@@ -12,6 +12,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"casepress/jsonfile"
 	"casepress/tasks"
 )
 
@@ -66,7 +67,7 @@ func (a *API) takeBatch(c *gin.Context) {
 	arrival := arrivalOf(c.Request)
 	for i, line := range lines {
 		entries[i] = &batchEntry{}
-		a.guard(c, entries[i], func() { entries[i].read(a, line, arrival) })
+		a.guard(c, entries[i], func() { entries[i].read(c.Request.Context(), a, line, arrival) })
 	}
 	a.acceptBatch(c, entries, l)
 
@@ -93,13 +94,14 @@ func (a *API) takeBatch(c *gin.Context) {
 }
 
 // read reads the line as a request would be read that has it alone.
-func (e *batchEntry) read(a *API, line []byte, arrival tasks.Arrival) {
+func (e *batchEntry) read(ctx context.Context, a *API, line []byte, arrival tasks.Arrival) {
 	if len(line) > tasks.MaxResponseBytes {
 		e.err = &http.MaxBytesError{Limit: tasks.MaxResponseBytes}
 		return
 	}
-	read, problems := tasks.ReadQuestionnaireResponse(line, "", a.cfg.Studies, arrival)
-	e.response, e.err = read, faultOf(problems)
+	e.response, e.err = parsed(ctx, a, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
+		return tasks.ReadQuestionnaireResponse(line, "", a.cfg.Studies, arrival)
+	})
 }
 
 // acceptBatch hands in the entries that could be read. Those of different responses go together; a response and its

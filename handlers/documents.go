@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 
@@ -106,20 +107,24 @@ func (a *API) readDocument(r *http.Request, k *tasks.Kind, limit int64) (tasks.C
 	if err != nil {
 		return nil, err
 	}
-	content, problems := parsed(a, func() (tasks.Content, []jsonfile.Problem) { return k.JSON.Parse(document) })
-	if err := faultOf(problems); err != nil {
+	content, err := parsed(r.Context(), a, func() (tasks.Content, []jsonfile.Problem) { return k.JSON.Parse(document) })
+	if err != nil {
 		return nil, err
 	}
 	return content, a.checkHeader(content.Header())
 }
 
 // parsed returns what parse does. As many documents are parsed at once as there are processors: each takes up to fifty
-// times its bytes meanwhile, and more at once would take more memory and no less time. What parse needs is there
-// already, so the wait for a turn is one for processors, and has an end.
-func parsed[T any](a *API, parse func() (T, []jsonfile.Problem)) (T, []jsonfile.Problem) {
-	a.parsing <- struct{}{}
-	defer func() { <-a.parsing }()
-	return parse()
+// times its bytes meanwhile, and more at once would take more memory and no less time. The error is a fault, or ctx's.
+func parsed[T any](ctx context.Context, a *API, parse func() (T, []jsonfile.Problem)) (none T, err error) {
+	select {
+	case a.parsing <- struct{}{}:
+		defer func() { <-a.parsing }()
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+	read, problems := parse()
+	return read, faultOf(problems)
 }
 
 // invalidJSON is the fault of a body with these problems.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -88,7 +89,7 @@ func (a *API) export(c *gin.Context, mediaType, extension string, more []string,
 		return
 	}
 	defer func() { <-a.exports }()
-	if err := a.work.CaughtUp(ctx); err != nil {
+	if err := a.work.CaughtUp(ctx, topicsOf(tasks.KindQuestionnaireResponse().Name)...); err != nil {
 		a.fail(c, err)
 		return
 	}
@@ -155,7 +156,6 @@ func (a *API) definitionsOf(f store.ResponseFilter) []*instrument.Definition {
 			all = append(all, s.Instruments().All()...)
 		}
 	}
-	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b *instrument.Definition) int { return strings.Compare(a.ID, b.ID) })
 	return slices.DeleteFunc(all, func(d *instrument.Definition) bool { return f.Instrument != "" && d.ID != f.Instrument })
 }
@@ -370,12 +370,7 @@ const notDone = "NOT DONE"
 func (s *sdtmQS) answers(r tasks.QuestionnaireResponse) (all []test) {
 	d, ok := s.api.cfg.Studies.Get(r.Study).Instruments().Get(r.Rule.ID, r.Rule.Version)
 	if !ok || d.SHA256 != r.Rule.SHA256 {
-		items := make([]string, 0, len(r.Answers))
-		for item := range r.Answers {
-			items = append(items, item)
-		}
-		slices.Sort(items)
-		for i, item := range items {
+		for i, item := range slices.Sorted(maps.Keys(r.Answers)) {
 			all = append(all, answerTest(item, testCode(r.Rule.ID, "_U", i+1), r.Answers[item], ""))
 		}
 		return all

@@ -32,7 +32,7 @@ func (a *API) fhirRoutes(e *gin.Engine) {
 			a.fail(c, err)
 			return
 		}
-		a.answerFHIR(c, encodeJSON(fhir.NewCapabilityStatement(fhirBase(c.Request), started)))
+		answerTagged(c, fhir.MediaType, encodeJSON(fhir.NewCapabilityStatement(fhirBase(c.Request), started)))
 	})
 	get(e, fhirPath+"/Questionnaire", a.fhirQuestionnaires)
 	get(e, fhirPath+"/Questionnaire/:id", a.fhirQuestionnaire)
@@ -86,9 +86,6 @@ func fhirOutcome(p problem, l lang) *fhir.OperationOutcome {
 	return fhir.NewFailure(p.Status, string(p.Code), p.Detail, l.tag(), fhirResponse, faults)
 }
 
-// answerFHIR answers with a resource that is made of nothing but the program and its definitions.
-func (a *API) answerFHIR(c *gin.Context, body []byte) { a.answerTaggedAs(c, fhir.MediaType, body) }
-
 // wordingFor is the language of a definition's wording that fits the header Accept-Language best; its first if none does.
 func wordingFor(d *instrument.Definition, header string) string {
 	if len(d.Languages) == 0 {
@@ -126,7 +123,7 @@ func (a *API) fhirQuestionnaire(c *gin.Context) {
 	q := fhir.NewQuestionnaire(found, wordingFor(found, c.GetHeader("Accept-Language")))
 	c.Header("Content-Language", q.Language)
 	c.Writer.Header().Add("Vary", "Accept-Language")
-	a.answerFHIR(c, encodeJSON(q))
+	answerTagged(c, fhir.MediaType, encodeJSON(q))
 }
 
 // fhirInstruments are the definitions of the study that the query names, and the query.
@@ -161,7 +158,7 @@ func (a *API) fhirQuestionnaires(c *gin.Context) {
 		}
 	}
 	c.Writer.Header().Add("Vary", "Accept-Language")
-	a.answerFHIR(c, encodeJSON(fhir.NewBundle(fhirSelf(c.Request), found, func(q *fhir.Questionnaire) string { return base + "/Questionnaire/" + q.ID })))
+	answerTagged(c, fhir.MediaType, encodeJSON(fhir.NewBundle(fhirSelf(c.Request), found, func(q *fhir.Questionnaire) string { return base + "/Questionnaire/" + q.ID })))
 }
 
 // fhirSelf is the address of a search.
@@ -222,12 +219,12 @@ func (a *API) readFHIRResponse(r *http.Request, id string) (tasks.QuestionnaireR
 		return none, err
 	}
 	arrival := arrivalOf(r) // before it waits for its turn
-	read, problems := parsed(a, func() (fhir.Response, []jsonfile.Problem) {
+	read, err := parsed(r.Context(), a, func() (fhir.Response, []jsonfile.Problem) {
 		return fhir.ReadQuestionnaireResponse(document, id, func(study string) *instrument.Definitions {
 			return a.cfg.Studies.Get(study).Instruments()
 		})
 	})
-	if err := faultOf(problems); err != nil {
+	if err != nil {
 		return none, err
 	}
 	if read.Site != "" && !a.cfg.Studies.Get(read.Study).HasSite(read.Site) {
@@ -269,7 +266,7 @@ func (a *API) fhirQuestionnaireResponse(c *gin.Context) {
 			a.fail(c, err)
 			return
 		}
-		meta := &fhir.Meta{VersionID: strconv.Itoa(r.Revision), LastUpdated: row.ReceivedAt.UTC().Format("2006-01-02T15:04:05.000000Z")}
+		meta := &fhir.Meta{VersionID: strconv.Itoa(r.Revision), LastUpdated: timeText(row.ReceivedAt)}
 		body = encodeJSON(fhir.NewQuestionnaireResponse(made, meta))
 	}
 	h := c.Writer.Header()

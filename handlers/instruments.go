@@ -147,7 +147,7 @@ func (a *API) instruments(c *gin.Context) {
 	for _, d := range a.cfg.Studies.Get(query["study"]).Instruments().All() {
 		answer.Items = append(answer.Items, showSummary(d, query["study"]))
 	}
-	a.answerTagged(c, encodeJSON(answer))
+	answerTagged(c, "application/json", encodeJSON(answer))
 }
 
 // instrument answers GET /instruments/{id}.
@@ -176,15 +176,11 @@ func (a *API) instrument(c *gin.Context) {
 		a.fail(c, wrong)
 		return
 	}
-	a.answerTagged(c, encodeJSON(showInstrument(d, s.Flags, query["study"], query["language"])))
+	answerTagged(c, "application/json", encodeJSON(showInstrument(d, s.Flags, query["study"], query["language"])))
 }
 
-// answerTagged answers with JSON that seldom changes, or that it has not changed.
-func (a *API) answerTagged(c *gin.Context, body []byte) {
-	a.answerTaggedAs(c, "application/json", body)
-}
-
-func (a *API) answerTaggedAs(c *gin.Context, mediaType string, body []byte) {
+// answerTagged answers with what seldom changes, or that it has not changed.
+func answerTagged(c *gin.Context, mediaType string, body []byte) {
 	h := c.Writer.Header()
 	tag := bodyTag(body)
 	h.Set("Etag", tag)

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"cmp"
-	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -136,14 +135,5 @@ type uploadLimits struct {
 // limits answers GET /limits.
 func (a *API) limits(c *gin.Context) {
 	body := encodeJSON(uploadLimits{a.cfg.MaxBodyBytes, a.cfg.MaxImages, a.cfg.MaxPixels, a.cfg.MaxNotes, a.cfg.MaxBatchEntries, a.cfg.MaxBatchBytes})
-	h := c.Writer.Header()
-	tag := bodyTag(body)
-	h.Set("Etag", tag)
-	h.Set("Cache-Control", "no-cache")
-	if etagMatches(c.GetHeader("If-None-Match"), tag) {
-		c.Status(http.StatusNotModified)
-		c.Writer.WriteHeaderNow()
-		return
-	}
-	writeBytes(c, http.StatusOK, "application/json", body)
+	answerTagged(c, "application/json", body)
 }

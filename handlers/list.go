@@ -24,8 +24,6 @@ type listAnswer struct {
 	UpToDate bool `json:"upToDate"`
 }
 
-var statuses = []tasks.Status{tasks.Accepted, tasks.Processing, tasks.Retrying, tasks.Completed, tasks.Failed}
-
 // caseReports answers GET /case-reports.
 func (a *API) caseReports(c *gin.Context) {
 	a.answerList(c, tasks.KindCaseReport(), func(row store.Row, withNotes bool) any {
@@ -162,8 +160,8 @@ func isStatus(s string) bool {
 }
 
 func statusNames() string {
-	names := make([]string, len(statuses))
-	for i, s := range statuses {
+	names := make([]string, len(tasks.Statuses()))
+	for i, s := range tasks.Statuses() {
 		names[i] = string(s)
 	}
 	return strings.Join(names, ", ")

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"casepress/tasks"
 	"context"
 	"net/http"
 	"slices"
@@ -110,7 +111,7 @@ func (s *stateCollector) collectSubmissions(ctx context.Context, ch chan<- prome
 		return
 	}
 	for kind, byStatus := range counts {
-		for _, status := range statuses {
+		for _, status := range tasks.Statuses() {
 			gauge(ch, descSubmissions, float64(byStatus[status]), nil, kind, string(status))
 		}
 	}

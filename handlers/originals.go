@@ -52,7 +52,7 @@ func (a *API) findOriginal(ctx context.Context, sha256 string) (tasks.Image, err
 	}
 	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (tasks.Image, error) {
 		return a.rows.Original(ctx, sha256)
-	}, tasks.TopicImages, tasks.TopicCaseReports)
+	}, topicsOf(tasks.KindImage().Name)...)
 }
 
 // hold keeps an image that was put earlier until the form is discarded, or reports that its original has been

@@ -187,10 +187,9 @@ func (a *API) readResponse(r *http.Request, id string) (tasks.QuestionnaireRespo
 		return none, err
 	}
 	arrival := arrivalOf(r) // before it waits for its turn
-	read, problems := parsed(a, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
+	return parsed(r.Context(), a, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
 		return tasks.ReadQuestionnaireResponse(document, id, a.cfg.Studies, arrival)
 	})
-	return read, faultOf(problems)
 }
 
 // readJSON is readBody of application/json. It refuses a query.
@@ -335,8 +334,8 @@ func (a *API) refOf(ctx context.Context, id, revision string) (tasks.Ref, error)
 		return tasks.Ref{}, refuse(codeNoSubmission)
 	}
 	if revision != "" {
-		n, err := strconv.Atoi(revision)
-		if err != nil || n < 1 || strconv.Itoa(n) != revision {
+		n, ok := counted(revision)
+		if !ok {
 			return tasks.Ref{}, invalid("revision", textBadRevision)
 		}
 		return revisionRef(id, n), nil

@@ -2,12 +2,9 @@ package handlers
 
 import (
 	"context"
-	"errors"
-	"sync"
 
 	"github.com/gin-gonic/gin"
 
-	"casepress/dispatcher"
 	"casepress/jsonfile"
 	"casepress/store"
 	"casepress/tasks"
@@ -87,12 +84,12 @@ func (a *API) rescore(c *gin.Context) {
 		return
 	}
 	ctx := c.Request.Context()
-	if err := a.work.CaughtUp(ctx); err != nil {
+	if err := a.work.CaughtUp(ctx, topicsOf(tasks.KindQuestionnaireResponse().Name)...); err != nil {
 		a.fail(c, err)
 		return
 	}
 	filter := store.ResponseFilter{Filter: store.Filter{Study: wanted.study, Limit: store.MaxLimit}, Instrument: wanted.instrument}
-	c.Header("Content-Type", "application/x-ndjson")
+	c.Header("Content-Type", mediaNDJSON)
 	var sum rescoreSummary
 	for {
 		rows, next, err := a.rows.ListResponses(ctx, filter)
@@ -120,8 +117,8 @@ func (a *API) rescore(c *gin.Context) {
 func (a *API) rescorePage(ctx context.Context, c *gin.Context, d *instrument.Definition, study string, rows []store.Row, sum *rescoreSummary) error {
 	lines := make([]*rescoreLine, len(rows))
 	already := make([]bool, len(rows))
-	errs := make([]error, len(rows))
-	var working sync.WaitGroup
+	var all []tasks.Submission
+	var of []int // the places of their rows
 	for i, row := range rows {
 		r := row.Content.(tasks.QuestionnaireResponse)
 		was, scored := row.Result.(tasks.QuestionnaireResult)
@@ -140,15 +137,13 @@ func (a *API) rescorePage(ctx context.Context, c *gin.Context, d *instrument.Def
 			continue
 		}
 		line.Changes = tasks.ChangedScores(was, made.QuestionnaireResult)
-		working.Go(func() { // together, for each waits for the disk
-			var got dispatcher.Receipt
-			got, errs[i] = a.work.Accept(ctx, tasks.NewSubmission(tasks.KindRescore(), made))
-			already[i] = got.Replayed
-		})
+		all, of = append(all, tasks.NewSubmission(tasks.KindRescore(), made)), append(of, i)
 	}
-	working.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
+	for n, got := range a.work.AcceptAll(ctx, all) {
+		if got.Err != nil {
+			return got.Err
+		}
+		already[of[n]] = got.Receipt.Replayed
 	}
 	for i, line := range lines {
 		if line == nil {

@@ -206,7 +206,7 @@ func (a *API) resolve(ctx context.Context, of tasks.Subject, from []formImage) (
 func (a *API) findImage(ctx context.Context, of tasks.Subject, imageID string) (tasks.Image, error) {
 	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (tasks.Image, error) {
 		return a.rows.Image(ctx, of, imageID)
-	}, tasks.TopicImages, tasks.TopicCaseReports)
+	}, topicsOf(tasks.KindImage().Name)...)
 }
 
 // newID makes the id of a report that came without one.

@@ -78,15 +78,7 @@ func (f ResponseFilter) exportQuery(kind string, end int64, patient string, afte
 	}
 	query += ` AND EXISTS (SELECT 1 FROM questionnaire_responses q WHERE q.id = submissions.id AND (q.superseded = 0 OR NOT EXISTS (` +
 		`SELECT 1 FROM submissions later WHERE later.kind = $1 AND later.id = q.response_id || '~' || (q.revision + 1) AND later.sequence < $2))`
-	if f.Instrument != "" {
-		and(`q.instrument =`, f.Instrument)
-	}
-	if !f.From.IsZero() {
-		and(`q.authored_at >=`, micros(f.From))
-	}
-	if !f.To.IsZero() {
-		and(`q.authored_at <`, micros(f.To))
-	}
+	f.narrow(and)
 	args = append(args, exportTogether)
 	return query + `) ORDER BY patient_id, sequence LIMIT $` + strconv.Itoa(len(args)), args
 }

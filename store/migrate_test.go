@@ -114,12 +114,10 @@ func (o *old) putImage(t *testing.T, patientID string, img tasks.Image, putEnd i
 		patientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name, putEnd)
 }
 
-var everyStatus = []tasks.Status{tasks.Accepted, tasks.Processing, tasks.Retrying, tasks.Completed, tasks.Failed}
-
 // fill inserts reports of every status, and an image that waits for its report.
 func (o *old) fill(t *testing.T) {
 	t.Helper()
-	for n, status := range everyStatus {
+	for n, status := range tasks.Statuses() {
 		o.insert(t, oldRow(n, status))
 	}
 	o.putImage(t, "P001", image(500), 7)
@@ -129,7 +127,7 @@ func (o *old) fill(t *testing.T) {
 func requireServed(t *testing.T, s *store.Store) {
 	t.Helper()
 	requireSound(t, s)
-	for n, status := range everyStatus {
+	for n, status := range tasks.Statuses() {
 		want := oldRow(n, status)
 		row, err := get(s, want.ID)
 		require.NoError(t, err)

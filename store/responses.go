@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -35,6 +34,12 @@ func (f ResponseFilter) query(kind string, before uint64, limit int) (query stri
 		args = append(args, value)
 		where += ` AND ` + condition + ` $` + strconv.Itoa(len(args))
 	}
+	f.narrow(and)
+	return where + `) ORDER BY ` + order, args
+}
+
+// narrow adds the conditions that only responses have, q being their table.
+func (f ResponseFilter) narrow(and func(condition string, value any)) {
 	if f.Instrument != "" {
 		and(`q.instrument =`, f.Instrument)
 	}
@@ -44,7 +49,6 @@ func (f ResponseFilter) query(kind string, before uint64, limit int) (query stri
 	if !f.To.IsZero() {
 		and(`q.authored_at <`, micros(f.To))
 	}
-	return where + `) ORDER BY ` + order, args
 }
 
 // LatestRevision returns the number of the latest revision of a response, or [ErrNotFound].
@@ -83,7 +87,9 @@ func (s *Store) listBy(ctx context.Context, kind *tasks.Kind, f Filter, query fu
 		rows = rows[:f.Limit]
 		next = encodeCursor(rows[f.Limit-1].Sequence)
 	}
-	err = errors.Join(err, load(tx, kind, rows))
+	if err == nil {
+		err = load(tx, kind, rows)
+	}
 	if err != nil {
 		return nil, "", s.explain(err, "list %s", kind.Name)
 	}

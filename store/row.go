@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"casepress/tasks"
@@ -62,8 +61,6 @@ const rowColumns = `id, sequence, sha256, study, site, patient_id, visit_id,
 	received_at, created_at, started_at, finished_at, next_attempt_at, status, attempts, base_attempts,
 	crashes, suspect, done, total, error, version`
 
-var statuses = []tasks.Status{tasks.Accepted, tasks.Processing, tasks.Retrying, tasks.Completed, tasks.Failed}
-
 // scanRow reads rowColumns. Content and result come later, from [load].
 func scanRow(kind *tasks.Kind, rows *sql.Rows) (Row, error) {
 	r := Row{Kind: kind}
@@ -74,7 +71,7 @@ func scanRow(kind *tasks.Kind, rows *sql.Rows) (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	if !slices.Contains(statuses, r.Status) {
+	if !r.Status.Valid() {
 		return Row{}, fmt.Errorf("%w: the status of %s %s is %q", errInconsistent, kind.Name, r.ID, r.Status)
 	}
 	r.ReceivedAt, r.CreatedAt = fromMicros(received), fromMicros(created)

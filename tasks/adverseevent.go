@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -62,12 +61,7 @@ func (e AdverseEvent) Key() string { return e.ID }
 
 // Digest is that of the JSON with the members in the order of the struct.
 func (e AdverseEvent) Digest() string {
-	canonical, err := json.Marshal(e)
-	if err != nil {
-		panic(fmt.Sprintf("an adverse event is no JSON: %v", err)) // its values were read from JSON
-	}
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:])
+	return digestJSON(e)
 }
 
 // FlagPrefix begins the ids of adverse events that follow from flags. No other may begin so.

@@ -1,8 +1,6 @@
 package tasks
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"strconv"
 )
@@ -73,12 +71,7 @@ func (r CaseReport) Digest() string {
 		images[i] = img
 	}
 	r.Images = images
-	canonical, err := json.Marshal(r)
-	if err != nil {
-		panic(err) // strings and integers always marshal
-	}
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:])
+	return digestJSON(r)
 }
 
 // CaseReportResult is everything one completed attempt made of a case report.

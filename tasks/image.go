@@ -8,10 +8,11 @@ import (
 )
 
 var imageKind = &Kind{
-	Name:   "image",
-	Member: "image",
-	Topic:  TopicImages,
-	Decode: func(content json.RawMessage) (Content, error) { return decodeAs[PatientImage](content) },
+	Name:      "image",
+	Member:    "image",
+	Topic:     TopicImages,
+	ChangedBy: []string{TopicCaseReports}, // a report brings images of its own
+	Decode:    func(content json.RawMessage) (Content, error) { return decodeAs[PatientImage](content) },
 	Rows: Rows{
 		Blobs:  []Column{{"patient_images", "sha256"}},
 		Insert: insertPatientImage, Find: findPatientImage, Receipt: imageReceipt, Verify: verifyPatientImages, Repeat: true,

@@ -197,10 +197,19 @@ func (t QuestionnaireTask) Execute(context.Context) (Result, error) {
 		return nil, fmt.Errorf("instrument %s version %s is another one than when the answers came: sha256 %s, not %s; put it back and give the new one a new version",
 			r.Rule.ID, r.Rule.Version, d.SHA256, r.Rule.SHA256)
 	}
-	scored, err := instrument.Score(d, r.Answers)
+	made, err := r.scoredBy(d)
 	if err != nil {
 		return nil, fmt.Errorf("score: %w", err)
 	}
-	scored.Flags = nil // they were raised when the answers came
+	return made, nil
+}
+
+// scoredBy is what a definition makes of the answers. Flags are not raised again: those of the response stand.
+func (r QuestionnaireResponse) scoredBy(d *instrument.Definition) (QuestionnaireResult, error) {
+	scored, err := instrument.Score(d, r.Answers)
+	if err != nil {
+		return QuestionnaireResult{}, err
+	}
+	scored.Flags = nil
 	return QuestionnaireResult{Scored: scored, Mismatches: instrument.Compare(scored, r.Claims)}, nil
 }

@@ -50,7 +50,7 @@ func completeResponse(tx Tx, id string, r Result) error {
 	const update = `UPDATE questionnaire_responses SET result = $1, result_check_sum = $2 WHERE id = $3`
 	made, ok := r.(QuestionnaireResult)
 	if !ok {
-		return fmt.Errorf("result of a questionnaire response is a %T", r)
+		return wrongResult("a questionnaire response", r, made)
 	}
 	result, err := json.Marshal(made)
 	if err != nil {

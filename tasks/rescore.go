@@ -1,8 +1,6 @@
 package tasks
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -43,23 +41,14 @@ func (r Rescore) Key() string { return r.ID + "/" + r.Rule.Version + "/" + r.Rul
 
 // Digest is that of the JSON with the members in the order of the struct.
 func (r Rescore) Digest() string {
-	canonical, err := json.Marshal(r)
-	if err != nil {
-		panic(fmt.Sprintf("scores are no JSON: %v", err)) // their numbers were made here
-	}
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:])
+	return digestJSON(r)
 }
 
 // Rescore scores the response by another definition of its instrument. The error is [instrument.Faults]: answers that the
 // definition does not have. Flags are not raised again: those of the response stand.
 func (r QuestionnaireResponse) Rescore(d *instrument.Definition) (Rescore, error) {
-	scored, err := instrument.Score(d, r.Answers)
-	if err != nil {
-		return Rescore{}, err
-	}
-	scored.Flags = nil
-	return Rescore{RevisionID(r.ID, r.Revision), d.Identity, QuestionnaireResult{Scored: scored, Mismatches: instrument.Compare(scored, r.Claims)}}, nil
+	made, err := r.scoredBy(d)
+	return Rescore{r.Key(), d.Identity, made}, err
 }
 
 // ScoreChange is a score before and after. One of the two is nil if only the other definition has the score.

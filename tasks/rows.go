@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,6 +56,16 @@ type Rows struct {
 
 // ErrChanged says that a row is not as it was written: the disk has changed it.
 var ErrChanged = errors.New("a row is not as it was written")
+
+// digestJSON is the lower-case hex SHA-256 of content as JSON, members in the order of the struct.
+func digestJSON(content any) string {
+	canonical, err := json.Marshal(content)
+	if err != nil {
+		panic(fmt.Sprintf("a %T is no JSON: %v", content, err)) // strings and numbers always marshal
+	}
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:])
+}
 
 // CheckSum is kept beside what has no digest, so that a change is noticed: a part of the SHA-256, never 0, which
 // stands in rows of earlier versions and means that there is none.

@@ -16,5 +16,17 @@ const (
 	Failed     Status = "failed"
 )
 
+// Statuses returns every status, in the order in which a submission comes to them.
+func Statuses() []Status { return []Status{Accepted, Processing, Retrying, Completed, Failed} }
+
+// Valid reports whether it is one of [Statuses].
+func (s Status) Valid() bool {
+	switch s {
+	case Accepted, Processing, Retrying, Completed, Failed:
+		return true
+	}
+	return false
+}
+
 // Final reports whether no more work is due unless somebody asks for a retry.
 func (s Status) Final() bool { return s == Completed || s == Failed }

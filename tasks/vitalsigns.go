@@ -4,8 +4,6 @@ package tasks
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 
 	"casepress/jsonfile"
@@ -54,12 +52,7 @@ func (v VitalSigns) Key() string { return v.ID }
 
 // Digest is that of the JSON with the members in the order of the struct.
 func (v VitalSigns) Digest() string {
-	canonical, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // strings and integers always marshal
-	}
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:])
+	return digestJSON(v)
 }
 
 var vitalSignsMembers = []jsonfile.Member[VitalSigns]{

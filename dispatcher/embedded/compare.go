@@ -46,31 +46,11 @@ func (l *Ledger) compareAll(ctx context.Context) error {
 
 // compareRows reads the records that earlier processes made rows of. The store remembers what it finds.
 func (r *recorder) compareRows(ctx context.Context) error {
-	next, end := r.compare[0], r.compare[1]
-	if next >= end {
-		return nil
-	}
-	f, err := r.l.broker.Follow(r.topic, next)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	for next < end {
-		messages, err := f.Next(ctx, recordBytes)
-		if err != nil {
-			return err
-		}
-		next = messages[len(messages)-1].Offset + 1
-		for len(messages) > 0 && messages[len(messages)-1].Offset >= end {
-			messages = messages[:len(messages)-1]
-		}
-		rows := r.decode(messages, func(broker.Message, error) {})
+	return r.l.eachRecord(ctx, r.topic, r.compare[0], r.compare[1], func(records []broker.Message) error {
+		rows := r.decode(records, func(broker.Message, error) {})
 		r.known.add(rows)
-		if err := r.l.store.Compare(ctx, rows); err != nil {
-			return err
-		}
-	}
-	return nil
+		return r.l.store.Compare(ctx, rows)
+	})
 }
 
 // waitCompared waits until rows and log have been compared, or that takes long.

@@ -181,9 +181,7 @@ func readObject(content []byte, take func(name string, raw json.RawMessage), fau
 // check says which answers the instrument does not have.
 func (d *Definition) check(answers Answers) error {
 	var faults Faults
-	unknown := sync.OnceValue(func() string {
-		return fmt.Sprintf("%s version %s has no such item; it has %s", d.ID, d.Version, d.itemIDs())
-	})
+	unknown := sync.OnceValue(d.noSuchItem)
 	for id, answer := range answers {
 		it, ok := d.item(id)
 		if !ok {
@@ -208,6 +206,10 @@ func (d *Definition) UnknownItem(id string) string {
 	if _, ok := d.item(id); ok {
 		return ""
 	}
+	return d.noSuchItem()
+}
+
+func (d *Definition) noSuchItem() string {
 	return fmt.Sprintf("%s version %s has no such item; it has %s", d.ID, d.Version, d.itemIDs())
 }
 

@@ -76,9 +76,6 @@ func TakeClaims(c *jsonfile.Checker, n *jsonfile.Node) Claims {
 	return claims
 }
 
-// Check says which answers the instrument does not have, as [Score] does: nil or [Faults].
-func (d *Definition) Check(answers Answers) error { return d.check(answers) }
-
 // MarshalJSON writes the option's value, or "not-asked".
 func (a Answer) MarshalJSON() ([]byte, error) {
 	if a.NotAsked {
