@@ -32,6 +32,8 @@ import (
 	"time"
 
 	"casepress/commitlog"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Broker is an open data folder. All methods may be called from many goroutines.
@@ -46,7 +48,7 @@ type Broker struct {
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
 
-	creating turn // one topic is opened or made at a time
+	creating *semaphore.Weighted // one topic is opened or made at a time
 
 	mu       sync.Mutex // one change of topics at a time; never held while the disk is waited for
 	closed   atomic.Bool
@@ -67,7 +69,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		dir: dir, opts: o, clock: newClock(o.Now), readAhead: &readAhead{limit: o.MaxReadAhead},
-		creating: newTurn(), removing: make(map[string]chan struct{}),
+		creating: semaphore.NewWeighted(1), removing: make(map[string]chan struct{}),
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.topics.Store(&map[string]*topic{})
@@ -130,10 +132,10 @@ func (b *Broker) ensureTopic(ctx context.Context, name string, check func(name s
 
 // tryCreate is ensureTopic without the wait for a deletion: it returns what tells when that has ended.
 func (b *Broker) tryCreate(ctx context.Context, name string, check func(name string) error) (t *topic, removed <-chan struct{}, err error) {
-	if err := b.creating.take(ctx); err != nil {
+	if err := b.creating.Acquire(ctx, 1); err != nil {
 		return nil, nil, err
 	}
-	defer b.creating.pass()
+	defer b.creating.Release(1)
 	b.mu.Lock()
 	t, removed = (*b.topics.Load())[name], b.removal(name)
 	closed := b.closed.Load()
@@ -188,8 +190,8 @@ func (b *Broker) Close() error {
 	b.cancel()
 	b.wg.Wait()
 	b.removals.Wait()
-	b.creating <- struct{}{} // whoever comes later finds the broker closed
-	b.creating.pass()
+	_ = b.creating.Acquire(context.Background(), 1) // whoever comes later finds the broker closed
+	b.creating.Release(1)
 	topics := b.sorted()
 	var errs []error
 	for _, t := range topics {

@@ -136,7 +136,7 @@ func (g *group) publishDeadLetters(ctx context.Context) {
 }
 
 func (g *group) sendDeadLetter(ctx context.Context, offset, incarnation uint64, count int) (letter, error) {
-	m, err := g.topic.read(offset)
+	m, err := g.topic.read(ctx, offset)
 	if err != nil {
 		return letter{}, err
 	}

@@ -153,5 +153,6 @@ func (d Delivery) message() (Message, error) {
 	if d.loaded {
 		return d.Message, nil
 	}
-	return d.sub.group.topic.read(d.Offset)
+	t := d.sub.group.topic
+	return t.read(t.broker.ctx, d.Offset)
 }

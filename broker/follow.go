@@ -67,7 +67,7 @@ func (b *Broker) Read(topic string, offset uint64) (Message, error) {
 	if offset >= t.log.End() || offset < t.log.Start() {
 		return Message{}, fmt.Errorf("%w: offset %d of topic %s, which has %d to %d", ErrNoMessage, offset, topic, t.log.Start(), t.log.End())
 	}
-	return t.read(offset)
+	return t.read(b.ctx, offset)
 }
 
 // ErrNoMessage says that a topic has no message at an offset: not yet, or not any more.

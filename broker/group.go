@@ -333,19 +333,3 @@ func (w wakeup) wake() {
 	default:
 	}
 }
-
-// A turn is a lock whose wait ends with a context: for what is held while the disk is waited for.
-type turn chan struct{}
-
-func newTurn() turn { return make(turn, 1) }
-
-func (t turn) take(ctx context.Context) error {
-	select {
-	case t <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (t turn) pass() { <-t }

@@ -147,7 +147,7 @@ func (g *group) timeOf(known *moment, offset uint64) (time.Time, error) {
 	if last.offset == offset && !last.time.IsZero() {
 		return last.time, nil
 	}
-	m, err := g.topic.read(offset)
+	m, err := g.topic.read(g.topic.broker.ctx, offset)
 	if err != nil {
 		return time.Time{}, err
 	}

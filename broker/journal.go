@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"casepress/commitlog"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // A journal keeps what the groups of a topic did, in the topic's groups log. It does not keep single acts: each
@@ -27,7 +29,7 @@ type journal struct {
 
 	givenUp atomic.Uint64 // times that the log has given up events that it had taken
 
-	turn      turn // guards all below; one write at a time: a group's events reach the log in their order
+	turn      *semaphore.Weighted // guards all below; one write at a time: a group's events reach the log in their order
 	last      commitlog.Pending
 	wrote     bool
 	lost      bool   // events did not get into the log: the next flush writes the whole state of each group
@@ -38,7 +40,7 @@ type journal struct {
 
 // openJournal recovers the groups of a topic and starts the flusher.
 func openJournal(t *topic, dir string) (*journal, error) {
-	j := &journal{topic: t, dir: dir, flusher: newWakeup(), turn: newTurn()}
+	j := &journal{topic: t, dir: dir, flusher: newWakeup(), turn: semaphore.NewWeighted(1)}
 	var err error
 	j.log, err = commitlog.Open(dir, commitlog.Options{
 		FS: t.broker.opts.FS, SegmentBytes: groupsSegment, MaxRecordBytes: groupsRecord,
@@ -103,7 +105,7 @@ func (j *journal) retry(ctx context.Context) {
 
 // flush returns when everything that the groups did before the call is durable.
 func (j *journal) flush(ctx context.Context) error {
-	if err := j.turn.take(ctx); err != nil {
+	if err := j.turn.Acquire(ctx, 1); err != nil {
 		return err
 	}
 	j.scheduled.Store(false)
@@ -117,7 +119,7 @@ func (j *journal) flush(ctx context.Context) error {
 		j.lost, j.rewritten = false, givenUp
 	}
 	last, wrote := j.last, j.wrote
-	j.turn.pass()
+	j.turn.Release(1)
 	if err == nil && wrote {
 		err = j.awaitAll(ctx, last, givenUp)
 	}
@@ -139,11 +141,11 @@ func (j *journal) awaitAll(ctx context.Context, last commitlog.Pending, givenUp 
 // compact writes the whole state of every group and drops what came before, if the log has grown much since
 // it last did.
 func (j *journal) compact(ctx context.Context) error {
-	if err := j.turn.take(ctx); err != nil {
+	if err := j.turn.Acquire(ctx, 1); err != nil {
 		return err
 	}
 	if j.grown < compactGrowth || j.grown < 4*j.base {
-		j.turn.pass()
+		j.turn.Release(1)
 		return nil
 	}
 	j.grown = 0
@@ -152,7 +154,7 @@ func (j *journal) compact(ctx context.Context) error {
 	err := j.write(ctx, j.topic.allGroups(), (*group).takeEverything)
 	j.base, j.grown = j.grown, 0
 	last := j.last
-	j.turn.pass()
+	j.turn.Release(1)
 	if err == nil {
 		err = j.awaitAll(ctx, last, givenUp)
 	}
@@ -171,9 +173,8 @@ func (j *journal) compact(ctx context.Context) error {
 
 // create makes a new group durable and known.
 func (j *journal) create(g *group) error {
-	return j.change(func(ctx context.Context) (commitlog.Pending, error) {
-		err := j.write(ctx, []*group{g}, (*group).takeEverything)
-		return j.last, err
+	return j.change(func(ctx context.Context) error {
+		return j.write(ctx, []*group{g}, (*group).takeEverything)
 	}, func() {
 		j.topic.mu.Lock()
 		j.topic.groups[g.name] = g
@@ -183,19 +184,17 @@ func (j *journal) create(g *group) error {
 
 // reset puts another state in place of a group's, durably.
 func (j *journal) reset(g *group, state *groupState, install func()) error {
-	return j.change(func(ctx context.Context) (commitlog.Pending, error) {
+	return j.change(func(ctx context.Context) error {
 		e := state.everything(g.now().skew())
 		e.group = g.name
-		err := j.enqueueEvent(ctx, &e)
-		return j.last, err
+		return j.enqueueEvent(ctx, &e)
 	}, install)
 }
 
 // remove forgets a group, durably.
 func (j *journal) remove(g *group) error {
-	return j.change(func(ctx context.Context) (commitlog.Pending, error) {
-		err := j.enqueueEvent(ctx, &groupEvent{group: g.name, deleted: true})
-		return j.last, err
+	return j.change(func(ctx context.Context) error {
+		return j.enqueueEvent(ctx, &groupEvent{group: g.name, deleted: true})
 	}, func() {
 		j.topic.mu.Lock()
 		delete(j.topic.groups, g.name)
@@ -204,20 +203,19 @@ func (j *journal) remove(g *group) error {
 }
 
 // change writes an event, waits until it is durable and does what follows from it.
-func (j *journal) change(write func(context.Context) (commitlog.Pending, error), follow func()) error {
+func (j *journal) change(write func(context.Context) error, follow func()) error {
 	ctx := j.topic.broker.ctx
-	if err := j.turn.take(ctx); err != nil {
+	if err := j.turn.Acquire(ctx, 1); err != nil {
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
-	defer j.turn.pass()
+	defer j.turn.Release(1)
 	if err := j.stopReason(); err != nil {
 		return err
 	}
-	pending, err := write(ctx)
-	if err != nil {
+	if err := write(ctx); err != nil {
 		return j.changeError(err) // nothing was appended
 	}
-	err = pending.Wait(ctx)
+	err := j.last.Wait(ctx)
 	if !errors.Is(err, commitlog.ErrNotPrepared) {
 		follow()
 	}

@@ -39,9 +39,9 @@ func TestACompactionThatFindsNoRoomLosesNoGroup(t *testing.T) {
 			}
 		}
 		writeAll := func() error {
-			require.NoError(t, j.turn.take(t.Context()))
+			require.NoError(t, j.turn.Acquire(t.Context(), 1))
 			j.lost = true
-			j.turn.pass()
+			j.turn.Release(1)
 			return j.flush(t.Context())
 		}
 		fs.Inject(disktest.Fault{Op: disktest.OpOpen, N: 2, Err: syscall.ENOSPC, Sticky: true, Match: func(name string) bool {
@@ -54,9 +54,9 @@ func TestACompactionThatFindsNoRoomLosesNoGroup(t *testing.T) {
 		require.True(t, eventsTogether/2 < free && free < eventsTogether, "room for the second batch, not for the first: %d", free)
 
 		start := j.log.Start()
-		require.NoError(t, j.turn.take(t.Context()))
+		require.NoError(t, j.turn.Acquire(t.Context(), 1))
 		j.grown, j.base = 8<<20, 0
-		j.turn.pass()
+		j.turn.Release(1)
 		require.ErrorIs(t, j.compact(t.Context()), commitlog.ErrNotPrepared)
 		require.Equal(t, start, j.log.Start(), "nothing is dropped")
 		requireGroups(t, inner.CrashClone(0), groups)

@@ -130,9 +130,12 @@ type groupReader struct {
 }
 
 // next returns the next records: when there is no room to read ahead only one, and no buffer stays.
-func (r *groupReader) next(maxBytes int) ([]commitlog.Record, error) {
+func (r *groupReader) next(ctx context.Context, maxBytes int) ([]commitlog.Record, error) {
 	if r.total.full() {
-		defer r.topic.readSingly()()
+		if err := r.topic.single.Acquire(ctx, 1); err != nil {
+			return nil, err
+		}
+		defer r.topic.single.Release(1)
 		defer r.rest()
 		maxBytes = 1
 	}
@@ -192,7 +195,7 @@ func (g *group) prefetchFrom(ctx context.Context, r *groupReader) error {
 			}
 			continue
 		}
-		records, err := r.next(g.topic.broker.opts.ReadAhead / 2)
+		records, err := r.next(ctx, g.topic.broker.opts.ReadAhead/2)
 		if err != nil {
 			return err
 		}

@@ -98,7 +98,7 @@ func (b *Broker) Redrive(ctx context.Context, topic string, offsets ...uint64) (
 		if g.isDone(offset) {
 			continue
 		}
-		m, err := dead.read(offset)
+		m, err := dead.read(ctx, offset)
 		if err != nil {
 			return redriven, err
 		}

@@ -97,9 +97,6 @@ func (g *groupState) at(offset uint64) *slot { return g.window.at(offset) }
 // unacked returns how many messages are passed and not acknowledged.
 func (g *groupState) unacked() int { return g.window.open() }
 
-// acked returns how many messages at or above start are acknowledged.
-func (g *groupState) acked() int { return int(g.next-g.start) - g.unacked() }
-
 // room says whether there may be one more message that is not acknowledged.
 func (g *groupState) room() bool { return g.unacked() < g.maxUnacked }
 

@@ -261,7 +261,7 @@ func (s *Subscription) ReceiveWith(ctx context.Context, o ReceiveOptions) ([]Del
 			return nil, err
 		}
 	}
-	return s.load(ds, maxBytes)
+	return s.load(ctx, ds, maxBytes)
 }
 
 func (s *Subscription) takeOrWait(most, maxBytes int, lockTimeout int64, noWait bool) ([]Delivery, *waiter, error) {
@@ -318,7 +318,7 @@ func (s *Subscription) await(ctx context.Context, w *waiter) ([]Delivery, error)
 
 // load reads the messages of redeliveries: nobody keeps them in memory while they are in flight. It gives back what
 // would make the deliveries larger than maxBytes.
-func (s *Subscription) load(ds []Delivery, maxBytes int) ([]Delivery, error) {
+func (s *Subscription) load(ctx context.Context, ds []Delivery, maxBytes int) ([]Delivery, error) {
 	size := 0
 	for i := range ds {
 		if i > 0 && size >= maxBytes {
@@ -326,7 +326,7 @@ func (s *Subscription) load(ds []Delivery, maxBytes int) ([]Delivery, error) {
 			return ds[:i], nil
 		}
 		if !ds[i].loaded {
-			m, err := s.group.topic.read(ds[i].Offset)
+			m, err := s.group.topic.read(ctx, ds[i].Offset)
 			if err != nil {
 				s.GiveBack(ds)
 				return nil, err

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"casepress/commitlog"
 )
@@ -20,7 +22,7 @@ type topic struct {
 	logDir  string
 	dedup   *dedup
 	journal *journal
-	single  chan struct{} // holds one for each read of a single message under way
+	single  *semaphore.Weighted // holds one for each read of a single message under way
 
 	redeliveries prometheus.Counter
 
@@ -39,7 +41,7 @@ func openTopic(b *Broker, name, dir string) (*topic, error) {
 		}
 	}
 	t := &topic{
-		single: make(chan struct{}, singleReads),
+		single: semaphore.NewWeighted(singleReads),
 		name:   name, broker: b, groups: make(map[string]*group),
 		redeliveries: b.metrics.redeliveries.WithLabelValues(b.metrics.topicLabel(name)),
 	}
@@ -143,15 +145,12 @@ func (t *topic) create(name string, start uint64) (*group, error) {
 // singleReads is how many messages of a topic are read singly at once: each takes its whole batch into memory.
 const singleReads = 4
 
-// readSingly waits for its turn until done is called.
-func (t *topic) readSingly() (done func()) {
-	t.single <- struct{}{}
-	return func() { <-t.single }
-}
-
-// read decodes the message at offset.
-func (t *topic) read(offset uint64) (Message, error) {
-	defer t.readSingly()()
+// read decodes the message at offset. ctx ends the wait for other reads, not the read.
+func (t *topic) read(ctx context.Context, offset uint64) (Message, error) {
+	if err := t.single.Acquire(ctx, 1); err != nil {
+		return Message{}, fmt.Errorf("read topic %s: %w", t.name, err)
+	}
+	defer t.single.Release(1)
 	records, err := t.log.Read(offset, 1)
 	if err != nil {
 		return Message{}, fmt.Errorf("read topic %s: %w", t.name, err)

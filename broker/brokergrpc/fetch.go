@@ -102,9 +102,6 @@ type joining struct {
 // fetcher returns the member for a group, joining if there is none, and counts the caller in.
 func (s *Service) fetcher(ctx context.Context, k fetchKey, o broker.SubscribeOptions) (*fetcher, error) {
 	for closed := (*fetcher)(nil); ; {
-		if s.ctx.Err() != nil {
-			return nil, errStopping
-		}
 		f, j, mine := s.findOrJoin(k, o, closed)
 		if f != nil {
 			err := f.sub.Update(o)
@@ -117,6 +114,9 @@ func (s *Service) fetcher(ctx context.Context, k fetchKey, o broker.SubscribeOpt
 			}
 			closed = f
 			continue
+		}
+		if j == nil {
+			return nil, errStopping
 		}
 		select {
 		case <-j.done:
@@ -133,10 +133,13 @@ func (s *Service) fetcher(ctx context.Context, k fetchKey, o broker.SubscribeOpt
 
 // findOrJoin returns the fetcher of a group, unless it is the closed one, and counts the caller in. If there is none, one
 // joins, for whoever waits for it: not in the caller's goroutine, for the disk may take longer than the caller does. mine
-// says that it joins as o says.
+// says that it joins as o says. Neither is there once the service stops: nobody would wait for what joins then.
 func (s *Service) findOrJoin(k fetchKey, o broker.SubscribeOptions, closed *fetcher) (f *fetcher, j *joining, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return nil, nil, false
+	}
 	if f := s.fetchers[k]; f != nil && f != closed {
 		f.users++
 		return f, nil, false

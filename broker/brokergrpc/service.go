@@ -60,7 +60,9 @@ func NewService(b *broker.Broker, o Options) *Service {
 
 // Close gives back what was fetched and not settled. The calls must have ended.
 func (s *Service) Close() error {
-	s.stop()
+	s.mu.Lock()
+	s.stop() // no fetcher joins from now on
+	s.mu.Unlock()
 	s.tasks.Wait()
 	return s.closeFetchers()
 }
