@@ -53,7 +53,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var missed []string
-	err := errors.Join(set.check(*connections))
+	err := set.check(*connections)
 	switch {
 	case err != nil:
 	case *serve != "":
@@ -161,7 +161,7 @@ func run(ctx context.Context, set settings) (missed []string, err error) {
 	for _, connections := range set.connections {
 		for range set.rounds {
 			for _, c := range contenders(set) {
-				if !strings.Contains(c.name, set.only) {
+				if !strings.Contains(strings.ToLower(c.name), strings.ToLower(set.only)) {
 					continue
 				}
 				r, err := measure(ctx, set, filepath.Join(dir, "round"), c, connections, responses)
@@ -179,9 +179,13 @@ func run(ctx context.Context, set settings) (missed []string, err error) {
 			}
 		}
 	}
+	fair := strings.Contains("fairness", strings.ToLower(set.only))
+	if len(table.rows)+len(missed) == 0 && !fair {
+		return nil, fmt.Errorf("-only %q: nothing was measured", set.only)
+	}
 	table.print(os.Stdout)
 	missed = append(missed, table.aims()...)
-	if strings.Contains("fairness", set.only) {
+	if fair {
 		unfair, err := fairness(ctx, set, filepath.Join(dir, "fair"), contenders(set)[0], responses)
 		if err != nil {
 			return missed, err

@@ -57,7 +57,7 @@ func (set settings) startPostgres(ctx context.Context, data string) (stop func()
 	if out, err := command(ctx, "initdb", "-D", cluster, "-U", "burst", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	server := command(context.WithoutCancel(ctx), "postgres", "-D", cluster, "-k", dir, "-c", "listen_addresses=", "-c", "max_connections=200")
+	server := command(context.WithoutCancel(ctx), "postgres", "-D", cluster, "-k", dir, "-c", "listen_addresses=")
 	if err := server.Start(); err != nil {
 		return nil, err
 	}
