@@ -8,7 +8,7 @@ import { newId } from './digest.js';
 import { all, get, put, remove, lasting, onNotKept, askToKeep } from './keep.js';
 import { pick } from './instruments.js';
 import { sendKept, handIn, onNews, news, tryNow, sendAgain, forget } from './outbox.js';
-import { readStart, onStart, openStart } from './startform.js';
+import { readStart, onStart, openStart, isId } from './startform.js';
 import { showQuestion, answersList, questionText } from './question.js';
 import { withOffset } from './zone.js';
 
@@ -174,7 +174,7 @@ function renderSent() {
 
 async function sendCorrected() {
   const [study, site] = [$('correctStudy').value.trim(), $('correctSite').value.trim()];
-  const wrong = [study, site].some((value) => value && !/^[A-Za-z0-9._-]{1,64}$/.test(value));
+  const wrong = [study, site].some((value) => value && !isId(value));
   fill($('correct-error'), wrong ? t('badId') : '');
   if (wrong || $('sendCorrected').disabled) return;
   $('sendCorrected').disabled = true;

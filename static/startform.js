@@ -28,12 +28,15 @@ export function onStart(listener) {
   });
 }
 
+/** Whether the server takes a text for an id. */
+export const isId = (text) => /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}$/.test(text);
+
 /** What the form says, or null if something is wrong with it, which is then marked. */
 export function readStart() {
   const given = Object.fromEntries(idFields.map((name) => [name, $(name).value.trim()]));
   const found = { ...refused };
   if (!given.patientId) found.patientId = () => t('needPatient');
-  for (const name of idFields) if (given[name] && !/^[A-Za-z0-9._-]{1,64}$/.test(given[name])) found[name] = () => t('badId');
+  for (const name of idFields) if (given[name] && !isId(given[name])) found[name] = () => t('badId');
   const definition = definitions.get($('questionnaire').value);
   if (!definition) found.questionnaire = () => t('needQuestionnaire');
   setErrors(found);

@@ -12,9 +12,8 @@ libraries=$(<"$cache/classpath/fhir")
 
 work=$(mktemp -d)
 mkdir "$work/logs" "$work/written" "$work/served" "$work/classes" "$work/studies" "$work/studies/made-up"
-server=
 stop() {
-  if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
+  if [ -e "$work/server.pid" ]; then kill "$(<"$work/server.pid")" 2>/dev/null || true; fi
   rm -rf "$work"
 }
 trap stop EXIT
@@ -37,6 +36,7 @@ lforms() {
   (cd "$here/../.." && go build -o "$work/casepress" .) || return
   "$work/casepress" serve --studies "$work/studies" --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" 2>"$work/server.log" &
   local server=$! addr= status=0
+  echo "$server" >"$work/server.pid" # for a run that is cut off: this part is a process of its own
   for _ in $(seq 100); do
     addr=$(sed -n 's/.*msg=listening for=http addr=//p' "$work/server.log")
     if [ -n "$addr" ] && curl -fs -o /dev/null "http://$addr/readyz"; then break; fi
@@ -46,6 +46,7 @@ lforms() {
   (cd "$here" && CASEPRESS_URL="http://$addr" CASEPRESS_FHIR_SERVED="$work/served" timeout -k 5 240 node --test lforms.test.mjs) || status=$?
   [ $status -eq 0 ] || tail -n 40 "$work/server.log"
   kill "$server" && wait "$server" || true
+  rm -f "$work/server.pid"
   return $status
 }
 written() { cd "$here/../.." && CASEPRESS_FHIR_RESOURCES="$work/written" go test -count=1 ./fhir; }

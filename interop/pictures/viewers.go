@@ -152,14 +152,20 @@ func startPillow(ctx context.Context, python string) (*pillow, error) {
 	p := &pillow{cmd: exec.CommandContext(ctx, python, "-c", pillowProgram, fmt.Sprint(maxSide)), cancel: cancel}
 	in, err := p.cmd.StdinPipe()
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	p.in, p.answers = in, bufio.NewReader(out)
-	return p, p.cmd.Start()
+	if err := p.cmd.Start(); err != nil {
+		cancel()
+		return nil, err
+	}
+	return p, nil
 }
 
 func (p *pillow) stop() {
