@@ -159,8 +159,8 @@ func (c *change) claim(refs []tasks.Ref, now time.Time) ([]Claimed, error) {
 // beginQuery begins an attempt at each of n submissions of one kind.
 func beginQuery(in string, n int) string {
 	return fmt.Sprintf(`UPDATE submissions
-		SET status = 'processing', attempts = attempts + 1, started_at = $%d, finished_at = 0,
-			next_attempt_at = 0, done = 0, total = 0, version = version + 1
+		SET status = 'processing', attempts = attempts + 1, started_at = $%d, next_attempt_at = 0,
+			done = 0, total = 0, version = version + 1
 		WHERE id IN %s AND kind = $%d`, n+2, in, n+1)
 }
 

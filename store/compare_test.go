@@ -116,6 +116,73 @@ func TestAChangedLetterIsTold(t *testing.T) {
 	}
 }
 
+// What says that an original is needed no more is not obeyed if the disk has changed it: whoever asks what may be dropped is told
+// of the damage, and so is a completion that would release more, and whoever looks through all rows.
+func TestAChangedReleaseIsTold(t *testing.T) {
+	r := report(1)
+	released, kept, ahead := r.Images[0].SHA256, r.Images[1].SHA256, image(7)
+	with := accepted(1, r)
+	with.ImagesEnd = 5
+	again := r.Images[0] // put once more after the report
+	for change, asked := range map[string][]string{
+		`UPDATE case_report_images SET released = 1 WHERE report_id = 'report-000001' AND n = 2`:        {kept},
+		`UPDATE case_report_images SET released = 64 WHERE report_id = 'report-000001' AND n = 2`:       {kept},
+		`UPDATE case_report_images SET released = 0 WHERE report_id = 'report-000001' AND n = 1`:        {released},
+		`UPDATE case_report_images SET released_check = -2 WHERE report_id = 'report-000001' AND n = 2`: {kept},
+		`UPDATE patient_images SET put_end = 0 WHERE image_id = 'IMG10'`:                                {released},
+		`UPDATE patient_images SET put_end = 2 WHERE image_id = 'IMG10'`:                                {released},
+		`UPDATE patient_images SET put_end_check = -1 WHERE image_id = 'IMG10'`:                         {released},
+		`UPDATE patient_images SET put_end = -9, put_end_check = 8 WHERE image_id = 'IMG10'`:            {released},
+		`UPDATE case_reports SET images_end = 500 WHERE id = 'report-000001'`:                           nil,
+		`UPDATE case_reports SET images_end_check = -7 WHERE id = 'report-000001'`:                      nil,
+	} {
+		t.Run(change, func(t *testing.T) {
+			s, path := damageable(t)
+			require.NoError(t, recordBatch(t.Context(), s, accepted(0, report(2)), with, put(0, "P001", ahead)))
+			require.NoError(t, recordBatch(t.Context(), s, completion(0, r, 1, 1)))
+			unneeded := func() ([]string, error) { return s.Unneeded(t.Context(), []string{released, kept, ahead.SHA256}) }
+			got, err := unneeded()
+			require.NoError(t, err)
+			require.Equal(t, []string{released}, got)
+			require.NoError(t, recordBatch(t.Context(), s, put(99, "P001", again)))
+			got, err = unneeded()
+			require.NoError(t, err)
+			require.Empty(t, got)
+			require.NoError(t, s.Check(t.Context()))
+
+			require.NoError(t, store.ExecOnWriter(s, change))
+			if asked == nil {
+				// Were it obeyed, the image would not wait any more.
+				requireTells(t, recordBatch(t.Context(), s, completion(1, r, 1, 1)), path)
+				got, err = unneeded()
+				require.NoError(t, err)
+				require.Empty(t, got)
+			} else {
+				got, err = s.Unneeded(t.Context(), asked)
+				require.Empty(t, got)
+				requireTells(t, err, path)
+			}
+			requireTells(t, s.Ping(t.Context()), path)
+			requireTells(t, s.Check(t.Context()), path)
+		})
+	}
+}
+
+// A completion does not end the wait of an image whose wait has changed.
+func TestAChangedWaitIsNotEnded(t *testing.T) {
+	r := report(1)
+	with := accepted(1, r)
+	with.ImagesEnd = 5
+	s, path := damageable(t)
+	require.NoError(t, recordBatch(t.Context(), s, with))
+	require.NoError(t, recordBatch(t.Context(), s, put(99, "P001", r.Images[0])))
+	require.NoError(t, store.ExecOnWriter(s, `UPDATE patient_images SET put_end = 4 WHERE image_id = 'IMG10'`))
+	require.NoError(t, recordBatch(t.Context(), s, completion(0, r, 1, 1)))
+	got, err := s.Unneeded(t.Context(), []string{r.Images[0].SHA256})
+	require.Empty(t, got)
+	requireTells(t, err, path)
+}
+
 // Once damage is known, what is not found may have been lost.
 func TestNotFoundInDamagedRows(t *testing.T) {
 	s, path := damageable(t)

@@ -11,8 +11,8 @@ import (
 // CountQuery is the text of Counts.
 const CountQuery = countQuery
 
-// UnneededQuery is the text of Unneeded.
-const UnneededQuery = unneededQuery
+// The texts of Unneeded and Original.
+var UnneededQueries = []string{releasedQuery, waitsQuery, waitingQuery, reportedQuery}
 
 // The texts of Unfinished and of the parts of Recover.
 const (
@@ -25,13 +25,17 @@ const (
 // ListQuery is the text of List.
 func ListQuery(f Filter) (query string, args []any) { return listQuery("case-report", f, 1, 1) }
 
-// NamedQuery is the text with which Unknown asks one column.
-func NamedQuery(c tasks.Column) (query string, args []any) {
-	return namedQuery(c, []string{"aa", "bb"})
-}
+// BlobsQuery is the text with which EachBlob reads the first rows of a table, or the next ones.
+func BlobsQuery(in tasks.BlobColumns, next bool) string { return blobsQuery(in, next) }
 
-// BlobsAfterQuery is the text with which EachBlob asks one column.
-func BlobsAfterQuery(c tasks.Column) string { return blobsAfterQuery(c) }
+// NewBlobSet makes a set of digests.
+func NewBlobSet(digests ...string) *BlobSet {
+	set := newBlobSet()
+	for _, digest := range digests {
+		set.add(digest)
+	}
+	return set
+}
 
 // SetFreeBytes makes every disk have this much space left, until the returned function is called.
 func SetFreeBytes(n uint64) (reset func()) {

@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"slices"
+	"errors"
 	"time"
 
 	"casepress/tasks"
@@ -20,11 +20,24 @@ func (s *Store) Image(ctx context.Context, of tasks.Subject, imageID string) (ta
 	return img, nil
 }
 
+const (
+	// waitingQuery finds an original that waits for its report by itself.
+	waitingQuery = `SELECT ` + tasks.PatientImageColumns + ` FROM patient_images
+		WHERE sha256 = $1 AND (put_end <> 0 OR put_end_check <> -1) LIMIT 1`
+	// reportedQuery finds one by a report that has it.
+	reportedQuery = `SELECT p.study, p.patient_id, p.image_id, p.sha256, p.bytes, p.media_type, p.name, p.check_sum
+		FROM case_report_images i JOIN submissions s ON s.kind = 'case-report' AND s.id = i.report_id
+			JOIN patient_images p ON p.study = s.study AND p.patient_id = s.patient_id AND p.image_id = i.image_id
+		WHERE i.sha256 = $1 AND p.sha256 = $1 LIMIT 1`
+)
+
 // Original returns an image with this digest as it was handed in, whoever did, or [ErrNotFound] if
 // nobody has.
 func (s *Store) Original(ctx context.Context, sha256 string) (tasks.Image, error) {
-	const query = `SELECT ` + tasks.PatientImageColumns + ` FROM patient_images WHERE sha256 = $1 LIMIT 1`
-	img, err := s.oneImage(ctx, query, sha256)
+	img, err := s.oneImage(ctx, waitingQuery, sha256)
+	if errors.Is(err, ErrNotFound) { // what stops waiting while we look is in a report already
+		img, err = s.oneImage(ctx, reportedQuery, sha256)
+	}
 	if err != nil {
 		return tasks.Image{}, s.explain(err, "original %s", sha256)
 	}
@@ -47,18 +60,20 @@ func (s *Store) oneImage(ctx context.Context, query string, args ...any) (img ta
 	return img, err
 }
 
-// unneededQuery asks of one original whether a report has released it, every report with it has, and it
-// waits for no report to come.
-const unneededQuery = `SELECT 1
-	WHERE EXISTS (SELECT 1 FROM case_report_images WHERE sha256 = $1 AND released = 1)
-	AND NOT EXISTS (SELECT 1 FROM case_report_images WHERE sha256 = $1 AND released = 0)
-	AND NOT EXISTS (SELECT 1 FROM patient_images WHERE sha256 = $1 AND put_end > 0)`
+const (
+	// releasedQuery gives each image of a report that is this original.
+	releasedQuery = `SELECT released, released_check FROM case_report_images WHERE sha256 = $1`
+	// waitsQuery gives each image of a subject that is this original and waits for a report to come, and those of which it
+	// is not clear.
+	waitsQuery = `SELECT put_end, put_end_check FROM patient_images WHERE sha256 = $1 AND (put_end <> 0 OR put_end_check <> -1)`
+)
 
 // Unneeded returns those of the originals, named by their digest, that have served every report they
-// came with. One that no row knows is not among them. The rows must be up to date.
+// came with. One that no row knows is not among them. The rows must be up to date. [ErrDamaged] if a number that says so
+// is not as it was written: nothing is to be deleted for it.
 func (s *Store) Unneeded(ctx context.Context, originals []string) (unneeded []string, err error) {
 	for _, sha256 := range originals {
-		yes, err := exists(s.reading(ctx), unneededQuery, sha256)
+		yes, err := isUnneeded(s.reading(ctx), sha256)
 		if err != nil {
 			return nil, s.explain(err, "unneeded originals")
 		}
@@ -69,95 +84,30 @@ func (s *Store) Unneeded(ctx context.Context, originals []string) (unneeded []st
 	return unneeded, nil
 }
 
-// maxBlobsAtOnce bounds the parameters of one query of [Store.Unknown].
-const maxBlobsAtOnce = 256
-
-// Unknown returns those of the blobs, named by their digest, that no row names at all, in no column that
-// a kind has for them ([tasks.Rows]). A blob that was just stored and waits to be named is among them, and
-// the rows must be up to date.
-func (s *Store) Unknown(ctx context.Context, blobs []string) (unknown []string, err error) {
-	for some := range slices.Chunk(blobs, maxBlobsAtOnce) {
-		named := make(map[string]bool)
-		for _, kind := range tasks.Kinds() {
-			for _, column := range kind.Rows.Blobs {
-				if err := s.named(ctx, column, some, named); err != nil {
-					return nil, s.explain(err, "unknown blobs")
-				}
-			}
-		}
-		for _, sha256 := range some {
-			if !named[sha256] {
-				unknown = append(unknown, sha256)
-			}
-		}
+// isUnneeded reports whether a report has released the original, every report with it has, and it waits for no report to come.
+func isUnneeded(tx tasks.Tx, sha256 string) (bool, error) {
+	released, waits := false, false
+	err := eachChecked(tx, releasedQuery, sha256, func(n int64) { released, waits = released || n == 1, waits || n != 1 })
+	if err != nil || !released || waits {
+		return false, err
 	}
-	return unknown, nil
+	err = eachChecked(tx, waitsQuery, sha256, func(int64) { waits = true })
+	return !waits, err
 }
 
-// named adds those of the blobs that the column names.
-func (s *Store) named(ctx context.Context, column tasks.Column, blobs []string, named map[string]bool) error {
-	query, args := namedQuery(column, blobs)
-	rows, err := s.queries.query(ctx, query, args...)
+// eachChecked calls do with each number that the query gives, beside which its check stands.
+func eachChecked(tx tasks.Tx, query, sha256 string, do func(n int64)) error {
+	rows, err := tx.Query(query, sha256)
 	if err != nil {
 		return err
 	}
 	return tasks.EachRow(rows, func() error {
-		var sha256 string
-		err := rows.Scan(&sha256)
-		named[sha256] = true
-		return err
-	})
-}
-
-// EachBlob calls visit with the digest of every blob that a row names, some at a time, until it has seen all or visit
-// returns an error. One that rows of several kinds or columns name comes more than once.
-func (s *Store) EachBlob(ctx context.Context, visit func(digests []string) error) error {
-	for _, kind := range tasks.Kinds() {
-		for _, column := range kind.Rows.Blobs {
-			for after := ""; ; {
-				digests, err := s.blobsAfter(ctx, column, after)
-				if err != nil {
-					return s.explain(err, "blobs of %s", column.Table)
-				}
-				if len(digests) == 0 {
-					break
-				}
-				if err := visit(digests); err != nil {
-					return err
-				}
-				after = digests[len(digests)-1]
-			}
+		n, err := tasks.ScanChecked(rows)
+		if err == nil {
+			do(n)
 		}
-	}
-	return nil
-}
-
-// blobsAfter are the next blobs that a column names, in order.
-func (s *Store) blobsAfter(ctx context.Context, column tasks.Column, after string) (digests []string, err error) {
-	rows, err := s.queries.query(ctx, blobsAfterQuery(column), after, maxBlobsAtOnce)
-	if err != nil {
-		return nil, err
-	}
-	err = tasks.EachRow(rows, func() error {
-		var sha256 string
-		err := rows.Scan(&sha256)
-		digests = append(digests, sha256)
 		return err
 	})
-	return digests, err
-}
-
-// blobsAfterQuery excludes the empty text so that an index without it can be used.
-func blobsAfterQuery(column tasks.Column) string {
-	return `SELECT DISTINCT ` + column.Name + ` FROM ` + column.Table +
-		` WHERE ` + column.Name + ` <> '' AND ` + column.Name + ` > $1 ORDER BY ` + column.Name + ` LIMIT $2`
-}
-
-// namedQuery excludes the empty text, so that an index without it can be used.
-func namedQuery(column tasks.Column, blobs []string) (query string, args []any) {
-	in, args := tasks.InList(blobs)
-	return `SELECT ` + column.Name + ` FROM ` + column.Table +
-		` WHERE ` + column.Name + ` <> '' AND ` + column.Name + ` IN ` + in, args
 }
 
 // FinishedPicture returns what an earlier attempt made of the original with these options, if one did and

@@ -39,19 +39,18 @@ func (s *Store) List(ctx context.Context, kind *tasks.Kind, f Filter) (rows []Ro
 
 // listQuery names one index by making an expression of every other condition. There is an index for
 // each condition alone, and the one that is likely to leave the fewest rows is taken: a patient has few
-// submissions, and few have a status other than completed. The texts are at most two for each set of
-// filters.
+// submissions, and few are unfinished or failed. Completed ones have no index: most are. The texts are at
+// most three for each set of filters.
 func listQuery(kind string, f Filter, before uint64, limit int) (query string, args []any) {
 	type condition struct{ column, value string }
-	status := condition{"status", f.Status}
-	conditions := []condition{{"patient_id", f.PatientID}, {"site", f.Site}, {"study", f.Study}}
+	var status, completed condition
 	if f.Status == string(tasks.Completed) {
-		conditions = append(conditions, status)
+		completed = condition{"status", f.Status}
 	} else {
-		conditions = append(conditions[:1:1], append([]condition{status}, conditions[1:]...)...)
+		status = condition{"status", f.Status}
 	}
 	// Visits have no index: all patients have the same few.
-	conditions = append(conditions, condition{"visit_id", f.VisitID})
+	conditions := []condition{{"patient_id", f.PatientID}, status, {"site", f.Site}, {"study", f.Study}, completed, {"visit_id", f.VisitID}}
 	query = `SELECT ` + rowColumns + ` FROM submissions WHERE kind = $1 AND sequence < $2`
 	args = []any{kind, int64(before), limit}
 	for _, c := range conditions {
@@ -59,10 +58,14 @@ func listQuery(kind string, f Filter, before uint64, limit int) (query string, a
 			continue
 		}
 		parameter := "$" + strconv.Itoa(len(args)+1)
-		switch first := len(args) == 3 && c.column != "visit_id"; {
-		case first && (c.column == "patient_id" || c.column == "status"):
-			query += ` AND ` + c.column + ` = ` + parameter
-		case first: // its index has no empty values
+		switch first := len(args) == 3; {
+		case first && c.column == "patient_id":
+			query += ` AND patient_id = ` + parameter
+		case first && c == status && c.value == string(tasks.Failed):
+			query += ` AND status = 'failed' AND status || '' = ` + parameter
+		case first && c == status:
+			query += ` AND finished_at = 0 AND status || '' = ` + parameter
+		case first && (c.column == "site" || c.column == "study"): // its index has no empty values
 			query += ` AND ` + c.column + ` <> '' AND ` + c.column + ` = ` + parameter
 		default:
 			query += ` AND ` + c.column + ` || '' = ` + parameter

@@ -205,6 +205,66 @@ func TestOpenServesTheFourthSchema(t *testing.T) {
 	requireServed(t, s)
 }
 
+// A database of the version before, to which the last migration has to be applied, whether the program was killed meanwhile or not.
+func TestOpenServesTheSeventhSchema(t *testing.T) {
+	for name, killed := range map[string]bool{"at once": false, "killed in the middle": true} {
+		t.Run(name, func(t *testing.T) {
+			o := makeOld(t, 3)
+			o.fill(t)
+			for version := 4; version <= 7; version++ {
+				text, err := store.MigrationText(version)
+				require.NoError(t, err)
+				o.exec(t, text)
+				o.exec(t, "INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, 'old', 1)", version)
+			}
+			path := o.path
+			if killed {
+				text, err := store.MigrationText(8)
+				require.NoError(t, err)
+				tx, err := o.db.Begin()
+				require.NoError(t, err)
+				_, err = tx.Exec(text)
+				require.NoError(t, err)
+				path = filepath.Join(t.TempDir(), "casepress.db")
+				for _, suffix := range []string{"", "-wal"} {
+					content, err := os.ReadFile(o.path + suffix)
+					require.NoError(t, err)
+					require.NoError(t, os.WriteFile(path+suffix, content, 0o600))
+				}
+				require.NoError(t, tx.Rollback())
+			}
+			s := openAt(t, path)
+			var unchecked int
+			require.NoError(t, store.Reads(s).QueryRow(`SELECT (SELECT COUNT(*) FROM case_reports WHERE images_end = 0) +
+				(SELECT COUNT(*) FROM patient_images WHERE put_end = 0 AND image_id = 'IMG500')`).Scan(&unchecked))
+			require.Zero(t, unchecked, "there is something to check")
+			requireServed(t, s)
+			_, err := s.Original(t.Context(), report(3).Images[0].SHA256)
+			require.NoError(t, err, "of a report that is completed")
+			named, err := s.NamedBlobs(t.Context())
+			require.NoError(t, err)
+			for _, made := range result(report(3)).Images {
+				require.True(t, named.Has(made.Full.SHA256) && named.Has(made.Thumb.SHA256))
+			}
+		})
+	}
+}
+
+// An image that was put ahead before it was kept how far waits for a report, as one does that was put ahead since.
+func TestAnImageOfTheFirstSchemaWaits(t *testing.T) {
+	o := makeOld(t, 1)
+	img := image(3)
+	o.exec(t, "INSERT INTO patient_images (patient_id, image_id, sha256, bytes, media_type, name) VALUES ('P001', $1, $2, $3, $4, $5)",
+		img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name)
+	s := openAt(t, o.path)
+	found, err := s.Original(t.Context(), img.SHA256)
+	require.NoError(t, err)
+	require.Equal(t, img, found)
+	unneeded, err := s.Unneeded(t.Context(), []string{img.SHA256})
+	require.NoError(t, err)
+	require.Empty(t, unneeded)
+}
+
 // A kill in the middle of the migration changes nothing: it is one transaction.
 func TestMigrationKilledHalfWay(t *testing.T) {
 	o := makeOld(t, 3)

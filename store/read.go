@@ -73,7 +73,11 @@ func (s *Store) find(ctx context.Context, sub tasks.Submission) (Found, error) {
 	return Found{SHA256: sha256}, err
 }
 
-const countQuery = `SELECT kind, status, COUNT(*) FROM submissions GROUP BY kind, status`
+// countQuery counts what is unfinished and what has failed by its status, and all, whose status is empty here. It is one
+// statement, and so of one moment.
+const countQuery = `SELECT kind, status, COUNT(*) FROM submissions WHERE finished_at = 0 GROUP BY kind, status ` +
+	`UNION ALL SELECT kind, 'failed', COUNT(*) FROM submissions WHERE status = 'failed' GROUP BY kind ` +
+	`UNION ALL SELECT kind, '', COUNT(*) FROM submissions GROUP BY kind`
 
 // Counts returns how many submissions have each status, by the kind's name. Every kind with a lane and
 // every status is there.
@@ -103,8 +107,14 @@ func (s *Store) counts(ctx context.Context) (map[string]map[tasks.Status]int, er
 		if err := rows.Scan(&kind, &status, &n); err != nil {
 			return err
 		}
-		if counts[kind] != nil { // not of a kind that only a later version knows
-			counts[kind][status] = n
+		of := counts[kind]
+		switch {
+		case of == nil: // a kind that only a later version knows
+		case status == "": // all: those that are left are completed
+			of[tasks.Completed] += n
+		default:
+			of[status] = n
+			of[tasks.Completed] -= n
 		}
 		return nil
 	})
@@ -125,14 +135,8 @@ type Due struct {
 // FromStart is the value of after with which [Store.Unfinished] begins.
 const FromStart = ^uint64(0)
 
-// unfinishedQuery asks for each status alone, so that the index gives the rows in order.
-const unfinishedQuery = `SELECT id, sequence, due_sequence, attempts FROM (` +
-	`SELECT * FROM (` + unfinishedOfStatus + ` AND status = 'accepted' ORDER BY sequence LIMIT $3) AS a UNION ALL ` +
-	`SELECT * FROM (` + unfinishedOfStatus + ` AND status = 'retrying' ORDER BY sequence LIMIT $3) AS b UNION ALL ` +
-	`SELECT * FROM (` + unfinishedOfStatus + ` AND status = 'processing' ORDER BY sequence LIMIT $3) AS c` +
-	`) AS unfinished ORDER BY sequence LIMIT $3`
-
-const unfinishedOfStatus = `SELECT id, sequence, due_sequence, attempts FROM submissions WHERE kind = $1 AND sequence > $2`
+const unfinishedQuery = `SELECT id, sequence, due_sequence, attempts FROM submissions
+	WHERE kind = $1 AND finished_at = 0 AND sequence > $2 ORDER BY sequence LIMIT $3`
 
 // Unfinished returns up to limit submissions of the kind that are neither completed nor failed, by
 // ascending Sequence, and only those whose Sequence is greater than after. Begin with

@@ -43,15 +43,16 @@ func (s *Store) Recover(ctx context.Context, maxCrashes int) (Recovered, error) 
 }
 
 const (
-	interruptedQuery = `SELECT ` + rowColumns + ` FROM submissions WHERE kind = $1 AND status = 'processing'`
-	suspectsQuery    = `SELECT COUNT(*) FROM submissions WHERE kind = $1 AND suspect = 1 AND finished_at = 0`
+	interruptedQuery = `SELECT ` + rowColumns + ` FROM submissions WHERE kind = $1 AND finished_at = 0 AND status = 'processing'`
+	// Not "= 0", so that the index of the few suspects is taken and not that of all unfinished.
+	suspectsQuery = `SELECT COUNT(*) FROM submissions WHERE kind = $1 AND suspect = 1 AND finished_at < 1`
 )
 
 func (c *change) recover(maxCrashes int, now time.Time) (r Recovered, err error) {
 	const update = `UPDATE submissions
 		SET status = CASE WHEN attempts > base_attempts + 1 THEN 'retrying' ELSE 'accepted' END,
 			base_attempts = base_attempts + 1, suspect = 1, started_at = 0, done = 0, total = 0, version = version + 1
-		WHERE kind = $1 AND status = 'processing'`
+		WHERE kind = $1 AND finished_at = 0 AND status = 'processing'`
 	var interrupted []Row
 	for _, kind := range submissionKinds() {
 		rows, err := queryRows(c, kind, interruptedQuery, kind.Name)

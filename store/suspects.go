@@ -7,7 +7,7 @@ import (
 )
 
 const allSuspectsQuery = `SELECT kind, id FROM submissions
-	WHERE suspect = 1 AND finished_at = 0 ORDER BY kind, due_sequence`
+	WHERE suspect = 1 AND finished_at < 1 ORDER BY kind, due_sequence`
 
 // Suspects returns the unfinished submissions that were in work when a process died, and so must be worked on
 // alone.

@@ -1,9 +1,12 @@
 package tasks
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -14,48 +17,112 @@ import (
 //	patient_images      every image that a subject has, by study, patient_id and image_id
 //	finished_pictures   what earlier attempts made of images, by sha256 and options
 
-var caseReportBlobs = []Column{
-	{"case_reports", "pdf_sha256"},
-	{"case_report_images", "sha256"}, {"case_report_images", "full_sha256"}, {"case_report_images", "thumb_sha256"},
-	{"finished_pictures", "full_sha256"}, {"finished_pictures", "thumb_sha256"},
+// A finished picture moves to its report when that is completed, and is not missed: it is looked for before.
+var caseReportBlobs = []BlobColumns{
+	{"finished_pictures", []string{"sha256", "options"}, []string{"full_sha256", "thumb_sha256"}},
+	{"case_reports", []string{"id"}, []string{"pdf_sha256"}},
+	{"case_report_images", []string{"report_id", "n"}, []string{"sha256", "full_sha256", "thumb_sha256"}},
 }
 
 func insertCaseReport(tx Tx, r Recorded) error {
-	const insert = `INSERT INTO case_reports (id, notes, captured_at, images_end) VALUES ($1, $2, $3, $4)`
-	const insertImage = `INSERT INTO case_report_images (report_id, n, image_id, sha256, bytes, media_type, name)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	const insert = `INSERT INTO case_reports (id, notes, captured_at, images_end, images_end_check) VALUES ($1, $2, $3, $4, $5)`
 	report := r.Content.(CaseReport)
-	if _, err := tx.Exec(insert, report.ID, report.Notes, report.CapturedAt, int64(r.ImagesEnd)); err != nil {
+	if _, err := tx.Exec(insert, report.ID, report.Notes, report.CapturedAt, int64(r.ImagesEnd), checkOf(int64(r.ImagesEnd))); err != nil {
 		return err
 	}
-	for i, img := range report.Images {
-		if _, err := tx.Exec(insertImage, report.ID, i+1, img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name); err != nil {
+	first := 1
+	for some := range slices.Chunk(report.Images, imagesTogether) {
+		if err := insertImages(tx, report, first, some); err != nil {
 			return err
 		}
-		if err := insertImageOf(tx, report.Header().Subject(), img, 0); err != nil {
-			return err
-		}
+		first += len(some)
 	}
 	return nil
 }
 
-// insertPatientImage makes an image known that was put ahead of its report.
-func insertPatientImage(tx Tx, r Recorded) error {
-	img := r.Content.(PatientImage)
-	return insertImageOf(tx, img.Header().Subject(), img.Image, r.Offset+1)
+// imagesTogether is how many images of a report are written by one statement.
+const imagesTogether = 8
+
+// The texts that write n images together stand at n-1.
+var (
+	insertImagesOf      = textsOf(`INSERT INTO case_report_images (report_id, n, image_id, sha256, bytes, media_type, name) VALUES `, 7, ``)
+	insertPatientImages = textsOf(`INSERT INTO patient_images (`+PatientImageColumns+`, put_end, put_end_check) VALUES `, 10,
+		` ON CONFLICT (study, patient_id, image_id) DO UPDATE SET put_end = excluded.put_end, put_end_check = excluded.put_end_check
+			WHERE patient_images.sha256 = excluded.sha256 AND patient_images.put_end < excluded.put_end`)
+)
+
+// textsOf are statements with one to imagesTogether rows of so many values.
+func textsOf(insert string, values int, end string) []string {
+	texts := make([]string, imagesTogether)
+	for i := range texts {
+		var b strings.Builder
+		b.WriteString(insert)
+		for n := range (i + 1) * values {
+			switch {
+			case n == 0:
+				b.WriteString("(")
+			case n%values == 0:
+				b.WriteString("), (")
+			default:
+				b.WriteString(", ")
+			}
+			b.WriteString("$" + strconv.Itoa(n+1))
+		}
+		texts[i] = b.String() + ")" + end
+	}
+	return texts
 }
 
-// insertImageOf makes the image known under its subject; putEnd is the offset after the record that put it
-// ahead, 0 if it came with a report. Putting the same image again makes it wait for a report again. Of two
-// images with one id the first counts.
-func insertImageOf(tx Tx, s Subject, img Image, putEnd uint64) error {
-	const insert = `INSERT INTO patient_images (` + PatientImageColumns + `, put_end)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-		ON CONFLICT (study, patient_id, image_id) DO UPDATE SET put_end = excluded.put_end
-			WHERE patient_images.sha256 = excluded.sha256 AND patient_images.put_end < excluded.put_end`
-	sum := PatientImage{Study: s.Study, PatientID: s.PatientID, Image: img}.checkSum()
-	_, err := tx.Exec(insert, s.Study, s.PatientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name, sum, int64(putEnd))
+// insertImages adds some of a report's images, the first of which stands at the position first, and makes them known under
+// its subject.
+func insertImages(tx Tx, report CaseReport, first int, images []Image) error {
+	args := make([]any, 0, 7*len(images))
+	for i, img := range images {
+		args = append(args, report.ID, int64(first+i), img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name)
+	}
+	if _, err := tx.Exec(insertImagesOf[len(images)-1], args...); err != nil {
+		return err
+	}
+	of := report.Header().Subject()
+	args = make([]any, 0, 10*len(images))
+	for _, img := range images {
+		args = appendPatientImage(args, PatientImage{Study: of.Study, PatientID: of.PatientID, Image: img}, 0)
+	}
+	_, err := tx.Exec(insertPatientImages[len(images)-1], args...)
 	return err
+}
+
+// insertPatientImage makes an image known that was put ahead of its report.
+func insertPatientImage(tx Tx, r Recorded) error {
+	_, err := tx.Exec(insertPatientImages[0], appendPatientImage(nil, r.Content.(PatientImage), r.Offset+1)...)
+	return err
+}
+
+// appendPatientImage adds the values of a row that makes the image known under its subject; putEnd is the offset after the
+// record that put it ahead, 0 if it came with a report. Putting the same image again makes it wait for a report again. Of two
+// images with one id the first counts.
+func appendPatientImage(args []any, img PatientImage, putEnd uint64) []any {
+	return append(args, img.Study, img.PatientID, img.ImageID, img.SHA256, img.Bytes, img.MediaType, img.Name, img.checkSum(),
+		int64(putEnd), checkOf(int64(putEnd)))
+}
+
+// checkOf is kept beside a number by which an original is found to be needed no more, so that a change of either is noticed.
+func checkOf(n int64) int64 { return -1 - n }
+
+// ScanChecked reads a number and the check that stands beside it. ErrChanged if one of them is not as it was written.
+func ScanChecked(rows *sql.Rows) (n int64, err error) {
+	var check int64
+	if err := rows.Scan(&n, &check); err != nil {
+		return 0, err
+	}
+	return n, verifyNumber(n, check)
+}
+
+func verifyNumber(n, check int64) error {
+	if n < 0 || check != checkOf(n) {
+		return fmt.Errorf("%w: a number by which an original is found to be needed no more is %d, and its check %d", ErrChanged, n, check)
+	}
+	return nil
 }
 
 func findPatientImage(tx Tx, c Content) (sha256 string, found bool, err error) {
@@ -326,17 +393,46 @@ func insertCompletion(tx Tx, r Recorded) error {
 }
 
 func release(tx Tx, id string, images []int) error {
-	const mine = `UPDATE case_report_images SET released = 1 WHERE report_id = $1 AND n = $2`
-	const ahead = `UPDATE patient_images SET put_end = 0
-		WHERE (study, patient_id, image_id) IN (
-			SELECT s.study, s.patient_id, i.image_id FROM submissions s JOIN case_report_images i ON i.report_id = s.id
+	const end = `SELECT images_end, images_end_check FROM case_reports WHERE id = $1`
+	const mine = `UPDATE case_report_images SET released = 1, released_check = -2 WHERE report_id = $1 AND n = $2`
+	// What the id stands for may be another image than that of the report: it waits for its own.
+	const ahead = `UPDATE patient_images SET put_end = 0, put_end_check = -1
+		WHERE (study, patient_id, image_id, sha256) IN (
+			SELECT s.study, s.patient_id, i.image_id, i.sha256 FROM submissions s JOIN case_report_images i ON i.report_id = s.id
 			WHERE s.kind = 'case-report' AND s.id = $1 AND i.n = $2)
-		AND put_end <= (SELECT images_end FROM case_reports WHERE id = $1)`
+		AND put_end > 0 AND put_end <= $3 AND put_end + put_end_check = -1`
+	rows, err := tx.Query(end, id)
+	if err != nil {
+		return err
+	}
+	var imagesEnd int64
+	if err := EachRow(rows, func() (err error) { imagesEnd, err = ScanChecked(rows); return err }); err != nil {
+		return fmt.Errorf("report %s: %w", id, err)
+	}
 	for _, n := range images {
-		for _, query := range []string{mine, ahead} {
-			if _, err := tx.Exec(query, id, n); err != nil {
-				return err
-			}
+		if _, err := tx.Exec(mine, id, n); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ahead, id, n, imagesEnd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifyReleases looks at the numbers by which originals are found to be needed no more.
+func verifyReleases(tx Tx) error {
+	for _, query := range []string{
+		`SELECT images_end, images_end_check FROM case_reports WHERE images_end + images_end_check <> -1 OR images_end < 0 LIMIT 1`,
+		`SELECT released, released_check FROM case_report_images WHERE released + released_check <> -1 OR released < 0 LIMIT 1`,
+		`SELECT put_end, put_end_check FROM patient_images WHERE put_end + put_end_check <> -1 OR put_end < 0 LIMIT 1`,
+	} {
+		rows, err := tx.Query(query)
+		if err != nil {
+			return err
+		}
+		if err := EachRow(rows, func() error { _, err := ScanChecked(rows); return err }); err != nil {
+			return err
 		}
 	}
 	return nil

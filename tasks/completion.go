@@ -51,7 +51,7 @@ func (c Completion) Key() string { return c.ID + "/" + strconv.Itoa(c.Attempt) }
 // completion in the rows.
 func ReleasedImages(tx Tx, ids []string) (map[string][]int, error) {
 	in, args := InList(ids)
-	rows, err := tx.Query(`SELECT report_id, n FROM case_report_images WHERE released = 1 AND report_id IN `+in+` ORDER BY report_id, n`, args...)
+	rows, err := tx.Query(`SELECT report_id, n, released, released_check FROM case_report_images WHERE released <> 0 AND report_id IN `+in+` ORDER BY report_id, n`, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +59,12 @@ func ReleasedImages(tx Tx, ids []string) (map[string][]int, error) {
 	err = EachRow(rows, func() error {
 		var id string
 		var n int
-		err := rows.Scan(&id, &n)
+		var is, check int64
+		if err := rows.Scan(&id, &n, &is, &check); err != nil {
+			return err
+		}
 		released[id] = append(released[id], n)
-		return err
+		return verifyNumber(is, check)
 	})
 	return released, err
 }

@@ -14,7 +14,7 @@ var imageKind = &Kind{
 	ChangedBy: []string{TopicCaseReports}, // a report brings images of its own
 	Decode:    func(content json.RawMessage) (Content, error) { return decodeAs[PatientImage](content) },
 	Rows: Rows{
-		Blobs:  []Column{{"patient_images", "sha256"}},
+		Blobs:  []BlobColumns{{"patient_images", []string{"study", "patient_id", "image_id"}, []string{"sha256"}}},
 		Insert: insertPatientImage, Find: findPatientImage, Receipt: imageReceipt, Verify: verifyPatientImages, Repeat: true,
 	},
 }

@@ -26,9 +26,10 @@ type Rows struct {
 	// Tables are statements that make the kind's tables and indexes where they are not there yet. They
 	// run whenever the database is opened.
 	Tables []string
-	// Blobs are the columns that name blobs by their digest. A blob that no such column names belongs to
-	// no submission and may be deleted.
-	Blobs []Column
+	// Blobs are the tables that name blobs by their digest, and where. A blob that none of them names belongs to
+	// no submission and may be deleted. They are read one after the other: where a digest moves from one table to another,
+	// the one that it leaves comes first.
+	Blobs []BlobColumns
 	// Insert adds what is new with the submission. For a kind with a lane it is called once, after the
 	// row in submissions was made; for one without it is called for every record, which may come again:
 	// the second time must change nothing.
@@ -77,9 +78,12 @@ func CheckSum(text []byte) int64 {
 	return 1
 }
 
-// Column is a column of a kind's table that holds the lower-case hex SHA-256 of a blob, or the empty text
-// for none. It needs an index, which may leave the empty ones out.
-type Column struct{ Table, Name string }
+// BlobColumns are columns of a kind's table that hold the lower-case hex SHA-256 of a blob, or the empty text
+// for none. Key are the columns of the primary key, in its order, in which the table is read; it never changes.
+type BlobColumns struct {
+	Table        string
+	Key, Columns []string
+}
 
 // Recorded is a record and the offset at which its topic keeps it.
 type Recorded struct {

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"casepress/blob"
@@ -19,7 +20,7 @@ const (
 // what an attempt made that never completed.
 func (l *Ledger) collect(ctx context.Context) {
 	for sleep(ctx, collectEach) {
-		found, err := l.cfg.Blobs.Collect(ctx, collectUnused, l.unnamed)
+		found, err := l.collectOnce(ctx)
 		if err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Error("blobs that nothing names could not be collected and will be looked for again", "err", err)
 			continue
@@ -30,12 +31,22 @@ func (l *Ledger) collect(ctx context.Context) {
 	}
 }
 
-// unnamed returns those of the keys that no row names, once the rows show everything accepted so far.
-func (l *Ledger) unnamed(ctx context.Context, keys []blob.Key) ([]blob.Key, error) {
+// collectOnce reads once which blobs the rows name, when they show everything accepted so far. What they come to name while it
+// reads, or while it deletes, was used since it began or at most collectUnused before: that much longer must a
+// blob not have been used. A few that nothing names look named; the next time it is others.
+func (l *Ledger) collectOnce(ctx context.Context) (blob.Collected, error) {
+	start := time.Now()
 	if err := l.CaughtUp(ctx); err != nil {
-		return nil, err
+		return blob.Collected{}, err
 	}
-	return filterKeys(ctx, keys, l.store.Unknown)
+	named, err := l.store.NamedBlobs(ctx)
+	if err != nil {
+		return blob.Collected{}, err
+	}
+	unnamed := func(_ context.Context, keys []blob.Key) ([]blob.Key, error) {
+		return slices.DeleteFunc(slices.Clone(keys), func(k blob.Key) bool { return named.Has(string(k)) }), nil
+	}
+	return l.cfg.Blobs.Collect(ctx, collectUnused+time.Since(start), unnamed)
 }
 
 // filterKeys asks the rows about keys.
