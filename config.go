@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"casepress/blob"
+	"casepress/broker"
 	"casepress/broker/brokergrpc"
 	"casepress/dispatcher"
 	"casepress/handlers"
@@ -113,13 +114,14 @@ type Limits struct {
 	MaxBacklogAge        time.Duration `default:"24h" help:"Age of the oldest waiting submission of a lane above which nothing new is taken in for it (503); never for urgent. 0: no limit."`
 }
 
-// BrokerLimits are what the broker refuses its clients, over gRPC (FAILED_PRECONDITION).
+// BrokerLimits bound the broker and what it refuses its clients, over gRPC (FAILED_PRECONDITION).
 type BrokerLimits struct {
 	MaxTopics        int  `default:"${max_topics}" help:"Most topics of the broker before its clients can make no more."`
 	MaxGroups        int  `default:"${max_groups}" help:"Most consumer groups of the broker before its clients can make no more."`
 	MaxSubscriptions int  `default:"${max_subscriptions}" help:"Most subscriptions on one connection to the broker."`
 	MaxConnections   int  `default:"${max_connections}" help:"Most connections to the broker; one more is closed at once."`
 	MaxMembers       int  `default:"${max_members}" help:"Most members of groups of all the broker's clients: subscriptions, and groups that are fetched from."`
+	MaxOpenFiles     int  `default:"${max_open_files}" help:"Most files that the logs of the broker's topics hold open together; a few dozens more are open for moments."`
 	MaxUnread        Size `default:"${max_unread}" help:"Bytes of answers that the broker holds for one connection whose client does not read, beside 72 KiB for each subscription."`
 }
 
@@ -130,10 +132,18 @@ func (l *BrokerLimits) validate() error {
 	if min(l.MaxTopics, l.MaxGroups, l.MaxSubscriptions, l.MaxConnections, l.MaxMembers) < 1 {
 		return errors.New("--max-topics, --max-groups, --max-subscriptions, --max-connections and --max-members must be at least 1")
 	}
+	if l.MaxOpenFiles < broker.MinOpenFiles {
+		return fmt.Errorf("--max-open-files is %d: it must be at least %d", l.MaxOpenFiles, broker.MinOpenFiles)
+	}
 	if l.MaxUnread < 1 || l.MaxUnread > maxUnread {
 		return fmt.Errorf("--max-unread is %d bytes: it must be 1 byte to %d MiB", l.MaxUnread, maxUnread>>20)
 	}
 	return nil
+}
+
+// brokerOptions are those of the settings that hold for the broker itself, whoever uses it.
+func (l *BrokerLimits) brokerOptions() broker.Options {
+	return broker.Options{MaxOpenFiles: l.MaxOpenFiles}
 }
 
 // headerName is a token of RFC 9110, section 5.6.2; "" is none.
@@ -239,7 +249,8 @@ var defaults = kong.Vars{
 
 	"max_topics": strconv.Itoa(brokergrpc.DefaultMaxTopics), "max_groups": strconv.Itoa(brokergrpc.DefaultMaxGroups),
 	"max_subscriptions": strconv.Itoa(brokergrpc.DefaultMaxSubscriptions), "max_connections": strconv.Itoa(brokergrpc.DefaultMaxConnections),
-	"max_members": strconv.Itoa(brokergrpc.DefaultMaxMembers), "max_unread": sizeText(brokergrpc.DefaultMaxUnreadBytes),
+	"max_open_files": strconv.Itoa(broker.DefaultMaxOpenFiles),
+	"max_members":    strconv.Itoa(brokergrpc.DefaultMaxMembers), "max_unread": sizeText(brokergrpc.DefaultMaxUnreadBytes),
 }
 
 // sizeText writes a size as [Size] reads it, in the largest unit that divides it.
@@ -319,7 +330,7 @@ func (c *Serve) serviceConfig(log *slog.Logger) (service.Config, error) {
 		Retry:     dispatcher.RetryPolicy{MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, MaxBackoff: c.MaxBackoff},
 		Originals: blob.Originals(c.Originals), Keys: keys,
 		ScrubRate: orOff(int64(c.ScrubRate)), ImageMemory: int64(c.ImageMemory), Pictures: c.pictureOptions(), Layout: c.pdfOptions(),
-		Studies: studies, HTTP: c.handlersConfig(), Logger: log,
+		Studies: studies, Broker: c.BrokerLimits.brokerOptions(), HTTP: c.handlersConfig(), Logger: log,
 	}, err
 }
 

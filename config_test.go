@@ -57,6 +57,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"--upload-rate-span=0s", "--upload-rate-span"},
 		{"--max-connections=0", "--max-connections"},
 		{"--max-members=0", "--max-members"},
+		{"--max-open-files=7", "--max-open-files"},
 		{"--max-unread=0", "--max-unread"},
 		{"--log-level=loud", "log-level"},
 		{"--no-such-flag", "unknown flag"},

@@ -48,11 +48,13 @@ type Broker struct {
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
 
-	creating *semaphore.Weighted // one topic is opened or made at a time
+	files    *commitlog.Files
+	creating *semaphore.Weighted // holds one for each topic that is being opened or made
 
 	mu       sync.Mutex // one change of topics at a time; never held while the disk is waited for
 	closed   atomic.Bool
 	topics   atomic.Pointer[map[string]*topic] // replaced, never changed
+	making   map[string]chan struct{}          // topics that are being made; closed when they are there or failed
 	removing map[string]chan struct{}          // topics that are being deleted; closed when their files are gone or stay
 	removals sync.WaitGroup                    // those of removing, until they have ended
 }
@@ -69,7 +71,8 @@ func Open(dir string, o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		dir: dir, opts: o, clock: newClock(o.Now), readAhead: &readAhead{limit: o.MaxReadAhead},
-		creating: semaphore.NewWeighted(1), removing: make(map[string]chan struct{}),
+		creating: semaphore.NewWeighted(openTogether), files: commitlog.NewFiles(o.MaxOpenFiles),
+		making: make(map[string]chan struct{}), removing: make(map[string]chan struct{}),
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.topics.Store(&map[string]*topic{})
@@ -100,59 +103,87 @@ func (b *Broker) openTopics() error {
 	if entries, err = b.opts.FS.ReadDir(b.dir); err != nil {
 		return err
 	}
+	var names []string
 	for _, e := range entries {
-		if !e.IsDir() || checkName(e.Name(), maxTopicFolder) != nil {
-			continue
-		}
-		if _, err := b.ensureTopic(b.ctx, e.Name(), nil); err != nil {
-			return err
+		if e.IsDir() && checkName(e.Name(), maxTopicFolder) == nil {
+			names = append(names, e.Name())
 		}
 	}
-	return nil
+	return b.openAll(names)
 }
 
-// ensureTopic opens a topic's folder, creating it if need be and if check, unless nil, lets it. While a topic of that name is
-// being deleted it waits.
+// openAll opens topics side by side. After an error those that are open are topics of the broker all the same.
+func (b *Broker) openAll(names []string) error {
+	opened, errs := make([]*topic, len(names)), make([]error, len(names))
+	var next atomic.Int64
+	var openers sync.WaitGroup
+	for range min(openTogether, len(names)) {
+		openers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(names)); i = next.Add(1) - 1 {
+				if opened[i], errs[i] = openTopic(b, names[i], filepath.Join(b.dir, names[i])); errs[i] != nil {
+					errs[i] = fmt.Errorf("topic %s: %w", names[i], errs[i])
+				}
+			}
+		})
+	}
+	openers.Wait()
+	topics := make(map[string]*topic, len(names))
+	for i, name := range names {
+		if errs[i] == nil {
+			topics[name] = opened[i]
+		}
+	}
+	b.topics.Store(&topics)
+	return errors.Join(errs...)
+}
+
+// ensureTopic returns a topic, making it if need be and if check, unless nil, lets it. While a topic of that name is being
+// deleted or made it waits.
 func (b *Broker) ensureTopic(ctx context.Context, name string, check func(name string) error) (*topic, error) {
 	for {
 		if t := (*b.topics.Load())[name]; t != nil && !b.closed.Load() {
 			return t, nil
 		}
-		t, removed, err := b.tryCreate(ctx, name, check)
-		if removed == nil {
+		t, busy, err := b.tryCreate(ctx, name, check)
+		if busy == nil {
 			return t, err
 		}
 		select {
-		case <-removed:
+		case <-busy:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("topic %s is being deleted: %w", name, ctx.Err())
+			return nil, fmt.Errorf("topic %s is being made or deleted: %w", name, ctx.Err())
 		}
 	}
 }
 
-// tryCreate is ensureTopic without the wait for a deletion: it returns what tells when that has ended.
-func (b *Broker) tryCreate(ctx context.Context, name string, check func(name string) error) (t *topic, removed <-chan struct{}, err error) {
+// tryCreate is ensureTopic without the wait for whoever makes or deletes a topic of that name: it returns what tells when that
+// has ended.
+func (b *Broker) tryCreate(ctx context.Context, name string, check func(name string) error) (t *topic, busy <-chan struct{}, err error) {
 	if err := b.creating.Acquire(ctx, 1); err != nil {
 		return nil, nil, err
 	}
 	defer b.creating.Release(1)
 	b.mu.Lock()
-	t, removed = (*b.topics.Load())[name], b.removal(name)
-	closed := b.closed.Load()
-	b.mu.Unlock()
+	t, busy = (*b.topics.Load())[name], b.busy(name)
 	switch {
-	case closed:
-		return nil, nil, ErrClosed
-	case t != nil:
-		return t, nil, nil
-	case removed != nil:
-		return nil, removed, nil
+	case b.closed.Load():
+		err = ErrClosed
+	case t == nil && busy == nil && check != nil:
+		err = check(name)
 	}
-	if check != nil {
-		if err := check(name); err != nil {
-			return nil, nil, err
-		}
+	if err != nil || t != nil || busy != nil {
+		b.mu.Unlock()
+		return t, busy, err
 	}
+	made := make(chan struct{})
+	b.making[name] = made
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.making, name)
+		close(made)
+	}()
 	if err := b.finishDeletion(name); err != nil {
 		return nil, nil, fmt.Errorf("remove deleted topic %s: %w", name, err)
 	}
@@ -167,11 +198,14 @@ func (b *Broker) tryCreate(ctx context.Context, name string, check func(name str
 	return t, nil, nil
 }
 
-// removal returns the deletion under way of a topic whose folder the name may stand for. The caller holds mu.
-func (b *Broker) removal(name string) <-chan struct{} {
-	for other, removed := range b.removing {
-		if strings.EqualFold(other, name) {
-			return removed
+// busy tells when whoever makes or deletes a topic whose folder the name may stand for has done so; nil if nobody does. The
+// caller holds mu.
+func (b *Broker) busy(name string) <-chan struct{} {
+	for _, all := range []map[string]chan struct{}{b.making, b.removing} {
+		for other, ended := range all {
+			if strings.EqualFold(other, name) {
+				return ended
+			}
 		}
 	}
 	return nil
@@ -190,8 +224,8 @@ func (b *Broker) Close() error {
 	b.cancel()
 	b.wg.Wait()
 	b.removals.Wait()
-	_ = b.creating.Acquire(context.Background(), 1) // whoever comes later finds the broker closed
-	b.creating.Release(1)
+	_ = b.creating.Acquire(context.Background(), openTogether) // whoever comes later finds the broker closed
+	b.creating.Release(openTogether)
 	topics := b.sorted()
 	var errs []error
 	for _, t := range topics {
@@ -231,9 +265,9 @@ func (b *Broker) CreateTopic(ctx context.Context, name string) error {
 }
 
 // checkCase refuses a new topic that differs from another one, or from the dead-letter topic that another one may get,
-// only in case.
+// only in case. The caller holds mu.
 func (b *Broker) checkCase(name string) error {
-	for _, other := range b.Topics() {
+	for _, other := range slices.AppendSeq(b.Topics(), maps.Keys(b.making)) {
 		for _, taken := range []string{other, DeadLetterTopic(other)} {
 			if taken != name && strings.EqualFold(taken, name) {
 				return fmt.Errorf("%w: name %q differs only in case from %q; use that name or another one", ErrInvalid, name, taken)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -26,7 +27,7 @@ type seen struct {
 }
 
 // openDedup reads the IDs of the window from the tail of the topic's log.
-func openDedup(t *topic) (*dedup, error) {
+func openDedup(t *topic) (_ *dedup, err error) {
 	o := t.broker.opts
 	d := &dedup{window: o.DedupWindow.Microseconds(), max: o.DedupMessages, entries: make(map[string]uint64)}
 	if d.window <= 0 {
@@ -40,8 +41,10 @@ func openDedup(t *topic) (*dedup, error) {
 	if end := t.log.End(); end-from > uint64(d.max) {
 		from = end - uint64(d.max)
 	}
+	r := t.log.NewReader(from)
+	defer func() { err = errors.Join(err, r.Close()) }()
 	for {
-		records, err := t.log.Read(from, 1<<20)
+		records, err := r.Next(1 << 20)
 		if err != nil {
 			return nil, fmt.Errorf("read the deduplication window: %w", err)
 		}
@@ -55,7 +58,6 @@ func openDedup(t *topic) (*dedup, error) {
 			}
 			d.remember(id, r.Offset, min(max(r.Time.UnixMicro(), now-d.window), now))
 		}
-		from = records[len(records)-1].Offset + 1
 	}
 }
 

@@ -76,6 +76,12 @@ func (d Delivery) Release(after time.Duration) error {
 	})
 }
 
+// GiveBack gives the message up at once as if it had never been delivered: it counts for nothing. It is for who has not begun to
+// work on it. As durable as an Ack.
+func (d Delivery) GiveBack() error {
+	return d.sub.group.act(func(s *groupState, _ instant) error { return s.giveBack(d.Offset, d.lock) })
+}
+
 // Renew holds the message for another lock timeout from now on.
 func (d Delivery) Renew() error {
 	return d.sub.group.act(func(s *groupState, now instant) error {

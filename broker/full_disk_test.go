@@ -78,7 +78,7 @@ func TestAFullDiskDelaysWhatGroupsDid(t *testing.T) {
 		require.NoError(t, err)
 		fullDisk(fs, "groups")
 		var full error
-		for i := 0; full == nil; i++ { // fills the first segment, of 1 MiB
+		for i := 0; full == nil; i++ { // fills the first segment
 			require.Less(t, i, 20_000)
 			_, full = b.SetPosition("cases", strings.Repeat("x", 100)+fmt.Sprint(i%10), broker.Earliest)
 		}
@@ -126,7 +126,7 @@ func TestAGroupChangeThatFindsNoRoomIsNotInForce(t *testing.T) {
 		require.NoError(t, err)
 		held := receive(t, s, 3)
 		fullDisk(fs, "groups")
-		for i := 0; err == nil; i++ { // fills the first segment, of 1 MiB
+		for i := 0; err == nil; i++ { // fills the first segment
 			require.Less(t, i, 20_000)
 			_, err = b.SetPosition("cases", strings.Repeat("x", 128), broker.Earliest)
 		}

@@ -89,7 +89,7 @@ func (g *group) close() {
 	g.cancelWaiters() // first, so that nothing is handed from one to the next
 	members := slices.Clone(g.members)
 	for _, s := range members {
-		g.leave(s)
+		g.leave(s, g.state.giveBackAll)
 	}
 	g.mu.Unlock()
 	if len(members) > 0 {
@@ -97,8 +97,8 @@ func (g *group) close() {
 	}
 }
 
-// leave takes a member out: what it held goes back, its waiters go. The caller holds mu.
-func (g *group) leave(s *Subscription) {
+// leave takes a member out: end says what becomes of what it held, its waiters go. The caller holds mu.
+func (g *group) leave(s *Subscription, end func(holder uint32)) {
 	s.closed = true
 	g.members = slices.DeleteFunc(g.members, func(m *Subscription) bool { return m == s })
 	g.waiters = slices.DeleteFunc(g.waiters, func(w *waiter) bool {
@@ -107,7 +107,7 @@ func (g *group) leave(s *Subscription) {
 		}
 		return w.sub == s
 	})
-	g.state.giveBackAll(s.id)
+	end(s.id)
 	g.afterChange()
 }
 

@@ -43,7 +43,7 @@ func openJournal(t *topic, dir string) (*journal, error) {
 	j := &journal{topic: t, dir: dir, flusher: newWakeup(), turn: semaphore.NewWeighted(1)}
 	var err error
 	j.log, err = commitlog.Open(dir, commitlog.Options{
-		FS: t.broker.opts.FS, SegmentBytes: groupsSegment, MaxRecordBytes: groupsRecord,
+		FS: t.broker.opts.FS, Files: t.broker.files, SegmentBytes: groupsSegment, MaxRecordBytes: groupsRecord,
 		OnCommit: t.broker.metrics.onCommit("groups"), OnDiscard: func(uint64) { j.givenUp.Add(1) },
 	})
 	if err != nil {

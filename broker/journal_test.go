@@ -44,10 +44,14 @@ func TestACompactionThatFindsNoRoomLosesNoGroup(t *testing.T) {
 			j.turn.Release(1)
 			return j.flush(t.Context())
 		}
-		fs.Inject(disktest.Fault{Op: disktest.OpOpen, N: 2, Err: syscall.ENOSPC, Sticky: true, Match: func(name string) bool {
+		for range 2 { // the log grows to its largest segment, which is prepared then
+			require.NoError(t, writeAll())
+		}
+		synctest.Wait()
+		fs.Inject(disktest.Fault{Op: disktest.OpOpen, N: 1, Err: syscall.ENOSPC, Sticky: true, Match: func(name string) bool {
 			return filepath.Base(filepath.Dir(name)) == "groups" && strings.HasSuffix(name, ".tmp")
 		}})
-		require.NoError(t, writeAll()) // it does not fit into the first segment, of 1 MiB; there is room for one more
+		require.NoError(t, writeAll()) // into that segment; there is no room for another one
 		require.NoError(t, writeAll())
 		s := j.log.Segments()
 		free := 4<<20 - s[len(s)-1].Bytes

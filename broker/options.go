@@ -24,6 +24,11 @@ type Options struct {
 	SegmentBytes    int64 // size of a full-grown segment of a topic, default 64 MiB; what retention removes at a time
 	MaxMessageBytes int   // largest payload, default 1 MiB. If it is lowered, larger messages that are already stored cannot become dead letters
 
+	// MaxOpenFiles is how many files the logs of all topics hold open together, default 512; a few dozens more are open for
+	// moments. A topic needs two to be written to and each group one to read what is not in memory; beyond the limit those are
+	// closed that were not used for the longest time, and opened again when they are needed.
+	MaxOpenFiles int
+
 	LockTimeout time.Duration // of subscriptions that do not say, default 30 s
 	AckDelay    time.Duration // an Ack, Release or delivery count is durable this long after, plus one sync; default 10 ms
 	MaxUnacked  int           // messages of a group that are passed (delivered, delayed or waiting for their key) and not acknowledged, at most 2,097,152; default 131,072 (up to 12 MiB a group)
@@ -48,6 +53,12 @@ type Options struct {
 	RetentionEach time.Duration // how often retention looks, default 1 minute
 }
 
+// The default and the least of Options.MaxOpenFiles.
+const (
+	DefaultMaxOpenFiles = 512
+	MinOpenFiles        = 8
+)
+
 const (
 	maxName         = 128                         // letters of a topic's or group's name
 	maxTopicFolder  = maxName + 8*len(deadSuffix) // a dead-letter topic of dead-letter topics
@@ -59,6 +70,7 @@ const (
 	defaultLock     = 30 * time.Second            //
 	groupsRetry     = time.Second                 // until a group event for which the disk had no room is tried again
 	deadLetterDelay = time.Second                 // until a dead letter that could not be published is tried again
+	openTogether    = 64                          // topics that are opened or made at once
 )
 
 func (o Options) withDefaults() (Options, error) {
@@ -73,6 +85,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	def(&o.SegmentBytes, 64<<20)
 	def(&o.MaxMessageBytes, 1<<20)
+	def(&o.MaxOpenFiles, DefaultMaxOpenFiles)
 	def(&o.LockTimeout, defaultLock)
 	def(&o.AckDelay, 10*time.Millisecond)
 	def(&o.MaxUnacked, 1<<17)
@@ -85,6 +98,8 @@ func (o Options) withDefaults() (Options, error) {
 	switch {
 	case o.MaxUnacked < 1 || o.MaxUnacked > maxUnacked:
 		return o, fmt.Errorf("%w: MaxUnacked %d is not within 1 and %d", ErrInvalid, o.MaxUnacked, maxUnacked)
+	case o.MaxOpenFiles < MinOpenFiles:
+		return o, fmt.Errorf("%w: MaxOpenFiles is %d, it must be at least %d", ErrInvalid, o.MaxOpenFiles, MinOpenFiles)
 	case o.SegmentBytes < 0 || o.MaxMessageBytes < 0 || o.LockTimeout < 0 || o.AckDelay < 0 || o.MaxDelay < 0 || o.ReadAhead < 0 || o.MaxReadAhead < 0 ||
 		o.DedupMessages < 0 || o.RetainAge < 0 || o.RetainBytes < 0 || o.RetentionEach < 0:
 		return o, fmt.Errorf("%w: a setting is negative", ErrInvalid)

@@ -19,11 +19,13 @@ const (
 
 // replay reads the groups log from its start. Changes to a group that has not begun yet are from before a
 // compaction, whose first part was dropped: they are passed over, but its whole state must follow.
-func (j *journal) replay() error {
+func (j *journal) replay() (err error) {
 	states := make(map[string]*groupState)
 	orphans := make(map[string]uint64)
-	for from := j.log.Start(); ; {
-		records, err := j.log.Read(from, 1<<20)
+	r := j.log.NewReader(j.log.Start())
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for {
+		records, err := r.Next(1 << 20)
 		if err != nil {
 			return fmt.Errorf("read groups log: %w", err)
 		}
@@ -36,7 +38,6 @@ func (j *journal) replay() error {
 			}
 			j.grown += int64(len(r.Payload))
 		}
-		from = records[len(records)-1].Offset + 1
 	}
 	for name, offset := range orphans {
 		return &DamageError{Topic: j.topic.name, Group: name, Offset: offset, Dir: j.dir, Cure: cureGroups, Err: errOrphan}

@@ -384,7 +384,7 @@ func (s *Subscription) GiveBack(ds []Delivery) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, d := range ds {
-		g.state.giveBack(d.Offset, d.lock)
+		_ = g.state.giveBack(d.Offset, d.lock)
 	}
 	g.afterChange()
 }
@@ -393,6 +393,20 @@ func (s *Subscription) GiveBack(ds []Delivery) {
 // members at once and costs no delivery count. An Ack that comes late still counts while nobody else has the
 // message. A second Close does nothing.
 func (s *Subscription) Close() error {
+	return s.leave(func(g *group) { g.leave(s, g.state.giveBackAll) })
+}
+
+// Break is Close for a consumer that may have died of what it had in hand: that stays counted, and goes to other members after a
+// pause of 100 ms, twice as long with each delivery and at most 5 s, or to the dead letters when its deliveries are used up.
+// Meanwhile the locks hold on: an Ack, Release, Reject or Renew of a delivery works. What the consumer cannot have seen is to be
+// given back before.
+func (s *Subscription) Break() error {
+	return s.leave(func(g *group) {
+		g.leave(s, func(holder uint32) { g.state.breakOff(holder, g.now().steady) })
+	})
+}
+
+func (s *Subscription) leave(leave func(g *group)) error {
 	g := s.group
 	g.lifecycle.Lock()
 	defer g.lifecycle.Unlock()
@@ -401,7 +415,7 @@ func (s *Subscription) Close() error {
 		g.mu.Unlock()
 		return nil
 	}
-	g.leave(s)
+	leave(g)
 	last := len(g.members) == 0
 	g.mu.Unlock()
 	if last {

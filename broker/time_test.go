@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/broker"
+	"casepress/commitlog"
 	"casepress/disk/disktest"
 )
 
@@ -255,8 +256,11 @@ func TestReadingGoesOnAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fsys := disktest.NewFault(disktest.NewCrash(1))
 		b := openTopic(t, "/data", broker.Options{FS: fsys})
-		fsys.Inject(disktest.Fault{Op: disktest.OpOpen, N: 1, Err: syscall.EMFILE, Sticky: true})
 		publish(t, b, "a")
+		_, err := b.SetPosition("cases", "g", broker.Earliest)
+		require.NoError(t, err)
+		time.Sleep(3 * time.Second) // then it is no longer in memory
+		fsys.Inject(disktest.Fault{Op: disktest.OpOpen, N: 1, Err: syscall.EMFILE, Sticky: true})
 		s := subscribe(t, b, "g", broker.SubscribeOptions{})
 		nothing(t, s)
 		require.ErrorIs(t, b.Err(), syscall.EMFILE)
@@ -266,6 +270,21 @@ func TestReadingGoesOnAfterAFailure(t *testing.T) {
 		publish(t, b, "b")
 		require.Equal(t, []string{"b"}, payloads(receive(t, s, 1)))
 	})
+}
+
+// TestAPublishGoesOnAfterAFailureToOpen: a log that rested needs its file again, and has only not taken what it could not write.
+func TestAPublishGoesOnAfterAFailureToOpen(t *testing.T) {
+	fsys := disktest.NewFault(disktest.NewCrash(1))
+	b := openTopic(t, "/data", broker.Options{FS: fsys})
+	fsys.Inject(disktest.Fault{Op: disktest.OpOpen, N: 1, Err: syscall.EMFILE, Sticky: true})
+	_, err := b.Publish(t.Context(), "cases", broker.Message{ID: "a"})
+	require.ErrorIs(t, err, commitlog.ErrNotPrepared)
+	require.ErrorIs(t, err, syscall.EMFILE)
+	require.NoError(t, b.Err())
+	fsys.Heal()
+	offset, err := b.Publish(t.Context(), "cases", broker.Message{ID: "a"})
+	require.NoError(t, err)
+	require.Zero(t, offset)
 }
 
 // setClock is a machine's clock that may be set.

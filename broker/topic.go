@@ -35,11 +35,6 @@ type topic struct {
 }
 
 func openTopic(b *Broker, name, dir string) (*topic, error) {
-	for _, d := range []string{"log", "groups"} {
-		if err := b.opts.FS.MkdirAll(filepath.Join(dir, d), 0o750); err != nil {
-			return nil, err
-		}
-	}
 	t := &topic{
 		single: semaphore.NewWeighted(singleReads),
 		name:   name, broker: b, groups: make(map[string]*group),
@@ -58,7 +53,7 @@ func (t *topic) open(dir string) (err error) {
 	o := t.broker.opts
 	t.logDir = filepath.Join(dir, "log")
 	t.log, err = commitlog.Open(t.logDir, commitlog.Options{
-		FS: o.FS, SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxMessageBytes + messageOverhead, Now: o.Now,
+		FS: o.FS, Files: t.broker.files, SegmentBytes: o.SegmentBytes, MaxRecordBytes: o.MaxMessageBytes + messageOverhead, Now: o.Now,
 		OnCommit: t.broker.metrics.onCommit("messages"), OnDiscard: func(from uint64) { t.dedup.discard(from) },
 	})
 	if err != nil {

@@ -9,13 +9,14 @@ func (g *groupState) isDone(offset uint64) bool {
 	return s == nil || s.status == acknowledged
 }
 
-// leased finds the slot that lock still speaks for: acquired with it, or lapsed and taken by nobody since.
+// leased finds the slot that lock still speaks for: acquired with it, lapsed and taken by nobody since, or put off because the
+// connection of its holder broke.
 func (g *groupState) leased(offset, lock uint64) (*slot, error) {
 	if g.isDone(offset) || offset >= g.next {
 		return nil, ErrLockLost
 	}
 	s := g.at(offset)
-	if s.lock != lock || s.status != acquired && s.status != lapsed {
+	if lock == 0 || s.lock != lock || s.status != acquired && s.status != lapsed && s.status != delayed {
 		return nil, ErrLockLost
 	}
 	return s, nil
@@ -91,15 +92,19 @@ func (g *groupState) renew(offset, lock uint64, deadline int64) error {
 }
 
 // giveBack undoes a delivery: available at once, not counted. The lock can still acknowledge.
-func (g *groupState) giveBack(offset, lock uint64) {
+func (g *groupState) giveBack(offset, lock uint64) error {
 	s, err := g.leased(offset, lock)
-	if err != nil || s.status != acquired {
-		return
+	if err != nil {
+		return err
+	}
+	if s.status == lapsed {
+		return ErrLockLost
 	}
 	g.detach(s)
 	s.count--
 	g.mark(offset, s)
 	g.makeAvailable(offset, available)
+	return nil
 }
 
 // giveBackAll undoes every delivery that holder still has. Locks that had lapsed before stay counted.
@@ -111,13 +116,46 @@ func (g *groupState) giveBackAll(holder uint32) {
 		}
 	}
 	for _, m := range mine {
-		g.giveBack(m.offset, m.lock)
+		_ = g.giveBack(m.offset, m.lock) // it is there
 	}
+	g.forgetLapsed(holder)
+}
+
+// forgetLapsed lets holder have again what lapsed with it. The caller is about to take holder out.
+func (g *groupState) forgetLapsed(holder uint32) {
 	for _, offset := range g.ready.offsets {
 		if s := g.at(offset); s.status == lapsed && s.holder == holder {
 			s.status = available
 		}
 	}
+}
+
+// breakOff puts off every delivery that a holder has whose connection broke: perhaps it died of one of them. They stay counted;
+// while they are put off the locks still speak for them, for perhaps only the connection is gone.
+func (g *groupState) breakOff(holder uint32, now int64) {
+	var mine []uint64
+	for _, offset := range g.timed.offsets {
+		if s := g.at(offset); s.status == acquired && s.holder == holder {
+			mine = append(mine, offset)
+		}
+	}
+	for _, offset := range mine {
+		s := g.at(offset)
+		g.detach(s)
+		g.mark(offset, s)
+		g.delay(offset, s, now+breakPause(s.count))
+	}
+	g.forgetLapsed(holder)
+}
+
+// The pause of a message after the connection of its holder broke.
+const (
+	firstBreakPause = 100_000   // microseconds; doubles with each delivery
+	maxBreakPause   = 5_000_000 // microseconds
+)
+
+func breakPause(count uint32) int64 {
+	return min(int64(firstBreakPause)<<min(max(count, 1)-1, 16), maxBreakPause)
 }
 
 // reject takes a message out of delivery while its holder publishes it to the dead-letter topic.

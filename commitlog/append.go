@@ -71,10 +71,11 @@ func (l *Log) tryJoin(payloads [][]byte, n int) (b *batch, first uint64, full <-
 	b.add(payloads, n)
 	b.waiters++
 	startsBatch := b.waiters == 1
+	starts := startsBatch && l.startCommitter()
 	l.waiting.Store(int32(b.waiters))
 	l.mu.Unlock()
 	if startsBatch {
-		l.committer.wake()
+		l.runOrWake(starts)
 	}
 	return b, first, nil, nil
 }

@@ -28,7 +28,7 @@ const (
 // activeFile is the segment that the committer writes to.
 type activeFile struct {
 	seg     *segment
-	file    disk.File // opened with writeFlags: a write that returns is on stable storage
+	file    *heldFile // opened with writeFlags: a write that returns is on stable storage
 	held    []byte    // what is committed of the block that the next batch begins in
 	sealed  bool      // nothing was committed since the last seal, or since the segment began
 	last    int64     // time of the last batch
@@ -72,32 +72,94 @@ func (a *activeFile) startAfter(b *batch) int {
 // more, the same ones: whether a power cut leaves the old or the new sectors, they are there. An error that Is
 // ErrNotPrepared means that the disk had no room, and that the file is as it was.
 func (a *activeFile) write(b *batch) error {
+	file, err := a.use()
+	if err != nil {
+		return err
+	}
+	defer a.file.done()
 	blocks := b.blocks(a.held)
-	if _, err := a.file.WriteAt(blocks, a.seg.size-int64(b.start)); err != nil {
-		return fmt.Errorf("commit to %s: %w", filepath.Base(a.seg.path), a.undoFull(len(blocks), err))
+	if _, err := file.WriteAt(blocks, a.seg.size-int64(b.start)); err != nil {
+		return fmt.Errorf("commit to %s: %w", filepath.Base(a.seg.path), a.undoFull(file, len(blocks), err))
 	}
 	a.held = append(a.held[:0], b.buf[roundDown(len(b.buf)):]...)
 	return nil
 }
 
+// use returns the file, opened if need be. An error that Is ErrNotPrepared may pass.
+func (a *activeFile) use() (disk.File, error) {
+	file, err := a.file.use()
+	switch {
+	case err == nil:
+		return file, nil
+	case errors.Is(err, errShort):
+		return nil, fmt.Errorf("open %s: %w", filepath.Base(a.seg.path), err)
+	}
+	return nil, fmt.Errorf("%w: open %s: %w", ErrNotPrepared, filepath.Base(a.seg.path), err)
+}
+
+// holdActive returns the file of a segment that is written to. While it is closed somebody may have cut it off: then what is
+// written would stand behind a hole. Only the committer calls it and what it returns.
+func (l *Log) holdActive(seg *segment) *heldFile {
+	return &heldFile{files: l.opts.Files, open: func() (disk.File, error) {
+		f, err := l.opts.FS.OpenFile(seg.path, writeFlags, 0)
+		if err != nil {
+			return nil, err
+		}
+		size, err := f.Size()
+		if err == nil && size < max(seg.zeroed, seg.size) {
+			err = fmt.Errorf("%w: %d bytes are left", errShort, size)
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return f, nil
+	}}
+}
+
 func (a *activeFile) close() error {
-	if err := a.file.Close(); err != nil {
+	if err := a.file.close(); err != nil {
 		return fmt.Errorf("close segment: %w", err)
 	}
 	return nil
 }
 
-// runCommitter writes batches: it ends when the log is closed or poisoned. One commit is in flight at a
-// time, so that a power cut can tear only the last batch.
+// wakeCommitter lets the committer look for something to do.
+func (l *Log) wakeCommitter() {
+	l.mu.Lock()
+	start := l.startCommitter()
+	l.mu.Unlock()
+	l.runOrWake(start)
+}
+
+// startCommitter says whether a committer has to be started, and that it is. mu is locked.
+func (l *Log) startCommitter() bool {
+	start := !l.committing
+	l.committing = true
+	return start
+}
+
+func (l *Log) runOrWake(start bool) {
+	if start {
+		go l.runCommitter()
+		return
+	}
+	l.committer.wake()
+}
+
+// runCommitter writes batches: it ends when the log is closed or poisoned, and when the log is at rest until there is
+// something to commit again. One commit is in flight at a time, so that a power cut can tear only the last batch.
 func (l *Log) runCommitter() {
-	defer close(l.finished)
 	crowds := make(chan *batch, 1)
 	var answerer sync.WaitGroup
 	answerer.Go(func() { answer(crowds) })
-	ok := l.commitAll(crowds)
+	end := l.commitAll(crowds)
 	close(crowds)
 	answerer.Wait()
-	if !ok {
+	if end == atRest {
+		return
+	}
+	defer close(l.finished)
+	if end == poisoned {
 		return
 	}
 	if err := l.seal(); err != nil {
@@ -116,20 +178,29 @@ func answer(crowds <-chan *batch) {
 	}
 }
 
-// commitAll commits until the log is closed. It returns false if a commit failed and poisoned the log. One for which the
-// disk has no room fails alone.
-func (l *Log) commitAll(crowds chan<- *batch) bool {
-	b, ok, err := l.await(0)
-	for ok && err == nil {
+// committerEnd is why a committer ends.
+type committerEnd int
+
+const (
+	goesOn   committerEnd = iota // it does not
+	closing                      // the log is being closed, and nothing is left to commit
+	atRest                       // nothing was appended for a while
+	poisoned                     // a commit failed
+)
+
+// commitAll commits until it has a reason to end. What the disk has no room for fails alone.
+func (l *Log) commitAll(crowds chan<- *batch) committerEnd {
+	b, end, err := l.await(0)
+	for b != nil {
 		failed := l.commit(b)
 		if errors.Is(failed, ErrNotPrepared) {
 			l.discard(b, failed)
-			b, ok, err = l.await(0)
+			b, end, err = l.await(0)
 			continue
 		}
 		if failed != nil {
 			b.finish(l.poison(failed))
-			return false
+			return poisoned
 		}
 		var next *batch
 		if b.waiters > gatherMost {
@@ -139,47 +210,62 @@ func (l *Log) commitAll(crowds chan<- *batch) bool {
 			crowds <- b
 		} else {
 			b.finish(nil)
-			next, ok, err = l.await(b.waiters)
+			next, end, err = l.await(b.waiters)
 		}
 		b = next
 	}
 	if err != nil {
 		l.poison(err)
 	}
-	return err == nil
+	return end
 }
 
-// await returns the next batch to commit, false if the log is closed and there is none. The last batch
-// let so many producers go. A log in which nothing happens for a while is sealed; the error is of that.
-func (l *Log) await(crowd int) (*batch, bool, error) {
+// await returns the next batch to commit, or why there is none. The last batch let so many producers go. A log in which
+// nothing happens for a while is sealed, the error is of that, and rests.
+func (l *Log) await(crowd int) (*batch, committerEnd, error) {
 	l.gather(crowd)
 	for {
-		b, closing := l.take()
+		b, closed := l.take()
 		if b != nil {
-			return b, true, nil
+			return b, goesOn, nil
 		}
-		if closing {
-			return nil, false, nil
+		if closed {
+			return nil, closing, nil
 		}
-		if l.active.sealed {
-			<-l.committer
-			continue
-		}
-		idle := time.NewTimer(sealAfter)
+		idle := time.NewTimer(restAfter)
 		select {
 		case <-l.committer:
 			idle.Stop()
 		case <-idle.C:
 			if err := l.seal(); err != nil && !errors.Is(err, ErrNotPrepared) {
-				return nil, false, err
+				return nil, poisoned, err
 			} // for which there is no room, it is tried again
+			if l.active.sealed && l.rest() {
+				return nil, atRest, nil
+			}
 		}
 	}
 }
 
-// sealAfter is how long nothing must have been appended before the log is sealed: from then on damage to the newest
+// restAfter is how long nothing must have been appended before the log is sealed and rests. From then on damage to the newest
 // records is told apart from a torn commit, as after Close.
-const sealAfter = time.Second
+const restAfter = time.Second
+
+// rest lets go of what only a log needs that is written to: the goroutine and most of the memory. It returns false if there
+// is something to do. The caller ends then and only then.
+func (l *Log) rest() bool {
+	l.idle.clear()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.filling.count > 0 || l.closing {
+		return false
+	}
+	l.recent.clear()
+	l.buffers = buffers{}
+	l.filling = newBatch(l.buffers.get(), len(l.active.held), l.active.seg.end)
+	l.committing = false
+	return true
+}
 
 // gather waits a moment for as many producers as were in the last batch.
 func (l *Log) gather(crowd int) {
@@ -326,23 +412,27 @@ func (l *Log) seal() error {
 // to it, and only then is the old one closed: a closed segment always has a successor.
 func (l *Log) roll() error {
 	a := &l.active
+	_ = a.file.close() // what was written to it is durable
 	next := l.next
 	seg := newSegment(l.dir, a.seg.end, next.header)
 	seg.last = a.seg.last
-	if err := next.install(l.opts.FS, seg.path); err != nil {
+	l.opts.Files.takePlace() // in place of the old file's
+	err := next.install(l.opts.FS, seg.path)
+	l.opts.Files.freePlace()
+	if err != nil {
 		err = fmt.Errorf("roll to a new segment: %w", err)
 		if errors.Is(err, ErrNotPrepared) { // the segment waits for the next batch
 			return err
 		}
 		l.next = nil
-		return errors.Join(err, next.file.Close())
+		return err
 	}
 	l.next = nil
 	old := *a
-	*a = activeFile{seg: seg, file: next.file, held: next.header.encode(), sealed: true, last: a.last}
+	*a = activeFile{seg: seg, file: l.holdActive(seg), held: next.header.encode(), sealed: true, last: a.last}
 	l.state.Lock()
 	l.segments = append(l.segments, seg)
 	l.state.Unlock()
-	l.maintenance.closeLater(old.seg, old.file)
+	l.maintenance.closeLater(old.seg)
 	return nil
 }

@@ -239,7 +239,7 @@ func TestKillThenPowerCut(t *testing.T) {
 func TestEveryFaultIsToldAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	kinds := []disktest.Op{disktest.OpWrite, disktest.OpSync, disktest.OpOpen, disktest.OpRename, disktest.OpTruncate,
-		disktest.OpRemove, disktest.OpSyncDir, disktest.OpMkdir, disktest.OpReadDir, disktest.OpRead}
+		disktest.OpRemove, disktest.OpSyncDir, disktest.OpReadDir, disktest.OpRead}
 	for _, op := range kinds {
 		for _, cause := range []error{syscall.ENOSPC, syscall.EIO} {
 			for _, sticky := range []bool{false, true} {

@@ -46,10 +46,10 @@ func TestSegmentsGrowToFullSize(t *testing.T) {
 	o, err := Options{}.withDefaults()
 	require.NoError(t, err)
 	var sizes []int64
-	for limit := o.nextLimit(0); len(sizes) < 5; limit = o.nextLimit(limit) {
-		sizes = append(sizes, limit>>20)
+	for limit := o.nextLimit(0); len(sizes) < 8; limit = o.nextLimit(limit) {
+		sizes = append(sizes, limit>>10)
 	}
-	require.Equal(t, []int64{1, 4, 16, 64, 64}, sizes)
+	require.Equal(t, []int64{32, 128, 512, 2048, 8192, 32768, 65536, 65536}, sizes)
 	require.Equal(t, int64(64<<20), o.nextLimit(1<<62), "whatever a header says")
 }
 

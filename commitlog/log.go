@@ -19,14 +19,15 @@ type Log struct {
 	opts Options
 	cut  *Cut // what Open has cut off
 
-	mu        sync.Mutex
-	filling   *batch // what producers add to
-	failed    error  // why no more is taken: ErrPoisoned or ErrClosed, wrapped
-	refusing  error  // why nothing is taken at this moment: discard is under way
-	closing   bool
-	waiting   atomic.Int32  // producers that wait for the filling batch
-	committer wakeup        // there is something to commit, or the log is closing
-	finished  chan struct{} // closed when the committer has ended
+	mu         sync.Mutex
+	filling    *batch // what producers add to
+	failed     error  // why no more is taken: ErrPoisoned or ErrClosed, wrapped
+	refusing   error  // why nothing is taken at this moment: discard is under way
+	closing    bool
+	waiting    atomic.Int32  // producers that wait for the filling batch
+	committing bool          // there is a committer
+	committer  wakeup        // there is something to commit, or the log is closing
+	finished   chan struct{} // closed when the last committer has ended
 
 	state    sync.RWMutex
 	segments []*segment    // never empty; the last is active
@@ -121,7 +122,7 @@ func (l *Log) Close() error {
 	if again {
 		return nil
 	}
-	l.committer.wake()
+	l.wakeCommitter()
 	<-l.finished
 	l.stop(ErrClosed)
 	l.state.Lock()

@@ -3,44 +3,65 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"casepress/disk"
 )
 
-// fullSegment is a segment that waits for its file to be cut to size and its index to be written.
-type fullSegment struct {
-	seg  *segment
-	file disk.File
-}
-
-// maintenance does what commits must not wait for: it prepares the next segment and closes the full ones.
+// maintenance does what commits must not wait for: it prepares the next segment and closes the full ones. Its goroutine runs
+// while there is something to do.
 type maintenance struct {
 	log *Log
 
-	making      sync.Mutex // held while a segment is prepared
+	making      turn // taken while a segment is prepared
 	ready       *prepared
 	failedAhead bool  // to prepare the segment that is needed next
 	failed      error // why it could not be prepared when it was needed
 	failedAt    time.Time
 	hurry       atomic.Bool // a commit waits for the segment
 
-	closing sync.Mutex // held while a segment is closed or dropped
+	closing turn // taken while a segment is closed or dropped
 
 	mu      sync.Mutex
-	want    *plan // nil if nothing is asked for
-	toClose []fullSegment
-
-	wake     wakeup
-	stop     chan struct{}
-	finished chan struct{}
+	want    *plan      // nil if nothing is asked for
+	toClose []*segment // full; they wait for their files to be cut to size and their indexes to be written
+	asked   bool       // there is something to do that the goroutine does not know of
+	running bool       // the goroutine
+	stopped bool       // it does not start again
+	runs    sync.WaitGroup
 }
 
 func newMaintenance(l *Log) *maintenance {
-	return &maintenance{log: l, wake: newWakeup(), stop: make(chan struct{}), finished: make(chan struct{})}
+	return &maintenance{log: l, making: make(turn, 1), closing: make(turn, 1)}
+}
+
+// A turn is a lock that is held while the disk is waited for.
+type turn chan struct{}
+
+func (t turn) take() { t <- struct{}{} }
+func (t turn) end()  { <-t }
+
+// wake lets the goroutine do what there is to do.
+func (m *maintenance) wake() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked = true
+	if m.running || m.stopped {
+		return
+	}
+	m.running = true
+	m.runs.Go(m.run)
+}
+
+// goesOn says whether there is something more to do; if not, the goroutine ends.
+func (m *maintenance) goesOn() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.running = m.asked && !m.stopped
+	m.asked = false
+	return m.running
 }
 
 // prepareAhead asks for a segment that will soon be needed.
@@ -50,7 +71,7 @@ func (m *maintenance) prepareAhead(p plan) {
 	m.want = &p
 	m.mu.Unlock()
 	if !asked {
-		m.wake.wake()
+		m.wake()
 	}
 }
 
@@ -60,8 +81,8 @@ func (m *maintenance) prepareAhead(p plan) {
 func (m *maintenance) next(want plan, batch int) (*prepared, error) {
 	m.hurry.Store(true)
 	defer m.hurry.Store(false)
-	m.making.Lock()
-	defer m.making.Unlock()
+	m.making.take()
+	defer m.making.end()
 	p := m.ready
 	if p == nil {
 		if m.failed != nil && time.Since(m.failedAt) < prepareRetry {
@@ -70,11 +91,11 @@ func (m *maintenance) next(want plan, batch int) (*prepared, error) {
 		want.least = int64(headerBytes + batch + batchBytes)
 		hurry := &m.hurry
 		if m.failedAhead {
-			want.limit, want.zero = min(want.limit, max(firstSegmentBytes, roundUp(want.least))), true
+			want.limit, want.zero = min(want.limit, max(firstSegmentBytes, want.limit/smallFraction, roundUp(want.least))), true
 			hurry = new(atomic.Bool)
 		}
 		var err error
-		if p, err = prepare(m.log.opts.FS, m.log.dir, want, hurry); err != nil {
+		if p, err = m.prepare(want, hurry); err != nil {
 			m.failed, m.failedAt, m.failedAhead = err, time.Now(), true
 			return nil, err
 		}
@@ -89,36 +110,36 @@ func (m *maintenance) next(want plan, batch int) (*prepared, error) {
 // prepareRetry is how long nothing is prepared after a failure to.
 const prepareRetry = time.Second
 
-// closeLater hands over a full segment with the file it was written through.
-func (m *maintenance) closeLater(seg *segment, file disk.File) {
+// prepare makes a segment file when it is its turn.
+func (m *maintenance) prepare(want plan, hurry *atomic.Bool) (*prepared, error) {
+	defer m.log.opts.Files.enterBackground()()
+	return prepare(m.log.opts.FS, m.log.dir, want, hurry)
+}
+
+// closeLater hands over a full segment.
+func (m *maintenance) closeLater(seg *segment) {
 	m.mu.Lock()
-	m.toClose = append(m.toClose, fullSegment{seg, file})
+	m.toClose = append(m.toClose, seg)
 	m.mu.Unlock()
-	m.wake.wake()
+	m.wake()
 }
 
 func (m *maintenance) run() {
-	defer close(m.finished)
-	for {
-		select {
-		case <-m.wake:
-			m.prepareWanted()
-			// A segment that could not be closed stays as it is, which costs a scan at the next Open;
-			// it is tried again with the next one and by Close, which reports it.
-			_ = m.closeAll()
-		case <-m.stop:
-			return
-		}
+	for m.goesOn() {
+		m.prepareWanted()
+		// A segment that could not be closed stays as it is, which costs a scan at the next Open;
+		// it is tried again with the next one and by Close, which reports it.
+		_ = m.closeAll()
 	}
 }
 
 func (m *maintenance) prepareWanted() {
-	m.making.Lock()
-	defer m.making.Unlock()
+	m.making.take()
+	defer m.making.end()
 	m.mu.Lock()
 	asked := m.want
 	m.mu.Unlock()
-	if asked == nil || m.ready != nil {
+	if asked == nil || m.ready != nil || m.failed != nil && time.Since(m.failedAt) < prepareRetry {
 		return
 	}
 	want := *asked
@@ -126,7 +147,7 @@ func (m *maintenance) prepareWanted() {
 	if m.failedAhead { // then it is zeroed in full here too, or left to next, which makes a small one
 		want.zero, hurry = true, new(atomic.Bool)
 	}
-	p, err := prepare(m.log.opts.FS, m.log.dir, want, hurry)
+	p, err := m.prepare(want, hurry)
 	m.ready, m.failedAhead = p, err != nil
 }
 
@@ -135,11 +156,11 @@ func (m *maintenance) closeAll() error {
 	todo := m.toClose
 	m.toClose = nil
 	m.mu.Unlock()
-	var failed []fullSegment
+	var failed []*segment
 	var errs []error
-	for _, u := range todo {
-		if err := m.closeSegment(u); err != nil {
-			failed, errs = append(failed, u), append(errs, err)
+	for _, seg := range todo {
+		if err := m.closeSegment(seg); err != nil {
+			failed, errs = append(failed, seg), append(errs, err)
 		}
 	}
 	m.mu.Lock()
@@ -150,41 +171,49 @@ func (m *maintenance) closeAll() error {
 
 // closeSegment cuts the segment's file to its real size, then writes its index: an index is there only for
 // a file that is complete.
-func (m *maintenance) closeSegment(u fullSegment) error {
-	m.closing.Lock()
-	defer m.closing.Unlock()
+func (m *maintenance) closeSegment(seg *segment) error {
+	defer m.log.opts.Files.enterBackground()()
+	m.closing.take()
+	defer m.closing.end()
 	m.log.state.RLock()
-	size, dropped, content := u.seg.size, u.seg.dropped, encodeIndex(u.seg)
+	size, dropped, content := seg.size, seg.dropped, encodeIndex(seg)
 	m.log.state.RUnlock()
 	if dropped {
-		_ = u.file.Close()
 		return nil
 	}
-	err := u.file.Truncate(size)
+	err := m.cut(seg.path, size)
 	if err == nil {
-		err = u.file.Sync()
-	}
-	if err == nil {
-		err = saveIndex(m.log.opts.FS, u.seg.indexPath(), content)
+		err = saveIndex(m.log.opts.FS, seg.indexPath(), content)
 	}
 	if err != nil {
-		return fmt.Errorf("close segment %s: %w", filepath.Base(u.seg.path), err)
+		return fmt.Errorf("close segment %s: %w", filepath.Base(seg.path), err)
 	}
 	m.log.state.Lock()
-	u.seg.indexed = true
+	seg.indexed = true
 	m.log.state.Unlock()
-	_ = u.file.Close() // nothing is left in it that a failure could lose
 	return nil
+}
+
+// cut makes a file so long, durably.
+func (m *maintenance) cut(path string, size int64) error {
+	f, err := m.log.opts.FS.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	err = f.Truncate(size)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // close ends the goroutine after a last try to close what is left, and removes the prepared segment.
 func (m *maintenance) close() error {
-	close(m.stop)
-	<-m.finished
+	m.mu.Lock()
+	m.stopped = true
+	m.mu.Unlock()
+	m.runs.Wait()
 	err := m.closeAll()
-	for _, u := range m.toClose {
-		err = errors.Join(err, u.file.Close())
-	}
 	if m.ready != nil {
 		err = errors.Join(err, m.ready.discard(m.log.opts.FS))
 	}

@@ -15,9 +15,6 @@ func Open(dir string, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := o.FS.MkdirAll(dir, 0o755); err != nil {
-		return nil, openError(dir, err)
-	}
 	l := &Log{dir: dir, opts: o, committer: newWakeup(), finished: make(chan struct{})}
 	l.maintenance = newMaintenance(l)
 	if err := l.recover(); err != nil {
@@ -52,31 +49,29 @@ func openError(dir string, err error) error {
 	return fmt.Errorf("open commit log %s: %w", dir, err)
 }
 
-// start sets the goroutines going.
+// start begins to take records. A log to which nothing is appended needs no goroutine.
 func (l *Log) start() {
 	l.end.Store(l.active.seg.end)
+	l.recent.clear()
+	l.buffers = buffers{}
 	l.filling = newBatch(l.buffers.get(), len(l.active.held), l.active.seg.end)
-	go l.runCommitter()
-	go l.maintenance.run()
-	l.maintenance.wake.wake()
+	if len(l.maintenance.toClose) > 0 {
+		l.maintenance.wake()
+	}
 }
 
 // abandon closes what a failed Open had opened.
 func (l *Log) abandon() error {
-	var err error
-	for _, u := range l.maintenance.toClose {
-		err = errors.Join(err, u.file.Close())
+	if l.active.file == nil {
+		return nil
 	}
-	if l.active.file != nil {
-		err = errors.Join(err, l.active.close())
-	}
-	return err
+	return l.active.close()
 }
 
 // recover brings the folder's content into memory. It checks everything before it changes anything.
 func (l *Log) recover() error {
 	found, err := l.list()
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if len(found.segments) == 0 {

@@ -3,6 +3,7 @@ package commitlog
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"time"
 
 	"casepress/disk"
@@ -12,8 +13,11 @@ import (
 type Options struct {
 	FS disk.FS // default disk.OS
 
+	// Files bounds the open files of all logs that share it. Nil: nothing bounds those of this one.
+	Files *Files
+
 	// SegmentBytes is the size of a full-grown segment, default 64 MiB. A log starts with a segment of
-	// 1 MiB and each next one is four times as large until it is this size, so young logs stay small.
+	// 32 KiB and each next one is four times as large until it is this size, so young logs stay small.
 	SegmentBytes int64
 
 	// MaxRecordBytes is the largest payload, default 16 MiB, at most 1 GiB.
@@ -48,7 +52,8 @@ type Commit struct {
 }
 
 const (
-	firstSegmentBytes = 1 << 20
+	firstSegmentBytes = 32 << 10
+	smallFraction     = 64 // of the size of a segment, when the disk is nearly full
 	segmentGrowth     = 4
 	maxRecordLimit    = 1 << 30
 )
@@ -59,6 +64,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Files == nil {
+		o.Files = NewFiles(math.MaxInt)
 	}
 	o.SegmentBytes = cmp.Or(o.SegmentBytes, 64<<20)
 	o.MaxRecordBytes = cmp.Or(o.MaxRecordBytes, 16<<20)

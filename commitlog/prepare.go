@@ -21,11 +21,10 @@ type plan struct {
 	least int64 // but so many in any case: the batch that waits for the segment must find room on the disk
 }
 
-// prepared is a segment file that waits under a temporary name.
+// prepared is a segment file that waits under a temporary name, closed.
 type prepared struct {
 	header header
 	temp   string
-	file   disk.File
 }
 
 // prepare makes a segment file, on stable storage, with zeros up to its limit or as many as there are, and no fewer
@@ -36,8 +35,7 @@ func prepare(fsys disk.FS, dir string, want plan, hurry *atomic.Bool) (*prepared
 	if err != nil {
 		return nil, fmt.Errorf("prepare segment: %w", err)
 	}
-	p.file = f
-	if err := p.fill(want, hurry); err != nil {
+	if err := errors.Join(p.fill(f, want, hurry), f.Close()); err != nil {
 		return nil, fmt.Errorf("prepare segment: %w", errors.Join(err, p.discard(fsys)))
 	}
 	return p, nil
@@ -45,7 +43,7 @@ func prepare(fsys disk.FS, dir string, want plan, hurry *atomic.Bool) (*prepared
 
 // fill writes zeros, then the header that tells how many. Each chunk is durable when it is written, so
 // that a commit in between, or one that needs the segment, never waits for more than one chunk.
-func (p *prepared) fill(want plan, hurry *atomic.Bool) error {
+func (p *prepared) fill(f disk.File, want plan, hurry *atomic.Bool) error {
 	pos, least := int64(0), roundUp(want.least)
 	end := least
 	if want.zero {
@@ -53,22 +51,25 @@ func (p *prepared) fill(want plan, hurry *atomic.Bool) error {
 	}
 	for pos < end && (pos < max(least, 1) || !hurry.Load()) {
 		n := min(int64(len(zeros)), end-pos)
-		if _, err := p.file.WriteAt(zeros[:n], pos); err != nil {
+		if pos < least {
+			n = min(n, least-pos)
+		}
+		if _, err := f.WriteAt(zeros[:n], pos); err != nil {
 			return err
 		}
 		pos += n
 	}
 	p.header.zeroed = max(pos, blockBytes)
-	return p.writeHeader()
+	return p.writeHeader(f)
 }
 
-func (p *prepared) writeHeader() error {
+func (p *prepared) writeHeader(f disk.File) error {
 	first := disk.Aligned(blockBytes)
 	copy(first, p.header.encode())
-	if _, err := p.file.WriteAt(first, 0); err != nil {
+	if _, err := f.WriteAt(first, 0); err != nil {
 		return err
 	}
-	return p.file.Sync()
+	return f.Sync()
 }
 
 // install gives the file its final name, durably. An error that Is ErrNotPrepared means that it has its old name still.
@@ -80,7 +81,7 @@ func (p *prepared) install(fsys disk.FS, path string) error {
 }
 
 func (p *prepared) discard(fsys disk.FS) error {
-	return errors.Join(p.file.Close(), fsys.Remove(p.temp))
+	return fsys.Remove(p.temp)
 }
 
 // newSalt is random so that no payload can look like a batch of this segment, and never zero so that

@@ -10,7 +10,7 @@ import (
 // These bound what is kept between calls of Read: the readers, with a file each, and their buffers.
 const (
 	maxIdle       = 4
-	maxIdleBuffer = 2 << 20
+	maxIdleBuffer = 64 << 10
 )
 
 // Read returns records from offset on: at least one if offset is below End, nil if not, and no more
@@ -65,6 +65,16 @@ func (p *idleReaders) put(r *Reader) error {
 	}
 	p.readers = append(p.readers, r)
 	return nil
+}
+
+// clear lets go of all readers.
+func (p *idleReaders) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.readers {
+		_ = r.Close() // it was only read
+	}
+	p.readers = nil
 }
 
 func (p *idleReaders) close() error {

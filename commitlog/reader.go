@@ -20,8 +20,8 @@ type Record struct {
 	Payload []byte
 }
 
-// Reader reads a log front to back, or from where Seek puts it. It keeps its place, one open file and
-// one buffer of 64 KiB to 1 MiB, or as large as the largest batch it met. It sees only what is on
+// Reader reads a log front to back, or from where Seek puts it. It keeps its place, one file, open for as long as
+// Options.Files lets it, and one buffer of 64 KiB to 1 MiB, or as large as the largest batch it met. It sees only what is on
 // stable storage and verifies every checksum. It is not for use by several goroutines at once.
 type Reader struct {
 	log  *Log
@@ -53,12 +53,9 @@ func (r *Reader) Seek(offset uint64) {
 
 // Close lets go of the file.
 func (r *Reader) Close() error {
-	f := r.win.file
+	err := r.win.close()
 	r.seg, r.body, r.win = nil, nil, window{log: r.log}
-	if f == nil {
-		return nil
-	}
-	if err := f.Close(); err != nil {
+	if err != nil {
 		return fmt.Errorf("close segment: %w", err)
 	}
 	return nil
@@ -77,9 +74,8 @@ func (r *Reader) Next(maxBytes int) ([]Record, error) {
 		return nil, err
 	}
 	if v.seg != r.seg {
-		if err := r.open(v); err != nil {
-			return nil, err
-		}
+		r.win.reset(v.seg)
+		r.seg, r.pos, r.body, r.known = v.seg, v.pos, nil, false
 	}
 	r.win.want = min(maxBytes, maxReadAhead)
 	var out harvest
@@ -129,26 +125,6 @@ func (l *Log) view(offset uint64) (view, error) {
 	return view{seg: s, end: s.end, size: s.size, pos: s.seek(offset)}, nil
 }
 
-// open turns to another segment, or anew to the same one.
-func (r *Reader) open(v view) error {
-	f, err := r.log.openSegment(v.seg)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, dropped := r.log.view(r.next); dropped != nil {
-			return dropped // in between
-		}
-	}
-	if err != nil {
-		return err
-	}
-	old := r.win.file
-	r.win.reset(f, v.seg)
-	r.seg, r.pos, r.body, r.known = v.seg, v.pos, nil, false
-	if old != nil {
-		_ = old.Close() // it was only read
-	}
-	return nil
-}
-
 // load reads the batch at pos. It leaves no body if next lies behind the batch, as it does behind a
 // seal. It may overwrite the buffer: only Next can tell whether something in it is still needed, so it
 // is asked before every batch.
@@ -156,6 +132,11 @@ func (r *Reader) load(v view) error {
 	h, b, err := r.win.batch(r.pos, v.size, v.seg.salt)
 	if err == nil && (h.base > r.next || r.known && h.base != r.at) {
 		err = errBatchOrder
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, dropped := r.log.view(r.next); dropped != nil {
+			return dropped // in between
+		}
 	}
 	if err != nil {
 		return r.log.damage(v.seg, r.pos, err)

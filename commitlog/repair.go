@@ -2,22 +2,24 @@ package commitlog
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 
 	"casepress/disk"
 )
 
-// create makes the first segment.
+// create makes the folder and the first segment. A folder that has a segment is durable.
 func (l *Log) create() error {
+	if err := l.opts.FS.MkdirAll(l.dir, 0o750); err != nil {
+		return err
+	}
 	p, err := prepare(l.opts.FS, l.dir, plan{limit: l.opts.nextLimit(0), zero: true}, new(atomic.Bool))
 	if err != nil {
 		return err
 	}
 	seg := newSegment(l.dir, 0, p.header)
 	l.segments = []*segment{seg}
-	l.active = activeFile{seg: seg, file: p.file, held: p.header.encode(), sealed: true}
+	l.active = activeFile{seg: seg, file: l.holdActive(seg), held: p.header.encode(), sealed: true}
 	return p.install(l.opts.FS, seg.path)
 }
 
@@ -30,31 +32,23 @@ func (l *Log) repair(found folder, unindexed []*segment, last newest) error {
 	if err := l.removeAll(append(found.temps, found.orphans...)); err != nil {
 		return err
 	}
-	// A process that was killed may have renamed a segment and not synced the folder.
-	if err := l.opts.FS.SyncDir(l.dir); err != nil {
-		return err
-	}
-	for _, s := range unindexed {
-		f, err := l.opts.FS.OpenFile(s.path, os.O_RDWR, 0)
-		if err != nil {
+	// A process that was killed may have renamed a segment and not synced the folder. Then nothing was written to it yet.
+	if last.seg.size == headerBytes {
+		if err := l.opts.FS.SyncDir(l.dir); err != nil {
 			return err
 		}
-		l.maintenance.toClose = append(l.maintenance.toClose, fullSegment{s, f})
 	}
-	f, err := l.opts.FS.OpenFile(last.seg.path, writeFlags, 0)
-	if err != nil {
-		return err
-	}
-	l.active = activeFile{seg: last.seg, file: f, sealed: last.sealed, last: last.seg.last}
+	l.maintenance.toClose = unindexed
+	l.active = activeFile{seg: last.seg, file: l.holdActive(last.seg), sealed: last.sealed, last: last.seg.last}
 	if err := l.repairTail(last); err != nil {
 		return fmt.Errorf("repair %s: %w", filepath.Base(last.seg.path), err)
 	}
-	return nil
+	return l.seal()
 }
 
 // repairTail writes the last batch once more. A killed process may have left it in the page cache
 // only, and after a failed sync the kernel may hold it there as if it were on the disk, so that no
-// sync would ever write it. Only then a seal follows, and zeros over what a torn commit left.
+// sync would ever write it. Only then come zeros over what a torn commit left, and the caller's seal.
 func (l *Log) repairTail(last newest) error {
 	a := &l.active
 	size, from := last.seg.size, roundDown(last.seg.size)
@@ -65,8 +59,13 @@ func (l *Log) repairTail(last newest) error {
 	if err != nil {
 		return err
 	}
+	file, err := a.file.use()
+	if err != nil {
+		return err
+	}
+	defer a.file.done()
 	if last.lastData > 0 || last.garbage > size {
-		if _, err := a.file.WriteAt(b, from); err != nil {
+		if _, err := file.WriteAt(b, from); err != nil {
 			return err
 		}
 	}
@@ -77,12 +76,12 @@ func (l *Log) repairTail(last newest) error {
 	end := roundUp(last.garbage)
 	for pos := roundUp(size); pos < end; {
 		n := min(end-pos, int64(len(zeros)))
-		if _, err := a.file.WriteAt(zeros[:n], pos); err != nil {
+		if _, err := file.WriteAt(zeros[:n], pos); err != nil {
 			return err
 		}
 		pos += n
 	}
-	return l.seal()
+	return nil
 }
 
 // readTail returns the segment from a block on up to its size, and zeros up to the end of the last block. It reads as the

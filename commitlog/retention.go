@@ -52,8 +52,8 @@ func (l *Log) DropBefore(offset uint64) error {
 // removeSegment returns when the removal is durable: a power cut may undo it, but must not undo it for
 // an old segment and keep it for a newer one, which would look like a loss.
 func (l *Log) removeSegment(s *segment) error {
-	l.maintenance.closing.Lock()
-	defer l.maintenance.closing.Unlock()
+	l.maintenance.closing.take()
+	defer l.maintenance.closing.end()
 	if err := l.removeAll([]string{s.path, s.indexPath()}); err != nil {
 		return err
 	}

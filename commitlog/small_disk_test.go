@@ -140,14 +140,14 @@ func (d *smallDisk) setRoom(room int64) {
 // fillFast appends large batches faster than zeros are written ahead, until the segment that is written to has none and
 // has taken one.
 func fillFast(t *testing.T, l *commitlog.Log, size func() int64) {
-	for grown := 0; grown < 3; {
+	for grown, segments := 0, 0; grown < 3; {
 		before := size()
 		_, err := l.Append(t.Context(), make([]byte, 3<<20))
 		require.NoError(t, err)
 		synctest.Wait()
 		grown++
-		if size()-before > 4<<20 { // another segment, with zeros
-			grown = 0
+		if n := len(l.Segments()); n > segments || size()-before > 4<<20 { // another segment, or one with zeros ahead
+			grown, segments = 0, n
 		}
 	}
 }
@@ -333,30 +333,30 @@ func TestWhatIsAppendedWhileASmallSegmentIsPrepared(t *testing.T) {
 		room        int64
 		first, late error
 	}{
-		"room for the first": {1<<20 + 3<<19, nil, commitlog.ErrNotPrepared}, // the first segment, and 1.5 MiB
-		"room for none":      {1<<20 + 3<<17, commitlog.ErrNotPrepared, commitlog.ErrNotPrepared},
-		"room for both":      {1<<20 + 7<<19, nil, nil},
+		"room for the first": {32<<10 + 48<<10, nil, commitlog.ErrNotPrepared}, // the first segment, and 48 KiB
+		"room for none":      {32<<10 + 12<<10, commitlog.ErrNotPrepared, commitlog.ErrNotPrepared},
+		"room for both":      {32<<10 + 112<<10, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newSmallDisk(c.room)
 				var discarded []uint64
 				l := mustOpen(t, logDir, commitlog.Options{FS: d, OnDiscard: func(from uint64) { discarded = append(discarded, from) }})
-				for l.Segments()[0].Bytes < 800<<10 {
-					_, err := l.Append(t.Context(), make([]byte, 50<<10))
+				for l.Segments()[0].Bytes < 25<<10 {
+					_, err := l.Append(t.Context(), make([]byte, 1500))
 					require.NoError(t, err)
 				}
-				synctest.Wait() // 4 MiB could not be prepared ahead
+				synctest.Wait() // 128 KiB could not be prepared ahead
 				end := l.End()
 				var late commitlog.Pending
 				d.mu.Lock()
 				d.onPrepare = func() {
 					var err error
-					late, err = l.Enqueue(t.Context(), make([]byte, 2<<20))
+					late, err = l.Enqueue(t.Context(), make([]byte, 64<<10))
 					require.NoError(t, err)
 				}
 				d.mu.Unlock()
-				_, err := l.Append(t.Context(), make([]byte, 400<<10))
+				_, err := l.Append(t.Context(), make([]byte, 12<<10))
 				require.ErrorIs(t, err, c.first)
 				require.Equal(t, end+1, late.First)
 				require.ErrorIs(t, late.Wait(t.Context()), c.late)

@@ -22,9 +22,9 @@ var errNotUndone = errors.New("what a failed write left behind could not be remo
 // that it is gone: then nothing acknowledged is at risk, and the file is as it was. How far the write came is not known,
 // not even which of it is in the page cache only. So everything that it touched is cut off or written anew: the block
 // that the last batch ends in, and zeros as far as they were. What came before was durable before this write began.
-func (a *activeFile) undo(n int) error {
+func (a *activeFile) undo(file disk.File, n int) error {
 	from, end := roundDown(a.seg.size), max(a.seg.zeroed, roundUp(a.seg.size))
-	size, err := a.file.Size()
+	size, err := file.Size()
 	if err != nil {
 		return err
 	}
@@ -32,25 +32,25 @@ func (a *activeFile) undo(n int) error {
 		return fmt.Errorf("%w: %d bytes of the file are left", errShort, size)
 	}
 	if size > end {
-		if err := a.file.Truncate(end); err != nil {
+		if err := file.Truncate(end); err != nil {
 			return err
 		}
 	}
 	touched := min(from+int64(n), end)
 	err = a.eachTouched(from, touched, func(want []byte, pos int64) error {
-		_, err := a.file.WriteAt(want, pos)
+		_, err := file.WriteAt(want, pos)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err := a.file.Sync(); err != nil { // the new size, too
+	if err := file.Sync(); err != nil { // the new size, too
 		return err
 	}
 	found := disk.Aligned(len(zeros))
 	return a.eachTouched(from, touched, func(want []byte, pos int64) error {
 		got := found[:len(want)]
-		if _, err := a.file.ReadAt(got, pos); err != nil {
+		if _, err := file.ReadAt(got, pos); err != nil {
 			return err
 		}
 		if !bytes.Equal(got, want) {
@@ -82,11 +82,11 @@ func (a *activeFile) eachTouched(from, to int64, do func(want []byte, pos int64)
 
 // undoFull undoes a write of n bytes that failed with err, if that was for lack of room. It returns an error that Is
 // ErrNotPrepared if nothing is left of the write, else one that poisons.
-func (a *activeFile) undoFull(n int, err error) error {
+func (a *activeFile) undoFull(file disk.File, n int, err error) error {
 	if !isFull(err) {
 		return err
 	}
-	if failed := a.undo(n); failed != nil {
+	if failed := a.undo(file, n); failed != nil {
 		return errors.Join(err, fmt.Errorf("%w: %w", errNotUndone, failed))
 	}
 	err = fmt.Errorf("%w: %w", ErrNotPrepared, err)

@@ -71,8 +71,8 @@ func (l *Log) verifySegment(ctx context.Context, s *segment) error {
 
 // verifyIndex reads the index of a closed segment again.
 func (l *Log) verifyIndex(s *segment) error {
-	l.maintenance.closing.Lock()
-	defer l.maintenance.closing.Unlock()
+	l.maintenance.closing.take()
+	defer l.maintenance.closing.end()
 	l.state.RLock()
 	again := segment{path: s.path, base: s.base, header: s.header, size: s.size}
 	indexed := s.indexed && !s.dropped

@@ -12,14 +12,15 @@ const windowBytes = 64 << 10
 // window reads a file front to back through one buffer that it keeps. What it hands out is valid
 // until the next call.
 type window struct {
-	file disk.File
-	want int    // bytes to read at a time
-	pos  int64  // position in the file of buf[0]
-	buf  []byte // what was read
+	file disk.File // nil in a reader's window, which has held
+	want int       // bytes to read at a time
+	pos  int64     // position in the file of buf[0]
+	buf  []byte    // what was read
 
 	// Only in a reader's window. The others have to see what is in the file.
-	log *Log     // whose memory is asked first
-	seg *segment // that file is of
+	log  *Log      // whose memory is asked first
+	seg  *segment  // that held is of
+	held *heldFile // opened when something is not in memory
 }
 
 // at returns n bytes of the file from pos on; the file is taken to end at limit.
@@ -33,9 +34,21 @@ func (w *window) at(pos int64, n int, limit int64) ([]byte, error) {
 	return w.buf[from : from+n : from+n], nil
 }
 
-// reset turns to another file and keeps the buffer.
-func (w *window) reset(file disk.File, seg *segment) {
-	w.file, w.seg, w.pos, w.buf = file, seg, 0, w.buf[:0]
+// reset turns to another segment of the log and keeps the buffer.
+func (w *window) reset(seg *segment) {
+	if w.held == nil || w.seg != seg {
+		_ = w.close() // it was only read
+		w.held = &heldFile{files: w.log.opts.Files, open: func() (disk.File, error) { return w.log.openSegment(seg) }}
+	}
+	w.seg, w.pos, w.buf = seg, 0, w.buf[:0]
+}
+
+// close lets go of the file.
+func (w *window) close() error {
+	if w.held == nil {
+		return nil
+	}
+	return w.held.close()
 }
 
 // holdsBatch says whether the whole batch at pos can be had without reading on.
@@ -63,11 +76,25 @@ func (w *window) fill(pos int64, n int, limit int64) error {
 	}
 	w.provide(size)
 	w.pos, w.buf = pos, w.buf[:size]
-	if _, err := w.file.ReadAt(w.buf, pos); err != nil {
+	if err := w.read(pos); err != nil {
 		w.buf = w.buf[:0]
 		return fmt.Errorf("read segment: %w", err)
 	}
 	return nil
+}
+
+// read fills the buffer from the file.
+func (w *window) read(pos int64) error {
+	file := w.file
+	if w.held != nil {
+		var err error
+		if file, err = w.held.use(); err != nil {
+			return err
+		}
+		defer w.held.done()
+	}
+	_, err := file.ReadAt(w.buf, pos)
+	return err
 }
 
 // remember takes up to size bytes from the log's memory, if at least n are there.

@@ -48,6 +48,9 @@ type Config struct {
 	// SegmentBytes is the size of a full-grown segment of the log: see [broker.Options].
 	SegmentBytes int64
 
+	// Broker has the settings of the broker; FS, SegmentBytes, Registerer, MetricTopics and Logger are set here.
+	Broker broker.Options
+
 	// Lanes are the lanes. Default [Lanes].
 	Lanes []dispatcher.Lane
 	// TaskTimeout ends work on one picture or one PDF of a case report that takes longer, waiting not counted. Default
@@ -216,9 +219,10 @@ func (s *Service) openStorage(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.Broker, err = broker.Open(filepath.Join(c.DataDir, "topics"), broker.Options{
-		FS: c.LogDisk, SegmentBytes: c.SegmentBytes, Registerer: s.Registry, MetricTopics: append(tasks.Topics(), tasks.TopicUpdates), Logger: c.Logger,
-	}); err != nil {
+	o := c.Broker
+	o.FS, o.SegmentBytes, o.Registerer, o.Logger = c.LogDisk, c.SegmentBytes, s.Registry, c.Logger
+	o.MetricTopics = append(tasks.Topics(), tasks.TopicUpdates)
+	if s.Broker, err = broker.Open(filepath.Join(c.DataDir, "topics"), o); err != nil {
 		return fmt.Errorf("open log: %w", embedded.ExplainDamage(err))
 	}
 	if s.Rows, err = store.Open(ctx, filepath.Join(c.RowsDir, "casepress.db")); err != nil {

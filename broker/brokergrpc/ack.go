@@ -126,6 +126,12 @@ func settleDelivery(d broker.Delivery, one *brokerpb.Settlement) error {
 		if err != nil {
 			return err
 		}
+		if how.Release.GetUncounted() {
+			if delay > 0 {
+				return invalid("delay", "must not be given with uncounted")
+			}
+			return d.GiveBack()
+		}
 		return d.Release(delay)
 	case *brokerpb.Settlement_Renew:
 		return d.Renew()

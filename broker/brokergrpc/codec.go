@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
+	"casepress/broker"
 	"casepress/broker/brokerpb"
 )
 
@@ -16,6 +17,8 @@ type countedAnswer struct {
 	proto.Message
 	from  *reader
 	bytes int
+
+	deliveries int // in an answer to a Subscribe
 }
 
 // countingCodec is [brokerpb.Codec] that tells when a countedAnswer is no longer held in memory.
@@ -29,16 +32,16 @@ func (c countingCodec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 	encoded, err := c.Codec.Marshal(a.Message)
 	if err != nil {
-		a.from.release(a.bytes)
+		a.from.releaseAnswer(a.bytes, 0)
 		return nil, err
 	}
 	if mem.IsBelowBufferPoolingThreshold(encoded.Len()) {
 		// gRPC never tells when it is done with so small a buffer, so this goes into one that is larger than need be.
 		b := small.Get().(*[]byte)
 		*b = append((*b)[:0], encoded[0].ReadOnlyData()...)
-		return mem.BufferSlice{mem.NewBuffer(b, &smallAnswer{a.from, a.bytes})}, nil
+		return mem.BufferSlice{mem.NewBuffer(b, &smallAnswer{a.from, a.bytes, a.deliveries})}, nil
 	}
-	return mem.BufferSlice{mem.NewBuffer(new(encoded[0].ReadOnlyData()), &largeAnswer{a.from, a.bytes, encoded})}, nil
+	return mem.BufferSlice{mem.NewBuffer(new(encoded[0].ReadOnlyData()), &largeAnswer{a.from, a.bytes, a.deliveries, encoded})}, nil
 }
 
 // smallBuffer is the most capacity of a buffer whose end gRPC does not tell.
@@ -48,8 +51,9 @@ var small = sync.Pool{New: func() any { return new(make([]byte, 0, smallBuffer+1
 
 // smallAnswer is the pool that gRPC returns the buffer of a small answer to. It does not keep the message.
 type smallAnswer struct {
-	from  *reader
-	bytes int
+	from       *reader
+	bytes      int
+	deliveries int
 }
 
 // Get is never called: an answer has its buffer.
@@ -58,14 +62,15 @@ func (a *smallAnswer) Get(n int) *[]byte { return new(make([]byte, n)) }
 // Put is called once.
 func (a *smallAnswer) Put(b *[]byte) {
 	small.Put(b)
-	a.from.release(a.bytes)
+	a.from.releaseAnswer(a.bytes, a.deliveries)
 }
 
 // largeAnswer is the pool that gRPC returns the buffer of a larger answer to. It does not keep the message.
 type largeAnswer struct {
-	from    *reader
-	bytes   int
-	encoded mem.BufferSlice
+	from       *reader
+	bytes      int
+	deliveries int
+	encoded    mem.BufferSlice
 }
 
 // Get is never called: an answer has its buffer.
@@ -74,16 +79,17 @@ func (a *largeAnswer) Get(n int) *[]byte { return new(make([]byte, n)) }
 // Put is called once.
 func (a *largeAnswer) Put(*[]byte) {
 	a.encoded.Free()
-	a.from.release(a.bytes)
+	a.from.releaseAnswer(a.bytes, a.deliveries)
 }
 
-// send sends an answer of so many bytes, which are counted as unread.
-func (r *reader) send(stream subscribeStream, answer *brokerpb.SubscribeResponse, bytes int) error {
+// send sends an answer with these deliveries, of so many bytes, which are counted as unread.
+func (r *reader) send(stream subscribeStream, ds []broker.Delivery, bytes int) error {
+	r.noteSent(ds)
 	if r.written {
-		return stream.SendMsg(countedAnswer{answer, r, bytes})
+		return stream.SendMsg(countedAnswer{fromDeliveries(ds), r, bytes, len(ds)})
 	}
-	defer r.release(bytes)
-	return stream.Send(answer)
+	defer r.releaseAnswer(bytes, len(ds))
+	return stream.Send(fromDeliveries(ds))
 }
 
 // unaryAnswer is what a call that is answered once has counted as unread for its answer.
@@ -111,7 +117,7 @@ func countUnary(ctx context.Context, r any, info *grpc.UnaryServerInfo, h grpc.U
 		a.from.release(a.bytes)
 		return answer, err
 	}
-	return countedAnswer{m, a.from, a.bytes}, nil
+	return countedAnswer{Message: m, from: a.from, bytes: a.bytes}, nil
 }
 
 // count says that an answer counts n bytes as unread on a connection until it is written. Where nobody tells when that

@@ -36,6 +36,9 @@ type reader struct {
 	overhead int // of a delivery
 	average  int // bytes of a message, of late
 	unread   int // bytes of answers that are made and not yet written
+
+	alive     func() bool       // the client is there, as far as is known; nil: nobody asks what was written
+	unwritten []broker.Delivery // of those answers, without payloads; guarded by connection.mu
 }
 
 // ownBytes is what a subscription has for itself: enough for a response of togetherBytes.
@@ -171,11 +174,38 @@ func (r *reader) reserveAll(ctx context.Context) error {
 }
 
 // release says that n bytes are no longer unread.
-func (r *reader) release(n int) {
+func (r *reader) release(n int) { r.releaseAnswer(n, 0) }
+
+// releaseAnswer is release for an answer with so many deliveries. While the client is there it was written; answers are written in
+// the order they were sent.
+func (r *reader) releaseAnswer(n, deliveries int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.add(-n)
 	r.wake()
+	if r.alive != nil && r.alive() {
+		r.unwritten = r.unwritten[min(deliveries, len(r.unwritten)):]
+	}
+}
+
+// noteSent remembers deliveries that are about to be sent.
+func (r *reader) noteSent(ds []broker.Delivery) {
+	if r.alive == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range ds {
+		d.Message = broker.Message{Offset: d.Offset}
+		r.unwritten = append(r.unwritten, d)
+	}
+}
+
+// neverWritten returns the deliveries that the client cannot have got.
+func (r *reader) neverWritten() []broker.Delivery {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.unwritten)
 }
 
 // wake lets those go on who now fit, in the order they came. One who needs more does not hold up the others, who would

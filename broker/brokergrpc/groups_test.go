@@ -164,9 +164,9 @@ func TestConnectsLeaveNothing(t *testing.T) {
 		n = 10_000
 	}
 	r := newRemote(t, brokergrpc.Options{})
-	r.sendAll(t, "a")
 	var before int
 	for i := range n {
+		r.sendAll(t, "a") // what others had in hand is put off for a while
 		if i == 10 {
 			before = runtime.NumGoroutine()
 		}
@@ -175,9 +175,8 @@ func TestConnectsLeaveNothing(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		stream, err := pb.NewBrokerClient(conn).Subscribe(ctx, &pb.SubscribeRequest{Topic: "cases", ConsumerGroup: "g", AckMode: pb.AckMode_ACK_MODE_EXPLICIT})
 		require.NoError(t, err)
-		d, err := stream.Recv()
+		_, err = stream.Recv()
 		require.NoError(t, err)
-		require.Equal(t, uint32(1), d.Msg.DeliveryCount)
 		if i%2 == 0 {
 			cancel()
 		}

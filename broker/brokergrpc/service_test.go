@@ -173,19 +173,80 @@ func TestRemoteSendSubscribeAck(t *testing.T) {
 	require.Zero(t, info.Lag)
 }
 
-func TestDisconnectGivesBackUncounted(t *testing.T) {
+// TestAMessageThatKillsItsConsumerBecomesADeadLetter: what was sent to a client whose connection broke is counted, and comes
+// again after a pause.
+func TestAMessageThatKillsItsConsumerBecomesADeadLetter(t *testing.T) {
+	r := newRemote(t, brokergrpc.Options{})
+	r.sendAll(t, "poison")
+	o := explicit()
+	o.Topic, o.ConsumerGroup, o.MaxDeliveries = "cases", "g", 3
+	began := time.Now()
+	for i := range 3 {
+		conn, err := grpc.NewClient("passthrough:///broker", dialing(r)...)
+		require.NoError(t, err)
+		stream, err := pb.NewBrokerClient(conn).Subscribe(t.Context(), o)
+		require.NoError(t, err)
+		d, err := stream.Recv()
+		require.NoError(t, err)
+		require.Equal(t, uint32(i+1), d.Msg.DeliveryCount)
+		require.NoError(t, conn.Close()) // it dies
+	}
+	require.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond, "100 ms, then 200 ms")
+	other := r.join(t, o)
+	r.sendAll(t, "sound")
+	require.Equal(t, "sound", string(other.next(t).Msg.Payload), "the group goes on")
+	require.Eventually(t, func() bool {
+		a, err := r.ListDeadLetters(t.Context(), &pb.ListDeadLettersRequest{Topic: "cases"})
+		return err == nil && len(a.Letters) == 1
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// TestGoodbyeIsUncounted: of a client that goes and gives everything back.
+func TestGoodbyeIsUncounted(t *testing.T) {
 	r := newRemote(t, brokergrpc.Options{})
 	r.sendAll(t, "a", "b")
 	leaving := r.join(t, explicit())
-	leaving.next(t)
-	leaving.next(t)
+	var give []*pb.Settlement
+	for range 2 {
+		give = append(give, &pb.Settlement{AckId: leaving.next(t).AckId, How: &pb.Settlement_Release{Release: &pb.Release{Uncounted: true}}})
+	}
 	staying := r.join(t, explicit())
 	leaving.leave()
+	a, err := r.Ack(t.Context(), &pb.AckRequest{Settlements: append(give, &pb.Settlement{AckId: give[0].GetAckId(), How: &pb.Settlement_Release{
+		Release: &pb.Release{Uncounted: true, Delay: durationpb.New(time.Second)}}})})
+	require.NoError(t, err)
+	require.Nil(t, a.Results[0].Failure)
+	require.Nil(t, a.Results[1].Failure)
+	require.Equal(t, int32(codes.InvalidArgument), a.Results[2].Failure.GetCode())
 	for _, want := range []string{"a", "b"} {
 		d := staying.next(t)
 		require.Equal(t, want, string(d.Msg.Payload))
 		require.Equal(t, uint32(1), d.Msg.DeliveryCount)
 	}
+}
+
+// TestALockHoldsOnWhileItsMessageIsPutOff, for perhaps only the connection broke.
+func TestALockHoldsOnWhileItsMessageIsPutOff(t *testing.T) {
+	r := newRemote(t, brokergrpc.Options{})
+	r.sendAll(t, "a", "b")
+	leaving := r.join(t, explicit())
+	a, b := leaving.next(t), leaving.next(t)
+	leaving.leave()
+	members := func(n int) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			g, err := r.DescribeGroup(t.Context(), &pb.DescribeGroupRequest{Topic: "cases", ConsumerGroup: "g"})
+			return err == nil && int(g.Members) == n
+		}, 10*time.Second, time.Millisecond)
+	}
+	members(0)
+	r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{
+		{AckId: b.AckId}, {AckId: a.AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}},
+	}})
+	staying := r.join(t, explicit())
+	r.sendAll(t, "c")
+	require.Equal(t, "c", string(staying.next(t).Msg.Payload))
+	r.settle(t, &pb.AckRequest{AckId: a.AckId})
 }
 
 func TestFetchHoldsWithoutAConnection(t *testing.T) {

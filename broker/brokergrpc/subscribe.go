@@ -24,7 +24,8 @@ const (
 
 type subscribeStream = grpc.ServerStreamingServer[brokerpb.SubscribeResponse]
 
-// Subscribe sends deliveries until the client goes or the service stops; then it gives back what is in hand.
+// Subscribe sends deliveries until the client goes or the service stops. What is in hand is given back then: counted, after a pause,
+// where it was sent to a client that acknowledges and went without a word; else as if it had never been delivered.
 func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream) error {
 	if err := s.mayActAs(r.GetTopic(), r.GetConsumerGroup()); err != nil {
 		return err
@@ -71,12 +72,18 @@ func (s *Service) Subscribe(r *brokerpb.SubscribeRequest, stream subscribeStream
 		a := newAutoAck(stream.Context(), send)
 		defer a.close()
 		send = a.send
+	} else {
+		from.alive = func() bool { return stream.Context().Err() == nil }
 	}
 	err = deliver(ctx, sub, from, send)
 	if s.ctx.Err() != nil {
 		err = errStopping
 	}
-	return statusOf(errors.Join(err, sub.Close()))
+	if s.ctx.Err() != nil || isAutomatic(r) || stream.Context().Err() == nil {
+		return statusOf(errors.Join(err, sub.Close()))
+	}
+	sub.GiveBack(from.neverWritten())
+	return statusOf(errors.Join(err, sub.Break()))
 }
 
 // deliver hands out what there is until ctx ends or send fails.
@@ -100,8 +107,9 @@ func sendTogether(stream subscribeStream, from *reader, ds []broker.Delivery, mo
 			size += ds[n].Size()
 			n++
 		}
-		if err := from.send(stream, fromDeliveries(ds[:n]), from.bytes(ds[:n])); err != nil {
+		if err := from.send(stream, ds[:n], from.bytes(ds[:n])); err != nil {
 			from.release(from.bytes(ds[n:]))
+			from.noteSent(ds[n:])
 			return err
 		}
 		ds = ds[n:]

@@ -1202,8 +1202,11 @@ func (*Accept) Descriptor() ([]byte, []int) {
 }
 
 type Release struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Delay         *durationpb.Duration   `protobuf:"bytes,1,opt,name=delay,proto3" json:"delay,omitempty"` // absent: at once
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Delay *durationpb.Duration   `protobuf:"bytes,1,opt,name=delay,proto3" json:"delay,omitempty"` // absent: at once
+	// As if it had never been delivered: nobody has begun to work on it. For a subscriber that goes, right after it has ended its
+	// Subscribe; before, it might come again to the same one. Not with a delay.
+	Uncounted     bool `protobuf:"varint,2,opt,name=uncounted,proto3" json:"uncounted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1243,6 +1246,13 @@ func (x *Release) GetDelay() *durationpb.Duration {
 		return x.Delay
 	}
 	return nil
+}
+
+func (x *Release) GetUncounted() bool {
+	if x != nil {
+		return x.Uncounted
+	}
+	return false
 }
 
 type Reject struct {
@@ -2577,9 +2587,10 @@ const file_broker_brokerpb_broker_proto_rawDesc = "" +
 	"\x06reject\x18\x04 \x01(\v2\x0e.broker.RejectH\x00R\x06reject\x12%\n" +
 	"\x05renew\x18\x05 \x01(\v2\r.broker.RenewH\x00R\x05renewB\x05\n" +
 	"\x03how\"\b\n" +
-	"\x06Accept\":\n" +
+	"\x06Accept\"X\n" +
 	"\aRelease\x12/\n" +
-	"\x05delay\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05delay\" \n" +
+	"\x05delay\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12\x1c\n" +
+	"\tuncounted\x18\x02 \x01(\bR\tuncounted\" \n" +
 	"\x06Reject\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\a\n" +
 	"\x05Renew\"r\n" +

@@ -291,7 +291,7 @@ func TestDamagedLogIsNotReady(t *testing.T) {
 	dir := t.TempDir()
 	h, shut := open(t, options{Dir: dir, NoDedup: true})
 	filler := broker.Message{Payload: make([]byte, 1<<20)}
-	for len(segments(t, dir, tasks.TopicUpdates)) < 5 { // further back than opening looks
+	for len(segments(t, dir, tasks.TopicUpdates)) < 8 { // further back than opening looks
 		_, err := h.Broker.Publish(t.Context(), tasks.TopicUpdates, filler)
 		require.NoError(t, err)
 	}
