@@ -110,6 +110,8 @@ type Limits struct {
 	UploadRateSpan       time.Duration `default:"${upload_rate_span}" help:"Time over which --min-upload-rate is measured, and so the longest pause of a slow line."`
 	ReadTimeout          time.Duration `default:"5s" help:"Longest wait of a question until the rows show everything that was accepted (503)."`
 	MaxWait              time.Duration `default:"${max_wait}" help:"Longest wait of a status poll."`
+	MaxStreams           int           `default:"${max_streams}" help:"Most clients that are kept waiting for events (503). 0: no limit."`
+	MaxStreamsPerAddress int           `default:"${max_streams_per_address}" help:"Most of them from one client address (503), which counts as for uploads. 0: no limit."`
 	MinFreeDisk          Size          `default:"${min_free_disk}" help:"Free space below which nothing new is taken in (507). 0: no floor."`
 	MaxBacklogAge        time.Duration `default:"24h" help:"Age of the oldest waiting submission of a lane above which nothing new is taken in for it (503); never for urgent. 0: no limit."`
 }
@@ -157,6 +159,8 @@ func (l *Limits) validate() error {
 		return fmt.Errorf("--max-uploads is %d: it must be 0 or more", l.MaxUploads)
 	case l.MaxUploadsPerAddress < 0:
 		return fmt.Errorf("--max-uploads-per-address is %d: it must be 0 or more", l.MaxUploadsPerAddress)
+	case min(l.MaxStreams, l.MaxStreamsPerAddress) < 0:
+		return errors.New("--max-streams and --max-streams-per-address must be 0 or more")
 	case !headerName.MatchString(l.ClientHeader):
 		return fmt.Errorf("--client-header is %q: it must be the name of a header, such as X-Forwarded-For", l.ClientHeader)
 	case l.MaxImages < 1:
@@ -245,6 +249,7 @@ var defaults = kong.Vars{
 	"max_uploads": strconv.Itoa(handlers.DefaultMaxUploads), "max_uploads_per_address": strconv.Itoa(handlers.DefaultMaxUploadsPerAddress),
 	"stall_timeout": shortDuration(handlers.DefaultStallTimeout), "upload_timeout": shortDuration(handlers.DefaultUploadTimeout),
 	"min_upload_rate": sizeText(handlers.DefaultMinUploadRate), "upload_rate_span": shortDuration(handlers.DefaultUploadRateSpan),
+	"max_streams": strconv.Itoa(handlers.DefaultMaxStreams), "max_streams_per_address": strconv.Itoa(handlers.DefaultMaxStreamsPerAddress),
 	"max_wait": shortDuration(handlers.DefaultMaxWait), "min_free_disk": sizeText(handlers.DefaultMinFreeDisk),
 
 	"max_topics": strconv.Itoa(brokergrpc.DefaultMaxTopics), "max_groups": strconv.Itoa(brokergrpc.DefaultMaxGroups),
@@ -372,7 +377,8 @@ func (c *Serve) handlersConfig() handlers.Config {
 		MaxBatchEntries: c.Limits.MaxBatch, MaxBatchBytes: int64(c.Limits.MaxBatchBytes),
 		StallTimeout: c.Limits.StallTimeout, UploadTimeout: c.Limits.UploadTimeout,
 		MinUploadRate: orOff(int64(c.Limits.MinUploadRate)), UploadRateSpan: c.Limits.UploadRateSpan, MaxWait: c.Limits.MaxWait,
-		MinFreeDisk: orOff(int64(c.Limits.MinFreeDisk)),
+		MinFreeDisk: orOff(int64(c.Limits.MinFreeDisk)), MaxStreams: int(orOff(int64(c.Limits.MaxStreams))),
+		MaxStreamsPerAddress: int(orOff(int64(c.Limits.MaxStreamsPerAddress))),
 	}
 }
 

@@ -51,6 +51,8 @@ func TestSettingsRefused(t *testing.T) {
 		{"--max-megapixels=0", "--max-megapixels"},
 		{"--max-notes=0", "--max-notes"},
 		{"--max-wait=0s", "--max-wait"},
+		{"--max-streams=-1", "--max-streams"},
+		{"--max-streams-per-address=-1", "--max-streams-per-address"},
 		{"--max-body=+5MiB", "is not a size"},
 		{"--max-uploads-per-address=-1", "--max-uploads-per-address"},
 		{"--client-header=X Y", "--client-header"},

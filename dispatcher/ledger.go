@@ -48,6 +48,14 @@ type Ledger interface {
 	// GiveBack ends attempts that a shutdown interrupted, as if they had never begun.
 	GiveBack(ctx context.Context, held []Claim) error
 
+	// ReadEvents reads what other services are told, in one order for all who read, from behind a position on, until
+	// the reader has enough: its error is ctx's, a *PositionError, ErrClosed, or why the events cannot be read. A batch has
+	// no more payload than maxBytes, unless its only event is larger. An event may come more than once, under another
+	// sequence and with the same id.
+	ReadEvents(ctx context.Context, after Position, maxBytes int) Events
+	// LastEvent is the position behind the newest event.
+	LastEvent(ctx context.Context) (Position, error)
+
 	// CaughtUp returns when reads show everything that was accepted before the call in these topics; none: in all.
 	CaughtUp(ctx context.Context, topics ...string) error
 	// Backlog says how much accepted work of the lane waits.

@@ -29,7 +29,7 @@ var contract = sync.OnceValue(func() *openapi3.T {
 	if err := doc.Validate(loader.Context); err != nil {
 		panic(err)
 	}
-	for _, binary := range []string{"application/pdf", "image/jpeg", "image/png", "application/yaml", "text/csv", "application/x-ndjson"} {
+	for _, binary := range []string{"application/pdf", "image/jpeg", "image/png", "application/yaml", "text/csv", "application/x-ndjson", "text/event-stream"} {
 		openapi3filter.RegisterBodyDecoder(binary, openapi3filter.FileBodyDecoder)
 	}
 	openapi3filter.RegisterBodyDecoder("application/fhir+json", openapi3filter.RegisteredBodyDecoder("application/json"))

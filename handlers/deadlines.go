@@ -212,5 +212,11 @@ func (w *deadlineWriter) WriteString(s string) (int, error) {
 	return w.ResponseWriter.WriteString(s)
 }
 
+func (w *deadlineWriter) Flush() {
+	w.writable()
+	defer w.written()
+	w.ResponseWriter.Flush()
+}
+
 // Unwrap lets http.ResponseController find the connection.
 func (w *deadlineWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -59,3 +59,13 @@ func UploadsUnderWay(a *API) int {
 func SetFreeDisk(a *API, bytes uint64) {
 	a.admission.free.load = func(context.Context) (uint64, error) { return bytes, nil }
 }
+
+// SetHeartbeat makes streams that are opened from now on be silent for no longer than d.
+func SetHeartbeat(a *API, d time.Duration) { a.heartbeat = d }
+
+// Waiting is how many clients are kept waiting for events.
+func Waiting(a *API) int {
+	a.streams.mu.Lock()
+	defer a.streams.mu.Unlock()
+	return a.streams.count
+}

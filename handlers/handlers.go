@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -42,6 +43,8 @@ type API struct {
 	batches   atomic.Int64  // bytes of the batches under way
 	exports   chan struct{} // has the exports under way
 	receipts  chan struct{} // has what is taken apart of questions about receipts
+	streams   streams
+	heartbeat time.Duration // see heartbeatEach
 
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once
@@ -63,6 +66,7 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		exports:   make(chan struct{}, maxExports),
 		receipts:  make(chan struct{}, 2),
 		draining:  make(chan struct{}),
+		heartbeat: heartbeatEach,
 	}
 	a.metrics = newMetrics(a)
 	a.engine = a.routes()

@@ -27,6 +27,8 @@ const (
 	DefaultUploadRateSpan       = 30 * time.Second
 	DefaultMaxWait              = 60 * time.Second
 	DefaultMinFreeDisk          = 1 << 30
+	DefaultMaxStreams           = 256
+	DefaultMaxStreamsPerAddress = 32
 )
 
 // Config holds the limits of the HTTP interface. The zero value of a field means its default; where a
@@ -93,6 +95,12 @@ type Config struct {
 	// MaxWait bounds the wait of a long poll; a longer one asked for is cut to it. Default 60 s.
 	MaxWait time.Duration
 
+	// MaxStreams bounds the clients that are kept waiting for events, on streams or for pages; one more is refused (503).
+	// Each takes about 200 KiB of memory. MaxStreamsPerAddress bounds those from one client address, which counts as for
+	// MaxUploadsPerAddress. Default 256 and 32; negative: no limit.
+	MaxStreams           int
+	MaxStreamsPerAddress int
+
 	// MinFreeDisk is the free space in bytes below which nothing new is taken in (507). Default 1 GiB;
 	// negative: no floor.
 	MinFreeDisk int64
@@ -116,6 +124,8 @@ func (c Config) withDefaults() Config {
 	c.StoreTimeout = cmp.Or(c.StoreTimeout, DefaultStoreTimeout)
 	c.MaxWait = cmp.Or(c.MaxWait, DefaultMaxWait)
 	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, DefaultMinFreeDisk)
+	c.MaxStreams = cmp.Or(c.MaxStreams, DefaultMaxStreams)
+	c.MaxStreamsPerAddress = cmp.Or(c.MaxStreamsPerAddress, DefaultMaxStreamsPerAddress)
 	if c.MissingBlobs == nil {
 		c.MissingBlobs = func() int { return 0 }
 	}

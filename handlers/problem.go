@@ -53,6 +53,8 @@ type extras struct {
 	Limit         int64  `json:"limit,omitempty"`
 	// LatestRevision is that of the response that an amendment names; 0 if there is none.
 	LatestRevision *int `json:"latestRevision,omitempty"`
+	// Begin is the position among the events from which on there are some.
+	Begin string `json:"begin,omitempty"`
 }
 
 // fault is why a request is refused or could not be served, in terms a client can act on. Handlers return it

@@ -150,6 +150,15 @@ var (
 	codeTooManyImages = define("too-many-images", codeInfo{status: http.StatusBadRequest,
 		title:  text{"Too many images", "图片过多"},
 		detail: text{"A case report holds at most %d images.", "一份病例报告最多包含 %d 张图片。"}})
+	codePositionLost = define("event-position-lost", codeInfo{status: http.StatusGone,
+		title:  text{"These events are not there any more", "这些事件已不存在"},
+		detail: text{"There is no event, or another one, at the position %s: events were lost and told again in another order. Begin again with after=%s, and drop those whose id you know.", "位置 %s 处没有事件，或已是其他事件：事件曾丢失，并以其他顺序重新发布。请从 after=%s 重新开始，并忽略 id 已知的事件。"}})
+	codeTooManyStreams = define("too-many-streams", codeInfo{status: http.StatusServiceUnavailable, retryable: true, retryAfter: 30 * time.Second,
+		title:  text{"Too many streams of events", "事件流过多"},
+		detail: text{"%d clients wait for events, as many as the server keeps waiting. Ask for pages, without wait, or come again later.", "已有 %d 个客户端在等待事件，达到服务器的上限。请不带 wait 按页查询，或稍后再来。"}})
+	codeTooManyStreamsFromAddress = define("too-many-streams-from-address", codeInfo{status: http.StatusServiceUnavailable, retryable: true, retryAfter: 30 * time.Second,
+		title:  text{"Too many streams of events from one address", "同一地址的事件流过多"},
+		detail: text{"%d clients from your address wait for events, as many as the server keeps waiting from one. Ask for pages, without wait, or end one of them.", "来自你所在地址的客户端已有 %d 个在等待事件，达到单个地址的上限。请不带 wait 按页查询，或先结束其中之一。"}})
 	codeTooManyUploads = define("too-many-uploads", codeInfo{status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
 		title:  text{"Too many uploads at once", "同时上传过多"},
 		detail: text{"%d uploads are under way, as many as the server takes at once. Keep your copy and send it again shortly.", "已有 %d 个上传正在进行，达到服务器的同时上传上限。请保留原件，稍后重新发送。"}})

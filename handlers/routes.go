@@ -56,6 +56,8 @@ func (a *API) routes() *gin.Engine {
 		}
 	}
 
+	get(e, routeEvents, a.events)
+
 	get(e, "/healthz", a.healthz)
 	get(e, "/readyz", a.readyz)
 	get(e, "/openapi.yaml", a.serveFile(newFile("openapi.yaml", openAPI())))

@@ -2,12 +2,16 @@ package tasks
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"time"
 )
 
 // TopicUpdates is the topic of the patient-data-update events.
 const TopicUpdates = "patient-data-update"
+
+// EventTypes are the types that events can have.
+func EventTypes() []string { return []string{TopicUpdates} }
 
 // Finished is a submission that has reached a final state.
 type Finished struct {
@@ -72,4 +76,47 @@ func (f Finished) Event() (Event, error) {
 	u := build(f)
 	payload, err := json.Marshal(u)
 	return Event{ID: u.ID, Topic: TopicUpdates, Key: f.Subject().Key(), Payload: payload}, err
+}
+
+// ToldEvent is an event as it is told over HTTP: to all events alike what they have in common, and as data the rest.
+type ToldEvent struct {
+	// Sequence is the place among all events, from 1.
+	Sequence  uint64                     `json:"sequence"`
+	ID        string                     `json:"id"`
+	Type      string                     `json:"type"` // one of [EventTypes]
+	Time      string                     `json:"time"` // RFC 3339, as it was published
+	Kind      string                     `json:"kind"`
+	Study     string                     `json:"study,omitempty"`
+	Site      string                     `json:"site,omitempty"`
+	PatientID string                     `json:"patientId"`
+	VisitID   string                     `json:"visitId,omitempty"`
+	Data      map[string]json.RawMessage `json:"data"`
+}
+
+// ReadEvent reads the payload of an event of any type.
+func ReadEvent(sequence uint64, payload []byte) (ToldEvent, error) {
+	e := ToldEvent{Sequence: sequence}
+	if err := json.Unmarshal(payload, &e.Data); err != nil {
+		return ToldEvent{}, fmt.Errorf("event %d: %w", sequence, err)
+	}
+	for _, member := range []struct {
+		name string
+		to   *string
+	}{
+		{"id", &e.ID}, {"type", &e.Type}, {"time", &e.Time}, {"kind", &e.Kind},
+		{"study", &e.Study}, {"site", &e.Site}, {"patientId", &e.PatientID}, {"visitId", &e.VisitID},
+	} {
+		value, there := e.Data[member.name]
+		if !there {
+			continue
+		}
+		if err := json.Unmarshal(value, member.to); err != nil {
+			return ToldEvent{}, fmt.Errorf("event %d: %s: %w", sequence, member.name, err)
+		}
+		delete(e.Data, member.name)
+	}
+	if e.ID == "" || e.Type == "" {
+		return ToldEvent{}, fmt.Errorf("event %d has no id or no type", sequence)
+	}
+	return e, nil
 }

@@ -237,3 +237,77 @@ func TestLostCompletionsAreWrittenAgain(t *testing.T) {
 		require.Contains(t, refused(t, dir).Reason, "record 0 of the log is of a report that they do not have")
 	})
 }
+
+// A position in events that are not there any more, or not in this order, is refused: whoever held it would else miss some
+// without a word, or take others for them.
+func TestPositionsInLostEvents(t *testing.T) {
+	dir := t.TempDir()
+	older := dispatchertest.Copy(t, filled(t, dir, "first", 1))
+	tried(t, dir)
+	h, shut := open(t, options{Dir: dir})
+	whole := readEvents(t, h, dispatcher.Position{})
+	require.Len(t, whole, 6)
+	shut(false)
+	for name, tc := range map[string]struct {
+		topic string
+		same  int // how many of the first events are the same as before
+	}{"gone": {"", 0}, "older": {older, 1}} {
+		t.Run(name, func(t *testing.T) {
+			dir := dispatchertest.Copy(t, dir)
+			swapTopic(t, tasks.TopicUpdates, tc.topic, dir)
+			h, _ := open(t, options{Dir: dir})
+			require.Eventually(t, func() bool { return len(readEvents(t, h, dispatcher.Position{})) >= 5 }, dispatchertest.Patience, dispatchertest.Patience/1000)
+			for i, e := range whole {
+				err := refusal(t, h, e.Position)
+				if i < tc.same {
+					require.Nil(t, err)
+					continue
+				}
+				require.NotNil(t, err, "position %d", i+1)
+				require.Equal(t, dispatcher.Position{}, err.Begin)
+			}
+		})
+	}
+	t.Run("without their beginning", func(t *testing.T) {
+		dir := dispatchertest.Copy(t, dir)
+		h, shut := open(t, options{Dir: dir, NoDedup: true})
+		for len(segments(t, dir, tasks.TopicUpdates)) < 2 {
+			_, err := h.Broker.Publish(t.Context(), tasks.TopicUpdates, broker.Message{Payload: make([]byte, 1<<20)})
+			require.NoError(t, err)
+		}
+		shut(false)
+		oldest := segments(t, dir, tasks.TopicUpdates)[0]
+		require.NoError(t, os.Remove(oldest))
+		_ = os.Remove(oldest[:len(oldest)-len("log")] + "index")
+		h, _ = open(t, options{Dir: dir, NoDedup: true})
+		err := refusal(t, h, dispatcher.Position{})
+		require.NotNil(t, err, "the beginning is gone, and so is what was before it")
+		require.NotNil(t, refusal(t, h, whole[5].Position))
+		require.NotZero(t, err.Begin.Sequence)
+		require.Nil(t, refusal(t, h, err.Begin))
+	})
+}
+
+func readEvents(t *testing.T, h dispatchertest.Fixture, after dispatcher.Position) (all []dispatcher.PublishedEvent) {
+	for batch, err := range h.ReadEvents(t.Context(), after, 1<<20) {
+		require.NoError(t, err)
+		if len(batch) == 0 {
+			break
+		}
+		all = append(all, batch...)
+	}
+	return all
+}
+
+// refusal is why there is nothing to read from the position on; nil if there is.
+func refusal(t *testing.T, h dispatchertest.Fixture, after dispatcher.Position) *dispatcher.PositionError {
+	for _, err := range h.ReadEvents(t.Context(), after, 1<<20) {
+		if err == nil {
+			return nil
+		}
+		lost, ok := errors.AsType[*dispatcher.PositionError](err)
+		require.True(t, ok, "%v", err)
+		return lost
+	}
+	return nil
+}

@@ -258,6 +258,7 @@ func runCases(t *testing.T, open func(t testing.TB) System) {
 			f.nothingDue()
 			requireEvents(t, f, map[string]int{"a": 1})
 		},
+		"read events": func(t *testing.T, f fixture) { readEvents(t, f) },
 		"complete several, one of them stale": func(t *testing.T, f fixture) {
 			var done []dispatcher.Completion
 			for i := range 5 {
