@@ -27,6 +27,7 @@ const (
 	DefaultUploadRateSpan       = 30 * time.Second
 	DefaultMaxWait              = 60 * time.Second
 	DefaultMinFreeDisk          = 1 << 30
+	DefaultMinFreeDiskUrgent    = 64 << 20
 )
 
 // Config holds the limits of the HTTP interface. The zero value of a field means its default; where a
@@ -96,6 +97,9 @@ type Config struct {
 	// MinFreeDisk is the free space in bytes below which nothing new is taken in (507). Default 1 GiB;
 	// negative: no floor.
 	MinFreeDisk int64
+	// MinFreeDiskUrgent is the same for adverse events and what is done with them: what lies between the two is kept for
+	// them. It must be less than MinFreeDisk. Default 64 MiB; negative, or where MinFreeDisk is: no floor.
+	MinFreeDiskUrgent int64
 }
 
 func (c Config) withDefaults() Config {
@@ -116,6 +120,7 @@ func (c Config) withDefaults() Config {
 	c.StoreTimeout = cmp.Or(c.StoreTimeout, DefaultStoreTimeout)
 	c.MaxWait = cmp.Or(c.MaxWait, DefaultMaxWait)
 	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, DefaultMinFreeDisk)
+	c.MinFreeDiskUrgent = cmp.Or(c.MinFreeDiskUrgent, DefaultMinFreeDiskUrgent)
 	if c.MissingBlobs == nil {
 		c.MissingBlobs = func() int { return 0 }
 	}

@@ -251,6 +251,7 @@ func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
 	processor := &tasks.Processor{
 		Blobs: s.Blobs, PictureCache: s.Rows, Budget: budget, Pictures: c.Pictures, Layout: c.Layout, Studies: c.Studies,
 		Parallel: runtime.NumCPU(), Logger: c.Logger,
+		Record: s.ledger.Record,
 	}
 	return processor.Task
 }
