@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -199,6 +200,7 @@ func (a *API) adverseEventRoutes(e *gin.Engine) {
 	e.PUT(k.Path+"/:id", admit, func(c *gin.Context) { a.takeAdverseEvent(c, c.Param("id")) })
 	get(e, k.Path, a.adverseEvents)
 	get(e, k.Path+"/:id", a.adverseEvent)
+	get(e, k.Path+"/:id/timeline.pdf", a.timelinePDF)
 	e.POST(k.Path+"/:id/retry", a.retry(k))
 	step := a.admit(k.Lane, tasks.MaxStepBytes)
 	e.POST(k.Path+"/:id/acknowledge", step, a.takeStep(tasks.StepAcknowledgement, http.StatusOK))
@@ -369,6 +371,52 @@ func (a *API) timeline(ctx context.Context, row store.Row) (entries []tasks.Time
 		reporter = e.Report.Reporter
 	}
 	return tasks.Timeline(e.Clock(row.ReceivedAt), steps, row.Status == tasks.Completed, time.Now()), reporter, nil
+}
+
+// timelinePDF answers GET of the timeline as a PDF. It is made for each request, a few at a time: most of them are of a page or
+// two, and the largest of some hundred.
+func (a *API) timelinePDF(c *gin.Context) {
+	if _, err := queryOf(c); err != nil {
+		a.fail(c, err)
+		return
+	}
+	ctx := c.Request.Context()
+	row, err := a.findRow(ctx, adverseEventRef(c.Param("id")))
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	content, err := a.renderTimeline(ctx, row)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	h := c.Writer.Header()
+	h.Set("Content-Type", "application/pdf")
+	h.Set("Content-Disposition", `inline; filename="`+row.ID+`-timeline.pdf"`) // ids need no quoting
+	h.Set("Etag", bodyTag(content))
+	h.Set("Cache-Control", "private, no-cache")
+	if err := serveContent(c, bytes.NewReader(content)); err != nil {
+		a.fail(c, err)
+	}
+}
+
+// renderTimeline makes the PDF when its turn has come.
+func (a *API) renderTimeline(ctx context.Context, row store.Row) ([]byte, error) {
+	select {
+	case a.rendering <- struct{}{}:
+		defer func() { <-a.rendering }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	entries, _, err := a.timeline(ctx, row)
+	if err != nil {
+		return nil, err
+	}
+	var content bytes.Buffer
+	of := tasks.Submission{Kind: row.Kind, ReceivedAt: row.ReceivedAt, SHA256: row.SHA256, Content: row.Content}
+	err = a.cfg.Timeline(&content, of, row.Sequence, entries)
+	return content.Bytes(), err
 }
 
 // adverseEvents answers GET of a list.

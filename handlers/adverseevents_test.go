@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -15,6 +16,7 @@ import (
 	"casepress/broker"
 	"casepress/handlers"
 	"casepress/tasks"
+	"casepress/tasks/pdf"
 )
 
 // withCases runs the real work, with studies of these files.
@@ -363,4 +365,25 @@ func TestAdverseEventsHaveAReserve(t *testing.T) {
 func TestTheReserveEnds(t *testing.T) {
 	s := open(t, withCases(t), with(func(c *handlers.Config) { c.MinFreeDisk, c.MinFreeDiskUrgent = math.MaxInt64/2, math.MaxInt64/4 }))
 	s.report("AE-1").is(507, "disk-full")
+}
+
+// The PDF has what the timeline has, and the same case gives the same bytes.
+func TestTimelinePDF(t *testing.T) {
+	s := open(t, withCases(t, s12))
+	s.report("AE-1").is(201)
+	s.send(http.MethodPost, "/adverse-events/AE-1/acknowledge", `{"name":"Ann Önal","decision":"not-serious","note":"a <mosquito>"}`).is(200)
+	first := s.get("/adverse-events/AE-1/timeline.pdf").is(200)
+	require.Equal(t, `inline; filename="AE-1-timeline.pdf"`, first.Header.Get("Content-Disposition"))
+	content, err := pdf.Read(bytes.NewReader(first.body), int64(len(first.body)))
+	require.NoError(t, err)
+	require.Len(t, content.Pages, 1)
+	text := strings.ReplaceAll(content.Pages[0], " ", "")
+	for _, want := range []string{"AE-1", "P001", "a rash", "Ann Önal", "Not serious – a <mosquito>", "Received", "Handed over", "within the limit", "page 1 of 1"} {
+		require.Contains(t, text, strings.ReplaceAll(want, " ", ""))
+	}
+	require.Equal(t, first.body, s.get("/adverse-events/AE-1/timeline.pdf").is(200).body)
+	s.do(s.request(http.MethodGet, "/adverse-events/AE-1/timeline.pdf", nil, "If-None-Match", first.Header.Get("Etag"))).is(304)
+	s.do(s.request(http.MethodGet, "/adverse-events/AE-1/timeline.pdf", nil, "Range", "bytes=0-4")).is(206)
+	s.get("/adverse-events/none/timeline.pdf").is(404, "submission-not-found")
+	s.get("/adverse-events/AE-1/timeline.pdf?x=1").is(400, "invalid-input")
 }

@@ -2,12 +2,15 @@ package handlers
 
 import (
 	"cmp"
+	"errors"
+	"io"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"casepress/study"
+	"casepress/tasks"
 )
 
 // Defaults of [Config]. The command line has them from here.
@@ -77,6 +80,9 @@ type Config struct {
 	// MissingBlobs returns how many blobs are known to be gone that rows name, for /readyz; nil: none ever.
 	MissingBlobs func() int
 
+	// Timeline writes the timeline of an adverse event as a PDF; nil: there is none.
+	Timeline func(w io.Writer, s tasks.Submission, sequence uint64, entries []tasks.TimelineEntry) error
+
 	// StallTimeout ends a request whose client has neither sent nor taken a byte for so long. A slow client
 	// that keeps going is not affected. Default 30 s.
 	StallTimeout time.Duration
@@ -123,6 +129,11 @@ func (c Config) withDefaults() Config {
 	c.MinFreeDiskUrgent = cmp.Or(c.MinFreeDiskUrgent, DefaultMinFreeDiskUrgent)
 	if c.MissingBlobs == nil {
 		c.MissingBlobs = func() int { return 0 }
+	}
+	if c.Timeline == nil {
+		c.Timeline = func(io.Writer, tasks.Submission, uint64, []tasks.TimelineEntry) error {
+			return errors.New("nothing here makes timelines")
+		}
 	}
 	return c
 }

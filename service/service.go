@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"runtime"
@@ -136,6 +137,9 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, handlers.DefaultMinFreeDisk)}
 	s.missing = newMissingBlobs(s, c)
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies, c.HTTP.MissingBlobs = c.DataDir, s.Registry, c.Studies, s.missing.count
+	c.HTTP.Timeline = func(w io.Writer, of tasks.Submission, sequence uint64, entries []tasks.TimelineEntry) error {
+		return tasks.RenderTimeline(w, c.Layout, of, sequence, entries)
+	}
 	s.API = handlers.New(c.HTTP, s.Work, s.Rows, s.Blobs, c.Logger)
 	var background context.Context
 	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))

@@ -243,4 +243,6 @@ func Timeline(clock Clock, steps []Step, taken bool, now time.Time) []TimelineEn
 }
 
 // secondsBetween counts to the microsecond. A [time.Duration] ends at 292 years, and times may be further apart.
-func secondsBetween(from, to time.Time) float64 { return float64(to.UnixMicro()-from.UnixMicro()) / 1e6 }
+func secondsBetween(from, to time.Time) float64 {
+	return float64(to.UnixMicro()-from.UnixMicro()) / 1e6
+}
