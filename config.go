@@ -113,6 +113,7 @@ type Limits struct {
 	MaxStreams           int           `default:"${max_streams}" help:"Most clients that are kept waiting for events (503). 0: no limit."`
 	MaxStreamsPerAddress int           `default:"${max_streams_per_address}" help:"Most of them from one client address (503), which counts as for uploads. 0: no limit."`
 	MinFreeDisk          Size          `default:"${min_free_disk}" help:"Free space below which nothing new is taken in (507). 0: no floor."`
+	MinFreeDiskUrgent    Size          `default:"${min_free_disk_urgent}" help:"Free space below which not even adverse events are taken in (507); what lies between this and --min-free-disk is kept for them. 0: no floor."`
 	MaxBacklogAge        time.Duration `default:"24h" help:"Age of the oldest waiting submission of a lane above which nothing new is taken in for it (503); never for urgent. 0: no limit."`
 }
 
@@ -171,6 +172,8 @@ func (l *Limits) validate() error {
 		return fmt.Errorf("--max-notes is %d: it must be at least 1", l.MaxNotes)
 	case l.MaxBatch < 1 || l.MaxBatchBytes < 1:
 		return fmt.Errorf("--max-batch is %d and --max-batch-bytes %d: both must be at least 1", l.MaxBatch, l.MaxBatchBytes)
+	case l.MinFreeDisk > 0 && l.MinFreeDiskUrgent >= l.MinFreeDisk:
+		return fmt.Errorf("--min-free-disk-urgent is %d bytes and --min-free-disk %d: the first must be less, so that there is something between them that is kept for adverse events", l.MinFreeDiskUrgent, l.MinFreeDisk)
 	case min(l.StallTimeout, l.UploadTimeout, l.UploadRateSpan, l.ReadTimeout, l.MaxWait) <= 0:
 		return errors.New("--stall-timeout, --upload-timeout, --upload-rate-span, --read-timeout and --max-wait must be above 0")
 	}
@@ -250,7 +253,7 @@ var defaults = kong.Vars{
 	"stall_timeout": shortDuration(handlers.DefaultStallTimeout), "upload_timeout": shortDuration(handlers.DefaultUploadTimeout),
 	"min_upload_rate": sizeText(handlers.DefaultMinUploadRate), "upload_rate_span": shortDuration(handlers.DefaultUploadRateSpan),
 	"max_streams": strconv.Itoa(handlers.DefaultMaxStreams), "max_streams_per_address": strconv.Itoa(handlers.DefaultMaxStreamsPerAddress),
-	"max_wait": shortDuration(handlers.DefaultMaxWait), "min_free_disk": sizeText(handlers.DefaultMinFreeDisk),
+	"max_wait": shortDuration(handlers.DefaultMaxWait), "min_free_disk": sizeText(handlers.DefaultMinFreeDisk), "min_free_disk_urgent": sizeText(handlers.DefaultMinFreeDiskUrgent),
 
 	"max_topics": strconv.Itoa(brokergrpc.DefaultMaxTopics), "max_groups": strconv.Itoa(brokergrpc.DefaultMaxGroups),
 	"max_subscriptions": strconv.Itoa(brokergrpc.DefaultMaxSubscriptions), "max_connections": strconv.Itoa(brokergrpc.DefaultMaxConnections),
@@ -377,8 +380,9 @@ func (c *Serve) handlersConfig() handlers.Config {
 		MaxBatchEntries: c.Limits.MaxBatch, MaxBatchBytes: int64(c.Limits.MaxBatchBytes),
 		StallTimeout: c.Limits.StallTimeout, UploadTimeout: c.Limits.UploadTimeout,
 		MinUploadRate: orOff(int64(c.Limits.MinUploadRate)), UploadRateSpan: c.Limits.UploadRateSpan, MaxWait: c.Limits.MaxWait,
-		MinFreeDisk: orOff(int64(c.Limits.MinFreeDisk)), MaxStreams: int(orOff(int64(c.Limits.MaxStreams))),
+		MaxStreams:           int(orOff(int64(c.Limits.MaxStreams))),
 		MaxStreamsPerAddress: int(orOff(int64(c.Limits.MaxStreamsPerAddress))),
+		MinFreeDisk:          orOff(int64(c.Limits.MinFreeDisk)), MinFreeDiskUrgent: orOff(int64(c.Limits.MinFreeDiskUrgent)),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type admission struct {
 	free    cached[uint64]
 	backlog map[string]*cached[dispatcher.Backlog] // by lane
 	uploads uploads
+	urgent  urgentBodies
 }
 
 func newAdmission(cfg Config, work *dispatcher.Dispatcher) *admission {
@@ -47,7 +49,7 @@ func (a *API) admit(lane string, maxBytes int64) gin.HandlerFunc {
 		if size < 0 {
 			reserved = maxBytes
 		}
-		leave, err := a.admission.uploads.enter(a.cfg, a.clientOf(c), min(reserved, maxBytes), maxBytes <= smallBody)
+		leave, err := a.admission.enter(lane, a.clientOf(c), min(reserved, maxBytes), maxBytes)
 		if err == nil {
 			defer leave()
 			err = a.admission.check(c.Request.Context(), lane, size, maxBytes)
@@ -60,6 +62,14 @@ func (a *API) admit(lane string, maxBytes int64) gin.HandlerFunc {
 		}
 		c.Next()
 	}
+}
+
+// enter counts one more body for the lane until leave is called, or returns a fault.
+func (m *admission) enter(lane string, from netip.Prefix, size, maxBytes int64) (leave func(), err error) {
+	if settings, _ := m.work.LaneOf(lane); settings.Reserved {
+		return m.urgent.enter(from, size)
+	}
+	return m.uploads.enter(m.cfg, from, size, maxBytes <= smallBody)
 }
 
 // smallBody is the largest body that counts as small, and that is read where the request is refused.
@@ -75,16 +85,19 @@ func keepConnection(c *gin.Context, size int64) {
 }
 
 // check returns a fault if a body of size bytes, -1 if unknown, may not come in for the lane. What is for a
-// reserved lane is only measured against the limit of its own size.
+// reserved lane is refused by no backlog, and by a floor of its own of free disk: what lies between the two floors is kept for it.
 func (m *admission) check(ctx context.Context, lane string, size, maxBytes int64) error {
 	if size > maxBytes {
 		return &fault{code: codeBodyTooLarge, args: []any{byteSize(maxBytes)}, extras: extras{Limit: maxBytes}}
 	}
 	settings, _ := m.work.LaneOf(lane)
 	if settings.Reserved {
-		return nil
+		if m.cfg.MinFreeDisk < 0 {
+			return nil
+		}
+		return m.diskFloor(ctx, m.cfg.MinFreeDiskUrgent, 0) // the other uploads under way leave more free than that
 	}
-	if err := m.diskFloor(ctx); err != nil {
+	if err := m.diskFloor(ctx, m.cfg.MinFreeDisk, m.uploads.reserved()); err != nil {
 		return err
 	}
 	if settings.MaxBacklogAge <= 0 {
@@ -100,17 +113,17 @@ func (m *admission) check(ctx context.Context, lane string, size, maxBytes int64
 	return nil
 }
 
-// diskFloor returns a fault if less than the floor would be free once every upload under way is stored.
-// What such an upload has already written counts twice, so for a moment the check is stricter than needed.
-func (m *admission) diskFloor(ctx context.Context) error {
-	if m.cfg.MinFreeDisk < 0 {
+// diskFloor returns a fault if less than the floor would be free once what is coming is stored. What an upload under way has
+// already written counts twice, so for a moment the check is stricter than needed.
+func (m *admission) diskFloor(ctx context.Context, floor, coming int64) error {
+	if floor < 0 {
 		return nil
 	}
 	free, err := m.free.get(ctx)
 	if err != nil {
 		return fmt.Errorf("free disk: %w", err)
 	}
-	if floor, coming := m.cfg.MinFreeDisk, m.uploads.reserved(); free < uint64(floor)+uint64(coming) {
+	if free < uint64(floor)+uint64(coming) {
 		return &fault{code: codeDiskFull, cause: fmt.Errorf("%d bytes free, floor %d, uploads under way %d", free, floor, coming)}
 	}
 	return nil

@@ -116,10 +116,15 @@ func (a *API) readDocument(r *http.Request, k *tasks.Kind, limit int64) (tasks.C
 
 // parsed returns what parse does. As many documents are parsed at once as there are processors: each takes up to fifty
 // times its bytes meanwhile, and more at once would take more memory and no less time. The error is a fault, or ctx's.
-func parsed[T any](ctx context.Context, a *API, parse func() (T, []jsonfile.Problem)) (none T, err error) {
+func parsed[T any](ctx context.Context, a *API, parse func() (T, []jsonfile.Problem)) (T, error) {
+	return parsedIn(ctx, a.parsing, parse)
+}
+
+// parsedIn is parsed where as many documents are parsed at once as fit into under.
+func parsedIn[T any](ctx context.Context, under chan struct{}, parse func() (T, []jsonfile.Problem)) (none T, err error) {
 	select {
-	case a.parsing <- struct{}{}:
-		defer func() { <-a.parsing }()
+	case under <- struct{}{}:
+		defer func() { <-under }()
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}

@@ -39,12 +39,15 @@ type API struct {
 	hosts     *hosts
 	metrics   *metrics
 	parsing   chan struct{} // has one for each document that is being parsed
-	listing   chan struct{} // has one for each page of a list that is being made
-	batches   atomic.Int64  // bytes of the batches under way
-	exports   chan struct{} // has the exports under way
-	receipts  chan struct{} // has what is taken apart of questions about receipts
 	streams   streams
 	heartbeat time.Duration // see heartbeatEach
+	// urgentParsing is parsing of what must not wait behind a burst of anything else.
+	urgentParsing chan struct{}
+	listing       chan struct{} // has one for each page of a list that is being made
+	rendering     chan struct{} // has one for each PDF that is being made
+	batches       atomic.Int64  // bytes of the batches under way
+	exports       chan struct{} // has the exports under way
+	receipts      chan struct{} // has what is taken apart of questions about receipts
 
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once
@@ -59,14 +62,16 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 	cfg = cfg.withDefaults()
 	a := &API{
 		cfg: cfg, work: work, rows: rows, blobs: blobs, log: log,
-		admission: newAdmission(cfg, work),
-		hosts:     newHosts(cfg.Hosts),
-		parsing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
-		listing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
-		exports:   make(chan struct{}, maxExports),
-		receipts:  make(chan struct{}, 2),
-		draining:  make(chan struct{}),
-		heartbeat: heartbeatEach,
+		heartbeat:     heartbeatEach,
+		admission:     newAdmission(cfg, work),
+		hosts:         newHosts(cfg.Hosts),
+		parsing:       make(chan struct{}, runtime.GOMAXPROCS(0)),
+		urgentParsing: make(chan struct{}, 2),
+		listing:       make(chan struct{}, runtime.GOMAXPROCS(0)),
+		rendering:     make(chan struct{}, 2),
+		exports:       make(chan struct{}, maxExports),
+		receipts:      make(chan struct{}, 2),
+		draining:      make(chan struct{}),
 	}
 	a.metrics = newMetrics(a)
 	a.engine = a.routes()

@@ -58,6 +58,42 @@ func (u *uploads) enter(cfg Config, from netip.Prefix, size int64, small bool) (
 	}, nil
 }
 
+// urgentBodies counts what is coming in for reserved lanes. It has room of its own, so that no burst of anything else, and no
+// number of uploads from the same address, refuses an adverse event.
+type urgentBodies struct {
+	mu    sync.Mutex // guards the rest
+	bytes int64
+	from  map[netip.Prefix]int64 // how many of them by client
+}
+
+const (
+	// maxUrgent bounds the bytes of bodies for reserved lanes under way, maxUrgentFrom those from one client.
+	maxUrgent     = 4 << 20
+	maxUrgentFrom = 1 << 20
+)
+
+// enter counts one more body of at most size bytes until leave is called.
+func (u *urgentBodies) enter(from netip.Prefix, size int64) (leave func(), err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.bytes+size > maxUrgent || u.from[from]+size > maxUrgentFrom {
+		return nil, &fault{code: codeOverloaded}
+	}
+	if u.from == nil {
+		u.from = map[netip.Prefix]int64{}
+	}
+	u.bytes += size
+	u.from[from] += size
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.bytes -= size
+		if u.from[from] -= size; u.from[from] == 0 {
+			delete(u.from, from)
+		}
+	}, nil
+}
+
 // reserved is how many bytes the uploads under way may store in all.
 func (u *uploads) reserved() int64 {
 	u.mu.Lock()

@@ -2,12 +2,15 @@ package handlers
 
 import (
 	"cmp"
+	"errors"
+	"io"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"casepress/study"
+	"casepress/tasks"
 )
 
 // Defaults of [Config]. The command line has them from here.
@@ -29,6 +32,7 @@ const (
 	DefaultMinFreeDisk          = 1 << 30
 	DefaultMaxStreams           = 256
 	DefaultMaxStreamsPerAddress = 32
+	DefaultMinFreeDiskUrgent    = 64 << 20
 )
 
 // Config holds the limits of the HTTP interface. The zero value of a field means its default; where a
@@ -78,6 +82,9 @@ type Config struct {
 	// MissingBlobs returns how many blobs are known to be gone that rows name, for /readyz; nil: none ever.
 	MissingBlobs func() int
 
+	// Timeline writes the timeline of an adverse event as a PDF; nil: there is none.
+	Timeline func(w io.Writer, s tasks.Submission, sequence uint64, entries []tasks.TimelineEntry) error
+
 	// StallTimeout ends a request whose client has neither sent nor taken a byte for so long, or up to an eighth longer. A
 	// slow client that keeps going is not affected. Default 30 s.
 	StallTimeout time.Duration
@@ -104,6 +111,9 @@ type Config struct {
 	// MinFreeDisk is the free space in bytes below which nothing new is taken in (507). Default 1 GiB;
 	// negative: no floor.
 	MinFreeDisk int64
+	// MinFreeDiskUrgent is the same for adverse events and what is done with them: what lies between the two is kept for
+	// them. It must be less than MinFreeDisk. Default 64 MiB; negative, or where MinFreeDisk is: no floor.
+	MinFreeDiskUrgent int64
 }
 
 func (c Config) withDefaults() Config {
@@ -126,8 +136,14 @@ func (c Config) withDefaults() Config {
 	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, DefaultMinFreeDisk)
 	c.MaxStreams = cmp.Or(c.MaxStreams, DefaultMaxStreams)
 	c.MaxStreamsPerAddress = cmp.Or(c.MaxStreamsPerAddress, DefaultMaxStreamsPerAddress)
+	c.MinFreeDiskUrgent = cmp.Or(c.MinFreeDiskUrgent, DefaultMinFreeDiskUrgent)
 	if c.MissingBlobs == nil {
 		c.MissingBlobs = func() int { return 0 }
+	}
+	if c.Timeline == nil {
+		c.Timeline = func(io.Writer, tasks.Submission, uint64, []tasks.TimelineEntry) error {
+			return errors.New("nothing here makes timelines")
+		}
 	}
 	return c
 }

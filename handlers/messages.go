@@ -50,6 +50,10 @@ var (
 	textAmendsOther    = text{"%s: an amendment belongs to what it amends, which says \"%s\"", "%s：修订须与其所修订的内容一致，原内容为 “%s”"}
 	textHTTP11         = text{"%s cannot tell whether all of this has come: use HTTP/1.1 or later", "%s 无法判断内容是否完整，请使用 HTTP/1.1 或更高版本"}
 	textBatchEntries   = text{"%s has %d entries; it must have 1 to %d, one a line", "%s 有 %d 条，须为 1 至 %d 条，每行一条"}
+	textBadStates      = text{"%s must be one or more of %s, separated by commas, each once", "%s 须为 %s 中的一个或多个，以逗号分隔，不得重复"}
+	textNoSuchCase     = text{"%s: there is no adverse event %s", "%s：没有不良事件 %s"}
+	textOtherStudy     = text{"%s: the adverse event %s is of another study", "%s：不良事件 %s 属于另一项研究"}
+	textIsDuplicate    = text{"%s: the adverse event %s is itself a duplicate; name %s", "%s：不良事件 %s 本身也是重复事件，请填写 %s"}
 	textBadRevision    = text{"%s must be the number of a revision, from 1", "%s 须为修订号，从 1 开始"}
 	textFHIRID         = text{"%s must be 1 to 64 of the characters A-Z a-z 0-9 . -, but neither \".\" nor \"..\"; best a UUID", "%s 须为 1 至 64 个字符，只能使用 A-Z a-z 0-9 . -，且不能是 “.” 或 “..”；最好使用 UUID"}
 	textNoWording      = text{"%s: this instrument has no wording here; leave the parameter out", "%s：此量表在此没有题目文字，请省略该参数"}
@@ -75,16 +79,24 @@ var (
 	textResponseConflict = text{"The id %s already stands for other answers, and what is stored never changes. If these correct them, send them under the same id as an amendment, with \"amends\"; only another response gets an id of its own.", "编号 %s 已对应其他答案，已保存的内容不会更改。若要更正，请用同一编号以修订（“amends”）发送；只有另一份答卷才使用新的编号。"}
 )
 
+// What the problem of a code says of adverse events.
+var (
+	textAdverseEventConflict = text{"The id %s already stands for an adverse event with other content, and what is stored never changes. What became known later is a follow-up of it; only another event gets an id of its own.", "编号 %s 已对应内容不同的不良事件，已保存的内容不会更改。后续获知的信息请作为随访提交；只有另一起事件才使用新的编号。"}
+	textStepUnknown          = text{"Storing took too long to see how it ended. Send the same again: the answer to that is the truth, and nothing is ever stored twice. A follow-up needs its id for that.", "保存耗时过长，未能确认结果。请原样重发；结果以届时的答复为准，内容不会重复保存。随访重发时须使用相同的编号。"}
+)
+
 // What a success says.
 var (
-	textAccepted         = text{"The case report is stored and will be processed. Ask statusUrl how it goes.", "病例报告已安全保存，即将处理。可通过 statusUrl 查询进度。"}
-	textReplayed         = text{"This case report was stored before; nothing changed.", "该病例报告先前已保存，内容未变。"}
-	textDocumentAccepted = text{"It is stored and will be processed. Ask statusUrl how it goes.", "已安全保存，即将处理。可通过 statusUrl 查询进度。"}
-	textResponseAccepted = text{"The answers are stored and will be scored. Ask statusUrl how it goes.", "答案已安全保存，即将计分。可通过 statusUrl 查询进度。"}
-	textFHIRAccepted     = text{"The answers are stored and will be scored.", "答案已安全保存，即将计分。"}
-	textDocumentReplayed = text{"It was stored before; nothing changed.", "先前已保存，内容未变。"}
-	textDocumentRetrying = text{"It will be processed again.", "将重新处理。"}
-	textRetrying         = text{"The case report will be processed again.", "病例报告将重新处理。"}
+	textAdverseEventHandedOver = text{"The adverse event is stored, and is at the desk.", "不良事件已安全保存，并已送达安全工作台。"}
+	textAdverseEventQueued     = text{"The adverse event is stored and waits to be taken over. Ask statusUrl how it stands.", "不良事件已安全保存，正在排队等待处理。可通过 statusUrl 查询进展。"}
+	textAccepted               = text{"The case report is stored and will be processed. Ask statusUrl how it goes.", "病例报告已安全保存，即将处理。可通过 statusUrl 查询进度。"}
+	textReplayed               = text{"This case report was stored before; nothing changed.", "该病例报告先前已保存，内容未变。"}
+	textDocumentAccepted       = text{"It is stored and will be processed. Ask statusUrl how it goes.", "已安全保存，即将处理。可通过 statusUrl 查询进度。"}
+	textResponseAccepted       = text{"The answers are stored and will be scored. Ask statusUrl how it goes.", "答案已安全保存，即将计分。可通过 statusUrl 查询进度。"}
+	textFHIRAccepted           = text{"The answers are stored and will be scored.", "答案已安全保存，即将计分。"}
+	textDocumentReplayed       = text{"It was stored before; nothing changed.", "先前已保存，内容未变。"}
+	textDocumentRetrying       = text{"It will be processed again.", "将重新处理。"}
+	textRetrying               = text{"The case report will be processed again.", "病例报告将重新处理。"}
 )
 
 // Statuses as people say them.

@@ -55,6 +55,9 @@ type extras struct {
 	LatestRevision *int `json:"latestRevision,omitempty"`
 	// Begin is the position among the events from which on there are some.
 	Begin string `json:"begin,omitempty"`
+	// Acknowledgement and Closing are those of the case that count.
+	Acknowledgement *acknowledgementAnswer `json:"acknowledgement,omitempty"`
+	Closing         *closingAnswer         `json:"closing,omitempty"`
 }
 
 // fault is why a request is refused or could not be served, in terms a client can act on. Handlers return it
@@ -65,6 +68,7 @@ type fault struct {
 	args   []any // of the detail
 	fields []fieldFault
 	extras extras
+	stored bool  // what was handed in is on stable storage all the same
 	cause  error // for the log, never for the client
 }
 
@@ -207,7 +211,7 @@ func problemOf(c *gin.Context, f *fault, l lang) problem {
 		p.Detail = sentences(l, details)
 	}
 	if isSubmission(c) && c.FullPath() != routeReceipts {
-		p.Stored = new(bool)
+		p.Stored = &f.stored
 	}
 	return p
 }

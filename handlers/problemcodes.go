@@ -36,6 +36,21 @@ var (
 	codeBodyTooLarge = define("body-too-large", codeInfo{status: http.StatusRequestEntityTooLarge,
 		title:  text{"Upload too large", "上传内容过大"},
 		detail: text{"The body is larger than the limit of %s.", "请求内容超过了上限 %s。"}})
+	codeCaseAcknowledged = define("case-acknowledged", codeInfo{status: http.StatusConflict,
+		title:  text{"Acknowledged before", "已被确认"},
+		detail: text{"%s acknowledged this case before, at %s, as %s. Yours is on the timeline and changes nothing; what you know more can be added as a follow-up.", "%s 已先于您在 %s 确认此事件，结论为 %s。您的确认已记入时间线，但不改变结论；补充信息可作为随访提交。"}})
+	codeCaseClosed = define("case-closed", codeInfo{status: http.StatusConflict,
+		title:  text{"Closed before", "已被关闭"},
+		detail: text{"%s closed this case before, at %s. Yours is on the timeline and changes nothing.", "%s 已先于您在 %s 关闭此事件。您的操作已记入时间线，但不产生变更。"}})
+	codeCaseNotAcknowledged = define("case-not-acknowledged", codeInfo{status: http.StatusConflict,
+		title:  text{"Not acknowledged yet", "尚未确认"},
+		detail: text{"The case %s must be acknowledged by a person before it can be closed.", "事件 %s 须先由人员确认，然后才能关闭。"}})
+	codeOriginalIsDuplicate = define("original-is-duplicate", codeInfo{status: http.StatusConflict,
+		title:  text{"The other case is a duplicate itself", "所指事件本身为重复事件"},
+		detail: text{"At the same moment the case %s was acknowledged as a duplicate itself. Yours is on the timeline and does not count: look at both, and acknowledge this one once more.", "事件 %s 恰在同一时刻也被确认为重复事件。您的确认已记入时间线，但未生效：请查看两起事件，然后重新确认本事件。"}})
+	codeTooManySteps = define("too-many-steps", codeInfo{status: http.StatusConflict,
+		title:  text{"The timeline is full", "时间线已满"},
+		detail: text{"A case has at most %d steps.", "一起事件最多记录 %d 个步骤。"}})
 	codeCrossOrigin = define("cross-origin", codeInfo{status: http.StatusForbidden,
 		title:  text{"Cross-origin request refused", "拒绝跨站请求"},
 		detail: text{"A page of another site may not send this request from a browser.", "浏览器不能从其他网站的页面发送此请求。"}})

@@ -130,13 +130,15 @@ func TestQuestionnaireResponse(t *testing.T) {
 	sub, err := s.Broker.Subscribe(tasks.TopicUpdates, "test", broker.SubscribeOptions{})
 	require.NoError(t, err)
 	ids := map[string]bool{}
-	for len(ids) < 2 {
+	for len(ids) < 3 {
 		events, err := sub.Receive(t.Context(), 1)
 		require.NoError(t, err)
 		ids[events[0].ID] = true
 		require.Equal(t, "S1/P001", events[0].Key)
 	}
 	require.True(t, ids["questionnaire-response/QR-1/1"])
+	require.True(t, ids["adverse-event/"+event.get("id").(string)+"/1"])
+	require.True(t, ids[fmt.Sprintf("adverse-event/%s/step/%v", event.get("id"), event.get("receipt.sequence"))])
 	require.NoError(t, sub.Close())
 }
 

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -153,11 +154,19 @@ func (a *API) answerRow(c *gin.Context, k *tasks.Kind, encode func(store.Row) []
 
 // answerRowOf is answerRow for a submission whose id is not simply that in the address.
 func (a *API) answerRowOf(c *gin.Context, ref tasks.Ref, wait time.Duration, encode func(store.Row) []byte) {
+	a.answerRowBy(c, ref, wait, func(row store.Row) ([]byte, error) { return encode(row), nil })
+}
+
+// answerRowBy is answerRowOf where the body takes more than the row, and so may fail.
+func (a *API) answerRowBy(c *gin.Context, ref tasks.Ref, wait time.Duration, encode func(store.Row) ([]byte, error)) {
 	known := c.GetHeader("If-None-Match")
 	var body []byte // of the row that was read last
 	var tag string
+	var failed error
 	enough := func(row store.Row) bool {
-		body = encode(row)
+		if body, failed = encode(row); failed != nil {
+			return true
+		}
 		tag = bodyTag(body)
 		if known != "" {
 			return !etagMatches(known, tag)
@@ -165,7 +174,7 @@ func (a *API) answerRowOf(c *gin.Context, ref tasks.Ref, wait time.Duration, enc
 		return row.Status.Final()
 	}
 	row, err := a.waitForRow(c.Request.Context(), ref, wait, enough)
-	if err != nil {
+	if err = cmp.Or(err, failed); err != nil {
 		a.fail(c, err)
 		return
 	}

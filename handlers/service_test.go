@@ -54,6 +54,7 @@ type settings struct {
 	keys          *blob.Keys
 	studies       *study.Studies
 	newTask       func(tasks.Work) (tasks.Task, error) // instead of process
+	realWork      bool                                 // instead of both
 
 	attempts int
 	pause    time.Duration
@@ -108,7 +109,7 @@ func open(t testing.TB, options ...option) *service {
 	}
 	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{written: make(chan struct{})}}
 	ctx := context.Background()
-	if set.newTask == nil {
+	if set.newTask == nil && !set.realWork {
 		set.newTask = func(w tasks.Work) (tasks.Task, error) { return task{set.process(s), w}, nil }
 	}
 	lanes, err := whole.SetWorkers(whole.Lanes(), map[string]int{"case-reports": 2})

@@ -346,6 +346,24 @@ func (c *Checker) Line(n *Node, most int) string {
 	return n.Text
 }
 
+// Text reads a text of 1 to most characters that may have several lines, and returns it with every kind of line end as \n.
+func (c *Checker) Text(n *Node, most int) string {
+	if !c.Is(n, String, fmt.Sprintf("a text of 1 to %d characters", most)) {
+		return ""
+	}
+	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(n.Text)
+	control := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+	switch length := utf8.RuneCountInString(text); {
+	case length == 0 || length > most:
+		c.Refuse(n, "has %d characters; it must have 1 to %d", length, most)
+	case strings.ContainsFunc(text, control):
+		c.Refuse(n, "must have no control characters but line ends and tabs")
+	case strings.TrimSpace(text) == "":
+		c.Refuse(n, "is blank; write something")
+	}
+	return text
+}
+
 // MaxID is how many bytes an id may have.
 const MaxID = 64
 

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"runtime"
@@ -139,6 +140,9 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, handlers.DefaultMinFreeDisk)}
 	s.missing = newMissingBlobs(s, c)
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies, c.HTTP.MissingBlobs = c.DataDir, s.Registry, c.Studies, s.missing.count
+	c.HTTP.Timeline = func(w io.Writer, of tasks.Submission, sequence uint64, entries []tasks.TimelineEntry) error {
+		return tasks.RenderTimeline(w, c.Layout, of, sequence, entries)
+	}
 	s.API = handlers.New(c.HTTP, s.Work, s.Rows, s.Blobs, c.Logger)
 	var background context.Context
 	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -255,6 +259,7 @@ func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
 	processor := &tasks.Processor{
 		Blobs: s.Blobs, PictureCache: s.Rows, Budget: budget, Pictures: c.Pictures, Layout: c.Layout, Studies: c.Studies,
 		Parallel: runtime.NumCPU(), Logger: c.Logger,
+		Record: s.ledger.Record,
 	}
 	return processor.Task
 }

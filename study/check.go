@@ -48,6 +48,7 @@ var studyMembers = []jsonfile.Member[file]{
 		s.Windows = jsonfile.List(c, n, maxWindows, func(n *node) Window { return window(c, n) })
 	}),
 	jsonfile.Optional("lateAfterHours", func(c *checker, n *node, s *file) { s.LateAfterHours = c.Integer(n, 1, maxLateAfter) }),
+	jsonfile.Optional("adverseEvents", func(c *checker, n *node, s *file) { s.AdverseEvents = jsonfile.Members(c, n, adverseEventsMembers) }),
 }
 
 // file is what a file says before the parts are held against each other.

@@ -55,6 +55,10 @@ func TestMembersAreDescribed(t *testing.T) {
 	for _, m := range windowMembers {
 		same(schema.Defs["window"], "windows[].", m.Name, m.Required)
 	}
+	for _, m := range adverseEventsMembers {
+		same(schema.Defs["adverseEvents"], "adverseEvents.", m.Name, m.Required)
+	}
+	require.Len(t, schema.Defs["adverseEvents"].Properties, len(adverseEventsMembers))
 	require.Len(t, schema.Properties, len(studyMembers))
 	require.Len(t, schema.Defs["flag"].Properties, len(instrument.RuleMembers))
 	require.Len(t, schema.Defs["window"].Properties, len(windowMembers))

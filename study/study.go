@@ -34,6 +34,7 @@ const (
 	maxText      = 2000 // characters of the crisis text
 	maxWindows   = 1000
 	maxLateAfter = 366 * 24  // hours
+	maxLimit     = 366 * 24  // hours
 	maxVersion   = 1<<53 - 1 // the largest number that every reader of JSON keeps exactly
 	schema       = 1         // the form of the file that this package reads
 )
@@ -64,6 +65,8 @@ type Study struct {
 	// LateAfterHours is how long after they were given answers may arrive without being called late; 0: see
 	// [Study.LateAfter].
 	LateAfterHours int64
+	// AdverseEvents says how adverse events are dealt with.
+	AdverseEvents AdverseEvents
 	// SHA256 is the digest of the file's bytes in lower-case hexadecimal, empty without a file.
 	SHA256 string
 

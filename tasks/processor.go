@@ -28,6 +28,8 @@ type Processor struct {
 	Layout pdf.Options
 	// Studies have the instruments by which responses are scored; nil: no study has a file.
 	Studies *study.Studies
+	// Record makes durable what a task has done that must not be forgotten with its rows; nil: nothing is recorded.
+	Record func(context.Context, Submission) error
 	// Parallel is how many images of one report may be in work at a time; 0 means one a processor.
 	Parallel int
 	// Logger hears of panics; nil means the default logger.

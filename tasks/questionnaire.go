@@ -94,6 +94,8 @@ type QuestionnaireResponse struct {
 	// study has no text.
 	CrisisText     string `json:"crisisText,omitempty"`
 	CrisisLanguage string `json:"crisisTextLanguage,omitempty"`
+	// LimitHours is that of the adverse events that follow from urgent flags; 0 if there are none.
+	LimitHours int64 `json:"limitHours,omitempty"`
 
 	// Original is the document exactly as it came, UTF-8 in MediaType.
 	MediaType string `json:"mediaType"`

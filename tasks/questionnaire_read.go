@@ -31,7 +31,7 @@ var responseFormat = jsonfile.Format{Noun: "a questionnaire response", MaxBytes:
 type responseDocument struct {
 	QuestionnaireResponse
 	instrument, version              string
-	at, atID, atSite                 *node
+	atID, atSite                     *node
 	atInstrument, atVersion, answers *node
 }
 
@@ -90,8 +90,7 @@ type Arrival struct {
 func ReadQuestionnaireResponse(document []byte, id string, studies *study.Studies, a Arrival) (QuestionnaireResponse, []jsonfile.Problem) {
 	read, problems := jsonfile.Check(responseFormat, "", document, func(c *checker, n *node) QuestionnaireResponse {
 		d := jsonfile.Members(c, n, responseMembers)
-		d.at = n
-		d.resolveID(c, id)
+		d.ID = resolveID(c, n, d.atID, d.ID, id)
 		d.resolve(c, studies, a)
 		return d.QuestionnaireResponse
 	})
@@ -100,18 +99,6 @@ func ReadQuestionnaireResponse(document []byte, id string, studies *study.Studie
 	}
 	read.MediaType, read.Original = "application/json", string(document)
 	return *read, nil
-}
-
-func (d *responseDocument) resolveID(c *checker, id string) {
-	switch {
-	case d.at.Kind != jsonfile.Object:
-	case d.atID == nil && id == "":
-		c.RefuseMissing(d.at, "id", "an id of your own")
-	case d.atID == nil:
-		d.ID = id
-	case id != "" && d.ID != id && d.ID != "":
-		c.Refuse(d.atID, "is %q, and the address says %q; they must be the same, or leave it out here", d.ID, id)
-	}
 }
 
 // resolve looks up what the document names, and decides what must be decided before the answer.
@@ -183,6 +170,7 @@ func (r *QuestionnaireResponse) Assess(d *instrument.Definition, studies *study.
 	}
 	for _, f := range flags {
 		if IsUrgent(f) {
+			r.LimitHours = s.AdverseEventLimitHours()
 			r.CrisisText, r.CrisisLanguage = s.CrisisTextIn(a.Language, r.Language)
 			break
 		}

@@ -50,6 +50,9 @@ type Rows struct {
 	// Verify looks at every row that Load does not read and returns ErrChanged if one is not as it was written. Nil if
 	// there are none.
 	Verify func(tx Tx) error
+	// Events returns what is told of records of the kind's topic beside that submissions are finished, made of their rows: by
+	// offset, up to limit of those after the offset, -1 for all. What it tells of a record never changes. Nil: nothing is told.
+	Events func(tx Tx, after int64, limit int) ([]RecordEvent, error)
 	// Repeat says that the same content, handed in a second time, gets a record of its own and is answered as a
 	// replay.
 	Repeat bool
@@ -102,6 +105,12 @@ type Stored struct {
 type Loaded struct {
 	Content Content
 	Result  Result // nil unless completed
+}
+
+// RecordEvent is the event that tells of the record at an offset.
+type RecordEvent struct {
+	Offset uint64
+	Event  Event
 }
 
 // Ref names one submission.

@@ -100,10 +100,24 @@ var examples = map[string][]tasks.Content{
 	}},
 	"adverse-event": {
 		tasks.AdverseEvent{
-			ID: "flag-1", Study: "S1", PatientID: "P001", Source: tasks.Source{Kind: "questionnaire-response", ID: "QR-1", Revision: 2},
-			Rule: instrument.Identity{ID: "phq-9", Version: "1", SHA256: "ab"}, Flag: instrument.FlagResult{Code: "f", Item: "1", State: instrument.Raised, Urgent: true, Value: "3"},
+			ID: "flag-1", Study: "S1", PatientID: "P001", Source: &tasks.Source{Kind: "questionnaire-response", ID: "QR-1", Revision: 2},
+			Rule: &instrument.Identity{ID: "phq-9", Version: "1", SHA256: "ab"}, Flag: &instrument.FlagResult{Code: "f", Item: "1", State: instrument.Raised, Urgent: true, Value: "3"},
 			Authored: "2026-11-26T20:03:11+08:00",
 		},
+		tasks.AdverseEvent{
+			ID: "AE-1", Study: "S1", Site: "101", PatientID: "P001", VisitID: "V02", LimitHours: 24,
+			Report: &tasks.Report{
+				Description: "<a rash>\n皮疹\u2028", KnownAt: "2026-11-26T20:03:11+08:00", OnsetAt: "2026-11-26T12:00:00Z", Seriousness: []string{"C83052"},
+				Reporter: "Dr. A & B", DeviceTime: "2026-11-26T12:03:12Z", Images: []tasks.Image{exampleImage},
+				Warnings: []tasks.Warning{{Code: "late", Detail: "late"}}, StudyFile: &tasks.StudyFile{Version: 3, SHA256: "cd"}, Original: "{\"a\": \"\u00e9<>&\u2028\"}\r\n",
+			},
+		},
+	},
+	"adverse-event-step": {
+		tasks.AdverseEventStep{ID: "AE-1", Step: tasks.StepHandOver},
+		tasks.AdverseEventStep{ID: "AE-1", Step: tasks.StepAcknowledgement, Name: "Ann <a>", Decision: tasks.DecisionDuplicate, Of: "AE-0", Note: "a\nb"},
+		tasks.AdverseEventStep{ID: "AE-1", Step: tasks.StepFollowUp, FollowUpID: "F1", Description: "more"},
+		tasks.AdverseEventStep{ID: "AE-1", Step: tasks.StepClosing, Name: "Ann", Reason: "done"},
 	},
 }
 

@@ -48,6 +48,20 @@ var records = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxPooled is the largest buffer that is kept.
 const maxPooled = 16 << 10
+// Record is Accept of what a task has done, and returns when its row is there: whoever sees the task finished sees this, too.
+func (l *Ledger) Record(ctx context.Context, s tasks.Submission) error {
+	got, err := l.Accept(ctx, s)
+	if err != nil {
+		return err
+	}
+	open, cancel := l.untilClosed(ctx)
+	defer cancel()
+	// What was found in the rows has no sequence here.
+	if err := l.recorders[s.Kind.Topic].recorded.wait(open, got.Sequence+1); err != nil {
+		return fmt.Errorf("wait for the row of %s: %w", s.Content.Key(), l.closedError(ctx))
+	}
+	return nil
+}
 
 func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission, with *gathered) (dispatcher.Receipt, error) {
 	ahead, err := l.broker.End(tasks.TopicImages)
@@ -190,7 +204,7 @@ func (l *Ledger) find(ctx context.Context, topic string, s tasks.Submission) (di
 	}
 	err := l.waitBounded(ctx, func(ctx context.Context) error {
 		if !s.Kind.IsSubmission() {
-			return l.caughtUp(ctx) // it may have come with a submission, on another topic
+			return l.caughtUpIn(ctx, append([]string{topic}, s.Kind.ChangedBy...)) // it may have come with a submission, on another topic
 		}
 		return l.caughtUpToStart(ctx, topic)
 	})

@@ -197,6 +197,8 @@ func (l *Ledger) decode(ctx context.Context, q *queue, deliveries []broker.Deliv
 	for _, d := range deliveries {
 		ref, err := refOf(d.Message)
 		switch {
+		case errors.Is(err, errNoWork):
+			l.logEnd(d, "ack", d.Ack())
 		case err != nil:
 			l.logEnd(d, "reject", d.Reject(err.Error()))
 		case !l.startWork(ref):
@@ -214,12 +216,18 @@ func (l *Ledger) decode(ctx context.Context, q *queue, deliveries []broker.Deliv
 	return items
 }
 
+// errNoWork says that a record is in its topic for the order of the log alone, as a step that was taken with an adverse event.
+var errNoWork = errors.New("this record is no work")
+
 // refOf is the submission that a record is about. It reads what the recorder reads, so that the two never
 // disagree about what a record is; the message's key only keeps order.
 func refOf(m broker.Message) (tasks.Ref, error) {
 	s, err := decodeRecord(m)
 	if err != nil {
 		return tasks.Ref{}, err
+	}
+	if !s.Kind.IsSubmission() && s.Kind.Topic == m.Topic {
+		return tasks.Ref{}, errNoWork
 	}
 	var ref tasks.Ref
 	err = tasks.Guard(func() error {

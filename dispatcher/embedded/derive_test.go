@@ -59,7 +59,7 @@ func requireOneEvent(t *testing.T, h dispatchertest.Fixture, responses ...string
 		row, err := h.Store.Get(t.Context(), ref)
 		require.NoError(t, err)
 		require.Equal(t, "P-"+id, row.PatientID)
-		require.Equal(t, tasks.AdverseEventResult{State: tasks.Open}, row.Result)
+		require.Equal(t, tasks.AdverseEventResult{State: tasks.StateOpen}, row.Result)
 	}
 	end, err := h.Broker.End(tasks.TopicAdverseEvents)
 	require.NoError(t, err)

@@ -159,11 +159,16 @@ func (l *Ledger) publishMissingOnce(ctx context.Context, atOnce uint64) (publish
 			return published, err
 		}
 		for _, k := range tasks.Kinds() {
-			if !k.IsSubmission() {
-				continue
+			var n int
+			var err error
+			if k.IsSubmission() {
+				n, err = l.publishMissingOf(ctx, k, &known)
 			}
-			n, err := l.publishMissingOf(ctx, k, &known)
 			published += n
+			if err == nil && k.Rows.Events != nil {
+				n, err = l.publishMissingTold(ctx, k, &known)
+				published += n
+			}
 			if err != nil {
 				return published, err
 			}
@@ -182,23 +187,18 @@ func (l *Ledger) publishMissingOf(ctx context.Context, k *tasks.Kind, known *eve
 		if err != nil {
 			return published, err
 		}
-		if len(missing) > 0 {
-			for _, err := range l.publishEvents(ctx, missing) {
-				if err != nil {
-					return published, err
-				}
-				published++
-			}
-		}
-		if len(rows) < rowsAtOnce {
-			return published, nil
+		n, err := l.publishAll(ctx, missing)
+		published += n
+		if err != nil || len(rows) < rowsAtOnce {
+			return published, err
 		}
 		after = rows[len(rows)-1].Sequence
 	}
 }
 
 // missingOf returns the events of those of the final rows that are not in the topic and that no delivery will bring.
-func (l *Ledger) missingOf(ctx context.Context, k *tasks.Kind, rows []store.Row, known *eventIDs) (missing []broker.Message, err error) {
+func (l *Ledger) missingOf(ctx context.Context, k *tasks.Kind, rows []store.Row, known *eventIDs) ([]broker.Message, error) {
+	var missing []missingEvent
 	var ids []string // of the submissions of missing
 	for _, row := range rows {
 		event, err := l.eventOf(row)
@@ -208,7 +208,7 @@ func (l *Ledger) missingOf(ctx context.Context, k *tasks.Kind, rows []store.Row,
 			continue
 		}
 		if known.lacks(event.ID) {
-			missing, ids = append(missing, event), append(ids, row.ID)
+			missing, ids = append(missing, missingEvent{event: event}), append(ids, row.ID)
 		}
 	}
 	if len(missing) == 0 {
@@ -218,24 +218,10 @@ func (l *Ledger) missingOf(ctx context.Context, k *tasks.Kind, rows []store.Row,
 	if err != nil {
 		return nil, err
 	}
-	// First whether the delivery has ended, then what is in the topic: an event is there before its delivery ends.
-	var ended []broker.Message
-	for i, event := range missing {
-		done, err := l.broker.Acknowledged(k.Topic, groupWorkers, offsets[ids[i]].Due)
-		if err != nil {
-			return nil, err
-		}
-		if done {
-			ended = append(ended, event)
-		}
+	for i := range missing {
+		missing[i].due = offsets[ids[i]].Due
 	}
-	if len(ended) == 0 {
-		return nil, nil
-	}
-	if err := known.readOn(ctx); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(ended, func(event broker.Message) bool { return !known.lacks(event.ID) }), nil
+	return l.endedOf(ctx, k.Topic, groupWorkers, missing, known)
 }
 
 // eventIDs are the ids of one part of the events that are in the topic, as hashes: of two ids with one hash an event could

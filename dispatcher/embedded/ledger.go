@@ -33,6 +33,8 @@ import (
 const (
 	// groupWorkers is the consumer group whose deliveries are due work.
 	groupWorkers = "workers"
+	// groupEvents is the consumer group whose deliveries become events: see tell.go.
+	groupEvents = "events"
 	// oldGroupRecords is the group of earlier versions that moved with the rows.
 	oldGroupRecords = "records"
 	// reservedShare is the part of the pending bytes that is kept for reserved lanes: one in so many.
@@ -102,6 +104,7 @@ type Ledger struct {
 	pending   *pending
 	recorders map[string]*recorder // by topic
 	queues    map[string]*queue    // by lane
+	tellers   []*teller
 	gate      gate
 
 	restarting chan struct{} // holds a token while a retry is being stored: one at a time
@@ -166,6 +169,9 @@ func (l *Ledger) start() {
 	for _, r := range l.recorders {
 		l.wg.Go(func() { r.run(l.ctx) })
 	}
+	for _, t := range l.tellers {
+		l.wg.Go(func() { t.run(l.ctx) })
+	}
 	l.wg.Go(func() { l.requeueLost(l.ctx) })
 	l.wg.Go(func() {
 		l.compare(l.ctx)
@@ -182,6 +188,13 @@ func (l *Ledger) start() {
 
 func (l *Ledger) subscribe() error {
 	for _, k := range tasks.Kinds() {
+		if k.Rows.Events != nil {
+			sub, err := l.broker.Subscribe(k.Topic, groupEvents, broker.SubscribeOptions{LockTimeout: l.cfg.Lease})
+			if err != nil {
+				return fmt.Errorf("subscribe to %s: %w", k.Topic, err)
+			}
+			l.tellers = append(l.tellers, &teller{l, k, sub})
+		}
 		if !k.IsSubmission() {
 			continue
 		}
@@ -208,6 +221,9 @@ func (l *Ledger) unsubscribe() error {
 		for _, sub := range q.subs {
 			errs = append(errs, sub.Close())
 		}
+	}
+	for _, t := range l.tellers {
+		errs = append(errs, t.sub.Close())
 	}
 	return errors.Join(errs...)
 }
