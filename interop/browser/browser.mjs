@@ -36,6 +36,7 @@ export async function open(browser, { at = base, within = at, ...options } = {})
 /** Closes the page's profile and makes sure that it had nothing to complain about. */
 export async function close(page) {
   const { complaints } = page;
+  await page.unrouteAll({ behavior: 'ignoreErrors' }); // an answer on its way through a route is of no use any more
   await page.context().close();
   assert.deepEqual(complaints, []);
 }
