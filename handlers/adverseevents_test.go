@@ -237,6 +237,30 @@ func TestAcknowledgeFollowUpAndClose(t *testing.T) {
 	require.Contains(t, chain.get("detail"), "name AE-1")
 }
 
+// Each step of a case is an event among all events, in its order, once.
+func TestStepsAreEvents(t *testing.T) {
+	s := open(t, withCases(t))
+	s.report("AE-1").is(201)
+	s.send(http.MethodPost, "/adverse-events/AE-1/acknowledge", `{"name":"Ann","decision":"sae"}`).is(200)
+	s.send(http.MethodPost, "/adverse-events/AE-1/acknowledge", `{"name":"Bob","decision":"sae"}`).is(409, "case-acknowledged")
+	s.send(http.MethodPost, "/adverse-events/AE-1/close", `{"name":"Ann","reason":"reported"}`).is(200)
+	var told []string
+	after := "0"
+	for len(told) < 5 {
+		p := s.get("/events?types=adverse-event&wait=10s&after=" + after).is(200)
+		for _, e := range p.get("events").([]any) {
+			event := e.(map[string]any)
+			require.Equal(t, "adverse-event", event["type"])
+			data := event["data"].(map[string]any)
+			require.Equal(t, "AE-1", data["submissionId"])
+			told = append(told, data["step"].(string))
+		}
+		after = p.get("next").(string)
+	}
+	require.Equal(t, []string{"received", "handed-over", "acknowledged", "acknowledgement-refused", "closed"}, told)
+	require.Len(t, s.get("/events?types=patient-data-update").page().Events, 1, "the submission itself")
+}
+
 // Of several people who acknowledge at once one wins, and all are on the timeline.
 func TestAcknowledgingAtOnce(t *testing.T) {
 	s := open(t, withCases(t))

@@ -11,7 +11,7 @@ import (
 const TopicUpdates = "patient-data-update"
 
 // EventTypes are the types that events can have.
-func EventTypes() []string { return []string{TopicUpdates} }
+func EventTypes() []string { return []string{TopicUpdates, TypeAdverseEvent} }
 
 // Finished is a submission that has reached a final state.
 type Finished struct {
