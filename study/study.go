@@ -64,6 +64,8 @@ type Study struct {
 	// LateAfterHours is how long after they were given answers may arrive without being called late; 0: see
 	// [Study.LateAfter].
 	LateAfterHours int64
+	// Visits are the schedule: the visits of each patient in the order of their days; none: there is no schedule.
+	Visits []Visit
 	// SHA256 is the digest of the file's bytes in lower-case hexadecimal, empty without a file.
 	SHA256 string
 
