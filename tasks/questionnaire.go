@@ -37,6 +37,9 @@ var questionnaireKind = &Kind{
 		if revision > 1 {
 			u.Revision, u.URL = revision, u.URL+"?revision="+strconv.Itoa(revision)
 		}
+		if r, ok := f.Content.(QuestionnaireResponse); ok {
+			u.Instrument, u.OccurredAt = r.Rule.ID, f.occurredAt(r.Authored)
+		}
 		return u
 	},
 }
