@@ -66,7 +66,7 @@ func NewUpdate(f Finished) Update {
 // occurredAt is the time that a client has given, or that of the receipt: see [Update].
 func (f Finished) occurredAt(given string) time.Time {
 	t, ok := jsonfile.ParseTime(given)
-	if !ok || t.After(f.ReceivedAt) {
+	if !ok || t.After(f.ReceivedAt) || t.UTC().Year() < 1 {
 		return f.ReceivedAt
 	}
 	return t.UTC().Truncate(time.Microsecond)
