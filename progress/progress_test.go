@@ -2,7 +2,6 @@ package progress_test
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +114,7 @@ func FuzzDecode(f *testing.F) {
 		e, counts, err := progress.Decode(payload)
 		if err != nil {
 			var p *progress.PoisonError
-			require.True(t, errors.As(err, &p))
+			require.ErrorAs(t, err, &p)
 			require.Less(t, len(err.Error()), 600)
 			return
 		}

@@ -132,13 +132,13 @@ func (r *Rows) Positions(ctx context.Context, topic string) (map[int32]Position,
 
 // Reset forgets everything: the rows are of another topic, and those of this one are made from its beginning.
 func (r *Rows) Reset(ctx context.Context) error {
-	return r.write(ctx, "reset", func(tx *sql.Tx) error {
+	return r.write(ctx, "reset", func(tx *sql.Tx) (undo func(), err error) {
 		for _, table := range []string{"positions", "submissions", "subjects"} {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
-				return err
+				return func() {}, err
 			}
 		}
-		return nil
+		return func() {}, nil
 	})
 }
 
@@ -147,17 +147,15 @@ func (r *Rows) Reset(ctx context.Context) error {
 // that can never be applied; the others are applied. err says that nothing was. Events may be none.
 func (r *Rows) Apply(ctx context.Context, events []Event, move func(errs []error) (to Position, undo func())) (errs []error, err error) {
 	errs = make([]error, len(events))
-	err = r.write(ctx, "apply events", func(tx *sql.Tx) error {
+	err = r.write(ctx, "apply events", func(tx *sql.Tx) (undo func(), err error) {
 		for i, e := range events {
 			err := r.apply(ctx, tx, e)
 			if _, isPoison := errors.AsType[*PoisonError](err); isPoison {
 				errs[i] = err
 			} else if err != nil {
-				return err
+				return func() {}, err
 			}
 		}
-		return nil
-	}, func(tx *sql.Tx) (undo func(), err error) {
 		to, undo := move(errs)
 		_, err = tx.ExecContext(ctx, `INSERT INTO positions (topic, partition, next, incarnation) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (topic, partition) DO UPDATE SET next = excluded.next, incarnation = excluded.incarnation`,
@@ -167,8 +165,8 @@ func (r *Rows) Apply(ctx context.Context, events []Event, move func(errs []error
 	return errs, err
 }
 
-// write runs do and then last, if there is one, in a transaction. If that fails undo is called before anybody else writes.
-func (r *Rows) write(ctx context.Context, what string, do func(*sql.Tx) error, last ...func(*sql.Tx) (undo func(), err error)) (err error) {
+// write runs do in a transaction. If that fails, undo is called before anybody else writes.
+func (r *Rows) write(ctx context.Context, what string, do func(*sql.Tx) (undo func(), err error)) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer func() { err = r.explain(what, err) }()
@@ -177,23 +175,16 @@ func (r *Rows) write(ctx context.Context, what string, do func(*sql.Tx) error, l
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after a commit
-	if err := do(tx); err != nil {
+	undo, err := do(tx)
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		undo()
 		return err
 	}
-	for _, f := range last {
-		undo, err := f(tx)
-		if err == nil {
-			err = tx.Commit()
-		}
-		if err != nil {
-			undo()
-			return err
-		}
-		r.sum.forget()
-		return nil
-	}
 	r.sum.forget()
-	return tx.Commit()
+	return nil
 }
 
 func (r *Rows) explain(what string, err error) error {

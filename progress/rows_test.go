@@ -167,7 +167,7 @@ func TestPagesAndFilters(t *testing.T) {
 	require.Equal(t, "V02", only.Visits[0].VisitID)
 	require.Len(t, read(t, rows, study.Study{ID: "S2"}, progress.Query{}, "2026-11-30").Patients, 1)
 
-	for _, bad := range []string{"!", "UA==", "UDA\n", "Li4"} {
+	for _, bad := range []string{"!", "UA==", "UDA\n", "Li8"} {
 		_, err := rows.Read(t.Context(), s1, progress.Query{Limit: 1, Cursor: bad}, at("2026-11-30"))
 		require.ErrorIs(t, err, progress.ErrBadCursor, bad)
 	}
