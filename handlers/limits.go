@@ -79,6 +79,9 @@ type Config struct {
 	// Studies are the studies that have a file; nil: none has. A study without one is taken with defaults.
 	Studies *study.Studies
 
+	// Progress is where /trial-progress is read from. Default: it is not served.
+	Progress TrialProgress
+
 	// MissingBlobs returns how many blobs are known to be gone that rows name, for /readyz; nil: none ever.
 	MissingBlobs func() int
 

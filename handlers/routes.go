@@ -50,6 +50,9 @@ func (a *API) routes() *gin.Engine {
 	a.adverseEventRoutes(e)
 	a.instrumentRoutes(e)
 	a.fhirRoutes(e)
+	if a.cfg.Progress.Rows != nil {
+		get(e, "/trial-progress", a.trialProgress)
+	}
 	for _, k := range tasks.Kinds() {
 		if k.JSON != nil {
 			a.documentRoutes(e, k)

@@ -6,6 +6,7 @@
 //	rows    what people ask about                store
 //	ledger  what is accepted and due             dispatcher/embedded
 //	work    workers on lanes                     dispatcher
+//	trial   how visits stand                     progress
 //	api     what lets work in                    handlers
 package service
 
@@ -30,6 +31,7 @@ import (
 	"casepress/dispatcher"
 	"casepress/dispatcher/embedded"
 	"casepress/handlers"
+	"casepress/progress"
 	"casepress/store"
 	"casepress/study"
 	"casepress/tasks"
@@ -101,7 +103,11 @@ type Service struct {
 	API      *handlers.API
 	Registry *prometheus.Registry // of all figures
 
+	// Progress are the rows of trial progress.
+	Progress *progress.Rows
+
 	ledger   *embedded.Ledger
+	trial    *progress.Consumer
 	missing  *missingBlobs
 	freeDisk freeDisk
 
@@ -137,6 +143,9 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	if err != nil {
 		return s, fmt.Errorf("start dispatcher: %w", err)
 	}
+	if err := s.followTrial(ctx, &c); err != nil {
+		return s, err
+	}
 	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, handlers.DefaultMinFreeDisk)}
 	s.missing = newMissingBlobs(s, c)
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies, c.HTTP.MissingBlobs = c.DataDir, s.Registry, c.Studies, s.missing.count
@@ -152,6 +161,18 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 		s.wg.Go(func() { s.scrub(background, c) })
 	}
 	return s, nil
+}
+
+// followTrial begins to follow the events of finished submissions for trial progress.
+func (s *Service) followTrial(ctx context.Context, c *Config) (err error) {
+	if s.Progress, err = progress.Open(ctx, filepath.Join(c.RowsDir, "progress.db"), c.Logger); err != nil {
+		return err
+	}
+	if s.trial, err = progress.Start(ctx, s.Progress, s.Broker, c.Logger); err != nil {
+		return err
+	}
+	c.HTTP.Progress = handlers.TrialProgress{Rows: s.Progress, Behind: s.trial.Behind}
+	return nil
 }
 
 // CheckFreeDisk returns an error unless there is more free disk space than HTTP.MinFreeDisk: clients of the broker must
@@ -284,6 +305,12 @@ func (s *Service) closeParts(ctx context.Context) error {
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
+	if s.trial != nil {
+		errs = append(errs, s.trial.Close(closing))
+	}
+	if s.Progress != nil {
+		errs = append(errs, within(closing, "rows of trial progress", "what they lack is made up from the events at the next start", s.Progress.Close))
+	}
 	errs = append(errs, within(closing, "what runs in the background", "", func() error { s.wg.Wait(); return nil }))
 	if s.Rows != nil {
 		errs = append(errs, within(closing, "rows", "what they lack is made up from the log at the next start", s.Rows.Close))

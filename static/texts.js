@@ -1,6 +1,7 @@
 // Every sentence of the pages in both languages. A text with a value in it is a
 // function of that value.
 
+import { progressTexts } from './progresstexts.js';
 import { questionnaireTexts } from './questionnairetexts.js';
 
 const en = {
@@ -306,6 +307,6 @@ const zh = {
 };
 
 export const texts = {
-  en: { ...en, ...questionnaireTexts.en },
-  'zh-CN': { ...zh, ...questionnaireTexts['zh-CN'] },
+  en: { ...en, ...questionnaireTexts.en, ...progressTexts.en },
+  'zh-CN': { ...zh, ...questionnaireTexts['zh-CN'], ...progressTexts['zh-CN'] },
 };

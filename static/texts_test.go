@@ -14,7 +14,7 @@ import (
 	"casepress/static"
 )
 
-var textFiles = []string{"texts.js", "questionnairetexts.js"}
+var textFiles = []string{"texts.js", "questionnairetexts.js", "progresstexts.js"}
 
 var textLine = regexp.MustCompile(`(?m)^  '?([A-Za-z0-9-]+)'?: (.*),$`)
 

@@ -46,7 +46,7 @@ func SetFreeBytes(n uint64) (reset func()) {
 
 // MigrationText is the text of the migration with this number.
 func MigrationText(version int) (string, error) {
-	steps, err := listMigrations()
+	steps, err := listMigrations(migrations)
 	if err != nil {
 		return "", err
 	}

@@ -22,10 +22,10 @@ type migration struct {
 	name    string
 }
 
-// migrate brings the schema up to date, one transaction for each step. The table of the steps is also where
+// migrate brings the schema up to date, one transaction for each step in files. The table of the steps is also where
 // [Store.Ping] tries to write.
-func migrate(ctx context.Context, db *sql.DB) error {
-	steps, err := listMigrations()
+func migrate(ctx context.Context, db *sql.DB, files fs.FS) error {
+	steps, err := listMigrations(files)
 	if err != nil {
 		return err
 	}
@@ -46,16 +46,16 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		if m.version <= at {
 			continue
 		}
-		if err := m.apply(ctx, db); err != nil {
+		if err := m.apply(ctx, db, files); err != nil {
 			return fmt.Errorf("migrate to %s: %w", m.name, err)
 		}
 	}
 	return nil
 }
 
-// listMigrations returns the embedded steps in lexical order.
-func listMigrations() ([]migration, error) {
-	names, err := fs.Glob(migrations, "migrations/*.sql")
+// listMigrations returns the steps in lexical order.
+func listMigrations(files fs.FS) ([]migration, error) {
+	names, err := fs.Glob(files, "migrations/*.sql")
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +71,8 @@ func listMigrations() ([]migration, error) {
 	return steps, nil
 }
 
-func (m migration) apply(ctx context.Context, db *sql.DB) error {
-	text, err := migrations.ReadFile(m.name)
+func (m migration) apply(ctx context.Context, db *sql.DB, files fs.FS) error {
+	text, err := fs.ReadFile(files, m.name)
 	if err != nil {
 		return err
 	}

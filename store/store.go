@@ -13,15 +13,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
 
 	"casepress/tasks"
 )
@@ -52,63 +46,19 @@ func Open(ctx context.Context, path string) (*Store, error) {
 }
 
 func open(ctx context.Context, path string) (*Store, error) {
-	if err := createPrivate(path); err != nil {
-		return nil, err
-	}
-	writes, err := sql.Open("sqlite", dsn(path, "cache_size(-16000)"))
+	writes, reads, err := openDatabase(ctx, path, migrations)
 	if err != nil {
 		return nil, err
-	}
-	writes.SetMaxOpenConns(1)
-	if err := migrate(ctx, writes); err != nil {
-		return nil, errors.Join(err, writes.Close())
 	}
 	if err := makeTables(ctx, writes); err != nil {
-		return nil, errors.Join(err, writes.Close())
+		return nil, errors.Join(err, reads.Close(), writes.Close())
 	}
-	reads, err := sql.Open("sqlite", dsn(path, "query_only(1)"))
-	if err != nil {
-		return nil, errors.Join(err, writes.Close())
-	}
-	n := max(4, 2*runtime.GOMAXPROCS(0))
-	reads.SetMaxOpenConns(n)
-	reads.SetMaxIdleConns(n)
 	s := &Store{path: path, reads: reads, queries: newStatements(reads)}
 	if s.writer, err = startWriter(ctx, writes, s.watchers.signal); err != nil {
 		return nil, errors.Join(err, reads.Close(), writes.Close())
 	}
 	s.close = sync.OnceValue(s.closeAll)
 	return s, nil
-}
-
-// dsn names the database and how each connection to it behaves. synchronous is FULL because a result must
-// survive a power cut once its delivery is acked.
-func dsn(path, pragma string) string {
-	q := url.Values{
-		"_pragma": {
-			"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)",
-			"foreign_keys(1)", "journal_size_limit(67108864)", pragma,
-		},
-		"_txlock": {"immediate"},
-	}
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
-}
-
-// createPrivate makes the file readable by its owner only, which SQLite keeps up for the files it puts beside
-// it, and its folder entry durable.
-func createPrivate(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // Ping reports whether the database can be read, whether a damage was met since Open, and, if the last

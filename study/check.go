@@ -47,6 +47,10 @@ var studyMembers = []jsonfile.Member[file]{
 	jsonfile.Optional("windows", func(c *checker, n *node, s *file) {
 		s.Windows = jsonfile.List(c, n, maxWindows, func(n *node) Window { return window(c, n) })
 	}),
+	jsonfile.Optional("visits", func(c *checker, n *node, s *file) {
+		s.Visits, s.atVisits = jsonfile.List(c, n, maxVisits, func(n *node) Visit { return visit(c, n) }), n
+		s.checkVisits(c, n)
+	}),
 	jsonfile.Optional("lateAfterHours", func(c *checker, n *node, s *file) { s.LateAfterHours = c.Integer(n, 1, maxLateAfter) }),
 	jsonfile.Optional("adverseEvents", func(c *checker, n *node, s *file) { s.AdverseEvents = jsonfile.Members(c, n, adverseEventsMembers) }),
 }
@@ -57,6 +61,7 @@ type file struct {
 	folder                 string
 	definitions            []*node // of instruments, where they stand in the file itself
 	atFolder, atCrisisText *node
+	atVisits               *node
 	inFolder               []jsonfile.Problem // of the files there
 }
 

@@ -246,6 +246,7 @@ func TestDocsExample(t *testing.T) {
 func FuzzCheck(f *testing.F) {
 	s := schema(f)
 	f.Add([]byte(whole))
+	f.Add([]byte(withVisits))
 	for _, c := range refusals(f) {
 		f.Add([]byte(c.content))
 	}

@@ -85,7 +85,7 @@ func TestLoadRefusesWithAllProblemsOfAllFiles(t *testing.T) {
 	require.Equal(t, `A.json:2:1: ends before its object is closed
 B.json:1:18: id: is "S1", so the file must be named S1.json, not B.json
 B.json:1:33: version: must be a whole number from 1 to 9007199254740991, without a fraction or exponent, not 0
-B.json:1:35: x: unknown member; known are schema, id, version, title, languages, sites, instruments, flags, crisisText, windows, lateAfterHours, adverseEvents
+B.json:1:35: x: unknown member; known are schema, id, version, title, languages, sites, instruments, flags, crisisText, windows, visits, lateAfterHours, adverseEvents
 big.json: is larger than 1048576 bytes, the most that the file of a study may have
 dir.json: is not a file; a study is one JSON file
 link.json: cannot be read: no such file or directory

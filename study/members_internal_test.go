@@ -59,7 +59,11 @@ func TestMembersAreDescribed(t *testing.T) {
 		same(schema.Defs["adverseEvents"], "adverseEvents.", m.Name, m.Required)
 	}
 	require.Len(t, schema.Defs["adverseEvents"].Properties, len(adverseEventsMembers))
+	for _, m := range visitMembers {
+		same(schema.Defs["visit"], "visits[].", m.Name, m.Required)
+	}
 	require.Len(t, schema.Properties, len(studyMembers))
+	require.Len(t, schema.Defs["visit"].Properties, len(visitMembers))
 	require.Len(t, schema.Defs["flag"].Properties, len(instrument.RuleMembers))
 	require.Len(t, schema.Defs["window"].Properties, len(windowMembers))
 	require.Len(t, schema.Defs["site"].Properties, len(siteMembers))

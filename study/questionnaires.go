@@ -180,6 +180,7 @@ func (f *file) resolve(c *checker) {
 	for _, rule := range f.Flags {
 		instrument.CheckRule(c, rule, f.Instruments())
 	}
+	f.checkDue(c)
 	if f.CrisisText == nil {
 		return
 	}

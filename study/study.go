@@ -67,6 +67,8 @@ type Study struct {
 	LateAfterHours int64
 	// AdverseEvents says how adverse events are dealt with.
 	AdverseEvents AdverseEvents
+	// Visits are the schedule: the visits of each patient in the order of their days; none: there is no schedule.
+	Visits []Visit
 	// SHA256 is the digest of the file's bytes in lower-case hexadecimal, empty without a file.
 	SHA256 string
 

@@ -21,6 +21,9 @@ var caseReportKind = &Kind{
 		u := NewUpdate(f)
 		u.ID = f.ID + "/" + strconv.Itoa(f.Attempt) // as it was when there was one kind
 		u.ReportID = f.ID
+		if r, ok := f.Content.(CaseReport); ok {
+			u.OccurredAt = f.occurredAt(r.CapturedAt)
+		}
 		return u
 	},
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"casepress/jsonfile"
 )
 
 // TopicUpdates is the topic of the patient-data-update events.
@@ -20,8 +22,10 @@ type Finished struct {
 	Status   Status // completed or failed
 	Attempt  int    // the attempt that finished it
 	Sequence uint64
-	Time     time.Time // when it finished
-	Result   Result    // nil if it failed
+	// ReceivedAt is when it was accepted, Time when it finished.
+	ReceivedAt, Time time.Time
+	Content          Content
+	Result           Result // nil if it failed
 }
 
 // Update is the patient-data-update event: a submission of this patient and visit has finished. It is thin
@@ -35,6 +39,11 @@ type Update struct {
 	SubmissionID string    `json:"submissionId"`
 	// ReportID repeats SubmissionID for a case report.
 	ReportID string `json:"reportId,omitempty"`
+	// Instrument is the id of the one that a questionnaire response answers.
+	Instrument string `json:"instrument,omitempty"`
+	// OccurredAt is when the patient gave the answers or the pictures were taken, as the client says; when the submission was
+	// received if the client does not say, or names a later time.
+	OccurredAt time.Time `json:"occurredAt,omitzero"`
 	// Revision is that of a questionnaire response from the second on.
 	Revision  int    `json:"revision,omitempty"`
 	Study     string `json:"study,omitempty"`
@@ -53,9 +62,18 @@ func NewUpdate(f Finished) Update {
 		ID:   f.Kind.Name + "/" + f.ID + "/" + strconv.Itoa(f.Attempt),
 		Type: TopicUpdates, Time: f.Time, Kind: f.Kind.Name, SubmissionID: f.ID,
 		Study: f.Study, Site: f.Site, PatientID: f.PatientID, VisitID: f.VisitID,
-		Status: string(f.Status), Attempt: f.Attempt, Sequence: f.Sequence,
+		Status: string(f.Status), Attempt: f.Attempt, Sequence: f.Sequence, OccurredAt: f.ReceivedAt,
 		URL: f.Kind.Path + "/" + f.ID,
 	}
+}
+
+// occurredAt is the time that a client has given, or that of the receipt: see [Update].
+func (f Finished) occurredAt(given string) time.Time {
+	t, ok := jsonfile.ParseTime(given)
+	if !ok || t.After(f.ReceivedAt) || t.UTC().Year() < 1 {
+		return f.ReceivedAt
+	}
+	return t.UTC().Truncate(time.Microsecond)
 }
 
 // Event is what other services are told, ready to be published.

@@ -27,9 +27,9 @@ var questionnaireKind = &Kind{
 		r := c.(QuestionnaireResponse)
 		return appendResponse(b, &r)
 	},
-	Decode:    func(content json.RawMessage) (Content, error) { return decodeResponse(content) },
-	Rows:      Rows{Insert: insertResponse, Complete: completeResponse, Load: loadResponses},
-	Derive:    func(c Content) []Submission { return adverseEventsOf(c.(QuestionnaireResponse)) },
+	Decode: func(content json.RawMessage) (Content, error) { return decodeResponse(content) },
+	Rows:   Rows{Insert: insertResponse, Complete: completeResponse, Load: loadResponses},
+	Derive: func(c Content) []Submission { return adverseEventsOf(c.(QuestionnaireResponse)) },
 	NewTask: func(p *Processor, w Work) Task {
 		return QuestionnaireTask{Studies: p.Studies, Response: w.Content.(QuestionnaireResponse)}
 	},
@@ -40,6 +40,9 @@ var questionnaireKind = &Kind{
 		u.SubmissionID, u.URL = id, f.Kind.Path+"/"+id
 		if revision > 1 {
 			u.Revision, u.URL = revision, u.URL+"?revision="+strconv.Itoa(revision)
+		}
+		if r, ok := f.Content.(QuestionnaireResponse); ok {
+			u.Instrument, u.OccurredAt = r.Rule.ID, f.occurredAt(r.Authored)
 		}
 		return u
 	},

@@ -269,6 +269,32 @@ func TestEvent(t *testing.T) {
 	require.True(t, strings.HasSuffix(string(event.Payload), `"url":"/vital-signs/r1"}`))
 }
 
+// The event says when the patient gave the answers, unless the device's clock is ahead of the time of the receipt.
+func TestEventSaysWhenItOccurred(t *testing.T) {
+	for given, want := range map[string]string{
+		"2026-11-21T09:30:00.5+08:00": "2026-11-21T01:30:00.5Z",
+		"2026-11-21T20:00:01Z":        "2026-11-21T20:00:00.123456Z",
+		"":                            "2026-11-21T20:00:00.123456Z",
+		"yesterday":                   "2026-11-21T20:00:00.123456Z",
+	} {
+		f := tasks.Finished{
+			Header: tasks.Header{ID: "QR-1~2", PatientID: "P001", VisitID: "V1"}, Kind: tasks.KindQuestionnaireResponse(),
+			Status: tasks.Failed, Attempt: 1, Sequence: 41, ReceivedAt: receivedAt, Time: receivedAt.Add(time.Hour),
+			Content: tasks.QuestionnaireResponse{ID: "QR-1", Revision: 2, Authored: given, Rule: instrument.Identity{ID: "phq-9", Version: "1"}},
+		}
+		event, err := f.Event()
+		require.NoError(t, err)
+		require.JSONEq(t, `{"id":"questionnaire-response/QR-1~2/1","type":"patient-data-update","time":"2026-11-21T21:00:00.123456Z","kind":"questionnaire-response",
+			"submissionId":"QR-1","instrument":"phq-9","occurredAt":"`+want+`","revision":2,"patientId":"P001","visitId":"V1","status":"failed","attempt":1,"sequence":41,
+			"url":"/questionnaire-responses/QR-1?revision=2"}`, string(event.Payload))
+
+		f.Kind, f.Content = tasks.KindCaseReport(), tasks.CaseReport{ID: "CR-1", CapturedAt: given}
+		event, err = f.Event()
+		require.NoError(t, err)
+		require.Contains(t, string(event.Payload), `"occurredAt":"`+want+`"`)
+	}
+}
+
 func TestAmong(t *testing.T) {
 	for n, want := range map[int]string{1: "($1)", 2: "($1, $2)", 3: "($1, $2, $3, $4)", 4: "($1, $2, $3, $4)", 5: "($1, $2, $3, $4, $5, $6, $7, $8)"} {
 		ids := strings.Split("abcdefgh"[:n], "")

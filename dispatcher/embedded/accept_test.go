@@ -40,7 +40,7 @@ func TestAcceptedReportCompletes(t *testing.T) {
 	require.NoError(t, json.Unmarshal(all[0].Payload, &event))
 	require.Equal(t, tasks.Update{
 		ID: "CR-1/1", Type: "patient-data-update", Time: row.FinishedAt, Kind: "case-report", SubmissionID: "CR-1", ReportID: "CR-1",
-		PatientID: "P001", Status: "completed", Attempt: 1, Sequence: receipt.Sequence, URL: "/case-reports/CR-1",
+		OccurredAt: receipt.ReceivedAt, PatientID: "P001", Status: "completed", Attempt: 1, Sequence: receipt.Sequence, URL: "/case-reports/CR-1",
 	}, event)
 	require.Equal(t, "P001", all[0].Key)
 }

@@ -729,7 +729,7 @@ func (l *Ledger) eventOf(row store.Row) (broker.Message, error) {
 	err := tasks.Guard(func() (err error) {
 		event, err = tasks.Finished{
 			Header: row.Header, Kind: row.Kind, Status: row.Status, Attempt: row.Attempts, Sequence: row.Sequence,
-			Time: row.FinishedAt, Result: row.Result,
+			ReceivedAt: row.ReceivedAt, Time: row.FinishedAt, Content: row.Content, Result: row.Result,
 		}.Event()
 		return err
 	})

@@ -1,0 +1,155 @@
+// What the page of trial progress promises, tried in a real browser against a running casepress that
+// has the studies of the folder studies.
+import { test, before, after } from 'node:test';
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { base, launch, open, close, said } from './browser.mjs';
+
+let browser;
+before(async () => { browser = await launch(); });
+after(() => browser.close());
+
+const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const run = `${Date.now().toString(36)}`;
+const patient = (n) => `TP-${run}-${String(n).padStart(2, '0')}`;
+const daysAgo = (n) => new Date(Date.now() - n * 86_400_000).toISOString();
+
+async function check(page, name) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+  const found = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map((v) => `${name}: ${v.id}: ${v.help}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(' | ')}`);
+  assert.deepEqual(found, []);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= page.viewportSize().width, `${name} scrolls sideways`);
+  const small = await page.locator('main button:visible').evaluateAll((nodes) => nodes.map((n) => [n.outerHTML.slice(0, 80), n.getBoundingClientRect().height]).filter(([, height]) => height < 43.9));
+  assert.deepEqual(small, [], name);
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
+}
+
+let sent = 0;
+
+/** Hands in answers to a visit. */
+async function answers(page, { patientId, visitId, instrument = 'phq-9', site = '101', authored }) {
+  const items = instrument === 'phq-9' ? 9 : 7;
+  const id = `${patientId}-${sent++}`;
+  const response = await page.request.post(new URL('questionnaire-responses', base).href, {
+    data: {
+      id, study: 'TP', site, instrument, version: '1', patientId, visitId, language: 'en', authored,
+      answers: Object.fromEntries(Array.from({ length: items }, (_, i) => [String(i + 1), 0])),
+    },
+  });
+  assert.equal(response.status(), 201, await response.text());
+  return id;
+}
+
+/** Waits until everything that was handed in is shown to whoever asks. */
+async function caughtUp(page, query, patients) {
+  for (;;) {
+    const answer = await (await page.request.get(new URL(`trial-progress?${query}`, base).href)).json();
+    if (answer.behind === 0 && answer.patients.length >= patients) return answer;
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
+  }
+}
+
+const find = async (page, { study = 'TP', site = '', patientId = '' } = {}) => {
+  await page.fill('#searchStudy', study);
+  await page.fill('#searchSite', site);
+  await page.fill('#searchPatient', patientId);
+  const answered = page.waitForResponse((r) => r.url().includes('trial-progress?'));
+  await page.click('#search button[type=submit]');
+  await answered;
+};
+
+const openPage = (options = {}) => open(browser, { ...options, at: new URL('progress.html', base).href, within: base });
+const visits = { Baseline: 'V01', 'Week 1': 'V02', 'Week 4': 'V03' };
+const cellOf = (page, patientId, visit) => page.locator(`button[data-key="${patientId} ${visits[visit] ?? visit}"]`);
+
+test('a grid of patients and visits shows what is late, in words too, and what came', async () => {
+  const page = await openPage();
+  const [late, well, fresh] = [patient(1), patient(2), patient(3)];
+  await answers(page, { patientId: late, visitId: 'V01', authored: daysAgo(20) });
+  const inTime = await answers(page, { patientId: late, visitId: 'V02', authored: daysAgo(13) });
+  await answers(page, { patientId: late, visitId: 'V77', authored: daysAgo(12) });
+  await answers(page, { patientId: well, visitId: 'V01', site: '102', authored: daysAgo(6) });
+  await answers(page, { patientId: well, visitId: 'V02', site: '102', authored: daysAgo(0) });
+  await answers(page, { patientId: well, visitId: 'V02', site: '102', instrument: 'gad-7', authored: daysAgo(0) });
+  await answers(page, { patientId: fresh, visitId: 'V01', authored: daysAgo(0) });
+  await caughtUp(page, `study=TP&patientId=${fresh}`, 1);
+  await find(page);
+  await cellOf(page, fresh, 'Baseline').waitFor();
+
+  assert.match(await cellOf(page, late, 'Week 1').textContent(), new RegExp(`Patient ${late}, Week 1:`));
+  assert.match(await cellOf(page, late, 'Week 1').innerText(), /^!/);
+  assert.match(await cellOf(page, late, 'Week 1').innerText(), /Late: 1 missing\s*1 of 2/);
+  assert.match(await cellOf(page, well, 'Week 1').innerText(), /✓[^]*Complete/);
+  assert.match(await cellOf(page, fresh, 'Week 1').innerText(), /Expected/);
+  assert.match(await said(page, '#figures'), /Huashan Hospital, Shanghai/);
+  assert.match(await said(page, '#grid thead'), /Week 4\s*Day 29/);
+  await check(page, 'progress-grid');
+
+  await cellOf(page, late, 'Week 1').click();
+  await page.waitForSelector('#detail:visible');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'detailHeading');
+  assert.match(await said(page, '#detail'), /Planned for .*GAD-7.*Missing/s);
+  await check(page, 'progress-detail');
+  await page.click(`#detail a:has-text("${inTime}")`);
+  await page.waitForURL(/responses\.html#/);
+  await page.waitForSelector('#response:visible');
+  await page.goBack();
+  await find(page);
+  await cellOf(page, late, 'V77').click();
+  await page.waitForSelector('#detail:visible');
+  assert.match(await said(page, '#detail'), /Not in the study’s plan/);
+  await page.click('#closeDetail');
+  assert.match(await page.evaluate(() => document.activeElement.textContent), /V77/, 'the focus goes back to the cell');
+
+  await page.click('#language');
+  assert.match(await said(page, '#grid'), /逾期：缺 1 项/);
+  await check(page, 'progress-chinese');
+  await close(page);
+});
+
+test('study, site and patient are filters, and a wrong one is told', async () => {
+  const page = await openPage();
+  await answers(page, { patientId: patient(4), visitId: 'V01', site: '102', authored: daysAgo(1) });
+  await caughtUp(page, `study=TP&patientId=${patient(4)}`, 1);
+  await find(page, { site: '102', patientId: patient(4) });
+  await cellOf(page, patient(4), 'Baseline').waitFor();
+  assert.equal(await page.locator('#grid tbody tr').count(), 1);
+  await find(page, { site: '101', patientId: patient(4) });
+  await page.waitForFunction(() => document.getElementById('trialState').textContent === 'Nothing has come that fits.');
+  await find(page, { site: '999' });
+  await page.waitForSelector('#search-error:visible');
+  assert.match(await said(page, '#search-error'), /999/);
+  await find(page, { study: 'BT' });
+  await page.waitForFunction(() => /plans no visits/.test(document.getElementById('figures').textContent));
+  await close(page);
+});
+
+test('more patients than fit on a page are shown when they are asked for', async () => {
+  const page = await openPage();
+  for (let n = 10; n < 62; n++) await answers(page, { patientId: patient(n), visitId: 'V01', authored: daysAgo(1) });
+  await caughtUp(page, `study=TP&patientId=${patient(61)}`, 1);
+  await find(page);
+  await page.waitForSelector('#more:visible');
+  assert.equal(await page.locator('#grid tbody tr').count(), 50);
+  await page.click('#more');
+  await cellOf(page, patient(61), 'Baseline').waitFor();
+  assert.ok(await page.locator('#grid tbody tr').count() >= 52);
+  await close(page);
+});
+
+test('on a phone the grid scrolls by itself and the rest fits', async () => {
+  const page = await openPage(phone);
+  await answers(page, { patientId: patient(0), visitId: 'V01', authored: daysAgo(20) });
+  await caughtUp(page, `study=TP&patientId=${patient(0)}`, 1);
+  await find(page, { patientId: patient(0) });
+  await cellOf(page, patient(0), 'Baseline').waitFor();
+  await check(page, 'progress-phone');
+  await cellOf(page, patient(0), 'Week 1').tap();
+  await page.waitForSelector('#detail:visible');
+  await check(page, 'progress-phone-detail');
+  await close(page);
+});
