@@ -143,29 +143,21 @@ func findPatientImage(tx Tx, c Content) (sha256 string, found bool, err error) {
 
 // completeCaseReport keeps what an attempt made. It refuses a result that leaves images out: nobody would notice.
 func completeCaseReport(tx Tx, id string, r Result) error {
-	const next = `SELECT 1 FROM case_report_images WHERE report_id = $1 AND n = $2`
 	result, ok := r.(CaseReportResult)
 	if !ok {
 		return wrongResult("a case report", r, result)
 	}
-	rows, err := tx.Query(next, id, len(result.Images)+1)
-	if err != nil {
-		return err
-	}
-	more := false
-	if err := EachRow(rows, func() error { more = true; return nil }); err != nil {
-		return err
-	}
-	if more {
-		return fmt.Errorf("the result has %d images, the report has more: there must be one for each", len(result.Images))
-	}
-	return keepCaseReport(tx, id, result)
+	return keepCaseReport(tx, id, result, len(result.Images)+1)
 }
 
-// keepCaseReport writes a result into the tables of a report. Of a record in the log it takes one with fewer images, as
-// earlier versions may have kept it: to refuse it would stop all records behind it.
-func keepCaseReport(tx Tx, id string, result CaseReportResult) error {
-	const update = `UPDATE case_reports SET pdf_sha256 = $1, pdf_bytes = $2, pdf_pages = $3, problems = $4, check_sum = $5 WHERE id = $6`
+// noPosition is a position at which no report has an image.
+const noPosition = 0
+
+// keepCaseReport writes a result into the tables of a report, unless this has an image at the position beyond. Of a record in the
+// log it takes one with fewer images, as earlier versions may have kept it: to refuse it would stop all records behind it.
+func keepCaseReport(tx Tx, id string, result CaseReportResult, beyond int) error {
+	const update = `UPDATE case_reports SET pdf_sha256 = $1, pdf_bytes = $2, pdf_pages = $3, problems = $4, check_sum = $5
+		WHERE id = $6 AND NOT EXISTS (SELECT 1 FROM case_report_images WHERE report_id = $6 AND n = $7)`
 	problems, err := json.Marshal(append([]Problem{}, result.Problems...))
 	if err != nil {
 		return err
@@ -174,8 +166,12 @@ func keepCaseReport(tx Tx, id string, result CaseReportResult) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(update, result.PDF.SHA256, result.PDF.Bytes, result.PDF.Pages, string(problems), sum, id); err != nil {
+	n, err := tx.Exec(update, result.PDF.SHA256, result.PDF.Bytes, result.PDF.Pages, string(problems), sum, id, beyond)
+	if err != nil {
 		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("the result has %d images, the report has more: there must be one for each", len(result.Images))
 	}
 	if err := completeImages(tx, id, result.Images); err != nil {
 		return err
@@ -385,7 +381,7 @@ func insertCompletion(tx Tx, r Recorded) error {
 		return err
 	}
 	if n > 0 {
-		if err := keepCaseReport(tx, done.ID, done.Result); err != nil {
+		if err := keepCaseReport(tx, done.ID, done.Result, noPosition); err != nil {
 			return err
 		}
 	}
