@@ -45,6 +45,11 @@ func (p Pending) Wait(ctx context.Context) error {
 	case <-p.batch.done:
 		return p.batch.err
 	case <-ctx.Done():
+	}
+	select {
+	case <-p.batch.done: // known after all
+		return p.batch.err
+	default:
 		return ctx.Err()
 	}
 }

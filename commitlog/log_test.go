@@ -183,6 +183,20 @@ func TestContextEndsTheWait(t *testing.T) {
 	require.Zero(t, l.End(), "nothing was written")
 }
 
+// What is known is told, also to somebody whose wait has ended.
+func TestAnEndedWaitForWhatIsStored(t *testing.T) {
+	l := mustOpen(t, logDir, commitlog.Options{FS: disktest.NewCrash(1)})
+	defer func() { require.NoError(t, l.Close()) }()
+	p, err := l.Enqueue(noCancel, []byte("x"))
+	require.NoError(t, err)
+	require.NoError(t, p.Wait(noCancel))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 { // where both are ready, select takes either
+		require.NoError(t, p.Wait(ended))
+	}
+}
+
 func TestEnqueuedRecordsAreAwaitedLater(t *testing.T) {
 	fsys := disktest.NewFault(disktest.NewCrash(1))
 	l := mustOpen(t, logDir, small(fsys))

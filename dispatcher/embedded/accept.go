@@ -127,9 +127,9 @@ func (l *Ledger) waitBounded(ctx context.Context, wait func(context.Context) err
 
 // acceptOwned decides about s, which nobody else with its key can do meanwhile.
 func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s tasks.Submission, record []byte, with *gathered) (dispatcher.Receipt, error) {
-	writing := false
+	begun := false
 	defer func() {
-		if !writing { // after a panic nobody must wait for it
+		if !begun { // after a panic nobody must wait for it
 			l.pending.dropUnended(e, dispatcher.ErrUnavailable)
 		}
 	}()
@@ -150,7 +150,6 @@ func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s task
 	if s.Kind.IsSubmission() {
 		receipt.Status = tasks.Accepted
 	}
-	writing = true
 	offset, err := l.publish(ctx, topic, s.Ref(), record, with, func(offset uint64, err error) {
 		if err != nil {
 			l.pending.drop(e, dispatcher.Receipt{}, err)
@@ -161,6 +160,7 @@ func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s task
 		stored.Sequence = offset
 		l.pending.keep(topic, l.recorders[topic].recorded, e, stored)
 	})
+	begun = true
 	if err != nil {
 		return dispatcher.Receipt{}, err
 	}
@@ -211,40 +211,72 @@ func replay(earlier dispatcher.Receipt, offered string) (dispatcher.Receipt, err
 
 // publish writes a record to the log and calls ended with the outcome. When ctx ends before, as where the disk hangs, it
 // returns ctx's error: then the outcome is not known yet, and the write goes on until the record is on stable storage or
-// the log is poisoned.
+// the log is poisoned. Only then is there a goroutine that waits for it.
 func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, record []byte, with *gathered, ended func(uint64, error)) (uint64, error) {
-	m := broker.Message{Key: about.Kind + "/" + about.ID, Payload: record}
-	var (
-		offset uint64
-		failed error
-	)
-	done := make(chan struct{})
-	begun := l.goUntilClosed(func() {
-		defer close(done)
-		offset, failed = with.publish(context.WithoutCancel(ctx), l, topic, m)
-		if errors.Is(failed, commitlog.ErrPoisoned) || errors.Is(failed, commitlog.ErrNotPrepared) || errors.Is(failed, broker.ErrClosed) {
-			failed = fmt.Errorf("%w: %w", dispatcher.ErrUnavailable, failed)
-		}
-		if failed != nil {
-			failed = fmt.Errorf("publish to %s: %w", topic, failed)
-		}
-		ended(offset, failed)
-	})
-	if !begun {
+	if !l.beginUntilClosed() {
 		ended(0, dispatcher.ErrClosed)
 		return 0, dispatcher.ErrClosed
 	}
+	left := false
+	defer func() {
+		if !left {
+			l.wg.Done()
+		}
+	}()
+	w, err := with.begin(ctx, l, topic, broker.Message{Key: about.Kind + "/" + about.ID, Payload: record})
+	if err != nil { // nothing was stored
+		err = publishError(topic, err)
+		ended(0, err)
+		return 0, err
+	}
+	offset, err := w.wait(ctx)
+	if err != nil && errors.Is(err, ctx.Err()) {
+		left = true
+		go func() {
+			defer l.wg.Done()
+			offset, err := w.wait(context.WithoutCancel(ctx))
+			ended(offset, publishError(topic, err))
+		}()
+		return 0, publishError(topic, err)
+	}
+	err = publishError(topic, err)
+	ended(offset, err)
+	return offset, err
+}
+
+// writing is a record on its way to the log, alone or with others.
+type writing struct {
+	alone broker.Pending
+	with  *gathering // nil: alone
+	place int        // in with
+}
+
+// wait returns the record's offset when it is on stable storage. It ends with ctx, the write does not.
+func (w *writing) wait(ctx context.Context) (uint64, error) {
+	if w.with == nil {
+		return w.alone.First, w.alone.Wait(ctx)
+	}
 	select {
-	case <-done:
-		return offset, failed
+	case <-w.with.written:
 	case <-ctx.Done():
+		select {
+		case <-w.with.written: // after all
+		default:
+			return 0, ctx.Err()
+		}
 	}
-	select {
-	case <-done: // known after all
-		return offset, failed
-	default:
-		return 0, fmt.Errorf("publish to %s: %w", topic, ctx.Err())
+	return w.with.offsets[w.place], w.with.errs[w.place]
+}
+
+// publishError says of an error of the log whether it may pass.
+func publishError(topic string, err error) error {
+	if errors.Is(err, commitlog.ErrPoisoned) || errors.Is(err, commitlog.ErrNotPrepared) || errors.Is(err, broker.ErrClosed) {
+		err = fmt.Errorf("%w: %w", dispatcher.ErrUnavailable, err)
 	}
+	if err != nil {
+		err = fmt.Errorf("publish to %s: %w", topic, err)
+	}
+	return err
 }
 
 // Restart publishes a request to retry: so it survives as surely as the submission did. One call at a time does so: where

@@ -75,18 +75,18 @@ func (o *gathered) leave() {
 	}
 }
 
-// publish writes m with the others, or alone if it has left.
-func (o *gathered) publish(ctx context.Context, l *Ledger, topic string, m broker.Message) (uint64, error) {
+// begin begins to write m with the others, or alone if it has left. When ctx ends before that, or after any other error,
+// nothing was stored.
+func (o *gathered) begin(ctx context.Context, l *Ledger, topic string, m broker.Message) (writing, error) {
 	if o == nil || l.broker.Check(m) != nil || o.out.Swap(true) {
-		return l.broker.Publish(ctx, topic, m)
+		alone, err := l.broker.Enqueue(ctx, topic, []broker.Message{m}, nil)
+		return writing{alone: alone}, err
 	}
-	g := o.in
-	place := g.count(&m)
-	<-g.written
-	return g.offsets[place], g.errs[place]
+	return writing{with: o.in, place: o.in.count(&m)}, nil
 }
 
-// count takes note of one that has come with a message or left without. The last one writes.
+// count takes note of one that has come with a message or left without. The last one writes. It waits for nothing, so that
+// a disk that hangs holds nobody up.
 func (g *gathering) count(m *broker.Message) (place int) {
 	g.mu.Lock()
 	if m != nil {
@@ -96,8 +96,8 @@ func (g *gathering) count(m *broker.Message) (place int) {
 	g.expected--
 	last := g.expected == 0
 	g.mu.Unlock()
-	if last {
-		g.write()
+	if last && len(g.messages) > 0 {
+		g.ledger.wg.Go(g.write) // Close waits for those who have come, and they wait for this
 	}
 	return place
 }

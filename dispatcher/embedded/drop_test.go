@@ -440,10 +440,20 @@ func TestAHungDiskHoldsNoCaller(t *testing.T) {
 	require.ErrorIs(t, accept(r), context.DeadlineExceeded)
 	<-begun
 	require.ErrorIs(t, accept(r), context.DeadlineExceeded, "the second waits for the first")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	together := []tasks.Submission{submission(report("CR-2")), submission(report("CR-3"))}
+	for _, o := range h.AcceptAll(ctx, together) {
+		require.ErrorIs(t, o.Err, context.DeadlineExceeded, "nor are those held who come together")
+	}
 	release()
 	require.Never(t, func() bool { return !d.there("an original") }, 200*time.Millisecond, time.Millisecond)
 	heal()
 	require.True(t, h.Submit(t, r).Replayed)
+	for _, o := range h.AcceptAll(t.Context(), together) {
+		require.NoError(t, o.Err)
+		require.True(t, o.Receipt.Replayed)
+	}
 	other := r
 	other.Notes = "other"
 	var conflict *dispatcher.ConflictError

@@ -212,14 +212,15 @@ func (l *Ledger) unsubscribe() error {
 	return errors.Join(errs...)
 }
 
-// goUntilClosed starts f in a goroutine that Close waits for, and reports whether it did: not once Close has begun.
-func (l *Ledger) goUntilClosed(f func()) bool {
+// beginUntilClosed begins something that Close waits for until wg.Done, and reports whether it did: not once Close has
+// begun.
+func (l *Ledger) beginUntilClosed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ctx.Err() != nil {
 		return false
 	}
-	l.wg.Go(f)
+	l.wg.Add(1)
 	return true
 }
 
