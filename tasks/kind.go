@@ -29,6 +29,8 @@ type Kind struct {
 	Lane string
 	// Path is the address of the kind's collection, such as "/case-reports"; "" if it has none.
 	Path string
+	// Append appends the content to b byte for byte as encoding/json writes it. Nil: encoding/json does.
+	Append func(b []byte, c Content) ([]byte, error)
 	// Decode reads the content and refuses what is not well-formed.
 	Decode func(content json.RawMessage) (Content, error)
 	// Rows is how the kind keeps what is its own.

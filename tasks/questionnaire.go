@@ -23,9 +23,13 @@ var questionnaireKind = &Kind{
 	ChangedBy: []string{TopicRescores},
 	Lane:      "questionnaires",
 	Path:      "/questionnaire-responses",
-	Decode:    func(content json.RawMessage) (Content, error) { return decodeAs[QuestionnaireResponse](content) },
-	Rows:      Rows{Insert: insertResponse, Complete: completeResponse, Load: loadResponses},
-	Derive:    func(c Content) []Submission { return adverseEventsOf(c.(QuestionnaireResponse)) },
+	Append: func(b []byte, c Content) ([]byte, error) {
+		r := c.(QuestionnaireResponse)
+		return appendResponse(b, &r)
+	},
+	Decode: func(content json.RawMessage) (Content, error) { return decodeResponse(content) },
+	Rows:   Rows{Insert: insertResponse, Complete: completeResponse, Load: loadResponses},
+	Derive: func(c Content) []Submission { return adverseEventsOf(c.(QuestionnaireResponse)) },
 	NewTask: func(p *Processor, w Work) Task {
 		return QuestionnaireTask{Studies: p.Studies, Response: w.Content.(QuestionnaireResponse)}
 	},

@@ -42,7 +42,7 @@ func insertResponse(tx Tx, r Recorded) error {
 // responseJSON is the response without the original, which has a column of its own.
 func responseJSON(r QuestionnaireResponse) (string, error) {
 	r.Original = ""
-	content, err := json.Marshal(r)
+	content, err := appendResponse(make([]byte, 0, 1024), &r)
 	return string(content), err
 }
 
@@ -100,8 +100,8 @@ func loadResponses(tx Tx, of []Stored) (map[string]Loaded, error) {
 		if CheckSum([]byte(content)) != contentSum || result != "" && CheckSum([]byte(result)) != resultSum {
 			return fmt.Errorf("%w: answers or scores of %s", ErrChanged, id)
 		}
-		var r QuestionnaireResponse
-		if err := json.Unmarshal([]byte(content), &r); err != nil {
+		r, err := responseOf(content)
+		if err != nil {
 			return fmt.Errorf("content of %s: %w", id, err)
 		}
 		if authored, _ := jsonfile.ParseTime(r.Authored); !chained || found != (foundBy{r.ID, r.Revision, r.Rule.ID, micros(authored)}) {
@@ -159,8 +159,8 @@ func loadAdverseEventIDs(tx Tx, response string) ([]string, error) {
 		if CheckSum([]byte(content)) != sum {
 			return fmt.Errorf("%w: answers of %s", ErrChanged, id)
 		}
-		var r QuestionnaireResponse
-		if err := json.Unmarshal([]byte(content), &r); err != nil {
+		r, err := responseOf(content)
+		if err != nil {
 			return fmt.Errorf("content of %s: %w", id, err)
 		}
 		if r.Key() != id {
