@@ -26,7 +26,7 @@ func (a *API) keepDeadlines(c *gin.Context) {
 	if c.Request.ContentLength != 0 {
 		// Also for a body that no handler reads: net/http reads some of it before it answers, and must
 		// not wait for it without end.
-		p.readable(time.Now().Add(a.cfg.StallTimeout))
+		p.readable(time.Now(), time.Time{})
 	}
 	body := a.uploadBody(c, p)
 	c.Next()
@@ -55,21 +55,57 @@ func (a *API) uploadBody(c *gin.Context, p *deadlines) *uploadBody {
 
 // deadlines sets the deadlines of one connection. It ignores errors: either the connection has no
 // deadlines, as in tests, or it is closed, and the next read or write returns that error.
+//
+// Each is set for an eighth of the stall time more than must be, and left alone until less than the stall time is left of
+// it: the steps of a small request follow each other at once, and each change is one of a timer.
 type deadlines struct {
 	rc    *http.ResponseController
 	stall time.Duration
 	// stream says that the deadlines are of an HTTP/2 stream. There a write deadline that passes resets the
 	// stream at once, even if nothing is being written, so it must stand only while something is.
 	stream bool
+	// writeBy and readBy are what this request has set; zero: nothing.
+	writeBy, readBy time.Time
 }
 
-func (p *deadlines) writable() { _ = p.rc.SetWriteDeadline(time.Now().Add(p.stall)) }
+// spare is the part of the stall time by which a deadline is set later: one in so many.
+const spare = 8
+
+func (p *deadlines) writable() {
+	now := time.Now()
+	if p.writeBy.Sub(now) >= p.stall {
+		return
+	}
+	p.writeBy = now.Add(p.stall + p.stall/spare)
+	_ = p.rc.SetWriteDeadline(p.writeBy)
+}
+
 func (p *deadlines) written() {
 	if p.stream {
-		_ = p.rc.SetWriteDeadline(time.Time{})
+		p.writeBy = time.Time{}
+		_ = p.rc.SetWriteDeadline(p.writeBy)
 	}
 }
-func (p *deadlines) readable(end time.Time) { _ = p.rc.SetReadDeadline(end) }
+
+// readable lets the client send on for the stall time, but not beyond the end if there is one. It returns whether it is the
+// end that counts.
+func (p *deadlines) readable(now, end time.Time) (last bool) {
+	least := now.Add(p.stall)
+	if p.readBy.Before(least) || !end.IsZero() && p.readBy.After(end) {
+		by := least.Add(p.stall / spare)
+		if !end.IsZero() && by.After(end) {
+			by = end
+		}
+		p.readUntil(by)
+	}
+	return p.readBy.Equal(end)
+}
+
+// readUntil sets the deadline for what is read; zero: none.
+func (p *deadlines) readUntil(by time.Time) {
+	p.readBy = by
+	_ = p.rc.SetReadDeadline(by)
+}
 
 // uploadBody is a request body whose reader gives up on a client that stalls, takes too long in all, or sends
 // too much. Its errors are faults, or *http.MaxBytesError.
@@ -90,13 +126,8 @@ func (b *uploadBody) Read(p []byte) (int, error) {
 		return 0, b.fault
 	}
 	b.expectsContinue = false
-	deadline := time.Now().Add(b.stall)
-	late := deadline.After(b.end)
-	if late {
-		deadline = b.end
-	}
-	b.readable(deadline)
 	begun := time.Now()
+	late := b.readable(begun, b.end)
 	n, err := b.limited.Read(p)
 	if err == nil {
 		b.fault = b.rate.add(n, time.Since(begun))
@@ -106,7 +137,7 @@ func (b *uploadBody) Read(p []byte) (int, error) {
 		b.done = true
 		// net/http now watches the connection for the client leaving: with a deadline it would take a quiet
 		// client for one that left.
-		b.readable(time.Time{})
+		b.readUntil(time.Time{})
 		return n, io.EOF
 	}
 	b.fault = b.faultOf(err, late)
@@ -159,7 +190,7 @@ func (b *uploadBody) linger() {
 	if err := b.rc.Flush(); err != nil {
 		return // the client has left
 	}
-	b.readable(time.Now().Add(min(lingerTime, b.stall)))
+	b.readUntil(time.Now().Add(min(lingerTime, b.stall)))
 	_, _ = io.Copy(io.Discard, b.ReadCloser) // nothing of it matters
 }
 

@@ -79,13 +79,12 @@ func (a *API) clientOf(c *gin.Context) netip.Prefix {
 
 // networkOf reads an address with or without a port. The network is not valid if it is none.
 func networkOf(address string) netip.Prefix {
-	addr, err := netip.ParseAddr(strings.Trim(address, "[]"))
+	withPort, err := netip.ParseAddrPort(address) // as connections have it
+	addr := withPort.Addr()
 	if err != nil {
-		withPort, err := netip.ParseAddrPort(address)
-		if err != nil {
+		if addr, err = netip.ParseAddr(strings.Trim(address, "[]")); err != nil {
 			return netip.Prefix{}
 		}
-		addr = withPort.Addr()
 	}
 	addr = addr.Unmap().WithZone("")
 	bits := addr.BitLen()

@@ -76,8 +76,8 @@ type Config struct {
 	// MissingBlobs returns how many blobs are known to be gone that rows name, for /readyz; nil: none ever.
 	MissingBlobs func() int
 
-	// StallTimeout ends a request whose client has neither sent nor taken a byte for so long. A slow client
-	// that keeps going is not affected. Default 30 s.
+	// StallTimeout ends a request whose client has neither sent nor taken a byte for so long, or up to an eighth longer. A
+	// slow client that keeps going is not affected. Default 30 s.
 	StallTimeout time.Duration
 	// UploadTimeout ends an upload that is still not complete after so long, however steadily it trickles.
 	// Default 30 minutes.
