@@ -350,7 +350,7 @@ func (p *treeParser) string() (string, error) {
 }
 
 func (p *treeParser) object(n *Node) error {
-	const few = 8            // so many members are compared with each other
+	const few = 24           // so many members are compared with each other, which is quicker than a map
 	var first map[string]int // where each name stands first, if there are more
 	before := func(name string) (at int, twice bool) {
 		if len(n.Entries) <= few {
