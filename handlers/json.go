@@ -20,8 +20,9 @@ func writeJSON(c *gin.Context, status int, mediaType string, body any) {
 
 // encodeJSON returns body, which is of one of our own types, as JSON.
 func encodeJSON(body any) []byte {
-	var encoded bytes.Buffer
-	encoder := json.NewEncoder(&encoded)
+	const usual = 512 // bytes
+	encoded := bytes.NewBuffer(make([]byte, 0, usual))
+	encoder := json.NewEncoder(encoded)
 	encoder.SetEscapeHTML(false) // read in terminals, never as HTML
 	if err := encoder.Encode(body); err != nil {
 		panic(err) // our own types always encode

@@ -96,16 +96,21 @@ func (s Submission) About() (Ref, error) {
 
 // Encode returns the submission as the log keeps it.
 func (s Submission) Encode() ([]byte, error) {
-	record, err := s.encode()
+	const usual = 1536 // bytes
+	return s.Append(make([]byte, 0, usual))
+}
+
+// Append is Encode that appends to b.
+func (s Submission) Append(b []byte) ([]byte, error) {
+	record, err := s.append(b)
 	if err != nil {
 		return nil, fmt.Errorf("encode submission: %w", err)
 	}
 	return record, nil
 }
 
-func (s Submission) encode() ([]byte, error) {
-	const usual = 1536 // bytes
-	record, err := envelope{submissionVersion, s.Kind.Name, s.ReceivedAt, s.SHA256, s.ImagesEnd}.appendHead(make([]byte, 0, usual), s.Kind)
+func (s Submission) append(b []byte) ([]byte, error) {
+	record, err := envelope{submissionVersion, s.Kind.Name, s.ReceivedAt, s.SHA256, s.ImagesEnd}.appendHead(b, s.Kind)
 	if err != nil {
 		return nil, err
 	}

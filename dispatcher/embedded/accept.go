@@ -43,6 +43,12 @@ func (l *Ledger) acceptAndDerive(ctx context.Context, s tasks.Submission, with *
 	return receipt, err
 }
 
+// records are buffers for records on their way to the log.
+var records = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxPooled is the largest buffer that is kept.
+const maxPooled = 16 << 10
+
 func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission, with *gathered) (dispatcher.Receipt, error) {
 	ahead, err := l.broker.End(tasks.TopicImages)
 	if err != nil {
@@ -52,9 +58,14 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission, w
 		s.ImagesEnd = ahead
 	}
 	s.ReceivedAt = now()
-	record, err := s.Encode()
+	buffer := records.Get().(*[]byte)
+	record, err := s.Append((*buffer)[:0])
 	if err != nil {
 		return dispatcher.Receipt{}, err
+	}
+	if with == nil && cap(record) <= maxPooled { // else others may write it after this call
+		*buffer = record
+		defer records.Put(buffer) // the log copies what it takes
 	}
 	key := keyOf(s)
 	for {
