@@ -12,7 +12,7 @@ import (
 )
 
 // A response is encoded when it is accepted and again for its row, and decoded three times until it is scored: in a burst
-// that was more than all other work on it. So the usual one is written and read without reflection. What is written is byte
+// that was a good part of all work on it. So the usual one is written and read without reflection, and its result written. What is written is byte
 // for byte what encoding/json writes, which is the format; what is read counts only if it is written as the same bytes
 // again, and everything else encoding/json reads.
 
@@ -30,10 +30,7 @@ func appendResponse(b []byte, r *QuestionnaireResponse) ([]byte, error) {
 	b = appendMember(b, "site", r.Site)
 	b = appendText(append(b, `,"patientId":`...), r.PatientID)
 	b = appendMember(b, "visitId", r.VisitID)
-	b = appendText(append(b, `,"rule":{"id":`...), r.Rule.ID)
-	b = appendText(append(b, `,"version":`...), r.Rule.Version)
-	b = appendText(append(b, `,"sha256":`...), r.Rule.SHA256)
-	b = append(b, '}')
+	b = appendIdentity(append(b, `,"rule":`...), r.Rule)
 	if r.StudyFile != nil {
 		b = strconv.AppendInt(append(b, `,"studyFile":{"version":`...), r.StudyFile.Version, 10)
 		b = append(appendText(append(b, `,"sha256":`...), r.StudyFile.SHA256), '}')
@@ -100,21 +97,77 @@ func appendClaims(b []byte, claims instrument.Claims) ([]byte, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendText(b, id), ':')
-		switch claim := string(claims[id]); {
-		case claim == "":
-			b = append(b, "null"...)
-		case isPlainNumber(claim):
-			b = append(b, claim...)
-		default:
-			number, err := json.Marshal(claims[id])
-			if err != nil {
-				return nil, err
-			}
-			b = append(b, number...)
+		var err error
+		if b, err = appendDecimal(append(appendText(b, id), ':'), claims[id]); err != nil {
+			return nil, err
 		}
 	}
 	return append(b, '}'), nil
+}
+
+// appendResult appends what scoring made as encoding/json writes it.
+func appendResult(b []byte, r *QuestionnaireResult) ([]byte, error) {
+	if r.Scores == nil {
+		return appendJSON(b, r)
+	}
+	b = append(b, `{"scores":[`...)
+	var err error
+	for i := range r.Scores {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b, err = appendScore(b, &r.Scores[i]); err != nil {
+			return nil, err
+		}
+	}
+	if b, err = appendJSON(append(b, `],"flags":`...), r.Flags); err != nil {
+		return nil, err
+	}
+	if len(r.Mismatches) > 0 {
+		if b, err = appendMarshaled(b, "mismatches", r.Mismatches); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, '}'), nil
+}
+
+func appendScore(b []byte, r *instrument.Result) ([]byte, error) {
+	b = appendText(append(b, `{"id":`...), r.ID)
+	b, err := appendDecimal(append(b, `,"value":`...), r.Value)
+	if err != nil {
+		return nil, err
+	}
+	b = appendMember(b, "exact", r.Exact)
+	b = appendMember(b, "raw", r.Raw)
+	b = appendMember(b, "band", r.Band)
+	b = strconv.AppendInt(append(b, `,"answered":`...), int64(r.Answered), 10)
+	b = strconv.AppendInt(append(b, `,"missing":`...), int64(r.Missing), 10)
+	for _, list := range []struct {
+		name string
+		ids  []string
+	}{{"notAsked", r.NotAsked}, {"imputed", r.Imputed}} {
+		if len(list.ids) > 0 {
+			if b, err = appendMarshaled(b, list.name, list.ids); err != nil {
+				return nil, err
+			}
+		}
+	}
+	b = appendMember(b, "reason", r.Reason)
+	return append(appendIdentity(append(b, `,"rule":`...), r.Rule), '}'), nil
+}
+
+func appendIdentity(b []byte, rule instrument.Identity) []byte {
+	b = appendText(append(b, `{"id":`...), rule.ID)
+	b = appendText(append(b, `,"version":`...), rule.Version)
+	b = appendText(append(b, `,"sha256":`...), rule.SHA256)
+	return append(b, '}')
+}
+
+func appendDecimal(b []byte, d instrument.Decimal) ([]byte, error) {
+	if isPlainNumber(string(d)) {
+		return append(b, d...), nil
+	}
+	return appendJSON(b, d)
 }
 
 // isPlainNumber reports whether s is a number as [instrument.Decimal] has nearly all: up to 15 digits and nothing else.
@@ -133,12 +186,12 @@ func appendMember(b []byte, name, text string) []byte {
 
 // appendMarshaled appends a member that few responses have.
 func appendMarshaled(b []byte, name string, value any) ([]byte, error) {
+	return appendJSON(append(append(append(b, `,"`...), name...), `":`...), value)
+}
+
+func appendJSON(b []byte, value any) ([]byte, error) {
 	encoded, err := json.Marshal(value)
-	if err != nil {
-		return nil, err
-	}
-	b = append(append(append(b, `,"`...), name...), `":`...)
-	return append(b, encoded...), nil
+	return append(b, encoded...), err
 }
 
 // plain says which bytes stand in JSON as they are: of ASCII all but control characters, quotes, the backslash, and those

@@ -81,6 +81,35 @@ func TestResponsesAreWrittenAndReadAsByEncodingJSON(t *testing.T) {
 	}
 }
 
+func TestResultsAreWrittenAsByEncodingJSON(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	text := func() string { return oddTexts[r.IntN(len(oddTexts))] }
+	for range 2000 {
+		made := QuestionnaireResult{Rescores: []MadeRescore{{}}} // which are not of it
+		for range r.IntN(4) {
+			made.Scores = append(made.Scores, instrument.Result{
+				ID: text(), Value: instrument.Decimal([]string{"", "0", "13", "-2.5"}[r.IntN(4)]), Exact: text(), Raw: text(), Band: text(), Answered: r.IntN(9), Missing: r.IntN(9),
+				NotAsked: oddTexts[:r.IntN(3)], Imputed: oddTexts[:r.IntN(3)], Reason: text(), Rule: instrument.Identity{ID: text(), Version: text(), SHA256: text()},
+			})
+		}
+		if r.IntN(3) == 0 {
+			made.Flags = []instrument.FlagResult{{Code: text()}}
+			made.Mismatches = []instrument.Mismatch{{Score: text(), Claimed: "1", Reason: text()}}
+		}
+		if r.IntN(5) == 0 {
+			made.Scores = []instrument.Result{}
+		}
+		want, err := json.Marshal(made)
+		require.NoError(t, err)
+		got, err := appendResult(nil, &made)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(got))
+	}
+	made := QuestionnaireResult{Scored: instrument.Scored{Scores: []instrument.Result{{Value: "1e9"}}}}
+	_, err := appendResult(nil, &made)
+	require.Error(t, err)
+}
+
 // sameReading checks that content that is read in the quick way is what encoding/json makes of it.
 func sameReading(t *testing.T, content []byte) {
 	quick, ok := readUsualResponse(string(content))

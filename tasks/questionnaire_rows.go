@@ -52,7 +52,7 @@ func completeResponse(tx Tx, id string, r Result) error {
 	if !ok {
 		return wrongResult("a questionnaire response", r, made)
 	}
-	result, err := json.Marshal(made)
+	result, err := appendResult(make([]byte, 0, 512), &made)
 	if err != nil {
 		return err
 	}
