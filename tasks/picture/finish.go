@@ -7,6 +7,7 @@ import (
 
 	"casepress/tasks/picture/icc"
 	"casepress/tasks/picture/jpeg"
+	"casepress/tasks/picture/pixels"
 	"casepress/tasks/picture/planar"
 )
 
@@ -43,25 +44,25 @@ func (j *job) fitPlanes(m *planar.Image) (*planar.Image, error) {
 
 // finishImage makes the result of pixels of the header's size.
 func (j *job) finishImage(img image.Image) error {
-	b, err := bandsOf(img, image.Rect(0, 0, j.header.Width, j.header.Height))
+	r, err := rowsOf(img, image.Rect(0, 0, j.header.Width, j.header.Height))
 	if err != nil {
 		return err
 	}
-	return j.finishBands(b)
+	return j.finishRows(r)
 }
 
-// finishBands scales pixels, brings their colours to sRGB, turns them upright, puts white under
+// finishRows scales pixels, brings their colours to sRGB, turns them upright, puts white under
 // them, and encodes them. A screenshot, a scanned form or an icon stays a PNG.
-func (j *job) finishBands(b bands) error {
+func (j *job) finishRows(r rows) error {
 	w, h := fitSize(j.header.Width, j.header.Height, j.options.MaxSide)
-	full, err := j.scale(b, min(w, b.width), min(h, b.height))
+	full, err := j.scale(r, min(w, r.width), min(h, r.height))
 	if err != nil {
 		return err
 	}
 	if err := j.toSRGB(func(p *icc.Profile) error { return p.ConvertNRGBA(j.ctx, full) }); err != nil {
 		return err
 	}
-	full = overWhite(orient(full, j.header.orientation))
+	full = overWhite(pixels.Orient(full, j.header.orientation))
 	if !j.header.codec.lossy && (isSmall(full) || isFlat(full)) {
 		return j.graphic(full)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/metadata"
+	"casepress/tasks/picture/pixels"
 )
 
 // ErrNotImage says that the bytes begin like no picture format known here.
@@ -150,15 +151,13 @@ func hasPrefix(b []byte, at int, magic string) bool {
 	return len(b) >= at+len(magic) && string(b[at:at+len(magic)]) == magic
 }
 
-// wholeCost is the memory for a picture that is decoded to pixels bytes at its full size
-// and then scaled: squeezed to its final width at full height, with bands on the way, and
-// the few copies of final size.
-func wholeCost(h *header, o Options, pixels int64) int64 {
+// wholeCost is the memory for a picture that is decoded to so many bytes at its full size
+// and then scaled: a few rows on the way, and the few copies of final size.
+func wholeCost(h *header, o Options, decoded int64) int64 {
 	w, ht := fitSize(h.Width, h.Height, o.MaxSide)
-	squeezed := 4 * int64(w) * int64(h.Height)
-	final := 4 * int64(w) * int64(ht)
-	const buffers = 12 << 20
-	return pixels + squeezed + 3*final + buffers
+	final := pixels.Size * int64(w) * int64(ht)
+	const buffers = 4 << 20 // of decoders, encoders, and for a row
+	return decoded + pixels.Memory(h.Width, h.Height, w, ht) + 3*final + buffers
 }
 
 // area is the picture's pixels.

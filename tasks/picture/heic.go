@@ -112,18 +112,18 @@ func (j *job) heic() error {
 	switch {
 	case !info.HasAlpha():
 	case ok && alpha != nil && alpha.Rect == ycc.Rect:
-		return j.finishBands(transparentBands(ycc, alpha))
+		return j.finishRows(transparentRows(ycc, alpha))
 	default:
 		j.note(CodeTransparency, "The picture's transparency could not be read; parts that should not be seen may be.")
 	}
 	if m := planesOf(img.Image, false); m != nil {
 		return j.finish(m)
 	}
-	b, err := bandsOf(img.Image, image.Rectangle{Max: size})
+	r, err := rowsOf(img.Image, image.Rectangle{Max: size})
 	if err != nil {
 		return err
 	}
-	return j.finishBands(b)
+	return j.finishRows(r)
 }
 
 // withoutColour is a grey picture as one in colour, on the same pixels.

@@ -138,7 +138,7 @@ func (j *job) jpegComponents(data []byte, own jpeg.Header) error {
 	if report.Damage != nil {
 		j.damaged(report.Damage)
 	}
-	return j.finishBands(componentBands(c))
+	return j.finishRows(componentRows(c))
 }
 
 // canKeepPixels says whether the file is as it should be but for its metadata: encoding it

@@ -2,7 +2,6 @@ package picture
 
 import (
 	"errors"
-	"image"
 
 	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/metadata"
@@ -69,15 +68,15 @@ func (j *job) tiff() error {
 		j.note(CodeColours, "The picture's colours are of a kind that could not be converted; they may be off.")
 		j.header.profile = nil
 	}
-	return j.finishBands(bands{own.Width, own.Height, func(y0, y1 int) (image.Image, error) {
-		img, err := d.Rows(y0, y1)
-		if err == nil && y1 == own.Height {
+	return j.finishRows(rows{own.Width, own.Height, func(y int, buffer []byte) ([]byte, error) {
+		err := d.Row(buffer, y)
+		if err == nil && y == own.Height-1 {
 			if err = d.Damage(); err != nil && !errors.Is(err, tiff.ErrFormat) {
 				j.damaged(err)
 				err = nil
 			}
 		}
-		return img, err
+		return buffer, err
 	}})
 }
 

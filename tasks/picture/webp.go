@@ -142,15 +142,16 @@ func webpDetails(h *header, r *container.Reader, names *metadata.Names) {
 }
 
 // webpCost: what the decoder holds of a lossy file, planes of 1.5 bytes a pixel, with transparency 1
-// and what that is unpacked to on the way, 4; or of a lossless one 4 and the decoder's own tables; and
-// for a frame that is smaller than its canvas 4 for that.
+// and what that is unpacked to on the way, 4; or of a lossless one 4, 2 of pixels that are kept two in
+// one until they are unpacked, and half a byte of what is undone on them; and for a frame that is smaller
+// than its canvas 4 for that.
 func webpCost(h *header, o Options) int64 {
 	own := h.own.(webpInfo)
 	frame := int64(own.width) * int64(own.height)
 	compressed, pixels := own.pixels.Size, frame*3/2
 	switch {
 	case own.lossless:
-		compressed, pixels = 0, frame*5
+		compressed, pixels = 0, frame*13/2
 	case own.transparent():
 		pixels += frame * 5
 	}

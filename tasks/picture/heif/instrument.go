@@ -10,14 +10,19 @@ import (
 )
 
 // stoppable returns the program with a counter in every function that has loops: each turn of a
-// loop adds one to it, and every so often the function calls the host function fd_close with a
+// loop adds to it, and every so often the function calls the host function fd_close with a
 // number that no file has, where the host looks at the context. So nothing in the sandbox can loop
 // unseen, the garbage collector never waits long for it, and an end of the context is obeyed
 // within milliseconds. The counter is a local variable, as it costs least there; the runtime's own
 // check in every loop makes decoding seven times slower.
 //
-//	loop … -> loop local.get c, i32.const 1, i32.add, local.tee c, i32.const turns - 1, i32.and, i32.eqz,
-//	          if { i32.const mark, call fd_close, drop } …
+//	loop … -> loop local.get c, i32.const perTurn, i32.add, LOOK …
+//	LOOK = local.tee c, i32.const most, i32.ge_u, if { i32.const 0, local.set c, i32.const mark, call fd_close, drop }
+//
+// A loop that ends by itself (see walk) is left as it is. How far its address has moved is added to
+// the counter behind it:
+//
+//	loop … end -> local.get c, local.get address, i32.sub, local.set c, loop … end, local.get c, local.get address, i32.add, LOOK
 func stoppable(program []byte) ([]byte, error) {
 	w := wasmReader{b: program, at: 8}
 	out := slices.Clone(program[:min(8, len(program))])
@@ -57,19 +62,45 @@ const (
 	hookName = "fd_close"
 	// hookMark is the file that the counter asks to close.
 	hookMark = -77
-	// loopTurns is how many turns of a function's loops there are between two looks, a power of 2.
-	loopTurns = 1 << 11
+	// mostCounted is how far the counter goes between two looks: 2048 turns, or a walk of 64 KiB.
+	mostCounted = 1 << 16
+	perTurn     = mostCounted >> 11
 
 	sectionType, sectionImport, sectionFunction, sectionCode = 1, 2, 3, 10
 )
 
-// check is what stands at the head of a loop. counter is the number of the local variable.
-func check(hook, counter int) []byte {
-	c := appendUint(nil, uint64(counter))
-	code := slices.Concat([]byte{0x20}, c, []byte{0x41, 1, 0x6a, 0x22}, c, []byte{0x41})
-	code = append(appendInt(code, loopTurns-1), 0x71, 0x45, 0x04, 0x40, 0x41)
-	code = append(appendInt(code, hookMark), 0x10)
-	return append(appendUint(code, uint64(hook)), 0x1a, 0x0b)
+// counter is the local variable of a function in which it counts, and the host function that it calls.
+type counter struct {
+	local, hook int
+}
+
+// look goes on from a number on the stack, which becomes the counter.
+func (c counter) look(code []byte) []byte {
+	code = appendInt(append(appendUint(append(code, 0x22), uint64(c.local)), 0x41), mostCounted)
+	code = append(code, 0x4f, 0x04, 0x40, 0x41, 0, 0x21)
+	code = appendInt(append(appendUint(code, uint64(c.local)), 0x41), hookMark)
+	return append(appendUint(append(code, 0x10), uint64(c.hook)), 0x1a, 0x0b)
+}
+
+// turn is what stands at the head of a loop.
+func (c counter) turn(code []byte) []byte {
+	code = appendInt(append(appendUint(append(code, 0x20), uint64(c.local)), 0x41), perTurn)
+	return c.look(append(code, 0x6a))
+}
+
+// moved adds a local variable to the counter, or takes it away, and leaves the sum on the stack.
+func (c counter) moved(code []byte, local int, add bool) []byte {
+	code = appendUint(append(appendUint(append(code, 0x20), uint64(c.local)), 0x20), uint64(local))
+	if add {
+		return append(code, 0x6a)
+	}
+	return append(code, 0x6b)
+}
+
+// around puts a walk between what counts how far its address moves.
+func (c counter) around(code, loop []byte, w walk) []byte {
+	code = append(appendUint(append(c.moved(code, w.local, w.step < 0), 0x21), uint64(c.local)), loop...)
+	return c.look(c.moved(code, w.local, w.step > 0))
 }
 
 // withCounters gives every function of the code section that has loops a counter.
@@ -98,9 +129,9 @@ func withCounters(r *wasmReader, hook int, parameters, types []int) ([]byte, err
 func withCounter(function []byte, hook, parameters int) ([]byte, error) {
 	f := wasmReader{b: function}
 	groups := f.uint()
-	first, counter := f.at, parameters
+	first, c := f.at, counter{parameters, hook}
 	for range groups {
-		counter += int(f.uint())
+		c.local += int(f.uint())
 		f.byte()
 	}
 	const i32 = 0x7f
@@ -108,12 +139,20 @@ func withCounter(function []byte, hook, parameters int) ([]byte, error) {
 	body = append(body, 1, i32)
 	from, loops := f.at, false
 	for f.at < len(function) && f.err == nil {
+		at := f.at
 		op := f.byte()
 		f.operands(op)
-		if op == opLoop {
-			body = append(append(body, function[from:f.at]...), check(hook, counter)...)
-			from, loops = f.at, true
+		if op != opLoop {
+			continue
 		}
+		loops = true
+		if w, ok := f.walk(); ok {
+			body = c.around(append(body, function[from:at]...), function[at:w.end], w)
+			f.at = w.end
+		} else {
+			body = c.turn(append(body, function[from:f.at]...))
+		}
+		from = f.at
 	}
 	if !loops {
 		return function, f.err
@@ -133,7 +172,7 @@ func (r *wasmReader) parameters() (all []int) {
 	return all
 }
 
-const opLoop = 0x03
+const opLoop, opEnd, opBrIf = 0x03, 0x0b, 0x0d
 
 // operands steps over what follows an instruction (WebAssembly core specification, 5.4).
 func (r *wasmReader) operands(op byte) {
@@ -247,10 +286,19 @@ func (r *wasmReader) uint() (v uint64) {
 	return v
 }
 
-// int steps over a signed one.
-func (r *wasmReader) int() {
-	for r.err == nil && r.byte() >= 0x80 {
+// int reads a signed one.
+func (r *wasmReader) int() (v int) {
+	for shift := 0; shift < 64 && r.err == nil; shift += 7 {
+		b := r.byte()
+		v |= int(b&0x7f) << shift
+		if b < 0x80 {
+			if b&0x40 != 0 && shift < 57 {
+				v |= -1 << (shift + 7)
+			}
+			return v
+		}
 	}
+	return v
 }
 
 // importOf returns the number of an imported function, negative if there is none.

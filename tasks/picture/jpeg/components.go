@@ -3,7 +3,6 @@ package jpeg
 import (
 	"context"
 	"fmt"
-	"image"
 	"image/color"
 	"slices"
 
@@ -19,6 +18,7 @@ type Components struct {
 
 	transform Transform
 	planes    []planar.Plane
+	at        [][]int32
 }
 
 // DecodeComponents is Decode for whatever is [Header.Decodable]. Its memory is not kept for later
@@ -42,6 +42,7 @@ func DecodeComponents(ctx context.Context, data []byte, eighths int) (c *Compone
 		Width: reduced(h.Width, eighths), Height: reduced(h.Height, eighths),
 		transform: h.Transform, planes: d.planes,
 	}
+	c.columns()
 	return c, Report{d.damage.err(), d.trailing}, nil
 }
 
@@ -61,33 +62,34 @@ func (h *Header) plainPlanes(size int) []planar.Plane {
 	return planes
 }
 
-// Rows returns rows y0 up to y1 in RGB. Each pixel takes the nearest sample of every component.
-func (c *Components) Rows(y0, y1 int) *image.NRGBA {
-	img := image.NewNRGBA(image.Rect(0, 0, c.Width, y1-y0))
-	var rows [4][]byte
-	var at [4][]int32 // where in its row the sample of a pixel is
+// columns finds where in its row the sample of a pixel is, for each component.
+func (c *Components) columns() {
+	c.at = make([][]int32, len(c.planes))
 	for i, p := range c.planes {
-		at[i] = make([]int32, c.Width)
-		for x := range at[i] {
-			at[i][x] = int32(min(x*p.Width/c.Width, p.Width-1))
+		c.at[i] = make([]int32, c.Width)
+		for x := range c.at[i] {
+			c.at[i][x] = int32(min(x*p.Width/c.Width, p.Width-1))
 		}
 	}
-	for y := y0; y < y1; y++ {
+}
+
+// Row writes row y in RGB and opaque, four bytes a pixel. Each pixel takes the nearest sample of every
+// component.
+func (c *Components) Row(dst []byte, y int) {
+	var rows [4][]byte
+	for i := range c.planes {
+		p := &c.planes[i]
+		rows[i] = p.Row(min(y*p.Height/c.Height, p.Height-1))
+	}
+	for x := range c.Width {
+		var s [4]byte
 		for i := range c.planes {
-			p := &c.planes[i]
-			rows[i] = p.Row(min(y*p.Height/c.Height, p.Height-1))
+			s[i] = rows[i][c.at[i][x]]
 		}
-		out := img.Pix[(y-y0)*img.Stride:]
-		for x := range c.Width {
-			var s [4]byte
-			for i := range c.planes {
-				s[i] = rows[i][at[i][x]]
-			}
-			r, g, b := c.rgb(s)
-			out[4*x], out[4*x+1], out[4*x+2], out[4*x+3] = r, g, b, 255
-		}
+		r, g, b := c.rgb(s)
+		d := dst[4*x:][:4:4]
+		d[0], d[1], d[2], d[3] = r, g, b, 255
 	}
-	return img
 }
 
 // rgb is the colour of a pixel. Inks are multiplied, as there is no profile for them. 255 means no

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	gif "compress/lzw"
 	"compress/zlib"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"image"
 	"io"
 
 	"golang.org/x/image/tiff/lzw"
@@ -20,6 +20,7 @@ type Decoder struct {
 	r       *container.Reader
 	blocks  [][]byte // the current row of blocks: of each plane those from left to right
 	current int      // its number, -1 at first
+	row     []byte   // a row in 8 bits, all samples of a pixel side by side
 	damage  error
 	some    bool // something could be read
 }
@@ -39,17 +40,14 @@ func (d *Decoder) Damage() error {
 	return d.damage
 }
 
-// Rows returns rows y0 up to y1 in 8 bits. Rows must be asked for from top to bottom. What is
-// damaged is white; the error is the reader's or the context's.
-func (d *Decoder) Rows(y0, y1 int) (*image.NRGBA, error) {
-	img := image.NewNRGBA(image.Rect(0, 0, d.Width, y1-y0))
-	for y := y0; y < y1; y++ {
-		if err := d.reach(y); err != nil {
-			return nil, err
-		}
-		d.convert(img.Pix[(y-y0)*img.Stride:][:4*d.Width], y%d.blockHeight)
+// Row writes row y in 8 bits, four bytes a pixel as in an image.NRGBA. Rows must be asked for from top
+// to bottom. What is damaged is white; the error is the reader's or the context's.
+func (d *Decoder) Row(dst []byte, y int) error {
+	if err := d.reach(y); err != nil {
+		return err
 	}
-	return img, nil
+	d.convert(dst[:4*d.Width], y%d.blockHeight)
+	return nil
 }
 
 // Blank says whether every pixel of the picture is transparent. It reads rows from the top to the first that
@@ -59,8 +57,9 @@ func (d *Decoder) Blank() (bool, error) {
 		if err := d.reach(y); err != nil {
 			return false, err
 		}
-		for x := range d.Width {
-			if d.alpha == 0 || d.sample(x, y%d.blockHeight, d.alpha) > 0 {
+		d.unpack(y % d.blockHeight)
+		for x := d.alpha; x < len(d.row); x += d.samples {
+			if d.alpha == 0 || d.row[x] > 0 {
 				return false, nil
 			}
 		}
@@ -264,59 +263,132 @@ func (d *Decoder) put16(b []byte, v uint16) {
 	}
 }
 
-// sample returns a sample in 8 bits, of a palette its index.
-func (d *Decoder) sample(x, y, number int) int {
-	block, plane, samples := x/d.blockWidth, 0, d.samples
-	if d.planar {
-		plane, number, samples = number, 0, 1
-	}
-	row := d.blocks[plane*d.across+block][y*d.rowBytes():]
-	i := x%d.blockWidth*samples + number
-	switch d.bits {
-	case 8:
-		return int(row[i])
-	case 16:
-		return (int(d.get16(row[2*i:])) + 128) / 257
-	}
-	shift := 8 - d.bits - i*d.bits&7
-	v := int(row[i*d.bits>>3]>>shift) & (1<<d.bits - 1)
-	if d.photometric == palette {
-		return v
-	}
-	return v * 255 / (1<<d.bits - 1)
-}
-
 // convert writes row y of the current blocks as NRGBA.
 func (d *Decoder) convert(dst []byte, y int) {
-	for x := range d.Width {
-		p := dst[4*x : 4*x+4]
-		p[3] = 255
-		if d.alpha > 0 {
-			p[3] = byte(d.sample(x, y, d.alpha))
+	d.unpack(y)
+	d.colours(dst)
+	if d.alpha > 0 {
+		for i, x := d.alpha, 3; x < len(dst); i, x = i+d.samples, x+4 {
+			dst[x] = d.row[i]
 		}
-		first := d.sample(x, y, 0)
-		switch d.photometric {
-		case whiteIsZero:
-			p[0], p[1], p[2] = byte(255-first), byte(255-first), byte(255-first)
-		case rgb:
-			p[0], p[1], p[2] = byte(first), byte(d.sample(x, y, 1)), byte(d.sample(x, y, 2))
-		case palette:
-			n := len(d.palette) / 3
-			for c := range 3 {
-				p[c] = byte((d.palette[c*n+min(first, n-1)] + 128) / 257)
-			}
-		case inks:
-			k := 255 - d.sample(x, y, 3)
-			for c := range 3 {
-				p[c] = byte((255 - d.sample(x, y, c)) * k / 255) //nolint:gosec // within a byte
-			}
-		default:
-			p[0], p[1], p[2] = byte(first), byte(first), byte(first)
+	}
+	if d.premultiplied {
+		divide(dst)
+	}
+}
+
+// unpack brings row y of the current blocks to 8 bits, all samples of a pixel side by side; of a palette
+// it gives the indices.
+func (d *Decoder) unpack(y int) {
+	if d.row == nil {
+		d.row = make([]byte, d.Width*d.samples)
+	}
+	from, samples := y*d.rowBytes(), d.samples
+	if d.planar {
+		samples = 1
+	}
+	for i, block := range d.blocks {
+		plane, left := i/d.across, i%d.across*d.blockWidth
+		width := min(d.blockWidth, d.Width-left)
+		dst, step := d.row[left*d.samples+plane:], d.samples/samples
+		d.unpackRow(dst, step, block[from:], width*samples)
+	}
+}
+
+// unpackRow brings n samples to 8 bits and puts them every step bytes.
+func (d *Decoder) unpackRow(dst []byte, step int, src []byte, n int) {
+	switch {
+	case d.bits == 8 && step == 1:
+		copy(dst, src[:n])
+	case d.bits == 8:
+		for i, v := range src[:n] {
+			dst[i*step] = v
 		}
-		if d.premultiplied && p[3] > 0 && p[3] < 255 {
+	case d.bits == 16:
+		done := 0
+		if step == 1 {
+			done = d.halve(dst[:n], src)
+		}
+		for i := done; i < n; i++ {
+			dst[i*step] = byte((uint32(d.get16(src[2*i:])) + 128) / 257) //nolint:gosec // within a byte
+		}
+	default:
+		most := 1<<d.bits - 1
+		spread := 255 / most
+		if d.photometric == palette {
+			spread = 1
+		}
+		for i := range n {
+			shift := 8 - d.bits - i*d.bits&7
+			dst[i*step] = byte(int(src[i*d.bits>>3]>>shift) & most * spread) //nolint:gosec // within a byte
+		}
+	}
+}
+
+// halve brings samples of 16 bits to 8, four at a time, and says how many: (255 v + 32895) / 65536 is
+// (v + 128) / 257 for all of them, and stays within 32 bits.
+func (d *Decoder) halve(dst, src []byte) (n int) {
+	const second, round = 0x0000ffff_0000ffff, 32895<<32 | 32895
+	for ; len(dst)-n >= 4; n += 4 {
+		v := binary.LittleEndian.Uint64(src[2*n:])
+		if d.big {
+			v = v>>8&0x00ff00ff_00ff00ff | v&0x00ff00ff_00ff00ff<<8
+		}
+		even := (v&second*255 + round) >> 16 & 0x000000ff_000000ff
+		odd := (v>>16&second*255 + round) >> 8 & 0x0000ff00_0000ff00
+		v = even | odd
+		binary.LittleEndian.PutUint32(dst[n:], uint32(v&0xffff|v>>16))
+	}
+	return n
+}
+
+// colours writes the pixels of the current row, opaque.
+func (d *Decoder) colours(dst []byte) {
+	src, step := d.row, d.samples
+	switch d.photometric {
+	case rgb:
+		for ; len(dst) >= 4; src, dst = src[step:], dst[4:] {
+			p, s := dst[:4:4], src[:3:3]
+			p[0], p[1], p[2], p[3] = s[0], s[1], s[2], 255
+		}
+	case palette:
+		n := len(d.palette) / 3
+		for ; len(dst) >= 4; src, dst = src[step:], dst[4:] {
+			i := min(int(src[0]), n-1)
 			for c := range 3 {
-				p[c] = byte(min(255, int(p[c])*255/int(p[3])))
+				dst[c] = byte((d.palette[c*n+i] + 128) / 257)
 			}
+			dst[3] = 255
+		}
+	case inks:
+		for ; len(dst) >= 4; src, dst = src[step:], dst[4:] {
+			k := 255 - int(src[3])
+			for c := range 3 {
+				dst[c] = byte((255 - int(src[c])) * k / 255) //nolint:gosec // within a byte
+			}
+			dst[3] = 255
+		}
+	default:
+		var invert byte
+		if d.photometric == whiteIsZero {
+			invert = 255
+		}
+		for ; len(dst) >= 4; src, dst = src[step:], dst[4:] {
+			v := src[0] ^ invert
+			dst[0], dst[1], dst[2], dst[3] = v, v, v, 255
+		}
+	}
+}
+
+// divide undoes the multiplication of colours by transparency.
+func divide(dst []byte) {
+	for ; len(dst) >= 4; dst = dst[4:] {
+		a := int(dst[3])
+		if a == 0 || a == 255 {
+			continue
+		}
+		for c := range 3 {
+			dst[c] = byte(min(255, int(dst[c])*255/a))
 		}
 	}
 }

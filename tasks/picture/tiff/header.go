@@ -339,8 +339,8 @@ func (h *Header) rowBytes() int {
 	return (h.blockWidth*samples*h.bits + 7) / 8
 }
 
-// Cost is the memory in bytes that a [Decoder] holds at most: a row of blocks, where all blocks
-// are, and the compressed bytes of one, twice if the order of their bits is turned round.
+// Cost is the memory in bytes that a [Decoder] holds at most: a row of blocks, and one in 8 bits, where all
+// blocks are, and the compressed bytes of one, twice if the order of their bits is turned round.
 func (h *Header) Cost(fileSize int64) int64 {
 	const slice = 48 // a block's slice, and what its bytes are rounded up by
 	blocks := int64(h.across) * int64(h.planes())
@@ -349,5 +349,5 @@ func (h *Header) Cost(fileSize int64) int64 {
 		compressed *= 2
 	}
 	places := 4 * int64(len(h.offsets)+len(h.counts))
-	return blocks*(int64(h.rowBytes())*int64(h.blockHeight)+slice) + places + compressed + 64<<10
+	return blocks*(int64(h.rowBytes())*int64(h.blockHeight)+slice) + int64(h.Width)*int64(h.samples) + places + compressed + 64<<10
 }

@@ -39,12 +39,10 @@ func all(ctx context.Context, data []byte) (*image.NRGBA, error) {
 	}
 	dec := tiff.NewDecoder(r, h)
 	img := image.NewNRGBA(image.Rect(0, 0, h.Width, h.Height))
-	for y := 0; y < h.Height; y += 7 {
-		part, err := dec.Rows(y, min(y+7, h.Height))
-		if err != nil {
+	for y := range h.Height {
+		if err := dec.Row(img.Pix[y*img.Stride:], y); err != nil {
 			return nil, err
 		}
-		copy(img.Pix[y*img.Stride:], part.Pix)
 	}
 	return img, dec.Damage()
 }
@@ -127,7 +125,7 @@ func TestDecodeEndsWithTheContext(t *testing.T) {
 	require.NoError(t, err)
 	why := errors.New("enough")
 	cancel(why)
-	_, err = tiff.NewDecoder(r, h).Rows(0, 40)
+	err = tiff.NewDecoder(r, h).Row(make([]byte, 4*h.Width), 0)
 	require.ErrorIs(t, err, why)
 }
 
@@ -213,7 +211,7 @@ func TestSearchesEndWithTheContext(t *testing.T) {
 			require.NoError(t, err)
 			dec := tiff.NewDecoder(r, h)
 			looks.left = 6 // reading the strip takes two of them
-			_, err = dec.Rows(0, 64)
+			err = dec.Row(make([]byte, 4*h.Width), 0)
 			require.ErrorIs(t, err, context.Canceled)
 		})
 	}
