@@ -20,12 +20,13 @@ import (
 
 // onlyIn names libraries that one package alone may import.
 var onlyIn = map[string]string{
-	"github.com/gin-gonic/gin":      "casepress/handlers",
-	"github.com/jsummers/gobmp":     "casepress/tasks/picture",
-	"github.com/jung-kurt/gofpdf":   "casepress/tasks/pdf",
-	"github.com/tetratelabs/wazero": "casepress/tasks/picture/heif",
-	"modernc.org/sqlite":            "casepress/store",
-	"filippo.io/age":                "casepress/blob",
+	"github.com/gin-gonic/gin":          "casepress/handlers",
+	"github.com/disintegration/imaging": "casepress/tasks/picture",
+	"github.com/jsummers/gobmp":         "casepress/tasks/picture",
+	"github.com/jung-kurt/gofpdf":       "casepress/tasks/pdf",
+	"github.com/tetratelabs/wazero":     "casepress/tasks/picture/heif",
+	"modernc.org/sqlite":                "casepress/store",
+	"filippo.io/age":                    "casepress/blob",
 }
 
 type goPackage struct {

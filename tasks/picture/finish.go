@@ -7,7 +7,6 @@ import (
 
 	"casepress/tasks/picture/icc"
 	"casepress/tasks/picture/jpeg"
-	"casepress/tasks/picture/pixels"
 	"casepress/tasks/picture/planar"
 )
 
@@ -62,7 +61,7 @@ func (j *job) finishRows(r rows) error {
 	if err := j.toSRGB(func(p *icc.Profile) error { return p.ConvertNRGBA(j.ctx, full) }); err != nil {
 		return err
 	}
-	full = overWhite(pixels.Orient(full, j.header.orientation))
+	full = overWhite(orient(full, j.header.orientation))
 	if !j.header.codec.lossy && (isSmall(full) || isFlat(full)) {
 		return j.graphic(full)
 	}

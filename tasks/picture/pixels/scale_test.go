@@ -133,31 +133,3 @@ func TestScalerHoldsFewRows(t *testing.T) {
 	}
 	require.Less(t, Memory(100, 20000, 50, 1600), int64(4<<20))
 }
-
-func TestOrient(t *testing.T) {
-	rng := rand.New(rand.NewPCG(5, 6))
-	for _, size := range [][2]int{{1, 1}, {5, 3}, {1, 40}, {70, 33}, {32, 64}} {
-		img := noise(rng, size[0], size[1])
-		w, h := size[0], size[1]
-		from := map[int]func(x, y int) (int, int){ // where the pixel of the result comes from
-			1: func(x, y int) (int, int) { return x, y },
-			2: func(x, y int) (int, int) { return w - 1 - x, y },
-			3: func(x, y int) (int, int) { return w - 1 - x, h - 1 - y },
-			4: func(x, y int) (int, int) { return x, h - 1 - y },
-			5: func(x, y int) (int, int) { return y, x },
-			6: func(x, y int) (int, int) { return y, h - 1 - x },
-			7: func(x, y int) (int, int) { return w - 1 - y, h - 1 - x },
-			8: func(x, y int) (int, int) { return w - 1 - y, x },
-			9: func(x, y int) (int, int) { return x, y },
-		}
-		for orientation, from := range from {
-			got := Orient(img, orientation)
-			for y := range got.Rect.Dy() {
-				for x := range got.Rect.Dx() {
-					require.Equal(t, img.NRGBAAt(from(x, y)), got.NRGBAAt(x, y), "%d of %v at %d, %d", orientation, size, x, y)
-				}
-			}
-			require.Equal(t, w*h, got.Rect.Dx()*got.Rect.Dy())
-		}
-	}
-}
