@@ -127,9 +127,9 @@ func TestPanicBringsTheMessageAgain(t *testing.T) {
 
 func TestFailingForEverEndsAsDeadLetter(t *testing.T) {
 	var log logBuffer
-	previous := logx.Reset()
+	logx.SetLevel(logx.InfoLevel)
 	logx.SetWriter(logx.NewWriter(&log))
-	t.Cleanup(func() { logx.SetWriter(previous) })
+	t.Cleanup(logx.Disable)
 	conn := dial(t)
 	send(t, conn, "p-1", "a")
 	o := options()
