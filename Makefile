@@ -8,7 +8,7 @@ TOOLS ?= $(HOME)/.cache/casepress
 LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL = build
-.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers burst pictures limits gozero browser fhir clients compare modules proto ci clean
+.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers burst pictures limits gozero browser fhir clients grpc compare modules proto ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -90,6 +90,9 @@ browser: ## the page in a real browser; needs node and chromium
 
 fhir: ## LHC-Forms on our Questionnaires, HAPI's validator on all FHIR resources; needs node, chromium and a JDK; .ci/install gets the rest
 	interop/fhir/run.sh
+
+grpc: ## the Python and the Node program of docs/broker.md; .ci/install gets what they need
+	interop/grpc/run.sh
 
 clients: ## generated clients, Postman's runner, linters of the contract and four HTTP stacks; .ci/install gets them
 	interop/clients/run.sh

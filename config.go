@@ -124,8 +124,14 @@ type BrokerLimits struct {
 	MaxSubscriptions int  `default:"${max_subscriptions}" help:"Most subscriptions on one connection to the broker."`
 	MaxConnections   int  `default:"${max_connections}" help:"Most connections to the broker; one more is closed at once."`
 	MaxMembers       int  `default:"${max_members}" help:"Most members of groups of all the broker's clients: subscriptions, and groups that are fetched from."`
-	MaxOpenFiles     int  `default:"${max_open_files}" help:"Most files that the logs of the broker's topics hold open together; a few dozens more are open for moments."`
-	MaxUnread        Size `default:"${max_unread}" help:"Bytes of answers that the broker holds for one connection whose client does not read, beside 72 KiB for each subscription."`
+	MaxUnacked       int  `default:"${max_unacked}" help:"Most messages of a group that are delivered, put off or waiting for their key and not acknowledged; beyond it the group gets nothing new."`
+	MaxReadAhead     Size `default:"${max_read_ahead}" help:"Bytes of messages that all groups read ahead together; beyond it they are read one by one."`
+
+	RetainAge   time.Duration `default:"0" help:"Age from which messages of clients' topics may be removed, once every group has acknowledged them. 0: never. casepress's own topics are kept."`
+	RetainBytes Size          `default:"0" help:"Bytes of a client's topic from which its oldest messages may be removed, once every group has acknowledged them. 0: no limit."`
+
+	MaxOpenFiles int  `default:"${max_open_files}" help:"Most files that the logs of the broker's topics hold open together; a few dozens more are open for moments."`
+	MaxUnread    Size `default:"${max_unread}" help:"Bytes of answers that the broker holds for one connection whose client does not read, beside 72 KiB for each subscription."`
 }
 
 // maxUnread is as much as an answer may have.
@@ -134,6 +140,15 @@ const maxUnread = 1 << 30
 func (l *BrokerLimits) validate() error {
 	if min(l.MaxTopics, l.MaxGroups, l.MaxSubscriptions, l.MaxConnections, l.MaxMembers) < 1 {
 		return errors.New("--max-topics, --max-groups, --max-subscriptions, --max-connections and --max-members must be at least 1")
+	}
+	if l.MaxUnacked < 1 || l.MaxUnacked > broker.MostUnacked {
+		return fmt.Errorf("--max-unacked is %d: it must be 1 to %d", l.MaxUnacked, broker.MostUnacked)
+	}
+	if l.MaxReadAhead < 1 {
+		return errors.New("--max-read-ahead is 0: it must be at least 1 byte")
+	}
+	if l.RetainAge < 0 {
+		return fmt.Errorf("--retain-age is %v: it must be 0 or more", l.RetainAge)
 	}
 	if l.MaxOpenFiles < broker.MinOpenFiles {
 		return fmt.Errorf("--max-open-files is %d: it must be at least %d", l.MaxOpenFiles, broker.MinOpenFiles)
@@ -146,7 +161,10 @@ func (l *BrokerLimits) validate() error {
 
 // brokerOptions are those of the settings that hold for the broker itself, whoever uses it.
 func (l *BrokerLimits) brokerOptions() broker.Options {
-	return broker.Options{MaxOpenFiles: l.MaxOpenFiles}
+	return broker.Options{
+		MaxOpenFiles: l.MaxOpenFiles, MaxUnacked: l.MaxUnacked, MaxReadAhead: int64(l.MaxReadAhead),
+		RetainAge: l.RetainAge, RetainBytes: int64(l.RetainBytes),
+	}
 }
 
 // headerName is a token of RFC 9110, section 5.6.2; "" is none.
@@ -257,6 +275,7 @@ var defaults = kong.Vars{
 
 	"max_topics": strconv.Itoa(brokergrpc.DefaultMaxTopics), "max_groups": strconv.Itoa(brokergrpc.DefaultMaxGroups),
 	"max_subscriptions": strconv.Itoa(brokergrpc.DefaultMaxSubscriptions), "max_connections": strconv.Itoa(brokergrpc.DefaultMaxConnections),
+	"max_unacked": strconv.Itoa(broker.DefaultMaxUnacked), "max_read_ahead": sizeText(broker.DefaultMaxReadAhead),
 	"max_open_files": strconv.Itoa(broker.DefaultMaxOpenFiles),
 	"max_members":    strconv.Itoa(brokergrpc.DefaultMaxMembers), "max_unread": sizeText(brokergrpc.DefaultMaxUnreadBytes),
 }

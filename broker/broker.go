@@ -55,6 +55,7 @@ type Broker struct {
 	closed   atomic.Bool
 	topics   atomic.Pointer[map[string]*topic] // replaced, never changed
 	making   map[string]chan struct{}          // topics that are being made; closed when they are there or failed
+	damaged  map[string]error                  // topics that could not be opened; guarded by mu
 	removing map[string]chan struct{}          // topics that are being deleted; closed when their files are gone or stay
 	removals sync.WaitGroup                    // those of removing, until they have ended
 }
@@ -72,7 +73,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	b := &Broker{
 		dir: dir, opts: o, clock: newClock(o.Now), readAhead: &readAhead{limit: o.MaxReadAhead},
 		creating: semaphore.NewWeighted(openTogether), files: commitlog.NewFiles(o.MaxOpenFiles),
-		making: make(map[string]chan struct{}), removing: make(map[string]chan struct{}),
+		damaged: make(map[string]error), making: make(map[string]chan struct{}), removing: make(map[string]chan struct{}),
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.topics.Store(&map[string]*topic{})
@@ -129,12 +130,35 @@ func (b *Broker) openAll(names []string) error {
 	openers.Wait()
 	topics := make(map[string]*topic, len(names))
 	for i, name := range names {
-		if errs[i] == nil {
+		switch {
+		case errs[i] == nil:
 			topics[name] = opened[i]
+		case isDamage(errs[i]) && !b.essential(name):
+			b.opts.Logger.Error("a topic cannot be used until it is deleted or mended", "topic", name, "error", errs[i])
+			b.damaged[name], errs[i] = errs[i], nil
 		}
 	}
 	b.topics.Store(&topics)
 	return errors.Join(errs...)
+}
+
+// essential says whether the program cannot work without a topic.
+func (b *Broker) essential(topic string) bool {
+	return b.opts.Essential == nil || isOneOf(topic, b.opts.Essential)
+}
+
+// isDamage says whether files are not what was written.
+func isDamage(err error) bool {
+	_, corrupt := errors.AsType[*commitlog.CorruptionError](err)
+	_, damaged := errors.AsType[*DamageError](err)
+	return corrupt || damaged
+}
+
+// damage returns why a topic cannot be used, nil if it can or is not there.
+func (b *Broker) damage(topic string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.damaged[topic]
 }
 
 // ensureTopic returns a topic, making it if need be and if check, unless nil, lets it. While a topic of that name is being
@@ -168,6 +192,8 @@ func (b *Broker) tryCreate(ctx context.Context, name string, check func(name str
 	switch {
 	case b.closed.Load():
 		err = ErrClosed
+	case b.damaged[name] != nil:
+		err = b.damaged[name]
 	case t == nil && busy == nil && check != nil:
 		err = check(name)
 	}
@@ -237,12 +263,15 @@ func (b *Broker) Close() error {
 	return errors.Join(errs...)
 }
 
-// Err returns nil, or why the broker no longer does its whole job: every log that a failed write or sync has
+// Err returns nil, or why the broker no longer does its whole job, as far as Options.Essential topics go: every log that a failed write or sync has
 // poisoned (errors.Is commitlog.ErrPoisoned) and every group that cannot read on, with the topic's name. Reopening
 // helps; a failure to read that is no damage is tried again every second and may pass.
 func (b *Broker) Err() error {
 	var errs []error
 	for _, t := range b.sorted() {
+		if !b.essential(t.name) {
+			continue
+		}
 		if err := t.err(); err != nil {
 			errs = append(errs, fmt.Errorf("topic %s: %w", t.name, err))
 		}
@@ -267,7 +296,7 @@ func (b *Broker) CreateTopic(ctx context.Context, name string) error {
 // checkCase refuses a new topic that differs from another one, or from the dead-letter topic that another one may get,
 // only in case. The caller holds mu.
 func (b *Broker) checkCase(name string) error {
-	for _, other := range slices.AppendSeq(b.Topics(), maps.Keys(b.making)) {
+	for _, other := range slices.AppendSeq(b.names(), maps.Keys(b.making)) {
 		for _, taken := range []string{other, DeadLetterTopic(other)} {
 			if taken != name && strings.EqualFold(taken, name) {
 				return fmt.Errorf("%w: name %q differs only in case from %q; use that name or another one", ErrInvalid, name, taken)
@@ -277,8 +306,28 @@ func (b *Broker) checkCase(name string) error {
 	return nil
 }
 
-// Topics returns the names of all topics, sorted.
-func (b *Broker) Topics() []string { return slices.Sorted(maps.Keys(*b.topics.Load())) }
+// Topics returns the names of all topics, sorted, those that are damaged included.
+func (b *Broker) Topics() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.names()
+}
+
+// names is Topics for a caller that holds mu.
+func (b *Broker) names() []string {
+	return slices.Sorted(func(yield func(string) bool) {
+		for name := range *b.topics.Load() {
+			if !yield(name) {
+				return
+			}
+		}
+		for name := range b.damaged {
+			if !yield(name) {
+				return
+			}
+		}
+	})
+}
 
 // End returns the offset that the topic's next message will get.
 func (b *Broker) End(topic string) (uint64, error) {
@@ -293,7 +342,9 @@ func (b *Broker) End(topic string) (uint64, error) {
 func (b *Broker) LockTimeout() time.Duration { return b.opts.LockTimeout }
 
 // HasTopic says whether there is a topic of that name.
-func (b *Broker) HasTopic(name string) bool { return (*b.topics.Load())[name] != nil }
+func (b *Broker) HasTopic(name string) bool {
+	return (*b.topics.Load())[name] != nil || b.damage(name) != nil
+}
 
 // Flush returns when every Ack, Release, Reject and return of a delivery made before the call is durable, of these
 // topics, or of all if none is named. Nobody needs to call it: it happens by itself within Options.AckDelay.
@@ -331,10 +382,13 @@ func (b *Broker) topic(name string) (*topic, error) {
 		return nil, ErrClosed
 	}
 	t := (*b.topics.Load())[name]
-	if t == nil {
-		return nil, fmt.Errorf("%w: %q", ErrNoTopic, name)
+	if t != nil {
+		return t, nil
 	}
-	return t, nil
+	if err := b.damage(name); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %q", ErrNoTopic, name)
 }
 
 // named returns those of the named topics that there are.

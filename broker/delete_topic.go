@@ -25,6 +25,9 @@ func (b *Broker) DeleteTopic(ctx context.Context, name string) error {
 		return err
 	}
 	t, err := b.topic(name)
+	if isDamage(err) {
+		return b.deleteDamaged(name)
+	}
 	if err != nil {
 		return err
 	}
@@ -37,6 +40,30 @@ func (b *Broker) DeleteTopic(ctx context.Context, name string) error {
 	if err := errors.Join(t.close(), b.removeDeleted(name)); err != nil {
 		return fmt.Errorf("delete topic %s: it is gone, its files not yet: %w", name, err)
 	}
+	return nil
+}
+
+// deleteDamaged removes a topic that could not be opened.
+func (b *Broker) deleteDamaged(name string) error {
+	b.mu.Lock()
+	if b.closed.Load() || b.damaged[name] == nil || b.busy(name) != nil {
+		b.mu.Unlock()
+		return fmt.Errorf("%w: %q", ErrBusy, name)
+	}
+	removed := make(chan struct{})
+	b.removing[name] = removed
+	b.removals.Add(1)
+	b.mu.Unlock()
+	defer b.endRemoval(name, removed)
+	if err := b.writeTombstone(name); err != nil {
+		return fmt.Errorf("delete topic %s: %w", name, err)
+	}
+	if err := b.removeDeleted(name); err != nil {
+		return fmt.Errorf("delete topic %s: it is gone, its files not yet: %w", name, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.damaged, name)
 	return nil
 }
 

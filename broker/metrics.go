@@ -40,6 +40,8 @@ var (
 		"Messages that the group was delivered or has put off and has not acknowledged. At most 131,072: then it is stuck.", []string{"topic", "group"}, nil)
 	descStuck = prometheus.NewDesc("casepress_broker_stuck_groups",
 		"Groups that hand out nothing new, because too many messages are not acknowledged or not due.", []string{"topic"}, nil)
+	descDamaged = prometheus.NewDesc("casepress_broker_damaged_topics",
+		"Topics whose files are damaged, so that they cannot be used until they are deleted or mended.", nil, nil)
 	descPoisoned = prometheus.NewDesc("casepress_broker_poisoned_logs",
 		"Logs that take no more records since a write or sync failed; a restart recovers them.", nil, nil)
 )
@@ -140,6 +142,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descUnacked
 	ch <- descStuck
 	ch <- descPoisoned
+	ch <- descDamaged
 }
 
 // Collect implements prometheus.Collector.
@@ -173,6 +176,10 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(descTopics, prometheus.GaugeValue, float64(len(topics)))
 	ch <- prometheus.MustNewConstMetric(descPoisoned, prometheus.GaugeValue, float64(poisoned))
+	m.broker.mu.Lock()
+	damaged := len(m.broker.damaged)
+	m.broker.mu.Unlock()
+	ch <- prometheus.MustNewConstMetric(descDamaged, prometheus.GaugeValue, float64(damaged))
 	for topic, n := range stuck {
 		ch <- prometheus.MustNewConstMetric(descStuck, prometheus.GaugeValue, float64(n), topic)
 	}

@@ -21,8 +21,13 @@ type Options struct {
 	Registerer   prometheus.Registerer
 	MetricTopics []string
 
-	SegmentBytes    int64 // size of a full-grown segment of a topic, default 64 MiB; what retention removes at a time
-	MaxMessageBytes int   // largest payload, default 1 MiB. If it is lowered, larger messages that are already stored cannot become dead letters
+	SegmentBytes int64 // size of a full-grown segment of a topic, default 64 MiB; what retention removes at a time
+	// Essential are the topics without which the program cannot do its work; with each go its dead letters. Where it is set, damage
+	// in another topic does not keep Open from opening the rest: every use of that topic returns the damage until it is deleted, or
+	// mended and opened again. And Err tells of these topics only. Nil: all are essential.
+	Essential []string
+
+	MaxMessageBytes int // largest payload, default 1 MiB. If it is lowered, larger messages that are already stored cannot become dead letters
 
 	// MaxOpenFiles is how many files the logs of all topics hold open together, default 512; a few dozens more are open for
 	// moments. A topic needs two to be written to and each group one to read what is not in memory; beyond the limit those are
@@ -48,15 +53,20 @@ type Options struct {
 	DedupWindow   time.Duration // a message ID is remembered this long, default 10 minutes; negative: not at all
 	DedupMessages int           // and no more IDs a topic than this, default 65,536
 
+	// What retention may remove is what every group of a topic has passed, in whole segments; see Keep.
 	RetainAge     time.Duration // messages older than this may be removed; 0: no limit
 	RetainBytes   int64         // the oldest messages of a topic larger than this may be removed; 0: no limit
 	RetentionEach time.Duration // how often retention looks, default 1 minute
+	Keep          []string      // topics whose messages, and whose dead letters, retention never removes
 }
 
-// The default and the least of Options.MaxOpenFiles.
+// Defaults and limits of Options.
 const (
 	DefaultMaxOpenFiles = 512
 	MinOpenFiles        = 8
+	DefaultMaxUnacked   = 1 << 17
+	MostUnacked         = maxUnacked
+	DefaultMaxReadAhead = 32 << 20
 )
 
 const (
@@ -88,10 +98,10 @@ func (o Options) withDefaults() (Options, error) {
 	def(&o.MaxOpenFiles, DefaultMaxOpenFiles)
 	def(&o.LockTimeout, defaultLock)
 	def(&o.AckDelay, 10*time.Millisecond)
-	def(&o.MaxUnacked, 1<<17)
+	def(&o.MaxUnacked, DefaultMaxUnacked)
 	def(&o.MaxDelay, 365*24*time.Hour)
 	def(&o.ReadAhead, 256<<10)
-	def(&o.MaxReadAhead, 32<<20)
+	def(&o.MaxReadAhead, DefaultMaxReadAhead)
 	def(&o.DedupWindow, 10*time.Minute)
 	def(&o.DedupMessages, 1<<16)
 	def(&o.RetentionEach, time.Minute)

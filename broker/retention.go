@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -27,6 +28,9 @@ func (b *Broker) retain() {
 // retain removes the oldest segments that are too old or too many. It spares what any group has not durably
 // passed, and all of a topic without groups: somebody may still come to read it.
 func (t *topic) retain(ctx context.Context) error {
+	if t.kept() {
+		return nil
+	}
 	t.creating.Lock() // or a new group could start at what is being removed
 	defer t.creating.Unlock()
 	if t.deleted.Load() {
@@ -51,6 +55,19 @@ func (t *topic) retain(ctx context.Context) error {
 		return fmt.Errorf("drop segments before %d: %w", before, err)
 	}
 	return nil
+}
+
+// kept says whether the topic, or that which its dead letters come from, is one of Options.Keep.
+func (t *topic) kept() bool { return isOneOf(t.name, t.broker.opts.Keep) }
+
+// isOneOf says whether a topic, or the one that its dead letters come from, is in a list.
+func isOneOf(topic string, list []string) bool {
+	for dead := true; dead; topic, dead = SourceTopic(topic) {
+		if slices.Contains(list, topic) {
+			return true
+		}
+	}
+	return false
 }
 
 // expired returns the offset below which every segment is passed and beyond a limit, 0 if there is none.

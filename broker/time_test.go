@@ -251,6 +251,28 @@ func TestRetentionBySize(t *testing.T) {
 	})
 }
 
+// TestRetentionSparesWhatIsKept: topics of Options.Keep and their dead letters.
+func TestRetentionSparesWhatIsKept(t *testing.T) {
+	o := broker.Options{RetainAge: time.Minute, RetentionEach: time.Minute, SegmentBytes: 4096, Keep: []string{"cases"}}
+	inBubble(t, o, func(t *testing.T, b *broker.Broker) {
+		for _, topic := range []string{"cases", "cases.dead", "others"} {
+			require.NoError(t, b.CreateTopic(t.Context(), topic))
+			for range 20 {
+				_, err := b.Publish(t.Context(), topic, broker.Message{Payload: make([]byte, 1000)})
+				require.NoError(t, err)
+			}
+			_, err := b.SetPosition(topic, "g", broker.Latest)
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Hour)
+		for topic, kept := range map[string]bool{"cases": true, "cases.dead": true, "others": false} {
+			info, err := b.Topic(topic)
+			require.NoError(t, err)
+			require.Equal(t, kept, info.Start == 0, topic)
+		}
+	})
+}
+
 // Too many open files, or a disk that does not answer for a moment, must not end a group.
 func TestReadingGoesOnAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

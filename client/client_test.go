@@ -26,13 +26,17 @@ type world struct {
 	t      testing.TB
 	dir    string
 	addr   string
+	opts   broker.Options
+	face   brokergrpc.Options
 	broker *broker.Broker
 	server *brokergrpc.Server
 	served chan error
 }
 
-func newWorld(t testing.TB) *world {
-	w := &world{t: t, dir: t.TempDir(), addr: "127.0.0.1:0"}
+func newWorld(t testing.TB) *world { return newWorldWith(t, broker.Options{}, brokergrpc.Options{}) }
+
+func newWorldWith(t testing.TB, o broker.Options, face brokergrpc.Options) *world {
+	w := &world{t: t, dir: t.TempDir(), addr: "127.0.0.1:0", opts: o, face: face}
 	w.start()
 	t.Cleanup(w.stop)
 	return w
@@ -42,10 +46,10 @@ func (w *world) start() {
 	l, err := net.Listen("tcp", w.addr)
 	require.NoError(w.t, err)
 	w.addr = l.Addr().String()
-	w.broker, err = broker.Open(w.dir, broker.Options{})
+	w.broker, err = broker.Open(w.dir, w.opts)
 	require.NoError(w.t, err)
 	require.NoError(w.t, w.broker.CreateTopic(context.Background(), "cases"))
-	w.server, w.served = brokergrpc.NewServer(w.broker, brokergrpc.Options{}), make(chan error, 1)
+	w.server, w.served = brokergrpc.NewServer(w.broker, w.face), make(chan error, 1)
 	server, served := w.server, w.served
 	go func() { served <- server.Serve(l) }()
 }
@@ -183,6 +187,21 @@ func TestHandlerErrors(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, letters, 1)
 	require.Equal(t, "no good", letters[0].Header(broker.DeadReason))
+}
+
+// TestTheLastErrorIsInTheDeadLetter.
+func TestTheLastErrorIsInTheDeadLetter(t *testing.T) {
+	w := newWorld(t)
+	_, err := client.NewProducer(w.dial()).Send(t.Context(), client.Message{Topic: "cases"})
+	require.NoError(t, err)
+	w.run(client.ConsumerOptions{FirstBackoff: time.Millisecond, MaxDeliveries: 2}, func(_ context.Context, m *client.Message) error {
+		return fmt.Errorf("attempt %d", m.DeliveryCount)
+	})
+	require.Eventually(t, func() bool {
+		letters, _, err := w.broker.DeadLetters("cases", 0, 10)
+		return err == nil && len(letters) == 1 && letters[0].Header(broker.DeadReason) == "delivery 2 failed: attempt 2" &&
+			letters[0].Header(broker.DeadCount) == "2"
+	}, 10*time.Second, time.Millisecond)
 }
 
 // TestStopFinishesWhatIsInHand and gives back, uncounted, what has not begun.

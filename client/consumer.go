@@ -22,8 +22,8 @@ import (
 var ErrLockLost = errors.New("client: lock on the message is lost")
 
 // A Handler handles one message. Nil acknowledges it; an error releases it for later; an error made by Reject makes it
-// a dead letter at once; a panic counts as an error. It may see a message more than once. ctx ends when the lock
-// is lost or the consumer has waited long enough to stop.
+// a dead letter at once; a panic counts as an error. It may see a message more than once, but never while it still works on it, in this process. ctx ends
+// when the lock is lost or the consumer has waited long enough to stop.
 type Handler func(ctx context.Context, m *Message) error
 
 // Reject wraps an error that no later attempt can mend.
@@ -39,7 +39,7 @@ type ConsumerOptions struct {
 	Concurrency   int           // handlers that run at once, default 1
 	Window        int           // messages in hand, waiting ones included, each up to the broker's largest, 1 MiB by default; default twice Concurrency
 	LockTimeout   time.Duration // how soon another consumer gets what a dead one held, default 30 s; renewed while a handler works
-	MaxDeliveries int           // then a message is a dead letter; 0 leaves the group's setting
+	MaxDeliveries int           // then a message is a dead letter, with the last error as its reason; 0 leaves the group's setting
 	Ordered       bool          // a key's next message waits for the last one
 	Latest        bool          // a new group starts after the newest message, not at the oldest
 
@@ -85,13 +85,6 @@ type Consumer struct {
 	leases  *leases
 }
 
-// A job is a delivery in hand.
-type job struct {
-	ackID   string
-	msg     *Message
-	session context.Context // ends with the stream that brought it: then it goes to another consumer
-}
-
 // NewConsumer makes a consumer on a connection; Run does the work.
 func NewConsumer(conn grpc.ClientConnInterface, o ConsumerOptions, h Handler) *Consumer {
 	def(&o.Concurrency, 1)
@@ -129,11 +122,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 	for range c.opts.Concurrency {
 		workers.Go(func() {
 			for j := range c.work {
-				if ctx.Err() != nil || j.session.Err() != nil {
-					c.leases.drop([]*job{j}) // it is given back with the stream
-					continue
+				if ctx.Err() == nil { // else it is given back after the stream
+					c.handle(handling, j)
 				}
-				c.handle(handling, j)
 			}
 		})
 	}
@@ -144,16 +135,24 @@ func (c *Consumer) Run(ctx context.Context) error {
 		timer.Stop()
 		c.leases.close()
 	}
-	return c.subscribe(ctx, stopped)
+	err := c.subscribe(ctx, stopped)
+	c.leases.leave()
+	return err
 }
 
 // subscribe keeps a stream until ctx ends or trying is in vain, and calls stopped before it ends the last one.
 func (c *Consumer) subscribe(ctx context.Context, stopped func()) error {
 	session, end := newSession()
-	defer func() { end() }()
+	received := make(chan struct{}) // closed when nothing more can come of the last session
+	close(received)
+	defer func() {
+		end()
+		<-received
+	}()
 	defer stopped()
 	for n := 0; ctx.Err() == nil; n++ {
-		got, err := c.session(ctx, session)
+		received = make(chan struct{})
+		got, err := c.session(ctx, session, received)
 		if ctx.Err() != nil {
 			break
 		}
@@ -177,24 +176,30 @@ func (c *Consumer) subscribe(ctx context.Context, stopped func()) error {
 func newSession() (ctx context.Context, end func()) { return context.WithCancel(context.Background()) }
 
 // session is one stream. It returns when the stream breaks, or when ctx ends and leaves the stream to the session then.
-func (c *Consumer) session(ctx, session context.Context) (got bool, err error) {
+func (c *Consumer) session(ctx, session context.Context, received chan<- struct{}) (got bool, err error) {
 	stream, err := c.broker.Subscribe(session, c.request())
 	if err != nil {
+		close(received)
 		return false, err
 	}
 	deliveries := make(chan []*job)
 	broken := make(chan error, 1)
 	go func() { // ends with the session
+		defer close(received)
+		if _, err := stream.Header(); err == nil {
+			c.leases.renewing.wake() // what is in hand since before a break
+		}
 		for {
 			d, err := stream.Recv()
 			if err != nil {
 				broken <- err
 				return
 			}
+			js := c.jobs(session, d)
 			select {
-			case deliveries <- jobs(session, d):
-			case <-session.Done():
-				return
+			case deliveries <- js:
+			case <-ctx.Done():
+				c.leases.take(js) // and give them back after the stream
 			}
 		}
 	}()
@@ -206,27 +211,27 @@ func (c *Consumer) session(ctx, session context.Context) (got bool, err error) {
 			return got, err
 		case js := <-deliveries:
 			got = true
-			c.leases.take(js)
+			js = c.leases.take(js)
 			for i, j := range js {
 				select {
 				case c.work <- j:
-					continue
 				case err = <-broken:
+					c.leases.abandon(js[i:])
+					return got, err
 				case <-ctx.Done():
+					return got, nil
 				}
-				c.leases.drop(js[i:])
-				return got, err
 			}
 		}
 	}
 }
 
 // jobs are the deliveries of a response.
-func jobs(session context.Context, r *pb.SubscribeResponse) []*job {
+func (c *Consumer) jobs(session context.Context, r *pb.SubscribeResponse) []*job {
 	js := make([]*job, 0, 1+len(r.GetMore()))
-	js = append(js, &job{r.GetAckId(), fromWire(r.GetMsg()), session})
+	js = append(js, c.leases.newJob(session, r))
 	for _, d := range r.GetMore() {
-		js = append(js, &job{d.GetAckId(), fromWire(d.GetMsg()), session})
+		js = append(js, c.leases.newJob(session, d))
 	}
 	return js
 }
@@ -247,17 +252,23 @@ func (c *Consumer) request() *pb.SubscribeRequest {
 func (c *Consumer) handle(ctx context.Context, j *job) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	c.leases.watch(j, cancel)
-	err := c.call(ctx, j.msg)
-	s := &pb.Settlement{AckId: j.ackID}
+	m, ok := c.leases.begin(j, cancel)
+	if !ok {
+		return
+	}
+	err := c.call(ctx, m)
+	s := &pb.Settlement{}
 	var r *rejection
 	switch {
 	case errors.As(err, &r):
 		s.How = &pb.Settlement_Reject{Reject: &pb.Reject{Reason: r.Error()}}
+	case err != nil && c.opts.MaxDeliveries > 0 && m.DeliveryCount >= c.opts.MaxDeliveries:
+		s.How = &pb.Settlement_Reject{Reject: &pb.Reject{Reason: fmt.Sprintf("delivery %d failed: %v", m.DeliveryCount, err)}}
+		c.opts.Logger.Warn("message is a dead letter", "topic", m.Topic, "group", c.opts.Group, "offset", m.Offset, "deliveries", m.DeliveryCount, "error", err)
 	case err != nil:
-		d := backoffFor(max(j.msg.DeliveryCount-1, 0), c.opts.FirstBackoff, c.opts.MaxBackoff)
+		d := backoffFor(max(m.DeliveryCount-1, 0), c.opts.FirstBackoff, c.opts.MaxBackoff)
 		s.How = &pb.Settlement_Release{Release: &pb.Release{Delay: durationpb.New(d)}}
-		c.opts.Logger.Warn("message released", "topic", j.msg.Topic, "group", c.opts.Group, "offset", j.msg.Offset, "againIn", d, "error", err)
+		c.opts.Logger.Warn("message released", "topic", m.Topic, "group", c.opts.Group, "offset", m.Offset, "againIn", d, "error", err)
 	}
 	c.leases.finish(j, s)
 }

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -23,15 +22,17 @@ type leases struct {
 	work   wakeup        // there is something to send
 	ending chan struct{} // closed by close
 
-	mu      sync.Mutex
-	held    map[*job]context.CancelCauseFunc
-	settled []*pb.Settlement
+	renewing wakeup // the locks are to be renewed now
+
+	// Guarded by inHand.mu.
+	held    map[*job]struct{}
+	settled []*pb.Settlement // that are not sent yet
 }
 
 func newLeases(b pb.BrokerClient, o ConsumerOptions) *leases {
 	l := &leases{
-		broker: b, opts: o, work: newWakeup(), ending: make(chan struct{}),
-		held: make(map[*job]context.CancelCauseFunc),
+		broker: b, opts: o, work: newWakeup(), renewing: newWakeup(), ending: make(chan struct{}),
+		held: make(map[*job]struct{}),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.tasks.Go(l.send)
@@ -39,52 +40,13 @@ func newLeases(b pb.BrokerClient, o ConsumerOptions) *leases {
 	return l
 }
 
-// close sends what is settled and ends.
+// close sends what is settled and ends. What no handler has begun stays in hand: see leave.
 func (l *leases) close() {
 	close(l.ending)
 	timer := time.AfterFunc(l.opts.LockTimeout, l.cancel) // after that it came again anyway
 	l.tasks.Wait()
 	timer.Stop()
 	l.cancel()
-}
-
-func (l *leases) take(js []*job) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, j := range js {
-		l.held[j] = nil
-	}
-}
-
-func (l *leases) watch(j *job, cancel context.CancelCauseFunc) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.held[j] = cancel
-}
-
-func (l *leases) drop(js []*job) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, j := range js {
-		delete(l.held, j)
-	}
-}
-
-func (l *leases) finish(j *job, s *pb.Settlement) {
-	l.mu.Lock()
-	delete(l.held, j)
-	l.settled = append(l.settled, s)
-	l.mu.Unlock()
-	l.work.wake()
-}
-
-func (l *leases) takeSettled() []*pb.Settlement {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := min(len(l.settled), maxSettlements)
-	batch := l.settled[:n:n]
-	l.settled = l.settled[n:]
-	return batch
 }
 
 // send sends settlements until close was called and none is left.
@@ -141,27 +103,27 @@ func (l *leases) renewAll() {
 		case <-l.ending:
 			return
 		case <-tick.C:
-			l.renew()
+		case <-l.renewing:
 		}
+		l.renew()
 	}
 }
 
 func (l *leases) renew() {
-	l.mu.Lock()
-	jobs := slices.Collect(maps.Keys(l.held))
-	l.mu.Unlock()
-	for batch := range slices.Chunk(jobs, maxSettlements) {
-		l.renewBatch(batch)
+	jobs, ackIDs := l.renewable()
+	for from := 0; from < len(jobs); from += maxSettlements {
+		to := min(from+maxSettlements, len(jobs))
+		l.renewBatch(jobs[from:to], ackIDs[from:to])
 	}
 }
 
 // maxSettlements go into one request; the broker takes ten times as many.
 const maxSettlements = 1000
 
-func (l *leases) renewBatch(jobs []*job) {
+func (l *leases) renewBatch(jobs []*job, ackIDs []string) {
 	r := &pb.AckRequest{}
-	for _, j := range jobs {
-		r.Settlements = append(r.Settlements, &pb.Settlement{AckId: j.ackID, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}})
+	for _, ackID := range ackIDs {
+		r.Settlements = append(r.Settlements, &pb.Settlement{AckId: ackID, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}})
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, l.opts.LockTimeout/3)
 	defer cancel()
@@ -172,17 +134,23 @@ func (l *leases) renewBatch(jobs []*job) {
 	}
 	for i, one := range a.GetResults() {
 		if codes.Code(one.GetFailure().GetCode()) == codes.FailedPrecondition && i < len(jobs) {
-			l.lost(jobs[i])
+			l.lose(jobs[i], ackIDs[i])
 		}
 	}
 }
 
-// lost tells the handler that its message went to somebody else.
-func (l *leases) lost(j *job) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if cancel := l.held[j]; cancel != nil {
-		cancel(ErrLockLost)
+// leaveTimeout is how long it may take to give back what no handler has begun.
+const leaveTimeout = 5 * time.Second
+
+// leave gives back what no handler has begun. The stream that brought it has ended, or it would come again over that.
+func (l *leases) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	for batch := range slices.Chunk(l.takeWaiting(), maxSettlements) {
+		if _, err := l.broker.Ack(ctx, &pb.AckRequest{Settlements: batch}); err != nil {
+			l.opts.Logger.Warn("messages could not be given back and count as delivered", "group", l.opts.Group, "messages", len(batch), "error", err)
+			return
+		}
 	}
 }
 

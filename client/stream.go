@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
@@ -30,9 +32,10 @@ const (
 
 // A Stream sends many messages over one call, in order. While an answer is on its way further messages collect and
 // go together. When the connection breaks it is made again and what was not answered is sent again with the
-// same IDs. After a failure that may pass, such as of a full disk, a message is sent again though some that followed it may
-// be stored already: then it comes after them. Wait for each message whose order matters before the next one is sent. Its
-// methods may be called from many goroutines. Close it.
+// same IDs. A failure that may pass, such as of a full disk or of one topic, hinders no other message: that one is sent again
+// after a pause though some that followed it may be stored already, and then it comes after them. Wait for each message whose
+// order matters before the next one is sent. When half of the places in flight are taken by messages that are to be sent again, a
+// further one that fails gets its error. Its methods may be called from many goroutines. Close it.
 type Stream struct {
 	broker pb.BrokerClient
 	ids    *ids
@@ -49,8 +52,13 @@ type Stream struct {
 	closing sync.RWMutex // guards closed against a Send under way
 	closed  bool
 
-	mu         sync.Mutex // guards unanswered
-	unanswered []*Pending // sent, oldest first
+	retryDue wakeup // failed messages are to be sent again now
+
+	mu         sync.Mutex  // guards all below
+	unanswered []*Pending  // sent, oldest first
+	failed     []*Pending  // to be sent again, oldest first
+	rounds     int         // times that failed ones were sent again since one was stored
+	retryTimer *time.Timer // nil: failed is empty, or they are being sent again
 }
 
 // A Pending is a message on its way to stable storage.
@@ -60,6 +68,8 @@ type Pending struct {
 	done   chan struct{}
 	offset uint64
 	err    error
+
+	failures int // that may have passed; guarded by Stream.mu
 }
 
 // Wait returns the offset when the message is on stable storage. ctx ends the wait only.
@@ -84,7 +94,7 @@ func NewStream(conn grpc.ClientConnInterface, inFlight int) *Stream {
 	}
 	s := &Stream{
 		invalid: invalid, bytes: semaphore.NewWeighted(inFlightBytes),
-		broker: pb.NewBrokerClient(conn), ids: newIDs(), ending: make(chan struct{}),
+		broker: pb.NewBrokerClient(conn), ids: newIDs(), ending: make(chan struct{}), retryDue: newWakeup(),
 		slots: make(chan struct{}, inFlight), queue: make(chan *Pending, inFlight),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -154,6 +164,10 @@ func (s *Stream) run() {
 		if errors.Is(err, io.EOF) {
 			continue
 		}
+		if refused, ok := status.FromError(err); ok && isTooLarge(refused) {
+			s.sendSingly()
+			continue
+		}
 		if err := sleep(s.ctx, backoffFor(n, firstBackoff, maxBackoff)); err != nil {
 			break
 		}
@@ -170,7 +184,7 @@ func (s *Stream) over() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.unanswered) == 0 && len(s.queue) == 0
+	return len(s.unanswered) == 0 && len(s.failed) == 0 && len(s.queue) == 0
 }
 
 // abandon fails what is left.
@@ -180,12 +194,15 @@ func (s *Stream) abandon() {
 	for len(s.queue) > 0 {
 		s.unanswered = append(s.unanswered, <-s.queue)
 	}
-	for _, p := range s.unanswered {
+	if s.retryTimer != nil {
+		s.retryTimer.Stop()
+	}
+	for _, p := range slices.Concat(s.unanswered, s.failed) {
 		p.err = fmt.Errorf("send to %s: %w: the outcome is unknown", p.msg.GetTopic(), ErrClosed)
 		close(p.done)
 		s.bytes.Release(p.size)
 	}
-	s.unanswered = nil
+	s.unanswered, s.failed = nil, nil
 }
 
 // session is one call: what was not answered by the last one goes first.
@@ -197,22 +214,53 @@ func (s *Stream) session() (answered bool, err error) {
 		return false, err
 	}
 	var writer sync.WaitGroup
+	var unwritten error
 	writer.Go(func() {
-		if s.write(ctx, call) != nil {
+		if unwritten = s.write(ctx, call); unwritten != nil {
 			cancel()
 		}
 	})
-	defer writer.Wait()
-	defer cancel()
-	for {
-		a, err := call.Recv()
-		if err != nil {
-			return answered, err
+	for err == nil {
+		var a *pb.SendStreamResponse
+		if a, err = call.Recv(); err == nil {
+			var n int
+			n, err = s.answer(a.GetResults())
+			answered = answered || n > 0
 		}
-		n, err := s.answer(a.GetResults())
-		answered = answered || n > 0
+	}
+	cancel()
+	writer.Wait()
+	if refused, ok := status.FromError(unwritten); ok && unwritten != nil && isTooLarge(refused) {
+		err = unwritten
+	}
+	return answered, err
+}
+
+// sendSingly sends what is unanswered message by message: a request with one of them was larger than the broker or the
+// connection takes. So that one fails alone.
+func (s *Stream) sendSingly() {
+	for {
+		s.mu.Lock()
+		if len(s.unanswered) == 0 {
+			s.mu.Unlock()
+			return
+		}
+		first := s.unanswered[0].msg
+		s.mu.Unlock()
+		a, err := s.broker.Send(s.ctx, &pb.SendRequest{Msg: first})
+		if s.ctx.Err() != nil {
+			return
+		}
+		result := &pb.SendResult{Offset: a.GetOffset()}
 		if err != nil {
-			return answered, err
+			refused := status.Convert(err)
+			result.Failure = &pb.Failure{Code: int32(refused.Code()), Message: refused.Message()}
+			if isTooLarge(refused) {
+				result.Failure.Code = int32(codes.InvalidArgument)
+			}
+		}
+		if _, err := s.answer([]*pb.SendResult{result}); err != nil {
+			return
 		}
 	}
 }
@@ -225,13 +273,10 @@ func (s *Stream) write(ctx context.Context, call pb.Broker_SendStreamClient) err
 		resend[i] = p.msg
 	}
 	s.mu.Unlock()
-	for len(resend) > 0 {
-		n := fitting(resend)
-		if err := call.Send(&pb.SendStreamRequest{Msgs: resend[:n:n]}); err != nil {
-			return err
-		}
-		resend = resend[n:]
+	if err := sendAll(call, resend); err != nil {
+		return err
 	}
+	ending := s.ending
 	for {
 		var first *Pending
 		select {
@@ -239,12 +284,22 @@ func (s *Stream) write(ctx context.Context, call pb.Broker_SendStreamClient) err
 		default:
 			select {
 			case first = <-s.queue:
+			case <-s.retryDue:
+				if err := sendAll(call, s.takeFailed()); err != nil {
+					return err
+				}
+				ending = s.ending
+				continue
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-s.ending:
-				if len(s.queue) == 0 {
+			case <-ending:
+				if len(s.queue) > 0 {
+					continue
+				}
+				if !s.retries() {
 					return call.CloseSend()
 				}
+				ending = nil // there will be another call
 				continue
 			}
 		}
@@ -256,6 +311,36 @@ func (s *Stream) write(ctx context.Context, call pb.Broker_SendStreamClient) err
 			return err
 		}
 	}
+}
+
+// retries says whether something failed and is to be sent again.
+func (s *Stream) retries() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.failed) > 0
+}
+
+// takeFailed returns what is to be sent again; it is unanswered then.
+func (s *Stream) takeFailed() []*pb.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	msgs := make([]*pb.Message, len(s.failed))
+	for i, p := range s.failed {
+		msgs[i] = p.msg
+	}
+	s.unanswered, s.failed, s.retryTimer = append(s.unanswered, s.failed...), nil, nil
+	return msgs
+}
+
+func sendAll(call pb.Broker_SendStreamClient, msgs []*pb.Message) error {
+	for len(msgs) > 0 {
+		n := fitting(msgs)
+		if err := call.Send(&pb.SendStreamRequest{Msgs: msgs[:n:n]}); err != nil {
+			return err
+		}
+		msgs = msgs[n:]
+	}
+	return nil
 }
 
 // fitting says how many of msgs go into one request.
@@ -287,33 +372,44 @@ func (s *Stream) collect(first *Pending, msgs []*pb.Message) []*pb.Message {
 	}
 }
 
-// answer completes the oldest messages and says how many. A failure that may pass ends the session: that message and
-// those after it are sent again.
+// answer completes the oldest messages and says how many. One whose failure may pass is sent again later.
 func (s *Stream) answer(results []*pb.SendResult) (answered int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	size := int64(0)
 	for _, r := range results {
-		code := codes.Code(r.GetFailure().GetCode())
-		if r.Failure != nil && isTemporaryCode(code) {
-			err = status.Error(code, r.GetFailure().GetMessage())
-			break
-		}
-		if answered == len(s.unanswered) {
+		if len(s.unanswered) == 0 {
 			err = status.Error(codes.Internal, "the broker answered what was not sent")
 			break
 		}
-		s.unanswered[answered].complete(r)
-		size += s.unanswered[answered].size
-		s.unanswered[answered] = nil
+		p := s.unanswered[0]
+		s.unanswered[0], s.unanswered = nil, s.unanswered[1:]
+		if r.Failure != nil && isTemporaryCode(codes.Code(r.GetFailure().GetCode())) && len(s.failed) < max(cap(s.slots)/2, 1) {
+			s.retryLater(p)
+			continue
+		}
+		if r.Failure == nil && p.failures > 0 {
+			s.rounds = 0
+		}
+		p.complete(r)
+		size += p.size
 		answered++
 	}
-	s.unanswered = s.unanswered[answered:]
 	s.bytes.Release(size)
 	for range answered { // all at once, so that what is sent next goes together
 		<-s.slots
 	}
 	return answered, err
+}
+
+// retryLater notes a message that failed. mu is locked.
+func (s *Stream) retryLater(p *Pending) {
+	p.failures++
+	s.failed = append(s.failed, p)
+	if s.retryTimer == nil {
+		s.retryTimer = time.AfterFunc(backoffFor(s.rounds, firstBackoff, maxBackoff), s.retryDue.wake)
+		s.rounds++
+	}
 }
 
 func (p *Pending) complete(r *pb.SendResult) {

@@ -55,6 +55,12 @@ func (m *maintenance) wake() {
 	m.runs.Go(m.run)
 }
 
+func (m *maintenance) hasToClose() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.toClose) > 0
+}
+
 // goesOn says whether there is something more to do; if not, the goroutine ends.
 func (m *maintenance) goesOn() bool {
 	m.mu.Lock()

@@ -55,7 +55,7 @@ func (l *Log) start() {
 	l.recent.clear()
 	l.buffers = buffers{}
 	l.filling = newBatch(l.buffers.get(), len(l.active.held), l.active.seg.end)
-	if len(l.maintenance.toClose) > 0 {
+	if l.maintenance.hasToClose() { // it may be at work already: the seal may have asked for the next segment
 		l.maintenance.wake()
 	}
 }

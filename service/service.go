@@ -51,7 +51,7 @@ type Config struct {
 	// SegmentBytes is the size of a full-grown segment of the log: see [broker.Options].
 	SegmentBytes int64
 
-	// Broker has the settings of the broker; FS, SegmentBytes, Registerer, MetricTopics and Logger are set here.
+	// Broker has the settings of the broker; FS, SegmentBytes, Registerer, MetricTopics, Keep, Essential and Logger are set here.
 	Broker broker.Options
 
 	// Lanes are the lanes. Default [Lanes].
@@ -247,6 +247,7 @@ func (s *Service) openStorage(ctx context.Context, c Config) (err error) {
 	o := c.Broker
 	o.FS, o.SegmentBytes, o.Registerer, o.Logger = c.LogDisk, c.SegmentBytes, s.Registry, c.Logger
 	o.MetricTopics = append(tasks.Topics(), tasks.TopicUpdates)
+	o.Keep, o.Essential = o.MetricTopics, o.MetricTopics // rows are made again from them
 	if s.Broker, err = broker.Open(filepath.Join(c.DataDir, "topics"), o); err != nil {
 		return fmt.Errorf("open log: %w", embedded.ExplainDamage(err))
 	}

@@ -203,9 +203,9 @@ func pull(ctx context.Context, c jetstream.Consumer, left *atomic.Int64, finishe
 }
 
 // pingJetStream acknowledges with double acks; when one is answered it is as durable as the server makes it.
-func pingJetStream(syncAlways bool) pinger {
+func pingJetStream(syncAlways bool, via transport) pinger {
 	return func(ctx context.Context, dir string) (func() (ping, error), func() error, error) {
-		j, err := newJet(dir, syncAlways, inProcess)
+		j, err := newJet(dir, syncAlways, via)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -109,11 +109,11 @@ func loopback(set settings) *section {
 
 // latency: one message at a time, with a pause, from before it is sent.
 func latency(set settings) *section {
-	const fsync, grpc = "one write and fdatasync", "casepress over gRPC"
+	const fsync, grpc, overTCP = "one write and fdatasync", "casepress over gRPC", "JetStream over TCP, sync always"
 	s := &section{
 		title: "End to end at light load", unit: "ms, p50", format: milliseconds,
 		columns: []string{"sent", "handled", "sent, handled and acked", "ack durable too"},
-		ratios:  []ratio{{rowPress, fsync}, {grpc, fsync}, {rowPress, rowSync}, {rowPress, rowDefault}, {rowPress, rowRedis}},
+		ratios:  []ratio{{rowPress, fsync}, {grpc, fsync}, {grpc, overTCP}, {rowPress, rowSync}, {rowPress, rowDefault}, {rowPress, rowRedis}},
 	}
 	add := func(row string, open pinger) {
 		s.cells = append(s.cells, cell{row: row, run: func(ctx context.Context, dir string) ([]float64, error) {
@@ -123,8 +123,9 @@ func latency(set settings) *section {
 	add(fsync, pingDisk)
 	add(rowPress, pingPress)
 	add(grpc, pingGRPC)
-	add(rowSync, pingJetStream(true))
-	add(rowDefault, pingJetStream(false))
+	add(rowSync, pingJetStream(true, inProcess))
+	add(overTCP, pingJetStream(true, tcp))
+	add(rowDefault, pingJetStream(false, inProcess))
 	if noRedis() == "" {
 		add(rowRedis, pingRedis)
 	}

@@ -2,6 +2,7 @@ package brokergrpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -102,6 +103,12 @@ func (s *Service) settle(one *brokerpb.Settlement) (topic string, begun *broker.
 	if err := s.checkTimeout(one.GetAckId(), lease); err != nil {
 		return "", nil, err
 	}
+	defer func() {
+		if errors.Is(err, broker.ErrLockLost) {
+			err = fmt.Errorf("ack_id of message %d of topic %s for group %s: %w (another member got it after the lock had lapsed, it is settled, "+
+				"the group was moved, or the broker was started again)", lease.Offset, lease.Topic, lease.Group, err)
+		}
+	}()
 	d, err := s.broker.Delivery(lease)
 	if err != nil {
 		return "", nil, err

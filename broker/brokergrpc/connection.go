@@ -184,7 +184,8 @@ func (r *reader) releaseAnswer(n, deliveries int) {
 	r.add(-n)
 	r.wake()
 	if r.alive != nil && r.alive() {
-		r.unwritten = r.unwritten[min(deliveries, len(r.unwritten)):]
+		n := copy(r.unwritten, r.unwritten[min(deliveries, len(r.unwritten)):]) // few are left, as a rule none
+		r.unwritten = r.unwritten[:n]
 	}
 }
 

@@ -80,7 +80,7 @@ func TestStatusCodes(t *testing.T) {
 			return err
 		}},
 		"no ack id": {codes.InvalidArgument, "ack_id: \"nonsense\"", settling(r, &pb.Settlement{AckId: "nonsense"})},
-		"lost lock": {codes.FailedPrecondition, "", settling(r, &pb.Settlement{AckId: d.AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}})},
+		"lost lock": {codes.FailedPrecondition, "ack_id of message", settling(r, &pb.Settlement{AckId: d.AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}})},
 		"bad delay": {codes.InvalidArgument, "delay", settling(r, &pb.Settlement{AckId: d.AckId, How: &pb.Settlement_Release{Release: &pb.Release{Delay: durationpb.New(-1)}}})},
 		"describe": {codes.NotFound, "", func(ctx context.Context) error {
 			_, err := r.DescribeTopic(ctx, &pb.DescribeTopicRequest{Topic: "nowhere"})

@@ -58,8 +58,8 @@ type BrokerClient interface {
 	// storage, many in one response when many got there together. A result may be a failure; the stream goes on, so that
 	// a message that is sent again after a failure comes after those that followed it.
 	SendStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SendStreamRequest, SendStreamResponse], error)
-	// Subscribe makes a member of the group for as long as the stream lives. When it ends, what the member holds
-	// goes to other members at once and costs no delivery count.
+	// Subscribe makes a member of the group for as long as the stream lives. When it ends, what was sent and not settled
+	// stays counted as delivered and goes to other members after 100 ms to 5 s; meanwhile its ack ids work. See Release.
 	Subscribe(ctx context.Context, in *SubscribeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SubscribeResponse], error)
 	// Fetch returns up to max messages as soon as there is one, or none when the wait is over: that is no error.
 	// The wait ends 200 ms before the caller's deadline. What it returns is held until its lock lapses, whatever
@@ -283,8 +283,8 @@ type BrokerServer interface {
 	// storage, many in one response when many got there together. A result may be a failure; the stream goes on, so that
 	// a message that is sent again after a failure comes after those that followed it.
 	SendStream(grpc.BidiStreamingServer[SendStreamRequest, SendStreamResponse]) error
-	// Subscribe makes a member of the group for as long as the stream lives. When it ends, what the member holds
-	// goes to other members at once and costs no delivery count.
+	// Subscribe makes a member of the group for as long as the stream lives. When it ends, what was sent and not settled
+	// stays counted as delivered and goes to other members after 100 ms to 5 s; meanwhile its ack ids work. See Release.
 	Subscribe(*SubscribeRequest, grpc.ServerStreamingServer[SubscribeResponse]) error
 	// Fetch returns up to max messages as soon as there is one, or none when the wait is over: that is no error.
 	// The wait ends 200 ms before the caller's deadline. What it returns is held until its lock lapses, whatever

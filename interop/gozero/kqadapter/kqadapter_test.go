@@ -3,6 +3,8 @@ package kqadapter_test
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,6 +126,10 @@ func TestPanicBringsTheMessageAgain(t *testing.T) {
 }
 
 func TestFailingForEverEndsAsDeadLetter(t *testing.T) {
+	var log logBuffer
+	logx.SetLevel(logx.InfoLevel)
+	logx.SetWriter(logx.NewWriter(&log))
+	t.Cleanup(logx.Disable)
 	conn := dial(t)
 	send(t, conn, "p-1", "a")
 	o := options()
@@ -140,7 +146,29 @@ func TestFailingForEverEndsAsDeadLetter(t *testing.T) {
 		return err == nil && len(dead.GetLetters()) == 1
 	}, 10*time.Second, 10*time.Millisecond)
 	require.Len(t, calls, 3)
-	require.Equal(t, "a", string(dead.GetLetters()[0].GetPayload()))
+	letter := dead.GetLetters()[0]
+	require.Equal(t, "a", string(letter.GetPayload()))
+	reason := ""
+	for _, h := range letter.GetHeaders() {
+		if h.GetName() == "dead-reason" {
+			reason = h.GetValue()
+		}
+	}
+	require.Contains(t, reason, "never", "the handler's error")
+	require.Equal(t, 3, strings.Count(log.String(), "handler of topic patient-updates failed, offset 0"))
+	require.NotContains(t, log.String(), "p-1", "keys are not logged")
+}
+
+// logBuffer keeps what is logged.
+type logBuffer struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (b *logBuffer) Write(line []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Builder.Write(line)
 }
 
 func TestStop(t *testing.T) {
