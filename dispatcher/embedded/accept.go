@@ -48,6 +48,7 @@ var records = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxPooled is the largest buffer that is kept.
 const maxPooled = 16 << 10
+
 // Record is Accept of what a task has done, and returns when its row is there: whoever sees the task finished sees this, too.
 func (l *Ledger) Record(ctx context.Context, s tasks.Submission) error {
 	got, err := l.Accept(ctx, s)
