@@ -2,6 +2,7 @@
 // function of that value.
 
 import { questionnaireTexts } from './questionnairetexts.js';
+import { deskTexts } from './desktexts.js';
 
 const en = {
   title: 'Case report',
@@ -306,6 +307,6 @@ const zh = {
 };
 
 export const texts = {
-  en: { ...en, ...questionnaireTexts.en },
-  'zh-CN': { ...zh, ...questionnaireTexts['zh-CN'] },
+  en: { ...en, ...questionnaireTexts.en, ...deskTexts.en },
+  'zh-CN': { ...zh, ...questionnaireTexts['zh-CN'], ...deskTexts['zh-CN'] },
 };

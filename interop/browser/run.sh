@@ -30,6 +30,6 @@ for _ in $(seq 100); do
 done
 
 status=0
-(cd "$here" && CASEPRESS_URL="http://127.0.0.1:$http/" node --test "$@" page.test.mjs questionnaires.test.mjs) || status=$?
+(cd "$here" && CASEPRESS_URL="http://127.0.0.1:$http/" node --test "$@" page.test.mjs questionnaires.test.mjs desk.test.mjs) || status=$?
 if [ "$status" -ne 0 ]; then tail -n 40 "$work/log" >&2; fi
 exit "$status"
