@@ -25,6 +25,11 @@ const (
 // ListQuery is the text of List.
 func ListQuery(f Filter) (query string, args []any) { return listQuery("case-report", f, 1, 1) }
 
+// AdverseEventQuery is the text of ListAdverseEvents.
+func AdverseEventQuery(f AdverseEventFilter) (query string, args []any) {
+	return f.query("adverse-event", 1, 1)
+}
+
 // NamedQuery is the text with which Unknown asks one column.
 func NamedQuery(c tasks.Column) (query string, args []any) {
 	return namedQuery(c, []string{"aa", "bb"})
