@@ -18,4 +18,4 @@ export async function readAdverseEvent(id) {
 export const addressOf = (id) => `adverse-events/${encodeURIComponent(id)}`;
 
 /** Whether somebody must still look at it. One that could not be read counts, for nobody knows. */
-export const isOpen = (event) => !event || event.state === 'open';
+export const isOpen = (event) => !event || event.state === 'open' || event.state === 'notified';

@@ -3,7 +3,7 @@
 
 const files = [
   'questionnaires.html', 'style.css', 'questionnaires.css', 'favicon.svg', 'questionnaires.js', 'startform.js', 'question.js', 'instruments.js',
-  'outbox.js', 'keep.js', 'send.js', 'digest.js', 'zone.js', 'dom.js', 'i18n.js', 'texts.js', 'questionnairetexts.js', 'progresstexts.js',
+  'outbox.js', 'keep.js', 'send.js', 'digest.js', 'zone.js', 'dom.js', 'i18n.js', 'texts.js', 'questionnairetexts.js', 'progresstexts.js', 'desktexts.js',
 ];
 const addresses = new Set(files.map((file) => new URL(file, self.location).href));
 const cacheName = 'casepress-questionnaires';

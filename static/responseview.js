@@ -5,7 +5,7 @@ import { $, h, icon, fill, copy, announce, table } from './dom.js';
 import { t, time, onLanguage } from './i18n.js';
 import { follow } from './poll.js';
 import { readInstrument, pick, languageName } from './instruments.js';
-import { readAdverseEvent, addressOf, isOpen as isUnjudged } from './adverseevents.js';
+import { readAdverseEvent, isOpen as isUnjudged } from './adverseevents.js';
 import { answerText } from './question.js';
 import { showPlot, closePlot } from './scoreplot.js';
 
@@ -91,8 +91,8 @@ function adverseEvents() {
     const event = events.get(id);
     const flag = pick(definition?.flags.find((one) => one.code === event?.flag.code)?.text) || event?.flag.code;
     const name = event ? t('adverseEvent', { flag, revision: event.source.revision }) : id;
-    const word = event ? { open: t('stateOpen') }[event.state] ?? event.state : t('adverseEventUnread');
-    return h('li', { className: isUnjudged(event) ? 'flag urgent' : 'flag' }, h('b', { textContent: word }), ': ', h('a', { className: 'eventLink', href: addressOf(id), textContent: name }));
+    const word = event ? t(`state-${event.state}`) ?? event.state : t('adverseEventUnread');
+    return h('li', { className: isUnjudged(event) ? 'flag urgent' : 'flag' }, h('b', { textContent: word }), ': ', h('a', { className: 'eventLink', href: `desk.html#/${id}`, textContent: name }));
   })));
 }
 

@@ -4,9 +4,9 @@ package static
 
 import "embed"
 
-// Files holds four pages and beside them everything they load: style sheets, favicon.svg and JavaScript modules.
+// Files holds five pages and beside them everything they load: style sheets, favicon.svg and JavaScript modules.
 // index.html, which begins with app.js, is for case reports; questionnaires.html is for patients who answer a
-// questionnaire, responses.html for staff who read the answers, and
+// questionnaire, responses.html for staff who read the answers, desk.html for those who deal with adverse events, and
 // progress.html for whoever follows a trial. The pages link their files relative to
 // themselves and need no build step. Their Content-Security-Policy can be "default-src 'self'; img-src 'self' blob:
 // data:": there is no inline script or style. questionnaires-worker.js is a service worker, which lets

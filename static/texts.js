@@ -3,6 +3,7 @@
 
 import { progressTexts } from './progresstexts.js';
 import { questionnaireTexts } from './questionnairetexts.js';
+import { deskTexts } from './desktexts.js';
 
 const en = {
   title: 'Case report',
@@ -307,6 +308,6 @@ const zh = {
 };
 
 export const texts = {
-  en: { ...en, ...questionnaireTexts.en, ...progressTexts.en },
-  'zh-CN': { ...zh, ...questionnaireTexts['zh-CN'], ...progressTexts['zh-CN'] },
+  en: { ...en, ...questionnaireTexts.en, ...deskTexts.en, ...progressTexts.en },
+  'zh-CN': { ...zh, ...questionnaireTexts['zh-CN'], ...deskTexts['zh-CN'], ...progressTexts['zh-CN'] },
 };

@@ -14,7 +14,7 @@ import (
 	"casepress/static"
 )
 
-var textFiles = []string{"texts.js", "questionnairetexts.js", "progresstexts.js"}
+var textFiles = []string{"texts.js", "questionnairetexts.js", "desktexts.js", "progresstexts.js"}
 
 var textLine = regexp.MustCompile(`(?m)^  '?([A-Za-z0-9-]+)'?: (.*),$`)
 
@@ -124,7 +124,7 @@ func TestTextsAreThoseOfThePage(t *testing.T) {
 }
 
 var (
-	problemCode = regexp.MustCompile(`^(image|text|warning)-`)
+	problemCode = regexp.MustCompile(`^(image|text|warning|state|step|decision|decisionShort|seriousness|caseWarning)-`)
 	constant    = regexp.MustCompile(`\b(Code|warn)\w*\s*=\s*"([a-z-]+)"`)
 )
 

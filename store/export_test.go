@@ -28,6 +28,11 @@ func ListQuery(f Filter) (query string, args []any) { return listQuery("case-rep
 // BlobsQuery is the text with which EachBlob reads the first rows of a table, or the next ones.
 func BlobsQuery(in tasks.BlobColumns, next bool) string { return blobsQuery(in, next) }
 
+// AdverseEventQuery is the text of ListAdverseEvents.
+func AdverseEventQuery(f AdverseEventFilter) (query string, args []any) {
+	return f.query("adverse-event", 1, 1)
+}
+
 // NewBlobSet makes a set of digests.
 func NewBlobSet(digests ...string) *BlobSet {
 	set := newBlobSet()

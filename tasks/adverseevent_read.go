@@ -54,7 +54,7 @@ var (
 type adverseEventDocument struct {
 	AdverseEvent
 	Report
-	at, atID, atSite, atImages *node
+	at, atID, atSite *node
 }
 
 // adverseEventMembers are the members of the document. A new one is a property in handlers/openapi.yaml and a row in
@@ -199,7 +199,7 @@ func (d *adverseEventDocument) warnings(a Arrival) (all []Warning) {
 // stepDocument is a step as a client writes it.
 type stepDocument struct {
 	AdverseEventStep
-	atDecision, atOf *node
+	atOf *node
 }
 
 var nameMember = jsonfile.Required("name", "the name of the person who does it", func(c *checker, n *node, d *stepDocument) { d.Name = c.Line(n, maxPerson) })
@@ -209,7 +209,7 @@ var (
 	acknowledgementMembers = []jsonfile.Member[stepDocument]{
 		nameMember,
 		jsonfile.Required("decision", "one of "+strings.Join(Decisions(), ", "), func(c *checker, n *node, d *stepDocument) {
-			d.Decision, d.atDecision = Decision(c.Choice(n, Decisions()...)), n
+			d.Decision = Decision(c.Choice(n, Decisions()...))
 		}),
 		jsonfile.Optional("of", func(c *checker, n *node, d *stepDocument) { d.Of, d.atOf = c.ID(n), n }),
 		jsonfile.Optional("note", func(c *checker, n *node, d *stepDocument) { d.Note = c.Text(n, maxNote) }),

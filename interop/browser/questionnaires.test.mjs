@@ -548,8 +548,8 @@ test('staff see an amendment with its reason, and what it took the place of', as
   await page.waitForFunction(() => document.querySelectorAll('#found > li').length === 1 && document.querySelector('#found .badge')?.textContent === 'urgent: 1 open');
   await page.goto(new URL(`responses.html#/${id}`, base).href);
   await page.getByRole('heading', { name: 'Adverse events (urgent: 1 open)' }).waitFor();
-  assert.match(await said(page, '#responseBody'), /open: Thoughts of being better off dead.*\(revision 1\)/);
-  assert.equal(await page.locator('.eventLink').getAttribute('href'), `adverse-events/${adverseEvents[0]}`);
+  assert.match(await said(page, '#responseBody'), /Open: Thoughts of being better off dead.*\(revision 1\)/);
+  assert.equal(await page.locator('.eventLink').getAttribute('href'), `desk.html#/${adverseEvents[0]}`);
   await check(page, 'amended-en');
   await page.waitForFunction(() => /2, in place of 1: The patient slipped\./.test(document.getElementById('response').innerText));
   assert.match(await said(page, '#response'), /No score: 7 of 9 answers are missing/);

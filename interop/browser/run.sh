@@ -31,6 +31,6 @@ for _ in $(seq 100); do
 done
 
 status=0
-(cd "$here" && CASEPRESS_URL="http://127.0.0.1:$http/" node --test "$@" ${TESTS:-page.test.mjs questionnaires.test.mjs progress.test.mjs}) || status=$?
+(cd "$here" && CASEPRESS_URL="http://127.0.0.1:$http/" node --test "$@" ${TESTS:-page.test.mjs questionnaires.test.mjs desk.test.mjs progress.test.mjs}) || status=$?
 if [ "$status" -ne 0 ]; then tail -n 40 "$work/log" >&2; fi
 exit "$status"

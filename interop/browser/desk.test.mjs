@@ -1,0 +1,180 @@
+// What the safety desk promises, tried in a real browser against a running casepress.
+import { test, before, after } from 'node:test';
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { base, launch, open, close, said, newPatient } from './browser.mjs';
+
+let browser;
+before(async () => { browser = await launch(); });
+after(() => browser.close());
+
+const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+const openDesk = (options = {}) => open(browser, { ...options, at: new URL(`desk.html${options.hash ?? ''}`, base).href, within: base });
+
+/** Nothing that axe finds serious, nothing that scrolls sideways, and no target on a phone that is smaller than a finger. */
+async function check(page, name) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+  const found = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map((v) => `${name}: ${v.id}: ${v.help}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(' | ')}`);
+  assert.deepEqual(found, []);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= page.viewportSize().width, `${name} scrolls sideways`);
+  if (page.viewportSize().width < 500) {
+    const small = await page.locator('main button:visible, main a:visible, main select:visible').evaluateAll((nodes) => nodes
+      .filter((n) => !n.closest('table')).map((n) => [n.outerHTML.slice(0, 80), n.getBoundingClientRect().height]).filter(([, height]) => height < 44));
+    assert.deepEqual(small, [], name);
+  }
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
+}
+
+let n = 0;
+async function report(page, { patient = newPatient(), study = 'BT', knownAgo = 3600, ...more } = {}) {
+  const id = `AE-${Date.now().toString(36)}-${n++}`;
+  const answer = await page.request.put(new URL(`adverse-events/${id}`, base).href, { data: {
+    patientId: patient, study, visitId: 'V02', description: 'Rash on both arms since the morning.\nIt spreads.', knownAt: new Date(Date.now() - knownAgo * 1000).toISOString(), ...more,
+  } });
+  assert.equal(answer.status(), 201, await answer.text());
+  return { id, patient };
+}
+
+const row = (page, part, patient) => page.locator(`#${part} > li`, { hasText: patient });
+
+test('an alert appears by itself, sounds, changes the title, and is dealt with from the first to the last step', async () => {
+  const page = await openDesk();
+  await page.waitForFunction(() => document.getElementById('deskState').textContent.startsWith('As of'));
+  await page.evaluate(() => {
+    globalThis.tones = 0;
+    const create = AudioContext.prototype.createOscillator;
+    AudioContext.prototype.createOscillator = function createOscillator() { globalThis.tones++; return create.call(this); };
+  });
+  await page.click('#sound');
+  await page.waitForFunction(() => document.getElementById('sound').getAttribute('aria-pressed') === 'true');
+  assert.equal(await page.evaluate(() => globalThis.tones), 2, 'it is heard once');
+
+  const { id, patient } = await report(page, { seriousness: ['C83052'], reporter: 'Nurse Wang' });
+  await row(page, 'openCases', patient).waitFor();
+  assert.equal(await page.evaluate(() => globalThis.tones), 4);
+  assert.match(await page.title(), /^● 1 new · \(\d+\) Safety desk$/);
+  assert.match(await said(page, '#live'), /A new adverse event/);
+  assert.match(await row(page, 'openCases', patient).innerText(), /Known for 1 h 00 min · due in 2[23] h/);
+  await check(page, 'desk-list');
+
+  await row(page, 'openCases', patient).locator('a').click();
+  await page.waitForSelector('#acknowledge:visible');
+  assert.match(await said(page, '#caseWhat'), /Rash on both arms[^]*Requires inpatient hospitalisation \(C83052\)[^]*Nurse Wang/);
+  await check(page, 'desk-case');
+  await page.click('#acknowledge button');
+  assert.equal(await said(page, '#acknowledge-error'), 'Enter your name.');
+  await page.fill('#ackName', 'Dr. Li');
+  await page.click('#acknowledge button');
+  assert.equal(await said(page, '#acknowledge-error'), 'Choose what it is.');
+  await page.selectOption('#ackDecision', 'sae');
+  await page.fill('#ackNote', 'Drug stopped.');
+  await page.click('#acknowledge button');
+  await page.waitForSelector('#close:visible');
+  assert.match(await said(page, '#caseHeading'), /Acknowledged · SAE/);
+  assert.match(await said(page, '#caseClock'), /^Acknowledged by Dr\. Li after 1 h 00 min, within the limit/);
+  assert.equal(await page.inputValue('#closeName'), 'Dr. Li', 'the name is typed once');
+
+  await page.fill('#followDescription', 'The rash has gone.');
+  await page.click('#followUp button');
+  await page.waitForFunction(() => document.getElementById('caseTimeline').textContent.includes('The rash has gone.'));
+  await page.fill('#closeReason', 'Reported.');
+  await page.click('#close button');
+  await page.waitForFunction(() => document.getElementById('caseHeading').textContent.includes('Closed'));
+  assert.equal(await page.locator('#close').isVisible(), false);
+  const steps = await page.locator('#caseTimeline tbody th b').allInnerTexts();
+  assert.deepEqual(steps, ['Received', 'Handed over', 'Acknowledged', 'Follow-up', 'Closed']);
+  await check(page, 'desk-closed');
+  const pdf = await page.request.get(await page.locator('#casePdf').evaluate((a) => a.href));
+  assert.equal(pdf.headers()['content-type'], 'application/pdf');
+  await page.click('text=Back to the desk');
+  await row(page, 'closedCases', patient).waitFor();
+  assert.equal(await row(page, 'openCases', patient).count(), 0);
+  assert.equal(id, (await page.locator('#closedCases a').first().getAttribute('href')).slice(2));
+  await close(page);
+});
+
+test('of two who acknowledge one is told that the other was first', async () => {
+  const [ann, bob] = [await openDesk(), await openDesk()];
+  const { id, patient } = await report(ann);
+  const other = await report(ann);
+  for (const page of [ann, bob]) {
+    await page.goto(new URL(`desk.html#/${id}`, base).href);
+    await page.waitForSelector('#acknowledge:visible');
+  }
+  await bob.route('**/acknowledge', async (route) => { // after Ann, and before the page knows of it
+    const answer = await ann.request.post(new URL(`adverse-events/${id}/acknowledge`, base).href, { data: { name: 'Ann', decision: 'not-serious' } });
+    assert.equal(answer.status(), 200);
+    await route.continue();
+  });
+  await bob.fill('#ackName', 'Bob');
+  await bob.selectOption('#ackDecision', 'duplicate');
+  await bob.fill('#ackOf', other.id);
+  await bob.click('#acknowledge button');
+  await bob.waitForFunction(() => document.getElementById('caseTimeline').textContent.includes('another came first'));
+  assert.match(await bob.locator('#acknowledge-error').textContent(), /^Ann acknowledged this case before/);
+  await ann.waitForFunction(() => document.getElementById('caseClock').textContent.includes('Acknowledged by Ann'));
+  assert.equal(await ann.locator('#acknowledge').isVisible(), false);
+  assert.equal(await row(ann, 'openCases', patient).count(), 0);
+  await close(ann);
+  await close(bob);
+});
+
+test('the desk of a study, in Chinese and on a phone', async () => {
+  const page = await openDesk({ ...phone, locale: 'zh-CN' });
+  const late = await report(page, { study: 'S-late', knownAgo: 30 * 3600 });
+  await report(page, { study: 'S-late', knownAgo: 60 });
+  await page.fill('#searchStudy', 'S-late');
+  await page.tap('#search button[type=submit]');
+  await page.waitForFunction(() => document.querySelectorAll('#openCases > li').length === 2);
+  assert.match(await page.locator('#openCases > li').first().innerText(), /获知已 30 小时 00 分 · 已超时 6 小时/, 'what is due first comes first');
+  assert.match(await page.title(), /^\(2\) 安全工作台$/);
+  await check(page, 'desk-phone-list-zh');
+  await page.tap('#openCases a');
+  await page.waitForSelector('#acknowledge:visible');
+  assert.match(await said(page, '#caseHeading'), new RegExp(`${late.id} · 待处理`));
+  await check(page, 'desk-phone-case-zh');
+  await page.selectOption('#ackDecision', 'duplicate');
+  await page.waitForSelector('#ackOf:visible');
+  await page.fill('#ackName', '李医生');
+  await page.fill('#ackOf', 'none');
+  await page.tap('#acknowledge button');
+  await page.waitForFunction(() => document.getElementById('acknowledge-error').textContent.includes('没有不良事件 none'));
+  await page.goto(new URL('desk.html#/no-such-case', base).href);
+  await page.waitForFunction(() => document.getElementById('caseState').textContent === '没有此编号的事件。');
+  await page.fill('#searchStudy', '').catch(() => {}); // hidden here
+  await page.goto(new URL('desk.html#', base).href);
+  await page.fill('#searchStudy', 'not an id');
+  await page.tap('#search button[type=submit]');
+  await page.waitForFunction(() => document.getElementById('search-error').textContent.includes('study'));
+  await close(page);
+});
+
+test('a flag of answers is a case, and a server that is gone is told', async () => {
+  const page = await openDesk();
+  const patient = newPatient();
+  const answer = await page.request.put(new URL(`questionnaire-responses/QR-${Date.now()}`, base).href, { data: {
+    study: 'BT', instrument: 'phq-9', version: '1', patientId: patient, visitId: 'V02', language: 'en', authored: new Date().toISOString(),
+    answers: { 1: 0, 2: 0, 3: 0, 4: 1, 5: 2, 6: 1, 7: 3, 8: 2, 9: 1 },
+  } });
+  assert.equal(answer.status(), 201, await answer.text());
+  await row(page, 'openCases', patient).waitFor();
+  assert.match(await row(page, 'openCases', patient).innerText(), /Urgent flag phq-9-item-9 of phq-9/);
+  await row(page, 'openCases', patient).locator('a').click();
+  await page.waitForSelector('#acknowledge:visible');
+  assert.match(await page.locator('#caseWhat a').getAttribute('href'), /^responses\.html#\/QR-\d+\/1$/);
+  await page.route('**/adverse-events**', (route) => route.abort());
+  await page.waitForFunction(() => document.getElementById('deskState').textContent.startsWith('The server does not answer'));
+  await page.fill('#followDescription', 'x');
+  await page.click('#followUp button');
+  await page.waitForFunction(() => document.getElementById('followUp-error').textContent.includes('Nothing is lost'));
+  assert.equal(await page.inputValue('#followDescription'), 'x');
+  await page.unroute('**/adverse-events**');
+  await page.click('#followUp button');
+  await page.waitForFunction(() => document.getElementById('caseTimeline').textContent.includes('Follow-up'));
+  await close(page);
+});

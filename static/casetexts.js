@@ -1,0 +1,40 @@
+// What the desk says of an adverse event in words.
+
+import { t, time } from './i18n.js';
+
+/** Whether it was not acknowledged in time, or is not yet and the time is over. */
+export function isLate(one, now = new Date()) {
+  return new Date(one.acknowledgement?.at ?? now) > new Date(one.clock.dueAt);
+}
+
+/** How long it has been known, and how long there is left; or when it was acknowledged. */
+export function clockText(one, now = new Date()) {
+  const due = new Date(one.clock.dueAt), from = new Date(one.clock.from);
+  if (one.acknowledgement) {
+    const at = new Date(one.acknowledgement.at);
+    return t(isLate(one) ? 'deskAckLate' : 'deskAckInTime', { name: one.acknowledgement.name, span: span(at - from), at: time(at, { dateStyle: 'medium', timeStyle: 'short' }) });
+  }
+  return t(now > due ? 'deskOverdue' : 'deskDueIn', { age: span(now - from), span: span(Math.abs(due - now)) });
+}
+
+/** What happened, in one line. */
+export function whatText(one) {
+  if (one.description) return one.description.split('\n').find((line) => line.trim()) ?? '';
+  return t('deskFlag', { flag: one.flag?.code ?? '', instrument: one.instrument ?? '' });
+}
+
+/** The state, with the decision where there is one. */
+export function stateText(one) {
+  const decision = one.acknowledgement && t(`decisionShort-${one.acknowledgement.decision}`);
+  const state = t(`state-${one.state}`);
+  return decision ? `${state} · ${decision}` : state;
+}
+
+/** A span of milliseconds for people: 8 s, 12 min, 3 h 05 min, 2 d 4 h. */
+export function span(ms) {
+  const sign = ms < 0 ? '−' : '', s = Math.round(Math.abs(ms) / 1000), two = (n) => String(n).padStart(2, '0');
+  if (s < 60) return `${sign}${t('spanSeconds', { s })}`;
+  if (s < 3600) return `${sign}${t('spanMinutes', { min: Math.floor(s / 60) })}`;
+  if (s < 48 * 3600) return `${sign}${t('spanHours', { h: Math.floor(s / 3600), min: two(Math.floor(s / 60) % 60) })}`;
+  return `${sign}${t('spanDays', { d: Math.floor(s / 86400), h: Math.floor(s / 3600) % 24 })}`;
+}

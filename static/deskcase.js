@@ -1,0 +1,189 @@
+// One adverse event: what it is, its clock, its timeline, and what a person does with it. It is read
+// again whenever it has changed on the server.
+
+import { $, h, fill, table, announce } from './dom.js';
+import { t, time, language, onLanguage } from './i18n.js';
+import { newId } from './digest.js';
+import { addressOf } from './adverseevents.js';
+import { clockText, stateText, isLate, span } from './casetexts.js';
+import { readDesk } from './desklist.js';
+
+const pause = 1500;           // between two answers, beside the time that the server holds the request
+const lostPause = 4000;
+
+let id = null;
+let shown = null;             // the case as the server tells it
+let state = '';               // '', 'loading', 'lost', 'unknown'
+let followUpId = newId();     // the same on every try
+let busy = false;
+let control = new AbortController();
+
+/** Shows a case, and follows it. */
+export function openCase(of) {
+  id = of;
+  shown = null;
+  state = 'loading';
+  followUpId = newId();
+  for (const form of forms) {
+    form.node.reset();
+    fill($(`${form.node.id}-error`), '');
+  }
+  $('ackOfCell').hidden = true;
+  render();
+  $('caseHeading').focus({ preventScroll: true });
+  control = new AbortController();
+  follow(control.signal);
+}
+
+/** Stops asking. */
+export function closeCase() {
+  control.abort();
+  id = null;
+}
+
+async function follow(signal) {
+  let tag = null;
+  while (!signal.aborted) {
+    let wait = pause;
+    try {
+      const headers = { Accept: 'application/json', 'Accept-Language': language };
+      if (tag) headers['If-None-Match'] = tag;
+      const response = await fetch(addressOf(id) + (tag ? '?wait=20s' : ''), { headers, signal, cache: 'no-store' });
+      if (response.status === 404) {
+        state = 'unknown';
+        render();
+        return;
+      }
+      if (response.status !== 304) {
+        if (!response.ok) throw new Error(`status ${response.status}`);
+        shown = await response.json();
+        tag = response.headers.get('ETag');
+      }
+      state = '';
+    } catch {
+      if (signal.aborted) return;
+      state = 'lost';
+      wait = lostPause;
+    }
+    render();
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, wait);
+      signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
+    });
+  }
+}
+
+function render() {
+  if (!id) return;
+  fill($('caseState'), { loading: t('listLoading'), lost: t('listFailed'), unknown: t('deskUnknown') }[state] ?? '');
+  $('caseHeading').textContent = shown ? `${id} · ${stateText(shown)}` : id;
+  $('caseBody').hidden = !shown;
+  if (!shown) return;
+  const waits = !shown.acknowledgement;
+  $('caseClock').textContent = clockText(shown);
+  $('caseClock').dataset.late = String(isLate(shown));
+  $('caseClock').dataset.waits = String(waits);
+  $('casePatient').textContent = shown.patientId;
+  $('caseVisit').textContent = shown.visitId ?? '–';
+  $('caseStudy').textContent = [shown.study, shown.site].filter(Boolean).join(' · ') || '–';
+  $('caseWhat').replaceChildren(...what());
+  $('caseTimeline').replaceChildren(timeline());
+  $('casePdf').href = `${addressOf(id)}/timeline.pdf`;
+  $('acknowledge').hidden = !waits;
+  $('close').hidden = shown.state !== 'acknowledged';
+  for (const { node } of forms) node.querySelector('button').disabled = busy;
+}
+
+function what() {
+  const all = [];
+  if (shown.description) all.push(h('p', { className: 'deskDescription', textContent: shown.description }));
+  if (shown.source) {
+    const link = `responses.html#/${shown.source.id}/${shown.source.revision}`;
+    all.push(h('p', {}, t('deskFlag', { flag: shown.flag.code, instrument: shown.instrument })), h('p', { className: 'links' }, h('a', { href: link, textContent: t('deskAnswers') })));
+  }
+  if (shown.seriousness.length) all.push(h('ul', { className: 'deskCriteria' }, ...shown.seriousness.map((code) => h('li', { className: 'flag urgent' }, h('b', { textContent: t(`seriousness-${code}`) }), ` (${code})`))));
+  const facts = [[t('deskKnownAt'), time(shown.knownAt)], [t('deskOnsetAt'), time(shown.onsetAt)], [t('deskReporter'), shown.reporter ?? '–'], [t('deskDueAt'), time(shown.clock.dueAt)]]
+    .filter(([, value]) => value !== '–');
+  all.push(h('dl', { className: 'times' }, ...facts.flatMap(([name, value]) => [h('dt', { textContent: name }), h('dd', { textContent: value })])));
+  if (shown.images.length) all.push(h('p', { textContent: t('deskImages', { names: shown.images.map(({ imageId }) => imageId).join(', ') }) }));
+  if (shown.warnings.length) all.push(h('ul', {}, ...shown.warnings.map(({ code }) => h('li', { className: 'flag', textContent: t(`caseWarning-${code}`) ?? t(`warning-${code}`) ?? code }))));
+  return all;
+}
+
+function timeline() {
+  return table(t('deskTimeline'), [t('deskAt'), t('deskStep'), t('deskAfter'), t('deskElapsed'), t('deskWho')], shown.timeline.map((step) => {
+    const said = [step.decision && t(`decisionShort-${step.decision}`), step.of, step.note, step.description, step.reason].filter(Boolean);
+    const name = h('th', { scope: 'row' }, h('b', { textContent: t(`step-${step.step}`) ?? step.step }), ...said.map((text) => h('small', { textContent: text })));
+    return h('tr', {}, h('td', { textContent: time(step.at, { dateStyle: 'short', timeStyle: 'medium' }) }), name,
+      h('td', { className: 'number', textContent: span(step.afterSeconds * 1000) }), h('td', { textContent: span(step.elapsedSeconds * 1000) }), h('td', { textContent: step.who ?? '–' }));
+  }));
+}
+
+const value = (field) => $(field).value.trim();
+
+// What each form sends. check names the first field that lacks something.
+const forms = [
+  {
+    node: $('acknowledge'), path: 'acknowledge', done: 'deskAcknowledged',
+    check: () => (!value('ackName') ? ['ackName', 'deskNeedName'] : !value('ackDecision') ? ['ackDecision', 'deskNeedDecision'] : value('ackDecision') === 'duplicate' && !value('ackOf') ? ['ackOf', 'deskNeedOf'] : null),
+    body: () => ({
+      name: value('ackName'), decision: value('ackDecision'), ...value('ackDecision') === 'duplicate' && { of: value('ackOf') }, ...value('ackNote') && { note: value('ackNote') },
+    }),
+  },
+  {
+    node: $('followUp'), path: 'follow-ups', done: 'deskFollowedUp',
+    check: () => (!value('followDescription') ? ['followDescription', 'deskNeedText'] : null),
+    body: () => ({ id: followUpId, description: value('followDescription'), ...value('followName') && { name: value('followName') } }),
+  },
+  {
+    node: $('close'), path: 'close', done: 'deskClosed',
+    check: () => (!value('closeName') ? ['closeName', 'deskNeedName'] : !value('closeReason') ? ['closeReason', 'deskNeedText'] : null),
+    body: () => ({ name: value('closeName'), reason: value('closeReason') }),
+  },
+];
+
+async function send(form) {
+  const of = id, error = $(`${form.node.id}-error`);
+  fill(error, '');
+  const wrong = form.check();
+  if (wrong) {
+    fill(error, t(wrong[1]));
+    $(wrong[0]).focus();
+    return;
+  }
+  busy = true;
+  render();
+  try {
+    const response = await fetch(`${addressOf(of)}/${form.path}`, {
+      method: 'POST', headers: { 'Content-Type': 'application/json', Accept: 'application/json', 'Accept-Language': language }, body: JSON.stringify(form.body()),
+    });
+    const answer = await response.json();
+    if (of !== id) return;
+    if (response.ok) {
+      shown = answer;
+      const name = form.node.querySelector('[autocomplete="name"]').value;
+      form.node.reset();
+      followUpId = newId();
+      for (const field of ['ackName', 'followName', 'closeName']) $(field).value ||= name; // until the page is left
+      announce(t(form.done));
+    } else {
+      fill(error, answer.detail ?? t('deskNotSent'));
+      if (response.status === 409 && answer.stored) shown = await (await fetch(addressOf(of), { cache: 'no-store' })).json();
+    }
+  } catch {
+    fill(error, t('deskNotSent'));
+  } finally {
+    busy = false;
+    render();
+    readDesk();
+  }
+}
+
+for (const form of forms) {
+  form.node.addEventListener('submit', (e) => {
+    e.preventDefault();
+    if (!busy) send(form);
+  });
+}
+$('ackDecision').addEventListener('change', () => { $('ackOfCell').hidden = $('ackDecision').value !== 'duplicate'; });
+onLanguage(render);
