@@ -35,6 +35,9 @@ const (
 	patience = 60 * time.Second
 )
 
+// brokers is a Kafka: one in memory, or a real one.
+type brokers interface{ ListenAddrs() []string }
+
 // newKafka is a Kafka in memory with the topic.
 func newKafka(t testing.TB, partitions int) *kfake.Cluster {
 	t.Helper()
@@ -45,7 +48,7 @@ func newKafka(t testing.TB, partitions int) *kfake.Cluster {
 }
 
 // newClient talks to it.
-func newClient(t testing.TB, cluster *kfake.Cluster, o ...kgo.Opt) *kgo.Client {
+func newClient(t testing.TB, cluster brokers, o ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...)}, o...)...)
 	require.NoError(t, err)
@@ -54,7 +57,7 @@ func newClient(t testing.TB, cluster *kfake.Cluster, o ...kgo.Opt) *kgo.Client {
 }
 
 // readAll reads records until there are n.
-func readAll(t testing.TB, cluster *kfake.Cluster, topic string, n int) (all []*kgo.Record) {
+func readAll(t testing.TB, cluster brokers, topic string, n int) (all []*kgo.Record) {
 	t.Helper()
 	cl := newClient(t, cluster, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -107,7 +110,13 @@ func newCasepress(t testing.TB) casepress {
 
 func (c casepress) publish(t testing.TB, patients, each int) {
 	t.Helper()
-	for n := range each {
+	c.publishFrom(t, patients, 0, each)
+}
+
+// publishFrom publishes for each patient the events from one number to another.
+func (c casepress) publishFrom(t testing.TB, patients, from, to int) {
+	t.Helper()
+	for n := from; n < to; n++ {
 		var messages []broker.Message
 		for p := range patients {
 			id, key, payload := event(p, n)
@@ -130,7 +139,7 @@ func (c casepress) lag(t testing.TB) int {
 }
 
 // relay runs a relay until stop is called.
-func relay(t testing.TB, c casepress, cluster *kfake.Cluster, log *slog.Logger) (stop func()) {
+func relay(t testing.TB, c casepress, cluster brokers, log *slog.Logger) (stop func()) {
 	t.Helper()
 	conn, err := client.Dial(c.addr)
 	require.NoError(t, err)
@@ -264,7 +273,7 @@ type follower struct {
 	stop     func()
 }
 
-func follow(t testing.TB, cluster *kfake.Cluster, dir string) follower {
+func follow(t testing.TB, cluster brokers, dir string) follower {
 	t.Helper()
 	rows, err := progress.Open(t.Context(), filepath.Join(dir, "progress.db"), quiet)
 	require.NoError(t, err)
@@ -303,7 +312,7 @@ func (f follower) seen(t testing.TB, patients int) map[string]bool {
 	return all
 }
 
-func produce(t testing.TB, cluster *kfake.Cluster, patients, from, to int) {
+func produce(t testing.TB, cluster brokers, patients, from, to int) {
 	t.Helper()
 	require.NoError(t, produceBy(t.Context(), newClient(t, cluster), patients, from, to))
 }
@@ -321,7 +330,7 @@ func produceBy(ctx context.Context, cl *kgo.Client, patients, from, to int) erro
 }
 
 // committed is the sum of the offsets that the group has committed.
-func committed(t testing.TB, cluster *kfake.Cluster) (sum int64) {
+func committed(t testing.TB, cluster brokers) (sum int64) {
 	t.Helper()
 	cl := newClient(t, cluster)
 	request := kmsg.NewPtrOffsetFetchRequest()
