@@ -8,7 +8,7 @@ TOOLS ?= $(HOME)/.cache/casepress
 LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL = build
-.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers burst pictures limits gozero browser fhir clients grpc compare modules proto ci clean
+.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers burst pictures limits gozero kafka browser fhir clients grpc compare modules proto ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -84,6 +84,9 @@ limits: ## hostile files and 50 HEIC photos in a cgroup of 512 MiB; PHOTOS is a 
 
 gozero: ## go-zero services on the broker; a module of its own, slow to compile
 	cd interop/gozero && go vet ./... && go test $(TESTFLAGS) ./...
+
+kafka: ## relay and trial progress on a real Apache Kafka, which is killed meanwhile; needs a JDK and mvn
+	interop/kafka/run.sh $(TESTFLAGS)
 
 browser: ## the page in a real browser; needs node and chromium
 	interop/browser/run.sh

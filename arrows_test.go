@@ -27,6 +27,7 @@ var onlyIn = map[string]string{
 	"github.com/tetratelabs/wazero":     "casepress/tasks/picture/heif",
 	"modernc.org/sqlite":                "casepress/store",
 	"filippo.io/age":                    "casepress/blob",
+	"github.com/twmb/franz-go/pkg/kgo":  "casepress/kafka",
 }
 
 type goPackage struct {

@@ -45,6 +45,9 @@ type cli struct {
 
 	Rescore Rescore `cmd:"" help:"Score responses again by another version of their instrument, beside the scores they have; print what changes."`
 
+	Relay    Relay    `cmd:"" help:"Carry a topic of a running casepress to Kafka."`
+	Progress Progress `cmd:"" help:"Serve trial progress from events in Kafka, in a process of its own."`
+
 	VaultKey VaultKey `cmd:"" help:"Make a key for --originals=vault."`
 
 	Send      Send      `cmd:"" help:"Send a message to a topic, or each line of standard input."`
@@ -89,8 +92,7 @@ type Serve struct {
 	Limits       Limits       `embed:""`
 	BrokerLimits BrokerLimits `embed:""`
 
-	LogLevel  slog.Level `default:"info" help:"Lowest level that is logged: debug, info, warn, error."`
-	LogFormat string     `default:"text" enum:"text,json" help:"Format of the log on standard error: text or json."`
+	LogOptions `embed:""`
 }
 
 // Limits are what the HTTP interface refuses; each refusal names its limit.
@@ -225,14 +227,6 @@ func (c *Serve) validate() error {
 	return errors.Join(c.Limits.validate(), c.BrokerLimits.validate())
 }
 
-func (c *Serve) logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
-}
-
 // Size is a number of bytes; its text is a number with an optional unit of B,
 // KiB, MiB, GiB or TiB.
 type Size int64
@@ -261,7 +255,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 
 // defaults are those that stand beside what they set.
 var defaults = kong.Vars{
-	"version": version, "workers": strconv.Itoa(service.CaseReportWorkers), "max_attempts": strconv.Itoa(dispatcher.DefaultMaxAttempts),
+	"version": version, "topic_updates": tasks.TopicUpdates, "workers": strconv.Itoa(service.CaseReportWorkers), "max_attempts": strconv.Itoa(dispatcher.DefaultMaxAttempts),
 	"backoff": shortDuration(dispatcher.DefaultBackoff), "max_backoff": shortDuration(dispatcher.DefaultMaxBackoff),
 
 	"max_body": sizeText(handlers.DefaultMaxBodyBytes), "max_images": strconv.Itoa(handlers.DefaultMaxImages),
@@ -406,12 +400,14 @@ func (c *Serve) handlersConfig() handlers.Config {
 }
 
 // hosts are the names that requests may ask for: those of --hosts, and the one that --http-addr has, if it has one.
-func (c *Serve) hosts() []string {
-	name, _, err := net.SplitHostPort(c.HTTPAddr)
+func (c *Serve) hosts() []string { return hostsOf(c.HTTPAddr, c.Hosts) }
+
+func hostsOf(addr string, names []string) []string {
+	name, _, err := net.SplitHostPort(addr)
 	if err != nil || name == "" {
-		return c.Hosts
+		return names
 	}
-	return append([]string{name}, c.Hosts...)
+	return append([]string{name}, names...)
 }
 
 // orOff turns a setting's 0, which switches a limit off, into the negative value

@@ -50,7 +50,7 @@ func TestDecodeRefuses(t *testing.T) {
 		`"kind":"questionnaire-`:                {`"kind":"q/`, "kind: must be 1 to 64"},
 		`"submissionId":"QR-1"`:                 {`"submissionId":""`, "submissionId: must be 1 to 64"},
 		`"P001"`:                                {`"Jane Doe"`, "patientId: must be 1 to 64"},
-		`"V01"`:                                 {`".."`, "visitId: must be left out, or 1 to 64"},
+		`"V01"`:                                 {`"a/b"`, "visitId: must be left out, or 1 to 64"},
 		`"phq-9"`:                               {`"phq 9"`, "instrument: must be left out"},
 		`"id":"questionnaire-`:                  {`"id":"","x":"`, "id: must be 1 to 512 bytes"},
 		`"completed"`:                           {`"done"`, "status: must be"},

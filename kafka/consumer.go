@@ -1,0 +1,368 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"casepress/progress"
+)
+
+// ConsumerOptions are the settings of a [Consumer].
+type ConsumerOptions struct {
+	// Topic is the topic of the events.
+	Topic string
+	// Group is the consumer group. Its members share the partitions.
+	Group string
+	// Brokers are addresses of Kafka.
+	Brokers []string
+	Logger  *slog.Logger
+}
+
+const (
+	recordsTogether = 500 // of all partitions, in one poll
+	partitionsAtOne = 4   // whose events are applied side by side
+	applyTimeout    = 30 * time.Second
+	firstRetry      = time.Second
+	lastRetry       = 30 * time.Second
+)
+
+// Headers of a record in the dead-letter topic, {topic}.dead.
+const (
+	DeadTopic     = "dead-topic"
+	DeadPartition = "dead-partition"
+	DeadOffset    = "dead-offset"
+	DeadGroup     = "dead-group"
+	DeadReason    = "dead-reason"
+)
+
+// Consumer makes the rows of trial progress of events in Kafka. The events of a partition are applied in their order,
+// those of up to four partitions side by side, at most 500 at once. Offsets are committed after the rows, and a
+// partition is given up only between two rounds, so that no event is in work in two processes.
+//
+// The rows decide where a partition goes on, and the committed offsets only tell Kafka's tools: a process whose rows
+// were lost, and one that gets a partition for the first time, reads it from its beginning. So the rows of a process have
+// all events of the partitions that it holds. One process alone in its group holds all.
+//
+// An event that can never be applied is written to the topic {topic}.dead, which is made if it is not there, before the
+// offset is committed.
+type Consumer struct {
+	o           ConsumerOptions
+	rows        *progress.Rows
+	client      *kgo.Client // asks about topics, and writes dead letters
+	group       *kgo.Client // consumes, from Run on
+	link        link
+	incarnation string // the topic's id: a topic that is made again has another
+
+	mu   sync.Mutex
+	held map[int32]span
+}
+
+// span is what is known of a partition: the next offset to apply, and that of the next record to come.
+type span struct{ next, end int64 }
+
+// NewConsumer makes a consumer. [Consumer.Run] does the work; rows must stay open until it has returned.
+func NewConsumer(rows *progress.Rows, o ConsumerOptions) (*Consumer, error) {
+	c := &Consumer{o: o, rows: rows, held: map[int32]span{}}
+	var err error
+	if c.client, err = newClient(o.Brokers, o.Logger, kgo.RequiredAcks(kgo.AllISRAcks())); err != nil {
+		return nil, err
+	}
+	c.link = link{client: c.client, log: o.Logger}
+	return c, nil
+}
+
+// Behind is how many events are known, in the partitions that this process holds, that are not in the rows yet.
+func (c *Consumer) Behind() (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var n uint64
+	for _, p := range c.held {
+		n += uint64(max(p.end-p.next, 0))
+	}
+	return n, nil
+}
+
+// Held returns how many partitions this process holds.
+func (c *Consumer) Held() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.held)
+}
+
+// Ready returns what is in the way of following the events.
+func (c *Consumer) Ready() error { return c.link.Ready() }
+
+// Run consumes until ctx ends; then it finishes the round that it is in, commits and leaves the group. Run it once.
+func (c *Consumer) Run(ctx context.Context) (err error) {
+	defer c.client.Close()
+	watching, stop := context.WithCancel(ctx)
+	var watcher sync.WaitGroup
+	defer func() { stop(); watcher.Wait() }()
+	watcher.Go(func() { c.link.watch(watching) })
+	if err := c.begin(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	// Not before, for it begins to join the group at once.
+	if c.group, err = newClient(c.o.Brokers, c.o.Logger,
+		kgo.ConsumerGroup(c.o.Group), kgo.ConsumeTopics(c.o.Topic), kgo.DisableAutoCommit(), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.BlockRebalanceOnPoll(), kgo.OnPartitionsRevoked(c.lost), kgo.OnPartitionsLost(c.lost), kgo.AdjustFetchOffsetsFn(c.goOn),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(8<<20)); err != nil {
+		return err
+	}
+	defer c.group.CloseAllowingRebalance()
+	for ctx.Err() == nil {
+		fetches := c.group.PollRecords(ctx, recordsTogether)
+		if fetches.IsClientClosed() {
+			return errors.New("kafka: the client was closed")
+		}
+		fetches.EachError(func(topic string, partition int32, err error) {
+			if !errors.Is(err, context.Canceled) {
+				c.o.Logger.Warn("a partition could not be read and will be tried again", "topic", topic, "partition", partition, "err", err)
+			}
+		})
+		c.round(ctx, fetches)
+		c.group.AllowRebalance()
+	}
+	return nil
+}
+
+// begin waits until the topic is there, and forgets rows that are of another one.
+func (c *Consumer) begin(ctx context.Context) error {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		err := c.prepare(ctx)
+		if err == nil {
+			break
+		}
+		c.o.Logger.Warn("the topic cannot be looked at and will be tried again", "topic", c.o.Topic, "in", wait, "err", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	positions, err := c.rows.Positions(ctx, c.source())
+	if err != nil {
+		return err
+	}
+	for _, p := range positions {
+		if p.Incarnation != c.incarnation {
+			c.o.Logger.Warn("the rows of trial progress are of another topic of this name: they are made again from its events", "topic", c.o.Topic)
+			return c.rows.Reset(ctx)
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) prepare(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	if c.incarnation, err = c.topicID(ctx); err != nil {
+		return err
+	}
+	return c.makeDeadTopic(ctx)
+}
+
+// source is the name of the topic in the rows, another than that of a casepress' own topic.
+func (c *Consumer) source() string { return "kafka/" + c.o.Topic }
+
+// topicID asks for the topic, which is made if the brokers do that by themselves, and returns its id.
+func (c *Consumer) topicID(ctx context.Context) (string, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	request.AllowAutoTopicCreation = true
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = kmsg.StringPtr(c.o.Topic)
+	request.Topics = append(request.Topics, topic)
+	answer, err := request.RequestWith(ctx, c.client)
+	if err != nil {
+		return "", err
+	}
+	if len(answer.Topics) != 1 {
+		return "", fmt.Errorf("%d topics were told of, not 1", len(answer.Topics))
+	}
+	if err := kerr.ErrorForCode(answer.Topics[0].ErrorCode); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", answer.Topics[0].TopicID), nil
+}
+
+// makeDeadTopic makes the dead-letter topic, with one partition and as many replicas as the brokers give by themselves.
+func (c *Consumer) makeDeadTopic(ctx context.Context) error {
+	request := kmsg.NewPtrCreateTopicsRequest()
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = c.deadTopic(), 1, -1
+	request.Topics = append(request.Topics, topic)
+	request.TimeoutMillis = int32(applyTimeout.Milliseconds())
+	answer, err := request.RequestWith(ctx, c.client)
+	if err != nil {
+		return err
+	}
+	for _, t := range answer.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("make topic %s: %w", t.Topic, err)
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) deadTopic() string { return c.o.Topic + ".dead" }
+
+// goOn sets where each partition that this process gets goes on: where its rows are.
+func (c *Consumer) goOn(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	positions, err := c.rows.Positions(ctx, c.source())
+	if err != nil {
+		return nil, err
+	}
+	for partition := range offsets[c.o.Topic] {
+		at := kgo.NewOffset().AtStart()
+		if p, known := positions[partition]; known {
+			at = kgo.NewOffset().At(int64(p.Next))
+		}
+		offsets[c.o.Topic][partition] = at
+	}
+	return offsets, nil
+}
+
+func (c *Consumer) lost(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, partition := range partitions[c.o.Topic] {
+		delete(c.held, partition)
+	}
+}
+
+// round applies what was fetched and commits it. What fails is tried until it works or ctx ends: then it comes again.
+func (c *Consumer) round(ctx context.Context, fetches kgo.Fetches) {
+	slots := make(chan struct{}, partitionsAtOne)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var done []*kgo.Record
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if len(p.Records) == 0 {
+			return
+		}
+		c.note(p.Partition, p.Records[0].Offset, p.HighWatermark)
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if c.partition(ctx, p.Records) {
+				last := p.Records[len(p.Records)-1]
+				c.note(p.Partition, last.Offset+1, p.HighWatermark)
+				mu.Lock()
+				done = append(done, last)
+				mu.Unlock()
+			}
+		})
+	})
+	wg.Wait()
+	if len(done) == 0 {
+		return
+	}
+	committing, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
+	defer cancel()
+	if err := c.group.CommitRecords(committing, done...); err != nil { // the rows decide where to go on
+		c.o.Logger.Warn("offsets could not be committed; the rows have the events", "err", err)
+	}
+}
+
+func (c *Consumer) note(partition int32, next, end int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held[partition] = span{next, max(end, next)}
+}
+
+// partition applies records of one partition, and tries until it works. It reports false if ctx ended before.
+func (c *Consumer) partition(ctx context.Context, records []*kgo.Record) bool {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		err := c.apply(context.WithoutCancel(ctx), records)
+		if err == nil {
+			return true
+		}
+		c.o.Logger.Error("trial progress stands still and will be tried again", "partition", records[0].Partition, "offset", records[0].Offset, "in", wait, "err", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (c *Consumer) apply(ctx context.Context, records []*kgo.Record) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+			c.o.Logger.Error("applying events panicked", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	reasons := make([]error, len(records))
+	var events []progress.Event
+	var of []int // the places of events in records
+	for i, r := range records {
+		e, counts, err := progress.Decode(r.Value)
+		switch {
+		case err != nil:
+			reasons[i] = err
+		case counts:
+			events, of = append(events, e), append(of, i)
+		}
+	}
+	last := records[len(records)-1]
+	_, err = c.rows.Apply(ctx, events, func(errs []error) (progress.Position, func()) {
+		for j, err := range errs {
+			reasons[of[j]] = err
+		}
+		to := progress.Position{Topic: c.source(), Partition: last.Partition, Next: uint64(last.Offset + 1), Incarnation: c.incarnation}
+		for i, reason := range reasons {
+			if reason != nil { // all after the first dead letter is read again if that cannot be written
+				to.Next = uint64(records[i].Offset)
+				break
+			}
+		}
+		return to, func() {}
+	})
+	if err != nil {
+		return err
+	}
+	var dead []*kgo.Record
+	for i, reason := range reasons {
+		if reason != nil {
+			dead = append(dead, c.deadLetter(records[i], reason))
+		}
+	}
+	if len(dead) == 0 {
+		return nil
+	}
+	if err := c.client.ProduceSync(ctx, dead...).FirstErr(); err != nil {
+		return fmt.Errorf("write %d dead letters to %s: %w", len(dead), dead[0].Topic, err)
+	}
+	c.o.Logger.Warn("events cannot be applied and are dead letters", "topic", dead[0].Topic, "partition", last.Partition, "events", len(dead))
+	_, err = c.rows.Apply(ctx, nil, func([]error) (progress.Position, func()) {
+		return progress.Position{Topic: c.source(), Partition: last.Partition, Next: uint64(last.Offset + 1), Incarnation: c.incarnation}, func() {}
+	})
+	return err
+}
+
+func (c *Consumer) deadLetter(r *kgo.Record, reason error) *kgo.Record {
+	return &kgo.Record{
+		Topic: c.deadTopic(), Key: r.Key, Value: r.Value,
+		Headers: append([]kgo.RecordHeader{
+			{Key: DeadTopic, Value: []byte(r.Topic)}, {Key: DeadPartition, Value: strconv.AppendInt(nil, int64(r.Partition), 10)},
+			{Key: DeadOffset, Value: strconv.AppendInt(nil, r.Offset, 10)}, {Key: DeadGroup, Value: []byte(c.o.Group)},
+			{Key: DeadReason, Value: []byte(reason.Error())},
+		}, r.Headers...),
+	}
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"casepress/client"
+	"casepress/disk"
+	"casepress/handlers"
+	"casepress/kafka"
+	"casepress/progress"
+	"casepress/study"
+)
+
+// LogOptions say what is logged.
+type LogOptions struct {
+	LogLevel  slog.Level `default:"info" help:"Lowest level that is logged: debug, info, warn, error."`
+	LogFormat string     `default:"text" enum:"text,json" help:"Format of the log on standard error: text or json."`
+}
+
+func (o LogOptions) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: o.LogLevel}
+	if o.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+var errNoKafka = errors.New("name Kafka's brokers: --kafka HOST:PORT,…")
+
+// Relay carries a topic of a running casepress to Kafka.
+type Relay struct {
+	Kafka []string `placeholder:"HOST:PORT,…" help:"Brokers of Kafka."`
+	Topic string   `default:"${topic_updates}" env:"-" help:"Topic here and in Kafka, where it should be there already."`
+	Group string   `default:"kafka-relay" env:"-" help:"Consumer group by which casepress knows how far the relay has come."`
+	Addr  string   `default:"127.0.0.1:9090" help:"Address of the broker of casepress."`
+
+	LogOptions `embed:""`
+}
+
+// Run relays until ctx ends.
+func (r *Relay) Run(ctx context.Context, _, stderr io.Writer) (err error) {
+	if len(r.Kafka) == 0 {
+		return errNoKafka
+	}
+	conn, err := client.Dial(r.Addr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	log := r.logger(stderr)
+	log.Info("relaying", "topic", r.Topic, "from", r.Addr, "to", strings.Join(r.Kafka, ","))
+	return kafka.NewRelay(conn, kafka.RelayOptions{Topic: r.Topic, Group: r.Group, Brokers: r.Kafka, Logger: log}).Run(ctx)
+}
+
+// Progress serves trial progress from events in Kafka, without a casepress.
+type Progress struct {
+	Kafka   []string `placeholder:"HOST:PORT,…" help:"Brokers of Kafka."`
+	Topic   string   `default:"${topic_updates}" env:"-" help:"Topic of the events."`
+	Group   string   `default:"trial-progress" env:"-" help:"Consumer group. Processes of one group share the partitions, and each shows the patients of its own: give each that is to show all a group of its own."`
+	Studies string   `placeholder:"DIR" help:"Folder of study files, {id}.json, whose visits are looked at. See docs/study.md."`
+	DataDir string   `default:"./progress-data" help:"Folder for progress.db, which can be made again from the topic."`
+	Addr    string   `default:"127.0.0.1:8082" env:"-" help:"Address of /trial-progress and the page."`
+	Hosts   []string `placeholder:"NAME,…" help:"Names that the service is reached by beside its addresses and localhost; requests for any other are refused (421)."`
+
+	LogOptions `embed:""`
+}
+
+// Run serves until ctx ends.
+func (p *Progress) Run(ctx context.Context, _, stderr io.Writer) (err error) {
+	if len(p.Kafka) == 0 {
+		return errNoKafka
+	}
+	log := p.logger(stderr)
+	studies, err := study.Load(p.Studies)
+	if err != nil {
+		return fmt.Errorf("--studies: %w", err)
+	}
+	if err := disk.OS.MkdirAll(p.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make data folder: %w", err)
+	}
+	unlock, err := disk.Lock(p.DataDir)
+	if errors.Is(err, disk.ErrLocked) {
+		err = fmt.Errorf("%w: stop that one or give this one its own --data-dir", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	rows, err := progress.Open(ctx, filepath.Join(p.DataDir, "progress.db"), log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	consumer, err := kafka.NewConsumer(rows, kafka.ConsumerOptions{Topic: p.Topic, Group: p.Group, Brokers: p.Kafka, Logger: log})
+	if err != nil {
+		return err
+	}
+	api := handlers.NewTrialProgress(handlers.Config{
+		Hosts: hostsOf(p.Addr, p.Hosts), Studies: studies, Progress: handlers.TrialProgress{Rows: rows, Behind: consumer.Behind},
+	}, consumer.Ready, log)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	hurry, release := secondSignal()
+	defer release()
+	var following sync.WaitGroup
+	following.Go(func() {
+		if e := consumer.Run(ctx); e != nil {
+			err = e
+			stop()
+		}
+	})
+	served := serveAll(ctx, hurry, log, listener{"http", p.Addr, api.Server()})
+	stop()
+	following.Wait()
+	return errors.Join(err, served)
+}
