@@ -44,7 +44,9 @@ type API struct {
 	exports   chan struct{} // has the exports under way
 	receipts  chan struct{} // has what is taken apart of questions about receipts
 	streams   streams
-	heartbeat time.Duration // see heartbeatEach
+	// webhookTurn holds a token while an act on an endpoint is decided on and stored.
+	webhookTurn chan struct{}
+	heartbeat   time.Duration // see heartbeatEach
 
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once
@@ -59,14 +61,15 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 	cfg = cfg.withDefaults()
 	a := &API{
 		cfg: cfg, work: work, rows: rows, blobs: blobs, log: log,
-		admission: newAdmission(cfg, work),
-		hosts:     newHosts(cfg.Hosts),
-		parsing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
-		listing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
-		exports:   make(chan struct{}, maxExports),
-		receipts:  make(chan struct{}, 2),
-		draining:  make(chan struct{}),
-		heartbeat: heartbeatEach,
+		admission:   newAdmission(cfg, work),
+		hosts:       newHosts(cfg.Hosts),
+		parsing:     make(chan struct{}, runtime.GOMAXPROCS(0)),
+		listing:     make(chan struct{}, runtime.GOMAXPROCS(0)),
+		exports:     make(chan struct{}, maxExports),
+		receipts:    make(chan struct{}, 2),
+		draining:    make(chan struct{}),
+		heartbeat:   heartbeatEach,
+		webhookTurn: make(chan struct{}, 1),
 	}
 	a.metrics = newMetrics(a)
 	a.engine = a.routes()

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"cmp"
+	"net/netip"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -28,6 +29,7 @@ const (
 	DefaultMaxWait              = 60 * time.Second
 	DefaultMinFreeDisk          = 1 << 30
 	DefaultMaxStreams           = 256
+	DefaultMaxWebhookEndpoints  = 32
 	DefaultMaxStreamsPerAddress = 32
 )
 
@@ -101,6 +103,11 @@ type Config struct {
 	MaxStreams           int
 	MaxStreamsPerAddress int
 
+	// WebhookAllow are networks that events may be sent to although they are not public: see [notify.Config].
+	WebhookAllow []netip.Prefix
+	// MaxWebhookEndpoints bounds the endpoints that events are sent to; one more is refused (409). Default 32.
+	MaxWebhookEndpoints int
+
 	// MinFreeDisk is the free space in bytes below which nothing new is taken in (507). Default 1 GiB;
 	// negative: no floor.
 	MinFreeDisk int64
@@ -124,6 +131,7 @@ func (c Config) withDefaults() Config {
 	c.StoreTimeout = cmp.Or(c.StoreTimeout, DefaultStoreTimeout)
 	c.MaxWait = cmp.Or(c.MaxWait, DefaultMaxWait)
 	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, DefaultMinFreeDisk)
+	c.MaxWebhookEndpoints = cmp.Or(c.MaxWebhookEndpoints, DefaultMaxWebhookEndpoints)
 	c.MaxStreams = cmp.Or(c.MaxStreams, DefaultMaxStreams)
 	c.MaxStreamsPerAddress = cmp.Or(c.MaxStreamsPerAddress, DefaultMaxStreamsPerAddress)
 	if c.MissingBlobs == nil {

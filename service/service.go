@@ -6,6 +6,7 @@
 //	rows    what people ask about                store
 //	ledger  what is accepted and due             dispatcher/embedded
 //	work    workers on lanes                     dispatcher
+//	notify  events sent to endpoints             notify
 //	api     what lets work in                    handlers
 package service
 
@@ -29,6 +30,7 @@ import (
 	"casepress/dispatcher"
 	"casepress/dispatcher/embedded"
 	"casepress/handlers"
+	"casepress/notify"
 	"casepress/store"
 	"casepress/study"
 	"casepress/tasks"
@@ -84,6 +86,9 @@ type Config struct {
 	// HTTP has the limits of the HTTP interface; DataDir, Registry and Studies are set here.
 	HTTP handlers.Config
 
+	// Webhooks says how events are sent to endpoints; Work, Rows, Allow, Metrics and Logger are set here, Allow from HTTP.
+	Webhooks notify.Config
+
 	// Logger hears of failures; nil discards.
 	Logger *slog.Logger
 }
@@ -98,6 +103,7 @@ type Service struct {
 	Registry *prometheus.Registry // of all figures
 
 	ledger   *embedded.Ledger
+	webhooks *notify.Webhooks
 	missing  *missingBlobs
 	freeDisk freeDisk
 
@@ -133,6 +139,9 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	if err != nil {
 		return s, fmt.Errorf("start dispatcher: %w", err)
 	}
+	c.Webhooks.Work, c.Webhooks.Rows, c.Webhooks.Allow = s.Work, s.Rows, c.HTTP.WebhookAllow
+	c.Webhooks.Metrics, c.Webhooks.Logger = s.Registry, c.Logger
+	s.webhooks = notify.Start(ctx, c.Webhooks)
 	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, handlers.DefaultMinFreeDisk)}
 	s.missing = newMissingBlobs(s, c)
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies, c.HTTP.MissingBlobs = c.DataDir, s.Registry, c.Studies, s.missing.count
@@ -267,6 +276,9 @@ func (s *Service) closeParts(ctx context.Context) error {
 	var errs []error
 	if s.stop != nil {
 		s.stop()
+	}
+	if s.webhooks != nil {
+		errs = append(errs, s.webhooks.Close(ctx))
 	}
 	if s.Work != nil {
 		errs = append(errs, s.Work.Close(ctx))
