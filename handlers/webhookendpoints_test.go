@@ -65,7 +65,7 @@ func toLoopback(c *handlers.Config) {
 	c.WebhookAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 }
 
-func (s *service) post(path, body string) answer {
+func (s *service) postJSON(path, body string) answer {
 	s.Helper()
 	return s.do(s.request(http.MethodPost, path, strings.NewReader(body), "Content-Type", "application/json"))
 }
@@ -79,7 +79,7 @@ func TestWebhookEndpoint(t *testing.T) {
 	s := open(t, with(toLoopback))
 	r := newWebhookReceiver(t)
 	s.publishEvents(2) // before: not sent
-	a := s.post("/webhook-endpoints", `{"url":"`+r.URL+`/x","types":["patient-data-update"],"study":"S1"}`).is(201)
+	a := s.postJSON("/webhook-endpoints", `{"url":"`+r.URL+`/x","types":["patient-data-update"],"study":"S1"}`).is(201)
 	id, secret := a.get("id").(string), a.get("secret").(string)
 	require.Regexp(t, "^whsec_", secret)
 	require.Equal(t, "no-store", a.Header.Get("Cache-Control"))
@@ -109,17 +109,17 @@ func TestWebhookEndpoint(t *testing.T) {
 	require.Equal(t, "r1/1", body.Data.ID)
 	require.Equal(t, "patient-data-update", body.Type)
 
-	rotated := s.post(path+"/rotate", "").is(200)
+	rotated := s.postJSON(path+"/rotate", "").is(200)
 	require.NotEqual(t, secret, rotated.get("secret"))
 	require.Equal(t, 2.0, s.get(path).get("secrets"))
 	for range 3 {
-		s.post(path+"/rotate", "").is(200)
+		s.postJSON(path+"/rotate", "").is(200)
 	}
-	refused := s.post(path+"/rotate", "").is(409, "too-many-webhook-secrets")
+	refused := s.postJSON(path+"/rotate", "").is(409, "too-many-webhook-secrets")
 	require.Equal(t, false, refused.get("stored"))
 
 	// All again, from before it was registered; those of other studies are left out.
-	require.Equal(t, "active", s.post(path+"/replay", `{"after":0}`).is(200).get("state"))
+	require.Equal(t, "active", s.postJSON(path+"/replay", `{"after":0}`).is(200).get("state"))
 	got, _ = r.wait(t, 4)
 	require.Len(t, strings.Fields(got[3].Get("Webhook-Signature")), 5)
 	var deliveries answer
@@ -138,7 +138,7 @@ func TestWebhookEndpoint(t *testing.T) {
 
 	// What fails is seen with its reason and age; 410 disables, a replay makes it active again.
 	r.answers(500)
-	s.post(path+"/replay", `{"after":"`+s.get(path).get("position").(string)+`"}`).is(200)
+	s.postJSON(path+"/replay", `{"after":"`+s.get(path).get("position").(string)+`"}`).is(200)
 	s.upload(field("reportId", "r2"), field("patientId", "P2"), field("study", "S1"), file("a.jpg", photo(1))).is(202)
 	require.Eventually(t, func() bool { return s.get(path).get("waiting") == 1.0 }, 20*time.Second, 5*time.Millisecond)
 	failing := s.get(path)
@@ -149,14 +149,14 @@ func TestWebhookEndpoint(t *testing.T) {
 	require.Eventually(t, func() bool { return s.get(path).get("state") == "disabled" }, 20*time.Second, 5*time.Millisecond)
 	require.Contains(t, s.get(path).get("reason"), "410")
 	r.answers(200)
-	s.post(path+"/replay", `{"after":0}`).is(200)
+	s.postJSON(path+"/replay", `{"after":0}`).is(200)
 	require.Equal(t, "active", s.get(path).get("state"))
 
 	s.delete(path).is(204)
 	s.get(path).is(404, "webhook-endpoint-not-found")
 	s.delete(path).is(404, "webhook-endpoint-not-found")
-	s.post(path+"/rotate", "").is(404, "webhook-endpoint-not-found")
-	s.post(path+"/replay", `{"after":0}`).is(404, "webhook-endpoint-not-found")
+	s.postJSON(path+"/rotate", "").is(404, "webhook-endpoint-not-found")
+	s.postJSON(path+"/replay", `{"after":0}`).is(404, "webhook-endpoint-not-found")
 	s.get(path+"/deliveries").is(404, "webhook-endpoint-not-found")
 	require.Empty(t, s.get("/webhook-endpoints").get("items"))
 }
@@ -176,18 +176,18 @@ func TestWebhookEndpointRefused(t *testing.T) {
 		`{"url":"https://example.org","types":["patient-data-update","patient-data-update"]}`:       "/types",
 		`{"url":"https://example.org","types":["patient-data-update"],"url":"https://example.com"}`: "/url",
 	} {
-		a := s.post("/webhook-endpoints", body).is(400, "invalid-input")
+		a := s.postJSON("/webhook-endpoints", body).is(400, "invalid-input")
 		require.Equal(t, field, a.get("errors").([]any)[0].(map[string]any)["field"], body)
 		require.Equal(t, false, a.get("stored"), body)
 	}
-	s.post("/webhook-endpoints", `{"url":"https://example.org/`+strings.Repeat("x", 9000)+`","types":["patient-data-update"]}`).is(413)
+	s.postJSON("/webhook-endpoints", `{"url":"https://example.org/`+strings.Repeat("x", 9000)+`","types":["patient-data-update"]}`).is(413)
 	require.Empty(t, s.get("/webhook-endpoints").get("items"))
-	path := s.post("/webhook-endpoints", `{"url":"https://example.org","types":["patient-data-update"]}`).is(201).Header.Get("Location")
-	require.Equal(t, 1.0, s.post("/webhook-endpoints", `{"url":"https://example.org","types":["patient-data-update"]}`).is(409, "too-many-webhook-endpoints").get("limit"))
+	path := s.postJSON("/webhook-endpoints", `{"url":"https://example.org","types":["patient-data-update"]}`).is(201).Header.Get("Location")
+	require.Equal(t, 1.0, s.postJSON("/webhook-endpoints", `{"url":"https://example.org","types":["patient-data-update"]}`).is(409, "too-many-webhook-endpoints").get("limit"))
 	for body, status := range map[string]int{
 		`{"after":1}`: 410, `{"after":"0-aaaaaaaaaaaa"}`: 400, `{"after":-1}`: 400, `{"after":1.0}`: 400, `{"after":null}`: 400, `{}`: 400, `{"after":"x"}`: 400, `{"after":0}`: 200, `{"after":"0"}`: 200,
 	} {
-		s.post(path+"/replay", body).is(status)
+		s.postJSON(path+"/replay", body).is(status)
 	}
 	for _, query := range []string{"state=gone", "limit=0", "limit=201", "cursor=x", "cursor=1-aaaaaaaaaaaa", "x=1"} {
 		s.get(path+"/deliveries?"+query).is(400, "invalid-input")

@@ -11,14 +11,16 @@ import (
 
 // What one endpoint keeps in memory. Events beyond it stay in the log, unread, until there is room.
 const (
-	// maxWaiting bounds the events that wait for another attempt, or for an earlier event of their subject: some 300 bytes each.
-	maxWaiting = 10_000
 	// maxFresh and maxFreshBytes bound those that were read and have failed nowhere yet.
 	maxFresh      = 256
 	maxFreshBytes = 256 << 10
 	// maxMarks bounds how far reading runs ahead of an event whose first attempt has not ended.
 	maxMarks = 4096
 )
+
+// maxWaiting bounds the events that wait for another attempt, or for an earlier event of their subject: some 300 bytes each.
+// Tests make it less.
+var maxWaiting = 10_000
 
 // event is one on its way to the endpoint.
 type event struct {

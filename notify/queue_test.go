@@ -77,26 +77,27 @@ func (w *world) try() {
 
 // finish ends an attempt.
 func (w *world) finish(outcome int) {
-	for _, sequence := range slices.Sorted(maps.Keys(w.inFlight)) {
-		e := w.inFlight[sequence]
-		delete(w.inFlight, sequence)
-		before := e.Attempts
-		switch outcome {
-		case 0:
-			w.q.deliver(e, w.now, 200)
-			w.ended[sequence] = true
-		case 1:
-			w.q.giveBack(e, w.now)
-			require.Equal(w.t, before, e.Attempts)
-		default:
-			if w.q.fail(e, w.now, 500, "x", 0) {
-				require.Equal(w.t, len(schedule), e.Attempts)
-				w.ended[sequence] = true
-			} else {
-				require.Equal(w.t, w.now.Add(schedule[e.Attempts]), e.NextAt)
-			}
-		}
+	if len(w.inFlight) == 0 {
 		return
+	}
+	sequence := slices.Min(slices.Collect(maps.Keys(w.inFlight)))
+	e := w.inFlight[sequence]
+	delete(w.inFlight, sequence)
+	before := e.Attempts
+	switch outcome {
+	case 0:
+		w.q.deliver(e, w.now, 200)
+		w.ended[sequence] = true
+	case 1:
+		w.q.giveBack(e, w.now)
+		require.Equal(w.t, before, e.Attempts)
+	default:
+		if w.q.fail(e, w.now, 500, "x", 0) {
+			require.Equal(w.t, len(schedule), e.Attempts)
+			w.ended[sequence] = true
+		} else {
+			require.Equal(w.t, w.now.Add(schedule[e.Attempts]), e.NextAt)
+		}
 	}
 }
 

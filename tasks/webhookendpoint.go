@@ -81,7 +81,8 @@ type WebhookSecret struct {
 // SecretOverlap is how long events are signed with the secret before, too, after it was rotated.
 const SecretOverlap = 24 * time.Hour
 
-// WebhookState says whether events are sent to an endpoint.
+// WebhookState says whether events are sent to an endpoint. The row of one that was deleted stays, as "deleted", so that
+// records that are read once more do not bring it back; nobody else sees it.
 type WebhookState string
 
 const (
@@ -89,8 +90,6 @@ const (
 	WebhookActive WebhookState = "active"
 	// WebhookDisabled: the receiver has answered that it wants no more. Events wait until somebody replays them.
 	WebhookDisabled WebhookState = "disabled"
-	// webhookDeleted stays, so that records that are read once more do not bring it back.
-	webhookDeleted WebhookState = "deleted"
 )
 
 // WebhookEndpoint is where events are sent.
