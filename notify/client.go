@@ -41,7 +41,7 @@ func newTransport(c Config, g guard, plain bool) *http.Transport {
 		dial = c.Dial
 	}
 	return &http.Transport{
-		DialContext: dial, TLSClientConfig: c.TLS, TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true, DisableCompression: true,
+		DialContext: dial, TLSClientConfig: c.TLS.Clone(), TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true, DisableCompression: true,
 		MaxResponseHeaderBytes: maxAnswerHeader, MaxIdleConnsPerHost: c.PerEndpoint, IdleConnTimeout: time.Minute,
 	}
 }
