@@ -8,7 +8,7 @@ TOOLS ?= $(HOME)/.cache/casepress
 LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL = build
-.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers burst pictures limits gozero kafka browser fhir clients grpc compare modules proto ci clean
+.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers burst pictures limits gozero kafka webhooks browser fhir clients grpc compare modules proto ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,7 +33,7 @@ example: ## tests with the example of a new kind, tasks/vitalsigns.go, in the re
 
 lint: $(LINT) ## gofmt, go.mod and go.sum everywhere, and golangci-lint with .golangci.yml; the first time it compiles for minutes
 	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
-	@for m in . bench/burst bench/peers bench/pictures interop/gozero; do (cd $$m && go mod tidy -diff) || { echo "go mod tidy in $$m"; exit 1; }; done
+	@for m in . bench/burst bench/peers bench/pictures interop/gozero interop/webhooks; do (cd $$m && go mod tidy -diff) || { echo "go mod tidy in $$m"; exit 1; }; done
 	$(LINT) run ./...
 
 $(LINT):
@@ -52,7 +52,7 @@ mutate: ## MUTATIONS altered pictures of each format: agreeing parsers, bounded 
 
 KILLS ?= 50
 kill: ## KILLS rounds of SIGKILL on the real binary under load
-	CASEPRESS_KILL_ROUNDS=$(KILLS) go test -count=1 -v -run TestKill -timeout 20m ./e2e
+	CASEPRESS_KILL_ROUNDS=$(KILLS) go test -count=1 -v -run 'TestKill|AcrossKills' -timeout 30m ./e2e
 
 DAMAGES ?= 3000
 damage: ## DAMAGES rounds of one or two files of a data folder damaged, removed or older; go test runs 30
@@ -87,6 +87,9 @@ gozero: ## go-zero services on the broker; a module of its own, slow to compile
 
 kafka: ## relay and trial progress on a real Apache Kafka, which is killed meanwhile; needs a JDK and mvn
 	interop/kafka/run.sh $(TESTFLAGS)
+
+webhooks: ## what is sent to endpoints, held against the reference library of Standard Webhooks; a module of its own
+	cd interop/webhooks && go vet ./... && go test $(TESTFLAGS) ./...
 
 browser: ## the page in a real browser; needs node and chromium
 	interop/browser/run.sh

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"casepress/broker/brokergrpc"
 	"casepress/dispatcher"
 	"casepress/handlers"
+	"casepress/notify"
 	"casepress/service"
 	"casepress/study"
 	"casepress/tasks"
@@ -87,6 +89,10 @@ type Serve struct {
 	Originals    string `default:"keep" enum:"keep,vault,drop" help:"Images as they were handed in: keep them; vault: keep them encrypted; drop: delete them once their report is completed."`
 	VaultKeyFile string `help:"File with the key of the vault, made by casepress vault-key. Needed as long as anything is encrypted."`
 
+	WebhookAllow       []string      `placeholder:"CIDR,…" help:"Networks that events are sent to although they are not public, and over http, as 10.1.0.0/16."`
+	WebhookTimeout     time.Duration `default:"${webhook_timeout}" help:"Longest attempt to send an event to an endpoint."`
+	WebhookConnections int           `default:"${webhook_connections}" help:"Attempts for one endpoint at once."`
+
 	ScrubRate Size `default:"10MiB" help:"How much of the images and PDFs is read in a second, in the background, to find damaged ones once a day. 0: none."`
 
 	Limits       Limits       `embed:""`
@@ -114,6 +120,7 @@ type Limits struct {
 	MaxWait              time.Duration `default:"${max_wait}" help:"Longest wait of a status poll."`
 	MaxStreams           int           `default:"${max_streams}" help:"Most clients that are kept waiting for events (503). 0: no limit."`
 	MaxStreamsPerAddress int           `default:"${max_streams_per_address}" help:"Most of them from one client address (503), which counts as for uploads. 0: no limit."`
+	MaxWebhookEndpoints  int           `default:"${max_webhook_endpoints}" help:"Most endpoints that events are sent to (409)."`
 	MinFreeDisk          Size          `default:"${min_free_disk}" help:"Free space below which nothing new is taken in (507). 0: no floor."`
 	MinFreeDiskUrgent    Size          `default:"${min_free_disk_urgent}" help:"Free space below which not even adverse events are taken in (507); what lies between this and --min-free-disk is kept for them. 0: no floor."`
 	MaxBacklogAge        time.Duration `default:"24h" help:"Age of the oldest waiting submission of a lane above which nothing new is taken in for it (503); never for urgent. 0: no limit."`
@@ -182,6 +189,8 @@ func (l *Limits) validate() error {
 		return fmt.Errorf("--max-uploads-per-address is %d: it must be 0 or more", l.MaxUploadsPerAddress)
 	case min(l.MaxStreams, l.MaxStreamsPerAddress) < 0:
 		return errors.New("--max-streams and --max-streams-per-address must be 0 or more")
+	case l.MaxWebhookEndpoints < 1:
+		return fmt.Errorf("--max-webhook-endpoints is %d: it must be at least 1", l.MaxWebhookEndpoints)
 	case !headerName.MatchString(l.ClientHeader):
 		return fmt.Errorf("--client-header is %q: it must be the name of a header, such as X-Forwarded-For", l.ClientHeader)
 	case l.MaxImages < 1:
@@ -200,6 +209,9 @@ func (l *Limits) validate() error {
 	return nil
 }
 
+// maxWebhookConnections is as many as no receiver takes for an attack.
+const maxWebhookConnections = 64
+
 // minImageMemory is room for one photo of 4 megapixels and a PDF.
 const minImageMemory = 16 << 20
 
@@ -215,6 +227,8 @@ func (c *Serve) validate() error {
 		return fmt.Errorf("--drain-timeout is %v: it must be 0 or more", c.DrainTimeout)
 	case c.ImageMemory < minImageMemory:
 		return fmt.Errorf("--image-memory is %d bytes: it must be at least %d MiB", c.ImageMemory, minImageMemory>>20)
+	case c.WebhookTimeout <= 0 || c.WebhookConnections < 1 || c.WebhookConnections > maxWebhookConnections:
+		return fmt.Errorf("--webhook-timeout is %v and --webhook-connections %d: the first must be above 0, the second 1 to %d", c.WebhookTimeout, c.WebhookConnections, maxWebhookConnections)
 	case c.MaxAttempts < 1:
 		return fmt.Errorf("--max-attempts is %d: it must be at least 1", c.MaxAttempts)
 	case c.ImageSide < 100:
@@ -264,6 +278,8 @@ var defaults = kong.Vars{
 	"max_uploads": strconv.Itoa(handlers.DefaultMaxUploads), "max_uploads_per_address": strconv.Itoa(handlers.DefaultMaxUploadsPerAddress),
 	"stall_timeout": shortDuration(handlers.DefaultStallTimeout), "upload_timeout": shortDuration(handlers.DefaultUploadTimeout),
 	"min_upload_rate": sizeText(handlers.DefaultMinUploadRate), "upload_rate_span": shortDuration(handlers.DefaultUploadRateSpan),
+	"max_webhook_endpoints": strconv.Itoa(handlers.DefaultMaxWebhookEndpoints),
+	"webhook_timeout":       shortDuration(notify.DefaultTimeout), "webhook_connections": strconv.Itoa(notify.DefaultPerEndpoint),
 	"max_streams": strconv.Itoa(handlers.DefaultMaxStreams), "max_streams_per_address": strconv.Itoa(handlers.DefaultMaxStreamsPerAddress),
 	"max_wait": shortDuration(handlers.DefaultMaxWait), "min_free_disk": sizeText(handlers.DefaultMinFreeDisk), "min_free_disk_urgent": sizeText(handlers.DefaultMinFreeDiskUrgent),
 
@@ -345,14 +361,33 @@ func (c *Serve) serviceConfig(log *slog.Logger) (service.Config, error) {
 	if err != nil {
 		return service.Config{}, fmt.Errorf("--studies: %w", err)
 	}
+	allow, err := c.webhookAllow()
+	if err != nil {
+		return service.Config{}, err
+	}
+	api := c.handlersConfig()
+	api.WebhookAllow = allow
 	lanes, err := c.lanes()
 	return service.Config{
 		DataDir: c.DataDir, Lanes: lanes, TaskTimeout: c.TaskTimeout, ReadTimeout: c.Limits.ReadTimeout,
 		Retry:     dispatcher.RetryPolicy{MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, MaxBackoff: c.MaxBackoff},
 		Originals: blob.Originals(c.Originals), Keys: keys,
 		ScrubRate: orOff(int64(c.ScrubRate)), ImageMemory: int64(c.ImageMemory), Pictures: c.pictureOptions(), Layout: c.pdfOptions(),
-		Studies: studies, Broker: c.BrokerLimits.brokerOptions(), HTTP: c.handlersConfig(), Logger: log,
+		Webhooks: notify.Config{Timeout: c.WebhookTimeout, PerEndpoint: c.WebhookConnections},
+		Studies:  studies, Broker: c.BrokerLimits.brokerOptions(), HTTP: api, Logger: log,
 	}, err
+}
+
+// webhookAllow are the networks of --webhook-allow.
+func (c *Serve) webhookAllow() (allow []netip.Prefix, err error) {
+	for _, text := range c.WebhookAllow {
+		network, err := netip.ParsePrefix(text)
+		if err != nil || network != network.Masked() {
+			return nil, fmt.Errorf("--webhook-allow: %q is no network: write it as 10.1.0.0/16 or fd00::/8, with zeros behind the prefix", text)
+		}
+		allow = append(allow, network)
+	}
+	return allow, nil
 }
 
 // lanes are the lanes with the numbers of workers that the flags ask for.
@@ -393,7 +428,7 @@ func (c *Serve) handlersConfig() handlers.Config {
 		MaxBatchEntries: c.Limits.MaxBatch, MaxBatchBytes: int64(c.Limits.MaxBatchBytes),
 		StallTimeout: c.Limits.StallTimeout, UploadTimeout: c.Limits.UploadTimeout,
 		MinUploadRate: orOff(int64(c.Limits.MinUploadRate)), UploadRateSpan: c.Limits.UploadRateSpan, MaxWait: c.Limits.MaxWait,
-		MaxStreams:           int(orOff(int64(c.Limits.MaxStreams))),
+		MaxWebhookEndpoints: c.Limits.MaxWebhookEndpoints, MaxStreams: int(orOff(int64(c.Limits.MaxStreams))),
 		MaxStreamsPerAddress: int(orOff(int64(c.Limits.MaxStreamsPerAddress))),
 		MinFreeDisk:          orOff(int64(c.Limits.MinFreeDisk)), MinFreeDiskUrgent: orOff(int64(c.Limits.MinFreeDiskUrgent)),
 	}

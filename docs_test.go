@@ -196,7 +196,7 @@ func TestDashboard(t *testing.T) {
 // those in the source.
 func TestMetricsInDocumentsExist(t *testing.T) {
 	registered := map[string]bool{}
-	for _, folder := range []string{"blob", "broker", "dispatcher", "handlers", "service", "store", "tasks"} {
+	for _, folder := range []string{"blob", "broker", "dispatcher", "handlers", "notify", "service", "store", "tasks"} {
 		if _, err := os.Stat(folder); err != nil {
 			continue
 		}

@@ -48,6 +48,8 @@ type API struct {
 	batches       atomic.Int64  // bytes of the batches under way
 	exports       chan struct{} // has the exports under way
 	receipts      chan struct{} // has what is taken apart of questions about receipts
+	// webhookTurn holds a token while an act on an endpoint is decided on and stored.
+	webhookTurn chan struct{}
 
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once
@@ -72,6 +74,7 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		exports:       make(chan struct{}, maxExports),
 		receipts:      make(chan struct{}, 2),
 		draining:      make(chan struct{}),
+		webhookTurn:   make(chan struct{}, 1),
 	}
 	a.metrics = newMetrics(a)
 	a.engine = a.routes()

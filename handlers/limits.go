@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"net/netip"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -31,6 +32,7 @@ const (
 	DefaultMaxWait              = 60 * time.Second
 	DefaultMinFreeDisk          = 1 << 30
 	DefaultMaxStreams           = 256
+	DefaultMaxWebhookEndpoints  = 32
 	DefaultMaxStreamsPerAddress = 32
 	DefaultMinFreeDiskUrgent    = 64 << 20
 )
@@ -111,6 +113,11 @@ type Config struct {
 	MaxStreams           int
 	MaxStreamsPerAddress int
 
+	// WebhookAllow are networks that events may be sent to although they are not public: see [notify.Config].
+	WebhookAllow []netip.Prefix
+	// MaxWebhookEndpoints bounds the endpoints that events are sent to; one more is refused (409). Default 32.
+	MaxWebhookEndpoints int
+
 	// MinFreeDisk is the free space in bytes below which nothing new is taken in (507). Default 1 GiB;
 	// negative: no floor.
 	MinFreeDisk int64
@@ -137,6 +144,7 @@ func (c Config) withDefaults() Config {
 	c.StoreTimeout = cmp.Or(c.StoreTimeout, DefaultStoreTimeout)
 	c.MaxWait = cmp.Or(c.MaxWait, DefaultMaxWait)
 	c.MinFreeDisk = cmp.Or(c.MinFreeDisk, DefaultMinFreeDisk)
+	c.MaxWebhookEndpoints = cmp.Or(c.MaxWebhookEndpoints, DefaultMaxWebhookEndpoints)
 	c.MaxStreams = cmp.Or(c.MaxStreams, DefaultMaxStreams)
 	c.MaxStreamsPerAddress = cmp.Or(c.MaxStreamsPerAddress, DefaultMaxStreamsPerAddress)
 	c.MinFreeDiskUrgent = cmp.Or(c.MinFreeDiskUrgent, DefaultMinFreeDiskUrgent)

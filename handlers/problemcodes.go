@@ -168,6 +168,15 @@ var (
 	codePositionLost = define("event-position-lost", codeInfo{status: http.StatusGone,
 		title:  text{"These events are not there any more", "这些事件已不存在"},
 		detail: text{"There is no event, or another one, at the position %s: events were lost and told again in another order. Begin again with after=%s, and drop those whose id you know.", "位置 %s 处没有事件，或已是其他事件：事件曾丢失，并以其他顺序重新发布。请从 after=%s 重新开始，并忽略 id 已知的事件。"}})
+	codeNoEndpoint = define("webhook-endpoint-not-found", codeInfo{status: http.StatusNotFound,
+		title:  text{"No such webhook endpoint", "没有此 Webhook 端点"},
+		detail: text{"There is no webhook endpoint with this id; GET /webhook-endpoints lists them.", "没有使用该编号的 Webhook 端点，全部端点见 GET /webhook-endpoints。"}})
+	codeTooManyEndpoints = define("too-many-webhook-endpoints", codeInfo{status: http.StatusConflict,
+		title:  text{"Too many webhook endpoints", "Webhook 端点过多"},
+		detail: text{"There are %d webhook endpoints, as many as there may be. Delete one that is not needed any more.", "已有 %d 个 Webhook 端点，达到上限。请删除不再需要的端点。"}})
+	codeTooManySecrets = define("too-many-webhook-secrets", codeInfo{status: http.StatusConflict,
+		title:  text{"Too many secrets", "密钥过多"},
+		detail: text{"%d secrets of this endpoint sign its messages already, as many as there may be. One of them ends 24 hours after it was rotated.", "该端点已有 %d 个密钥同时签名，达到上限。每个旧密钥在轮换 24 小时后失效。"}})
 	codeTooManyStreams = define("too-many-streams", codeInfo{status: http.StatusServiceUnavailable, retryable: true, retryAfter: 30 * time.Second,
 		title:  text{"Too many streams of events", "事件流过多"},
 		detail: text{"%d clients wait for events, as many as the server keeps waiting. Ask for pages, without wait, or come again later.", "已有 %d 个客户端在等待事件，达到服务器的上限。请不带 wait 按页查询，或稍后再来。"}})

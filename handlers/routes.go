@@ -60,6 +60,7 @@ func (a *API) routes() *gin.Engine {
 	}
 
 	get(e, routeEvents, a.events)
+	a.webhookRoutes(e)
 
 	get(e, "/healthz", a.healthz)
 	get(e, "/readyz", a.readyz)

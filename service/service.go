@@ -7,6 +7,7 @@
 //	ledger  what is accepted and due             dispatcher/embedded
 //	work    workers on lanes                     dispatcher
 //	trial   how visits stand                     progress
+//	notify  events sent to endpoints             notify
 //	api     what lets work in                    handlers
 package service
 
@@ -31,6 +32,7 @@ import (
 	"casepress/dispatcher"
 	"casepress/dispatcher/embedded"
 	"casepress/handlers"
+	"casepress/notify"
 	"casepress/progress"
 	"casepress/store"
 	"casepress/study"
@@ -90,6 +92,9 @@ type Config struct {
 	// HTTP has the limits of the HTTP interface; DataDir, Registry and Studies are set here.
 	HTTP handlers.Config
 
+	// Webhooks says how events are sent to endpoints; Work, Rows, Allow, Metrics and Logger are set here, Allow from HTTP.
+	Webhooks notify.Config
+
 	// Logger hears of failures; nil discards.
 	Logger *slog.Logger
 }
@@ -108,6 +113,7 @@ type Service struct {
 
 	ledger   *embedded.Ledger
 	trial    *progress.Consumer
+	webhooks *notify.Webhooks
 	missing  *missingBlobs
 	freeDisk freeDisk
 
@@ -146,6 +152,9 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	if err := s.followTrial(ctx, &c); err != nil {
 		return s, err
 	}
+	c.Webhooks.Work, c.Webhooks.Rows, c.Webhooks.Allow = s.Work, s.Rows, c.HTTP.WebhookAllow
+	c.Webhooks.Metrics, c.Webhooks.Logger = s.Registry, c.Logger
+	s.webhooks = notify.Start(ctx, c.Webhooks)
 	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, handlers.DefaultMinFreeDisk)}
 	s.missing = newMissingBlobs(s, c)
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies, c.HTTP.MissingBlobs = c.DataDir, s.Registry, c.Studies, s.missing.count
@@ -298,6 +307,9 @@ func (s *Service) closeParts(ctx context.Context) error {
 	var errs []error
 	if s.stop != nil {
 		s.stop()
+	}
+	if s.webhooks != nil {
+		errs = append(errs, s.webhooks.Close(ctx))
 	}
 	if s.Work != nil {
 		errs = append(errs, s.Work.Close(ctx))

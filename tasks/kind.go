@@ -86,7 +86,7 @@ type Work struct {
 }
 
 // kinds is the registry.
-var kinds = []*Kind{caseReportKind, imageKind, retryKind, completionKind, questionnaireKind, adverseEventKind, adverseEventStepKind, rescoreKind}
+var kinds = []*Kind{caseReportKind, imageKind, retryKind, completionKind, questionnaireKind, adverseEventKind, adverseEventStepKind, rescoreKind, webhookEndpointKind}
 
 // Kinds returns every kind. It must not be changed.
 func Kinds() []*Kind { return kinds }

@@ -98,6 +98,15 @@ var examples = map[string][]tasks.Content{
 		ID: "QR-1~2", Rule: instrument.Identity{ID: "phq-9", Version: "2", SHA256: "ef"},
 		QuestionnaireResult: tasks.QuestionnaireResult{Scored: instrument.Scored{Scores: []instrument.Result{{ID: "total", Value: "10", Exact: "10", Band: "moderate", Answered: 9}}}},
 	}},
+	"webhook-endpoint": {
+		tasks.WebhookChange{
+			ID: "0193-ab", ChangeID: "1", Act: tasks.WebhookRegistered, URL: "https://example.org/?a=1&b=<2>", Types: []string{"patient-data-update"}, Study: "S1",
+			Secret: "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", After: "7-9f86d081884c", AfterSequence: 7,
+		},
+		tasks.WebhookChange{ID: "0193-ab", ChangeID: "2", Act: tasks.WebhookRotated, Secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+		tasks.WebhookChange{ID: "0193-ab", ChangeID: "3", Act: tasks.WebhookReplayed, After: "0"},
+		tasks.WebhookChange{ID: "0193-ab", ChangeID: "4", Act: tasks.WebhookDeleted},
+	},
 	"adverse-event": {
 		tasks.AdverseEvent{
 			ID: "flag-1", Study: "S1", PatientID: "P001", Source: &tasks.Source{Kind: "questionnaire-response", ID: "QR-1", Revision: 2},
@@ -176,6 +185,7 @@ func TestDecodeSubmissionRefuses(t *testing.T) {
 		"no kind":          {`{"v":1,"retry":{"id":"a"}}`, `unknown kind ""`},
 		"no content":       {`{"v":1,"kind":"retry"}`, `kind "retry" without its content in "retry"`},
 		"other content":    {`{"v":1,"kind":"retry","image":{}}`, `kind "retry" without its content in "retry"`},
+		"unknown act":      {`{"v":1,"kind":"webhook-endpoint","content":{"id":"a","act":"painted"}}`, `an endpoint cannot be "painted"`},
 		"null content":     {`{"v":1,"kind":"retry","retry":null}`, "content of a retry: it is null"},
 		"content is text":  {`{"v":1,"kind":"case-report","caseReport":"a"}`, "content of a case-report"},
 		"negative offset":  {`{"v":1,"kind":"case-report","imagesEnd":-1,"caseReport":{}}`, "imagesEnd: "},

@@ -1,0 +1,386 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"casepress/dispatcher"
+	"casepress/store"
+	"casepress/tasks"
+)
+
+const (
+	// readBytes is how much of the log is read at once for one endpoint.
+	readBytes = 64 << 10
+	// saveDelay is how long what was found out waits for more, to be saved with it.
+	saveDelay = 50 * time.Millisecond
+	// failurePause follows a failure of our own.
+	failurePause = time.Second
+	// saveTimeout bounds the last save of a sender.
+	saveTimeout = 5 * time.Second
+	// maxError is how much is kept of why an attempt failed, in bytes.
+	maxError = 300
+)
+
+// sender sends events to one endpoint. Its goroutine owns all but secrets.
+type sender struct {
+	w        *Webhooks
+	endpoint tasks.WebhookEndpoint
+	secrets  atomic.Pointer[tasks.WebhookEndpoint] // the same with the secrets of now
+	waiting  atomic.Int64                          // events, for the figures
+
+	stop context.CancelFunc // no further attempts
+	kill context.CancelFunc // and interrupts those under way
+	done chan struct{}
+}
+
+// errDisabled ends a sender whose receiver wants nothing more.
+var errDisabled = errors.New("the endpoint is disabled")
+
+// run sends until ctx ends, or a person or the receiver has said that this is to end. Attempts under way are
+// interrupted when attempts ends.
+func (s *sender) run(ctx, attempts context.Context) {
+	defer close(s.done)
+	defer s.kill()
+	for ctx.Err() == nil {
+		err := tasks.Guard(func() error { return s.round(ctx, attempts) })
+		var lost *dispatcher.PositionError
+		switch {
+		case ctx.Err() != nil, errors.Is(err, errDisabled), errors.Is(err, store.ErrStale), errors.Is(err, dispatcher.ErrClosed):
+			return
+		case errors.As(err, &lost):
+			s.w.log.Warn("events were lost and told again in another order: all of them are sent once more", "endpoint", s.endpoint.ID, "err", err)
+			err = s.w.cfg.Rows.SaveWebhookProgress(ctx, store.WebhookProgress{
+				Endpoint: s.endpoint.ID, Generation: s.endpoint.Generation, Position: lost.Begin.String(), Anew: true,
+			})
+			if err == nil || errors.Is(err, store.ErrStale) {
+				continue
+			}
+		}
+		s.w.log.Error("sending to an endpoint has stopped and will be tried again", "endpoint", s.endpoint.ID, "err", err)
+		pause(ctx, failurePause)
+	}
+}
+
+// result is an attempt that has ended.
+type result struct {
+	event *event
+	answer
+	lost error // a *dispatcher.PositionError: the event is another one now
+	ours error // of the log, and not of the receiver
+}
+
+// batch is what was read of the log.
+type batch struct {
+	events []dispatcher.PublishedEvent
+	err    error
+}
+
+// round sends from where the rows stand. It returns why it has ended: with ctx, nil.
+func (s *sender) round(ctx, attempts context.Context) error {
+	endpoint, err := s.w.cfg.Rows.WebhookEndpoint(ctx, s.endpoint.ID)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && endpoint.Generation != s.endpoint.Generation:
+		return store.ErrStale
+	case err != nil:
+		return err
+	case endpoint.State != tasks.WebhookActive:
+		return errDisabled
+	}
+	at, err := dispatcher.ParsePosition(endpoint.Position)
+	if err != nil {
+		return &dispatcher.PositionError{Reason: err.Error()}
+	}
+	waiting, err := s.w.cfg.Rows.WaitingDeliveries(ctx, endpoint.ID)
+	if err != nil {
+		return err
+	}
+	r := &round{
+		sender: s, attempts: attempts, queue: newQueue(at),
+		// Nobody must wait for a loop that has ended.
+		batches: make(chan batch), results: make(chan result, s.w.cfg.PerEndpoint), saved: make(chan error, 1),
+	}
+	r.queue.load(waiting, time.Now())
+	reading, cancel := context.WithCancel(ctx)
+	defer r.wg.Wait()
+	defer cancel()
+	r.wg.Go(func() { r.read(reading, at) })
+	return r.run(ctx)
+}
+
+// round is the work of a sender until something makes it begin again.
+type round struct {
+	*sender
+	attempts context.Context
+	queue    *queue
+	batches  chan batch
+	results  chan result
+	saved    chan error
+	wg       sync.WaitGroup
+
+	inFlight int
+	saving   map[uint64]store.Delivery // being saved; nil: nothing is
+	saveAt   time.Time                 // zero: there is nothing to save
+	disable  string                    // why the endpoint is to be disabled
+	ending   error                     // why nothing is begun any more
+}
+
+var errStopped = errors.New("stopped")
+
+// read hands the events over as they come.
+func (r *round) read(ctx context.Context, from dispatcher.Position) {
+	for events, err := range r.w.cfg.Work.ReadEvents(ctx, from, readBytes) {
+		if len(events) == 0 && err == nil {
+			continue
+		}
+		select {
+		case r.batches <- batch{events, err}:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// run is the loop. Whatever it begins has ended when it returns.
+func (r *round) run(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	stopped := ctx.Done()
+	for {
+		r.begin()
+		r.waiting.Store(int64(r.queue.waiting))
+		if r.ending != nil && r.inFlight == 0 && r.saving == nil {
+			if r.queue.changed() || r.disable != "" {
+				if err := r.saveLast(); err != nil {
+					return err
+				}
+			}
+			if errors.Is(r.ending, errStopped) {
+				return nil
+			}
+			return r.ending
+		}
+		batches := r.batches
+		if r.ending != nil || !r.queue.hasRoom() {
+			batches = nil
+		}
+		timer.Reset(r.untilNext())
+		select {
+		case b := <-batches:
+			r.take(b)
+		case result := <-r.results:
+			r.inFlight--
+			r.ended(result)
+		case err := <-r.saved:
+			r.afterSave(err)
+		case <-timer.C:
+		case <-stopped:
+			stopped = nil
+			r.end(errStopped)
+		}
+	}
+}
+
+// end lets nothing more begin; the first reason counts.
+func (r *round) end(reason error) {
+	if r.ending == nil {
+		r.ending = reason
+	}
+}
+
+// begin starts what is due: attempts, as many as may be at once, and a save.
+func (r *round) begin() {
+	now := time.Now()
+	for r.ending == nil && r.inFlight < r.w.cfg.PerEndpoint {
+		e, due := r.queue.next(now)
+		if !due {
+			break
+		}
+		r.inFlight++
+		tried := *e // the goroutine must not share what the loop changes
+		r.wg.Go(func() {
+			var result result
+			if err := tasks.Guard(func() error { result = r.attempt(&tried); return nil }); err != nil {
+				result.err = err
+			}
+			result.event = e
+			r.results <- result
+		})
+	}
+	if r.saveAt.IsZero() && r.queue.changed() {
+		r.saveAt = now.Add(saveDelay)
+	}
+	if r.saving == nil && r.ending == nil && !r.saveAt.IsZero() && !now.Before(r.saveAt) {
+		p := r.progress()
+		r.wg.Go(func() { r.saved <- r.w.cfg.Rows.SaveWebhookProgress(r.attempts, p) })
+	}
+}
+
+// untilNext is how long the loop has nothing to begin.
+func (r *round) untilNext() time.Duration {
+	next := time.Hour
+	if due, some := r.queue.nextDue(); some && r.ending == nil && r.inFlight < r.w.cfg.PerEndpoint {
+		next = min(next, time.Until(due))
+	}
+	if r.saving == nil && !r.saveAt.IsZero() && r.ending == nil {
+		next = min(next, time.Until(r.saveAt))
+	}
+	return max(next, 0)
+}
+
+// progress takes what is to be saved.
+func (r *round) progress() store.WebhookProgress {
+	position, unsaved := r.queue.take()
+	r.saving, r.saveAt = unsaved, time.Time{}
+	p := store.WebhookProgress{
+		Endpoint: r.endpoint.ID, Generation: r.endpoint.Generation, Position: position.String(), Disable: r.disable,
+		Deliveries: make([]store.Delivery, 0, len(unsaved)),
+	}
+	for _, d := range unsaved {
+		p.Deliveries = append(p.Deliveries, d)
+	}
+	slices.SortFunc(p.Deliveries, func(a, b store.Delivery) int { return int(int64(a.Sequence) - int64(b.Sequence)) })
+	return p
+}
+
+func (r *round) afterSave(err error) {
+	unsaved := r.saving
+	r.saving = nil
+	if err == nil {
+		return
+	}
+	r.queue.putBack(unsaved)
+	r.saveAt = time.Now().Add(failurePause)
+	if errors.Is(err, store.ErrStale) {
+		r.end(store.ErrStale)
+		return
+	}
+	r.w.log.Error("what was sent to an endpoint could not be saved and will be tried again", "endpoint", r.endpoint.ID, "err", err)
+}
+
+// saveLast saves at the end of a round. What it cannot save is sent again.
+func (r *round) saveLast() error {
+	if errors.Is(r.ending, store.ErrStale) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.attempts), saveTimeout)
+	defer cancel()
+	err := r.w.cfg.Rows.SaveWebhookProgress(ctx, r.progress())
+	r.saving, r.disable = nil, ""
+	if err != nil && !errors.Is(err, store.ErrStale) {
+		return fmt.Errorf("save what was sent: %w", err)
+	}
+	return err
+}
+
+// take puts what was read into the queue.
+func (r *round) take(b batch) {
+	if b.err != nil {
+		r.end(b.err)
+		return
+	}
+	now := time.Now()
+	for _, one := range b.events {
+		told, err := tasks.ReadEvent(one.Position.Sequence, one.Payload)
+		if err != nil {
+			r.w.log.Error("an event cannot be read and was not sent", "endpoint", r.endpoint.ID, "err", err)
+		}
+		if err != nil || !r.endpoint.Wants(told) {
+			r.queue.pass(one.Position)
+			continue
+		}
+		r.queue.add(one.Position, store.Delivery{Sequence: one.Position.Sequence, EventID: one.ID, Type: told.Type, Subject: one.Key}, one.Payload, now)
+	}
+}
+
+// attempt makes one attempt. It must not change the event.
+func (r *round) attempt(e *event) result {
+	payload := e.payload
+	if payload == nil {
+		var err error
+		if payload, err = r.payloadOf(e); err != nil {
+			var lost *dispatcher.PositionError
+			if errors.As(err, &lost) {
+				return result{lost: err}
+			}
+			return result{ours: err}
+		}
+	}
+	text, err := messageBody(e.Sequence, payload)
+	if err != nil {
+		return result{answer: answer{err: err}}
+	}
+	return result{answer: r.w.client.send(r.attempts, r.endpoint.URL, r.secrets.Load().SecretsAt(time.Now()), e.EventID, text)}
+}
+
+// messageBody is what is sent of an event.
+func messageBody(sequence uint64, payload []byte) ([]byte, error) {
+	told, err := tasks.ReadEvent(sequence, payload)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(body{Type: told.Type, Timestamp: told.Time, Data: told})
+}
+
+// payloadOf reads an event again. The error is a *dispatcher.PositionError if another one has its sequence now.
+func (r *round) payloadOf(e *event) ([]byte, error) {
+	for events, err := range r.w.cfg.Work.ReadEvents(r.attempts, dispatcher.Position{Sequence: e.Sequence - 1}, 1) {
+		switch {
+		case err != nil:
+			return nil, err
+		case len(events) == 0 || events[0].ID != e.EventID:
+			return nil, &dispatcher.PositionError{At: dispatcher.Position{Sequence: e.Sequence}, Reason: "it was event " + e.EventID + " and is not any more"}
+		}
+		return events[0].Payload, nil
+	}
+	return nil, r.attempts.Err()
+}
+
+// ended deals with an attempt that has ended.
+func (r *round) ended(a result) {
+	now := time.Now()
+	switch {
+	case a.err != nil && r.attempts.Err() != nil && a.status == 0:
+		r.queue.giveBack(a.event, now) // it was interrupted
+	case a.lost != nil:
+		r.queue.giveBack(a.event, now)
+		r.end(a.lost)
+	case a.ours != nil:
+		r.queue.giveBack(a.event, now)
+		r.end(a.ours)
+	case a.err == nil:
+		r.w.metrics.attempts.WithLabelValues("delivered").Inc()
+		r.queue.deliver(a.event, now, a.status)
+	default:
+		reason := a.err.Error()
+		outcome := "failed"
+		if r.queue.fail(a.event, now, a.status, reason[:min(len(reason), maxError)], a.retryAfter) {
+			outcome = "parked"
+			r.w.log.Warn("every attempt has failed, and the event is parked", "endpoint", r.endpoint.ID, "sequence", a.event.Sequence, "status", a.status)
+		}
+		if a.gone() && r.ending == nil {
+			outcome = "disabled"
+			r.disable = "the receiver answered 410 (Gone)"
+			r.w.log.Warn("an endpoint is disabled, since its receiver answered 410 (Gone)", "endpoint", r.endpoint.ID)
+			r.end(errDisabled)
+			r.kill()
+		}
+		r.w.metrics.attempts.WithLabelValues(outcome).Inc()
+	}
+}
+
+// pause waits for d or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

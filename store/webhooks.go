@@ -1,0 +1,207 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"casepress/tasks"
+)
+
+// DeliveryState says where the delivery of an event to an endpoint stands.
+type DeliveryState string
+
+// The states of a delivery.
+const (
+	// Waiting: it will be tried, or tried again.
+	Waiting DeliveryState = "waiting"
+	// Delivered: the receiver has answered 2xx.
+	Delivered DeliveryState = "delivered"
+	// Parked: every attempt of the schedule has failed. It is kept and can be replayed.
+	Parked DeliveryState = "parked"
+)
+
+// DeliveryStates returns every state.
+func DeliveryStates() []DeliveryState { return []DeliveryState{Waiting, Delivered, Parked} }
+
+// Delivery is an event on its way to an endpoint.
+type Delivery struct {
+	Sequence uint64 // of the event
+	EventID  string
+	Type     string
+	Subject  string // whose events keep their order
+	State    DeliveryState
+	Attempts int
+	FirstAt  time.Time // of the first attempt; zero: there was none
+	LastAt   time.Time
+	NextAt   time.Time // of the next attempt, once those before it of its subject are delivered or parked; zero: at once
+	// LastStatus is the HTTP status of the last answer, 0 without one; LastError why the attempt failed.
+	LastStatus int
+	LastError  string
+}
+
+// keptDeliveries is how many events that were delivered an endpoint keeps rows of.
+const keptDeliveries = 1000
+
+// WebhookEndpoints returns the endpoints that are not deleted, the oldest first.
+func (s *Store) WebhookEndpoints(ctx context.Context) ([]tasks.WebhookEndpoint, error) {
+	all, err := tasks.LoadWebhookEndpoints(s.reading(ctx))
+	if err != nil {
+		return nil, s.explain(err, "webhook endpoints")
+	}
+	return all, nil
+}
+
+// WebhookEndpoint returns one endpoint, or ErrNotFound.
+func (s *Store) WebhookEndpoint(ctx context.Context, id string) (tasks.WebhookEndpoint, error) {
+	all, err := s.WebhookEndpoints(ctx) // there are few
+	if err != nil {
+		return tasks.WebhookEndpoint{}, err
+	}
+	for _, e := range all {
+		if e.ID == id {
+			return e, nil
+		}
+	}
+	return tasks.WebhookEndpoint{}, s.explain(ErrNotFound, "webhook endpoint %s", id)
+}
+
+// WebhookHealth is how the deliveries of an endpoint stand.
+type WebhookHealth struct {
+	Waiting, Parked int
+	// FailingSince is the first attempt of the oldest event that waits and was tried; zero if there is none. LastError is why
+	// its last attempt failed.
+	FailingSince time.Time
+	LastError    string
+}
+
+// WebhookHealth tells how the deliveries of an endpoint stand.
+func (s *Store) WebhookHealth(ctx context.Context, endpoint string) (h WebhookHealth, err error) {
+	const counts = `SELECT state, COUNT(*) FROM webhook_deliveries WHERE endpoint = $1 AND state <> 'delivered' GROUP BY state`
+	const failing = `SELECT first_at, last_error FROM webhook_deliveries WHERE endpoint = $1 AND state = 'waiting' AND attempts > 0 ORDER BY first_at LIMIT 1`
+	rows, err := s.queries.query(ctx, counts, endpoint)
+	if err == nil {
+		err = tasks.EachRow(rows, func() error {
+			var state DeliveryState
+			var n int
+			err := rows.Scan(&state, &n)
+			if state == Waiting {
+				h.Waiting = n
+			} else {
+				h.Parked = n
+			}
+			return err
+		})
+	}
+	if err == nil {
+		rows, err = s.queries.query(ctx, failing, endpoint)
+	}
+	if err == nil {
+		err = tasks.EachRow(rows, func() error {
+			var at int64
+			err := rows.Scan(&at, &h.LastError)
+			h.FailingSince = fromMicros(at)
+			return err
+		})
+	}
+	if err != nil {
+		return WebhookHealth{}, s.explain(err, "deliveries of webhook endpoint %s", endpoint)
+	}
+	return h, nil
+}
+
+// Deliveries returns up to limit deliveries of an endpoint, in a state or, with "", in any, with sequences below before;
+// the newest first.
+func (s *Store) Deliveries(ctx context.Context, endpoint string, state DeliveryState, before uint64, limit int) ([]Delivery, error) {
+	if limit < 1 || limit > MaxLimit {
+		return nil, ErrBadLimit
+	}
+	if state == "" {
+		return s.deliveries(ctx, `endpoint = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3`, endpoint, int64(before), limit)
+	}
+	return s.deliveries(ctx, `endpoint = $1 AND state = $2 AND sequence < $3 ORDER BY sequence DESC LIMIT $4`, endpoint, string(state), int64(before), limit)
+}
+
+// WaitingDeliveries returns the deliveries of an endpoint that wait, the oldest event first.
+func (s *Store) WaitingDeliveries(ctx context.Context, endpoint string) ([]Delivery, error) {
+	return s.deliveries(ctx, `endpoint = $1 AND state = 'waiting' ORDER BY sequence`, endpoint)
+}
+
+func (s *Store) deliveries(ctx context.Context, where string, args ...any) (all []Delivery, err error) {
+	rows, err := s.queries.query(ctx, `SELECT sequence, event_id, type, subject, state, attempts, first_at, last_at, next_at, last_status, last_error
+		FROM webhook_deliveries WHERE `+where, args...)
+	if err == nil {
+		err = tasks.EachRow(rows, func() error {
+			var d Delivery
+			var first, last, next int64
+			err := rows.Scan(&d.Sequence, &d.EventID, &d.Type, &d.Subject, &d.State, &d.Attempts, &first, &last, &next, &d.LastStatus, &d.LastError)
+			d.FirstAt, d.LastAt, d.NextAt = fromMicros(first), fromMicros(last), fromMicros(next)
+			all = append(all, d)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, s.explain(err, "deliveries of webhook endpoint %s", args[0])
+	}
+	return all, nil
+}
+
+// WebhookProgress is what was found out by sending events to an endpoint.
+type WebhookProgress struct {
+	Endpoint   string
+	Generation int64
+	Position   string
+	Deliveries []Delivery
+	// Disable is why the endpoint is disabled; "": it is not.
+	Disable string
+	// Anew says that the events are other ones than before: the rows of all deliveries are forgotten.
+	Anew bool
+}
+
+// SaveWebhookProgress keeps progress, all of it or nothing. ErrStale says that a person has said meanwhile where to begin,
+// or has deleted the endpoint.
+func (s *Store) SaveWebhookProgress(ctx context.Context, p WebhookProgress) error {
+	const move = `UPDATE webhook_endpoints SET position = $1 WHERE id = $2 AND generation = $3 AND state <> 'deleted'`
+	const disable = `UPDATE webhook_endpoints SET state = 'disabled', reason = $1 WHERE id = $2`
+	const put = `INSERT INTO webhook_deliveries (endpoint, sequence, event_id, type, subject, state, attempts, first_at, last_at, next_at, last_status, last_error)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+		ON CONFLICT (endpoint, sequence) DO UPDATE SET event_id = excluded.event_id, type = excluded.type, subject = excluded.subject, state = excluded.state,
+			attempts = excluded.attempts, first_at = excluded.first_at, last_at = excluded.last_at, next_at = excluded.next_at,
+			last_status = excluded.last_status, last_error = excluded.last_error`
+	const prune = `DELETE FROM webhook_deliveries WHERE endpoint = $1 AND state = 'delivered' AND sequence <=
+		(SELECT sequence FROM webhook_deliveries WHERE endpoint = $1 AND state = 'delivered' ORDER BY sequence DESC LIMIT 1 OFFSET $2)`
+	err := s.write(ctx, func(c *change) error {
+		n, err := c.Exec(move, p.Position, p.Endpoint, p.Generation)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrStale
+		}
+		if p.Disable != "" {
+			if _, err := c.Exec(disable, p.Disable, p.Endpoint); err != nil {
+				return err
+			}
+		}
+		if p.Anew {
+			if _, err := c.Exec(`DELETE FROM webhook_deliveries WHERE endpoint = $1`, p.Endpoint); err != nil {
+				return err
+			}
+		}
+		for _, d := range p.Deliveries {
+			if _, err := c.Exec(put, p.Endpoint, int64(d.Sequence), d.EventID, d.Type, d.Subject, string(d.State), d.Attempts,
+				micros(d.FirstAt), micros(d.LastAt), micros(d.NextAt), d.LastStatus, d.LastError); err != nil {
+				return fmt.Errorf("delivery %d: %w", d.Sequence, err)
+			}
+		}
+		if slices.ContainsFunc(p.Deliveries, func(d Delivery) bool { return d.State == Delivered }) {
+			_, err = c.Exec(prune, p.Endpoint, keptDeliveries)
+		}
+		return err
+	})
+	if err != nil {
+		return s.explain(err, "progress of webhook endpoint %s", p.Endpoint)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"casepress/store"
+	"casepress/tasks"
+)
+
+// acts records what was done to endpoints, one after the other, as the log has it.
+func acts(changes ...tasks.WebhookChange) (batch []tasks.Recorded) {
+	for i, c := range changes {
+		c.ChangeID = fmt.Sprint(i)
+		s := tasks.NewSubmission(tasks.KindWebhookEndpoint(), c)
+		s.ReceivedAt = received.Add(time.Duration(i) * time.Hour)
+		batch = append(batch, tasks.Recorded{Offset: uint64(i), Submission: s})
+	}
+	return batch
+}
+
+func register(id string) tasks.WebhookChange {
+	return tasks.WebhookChange{ID: id, Act: tasks.WebhookRegistered, URL: "https://example.org/" + id, Types: tasks.EventTypes(), Study: "S1", Secret: "whsec_1", After: "7-0123456789ab", AfterSequence: 7}
+}
+
+// What people did to endpoints gives the same rows however often and in what pieces its records are read.
+func TestWebhookEndpointsAreMadeOfTheLog(t *testing.T) {
+	batch := acts(
+		register("a"), register("b"), register("c"),
+		tasks.WebhookChange{ID: "a", Act: tasks.WebhookRotated, Secret: "whsec_2"},
+		tasks.WebhookChange{ID: "b", Act: tasks.WebhookDeleted},
+		tasks.WebhookChange{ID: "b", Act: tasks.WebhookRotated, Secret: "whsec_3"},
+		tasks.WebhookChange{ID: "b", Act: tasks.WebhookReplayed, After: "0"},
+		tasks.WebhookChange{ID: "c", Act: tasks.WebhookReplayed, After: "3", AfterSequence: 3},
+		tasks.WebhookChange{ID: "nobody", Act: tasks.WebhookRotated, Secret: "whsec_4"},
+		register("a"),
+	)
+	want := []tasks.WebhookEndpoint{
+		{
+			ID: "a", URL: "https://example.org/a", Types: tasks.EventTypes(), Study: "S1", State: tasks.WebhookActive, Position: "7-0123456789ab", Generation: 0, CreatedAt: received,
+			Secrets: []tasks.WebhookSecret{{Secret: "whsec_2"}, {Secret: "whsec_1", Until: received.Add(27 * time.Hour).UnixMicro()}},
+		},
+		{
+			ID: "c", URL: "https://example.org/c", Types: tasks.EventTypes(), Study: "S1", State: tasks.WebhookActive, Position: "3", Generation: 7, CreatedAt: received.Add(2 * time.Hour),
+			Secrets: []tasks.WebhookSecret{{Secret: "whsec_1"}},
+		},
+	}
+	for pieces := 1; pieces <= len(batch); pieces++ {
+		s := openStore(t)
+		for range 2 {
+			for from := 0; from < len(batch); from += pieces {
+				to := min(from+pieces, len(batch))
+				require.NoError(t, s.Record(t.Context(), tasks.TopicWebhookEndpoints, batch[from:to], store.Watermark{Next: uint64(to)}))
+				require.NoError(t, s.Record(t.Context(), tasks.TopicWebhookEndpoints, batch[from:to], store.Watermark{Next: uint64(to)}))
+			}
+			got, err := s.WebhookEndpoints(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		require.NoError(t, s.Check(t.Context()))
+		require.Equal(t, []string{"whsec_2", "whsec_1"}, want[0].SecretsAt(received.Add(27*time.Hour-time.Second)))
+		require.Equal(t, []string{"whsec_2"}, want[0].SecretsAt(received.Add(27*time.Hour)))
+	}
+}
+
+func TestWebhookProgress(t *testing.T) {
+	s := openStore(t)
+	ctx := t.Context()
+	require.NoError(t, s.Record(ctx, tasks.TopicWebhookEndpoints, acts(register("a"), register("b")), store.Watermark{Next: 2}))
+	waiting := store.Delivery{Sequence: 8, EventID: "e8", Type: "patient-data-update", Subject: "S1/P1", State: store.Waiting, Attempts: 2, FirstAt: received, LastAt: received.Add(time.Second), NextAt: received.Add(time.Hour), LastStatus: 500, LastError: "broken"}
+	blocked := store.Delivery{Sequence: 9, EventID: "e9", Type: "patient-data-update", Subject: "S1/P1", State: store.Waiting}
+	parked := store.Delivery{Sequence: 10, EventID: "e10", Type: "patient-data-update", Subject: "S1/P2", State: store.Parked, Attempts: 10, FirstAt: received, LastAt: received}
+	p := store.WebhookProgress{Endpoint: "a", Generation: 0, Position: "10-0123456789ab", Deliveries: []store.Delivery{waiting, blocked, parked}}
+	require.NoError(t, s.SaveWebhookProgress(ctx, p))
+	e, err := s.WebhookEndpoint(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, p.Position, e.Position)
+	got, err := s.WaitingDeliveries(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, []store.Delivery{waiting, blocked}, got)
+	got, err = s.Deliveries(ctx, "a", store.Parked, 1<<62, 10)
+	require.NoError(t, err)
+	require.Equal(t, []store.Delivery{parked}, got)
+	got, err = s.Deliveries(ctx, "a", "", 10, 1)
+	require.NoError(t, err)
+	require.Equal(t, []store.Delivery{blocked}, got)
+	_, err = s.Deliveries(ctx, "a", "", 10, store.MaxLimit+1)
+	require.ErrorIs(t, err, store.ErrBadLimit)
+	health, err := s.WebhookHealth(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, store.WebhookHealth{Waiting: 2, Parked: 1, FailingSince: received, LastError: "broken"}, health)
+	health, err = s.WebhookHealth(ctx, "b")
+	require.NoError(t, err)
+	require.Zero(t, health, "each has its own")
+
+	// What was found out under an earlier generation changes nothing.
+	replayed := acts(register("a"), register("b"), tasks.WebhookChange{ID: "a", Act: tasks.WebhookReplayed, After: "9", AfterSequence: 9})
+	require.NoError(t, s.Record(ctx, tasks.TopicWebhookEndpoints, replayed, store.Watermark{Next: 3}))
+	require.ErrorIs(t, s.SaveWebhookProgress(ctx, p), store.ErrStale)
+	got, err = s.Deliveries(ctx, "a", "", 1<<62, 10)
+	require.NoError(t, err)
+	require.Equal(t, []store.Delivery{blocked, waiting}, got, "those behind 9 are sent again")
+	require.NoError(t, s.SaveWebhookProgress(ctx, store.WebhookProgress{Endpoint: "a", Generation: 2, Position: "9", Disable: "gone"}))
+	e, err = s.WebhookEndpoint(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, []any{tasks.WebhookDisabled, "gone"}, []any{e.State, e.Reason})
+	require.NoError(t, s.SaveWebhookProgress(ctx, store.WebhookProgress{Endpoint: "a", Generation: 2, Position: "0", Anew: true}))
+	got, err = s.Deliveries(ctx, "a", "", 1<<62, 10)
+	require.NoError(t, err)
+	require.Empty(t, got)
+	require.ErrorIs(t, s.SaveWebhookProgress(ctx, store.WebhookProgress{Endpoint: "nobody"}), store.ErrStale)
+	_, err = s.WebhookEndpoint(ctx, "nobody")
+	require.ErrorIs(t, err, store.ErrNotFound)
+}

@@ -1,0 +1,254 @@
+package tasks
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+const kindWebhookEndpoint = "webhook-endpoint"
+
+var webhookEndpointKind = &Kind{
+	Name:   kindWebhookEndpoint,
+	Member: "content",
+	Topic:  TopicWebhookEndpoints,
+	Decode: decodeWebhookChange,
+	Rows: Rows{
+		Insert:  insertWebhookChange,
+		Changed: func(Content) Ref { return WebhookEndpoints() },
+		Verify: func(tx Tx) error {
+			_, err := LoadWebhookEndpoints(tx)
+			return err
+		},
+	},
+}
+
+// KindWebhookEndpoint is the kind of what people do to the endpoints that events are sent to.
+func KindWebhookEndpoint() *Kind { return webhookEndpointKind }
+
+// TopicWebhookEndpoints holds what people did to endpoints. It has the secrets that events are signed with.
+const TopicWebhookEndpoints = "webhook-endpoints"
+
+// WebhookEndpoints is what to watch to hear that an endpoint has changed.
+func WebhookEndpoints() Ref { return Ref{Kind: kindWebhookEndpoint} }
+
+// WebhookAct is what a person did to an endpoint.
+type WebhookAct string
+
+// What a person can do to an endpoint.
+const (
+	WebhookRegistered WebhookAct = "registered"
+	WebhookRotated    WebhookAct = "rotated"
+	WebhookReplayed   WebhookAct = "replayed"
+	WebhookDeleted    WebhookAct = "deleted"
+)
+
+// WebhookChange is one act. Of two that compete the log decides: what comes behind a deletion changes nothing.
+type WebhookChange struct {
+	// ID is that of the endpoint; ChangeID tells acts apart.
+	ID       string     `json:"id"`
+	ChangeID string     `json:"changeId"`
+	Act      WebhookAct `json:"act"`
+	// URL, Types and Study are set where it was registered: what is sent, and to where. Study "" is all studies.
+	URL   string   `json:"url,omitempty"`
+	Types []string `json:"types,omitempty"`
+	Study string   `json:"study,omitempty"`
+	// Secret is set where it was registered or rotated.
+	Secret string `json:"secret,omitempty"`
+	// After is the position behind which events are sent from now on, where it was registered or replayed.
+	After string `json:"after,omitempty"`
+	// AfterSequence is the sequence in After.
+	AfterSequence uint64 `json:"afterSequence,omitempty"`
+}
+
+// Header has the id of the endpoint.
+func (c WebhookChange) Header() Header { return Header{ID: c.ID, Study: c.Study} }
+
+// Digest is empty: two acts are never compared.
+func (c WebhookChange) Digest() string { return "" }
+
+// Key tells acts apart.
+func (c WebhookChange) Key() string { return c.ID + "/" + c.ChangeID }
+
+// WebhookSecret is a secret that events are signed with.
+type WebhookSecret struct {
+	Secret string `json:"secret"`
+	// Until is when it ends, in microseconds since 1970; 0: it is the newest and does not.
+	Until int64 `json:"until,omitempty"`
+}
+
+// SecretOverlap is how long events are signed with the secret before, too, after it was rotated.
+const SecretOverlap = 24 * time.Hour
+
+// WebhookState says whether events are sent to an endpoint. The row of one that was deleted stays, as "deleted", so that
+// records that are read once more do not bring it back; nobody else sees it.
+type WebhookState string
+
+const (
+	// WebhookActive: events are sent.
+	WebhookActive WebhookState = "active"
+	// WebhookDisabled: the receiver has answered that it wants no more. Events wait until somebody replays them.
+	WebhookDisabled WebhookState = "disabled"
+)
+
+// WebhookEndpoint is where events are sent.
+type WebhookEndpoint struct {
+	ID        string
+	URL       string
+	Types     []string // sent are events of these types
+	Study     string   // of this study; "": of all
+	Secrets   []WebhookSecret
+	CreatedAt time.Time
+	State     WebhookState
+	Reason    string // why it is disabled
+	// Generation changes when a person says where to begin. What was found out about an earlier one is of no use.
+	Generation int64
+	// Position among the events: every event up to it is delivered, is not for this endpoint, or has a row of its own.
+	Position string
+}
+
+// Wants reports whether an event is to be sent to the endpoint.
+func (e WebhookEndpoint) Wants(event ToldEvent) bool {
+	return slices.Contains(e.Types, event.Type) && (e.Study == "" || e.Study == event.Study)
+}
+
+// SecretsAt are the secrets that events are signed with at a time, the newest first.
+func (e WebhookEndpoint) SecretsAt(now time.Time) (secrets []string) {
+	for _, s := range e.Secrets {
+		if s.Until == 0 || now.UnixMicro() < s.Until {
+			secrets = append(secrets, s.Secret)
+		}
+	}
+	return secrets
+}
+
+// checkSum is of what people have said of the endpoint.
+func (e WebhookEndpoint) checkSum(types, secrets string) int64 {
+	text, err := json.Marshal([]any{e.ID, e.URL, types, e.Study, secrets, micros(e.CreatedAt)})
+	if err != nil {
+		panic(err) // strings and numbers always marshal
+	}
+	return CheckSum(text)
+}
+
+func decodeWebhookChange(content json.RawMessage) (Content, error) {
+	c, err := decodeAs[WebhookChange](content)
+	if err != nil {
+		return nil, err
+	}
+	switch act := c.(WebhookChange).Act; act {
+	case WebhookRegistered, WebhookRotated, WebhookReplayed, WebhookDeleted:
+		return c, nil
+	default:
+		return nil, fmt.Errorf("an endpoint cannot be %q", act)
+	}
+}
+
+func insertWebhookChange(tx Tx, r Recorded) error {
+	c := r.Content.(WebhookChange)
+	switch c.Act {
+	case WebhookRegistered:
+		return registerWebhook(tx, r, c)
+	case WebhookRotated:
+		return rotateWebhook(tx, r, c)
+	case WebhookReplayed:
+		const update = `UPDATE webhook_endpoints SET state = 'active', reason = '', position = $1, changed = $2, generation = $2
+			WHERE id = $3 AND changed < $2 AND state <> 'deleted'`
+		n, err := tx.Exec(update, c.After, int64(r.Offset), c.ID)
+		if err != nil || n == 0 {
+			return err
+		}
+		_, err = tx.Exec(`DELETE FROM webhook_deliveries WHERE endpoint = $1 AND sequence > $2`, c.ID, int64(c.AfterSequence))
+		return err
+	case WebhookDeleted:
+		n, err := tx.Exec(`UPDATE webhook_endpoints SET state = 'deleted', secrets = '', changed = $1, generation = $1
+			WHERE id = $2 AND changed < $1 AND state <> 'deleted'`, int64(r.Offset), c.ID)
+		if err != nil || n == 0 {
+			return err
+		}
+		_, err = tx.Exec(`DELETE FROM webhook_deliveries WHERE endpoint = $1`, c.ID)
+		return err
+	}
+	return fmt.Errorf("an endpoint cannot be %q", c.Act)
+}
+
+func registerWebhook(tx Tx, r Recorded, c WebhookChange) error {
+	e := WebhookEndpoint{ID: c.ID, URL: c.URL, Study: c.Study, CreatedAt: r.ReceivedAt}
+	types, secrets, err := encodeLists(c.Types, []WebhookSecret{{Secret: c.Secret}})
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO webhook_endpoints (id, url, types, study, secrets, created_at, check_sum, state, changed, generation, reason, position)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 'active', $8, $8, '', $9) ON CONFLICT (id) DO NOTHING`,
+		e.ID, e.URL, types, e.Study, secrets, micros(e.CreatedAt), e.checkSum(types, secrets), int64(r.Offset), c.After)
+	return err
+}
+
+func encodeLists(types []string, secrets []WebhookSecret) (typesText, secretsText string, err error) {
+	t, err := json.Marshal(types)
+	if err != nil {
+		return "", "", err
+	}
+	s, err := json.Marshal(secrets)
+	return string(t), string(s), err
+}
+
+// rotateWebhook puts the new secret first, lets the ones before end, and drops those that have ended.
+func rotateWebhook(tx Tx, r Recorded, c WebhookChange) error {
+	all, err := loadWebhooks(tx, `id = $1 AND changed < $2 AND state <> 'deleted'`, c.ID, int64(r.Offset))
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	e := all[0]
+	secrets := []WebhookSecret{{Secret: c.Secret}}
+	for _, s := range e.Secrets {
+		if s.Until == 0 {
+			s.Until = micros(r.ReceivedAt.Add(SecretOverlap))
+		}
+		if s.Until > micros(r.ReceivedAt) {
+			secrets = append(secrets, s)
+		}
+	}
+	typesText, secretsText, err := encodeLists(e.Types, secrets)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`UPDATE webhook_endpoints SET secrets = $1, check_sum = $2, changed = $3 WHERE id = $4`,
+		secretsText, e.checkSum(typesText, secretsText), int64(r.Offset), c.ID)
+	return err
+}
+
+// LoadWebhookEndpoints reads the endpoints that are not deleted, the oldest first.
+func LoadWebhookEndpoints(tx Tx) ([]WebhookEndpoint, error) {
+	return loadWebhooks(tx, `state <> 'deleted'`)
+}
+
+func loadWebhooks(tx Tx, where string, args ...any) (all []WebhookEndpoint, err error) {
+	rows, err := tx.Query(`SELECT id, url, types, study, secrets, created_at, check_sum, state, generation, reason, position FROM webhook_endpoints
+		WHERE `+where+` ORDER BY created_at, id`, args...)
+	if err != nil {
+		return nil, err
+	}
+	err = EachRow(rows, func() error {
+		var e WebhookEndpoint
+		var types, secrets string
+		var createdAt, sum int64
+		if err := rows.Scan(&e.ID, &e.URL, &types, &e.Study, &secrets, &createdAt, &sum, &e.State, &e.Generation, &e.Reason, &e.Position); err != nil {
+			return err
+		}
+		e.CreatedAt = fromMicros(createdAt)
+		if sum != e.checkSum(types, secrets) {
+			return fmt.Errorf("%w: webhook endpoint %s", ErrChanged, e.ID)
+		}
+		if err := json.Unmarshal([]byte(types), &e.Types); err != nil {
+			return fmt.Errorf("types of webhook endpoint %s: %w", e.ID, err)
+		}
+		if err := json.Unmarshal([]byte(secrets), &e.Secrets); err != nil {
+			return fmt.Errorf("secrets of webhook endpoint %s: %w", e.ID, err)
+		}
+		all = append(all, e)
+		return nil
+	})
+	return all, err
+}
