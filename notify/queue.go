@@ -53,17 +53,25 @@ type queue struct {
 	bytes    int                 // of their payloads
 	unsaved  map[uint64]store.Delivery
 	moved    bool // position is not saved
+	// known are events behind the position that an earlier process has given a row: they are read once more, and are
+	// neither sent again, if they were delivered or parked, nor waited for twice.
+	known map[uint64]bool
 }
 
 func newQueue(at dispatcher.Position) *queue {
-	return &queue{subjects: map[string][]*event{}, position: at, unsaved: map[uint64]store.Delivery{}}
+	return &queue{subjects: map[string][]*event{}, position: at, unsaved: map[uint64]store.Delivery{}, known: map[uint64]bool{}}
 }
 
-// load takes up what an earlier process left waiting, in the order of the events.
-func (q *queue) load(waiting []store.Delivery, now time.Time) {
-	for _, d := range waiting {
-		q.waiting++
-		q.push(&event{Delivery: d}, now)
+// load takes up what an earlier process saved, in the order of the events: those that wait, and all behind the position.
+func (q *queue) load(saved []store.Delivery, now time.Time) {
+	for _, d := range saved {
+		if d.Sequence > q.position.Sequence {
+			q.known[d.Sequence] = true
+		}
+		if d.State == store.Waiting {
+			q.waiting++
+			q.push(&event{Delivery: d}, now)
+		}
 	}
 }
 
@@ -79,6 +87,11 @@ func (q *queue) pass(at dispatcher.Position) {
 
 // add takes up an event that was read. d names it.
 func (q *queue) add(at dispatcher.Position, d store.Delivery, payload []byte, now time.Time) {
+	if q.known[d.Sequence] {
+		delete(q.known, d.Sequence)
+		q.pass(at)
+		return
+	}
 	if d.Subject == "" { // nobody's order
 		d.Subject = "#" + strconv.FormatUint(d.Sequence, 10)
 	}

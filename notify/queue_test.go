@@ -33,13 +33,13 @@ func at(sequence int) dispatcher.Position { return dispatcher.Position{Sequence:
 // begin is a new life: what was not saved is forgotten.
 func (w *world) begin() {
 	w.q = newQueue(w.position)
-	var waiting []store.Delivery
+	var saved []store.Delivery
 	for _, sequence := range slices.Sorted(maps.Keys(w.rows)) {
-		if w.rows[sequence].State == store.Waiting {
-			waiting = append(waiting, w.rows[sequence])
+		if w.rows[sequence].State == store.Waiting || sequence > w.position.Sequence {
+			saved = append(saved, w.rows[sequence])
 		}
 	}
-	w.q.load(waiting, w.now)
+	w.q.load(saved, w.now)
 	w.read, w.inFlight = int(w.position.Sequence), map[uint64]*event{}
 }
 

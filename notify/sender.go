@@ -97,7 +97,7 @@ func (s *sender) round(ctx, attempts context.Context) error {
 	if err != nil {
 		return &dispatcher.PositionError{Reason: err.Error()}
 	}
-	waiting, err := s.w.cfg.Rows.WaitingDeliveries(ctx, endpoint.ID)
+	saved, err := s.w.cfg.Rows.OpenDeliveries(ctx, endpoint.ID, at.Sequence)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (s *sender) round(ctx, attempts context.Context) error {
 		// Nobody must wait for a loop that has ended.
 		batches: make(chan batch), results: make(chan result, s.w.cfg.PerEndpoint), saved: make(chan error, 1),
 	}
-	r.queue.load(waiting, time.Now())
+	r.queue.load(saved, time.Now())
 	reading, cancel := context.WithCancel(ctx)
 	defer r.wg.Wait()
 	defer cancel()

@@ -123,9 +123,10 @@ func (s *Store) Deliveries(ctx context.Context, endpoint string, state DeliveryS
 	return s.deliveries(ctx, `endpoint = $1 AND state = $2 AND sequence < $3 ORDER BY sequence DESC LIMIT $4`, endpoint, string(state), int64(before), limit)
 }
 
-// WaitingDeliveries returns the deliveries of an endpoint that wait, the oldest event first.
-func (s *Store) WaitingDeliveries(ctx context.Context, endpoint string) ([]Delivery, error) {
-	return s.deliveries(ctx, `endpoint = $1 AND state = 'waiting' ORDER BY sequence`, endpoint)
+// OpenDeliveries returns what sending must know of an endpoint to go on behind a position: the deliveries that wait, and
+// all of events behind it, the oldest event first.
+func (s *Store) OpenDeliveries(ctx context.Context, endpoint string, after uint64) ([]Delivery, error) {
+	return s.deliveries(ctx, `endpoint = $1 AND (state = 'waiting' OR sequence > $2) ORDER BY sequence`, endpoint, int64(after))
 }
 
 func (s *Store) deliveries(ctx context.Context, where string, args ...any) (all []Delivery, err error) {
