@@ -329,6 +329,7 @@ func TestRotation(t *testing.T) {
 	virtual(t, func(t *testing.T, s *system) {
 		s.register("e")
 		s.act(tasks.WebhookChange{ID: "e", Act: tasks.WebhookRotated, Secret: "whsec_" + strings.Repeat("QUFB", 8)})
+		after(time.Second) // until the sender knows
 		s.publish(1, "A")
 		after(time.Second)
 		require.Len(t, strings.Fields(s.all()[0].Signature), 2)

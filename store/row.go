@@ -177,16 +177,6 @@ func (readTx) Exec(string, ...any) (int64, error) {
 	return 0, errors.New("a read cannot change rows")
 }
 
-// exists reports whether the query gives a row.
-func exists(tx tasks.Tx, query string, args ...any) (bool, error) {
-	rows, err := tx.Query(query, args...)
-	if err != nil {
-		return false, err
-	}
-	n := 0
-	err = tasks.EachRow(rows, func() error { n++; return nil })
-	return n > 0, err
-}
 
 func micros(t time.Time) int64 {
 	if t.IsZero() {
