@@ -177,7 +177,6 @@ func (readTx) Exec(string, ...any) (int64, error) {
 	return 0, errors.New("a read cannot change rows")
 }
 
-
 func micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
