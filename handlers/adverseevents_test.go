@@ -246,7 +246,8 @@ func TestStepsAreEvents(t *testing.T) {
 	s.send(http.MethodPost, "/adverse-events/AE-1/close", `{"name":"Ann","reason":"reported"}`).is(200)
 	var told []string
 	after := "0"
-	for len(told) < 5 {
+	for deadline := time.Now().Add(time.Minute); len(told) < 4; {
+		require.True(t, time.Now().Before(deadline), "told: %v", told)
 		p := s.get("/events?types=adverse-event&wait=10s&after=" + after).is(200)
 		for _, e := range p.get("events").([]any) {
 			event := e.(map[string]any)
@@ -257,7 +258,7 @@ func TestStepsAreEvents(t *testing.T) {
 		}
 		after = p.get("next").(string)
 	}
-	require.Equal(t, []string{"received", "handed-over", "acknowledged", "acknowledgement-refused", "closed"}, told)
+	require.Equal(t, []string{"received", "acknowledged", "acknowledgement-refused", "closed"}, told)
 	require.Len(t, s.get("/events?types=patient-data-update").page().Events, 1, "the submission itself")
 }
 
