@@ -57,6 +57,9 @@ func appendResponse(b []byte, r *QuestionnaireResponse) ([]byte, error) {
 	}
 	b = appendMember(b, "crisisText", r.CrisisText)
 	b = appendMember(b, "crisisTextLanguage", r.CrisisLanguage)
+	if r.LimitHours != 0 {
+		b = strconv.AppendInt(append(b, `,"limitHours":`...), r.LimitHours, 10)
+	}
 	b = appendText(append(b, `,"mediaType":`...), r.MediaType)
 	b = appendText(append(b, `,"original":`...), r.Original)
 	return append(b, '}'), nil

@@ -16,6 +16,10 @@ type walk struct {
 // beyond its memory, so that none steps over that.
 const maxStep = 1 << 16
 
+// minStep is the least: through 256 MiB there are 32 million turns then, some tenths of a second between two looks at the
+// context at most. A loop that goes byte by byte counts its turns.
+const minStep = 8
+
 // term is what is known of a number: a local variable as it was when the turn began, plus a constant.
 // Without a variable it is the constant.
 type term struct {
@@ -77,7 +81,7 @@ func (t *turn) moved() (local, step int) {
 		if a.local < 0 {
 			continue
 		}
-		if v, set := t.locals[a.local]; set && v.local == a.local && v.plus != 0 && max(v.plus, -v.plus) <= maxStep {
+		if v, set := t.locals[a.local]; set && v.local == a.local && max(v.plus, -v.plus) >= minStep && max(v.plus, -v.plus) <= maxStep {
 			return v.local, v.plus
 		}
 	}
