@@ -190,7 +190,11 @@ func (g *groupState) expire(now instant) {
 		offset := g.timed.pop()
 		s := g.at(offset)
 		if s.status == delayed {
-			g.makeAvailable(offset, available)
+			as := available
+			if s.lock != 0 { // its holder's connection broke, and its lock speaks for it until somebody takes it
+				as = lapsed
+			}
+			g.makeAvailable(offset, as)
 			continue
 		}
 		g.drop(s.holder)

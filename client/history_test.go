@@ -68,7 +68,7 @@ func TestHistory(t *testing.T) {
 	producing, enough := context.WithTimeout(ctx, 3*time.Second)
 	defer enough()
 	for i := range 2 {
-		s := client.NewStream(net.dial(t, w.addr), 16)
+		s := client.NewStream(net.dial(t, w.addr), 256)
 		producers.Go(func() {
 			for n := 0; producing.Err() == nil; n++ {
 				m := client.Message{Topic: "cases", ID: fmt.Sprint(i, "-", n), Key: fmt.Sprint("k", i, n%5)}

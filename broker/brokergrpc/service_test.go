@@ -201,6 +201,15 @@ func TestAMessageThatKillsItsConsumerBecomesADeadLetter(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
+// members waits until the group has n.
+func (r *remote) members(t *testing.T, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		g, err := r.DescribeGroup(t.Context(), &pb.DescribeGroupRequest{Topic: "cases", ConsumerGroup: "g"})
+		return err == nil && int(g.Members) == n
+	}, 10*time.Second, time.Millisecond)
+}
+
 // TestGoodbyeIsUncounted: of a client that goes and gives everything back.
 func TestGoodbyeIsUncounted(t *testing.T) {
 	r := newRemote(t, brokergrpc.Options{})
@@ -210,14 +219,15 @@ func TestGoodbyeIsUncounted(t *testing.T) {
 	for range 2 {
 		give = append(give, &pb.Settlement{AckId: leaving.next(t).AckId, How: &pb.Settlement_Release{Release: &pb.Release{Uncounted: true}}})
 	}
-	staying := r.join(t, explicit())
 	leaving.leave()
+	r.members(t, 0)
 	a, err := r.Ack(t.Context(), &pb.AckRequest{Settlements: append(give, &pb.Settlement{AckId: give[0].GetAckId(), How: &pb.Settlement_Release{
 		Release: &pb.Release{Uncounted: true, Delay: durationpb.New(time.Second)}}})})
 	require.NoError(t, err)
 	require.Nil(t, a.Results[0].Failure)
 	require.Nil(t, a.Results[1].Failure)
 	require.Equal(t, int32(codes.InvalidArgument), a.Results[2].Failure.GetCode())
+	staying := r.join(t, explicit())
 	for _, want := range []string{"a", "b"} {
 		d := staying.next(t)
 		require.Equal(t, want, string(d.Msg.Payload))
@@ -232,14 +242,7 @@ func TestALockHoldsOnWhileItsMessageIsPutOff(t *testing.T) {
 	leaving := r.join(t, explicit())
 	a, b := leaving.next(t), leaving.next(t)
 	leaving.leave()
-	members := func(n int) {
-		t.Helper()
-		require.Eventually(t, func() bool {
-			g, err := r.DescribeGroup(t.Context(), &pb.DescribeGroupRequest{Topic: "cases", ConsumerGroup: "g"})
-			return err == nil && int(g.Members) == n
-		}, 10*time.Second, time.Millisecond)
-	}
-	members(0)
+	r.members(t, 0)
 	r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{
 		{AckId: b.AckId}, {AckId: a.AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}},
 	}})
