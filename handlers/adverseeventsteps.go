@@ -135,8 +135,10 @@ func idempotencyKey(header http.Header) (string, *fieldFault) {
 // checkStep returns a fault where it is plain before the record is written that a new step is none.
 func (a *API) checkStep(ctx context.Context, row store.Row, step tasks.AdverseEventStep) error {
 	standing := row.Content.(tasks.AdverseEvent).Standing()
+	// What brings the case on is never one too many: nobody could end it else.
+	bringsOn := step.Step == tasks.StepAcknowledgement && standing.Acknowledged == nil || step.Step == tasks.StepClosing && standing.Closed == nil
 	switch {
-	case standing.Steps >= maxSteps:
+	case standing.Steps >= maxSteps && !bringsOn:
 		return &fault{code: codeTooManySteps, args: []any{maxSteps}, extras: extras{ID: row.ID, Limit: maxSteps}}
 	case step.Step == tasks.StepClosing && standing.Acknowledged == nil:
 		// The row may be behind an acknowledgement that was answered a moment ago.

@@ -331,9 +331,11 @@ func (a *API) stream(ctx context.Context, c *gin.Context, q eventQuery) error {
 				continue
 			}
 		case <-beat.C:
-			if c.Writer.Written() {
-				s.beat()
+			if !c.Writer.Written() { // nothing was read yet, and it may turn out that there is nothing to read
+				beat.Reset(a.heartbeat)
+				continue
 			}
+			s.beat()
 		case <-ctx.Done():
 			return ctx.Err()
 		}

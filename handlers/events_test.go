@@ -303,7 +303,6 @@ func TestEventStreamSlowReader(t *testing.T) {
 			s := open(t, with(func(c *handlers.Config) { c.StallTimeout = tc.stall }))
 			s.publishEvents(40_000) // more than sockets hold
 			s.stream("/events")
-			require.Equal(t, 1, handlers.Waiting(s.API))
 			tc.end(s)
 			require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 0 }, 10*time.Second, time.Millisecond)
 		})

@@ -113,9 +113,13 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission, w
 }
 
 // maxPending returns how many bytes may be pending in all for one more submission of the kind to be let in. A share is kept
-// for reserved lanes, so that a burst of anything else does not refuse what must not be refused.
+// for reserved lanes, so that a burst of anything else does not refuse what must not be refused: neither work of such a lane
+// nor what is recorded about it in its topic, such as the acknowledgement of an adverse event.
 func (l *Ledger) maxPending(k *tasks.Kind) int64 {
-	if len(l.cfg.Reserved) == 0 || slices.Contains(l.cfg.Reserved, k.Lane) {
+	reserved := func(other *tasks.Kind) bool {
+		return other.Topic == k.Topic && slices.Contains(l.cfg.Reserved, other.Lane)
+	}
+	if len(l.cfg.Reserved) == 0 || slices.ContainsFunc(tasks.Kinds(), reserved) {
 		return l.cfg.MaxPendingBytes
 	}
 	return l.cfg.MaxPendingBytes - l.cfg.MaxPendingBytes/reservedShare

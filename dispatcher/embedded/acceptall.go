@@ -97,7 +97,11 @@ func (g *gathering) count(m *broker.Message) (place int) {
 	last := g.expected == 0
 	g.mu.Unlock()
 	if last && len(g.messages) > 0 {
-		g.ledger.wg.Go(g.write) // Close waits for those who have come, and they wait for this
+		g.ledger.wg.Go(func() { // Close waits for those who have come, and they wait for this
+			if err := tasks.Guard(func() error { g.write(); return nil }); err != nil {
+				g.ledger.cfg.Logger.Error("writing what was accepted together has failed", "err", err)
+			}
+		})
 	}
 	return place
 }

@@ -440,7 +440,7 @@ func TestAHungDiskHoldsNoCaller(t *testing.T) {
 	require.ErrorIs(t, accept(r), context.DeadlineExceeded)
 	<-begun
 	require.ErrorIs(t, accept(r), context.DeadlineExceeded, "the second waits for the first")
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // long enough to be on their way
 	defer cancel()
 	together := []tasks.Submission{submission(report("CR-2")), submission(report("CR-3"))}
 	for _, o := range h.AcceptAll(ctx, together) {
