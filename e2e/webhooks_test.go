@@ -107,7 +107,7 @@ func TestWebhooksAcrossKills(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("CASEPRESS_KILL_ROUNDS")); err == nil && n > 6 {
 		events, kills = 10_000, 12
 	}
-	args := []string{"--webhook-allow=127.0.0.0/8", "--webhook-timeout=1s", "--webhook-connections=16"}
+	args := []string{"--webhook-allow=127.0.0.0/8", "--webhook-timeout=3s", "--webhook-connections=16"}
 	data, r := t.TempDir(), newFlakyReceiver(t)
 	s := start(t, data, args...)
 	code, _, answer, err := send(t.Context(), http.MethodPost, s.url+"/webhook-endpoints", "application/json",
@@ -150,7 +150,7 @@ func TestWebhooksAcrossKills(t *testing.T) {
 		s = start(t, data, args...)
 		killed++
 	}
-	require.Eventually(t, func() bool { return r.count() >= len(ids) }, 2*time.Minute, 50*time.Millisecond, "%s", s.logs)
+	require.Eventually(t, func() bool { return r.count() >= len(ids) }, 8*time.Minute, 50*time.Millisecond, "%s", s.logs)
 	s.stop(t)
 	r.mu.Lock()
 	defer r.mu.Unlock()

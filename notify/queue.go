@@ -145,9 +145,9 @@ func (q *queue) advance() {
 	}
 }
 
-// hasRoom reports whether more events may be read.
+// hasRoom reports whether more events may be read. What cannot be saved, as on a full disk, takes room, too.
 func (q *queue) hasRoom() bool {
-	return q.waiting < maxWaiting && q.fresh < maxFresh && q.bytes < maxFreshBytes && len(q.marks) < maxMarks
+	return q.waiting < maxWaiting && q.fresh < maxFresh && q.bytes < maxFreshBytes && len(q.marks) < maxMarks && len(q.unsaved) < maxMarks
 }
 
 // next returns an event that is due, to be tried. It is to be ended by deliver, fail or giveBack.

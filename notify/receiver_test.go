@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,9 +176,11 @@ func openSystem(t *testing.T, dir string, r *receiver) *system {
 	return &system{t, h, r, dir, shut}
 }
 
+var changes atomic.Int64
+
 func (s *system) act(c tasks.WebhookChange) {
 	s.Helper()
-	c.ChangeID = strconv.FormatInt(time.Now().UnixNano(), 10)
+	c.ChangeID = strconv.FormatInt(changes.Add(1), 10) // times repeat where none passes
 	submission := tasks.NewSubmission(tasks.KindWebhookEndpoint(), c)
 	submission.Fresh = true
 	_, err := s.Fixture.Accept(context.Background(), submission)

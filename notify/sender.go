@@ -101,8 +101,10 @@ func (s *sender) round(ctx, attempts context.Context) error {
 	if err != nil {
 		return err
 	}
+	attempts, kill := context.WithCancel(attempts)
+	defer kill()
 	r := &round{
-		sender: s, attempts: attempts, queue: newQueue(at),
+		sender: s, attempts: attempts, interrupt: kill, queue: newQueue(at),
 		// Nobody must wait for a loop that has ended.
 		batches: make(chan batch), results: make(chan result, s.w.cfg.PerEndpoint), saved: make(chan error, 1),
 	}
@@ -118,11 +120,13 @@ func (s *sender) round(ctx, attempts context.Context) error {
 type round struct {
 	*sender
 	attempts context.Context
-	queue    *queue
-	batches  chan batch
-	results  chan result
-	saved    chan error
-	wg       sync.WaitGroup
+	// interrupt ends the attempts of this round alone: another one may follow.
+	interrupt context.CancelFunc
+	queue     *queue
+	batches   chan batch
+	results   chan result
+	saved     chan error
+	wg        sync.WaitGroup
 
 	inFlight int
 	saving   map[uint64]store.Delivery // being saved; nil: nothing is
@@ -239,7 +243,7 @@ func (r *round) progress() store.WebhookProgress {
 	position, unsaved := r.queue.take()
 	r.saving, r.saveAt = unsaved, time.Time{}
 	p := store.WebhookProgress{
-		Endpoint: r.endpoint.ID, Generation: r.endpoint.Generation, Position: position.String(), Disable: r.disable,
+		Endpoint: r.endpoint.ID, Generation: r.endpoint.Generation, Position: position.String(), Sequence: position.Sequence, Disable: r.disable,
 		Deliveries: make([]store.Delivery, 0, len(unsaved)),
 	}
 	for _, d := range unsaved {
@@ -369,7 +373,7 @@ func (r *round) ended(a result) {
 			r.disable = "the receiver answered 410 (Gone)"
 			r.w.log.Warn("an endpoint is disabled, since its receiver answered 410 (Gone)", "endpoint", r.endpoint.ID)
 			r.end(errDisabled)
-			r.kill()
+			r.interrupt()
 		}
 		r.w.metrics.attempts.WithLabelValues(outcome).Inc()
 	}

@@ -153,6 +153,7 @@ type WebhookProgress struct {
 	Endpoint   string
 	Generation int64
 	Position   string
+	Sequence   uint64 // of the position
 	Deliveries []Delivery
 	// Disable is why the endpoint is disabled; "": it is not.
 	Disable string
@@ -170,7 +171,7 @@ func (s *Store) SaveWebhookProgress(ctx context.Context, p WebhookProgress) erro
 		ON CONFLICT (endpoint, sequence) DO UPDATE SET event_id = excluded.event_id, type = excluded.type, subject = excluded.subject, state = excluded.state,
 			attempts = excluded.attempts, first_at = excluded.first_at, last_at = excluded.last_at, next_at = excluded.next_at,
 			last_status = excluded.last_status, last_error = excluded.last_error`
-	const prune = `DELETE FROM webhook_deliveries WHERE endpoint = $1 AND state = 'delivered' AND sequence <=
+	const prune = `DELETE FROM webhook_deliveries WHERE endpoint = $1 AND state = 'delivered' AND sequence <= $3 AND sequence <=
 		(SELECT sequence FROM webhook_deliveries WHERE endpoint = $1 AND state = 'delivered' ORDER BY sequence DESC LIMIT 1 OFFSET $2)`
 	err := s.write(ctx, func(c *change) error {
 		n, err := c.Exec(move, p.Position, p.Endpoint, p.Generation)
@@ -197,7 +198,7 @@ func (s *Store) SaveWebhookProgress(ctx context.Context, p WebhookProgress) erro
 			}
 		}
 		if slices.ContainsFunc(p.Deliveries, func(d Delivery) bool { return d.State == Delivered }) {
-			_, err = c.Exec(prune, p.Endpoint, keptDeliveries)
+			_, err = c.Exec(prune, p.Endpoint, keptDeliveries, int64(p.Sequence))
 		}
 		return err
 	})
