@@ -173,7 +173,7 @@ func TestWebhookEndpointRefused(t *testing.T) {
 		`{"url":"https://example.org","types":["alerts"]}`:                                          "/types/0",
 		`{"url":"https://example.org","types":["patient-data-update"],"study":"a b"}`:               "/study",
 		`{"url":"https://example.org","types":["patient-data-update"],"secret":"x"}`:                "/secret",
-		`{"url":"https://example.org","types":["patient-data-update","patient-data-update"]}`:       "/types",
+		`{"url":"https://example.org","types":["patient-data-update","patient-data-update"]}`:       "/types/1",
 		`{"url":"https://example.org","types":["patient-data-update"],"url":"https://example.com"}`: "/url",
 	} {
 		a := s.postJSON("/webhook-endpoints", body).is(400, "invalid-input")

@@ -25,13 +25,13 @@ func assembled(code string) []byte {
 	return appendSection(b, sectionCode, append(appendUint([]byte{1}, uint64(len(body))), body...))
 }
 
-// Pieces of code. load reads a byte at local variable 0 and drops it; forwards and backwards move that by one.
+// Pieces of code. load reads a byte at local variable 0 and drops it; forwards and backwards move that by eight.
 const (
 	load      = "\x20\x00\x2d\x00\x00\x1a"
-	forwards  = "\x20\x00\x41\x01\x6a\x21\x00"
-	backwards = "\x20\x00\x41\x7f\x6a\x21\x00"
+	forwards  = "\x20\x00\x41\x08\x6a\x21\x00"
+	backwards = "\x20\x00\x41\x78\x6a\x21\x00"
 	always    = "\x41\x01\x0d\x00\x0b" // again, and the end of the loop
-	until100  = "\x20\x00\x41\xe4\x00\x47\x0d\x00\x0b"
+	until104  = "\x20\x00\x41\xe8\x00\x47\x0d\x00\x0b"
 	reset     = "\x41\x00\x21\x00" // of local variable 0
 )
 
@@ -59,8 +59,8 @@ func TestEveryLoopCanBeStopped(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"of nothing":               endless(),
 		"that reads one place":     assembled("\x03\x40" + load + always),
-		"around a walk":            assembled("\x03\x40" + reset + "\x03\x40" + load + forwards + until100 + "\x0c\x00\x0b"),
-		"around a walk there back": assembled("\x03\x40\x41\xe4\x00\x21\x00\x03\x40" + load + backwards + "\x20\x00\x0d\x00\x0b\x0c\x00\x0b"),
+		"around a walk":            assembled("\x03\x40" + reset + "\x03\x40" + load + forwards + until104 + "\x0c\x00\x0b"),
+		"around a walk there back": assembled("\x03\x40\x41\xe8\x00\x21\x00\x03\x40" + load + backwards + "\x20\x00\x0d\x00\x0b\x0c\x00\x0b"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, why)
@@ -76,7 +76,7 @@ func TestWalksEndByThemselves(t *testing.T) {
 		err := run(t, t.Context(), assembled("\x03\x40"+load+move+always))
 		require.ErrorContains(t, err, "out of bounds memory access")
 	}
-	require.NoError(t, run(t, t.Context(), assembled("\x03\x40"+load+forwards+until100)))
+	require.NoError(t, run(t, t.Context(), assembled("\x03\x40"+load+forwards+until104)))
 }
 
 func TestWalk(t *testing.T) {
@@ -85,32 +85,33 @@ func TestWalk(t *testing.T) {
 		body string
 		step int // 0 if it is no walk
 	}{
-		"forwards":                        {load + forwards + until100, 1},
-		"backwards":                       {load + backwards + until100, -1},
-		"moved before it is read":         {forwards + load + until100, 1},
-		"read beside the address":         {"\x20\x00\x41\x08\x6a\x2d\x00\x00\x1a" + forwards + until100, 1},
-		"moved twice":                     {load + forwards + forwards + until100, 2},
-		"moved by a difference":           {load + "\x20\x00\x41\x03\x6b\x21\x00" + until100, -3},
-		"written":                         {"\x20\x00\x20\x01\x3a\x00\x00" + forwards + until100, 1},
-		"written to the end of a sum":     {"\x20\x00\x20\x01\x41\x07\x6c\x20\x01\x6a\x3a\x00\x00" + forwards + until100, 1},
-		"there and back":                  {load + forwards + backwards + until100, 0},
-		"only moved":                      {forwards + until100, 0},
-		"only read":                       {load + until100, 0},
-		"another is moved":                {load + "\x20\x01\x41\x01\x6a\x21\x01" + until100, 0},
-		"another is read":                 {"\x20\x01\x2d\x00\x00\x1a" + forwards + until100, 0},
-		"moved to another":                {load + "\x20\x00\x41\x01\x6a\x21\x01" + until100, 0},
-		"moved and begun anew":            {load + forwards + reset + until100, 0},
-		"moved by a variable":             {load + "\x20\x00\x20\x01\x6a\x21\x00" + until100, 0},
-		"a constant less the variable":    {load + "\x41\x01\x20\x00\x6b\x21\x00" + until100, 0},
-		"read at a place that was loaded": {"\x20\x00\x28\x00\x00\x2d\x00\x00\x1a" + forwards + until100, 1},
-		"loaded, and read there":          {"\x20\x01\x28\x00\x00\x2d\x00\x00\x1a" + forwards + until100, 0},
-		"moved beyond the memory":         {load + far + until100, 0},
-		"with a condition":                {load + "\x20\x01\x04\x40" + forwards + "\x0b" + until100, 0},
-		"with a call":                     {load + "\x41\x00\x10\x00\x1a" + forwards + until100, 0},
+		"forwards":                        {load + forwards + until104, 8},
+		"backwards":                       {load + backwards + until104, -8},
+		"moved before it is read":         {forwards + load + until104, 8},
+		"read beside the address":         {"\x20\x00\x41\x08\x6a\x2d\x00\x00\x1a" + forwards + until104, 8},
+		"moved twice":                     {load + forwards + forwards + until104, 16},
+		"moved by a difference":           {load + "\x20\x00\x41\x0b\x6b\x21\x00" + until104, -11},
+		"written":                         {"\x20\x00\x20\x01\x3a\x00\x00" + forwards + until104, 8},
+		"written to the end of a sum":     {"\x20\x00\x20\x01\x41\x07\x6c\x20\x01\x6a\x3a\x00\x00" + forwards + until104, 8},
+		"byte by byte":                    {load + "\x20\x00\x41\x01\x6a\x21\x00" + until104, 0},
+		"there and back":                  {load + forwards + backwards + until104, 0},
+		"only moved":                      {forwards + until104, 0},
+		"only read":                       {load + until104, 0},
+		"another is moved":                {load + "\x20\x01\x41\x01\x6a\x21\x01" + until104, 0},
+		"another is read":                 {"\x20\x01\x2d\x00\x00\x1a" + forwards + until104, 0},
+		"moved to another":                {load + "\x20\x00\x41\x01\x6a\x21\x01" + until104, 0},
+		"moved and begun anew":            {load + forwards + reset + until104, 0},
+		"moved by a variable":             {load + "\x20\x00\x20\x01\x6a\x21\x00" + until104, 0},
+		"a constant less the variable":    {load + "\x41\x01\x20\x00\x6b\x21\x00" + until104, 0},
+		"read at a place that was loaded": {"\x20\x00\x28\x00\x00\x2d\x00\x00\x1a" + forwards + until104, 8},
+		"loaded, and read there":          {"\x20\x01\x28\x00\x00\x2d\x00\x00\x1a" + forwards + until104, 0},
+		"moved beyond the memory":         {load + far + until104, 0},
+		"with a condition":                {load + "\x20\x01\x04\x40" + forwards + "\x0b" + until104, 0},
+		"with a call":                     {load + "\x41\x00\x10\x00\x1a" + forwards + until104, 0},
 		"back to a loop around it":        {load + forwards + "\x41\x01\x0d\x01\x0b", 0},
 		"with more behind":                {load + forwards + "\x41\x01\x0d\x00\x01\x0b", 0},
-		"with a number left over":         {"\x41\x01" + load + forwards + until100, 0},
-		"on a number from before":         {"\x1a" + load + forwards + until100, 0},
+		"with a number left over":         {"\x41\x01" + load + forwards + until104, 0},
+		"on a number from before":         {"\x1a" + load + forwards + until104, 0},
 		"without an end":                  {load + forwards, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
