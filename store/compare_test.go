@@ -183,6 +183,27 @@ func TestAChangedWaitIsNotEnded(t *testing.T) {
 	requireTells(t, err, path)
 }
 
+// A report whose row is gone keeps no result, and it is not the images that are said to be wrong.
+func TestAResultWithoutARowIsTold(t *testing.T) {
+	r := report(1)
+	for name, finish := range map[string]func(*testing.T, *store.Store) error{
+		"of an attempt": func(t *testing.T, s *store.Store) error { return complete(t.Context(), s, r.ID, 1, result(r)) },
+		"of the log":    func(t *testing.T, s *store.Store) error { return recordBatch(t.Context(), s, completion(0, r, 1, 1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := damageable(t)
+			record(t, s, 1, 1)
+			_, err := claim(t.Context(), s, r.ID)
+			require.NoError(t, err)
+			require.NoError(t, store.ExecOnWriter(s, `DELETE FROM case_report_images`))
+			require.NoError(t, store.ExecOnWriter(s, `DELETE FROM case_reports`))
+			err = finish(t, s)
+			requireTells(t, err, path)
+			require.ErrorContains(t, err, "the row of report "+r.ID+" is gone")
+		})
+	}
+}
+
 // Once damage is known, what is not found may have been lost.
 func TestNotFoundInDamagedRows(t *testing.T) {
 	s, path := damageable(t)

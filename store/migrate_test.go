@@ -123,6 +123,25 @@ func (o *old) fill(t *testing.T) {
 	o.putImage(t, "P001", image(500), 7)
 }
 
+// killedBy returns a copy of the database as a kill in the middle of a migration leaves it.
+func (o *old) killedBy(t *testing.T, version int) (path string) {
+	t.Helper()
+	text, err := store.MigrationText(version)
+	require.NoError(t, err)
+	tx, err := o.db.Begin()
+	require.NoError(t, err)
+	_, err = tx.Exec(text)
+	require.NoError(t, err)
+	path = filepath.Join(t.TempDir(), "casepress.db")
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(o.path + suffix)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path+suffix, content, 0o600))
+	}
+	require.NoError(t, tx.Rollback())
+	return path
+}
+
 // requireServed checks that all of fill is served, and that work goes on.
 func requireServed(t *testing.T, s *store.Store) {
 	t.Helper()
@@ -205,7 +224,8 @@ func TestOpenServesTheFourthSchema(t *testing.T) {
 	requireServed(t, s)
 }
 
-// A database of the version before, to which the last migration has to be applied, whether the program was killed meanwhile or not.
+// A database of the version before migration 8, to which that and all later ones have to be applied, whether the program was killed
+// in the middle of it or not.
 func TestOpenServesTheSeventhSchema(t *testing.T) {
 	for name, killed := range map[string]bool{"at once": false, "killed in the middle": true} {
 		t.Run(name, func(t *testing.T) {
@@ -219,19 +239,7 @@ func TestOpenServesTheSeventhSchema(t *testing.T) {
 			}
 			path := o.path
 			if killed {
-				text, err := store.MigrationText(8)
-				require.NoError(t, err)
-				tx, err := o.db.Begin()
-				require.NoError(t, err)
-				_, err = tx.Exec(text)
-				require.NoError(t, err)
-				path = filepath.Join(t.TempDir(), "casepress.db")
-				for _, suffix := range []string{"", "-wal"} {
-					content, err := os.ReadFile(o.path + suffix)
-					require.NoError(t, err)
-					require.NoError(t, os.WriteFile(path+suffix, content, 0o600))
-				}
-				require.NoError(t, tx.Rollback())
+				path = o.killedBy(t, 8)
 			}
 			s := openAt(t, path)
 			var unchecked int
@@ -274,23 +282,10 @@ func TestMigrationKilledHalfWay(t *testing.T) {
 	}
 	_, err := o.db.Exec("PRAGMA wal_checkpoint(TRUNCATE)")
 	require.NoError(t, err)
-	text, err := store.MigrationText(4)
-	require.NoError(t, err)
-	tx, err := o.db.Begin()
-	require.NoError(t, err)
-	_, err = tx.Exec(text)
-	require.NoError(t, err)
-
-	info, err := os.Stat(o.path + "-wal")
+	killed := o.killedBy(t, 4)
+	info, err := os.Stat(killed + "-wal")
 	require.NoError(t, err)
 	require.Greater(t, info.Size(), int64(500_000), "a part of the migration is in the file")
-	killed := filepath.Join(t.TempDir(), "casepress.db")
-	for _, suffix := range []string{"", "-wal"} {
-		content, err := os.ReadFile(o.path + suffix)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(killed+suffix, content, 0o600))
-	}
-	require.NoError(t, tx.Rollback())
 
 	s := openAt(t, killed)
 	require.Len(t, listAll(t, s, store.Filter{}), 595)

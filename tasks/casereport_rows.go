@@ -171,7 +171,7 @@ func keepCaseReport(tx Tx, id string, result CaseReportResult, beyond int) error
 		return err
 	}
 	if n == 0 {
-		return fmt.Errorf("the result has %d images, the report has more: there must be one for each", len(result.Images))
+		return notKept(tx, id, len(result.Images))
 	}
 	if err := completeImages(tx, id, result.Images); err != nil {
 		return err
@@ -180,6 +180,22 @@ func keepCaseReport(tx Tx, id string, result CaseReportResult, beyond int) error
 	const forget = `DELETE FROM finished_pictures WHERE sha256 IN (SELECT sha256 FROM case_report_images WHERE report_id = $1)`
 	_, err = tx.Exec(forget, id)
 	return err
+}
+
+// notKept says why no row took a result with so many images.
+func notKept(tx Tx, id string, images int) error {
+	rows, err := tx.Query(`SELECT 1 FROM case_reports WHERE id = $1`, id)
+	if err != nil {
+		return err
+	}
+	there := false
+	if err := EachRow(rows, func() error { there = true; return nil }); err != nil {
+		return err
+	}
+	if !there {
+		return fmt.Errorf("%w: the row of report %s is gone", ErrChanged, id)
+	}
+	return fmt.Errorf("the result has %d images, the report has more: there must be one for each", images)
 }
 
 // checkSum is the same for a result as it was made and as the rows give it back.

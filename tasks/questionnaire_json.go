@@ -12,9 +12,9 @@ import (
 )
 
 // A response is encoded when it is accepted and again for its row, and decoded three times until it is scored: in a burst
-// that was a good part of all work on it. So the usual one is written and read without reflection, and its result written. What is written is byte
-// for byte what encoding/json writes, which is the format; what is read counts only if it is written as the same bytes
-// again, and everything else encoding/json reads.
+// that was a good part of all work on it. So the usual one is written and read without reflection, and its result written.
+// What is written is byte for byte what encoding/json writes, which is the format; what is read counts only if it is written
+// as the same bytes again, and everything else encoding/json reads.
 
 // appendResponse appends a response as encoding/json writes it.
 func appendResponse(b []byte, r *QuestionnaireResponse) ([]byte, error) {
@@ -267,6 +267,9 @@ func responseOf(content string) (QuestionnaireResponse, error) {
 	return r, err
 }
 
+// maxScratch is the largest buffer that is kept: one long document must not cost its memory for good.
+const maxScratch = 16 << 10
+
 // scratch holds buffers in which what was read is written again.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
@@ -277,12 +280,14 @@ func readUsualResponse(content string) (QuestionnaireResponse, bool) {
 		return QuestionnaireResponse{}, false
 	}
 	buffer := scratch.Get().(*[]byte)
-	defer scratch.Put(buffer)
 	again, err := appendResponse((*buffer)[:0], &r)
 	if err != nil {
 		return QuestionnaireResponse{}, false
 	}
-	*buffer = again // it may have grown
+	if cap(again) <= maxScratch {
+		*buffer = again // it may have grown
+		defer scratch.Put(buffer)
+	}
 	if string(again) != content {
 		return QuestionnaireResponse{}, false
 	}

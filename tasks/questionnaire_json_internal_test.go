@@ -1,12 +1,15 @@
 package tasks
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -82,35 +85,109 @@ func TestResponsesAreWrittenAndReadAsByEncodingJSON(t *testing.T) {
 	}
 }
 
-// A member that comes later must not be forgotten by the writer that is not encoding/json.
-func TestEveryMemberOfAResponseIsWritten(t *testing.T) {
-	for field := range reflect.TypeFor[QuestionnaireResponse]().Fields() {
-		if !field.IsExported() {
-			continue
+// fill puts something into a value, and into all that belongs to it in JSON. "7" is a text and a number.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("7")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(7)
+	case reflect.Uint64:
+		v.SetUint(7)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Map:
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(key)
+		fill(value)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(key, value)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Date(2026, 11, 26, 20, 3, 11, 123456000, time.UTC)))
+			return
 		}
-		var q QuestionnaireResponse
-		switch v := reflect.ValueOf(&q).Elem().FieldByIndex(field.Index); v.Kind() {
-		case reflect.String:
-			v.SetString("x")
-		case reflect.Int, reflect.Int64:
-			v.SetInt(7)
-		case reflect.Pointer:
-			v.Set(reflect.New(v.Type().Elem()))
-		case reflect.Slice:
-			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		case reflect.Map:
-			v.Set(reflect.MakeMap(v.Type()))
-			v.SetMapIndex(reflect.ValueOf("1"), reflect.Zero(v.Type().Elem()))
+		for _, field := range membersOf(v.Type()) {
+			fill(v.FieldByIndex(field.Index))
 		}
-		want, err := json.Marshal(q)
-		if err != nil {
-			require.Equal(t, "Claims", field.Name) // the empty number is none
-			continue
-		}
+	default:
+		panic("nothing to put into a " + v.Type().String())
+	}
+}
+
+// membersOf are the fields of a struct that JSON has, those of embedded structs among them.
+func membersOf(t reflect.Type) []reflect.StructField {
+	return slices.DeleteFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
+		return f.Anonymous || !f.IsExported() || f.Tag.Get("json") == "-"
+	})
+}
+
+// eachMember calls check with base and one member of it filled, for each, and with all of them.
+func eachMember[T any](base T, check func(name string, v T)) {
+	all := base
+	for _, field := range membersOf(reflect.TypeFor[T]()) {
+		one := base
+		fill(reflect.ValueOf(&one).Elem().FieldByIndex(field.Index))
+		check(field.Name, one)
+		fill(reflect.ValueOf(&all).Elem().FieldByIndex(field.Index))
+	}
+	check("all", all)
+}
+
+// A member that comes later must not be forgotten by the writers that are not encoding/json.
+func TestEveryMemberIsWritten(t *testing.T) {
+	same := func(name string, v any, got []byte, err error) []byte {
+		t.Helper()
+		require.NoError(t, err, name)
+		want, err := json.Marshal(v)
+		require.NoError(t, err, name)
+		require.Equal(t, string(want), string(got), name)
+		return want
+	}
+	eachMember(QuestionnaireResponse{}, func(name string, q QuestionnaireResponse) {
 		got, err := appendResponse(nil, &q)
-		require.NoError(t, err)
-		require.Equal(t, string(want), string(got), field.Name)
-		sameReading(t, want)
+		sameReading(t, same("response: "+name, q, got, err))
+	})
+	some := instrument.Scored{Scores: []instrument.Result{}} // without them encoding/json writes all
+	eachMember(QuestionnaireResult{Scored: some}, func(name string, r QuestionnaireResult) {
+		got, err := appendResult(nil, &r)
+		same("result: "+name, r, got, err)
+	})
+	eachMember(instrument.Result{}, func(name string, r instrument.Result) {
+		got, err := appendScore(nil, &r)
+		same("score: "+name, r, got, err)
+	})
+	kind := KindQuestionnaireResponse()
+	eachMember(envelope{Version: submissionVersion, Kind: kind.Name}, func(name string, e envelope) {
+		e.Version, e.Kind = submissionVersion, kind.Name
+		head, err := e.appendHead(nil, kind)
+		before, ends := bytes.CutSuffix(head, []byte(`,"`+kind.Member+`":`))
+		require.True(t, ends, "envelope: "+name)
+		same("envelope: "+name, e, append(slices.Clone(before), '}'), err)
+		read, of, content, ok := cutHead(append(head, "{}}"...))
+		require.True(t, ok, "envelope: "+name)
+		require.Equal(t, e, read, "envelope: "+name)
+		require.Same(t, kind, of)
+		require.Equal(t, "{}}", string(content))
+	})
+}
+
+// A document that is longer than nearly all leaves no buffer of its length behind.
+func TestNoLongBufferIsKept(t *testing.T) {
+	long, err := json.Marshal(QuestionnaireResponse{Answers: instrument.Answers{}, Original: strings.Repeat("long", maxScratch)})
+	require.NoError(t, err)
+	for range 20 { // the pool may drop one, or give another
+		_, ok := readUsualResponse(string(long))
+		require.True(t, ok)
+		buffer := scratch.Get().(*[]byte)
+		require.LessOrEqual(t, cap(*buffer), maxScratch)
+		scratch.Put(buffer)
 	}
 }
 

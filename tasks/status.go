@@ -1,5 +1,7 @@
 package tasks
 
+import "slices"
+
 // Status is where a submission stands. It moves
 //
 //	accepted -> processing -> completed
@@ -20,13 +22,7 @@ const (
 func Statuses() []Status { return []Status{Accepted, Processing, Retrying, Completed, Failed} }
 
 // Valid reports whether it is one of [Statuses].
-func (s Status) Valid() bool {
-	switch s {
-	case Accepted, Processing, Retrying, Completed, Failed:
-		return true
-	}
-	return false
-}
+func (s Status) Valid() bool { return slices.Contains(Statuses(), s) }
 
 // Final reports whether no more work is due unless somebody asks for a retry.
 func (s Status) Final() bool { return s == Completed || s == Failed }
