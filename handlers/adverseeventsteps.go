@@ -187,12 +187,12 @@ func (a *API) afterStep(ctx context.Context, row store.Row, step tasks.AdverseEv
 	if err != nil {
 		return shown, err
 	}
-	steps, err := a.rows.Steps(ctx, row.ID)
+	entries, err := a.timeline(ctx, row)
 	if err != nil {
 		return shown, err
 	}
 	standing := row.Content.(tasks.AdverseEvent).Standing()
-	for _, s := range steps {
+	for _, s := range entries {
 		if s.Key() != step.Key() {
 			continue
 		}
@@ -215,5 +215,5 @@ func (a *API) afterStep(ctx context.Context, row store.Row, step tasks.AdverseEv
 			}
 		}
 	}
-	return a.showCase(ctx, row)
+	return showCase(row, entries), nil
 }
