@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -267,6 +268,41 @@ func TestAcknowledgeFollowUpAndClose(t *testing.T) {
 	at = "/adverse-events/AE-3"
 	chain := post("acknowledge", `{"name":"Ann","decision":"duplicate","of":"AE-0"}`).is(400, "invalid-input")
 	require.Contains(t, chain.get("detail"), "name AE-1")
+}
+
+// A case whose timeline is full takes nothing more but what brings it to its end.
+func TestAFullCaseCanBeClosed(t *testing.T) {
+	s := open(t, withCases(t))
+	s.report("AE-1").is(201)
+	s.handedOver("AE-1")
+	var wg sync.WaitGroup
+	errs := make([]error, 1000)
+	for i := range errs {
+		wg.Go(func() {
+			step := tasks.NewSubmission(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{
+				ID: "AE-1", Step: tasks.StepFollowUp, FollowUpID: fmt.Sprintf("F-%d", i), Description: "more",
+			})
+			step.Fresh = true
+			_, errs[i] = s.Work.Accept(t.Context(), step)
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
+	require.NoError(t, s.Work.CaughtUp(t.Context(), tasks.TopicAdverseEvents))
+	post := func(step, body string) answer {
+		t.Helper()
+		return s.send(http.MethodPost, "/adverse-events/AE-1/"+step, body)
+	}
+	full := post("follow-ups", `{"description":"one too many"}`).is(409, "too-many-steps")
+	require.Equal(t, false, full.get("stored"))
+	require.Equal(t, float64(1000), full.get("limit"))
+	post("follow-ups", `{"id":"F-7","description":"more"}`).is(201) // is there already
+	post("acknowledge", `{"name":"Ann","decision":"sae"}`).is(200)
+	post("acknowledge", `{"name":"Bob","decision":"sae"}`).is(409, "too-many-steps")
+	closed := post("close", `{"name":"Ann","reason":"reported"}`).is(200)
+	require.Equal(t, "closed", closed.get("state"))
+	post("close", `{"name":"Bob","reason":"reported"}`).is(409, "too-many-steps")
+	require.Len(t, closed.steps(), 1004)
 }
 
 // Each step of a case is an event among all events, in its order, once.
