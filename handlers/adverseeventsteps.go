@@ -14,7 +14,8 @@ import (
 	"casepress/tasks"
 )
 
-// maxSteps bounds the timeline of one case. Calls that come at the same moment may go a little beyond.
+// maxSteps bounds the timeline of one case. Calls that come at the same moment, and what brings the case to its end, may go a
+// little beyond.
 const maxSteps = 1000
 
 // takeStep answers POST of a step with an adverse event. The order of the log decides whether it counts: so the record is
