@@ -54,10 +54,10 @@ func (u upload) status() (s string) {
 	return s
 }
 
-func unpackBefore(t *testing.T) (b before) {
+// unpack writes the files of a .tar.gz below dir.
+func unpack(t *testing.T, archive, dir string) {
 	t.Helper()
-	b.dir = t.TempDir()
-	f, err := os.Open("testdata/before.tar.gz")
+	f, err := os.Open(archive)
 	require.NoError(t, err)
 	defer f.Close()
 	unzipped, err := gzip.NewReader(f)
@@ -71,10 +71,16 @@ func unpackBefore(t *testing.T) (b before) {
 		require.True(t, filepath.IsLocal(h.Name), h.Name)
 		content, err := io.ReadAll(r)
 		require.NoError(t, err)
-		name := filepath.Join(b.dir, h.Name)
+		name := filepath.Join(dir, h.Name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
 		require.NoError(t, os.WriteFile(name, content, 0o600))
 	}
+}
+
+func unpackBefore(t *testing.T) (b before) {
+	t.Helper()
+	b.dir = t.TempDir()
+	unpack(t, "testdata/before.tar.gz", b.dir)
 	manifest, err := os.ReadFile(filepath.Join(b.dir, "manifest.json"))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(manifest, &b))

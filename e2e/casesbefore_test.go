@@ -1,11 +1,7 @@
 package e2e_test
 
 import (
-	"archive/tar"
-	"compress/gzip"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,24 +16,7 @@ func TestCasesOfBefore(t *testing.T) {
 	t.Parallel()
 	for _, withRows := range []bool{true, false} {
 		dir := t.TempDir()
-		f, err := os.Open("testdata/cases-before.tar.gz")
-		require.NoError(t, err)
-		unzipped, err := gzip.NewReader(f)
-		require.NoError(t, err)
-		for r := tar.NewReader(unzipped); ; {
-			h, err := r.Next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			require.NoError(t, err)
-			require.True(t, filepath.IsLocal(h.Name), h.Name)
-			content, err := io.ReadAll(r)
-			require.NoError(t, err)
-			name := filepath.Join(dir, h.Name)
-			require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
-			require.NoError(t, os.WriteFile(name, content, 0o600))
-		}
-		require.NoError(t, f.Close())
+		unpack(t, "testdata/cases-before.tar.gz", dir)
 		text, err := os.ReadFile(filepath.Join(dir, "told.json"))
 		require.NoError(t, err)
 		var told []json.RawMessage

@@ -174,6 +174,17 @@ func showClosing(d *tasks.Done) *closingAnswer {
 	return &closingAnswer{timeOrNull(d.At), d.Name, d.Reason}
 }
 
+// showCase shows a case with its timeline.
+func showCase(row store.Row, entries []tasks.TimelineEntry) adverseEventAnswer {
+	shown := showAdverseEvent(row)
+	reporter := ""
+	if r := row.Content.(tasks.AdverseEvent).Report; r != nil {
+		reporter = r.Reporter
+	}
+	shown.Timeline = showTimeline(entries, reporter)
+	return shown
+}
+
 func showTimeline(entries []tasks.TimelineEntry, reporter string) []timelineEntryAnswer {
 	shown := make([]timelineEntryAnswer, len(entries))
 	for i, e := range entries {
@@ -341,36 +352,23 @@ func (a *API) adverseEvent(c *gin.Context) {
 		return
 	}
 	a.answerRowBy(c, adverseEventRef(id), wait, func(row store.Row) ([]byte, error) {
-		shown, err := a.showCase(c.Request.Context(), row)
+		entries, err := a.timeline(c.Request.Context(), row)
 		if err != nil {
 			return nil, err
 		}
-		return encodeJSON(shown), nil
+		return encodeJSON(showCase(row, entries)), nil
 	})
 }
 
-// showCase shows a case with its timeline. Steps that come between the two reads are on the timeline alone, and the next
-// answer has them in both.
-func (a *API) showCase(ctx context.Context, row store.Row) (adverseEventAnswer, error) {
-	entries, reporter, err := a.timeline(ctx, row)
-	if err != nil {
-		return adverseEventAnswer{}, err
-	}
-	shown := showAdverseEvent(row)
-	shown.Timeline = showTimeline(entries, reporter)
-	return shown, nil
-}
-
-func (a *API) timeline(ctx context.Context, row store.Row) (entries []tasks.TimelineEntry, reporter string, err error) {
+// timeline reads the timeline of a case. Steps that come after the row was read are on the timeline alone, and the next answer
+// has them in both.
+func (a *API) timeline(ctx context.Context, row store.Row) ([]tasks.TimelineEntry, error) {
 	steps, err := a.rows.Steps(ctx, row.ID)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	e := row.Content.(tasks.AdverseEvent)
-	if e.Report != nil {
-		reporter = e.Report.Reporter
-	}
-	return tasks.Timeline(e.Clock(row.ReceivedAt), steps, row.Status == tasks.Completed, time.Now()), reporter, nil
+	clock := row.Content.(tasks.AdverseEvent).Clock(row.ReceivedAt)
+	return tasks.Timeline(clock, steps, row.Status == tasks.Completed, time.Now()), nil
 }
 
 // timelinePDF answers GET of the timeline as a PDF. It is made for each request, a few at a time: most of them are of a page or
@@ -409,7 +407,7 @@ func (a *API) renderTimeline(ctx context.Context, row store.Row) ([]byte, error)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	entries, _, err := a.timeline(ctx, row)
+	entries, err := a.timeline(ctx, row)
 	if err != nil {
 		return nil, err
 	}

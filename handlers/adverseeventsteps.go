@@ -14,7 +14,8 @@ import (
 	"casepress/tasks"
 )
 
-// maxSteps bounds the timeline of one case. Calls that come at the same moment may go a little beyond.
+// maxSteps bounds the timeline of one case. Calls that come at the same moment, and what brings the case to its end, may go a
+// little beyond.
 const maxSteps = 1000
 
 // takeStep answers POST of a step with an adverse event. The order of the log decides whether it counts: so the record is
@@ -187,12 +188,12 @@ func (a *API) afterStep(ctx context.Context, row store.Row, step tasks.AdverseEv
 	if err != nil {
 		return shown, err
 	}
-	steps, err := a.rows.Steps(ctx, row.ID)
+	entries, err := a.timeline(ctx, row)
 	if err != nil {
 		return shown, err
 	}
 	standing := row.Content.(tasks.AdverseEvent).Standing()
-	for _, s := range steps {
+	for _, s := range entries {
 		if s.Key() != step.Key() {
 			continue
 		}
@@ -215,5 +216,5 @@ func (a *API) afterStep(ctx context.Context, row store.Row, step tasks.AdverseEv
 			}
 		}
 	}
-	return a.showCase(ctx, row)
+	return showCase(row, entries), nil
 }

@@ -1,6 +1,9 @@
 package handlers
 
 import (
+	"errors"
+	"io"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -72,8 +75,9 @@ const (
 	maxUrgentFrom = 1 << 20
 )
 
-// enter counts one more body of at most size bytes until leave is called.
-func (u *urgentBodies) enter(from netip.Prefix, size int64) (leave func(), err error) {
+// enter counts the body of one more request, of at most size bytes, until leave is called. Once it is read it counts as long as
+// it is: one whose length was not told takes the room of the largest only until then, and not while it waits for its answer.
+func (u *urgentBodies) enter(from netip.Prefix, r *http.Request, size int64) (leave func(), err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.bytes+size > maxUrgent || u.from[from]+size > maxUrgentFrom {
@@ -84,14 +88,34 @@ func (u *urgentBodies) enter(from netip.Prefix, size int64) (leave func(), err e
 	}
 	u.bytes += size
 	u.from[from] += size
-	return func() {
+	shrink := func(to int64) {
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		u.bytes -= size
-		if u.from[from] -= size; u.from[from] == 0 {
+		less := max(size-to, 0)
+		size -= less
+		u.bytes -= less
+		if u.from[from] -= less; u.from[from] == 0 {
 			delete(u.from, from)
 		}
-	}, nil
+	}
+	r.Body = &countedBody{ReadCloser: r.Body, ended: shrink}
+	return func() { shrink(0) }, nil
+}
+
+// countedBody calls ended with the number of its bytes when they are read.
+type countedBody struct {
+	io.ReadCloser
+	bytes int64
+	ended func(bytes int64)
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.bytes += int64(n)
+	if errors.Is(err, io.EOF) {
+		b.ended(b.bytes)
+	}
+	return n, err
 }
 
 // reserved is how many bytes the uploads under way may store in all.

@@ -4,7 +4,7 @@
 
 import { $, announce } from './dom.js';
 import { t, toggleLanguage, onLanguage } from './i18n.js';
-import { openDesk, onOpenCases } from './desklist.js';
+import { readDesk, onOpenCases } from './desklist.js';
 import { openCase, closeCase } from './deskcase.js';
 import { beep, onSound } from './desksound.js';
 
@@ -55,6 +55,6 @@ addEventListener('focus', look);
 document.addEventListener('visibilitychange', look);
 $('language').addEventListener('click', toggleLanguage);
 $('sound').addEventListener('click', () => onSound());
-openDesk();
+readDesk();
 route();
 onLanguage(title);

@@ -24,16 +24,11 @@ let anew = true;              // what is read next is another question than befo
 let timer = null;
 let control = new AbortController();
 
-/** Begins to read, for as long as the page is there. */
-export function openDesk() { read(); }
-
 /** Calls back with all open cases whenever they were read, and whether they are the first of a search. */
 export function onOpenCases(callback) { listener = callback; }
 
-/** Reads at once, as after a step that was taken here. */
-export function readDesk() { read(); }
-
-async function read() {
+/** Reads at once, as after a step that was taken here, and then again and again for as long as the page is there. */
+export async function readDesk() {
   clearTimeout(timer);
   control.abort();
   control = new AbortController();
@@ -64,7 +59,7 @@ async function read() {
     else lost = true;
   }
   render();
-  timer = setTimeout(read, pause);
+  timer = setTimeout(readDesk, pause);
 }
 
 async function ask(filters, signal) {
@@ -106,12 +101,12 @@ $('search').addEventListener('submit', (e) => {
   e.preventDefault();
   study = $('searchStudy').value.trim();
   anew = true;
-  read();
+  readDesk();
 });
 for (const [button, state] of [['olderAcknowledged', 'acknowledged'], ['olderClosed', 'closed']]) {
   $(button).addEventListener('click', () => {
     parts[state].limit = 200;
-    read();
+    readDesk();
   });
 }
 onLanguage(render);

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -37,8 +38,8 @@ func RenderTimeline(w io.Writer, layout pdf.Options, s Submission, sequence uint
 	for _, entry := range entries {
 		step := pdf.Step{
 			At: entry.At, Name: string(entry.Outcome), Who: entry.Name, Decision: string(entry.Decision), Of: entry.Of, After: entry.After, Elapsed: entry.Elapsed,
+			Text: cmp.Or(entry.Note, entry.Description, entry.Reason), // a step has one of them at most
 		}
-		step.Text = strings.Join(withoutEmpty(entry.Note, entry.Description, entry.Reason), " ")
 		switch entry.Outcome {
 		case Received:
 			step.Who = reporter
@@ -49,13 +50,4 @@ func RenderTimeline(w io.Writer, layout pdf.Options, s Submission, sequence uint
 	}
 	_, err = pdf.RenderTimeline(w, t)
 	return err
-}
-
-func withoutEmpty(all ...string) (some []string) {
-	for _, s := range all {
-		if s != "" {
-			some = append(some, s)
-		}
-	}
-	return some
 }

@@ -275,6 +275,32 @@ func TestTooFarBehindForAllButReservedLanes(t *testing.T) {
 	require.ErrorIs(t, reserved("one too many", 3_000), dispatcher.ErrOverloaded)
 }
 
+// So do what is recorded about work of such lanes, such as the acknowledgement of an adverse event.
+func TestTooFarBehindForAllButStepsOfReservedLanes(t *testing.T) {
+	h, _ := open(t, options{Dir: t.TempDir(), Ledger: embedded.Config{MaxPendingBytes: 40_000, Reserved: []string{tasks.KindAdverseEvent().Lane}}})
+	require.NoError(t, h.Store.Close()) // rows can no longer be written
+	accept := func(k *tasks.Kind, c tasks.Content) error {
+		s := tasks.NewSubmission(k, c)
+		s.Fresh = true
+		_, err := h.Accept(t.Context(), s)
+		return err
+	}
+	other := func(id string, notes int) error {
+		r := report(id)
+		r.Notes = strings.Repeat("n", notes)
+		return accept(tasks.KindCaseReport(), r)
+	}
+	step := func(name string, note int) error {
+		return accept(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{
+			ID: "AE-1", Step: tasks.StepAcknowledgement, Name: name, Decision: tasks.DecisionSAE, Note: strings.Repeat("n", note),
+		})
+	}
+	require.NoError(t, other("large", 32_000))
+	require.ErrorIs(t, other("second", 3_000), dispatcher.ErrOverloaded)
+	require.NoError(t, step("Ann", 3_000))
+	require.ErrorIs(t, step("one too many", 4_000), dispatcher.ErrOverloaded)
+}
+
 // A record that cannot be read, or that is no work, holds up nothing and is kept among the dead letters.
 func TestUnreadableRecordHoldsUpNothing(t *testing.T) {
 	h, _ := open(t, options{Dir: t.TempDir()})

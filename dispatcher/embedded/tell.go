@@ -53,12 +53,10 @@ func (t *teller) run(ctx context.Context) {
 // tell publishes the events of the batch. It may be repeated.
 func (t *teller) tell(ctx context.Context, batch []broker.Delivery) error {
 	offsets := make(map[uint64]bool, len(batch))
+	first, last := batch[0].Offset, batch[0].Offset
 	for _, d := range batch {
 		offsets[d.Offset] = true
-	}
-	first, last := batch[0].Offset, batch[0].Offset
-	for offset := range offsets {
-		first, last = min(first, offset), max(last, offset)
+		first, last = min(first, d.Offset), max(last, d.Offset)
 	}
 	if err := t.l.recorders[t.kind.Topic].recorded.wait(ctx, last+1); err != nil {
 		return err
@@ -79,15 +77,8 @@ func (t *teller) tell(ctx context.Context, batch []broker.Delivery) error {
 		}
 		after = events[len(events)-1].Offset
 	}
-	if len(messages) == 0 {
-		return nil
-	}
-	for _, err := range t.l.publishEvents(ctx, messages) {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := t.l.publishAll(ctx, messages)
+	return err
 }
 
 func messageOf(e tasks.Event) broker.Message {

@@ -1,5 +1,8 @@
 // A browser for the tests, and what they do again and again on the page.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { picture } from './pictures.mjs';
 
@@ -8,6 +11,11 @@ export const base = new URL(process.env.CASEPRESS_URL ?? 'http://127.0.0.1:8080/
 
 /** The same by another name: not localhost, so not a secure context. */
 export const plain = base.replace(/\/\/[^:/]+/, '//site.test');
+
+/** The options of a page on a phone. */
+export const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Starts Chromium: Debian's, or the one named by CHROMIUM. */
 export function launch() {
@@ -39,6 +47,24 @@ export async function close(page) {
   await page.unrouteAll({ behavior: 'ignoreErrors' }); // an answer on its way through a route is of no use any more
   await page.context().close();
   assert.deepEqual(complaints, []);
+}
+
+/**
+ * Nothing that axe finds serious, nothing that scrolls sideways, and no target on a phone that is
+ * smaller than a finger. It takes a screenshot by this name where they are wanted.
+ */
+export async function check(page, name) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+  const found = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map((v) => `${name}: ${v.id}: ${v.help}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(' | ')}`);
+  assert.deepEqual(found, []);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= page.viewportSize().width, `${name} scrolls sideways`);
+  if (page.viewportSize().width < 500) {
+    const small = await page.locator('main button:visible, main a:visible, main label.option:visible, main select:visible, main summary:visible').evaluateAll((nodes) => nodes
+      .filter((n) => !n.closest('table')).map((n) => [n.outerHTML.slice(0, 80), n.getBoundingClientRect().height]).filter(([, height]) => height < 44));
+    assert.deepEqual(small, [], name);
+  }
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
 }
 
 /** A patient ID that no other test and no earlier run has used. */

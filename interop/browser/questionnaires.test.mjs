@@ -3,38 +3,17 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
-import { base, plain, launch, open, close, said, newPatient } from './browser.mjs';
+import { base, plain, phone, launch, open, close, check, said, newPatient } from './browser.mjs';
 
 let browser;
 before(async () => { browser = await launch(); });
 after(() => browser.close());
-
-const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Opens the patient's page on a phone. */
 const openPhone = (options = {}) => open(browser, { ...phone, ...options, at: new URL('questionnaires.html', options.at ?? base).href, within: options.at ?? base });
 
 /** The pages of staff. */
 const openStaff = (options = {}) => open(browser, { ...options, at: new URL('responses.html', base).href, within: base });
-
-/** Nothing that axe finds serious, and no target on a phone that is smaller than a finger. */
-async function check(page, name) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-  const found = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map((v) => `${name}: ${v.id}: ${v.help}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(' | ')}`);
-  assert.deepEqual(found, []);
-  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= page.viewportSize().width, `${name} scrolls sideways`);
-  if (page.viewportSize().width < 500) {
-    const small = await page.locator('main button:visible, main a:visible, main label.option:visible, main select:visible, main summary:visible').evaluateAll((nodes) => nodes
-      .filter((n) => !n.closest('table')).map((n) => [n.outerHTML.slice(0, 80), n.getBoundingClientRect().height]).filter(([, height]) => height < 44));
-    assert.deepEqual(small, [], name);
-  }
-  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
-}
 
 async function start(page, { patient = newPatient(), visit = 'V02', study = 'BT', instrument = 'phq-9 1' } = {}) {
   await page.fill('#study', study);
