@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -198,6 +199,13 @@ func TestReceiversThatSpeakNoHTTP(t *testing.T) {
 			<-done
 		})
 	}
+}
+
+// What is kept of an error is whole characters, also of what a receiver has sent.
+func TestReasonIsCutAtACharacter(t *testing.T) {
+	require.Equal(t, "it broke", reasonOf(errors.New("it broke")))
+	require.Equal(t, "x"+strings.Repeat("é", 149), reasonOf(errors.New("x"+strings.Repeat("é", 200))))
+	require.Equal(t, "ab", reasonOf(errors.New("a\xffb")))
 }
 
 // The address that is dialled counts, whatever the name; and no proxy is asked.

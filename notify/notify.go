@@ -12,7 +12,8 @@
 // How far sending has come stands in the rows, a moment late. Rows that are lost are made again from what people did, and then
 // events are sent again.
 //
-// It does not promise that an event comes once only, and it keeps nothing of what receivers answer but the status.
+// It does not promise that an event comes once only, and it keeps nothing of what receivers answer but the status; what is no
+// HTTP at all may be quoted in the error that is kept of an attempt.
 package notify
 
 import (
