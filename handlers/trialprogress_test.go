@@ -99,6 +99,20 @@ func TestTrialProgressRefusals(t *testing.T) {
 	}
 }
 
+// However much of trial progress is being made, lists and events are answered.
+func TestTrialProgressHoldsUpNoList(t *testing.T) {
+	s := open(t)
+	made := handlers.MakeProgress(s.API)
+	waiting := s.later("/trial-progress")
+	for _, path := range []string{"/case-reports", "/events"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		s.do(s.request(http.MethodGet, path, nil).WithContext(ctx)).is(200)
+		cancel()
+	}
+	made()
+	(<-waiting).is(200)
+}
+
 // A process that has no submissions serves the same answers.
 func TestTrialProgressAlone(t *testing.T) {
 	t.Parallel()
