@@ -298,8 +298,11 @@ func TestEventStreamSlowReader(t *testing.T) {
 		stall time.Duration
 		end   func(*service)
 	}{
-		"stalls":      {200 * time.Millisecond, func(*service) {}},
-		"server ends": {time.Minute, func(s *service) { s.API.Drain() }},
+		"stalls": {200 * time.Millisecond, func(*service) {}},
+		"server ends": {time.Minute, func(s *service) {
+			require.Equal(s, 1, handlers.Waiting(s.API)) // it stalls for a minute before it is cut off
+			s.API.Drain()
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, with(func(c *handlers.Config) { c.StallTimeout = tc.stall }))

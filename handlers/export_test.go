@@ -69,3 +69,15 @@ func Waiting(a *API) int {
 	defer a.streams.mu.Unlock()
 	return a.streams.count
 }
+
+// MakeProgress takes the places of all that make trial progress until made is called.
+func MakeProgress(a *API) (made func()) {
+	for range cap(a.progressing) {
+		a.progressing <- struct{}{}
+	}
+	return func() {
+		for range cap(a.progressing) {
+			<-a.progressing
+		}
+	}
+}

@@ -44,6 +44,7 @@ type API struct {
 	// urgentParsing is parsing of what must not wait behind a burst of anything else.
 	urgentParsing chan struct{}
 	listing       chan struct{} // has one for each page of a list that is being made
+	progressing   chan struct{} // has one for each page of trial progress that is being made, figures and all
 	rendering     chan struct{} // has one for each PDF that is being made
 	batches       atomic.Int64  // bytes of the batches under way
 	exports       chan struct{} // has the exports under way
@@ -70,6 +71,7 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		parsing:       make(chan struct{}, runtime.GOMAXPROCS(0)),
 		urgentParsing: make(chan struct{}, 2),
 		listing:       make(chan struct{}, runtime.GOMAXPROCS(0)),
+		progressing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		rendering:     make(chan struct{}, 2),
 		exports:       make(chan struct{}, maxExports),
 		receipts:      make(chan struct{}, 2),

@@ -66,11 +66,11 @@ func (a *API) trialProgress(c *gin.Context) {
 	writeBytes(c, http.StatusOK, "application/json", body)
 }
 
-// progressPage makes a page, when its turn has come: see [API.page].
+// progressPage makes a page, when its turn has come. Lists do not wait for it: the figures are made of all patients of a study.
 func (a *API) progressPage(ctx context.Context, s study.Study, q trial.Query) (body []byte, next *string, err error) {
 	select {
-	case a.listing <- struct{}{}:
-		defer func() { <-a.listing }()
+	case a.progressing <- struct{}{}:
+		defer func() { <-a.progressing }()
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
 	}
@@ -150,7 +150,7 @@ func (a *API) progressQuery(c *gin.Context) (studyID string, q trial.Query, err 
 func NewTrialProgress(cfg Config, ready func() error, log *slog.Logger) *API {
 	a := &API{
 		cfg: cfg.withDefaults(), log: log, hosts: newHosts(cfg.Hosts),
-		listing: make(chan struct{}, runtime.GOMAXPROCS(0)), draining: make(chan struct{}),
+		progressing: make(chan struct{}, runtime.GOMAXPROCS(0)), draining: make(chan struct{}),
 	}
 	a.metrics = newMetrics(a)
 	e := a.newEngine()

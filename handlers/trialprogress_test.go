@@ -31,13 +31,14 @@ func (s *service) answered(id, site, patient, visit string, at time.Time) {
 		"authored":%q,"answers":{"1":0,"2":0,"3":0,"4":1,"5":2,"6":1,"7":3,"8":2,"9":0}}`, id, site, patient, visit, at.Format(time.RFC3339))).is(http.StatusCreated)
 }
 
-// progressOf asks until everything that was handed in is there.
-func (s *service) progressOf(query string, patients int) answer {
+// progressOf asks until everything that was handed in has finished, which is so many events, and is there.
+func (s *service) progressOf(query string, events int) answer {
 	s.Helper()
 	var a answer
 	require.Eventually(s, func() bool {
+		finished := len(s.get("/events").page().Events) == events
 		a = s.get("/trial-progress?" + query).is(200)
-		return a.get("behind") == float64(0) && len(a.get("patients").([]any)) == patients
+		return finished && a.get("behind") == float64(0)
 	}, 20*time.Second, 5*time.Millisecond)
 	return a
 }
@@ -47,7 +48,8 @@ func TestTrialProgress(t *testing.T) {
 	s.answered("A-1", "101", "P001", "V01", daysAgo(20))
 	s.answered("A-2", "101", "P001", "V02", daysAgo(13))
 	s.answered("B-1", "102", "P002", "V01", daysAgo(0))
-	a := s.progressOf("study=PL", 2)
+	a := s.progressOf("study=PL", 3)
+	require.Len(t, a.get("patients"), 2)
 	require.Equal(t, "Planned", a.get("title"))
 	require.Equal(t, map[string]any{"id": "V02", "title": "Week 1", "day": float64(8), "before": float64(1), "after": float64(2), "due": []any{"phq-9", "gad-7"}},
 		a.get("schedule").([]any)[1])
@@ -97,6 +99,20 @@ func TestTrialProgressRefusals(t *testing.T) {
 		a := s.get("/trial-progress?"+query).is(400, "invalid-input")
 		require.Equal(t, field, a.get("errors").([]any)[0].(map[string]any)["field"], query)
 	}
+}
+
+// However much of trial progress is being made, lists and events are answered.
+func TestTrialProgressHoldsUpNoList(t *testing.T) {
+	s := open(t)
+	made := handlers.MakeProgress(s.API)
+	waiting := s.later("/trial-progress")
+	for _, path := range []string{"/case-reports", "/events"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		s.do(s.request(http.MethodGet, path, nil).WithContext(ctx)).is(200)
+		cancel()
+	}
+	made()
+	(<-waiting).is(200)
 }
 
 // A process that has no submissions serves the same answers.

@@ -245,7 +245,8 @@ func (a *API) rotateWebhook(c *gin.Context) {
 	writeJSON(c, http.StatusOK, "application/json", newSecretAnswer{c.Param("id"), secret})
 }
 
-// replayWebhook answers POST …/replay.
+// replayWebhook answers POST …/replay. What lies behind the endpoint's position is still to be sent the first time, so nobody
+// may go beyond it and skip that.
 func (a *API) replayWebhook(c *gin.Context) {
 	r, err := a.webhookRequestOf(c, replayMembers)
 	if err == nil {
@@ -253,7 +254,20 @@ func (a *API) replayWebhook(c *gin.Context) {
 	}
 	if err == nil {
 		change := tasks.WebhookChange{Act: tasks.WebhookReplayed, After: r.after.String(), AfterSequence: r.after.Sequence}
-		err = a.changeWebhook(c, change, func(tasks.WebhookEndpoint) error { return nil })
+		err = a.changeWebhook(c, change, func(e tasks.WebhookEndpoint) error {
+			at, err := dispatcher.ParsePosition(e.Position)
+			if err != nil || r.after.Sequence <= at.Sequence {
+				return nil
+			}
+			err = a.checkPosition(c.Request.Context(), at)
+			if _, lost := errors.AsType[*fault](err); lost {
+				return nil // it is no measure, and sending begins anew by itself
+			}
+			if err != nil {
+				return err
+			}
+			return invalid("/after", textBeyondPosition, e.Position)
+		})
 	}
 	if err != nil {
 		a.fail(c, err)

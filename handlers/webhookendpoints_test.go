@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/handlers"
+	"casepress/tasks"
 )
 
 // webhookReceiver is a receiver on a socket of its own.
@@ -194,6 +196,31 @@ func TestWebhookEndpointRefused(t *testing.T) {
 	}
 	s.get(path+"?x=1").is(400, "invalid-input")
 	s.get("/webhook-endpoints?x=1").is(400, "invalid-input")
+}
+
+// A replay goes back, or stays where sending is: no event is skipped without a word.
+func TestWebhookReplaySkipsNothing(t *testing.T) {
+	s := open(t, with(toLoopback))
+	r := newWebhookReceiver(t)
+	r.answers(410)
+	s.publishEvents(2)
+	path := s.postJSON("/webhook-endpoints", `{"url":"`+r.URL+`","types":["patient-data-update"]}`).is(201).Header.Get("Location")
+	_, err := s.Broker.Publish(t.Context(), tasks.TopicUpdates, eventMessage(t, 3))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return s.get(path).get("state") == "disabled" }, 20*time.Second, 5*time.Millisecond)
+	_, err = s.Broker.Publish(t.Context(), tasks.TopicUpdates, eventMessage(t, 4), eventMessage(t, 5))
+	require.NoError(t, err)
+	position := s.get(path).get("position").(string)
+	last := s.get("/events").page().Next
+	for _, after := range []string{"5", strconv.Quote(last)} {
+		wrong := s.postJSON(path+"/replay", `{"after":`+after+`}`).is(400, "invalid-input").get("errors").([]any)[0].(map[string]any)
+		require.Equal(t, "/after", wrong["field"])
+		require.Contains(t, wrong["detail"], position)
+	}
+	require.Equal(t, "disabled", s.get(path).get("state"))
+	r.answers(200)
+	s.postJSON(path+"/replay", `{"after":"`+position+`"}`).is(200)
+	require.Eventually(t, func() bool { return s.get(path).get("position") == last }, 20*time.Second, 5*time.Millisecond)
 }
 
 // Two who register at once get two endpoints, and not one more than there may be.

@@ -43,6 +43,9 @@ const (
 	DeadOffset    = "dead-offset"
 	DeadGroup     = "dead-group"
 	DeadReason    = "dead-reason"
+	// DeadWithout says why the letter is without the key, value and headers of the record: Kafka does not take them. The record
+	// is where [DeadTopic], [DeadPartition] and [DeadOffset] say.
+	DeadWithout = "dead-without"
 )
 
 // Consumer makes the rows of trial progress of events in Kafka. The events of a partition are applied in their order,
@@ -54,7 +57,8 @@ const (
 // all events of the partitions that it holds. One process alone in its group holds all.
 //
 // An event that can never be applied is written to the topic {topic}.dead, which is made if it is not there, before the
-// offset is committed.
+// offset is committed. If Kafka does not take it there, as one that is too large with the reason, the letter says where it is
+// and has nothing of it.
 type Consumer struct {
 	o           ConsumerOptions
 	rows        *progress.Rows
@@ -346,15 +350,18 @@ func (c *Consumer) apply(ctx context.Context, records []*kgo.Record) (err error)
 	if len(dead) == 0 {
 		return nil
 	}
-	if err := c.client.ProduceSync(ctx, dead...).FirstErr(); err != nil {
-		return fmt.Errorf("write %d dead letters to %s: %w", len(dead), dead[0].Topic, err)
+	if err := c.writeDeadLetters(ctx, dead); err != nil {
+		return fmt.Errorf("write %d dead letters to %s: %w", len(dead), c.deadTopic(), err)
 	}
-	c.o.Logger.Warn("events cannot be applied and are dead letters", "topic", dead[0].Topic, "partition", last.Partition, "events", len(dead))
+	c.o.Logger.Warn("events cannot be applied and are dead letters", "topic", c.deadTopic(), "partition", last.Partition, "events", len(dead))
 	_, err = c.rows.Apply(ctx, nil, func([]error) (progress.Position, func()) {
 		return progress.Position{Topic: c.source(), Partition: last.Partition, Next: uint64(last.Offset + 1), Incarnation: c.incarnation}, func() {}
 	})
 	return err
 }
+
+// deadHeaders is how many headers a dead letter has before those of the record.
+const deadHeaders = 5
 
 func (c *Consumer) deadLetter(r *kgo.Record, reason error) *kgo.Record {
 	return &kgo.Record{
@@ -365,4 +372,24 @@ func (c *Consumer) deadLetter(r *kgo.Record, reason error) *kgo.Record {
 			{Key: DeadReason, Value: []byte(reason.Error())},
 		}, r.Headers...),
 	}
+}
+
+// writeDeadLetters writes all together, and those that are refused once more alone, for it may be that they are too large only
+// together, and then without what the record has.
+func (c *Consumer) writeDeadLetters(ctx context.Context, letters []*kgo.Record) error {
+	for _, result := range c.client.ProduceSync(ctx, letters...) {
+		err, l := result.Err, result.Record
+		if isRefused(err) {
+			err = c.client.ProduceSync(ctx, &kgo.Record{Topic: l.Topic, Key: l.Key, Value: l.Value, Headers: l.Headers}).FirstErr()
+		}
+		if isRefused(err) {
+			err = c.client.ProduceSync(ctx, &kgo.Record{
+				Topic: l.Topic, Headers: append(l.Headers[:deadHeaders:deadHeaders], kgo.RecordHeader{Key: DeadWithout, Value: []byte(err.Error())}),
+			}).FirstErr()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -36,6 +37,11 @@ func newClient(brokers []string, log *slog.Logger, o ...kgo.Opt) (*kgo.Client, e
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
 	return client, nil
+}
+
+// isRefused reports whether Kafka refuses a record for what it is: it would refuse it each time.
+func isRefused(err error) bool {
+	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) || errors.Is(err, kerr.InvalidRecord)
 }
 
 // link watches whether Kafka answers.

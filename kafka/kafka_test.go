@@ -406,6 +406,34 @@ func TestConsumerOfPoison(t *testing.T) {
 	require.Contains(t, headers[kafka.DeadReason], "kind: must be 1 to 64")
 }
 
+// A record as large as Kafka takes has no room for the reason: the dead letter says where it is, and holds up nobody.
+func TestConsumerOfLargePoison(t *testing.T) {
+	cluster := newKafka(t, 1)
+	cl := newClient(t, cluster)
+	large := &kgo.Record{Topic: topic, Key: []byte("S1/P0"), Value: make([]byte, 999_900), Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("v")}}}
+	require.NoError(t, cl.ProduceSync(t.Context(), large).FirstErr())
+	require.NoError(t, cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: []byte("S1/P0"), Value: []byte("poison")}).FirstErr())
+	produce(t, cluster, 1, 0, 3)
+	f := follow(t, cluster, t.TempDir())
+	require.Eventually(t, func() bool { return len(f.seen(t, 1)) == 3 && committed(t, cluster) == 5 }, patience, 10*time.Millisecond)
+	whole := map[string]string{}
+	for _, letter := range readAll(t, cluster, topic+".dead", 2) {
+		headers := map[string]string{}
+		for _, h := range letter.Headers {
+			headers[h.Key] = string(h.Value)
+		}
+		require.Contains(t, headers[kafka.DeadReason], "is not a JSON event")
+		whole[headers[kafka.DeadOffset]] = string(letter.Value)
+		if headers[kafka.DeadOffset] == "0" {
+			require.Contains(t, headers[kafka.DeadWithout], "MESSAGE_TOO_LARGE")
+			require.NotContains(t, headers, "h")
+		} else {
+			require.NotContains(t, headers, kafka.DeadWithout)
+		}
+	}
+	require.Equal(t, map[string]string{"0": "", "1": "poison"}, whole)
+}
+
 // Two processes of one group share the partitions; one that joins or leaves while there is work to do loses nothing, and
 // each has all events of the partitions that it ends with.
 func TestRebalanceDuringWork(t *testing.T) {

@@ -2,13 +2,11 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/grpc"
 
@@ -80,11 +78,9 @@ func (r *Relay) carry(ctx context.Context, producer *kgo.Client, m *client.Messa
 		record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Name, Value: []byte(h.Value)})
 	}
 	err := producer.ProduceSync(ctx, record).FirstErr()
-	for _, refused := range []error{kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord} {
-		if errors.Is(err, refused) {
-			r.o.Logger.Warn("a message that Kafka refuses is a dead letter", "topic", m.Topic, "offset", m.Offset, "err", err)
-			return client.Reject(fmt.Errorf("Kafka refuses it: %w", err)) //nolint:staticcheck // a name
-		}
+	if isRefused(err) {
+		r.o.Logger.Warn("a message that Kafka refuses is a dead letter", "topic", m.Topic, "offset", m.Offset, "err", err)
+		return client.Reject(fmt.Errorf("Kafka refuses it: %w", err)) //nolint:staticcheck // a name
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -162,12 +163,11 @@ func endless(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// trickle ends when the client hangs up, and not before.
 func trickle(w http.ResponseWriter, r *http.Request) {
-	for r.Context().Err() == nil {
-		_, _ = w.Write([]byte("x"))
-		_ = http.NewResponseController(w).Flush()
-		time.Sleep(10 * time.Millisecond)
-	}
+	_, _ = w.Write([]byte("x"))
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
 }
 
 // What answers no HTTP, closes at once or only accepts.
@@ -199,6 +199,13 @@ func TestReceiversThatSpeakNoHTTP(t *testing.T) {
 			<-done
 		})
 	}
+}
+
+// What is kept of an error is whole characters, also of what a receiver has sent.
+func TestReasonIsCutAtACharacter(t *testing.T) {
+	require.Equal(t, "it broke", reasonOf(errors.New("it broke")))
+	require.Equal(t, "x"+strings.Repeat("é", 149), reasonOf(errors.New("x"+strings.Repeat("é", 200))))
+	require.Equal(t, "ab", reasonOf(errors.New("a\xffb")))
 }
 
 // The address that is dialled counts, whatever the name; and no proxy is asked.

@@ -12,7 +12,8 @@
 // How far sending has come stands in the rows, a moment late. Rows that are lost are made again from what people did, and then
 // events are sent again.
 //
-// It does not promise that an event comes once only, and it keeps nothing of what receivers answer but the status.
+// It does not promise that an event comes once only, and it keeps nothing of what receivers answer but the status; what is no
+// HTTP at all may be quoted in the error that is kept of an attempt.
 package notify
 
 import (
@@ -182,11 +183,16 @@ func (w *Webhooks) refresh(ctx, attempts context.Context) error {
 	return nil
 }
 
-// closeGrace is how long attempts under way may take to end at the end: what is interrupted is sent again.
-const closeGrace = 3 * time.Second
+const (
+	// closeGrace is how long attempts under way may take to end at the end: what is interrupted is sent again.
+	closeGrace = 3 * time.Second
+	// killGrace is how long senders may take to end once they are interrupted: they save, and no longer than saveTimeout.
+	killGrace = saveTimeout + time.Second
+)
 
 // Close begins no further attempts, and returns when those under way have ended or were interrupted and what was found out
-// is saved. When ctx ends they are interrupted at once.
+// is saved. When ctx ends they are interrupted at once. Senders that have not ended 6 seconds after they were interrupted are
+// an error; what they have not saved is sent again.
 func (w *Webhooks) Close(ctx context.Context) error {
 	w.stop()
 	grace := time.NewTimer(closeGrace)
@@ -197,7 +203,12 @@ func (w *Webhooks) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	w.kill()
-	<-w.done
-	w.client.close()
-	return nil
+	defer w.client.close()
+	grace.Reset(killGrace)
+	select {
+	case <-w.done:
+		return nil
+	case <-grace.C:
+		return errors.New("webhooks: senders have not ended; what they have not saved is sent again")
+	}
 }

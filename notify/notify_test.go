@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"casepress/dispatcher"
 	"casepress/dispatcher/dispatchertest"
 	"casepress/notify"
 	"casepress/store"
@@ -366,6 +368,32 @@ func TestWhatIsSent(t *testing.T) {
 		}
 		require.Equal(t, map[string]int{"/all": 2, "/S1": 2, "/later": 1}, got)
 		require.Equal(t, uint64(2), s.position("other").Sequence, "what is passed over needs not be read again")
+	})
+}
+
+// stuckLedger reads events from a disk that does not answer until it is closed.
+type stuckLedger struct {
+	dispatcher.Ledger
+	answers chan struct{}
+}
+
+func (l stuckLedger) ReadEvents(context.Context, dispatcher.Position, int) dispatcher.Events {
+	return func(func([]dispatcher.PublishedEvent, error) bool) { <-l.answers }
+}
+
+func TestCloseIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := make(chan struct{})
+		h, _ := dispatchertest.Open(t, dispatchertest.Options{Dir: t.TempDir(), Wrap: func(l dispatcher.Ledger) dispatcher.Ledger { return stuckLedger{l, answers} }})
+		s := &system{T: t, Fixture: h, receiver: newReceiver(t)}
+		w := notify.Start(t.Context(), notify.Config{Work: h.Dispatcher, Rows: h.Store, Allow: loopback, Dial: s.dial})
+		s.register("e")
+		after(time.Second)
+		begun := time.Now()
+		require.ErrorContains(t, w.Close(t.Context()), "senders have not ended")
+		require.Less(t, time.Since(begun), 10*time.Second)
+		close(answers)
+		require.NoError(t, w.Close(t.Context()), "after all")
 	})
 }
 

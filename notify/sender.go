@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -362,9 +363,8 @@ func (r *round) ended(a result) {
 		r.w.metrics.attempts.WithLabelValues("delivered").Inc()
 		r.queue.deliver(a.event, now, a.status)
 	default:
-		reason := a.err.Error()
 		outcome := "failed"
-		if r.queue.fail(a.event, now, a.status, reason[:min(len(reason), maxError)], a.retryAfter) {
+		if r.queue.fail(a.event, now, a.status, reasonOf(a.err), a.retryAfter) {
 			outcome = "parked"
 			r.w.log.Warn("every attempt has failed, and the event is parked", "endpoint", r.endpoint.ID, "sequence", a.event.Sequence, "status", a.status)
 		}
@@ -377,6 +377,12 @@ func (r *round) ended(a result) {
 		}
 		r.w.metrics.attempts.WithLabelValues(outcome).Inc()
 	}
+}
+
+// reasonOf is what is kept of an error, in UTF-8. It may quote what the receiver has sent instead of an answer.
+func reasonOf(err error) string {
+	text := err.Error()
+	return strings.ToValidUTF8(text[:min(len(text), maxError)], "")
 }
 
 // pause waits for d or until ctx ends.

@@ -67,7 +67,7 @@ func (c *Consumer) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.at = tracker{next: next, check: check, done: map[uint64]string{}}
+	c.at = tracker{next: next, check: check, done: map[uint64]string{}, shown: next}
 	if err := c.moveGroup(next); err != nil {
 		return err
 	}
@@ -199,15 +199,18 @@ func (c *Consumer) handle(ctx context.Context, ds []broker.Delivery) (err error)
 			events, of = append(events, e), append(of, i)
 		}
 	}
-	_, err = c.rows.Apply(ctx, events, func(errs []error) (Position, func()) {
+	var shown uint64
+	_, err = c.rows.Apply(ctx, events, func(errs []error) (to Position, undo func()) {
 		for j, err := range errs {
 			reasons[of[j]] = err
 		}
-		return c.at.move(ds, reasons)
+		to, shown, undo = c.at.move(ds, reasons)
+		return to, undo
 	})
 	if err != nil {
 		return err
 	}
+	c.at.show(shown)
 	return c.end(ctx, ds, reasons)
 }
 
@@ -228,7 +231,14 @@ func (c *Consumer) end(ctx context.Context, ds []broker.Delivery, reasons []erro
 		}
 	}
 	if len(dead) > 0 {
-		_, err := c.rows.Apply(ctx, nil, func([]error) (Position, func()) { return c.at.move(dead, make([]error, len(dead))) })
+		var shown uint64
+		_, err := c.rows.Apply(ctx, nil, func([]error) (to Position, undo func()) {
+			to, shown, undo = c.at.move(dead, make([]error, len(dead)))
+			return to, undo
+		})
+		if err == nil {
+			c.at.show(shown)
+		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -241,16 +251,24 @@ type tracker struct {
 	next  uint64
 	check string            // of the message before next
 	done  map[uint64]string // applied beyond next, with the check of each
+	shown uint64            // offsets that are done with, those before the first included, in rows that are committed
 }
 
 func (t *tracker) behind(end uint64) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return end - min(end, t.next+uint64(len(t.done)))
+	return end - min(end, t.shown)
 }
 
-// move takes in the deliveries without a reason against them and returns how far that reaches.
-func (t *tracker) move(ds []broker.Delivery, reasons []error) (to Position, undo func()) {
+// show takes what move has returned, once it is committed: until then nobody sees the rows.
+func (t *tracker) show(shown uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.shown = max(t.shown, shown)
+}
+
+// move takes in the deliveries without a reason against them and returns how far that reaches, and what is then to be shown.
+func (t *tracker) move(ds []broker.Delivery, reasons []error) (to Position, shown uint64, undo func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before, beforeCheck := t.next, t.check
@@ -272,7 +290,7 @@ func (t *tracker) move(ds []broker.Delivery, reasons []error) (to Position, undo
 		t.check = check
 		t.next++
 	}
-	return Position{Topic: Topic, Next: t.next, Incarnation: t.check}, func() {
+	return Position{Topic: Topic, Next: t.next, Incarnation: t.check}, t.next + uint64(len(t.done)), func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.next, t.check = before, beforeCheck

@@ -74,12 +74,6 @@ func (r *Rows) Read(ctx context.Context, s study.Study, q Query, now time.Time) 
 	}
 	today := dayOf(now.UnixMicro())
 	page := Page{Today: today.String(), Patients: []Patient{}}
-	if q.Cursor == "" {
-		if page.Sites, err = r.sum.of(ctx, r, s, q, today); err != nil {
-			return Page{}, r.explain("figures", err)
-		}
-		page.Totals = total(page.Sites)
-	}
 	selected := selection{study: s.ID, q: q, after: after, limit: q.Limit + 1}
 	more, items := false, 0
 	err = r.eachSubject(ctx, selected, func(sub subject) {
@@ -101,6 +95,12 @@ func (r *Rows) Read(ctx context.Context, s study.Study, q Query, now time.Time) 
 	}
 	if err != nil {
 		return Page{}, r.explain("read", err)
+	}
+	if q.Cursor == "" { // after the patients: figures without somebody who is listed would be wrong
+		if page.Sites, err = r.sum.of(ctx, r, s, q, today); err != nil {
+			return Page{}, r.explain("figures", err)
+		}
+		page.Totals = total(page.Sites)
 	}
 	if more {
 		next := cursorAfter(page.Patients[len(page.Patients)-1].PatientID)
@@ -234,7 +234,7 @@ func timeText(micros int64) string {
 type sums struct {
 	turn    chan struct{} // has one while figures are made
 	changed sync.Mutex    // guards version
-	version uint64
+	version uint64        // of the rows; odd while they are being written: then others may see them already, or not yet
 	kept    struct {
 		query   Query
 		study   string
@@ -245,8 +245,8 @@ type sums struct {
 	}
 }
 
-// forget says that rows have changed.
-func (s *sums) forget() {
+// change says that rows are going to be written, and again that they are.
+func (s *sums) change() {
 	s.changed.Lock()
 	s.version++
 	s.changed.Unlock()
@@ -263,7 +263,7 @@ func (s *sums) of(ctx context.Context, r *Rows, of study.Study, q Query, today d
 	s.changed.Lock()
 	version := s.version
 	s.changed.Unlock()
-	if k := &s.kept; k.figures != nil && k.query == q && k.study == of.ID && k.sha256 == of.SHA256 && k.today == today && k.version == version {
+	if k := &s.kept; version%2 == 0 && k.figures != nil && k.query == q && k.study == of.ID && k.sha256 == of.SHA256 && k.today == today && k.version == version {
 		return k.figures, nil
 	}
 	bySite := map[string]*SiteFigures{}

@@ -169,6 +169,8 @@ func (r *Rows) Apply(ctx context.Context, events []Event, move func(errs []error
 func (r *Rows) write(ctx context.Context, what string, do func(*sql.Tx) (undo func(), err error)) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.sum.change()
+	defer r.sum.change()
 	defer func() { err = r.explain(what, err) }()
 	tx, err := r.db.Writes.BeginTx(ctx, nil)
 	if err != nil {
@@ -181,10 +183,8 @@ func (r *Rows) write(ctx context.Context, what string, do func(*sql.Tx) (undo fu
 	}
 	if err != nil {
 		undo()
-		return err
 	}
-	r.sum.forget()
-	return nil
+	return err
 }
 
 func (r *Rows) explain(what string, err error) error {

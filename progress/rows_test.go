@@ -2,11 +2,13 @@ package progress_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -234,4 +236,29 @@ func TestDamagedDatabase(t *testing.T) {
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.EqualValues(t, 0o600, info.Mode().Perm())
+}
+
+// Whoever is listed is in the figures, also while rows are being made.
+func TestFiguresHaveAllWhoAreListed(t *testing.T) {
+	const patients = progress.MaxLimit
+	rows := openRows(t, t.TempDir())
+	applied := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; i < patients && err == nil; i++ {
+			id := strconv.Itoa(i)
+			_, err = rows.Apply(context.Background(), []progress.Event{response("Q"+id, "P"+id, "V01", "phq-9", "2026-11-01")}, nowhere)
+		}
+		applied <- err
+	}()
+	for applying := true; applying; {
+		select {
+		case err := <-applied:
+			require.NoError(t, err)
+			applying = false
+		default:
+		}
+		page := read(t, rows, s1, progress.Query{Limit: patients}, "2026-11-27")
+		require.GreaterOrEqual(t, page.Totals.Patients, len(page.Patients))
+	}
 }

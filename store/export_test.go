@@ -22,6 +22,9 @@ const (
 	AllSuspectsQuery = allSuspectsQuery
 )
 
+// HealthQuery is the text with which WebhookHealth counts.
+const HealthQuery = healthQuery
+
 // ListQuery is the text of List.
 func ListQuery(f Filter) (query string, args []any) { return listQuery("case-report", f, 1, 1) }
 

@@ -76,11 +76,13 @@ type WebhookHealth struct {
 	LastError    string
 }
 
+// The index looks up the two states, and not what was delivered.
+const healthQuery = `SELECT state, COUNT(*) FROM webhook_deliveries WHERE endpoint = $1 AND state IN ('waiting', 'parked') GROUP BY state`
+
 // WebhookHealth tells how the deliveries of an endpoint stand.
 func (s *Store) WebhookHealth(ctx context.Context, endpoint string) (h WebhookHealth, err error) {
-	const counts = `SELECT state, COUNT(*) FROM webhook_deliveries WHERE endpoint = $1 AND state <> 'delivered' GROUP BY state`
 	const failing = `SELECT first_at, last_error FROM webhook_deliveries WHERE endpoint = $1 AND state = 'waiting' AND attempts > 0 ORDER BY first_at LIMIT 1`
-	rows, err := s.queries.query(ctx, counts, endpoint)
+	rows, err := s.queries.query(ctx, healthQuery, endpoint)
 	if err == nil {
 		err = tasks.EachRow(rows, func() error {
 			var state DeliveryState

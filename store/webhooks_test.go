@@ -118,3 +118,10 @@ func TestWebhookProgress(t *testing.T) {
 	_, err = s.WebhookEndpoint(ctx, "nobody")
 	require.ErrorIs(t, err, store.ErrNotFound)
 }
+
+// What was delivered is not counted, and not walked over either.
+func TestWebhookHealthUsesAnIndex(t *testing.T) {
+	plan := explain(t, openStore(t), store.HealthQuery, []any{"a"})
+	require.Contains(t, plan, "COVERING INDEX webhook_deliveries_by_state (endpoint=? AND state=?)")
+	require.NotContains(t, plan, "TEMP B-TREE")
+}
