@@ -158,7 +158,7 @@ func TestWhatIsLostIsNotHandled(t *testing.T) {
 		require.NoError(t, err)
 	}
 	begun := make(chan uint64, 10)
-	w.run(client.ConsumerOptions{Window: 5, LockTimeout: 2 * time.Second}, func(ctx context.Context, m *client.Message) error {
+	w.run(client.ConsumerOptions{Window: 5, LockTimeout: 2 * time.Second, StopTimeout: time.Millisecond}, func(ctx context.Context, m *client.Message) error {
 		begun <- m.Offset
 		<-ctx.Done() // the lock is lost
 		<-time.After(100 * time.Millisecond)
