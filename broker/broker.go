@@ -315,18 +315,9 @@ func (b *Broker) Topics() []string {
 
 // names is Topics for a caller that holds mu.
 func (b *Broker) names() []string {
-	return slices.Sorted(func(yield func(string) bool) {
-		for name := range *b.topics.Load() {
-			if !yield(name) {
-				return
-			}
-		}
-		for name := range b.damaged {
-			if !yield(name) {
-				return
-			}
-		}
-	})
+	names := slices.AppendSeq(slices.Collect(maps.Keys(*b.topics.Load())), maps.Keys(b.damaged))
+	slices.Sort(names)
+	return names
 }
 
 // End returns the offset that the topic's next message will get.

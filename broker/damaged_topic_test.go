@@ -14,9 +14,9 @@ import (
 )
 
 // TestADamagedTopicOfAClientStopsNothingElse: the broker opens without it, says what is wrong with it to who asks for it, and
-// deletes it on request. An essential topic, or its dead letters, keep it from opening.
+// deletes it on request, also where its files cannot be removed yet. An essential topic, or its dead letters, keep it from opening.
 func TestADamagedTopicOfAClientStopsNothingElse(t *testing.T) {
-	fsys := disktest.NewCrash(1)
+	fsys := disktest.NewFault(disktest.NewCrash(1))
 	b, err := broker.Open("/data", broker.Options{FS: fsys})
 	require.NoError(t, err)
 	for _, topic := range []string{"cases", "client"} {
@@ -45,7 +45,8 @@ func TestADamagedTopicOfAClientStopsNothingElse(t *testing.T) {
 	require.ErrorAs(t, b.CreateTopic(t.Context(), "client"), new(*commitlog.CorruptionError))
 	_, err = b.Subscribe("client", "g", broker.SubscribeOptions{})
 	require.ErrorAs(t, err, new(*commitlog.CorruptionError))
-	require.NoError(t, b.DeleteTopic(t.Context(), "client"))
+	fsys.Inject(disktest.Fault{Op: disktest.OpRemove, N: 1, Err: syscall.EIO})
+	require.ErrorContains(t, b.DeleteTopic(t.Context(), "client"), "it is gone, its files not yet")
 	require.False(t, slices.Contains(b.Topics(), "client"))
 	require.NoError(t, b.CreateTopic(t.Context(), "client"))
 	end, err := b.End("client")

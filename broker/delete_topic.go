@@ -58,12 +58,12 @@ func (b *Broker) deleteDamaged(name string) error {
 	if err := b.writeTombstone(name); err != nil {
 		return fmt.Errorf("delete topic %s: %w", name, err)
 	}
+	b.mu.Lock()
+	delete(b.damaged, name)
+	b.mu.Unlock()
 	if err := b.removeDeleted(name); err != nil {
 		return fmt.Errorf("delete topic %s: it is gone, its files not yet: %w", name, err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.damaged, name)
 	return nil
 }
 

@@ -10,12 +10,17 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"casepress/broker"
+	"casepress/disk"
+	"casepress/disk/disktest"
 )
 
 const manyTopics = 1000
@@ -134,6 +139,68 @@ func useMany(t *testing.T, dir string) {
 	}
 	require.NoError(t, b.Err())
 	require.NoError(t, b.Close())
+}
+
+// TestFilesThatAreOpenForAMoment are a few dozens beside MaxOpenFiles, also while many topics are made or opened at once: reads and
+// writes take so long that all who may have a file have one.
+func TestFilesThatAreOpenForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := &openFilesFS{FS: disktest.NewCrash(1)}
+		o := broker.Options{FS: fsys, MaxOpenFiles: broker.MinOpenFiles}
+		b, err := broker.Open("/data", o)
+		require.NoError(t, err)
+		var makers sync.WaitGroup
+		for i := range 200 {
+			makers.Go(func() {
+				require.NoError(t, b.CreateTopic(t.Context(), topicName(i)))
+				_, err := b.Publish(t.Context(), topicName(i), broker.Message{ID: "m"})
+				require.NoError(t, err)
+			})
+		}
+		makers.Wait()
+		require.NoError(t, b.Close())
+		b, err = broker.Open("/data", o)
+		require.NoError(t, err)
+		require.NoError(t, b.Close())
+		require.Zero(t, fsys.open.Load())
+		require.LessOrEqual(t, fsys.most.Load(), int64(broker.MinOpenFiles+4*12))
+	})
+}
+
+// openFilesFS counts open files and how many were open at once; each read and write takes a moment.
+type openFilesFS struct {
+	disk.FS
+	open, most atomic.Int64
+}
+
+func (c *openFilesFS) OpenFile(name string, flag int, perm fs.FileMode) (disk.File, error) {
+	f, err := c.FS.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	for n, most := c.open.Add(1), c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
+	}
+	return &openFile{f, c}, nil
+}
+
+type openFile struct {
+	disk.File
+	fsys *openFilesFS
+}
+
+func (f *openFile) ReadAt(p []byte, off int64) (int, error) {
+	time.Sleep(time.Millisecond)
+	return f.File.ReadAt(p, off)
+}
+
+func (f *openFile) WriteAt(p []byte, off int64) (int, error) {
+	time.Sleep(time.Millisecond)
+	return f.File.WriteAt(p, off)
+}
+
+func (f *openFile) Close() error {
+	f.fsys.open.Add(-1)
+	return f.File.Close()
 }
 
 // BenchmarkAThousandTopics makes them, one after the other and 32 at once, and opens them.

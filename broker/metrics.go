@@ -37,7 +37,7 @@ var (
 	descLag    = prometheus.NewDesc("casepress_broker_group_lag_messages",
 		"Messages of the topic that the group has not acknowledged, those in flight included.", []string{"topic", "group"}, nil)
 	descUnacked = prometheus.NewDesc("casepress_broker_group_unacked_messages",
-		"Messages that the group was delivered or has put off and has not acknowledged. At most 131,072: then it is stuck.", []string{"topic", "group"}, nil)
+		"Messages that the group was delivered or has put off and has not acknowledged. At most MaxUnacked, 131,072 by default: then it is stuck.", []string{"topic", "group"}, nil)
 	descStuck = prometheus.NewDesc("casepress_broker_stuck_groups",
 		"Groups that hand out nothing new, because too many messages are not acknowledged or not due.", []string{"topic"}, nil)
 	descDamaged = prometheus.NewDesc("casepress_broker_damaged_topics",

@@ -80,7 +80,7 @@ const (
 	defaultLock     = 30 * time.Second            //
 	groupsRetry     = time.Second                 // until a group event for which the disk had no room is tried again
 	deadLetterDelay = time.Second                 // until a dead letter that could not be published is tried again
-	openTogether    = 64                          // topics that are opened or made at once
+	openTogether    = 16                          // topics that are opened or made at once; each has up to two files beside MaxOpenFiles
 )
 
 func (o Options) withDefaults() (Options, error) {

@@ -31,8 +31,8 @@ type network struct {
 	until time.Time
 }
 
-func (n *network) dial(t testing.TB, addr string) *grpc.ClientConn {
-	conn, err := client.Dial("passthrough:///"+addr, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+func (n *network) dial(t testing.TB, addr string, o ...grpc.DialOption) *grpc.ClientConn {
+	conn, err := client.Dial("passthrough:///"+addr, append(o, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if time.Now().Before(n.until) {
@@ -43,7 +43,7 @@ func (n *network) dial(t testing.TB, addr string) *grpc.ClientConn {
 			n.conns = append(n.conns, c)
 		}
 		return c, err
-	}))
+	}))...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	return conn
@@ -158,7 +158,7 @@ func TestWhatIsLostIsNotHandled(t *testing.T) {
 		require.NoError(t, err)
 	}
 	begun := make(chan uint64, 10)
-	w.run(client.ConsumerOptions{Window: 5, LockTimeout: 2 * time.Second}, func(ctx context.Context, m *client.Message) error {
+	w.run(client.ConsumerOptions{Window: 5, LockTimeout: 2 * time.Second, StopTimeout: time.Millisecond}, func(ctx context.Context, m *client.Message) error {
 		begun <- m.Offset
 		<-ctx.Done() // the lock is lost
 		<-time.After(100 * time.Millisecond)
@@ -218,11 +218,16 @@ func TestOnePoisonedTopicStopsNoStream(t *testing.T) {
 func TestAStreamGoesOnAfterALackOfRoom(t *testing.T) {
 	var full atomic.Bool
 	full.Store(true)
+	refused := make(chan struct{}, 3)
 	w := newWorldWith(t, broker.Options{}, brokergrpc.Options{Room: func() error {
-		if full.Load() {
-			return errors.New("no room")
+		if !full.Load() {
+			return nil
 		}
-		return nil
+		select {
+		case refused <- struct{}{}:
+		default:
+		}
+		return errors.New("no room")
 	}})
 	s := client.NewStream(w.dial(), 0)
 	var pending []*client.Pending
@@ -231,7 +236,9 @@ func TestAStreamGoesOnAfterALackOfRoom(t *testing.T) {
 		require.NoError(t, err)
 		pending = append(pending, p)
 	}
-	<-time.After(200 * time.Millisecond)
+	for range cap(refused) {
+		<-refused
+	}
 	full.Store(false)
 	require.NoError(t, s.Close(t.Context()))
 	for _, p := range pending {
@@ -263,4 +270,103 @@ func TestABrokerThatTakesLess(t *testing.T) {
 		require.Equal(t, i == 7, status.Code(errors.Unwrap(err)) == codes.InvalidArgument, "%d: %v", i, err)
 	}
 	require.Equal(t, uint64(19), w.end())
+}
+
+// TestACutWhileMessagesGoSingly, because one is larger than the broker takes, makes no message fail but that one.
+func TestACutWhileMessagesGoSingly(t *testing.T) {
+	const n = 20
+	w := newWorldWith(t, broker.Options{}, brokergrpc.Options{MaxMessageBytes: 32 << 10})
+	net, together := &network{}, make(chan struct{})
+	var calls atomic.Int64
+	call := func() {
+		switch calls.Add(1) {
+		case 1: // with all messages
+			<-together
+		case 3: // with the second of them
+			net.cut(300 * time.Millisecond)
+		}
+	}
+	s := client.NewStream(net.dial(t, w.addr,
+		grpc.WithChainStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, o ...grpc.CallOption) (grpc.ClientStream, error) {
+			call()
+			return open(ctx, d, cc, method, o...)
+		}),
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, in, out any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+			call()
+			return invoke(ctx, method, in, out, cc, o...)
+		})), n)
+	var pending []*client.Pending
+	for i := range n {
+		size := 1000
+		if i == 0 {
+			size = 100 << 10
+		}
+		p, err := s.Send(t.Context(), client.Message{Topic: "cases", Payload: make([]byte, size)})
+		require.NoError(t, err)
+		pending = append(pending, p)
+	}
+	close(together)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	require.NoError(t, s.Close(ctx))
+	for i, p := range pending {
+		_, err := p.Wait(t.Context())
+		if i == 0 {
+			require.Equal(t, codes.InvalidArgument, status.Code(errors.Unwrap(err)))
+			continue
+		}
+		require.NoError(t, err)
+	}
+	require.Equal(t, uint64(n-1), w.end())
+}
+
+// TestWhatFailedIsSentAgainUnderLoad: with each request comes one message more, so that there is always something to send.
+func TestWhatFailedIsSentAgainUnderLoad(t *testing.T) {
+	refused := make(chan struct{})
+	var asked atomic.Bool
+	w := newWorldWith(t, broker.Options{}, brokergrpc.Options{Room: func() error {
+		if asked.Swap(true) {
+			return nil
+		}
+		close(refused)
+		return errors.New("no room")
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var s *client.Stream
+	var load atomic.Bool
+	more := func() {
+		if load.Load() && ctx.Err() == nil {
+			_, _ = s.Send(ctx, client.Message{Topic: "cases"}) // an error ends the load
+		}
+	}
+	conn := new(network).dial(t, w.addr, grpc.WithChainStreamInterceptor(
+		func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, o ...grpc.CallOption) (grpc.ClientStream, error) {
+			call, err := open(ctx, d, cc, method, o...)
+			return &sending{call, more}, err
+		}))
+	s = client.NewStream(conn, 0)
+	p, err := s.Send(ctx, client.Message{Topic: "cases"})
+	require.NoError(t, err)
+	<-refused
+	load.Store(true)
+	_, err = s.Send(ctx, client.Message{Topic: "cases"})
+	require.NoError(t, err)
+	offset, err := p.Wait(ctx)
+	require.NoError(t, err)
+	require.NotZero(t, offset, "others were stored before")
+	load.Store(false)
+	require.NoError(t, s.Close(t.Context()))
+}
+
+// sending calls more after each request.
+type sending struct {
+	grpc.ClientStream
+	more func()
+}
+
+func (s *sending) SendMsg(m any) error {
+	err := s.ClientStream.SendMsg(m)
+	s.more()
+	return err
 }

@@ -164,8 +164,7 @@ func (s *Stream) run() {
 		if errors.Is(err, io.EOF) {
 			continue
 		}
-		if refused, ok := status.FromError(err); ok && isTooLarge(refused) {
-			s.sendSingly()
+		if isTooLarge(status.Convert(err)) && s.sendSingly() == nil {
 			continue
 		}
 		if err := sleep(s.ctx, backoffFor(n, firstBackoff, maxBackoff)); err != nil {
@@ -230,39 +229,49 @@ func (s *Stream) session() (answered bool, err error) {
 	}
 	cancel()
 	writer.Wait()
-	if refused, ok := status.FromError(unwritten); ok && unwritten != nil && isTooLarge(refused) {
+	if isTooLarge(status.Convert(unwritten)) {
 		err = unwritten
 	}
 	return answered, err
 }
 
 // sendSingly sends what is unanswered message by message: a request with one of them was larger than the broker or the
-// connection takes. So that one fails alone.
-func (s *Stream) sendSingly() {
+// connection takes. So that one fails alone. After an error, as of a connection that broke, the rest is still unanswered.
+func (s *Stream) sendSingly() error {
 	for {
 		s.mu.Lock()
 		if len(s.unanswered) == 0 {
 			s.mu.Unlock()
-			return
+			return nil
 		}
 		first := s.unanswered[0].msg
 		s.mu.Unlock()
-		a, err := s.broker.Send(s.ctx, &pb.SendRequest{Msg: first})
-		if s.ctx.Err() != nil {
-			return
+		results, err := s.sendAlone(first)
+		if refused := status.Convert(err); isTooLarge(refused) {
+			results, err = []*pb.SendResult{{Failure: &pb.Failure{Code: int32(codes.InvalidArgument), Message: refused.Message()}}}, nil
 		}
-		result := &pb.SendResult{Offset: a.GetOffset()}
 		if err != nil {
-			refused := status.Convert(err)
-			result.Failure = &pb.Failure{Code: int32(refused.Code()), Message: refused.Message()}
-			if isTooLarge(refused) {
-				result.Failure.Code = int32(codes.InvalidArgument)
-			}
+			return err
 		}
-		if _, err := s.answer([]*pb.SendResult{result}); err != nil {
-			return
+		if _, err := s.answer(results); err != nil {
+			return err
 		}
 	}
+}
+
+// sendAlone makes a call of one message. What the broker refuses of it is in the results; an error is the call's.
+func (s *Stream) sendAlone(m *pb.Message) ([]*pb.SendResult, error) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	call, err := s.broker.SendStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := call.Send(&pb.SendStreamRequest{Msgs: []*pb.Message{m}}); err != nil && !errors.Is(err, io.EOF) { // of which Recv tells why
+		return nil, err
+	}
+	a, err := call.Recv()
+	return a.GetResults(), err
 }
 
 // write sends what is unanswered and then what comes, until the stream is closed and its queue is empty.
@@ -279,29 +288,25 @@ func (s *Stream) write(ctx context.Context, call pb.Broker_SendStreamClient) err
 	ending := s.ending
 	for {
 		var first *Pending
-		select {
+		select { // what failed takes turns with what comes, however much that is
 		case first = <-s.queue:
-		default:
-			select {
-			case first = <-s.queue:
-			case <-s.retryDue:
-				if err := sendAll(call, s.takeFailed()); err != nil {
-					return err
-				}
-				ending = s.ending
-				continue
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-ending:
-				if len(s.queue) > 0 {
-					continue
-				}
-				if !s.retries() {
-					return call.CloseSend()
-				}
-				ending = nil // there will be another call
+		case <-s.retryDue:
+			if err := sendAll(call, s.takeFailed()); err != nil {
+				return err
+			}
+			ending = s.ending
+			continue
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ending:
+			if len(s.queue) > 0 {
 				continue
 			}
+			if !s.retries() {
+				return call.CloseSend()
+			}
+			ending = nil // until what failed is sent again
+			continue
 		}
 		if len(s.queue) == 0 {
 			runtime.Gosched() // to those who were let go by the same answer and are about to send, too

@@ -254,7 +254,7 @@ const restAfter = time.Second
 // rest lets go of what only a log needs that is written to: the goroutine and most of the memory. It returns false if there
 // is something to do. The caller ends then and only then.
 func (l *Log) rest() bool {
-	l.idle.clear()
+	_ = l.idle.clear() // they were only read
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.filling.count > 0 || l.closing {

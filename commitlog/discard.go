@@ -23,8 +23,6 @@ func (l *Log) discard(b *batch, cause error) {
 	if l.opts.OnDiscard != nil { // before anybody hears of it and tries again
 		l.opts.OnDiscard(b.base)
 	}
-	b.finish(cause)
-	after.finish(cause)
 	l.state.Lock()
 	l.discards = discards{count: l.discards.count + 1, from: b.base, err: cause}
 	l.announce()
@@ -34,6 +32,8 @@ func (l *Log) discard(b *batch, cause error) {
 	l.waiting.Store(0)
 	l.refusing = nil
 	l.mu.Unlock()
+	b.finish(cause) // only now: who tries again at once is not refused for this batch
+	after.finish(cause)
 }
 
 // Follow returns a function that waits until the record at offset, which an Enqueue has handed out, is on stable

@@ -7,14 +7,14 @@ import (
 	"casepress/disk"
 )
 
-// Files bounds how many files several logs hold open together: the one that each log is written to, and one for each reader
-// that reads from the disk. Who needs a file when there are as many as there may be gets the place of the one that was not
+// Files bounds how many files several logs hold open together: the one that each log is written to, or the segment that a commit
+// waits for, and one for each reader that reads from the disk. Who needs a file when there are as many as there may be gets the place of the one that was not
 // used for the longest time, which is closed and opened again when it is needed. While all are in use he waits.
 //
-// Not counted are files that are open for a moment: by Open and Verify, two at a time, and of segments that are prepared or
+// Not counted are files that are open for a moment: by Open and Verify, two at a time, and of segments that are prepared ahead or
 // closed, eight at a time.
 type Files struct {
-	background chan struct{} // a place for each segment that is being prepared or closed
+	background chan struct{} // a place for each segment that is being prepared ahead or closed
 
 	mu      sync.Mutex
 	places  int       // that are free
@@ -22,7 +22,7 @@ type Files struct {
 	waiting list.List // of chan struct{}: closed when the one who waits has got a place
 }
 
-// backgroundFiles is how many segments are prepared or closed at once.
+// backgroundFiles is how many segments are prepared ahead or closed at once.
 const backgroundFiles = 8
 
 // NewFiles bounds the files of the logs that are opened with it to at most most, which is at least 1.
@@ -30,7 +30,7 @@ func NewFiles(most int) *Files {
 	return &Files{places: max(most, 1), background: make(chan struct{}, backgroundFiles)}
 }
 
-// enterBackground waits for its turn to prepare or to close a segment, and returns what ends it.
+// enterBackground waits for its turn to prepare a segment ahead or to close one, and returns what ends it.
 func (f *Files) enterBackground() (leave func()) {
 	f.background <- struct{}{}
 	return func() { <-f.background }

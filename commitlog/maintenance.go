@@ -101,7 +101,7 @@ func (m *maintenance) next(want plan, batch int) (*prepared, error) {
 			hurry = new(atomic.Bool)
 		}
 		var err error
-		if p, err = m.prepare(want, hurry); err != nil {
+		if p, err = m.prepareNow(want, hurry); err != nil {
 			m.failed, m.failedAt, m.failedAhead = err, time.Now(), true
 			return nil, err
 		}
@@ -116,9 +116,11 @@ func (m *maintenance) next(want plan, batch int) (*prepared, error) {
 // prepareRetry is how long nothing is prepared after a failure to.
 const prepareRetry = time.Second
 
-// prepare makes a segment file when it is its turn.
-func (m *maintenance) prepare(want plan, hurry *atomic.Bool) (*prepared, error) {
-	defer m.log.opts.Files.enterBackground()()
+// prepareNow makes a segment file that a commit waits for. It is counted among the open files and not in the background: a place
+// there may be free only when other logs have zeroed a whole segment.
+func (m *maintenance) prepareNow(want plan, hurry *atomic.Bool) (*prepared, error) {
+	m.log.opts.Files.takePlace()
+	defer m.log.opts.Files.freePlace()
 	return prepare(m.log.opts.FS, m.log.dir, want, hurry)
 }
 
@@ -139,7 +141,9 @@ func (m *maintenance) run() {
 	}
 }
 
+// prepareWanted prepares what is asked for, unless a commit has prepared it while this waited for its place.
 func (m *maintenance) prepareWanted() {
+	defer m.log.opts.Files.enterBackground()() // before making, which commits take
 	m.making.take()
 	defer m.making.end()
 	m.mu.Lock()
@@ -153,7 +157,7 @@ func (m *maintenance) prepareWanted() {
 	if m.failedAhead { // then it is zeroed in full here too, or left to next, which makes a small one
 		want.zero, hurry = true, new(atomic.Bool)
 	}
-	p, err := m.prepare(want, hurry)
+	p, err := prepare(m.log.opts.FS, m.log.dir, want, hurry)
 	m.ready, m.failedAhead = p, err != nil
 }
 

@@ -68,25 +68,23 @@ func (p *idleReaders) put(r *Reader) error {
 }
 
 // clear lets go of all readers.
-func (p *idleReaders) clear() {
+func (p *idleReaders) clear() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, r := range p.readers {
-		_ = r.Close() // it was only read
-	}
-	p.readers = nil
-}
-
-func (p *idleReaders) close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
 	var err error
 	for _, r := range p.readers {
 		err = errors.Join(err, r.Close())
 	}
 	p.readers = nil
 	return err
+}
+
+// close is clear, and keeps no reader from then on.
+func (p *idleReaders) close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	return p.clear()
 }
 
 // holding returns the segment that holds an offset in [Start, End); state is locked.
