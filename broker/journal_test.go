@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -44,10 +45,15 @@ func TestACompactionThatFindsNoRoomLosesNoGroup(t *testing.T) {
 			j.turn.Release(1)
 			return j.flush(t.Context())
 		}
-		for range 2 { // the log grows to its largest segment, which is prepared then
-			require.NoError(t, writeAll())
+		// The log grows to its largest segment, batch by batch: how many segments two batches at once take depends on which of
+		// the goroutines comes first. The last segment is filled so far that the first batch begins the next, which is prepared.
+		first := []*group{tp.groups["g0"]}
+		for s := j.log.Segments(); s[len(s)-1].Bytes < 4<<20-eventsTogether; s = j.log.Segments() {
+			require.NoError(t, j.change(func(ctx context.Context) error {
+				return j.write(ctx, first, (*group).takeEverything)
+			}, func() {}))
+			synctest.Wait()
 		}
-		synctest.Wait()
 		fs.Inject(disktest.Fault{Op: disktest.OpOpen, N: 1, Err: syscall.ENOSPC, Sticky: true, Match: func(name string) bool {
 			return filepath.Base(filepath.Dir(name)) == "groups" && strings.HasSuffix(name, ".tmp")
 		}})
