@@ -33,6 +33,9 @@ import (
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	rounds, first := 30, rand.Uint64()
+	if testing.Short() {
+		rounds = 8
+	}
 	if n, err := strconv.Atoi(os.Getenv("CASEPRESS_DAMAGE_ROUNDS")); err == nil {
 		rounds = n
 	}

@@ -292,8 +292,11 @@ func (o originals) config(fsys disk.FS, rowsDir string) service.Config {
 // with its results, and its originals gone in the end.
 func TestPowerCutsWhileDropping(t *testing.T) {
 	t.Parallel()
-	promises, points := 0, 1000
-	for seed := range uint64(30) {
+	promises, points, cuts := 0, 1000, 30
+	if testing.Short() {
+		cuts = 8
+	}
+	for seed := range uint64(cuts) {
 		crash := disktest.NewCrash(seed)
 		originals := originals{how: blob.Drop}
 		if seed%4 > 1 {

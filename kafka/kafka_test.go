@@ -214,7 +214,7 @@ func TestRelayWhileKafkaFails(t *testing.T) {
 		cluster.KeepControl()
 		select {
 		case <-down:
-			if n := failures.Add(1); n < 8 && n%3 != 0 { // the line is bad for a while
+			if n := failures.Add(1); n < 6 && n%3 != 0 { // the line is bad for a while
 				return nil, errors.New("cut"), true
 			}
 			return nil, nil, false
@@ -225,7 +225,7 @@ func TestRelayWhileKafkaFails(t *testing.T) {
 	})
 	relay(t, c, cluster, quiet)
 	c.publish(t, 10, 20)
-	require.Eventually(t, func() bool { return failures.Load() > 2 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return failures.Load() > 1 }, patience, time.Millisecond)
 	require.Equal(t, 200, c.lag(t))
 	close(down)
 	require.Eventually(t, func() bool { return c.lag(t) == 0 }, patience, time.Millisecond)

@@ -116,10 +116,10 @@ func TestTextsAreThoseOfThePage(t *testing.T) {
 			all.WriteString(source)
 		}
 	}
+	source := all.String()
 	for key := range en {
-		if !problemCode.MatchString(key) {
-			require.Regexp(t, `['"]`+key+`['"]`, all.String(), "nobody uses %s", key)
-		}
+		used := strings.Contains(source, "'"+key+"'") || strings.Contains(source, `"`+key+`"`)
+		require.True(t, used || problemCode.MatchString(key), "nobody uses %s", key)
 	}
 }
 

@@ -100,8 +100,10 @@ func (r *crashRun) requireKept(t *testing.T) {
 }
 
 func TestPowerCutAtRandomPoints(t *testing.T) {
-	const cuts = 3000
-	answered := 0
+	cuts, answered := 3000, 0
+	if testing.Short() {
+		cuts = 600
+	}
 	for seed := range uint64(cuts) {
 		r := newCrashRun(seed)
 		_, err := blobdisk.Open(root, r.disk, blobdisk.Options{})

@@ -470,7 +470,11 @@ func TestDamagedKeyFile(t *testing.T) {
 // names exactly what is damaged, and the same contents again mend everything.
 func TestRandomDamage(t *testing.T) {
 	k := keys(t, newKey(t))
-	for seed := range uint64(60) {
+	rounds := 60
+	if testing.Short() {
+		rounds = 15
+	}
+	for seed := range uint64(rounds) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		fsys := disktest.NewCrash(seed)
 		var contents [][]byte
