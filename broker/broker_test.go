@@ -13,6 +13,9 @@ import (
 	"casepress/broker"
 )
 
+// patience is how long a test waits for what must come.
+const patience = time.Minute
+
 func open(t testing.TB, dir string, o broker.Options) *broker.Broker {
 	t.Helper()
 	b, err := broker.Open(dir, o)
@@ -61,7 +64,7 @@ func publishN(t testing.TB, b *broker.Broker, n int) {
 // receive takes exactly n deliveries.
 func receive(t testing.TB, s *broker.Subscription, n int) (ds []broker.Delivery) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for len(ds) < n {
 		more, err := s.Receive(ctx, n-len(ds))

@@ -58,7 +58,7 @@ func TestDeletingATopicStopsNobody(t *testing.T) {
 	select {
 	case err := <-done:
 		require.NoError(t, err)
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		close(d.goOn)
 		require.FailNow(t, "others wait for the deletion")
 	}

@@ -8,50 +8,79 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
 
 	"casepress/broker"
 	"casepress/broker/brokergrpc"
 	"casepress/client"
+	"casepress/disk/disktest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A world is a broker on loopback that can be restarted at its address.
+// patience is how long a test waits for what must come.
+const patience = time.Minute
+
+// A world is a broker that can be started again. Its clients find it wherever it listens then: on a port that it gives back,
+// another process may listen before it does.
 type world struct {
 	t      testing.TB
 	dir    string
-	addr   string
 	opts   broker.Options
 	face   brokergrpc.Options
+	listen func() (net.Listener, dialer)
 	broker *broker.Broker
 	server *brokergrpc.Server
 	served chan error
+
+	mu   sync.Mutex
+	open dialer // to the server; nil while there is none
 }
+
+type dialer func(context.Context) (net.Conn, error)
 
 func newWorld(t testing.TB) *world { return newWorldWith(t, broker.Options{}, brokergrpc.Options{}) }
 
 func newWorldWith(t testing.TB, o broker.Options, face brokergrpc.Options) *world {
-	w := &world{t: t, dir: t.TempDir(), addr: "127.0.0.1:0", opts: o, face: face}
+	return startWorld(&world{t: t, dir: t.TempDir(), opts: o, face: face, listen: func() (net.Listener, dialer) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		return l, func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+		}
+	}})
+}
+
+// newBubbleWorld is a world without a network and a disk, where time passes only when everything waits.
+func newBubbleWorld(t testing.TB) *world {
+	return startWorld(&world{t: t, dir: "/data", opts: broker.Options{FS: disktest.NewCrash(1)}, listen: func() (net.Listener, dialer) {
+		l := bufconn.Listen(1 << 20)
+		return l, l.DialContext
+	}})
+}
+
+func startWorld(w *world) *world {
 	w.start()
-	t.Cleanup(w.stop)
+	w.t.Cleanup(w.stop)
 	return w
 }
 
 func (w *world) start() {
-	l, err := net.Listen("tcp", w.addr)
-	require.NoError(w.t, err)
-	w.addr = l.Addr().String()
+	l, open := w.listen()
+	var err error
 	w.broker, err = broker.Open(w.dir, w.opts)
 	require.NoError(w.t, err)
 	require.NoError(w.t, w.broker.CreateTopic(context.Background(), "cases"))
 	w.server, w.served = brokergrpc.NewServer(w.broker, w.face), make(chan error, 1)
 	server, served := w.server, w.served
 	go func() { served <- server.Serve(l) }()
+	w.setDialer(open)
 }
 
 func (w *world) stop() {
@@ -62,18 +91,31 @@ func (w *world) stop() {
 
 // cut ends the server at once, in the middle of everything, and starts it anew.
 func (w *world) cut() {
+	w.setDialer(nil)
 	require.NoError(w.t, w.server.Close())
 	require.NoError(w.t, <-w.served)
 	require.NoError(w.t, w.broker.Close())
 	w.start()
 }
 
-func (w *world) dial() *grpc.ClientConn {
-	conn, err := client.Dial(w.addr)
-	require.NoError(w.t, err)
-	w.t.Cleanup(func() { require.NoError(w.t, conn.Close()) })
-	return conn
+func (w *world) setDialer(open dialer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = open
 }
+
+// connect makes a connection to the server that there is.
+func (w *world) connect(ctx context.Context, _ string) (net.Conn, error) {
+	w.mu.Lock()
+	open := w.open
+	w.mu.Unlock()
+	if open == nil {
+		return nil, errors.New("there is no server")
+	}
+	return open(ctx)
+}
+
+func (w *world) dial() *grpc.ClientConn { return new(network).dial(w) }
 
 // run starts a consumer and returns what stops it.
 func (w *world) run(o client.ConsumerOptions, h client.Handler) (stop func()) {
@@ -201,7 +243,7 @@ func TestTheLastErrorIsInTheDeadLetter(t *testing.T) {
 		letters, _, err := w.broker.DeadLetters("cases", 0, 10)
 		return err == nil && len(letters) == 1 && letters[0].Header(broker.DeadReason) == "delivery 2 failed: attempt 2" &&
 			letters[0].Header(broker.DeadCount) == "2"
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 }
 
 // TestStopFinishesWhatIsInHand and gives back, uncounted, what has not begun.
@@ -233,7 +275,7 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 	require.Equal(t, uint64(1), info.Start)
 	s, err := w.broker.Subscribe("cases", "g", broker.SubscribeOptions{})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { i, _ := w.broker.Group("cases", "g"); return i.Members == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { i, _ := w.broker.Group("cases", "g"); return i.Members == 1 }, patience, time.Millisecond)
 	ds, err := s.Receive(t.Context(), 10)
 	require.NoError(t, err)
 	require.Equal(t, 1, ds[0].Count)
@@ -241,20 +283,23 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 }
 
 func TestLocksAreRenewed(t *testing.T) {
-	w := newWorld(t)
-	p := client.NewProducer(w.dial())
-	_, err := p.Send(t.Context(), client.Message{Topic: "cases"})
-	require.NoError(t, err)
-	var calls atomic.Int32
-	done := make(chan struct{})
-	w.run(client.ConsumerOptions{Concurrency: 2, LockTimeout: 150 * time.Millisecond}, func(context.Context, *client.Message) error {
-		calls.Add(1)
-		<-time.After(600 * time.Millisecond)
-		close(done)
-		return nil
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubbleWorld(t)
+		p := client.NewProducer(w.dial())
+		_, err := p.Send(t.Context(), client.Message{Topic: "cases"})
+		require.NoError(t, err)
+		calls := make(chan time.Time, 10)
+		done := make(chan struct{})
+		const lock = 150 * time.Millisecond
+		w.run(client.ConsumerOptions{Concurrency: 2, LockTimeout: lock}, func(context.Context, *client.Message) error {
+			calls <- time.Now()
+			time.Sleep(100 * lock)
+			done <- struct{}{}
+			return nil
+		})
+		<-done
+		require.Len(t, calls, 1)
 	})
-	<-done
-	require.Equal(t, int32(1), calls.Load())
 }
 
 // TestConsumersSurviveCuts: several consumers, a server that is cut off again and again: everything is handled.
@@ -306,7 +351,7 @@ func TestProducerWaitsForACircuitBreaker(t *testing.T) {
 	w := newWorld(t)
 	conn := &breaker{ClientConnInterface: w.dial()}
 	conn.open.Store(3)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err := client.NewProducer(conn).Send(ctx, client.Message{Topic: "cases", Payload: []byte("a")})
 	require.NoError(t, err)

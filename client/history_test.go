@@ -31,8 +31,8 @@ func TestHistory(t *testing.T) {
 
 	var consumers sync.WaitGroup
 	consume := func(o client.ConsumerOptions, handle client.Handler) {
-		o.Topic, o.FirstBackoff, o.MaxBackoff, o.StopTimeout = "cases", time.Millisecond, 20*time.Millisecond, 5*time.Second
-		c := client.NewConsumer(net.dial(t, w.addr), o, handle)
+		o.Topic, o.FirstBackoff, o.MaxBackoff, o.StopTimeout = "cases", time.Millisecond, 20*time.Millisecond, patience
+		c := client.NewConsumer(net.dial(w), o, handle)
 		consumers.Go(func() { _ = c.Run(ctx) })
 	}
 	for i := range 2 {
@@ -68,7 +68,7 @@ func TestHistory(t *testing.T) {
 	producing, enough := context.WithTimeout(ctx, 3*time.Second)
 	defer enough()
 	for i := range 2 {
-		s := client.NewStream(net.dial(t, w.addr), 256)
+		s := client.NewStream(net.dial(w), 256)
 		producers.Go(func() {
 			for n := 0; producing.Err() == nil; n++ {
 				m := client.Message{Topic: "cases", ID: fmt.Sprint(i, "-", n), Key: fmt.Sprint("k", i, n%5)}
@@ -120,7 +120,7 @@ func TestHistory(t *testing.T) {
 		back, err := w.broker.Group("cases", "back")
 		require.NoError(t, err)
 		return g.Lag == far && back.Lag == far
-	}, 30*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	stop()
 	consumers.Wait()
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -18,7 +19,7 @@ import (
 // TestWhatIsTooLargeIsNotTriedForEver, neither by a producer nor by a stream, which goes on with other messages.
 func TestWhatIsTooLargeIsNotTriedForEver(t *testing.T) {
 	w := newWorld(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	large := client.Message{Topic: "cases", Payload: make([]byte, 9<<20)}
 	_, err := client.NewProducer(w.dial()).Send(ctx, large)
@@ -54,51 +55,54 @@ func TestConsumerOptionsOutOfRange(t *testing.T) {
 
 // TestALargeWindowIsRenewed: more locks than one request may renew.
 func TestALargeWindowIsRenewed(t *testing.T) {
-	const n = 11_000
-	w := newWorld(t)
-	s := client.NewStream(w.dial(), 0)
-	for range n {
-		_, err := s.Send(t.Context(), client.Message{Topic: "cases"})
-		require.NoError(t, err)
-	}
-	require.NoError(t, s.Close(t.Context()))
-	finish := make(chan struct{})
-	stop := w.run(client.ConsumerOptions{Window: n, LockTimeout: 3 * time.Second}, func(context.Context, *client.Message) error {
-		<-finish
-		return nil
+	synctest.Test(t, func(t *testing.T) {
+		const n, lock = 11_000, 3 * time.Second
+		w := newBubbleWorld(t)
+		s := client.NewStream(w.dial(), 0)
+		for range n {
+			_, err := s.Send(t.Context(), client.Message{Topic: "cases"})
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.Close(t.Context()))
+		finish := make(chan struct{})
+		stop := w.run(client.ConsumerOptions{Window: n, LockTimeout: lock}, func(context.Context, *client.Message) error {
+			<-finish
+			return nil
+		})
+		for _, later := range []time.Duration{0, lock / 2, lock, 10 * lock} {
+			time.Sleep(later)
+			synctest.Wait()
+			i, err := w.broker.Group("cases", "g")
+			require.NoError(t, err)
+			require.Equal(t, n, i.InFlight)
+		}
+		close(finish)
+		stop()
 	})
-	require.Eventually(t, func() bool {
-		i, err := w.broker.Group("cases", "g")
-		return err == nil && i.InFlight == n
-	}, 10*time.Second, 10*time.Millisecond)
-	require.Never(t, func() bool {
-		i, err := w.broker.Group("cases", "g")
-		return err != nil || i.InFlight < n
-	}, 4*time.Second, 50*time.Millisecond)
-	close(finish)
-	stop()
 }
 
 // TestAStreamBoundsItsBytes: without a broker, what waits takes no more memory than said.
 func TestAStreamBoundsItsBytes(t *testing.T) {
-	conn, err := client.Dial("passthrough:///nobody", grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
-		return nil, io.ErrUnexpectedEOF
-	}))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, conn.Close()) })
-	s := client.NewStream(conn, 0)
-	payload := make([]byte, 7<<20)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	taken := 0
-	for err == nil {
-		if _, err = s.Send(ctx, client.Message{Topic: "cases", Payload: payload}); err == nil {
-			taken++
+	synctest.Test(t, func(t *testing.T) {
+		conn, err := client.Dial("passthrough:///nobody", grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			return nil, io.ErrUnexpectedEOF
+		}))
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, conn.Close()) })
+		s := client.NewStream(conn, 0)
+		payload := make([]byte, 7<<20)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		taken := 0
+		for err == nil {
+			if _, err = s.Send(ctx, client.Message{Topic: "cases", Payload: payload}); err == nil {
+				taken++
+			}
 		}
-	}
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Equal(t, 9, taken, "63 of 64 MiB")
-	require.ErrorIs(t, s.Close(ctx), context.DeadlineExceeded)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 9, taken, "63 of 64 MiB")
+		require.ErrorIs(t, s.Close(ctx), context.DeadlineExceeded)
+	})
 }
 
 func TestANegativeNumberInFlight(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,7 +90,8 @@ func TestShutdownInTheMiddleOfABatch(t *testing.T) {
 				go func() { closed <- closeHard(h.Dispatcher) }()
 			} else {
 				go func() { closed <- h.Close(context.Background()) }()
-				for h.Ready() == nil {
+				for h.Ready() == nil { // until the drain has begun
+					runtime.Gosched()
 				}
 				close(finish)
 			}
@@ -241,7 +243,7 @@ func TestLeases(t *testing.T) {
 // A read waits for the rows no longer than it is told to.
 func TestCaughtUpIsBounded(t *testing.T) {
 	h, _ := open(t, options{Dir: t.TempDir(), Config: config{CaughtUpTimeout: 50 * time.Millisecond}})
-	require.NoError(t, h.CaughtUp(t.Context()))
+	require.NoError(t, h.Ledger.CaughtUp(t.Context()))
 	require.NoError(t, h.Store.Close()) // rows can no longer be written
 	fresh := dispatchertest.Submission(report("CR-1"))
 	fresh.Fresh = true

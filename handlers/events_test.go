@@ -155,7 +155,7 @@ func TestEventsAreWaitedFor(t *testing.T) {
 	s.publishEvents(1)
 	last := s.get("/events").page().Next
 	answered := s.later("/events?wait=30s&after=" + last)
-	require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 1 }, patience, time.Millisecond)
 	_, err := s.Broker.Publish(t.Context(), tasks.TopicUpdates, eventMessage(t, 2))
 	require.NoError(t, err)
 	p := (<-answered).page()
@@ -164,7 +164,7 @@ func TestEventsAreWaitedFor(t *testing.T) {
 
 	require.Empty(t, s.get("/events?wait=20ms&after="+p.Next).page().Events)
 	answered = s.later("/events?wait=30s&after=" + p.Next)
-	require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 1 }, patience, time.Millisecond)
 	s.API.Drain()
 	require.Equal(t, p.Next, (<-answered).page().Next, "the end of the server ends the wait")
 }
@@ -256,7 +256,7 @@ func TestEventStream(t *testing.T) {
 	s.API.Drain()
 	require.Nil(t, stream.block())
 	require.Nil(t, again.block())
-	require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 0 }, patience, time.Millisecond)
 }
 
 func TestEventStreamHeartbeat(t *testing.T) {
@@ -273,7 +273,7 @@ func TestEventStreamHeartbeat(t *testing.T) {
 		lines := stream.block()
 		require.Equal(t, ": heartbeat", lines[0])
 		return len(lines) == 2 && strings.HasPrefix(lines[1], "id: 2-")
-	}, 10*time.Second, time.Microsecond)
+	}, patience, time.Microsecond)
 }
 
 func TestEventStreamsAreBounded(t *testing.T) {
@@ -288,7 +288,7 @@ func TestEventStreamsAreBounded(t *testing.T) {
 	s.stream("/events", from("192.0.2.2")...)
 	s.get("/events", append(from("192.0.2.3"), "Accept", "text/event-stream")...).is(503, "too-many-streams")
 	require.NoError(t, first.body.Close()) // a client that leaves makes room
-	require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 2 }, patience, time.Millisecond)
 	s.stream("/events", from("192.0.2.3")...)
 }
 
@@ -298,7 +298,7 @@ func TestEventStreamSlowReader(t *testing.T) {
 		stall time.Duration
 		end   func(*service)
 	}{
-		"stalls": {200 * time.Millisecond, func(*service) {}},
+		"stalls": {stall, func(*service) {}},
 		"server ends": {time.Minute, func(s *service) {
 			require.Equal(s, 1, handlers.Waiting(s.API)) // it stalls for a minute before it is cut off
 			s.API.Drain()
@@ -309,7 +309,7 @@ func TestEventStreamSlowReader(t *testing.T) {
 			s.publishEvents(40_000) // more than sockets hold
 			s.stream("/events")
 			tc.end(s)
-			require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 0 }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 0 }, patience, time.Millisecond)
 		})
 	}
 }

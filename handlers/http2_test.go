@@ -36,7 +36,7 @@ func TestHTTP2WithoutTLS(t *testing.T) {
 
 // A client that stalls is cut off, with the reason.
 func TestStalledUploadOverHTTP2(t *testing.T) {
-	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = 100 * time.Millisecond })).overHTTP2()
+	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = stall })).overHTTP2()
 	body, never := io.Pipe()
 	defer never.Close()
 	a := s.do(s.request(http.MethodPost, "/upload-case-report", body, "Content-Type", "multipart/form-data; boundary=x")).is(408, "upload-stalled")
@@ -47,16 +47,16 @@ func TestStalledUploadOverHTTP2(t *testing.T) {
 // A long poll and a slow upload outlive the stall time.
 func TestSlowRequestsOverHTTP2(t *testing.T) {
 	g := newGate()
-	s := gated(t, g, with(func(c *handlers.Config) { c.StallTimeout = time.Second })).overHTTP2()
+	s := gated(t, g, with(func(c *handlers.Config) { c.StallTimeout = 2 * time.Second })).overHTTP2()
 	contentType, form := encode(field("patientId", "P1"), field("reportId", "r1"), file("a.jpg", photo(1)))
 	body, feed := io.Pipe()
 	go func() {
-		s.trickle(feed, form, 8, 200*time.Millisecond) // 1.6 s in all
+		s.trickle(feed, form, 8, 400*time.Millisecond) // 3.2 s in all
 		_ = feed.Close()
 	}()
 	s.do(s.request(http.MethodPost, "/upload-case-report", body, "Content-Type", contentType)).is(202)
 	<-g.begun
-	a := s.get("/case-reports/r1?wait=1500ms").is(200)
+	a := s.get("/case-reports/r1?wait=3s").is(200)
 	require.Equal(t, "processing", a.get("status"))
 	require.Equal(t, 2, a.ProtoMajor)
 }
@@ -65,7 +65,7 @@ func TestSlowRequestsOverHTTP2(t *testing.T) {
 func TestStalledDownloadOverHTTP2(t *testing.T) {
 	large := bytes.Repeat([]byte("%PDF-1.3"), 2<<20) // more than the stream's window
 	var keep func(context.Context, string) tasks.Output
-	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = 100 * time.Millisecond }),
+	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = stall }),
 		processing(func(ctx context.Context, _ tasks.Work, _ tasks.CaseReport) (tasks.CaseReportResult, error) {
 			return tasks.CaseReportResult{Images: make([]tasks.ImageResult, 1), PDF: tasks.PDF{Output: keep(ctx, string(large)), Pages: 1}}, nil
 		})).overHTTP2()

@@ -28,6 +28,9 @@ import (
 	"casepress/tasks"
 )
 
+// patience is how long a test waits for what must come.
+const patience = time.Minute
+
 // service is the whole of casepress behind a real socket, except for the work on
 // a report, which tests choose.
 type service struct {
@@ -137,7 +140,7 @@ func open(t testing.TB, options ...option) *service {
 			require.Error(t, err)
 		}
 		// A server that is closed does not wait for the handlers of connections that it has cut.
-		require.Eventually(t, func() bool { return len(s.temps()) == 0 }, 10*time.Second, time.Millisecond, "files left half received")
+		require.Eventually(t, func() bool { return len(s.temps()) == 0 }, patience, time.Millisecond, "files left half received")
 	})
 	return s
 }
@@ -161,7 +164,7 @@ func (s *service) serve(server *http.Server) {
 	wg.Go(func() { _ = server.Serve(l) })
 	s.Cleanup(func() {
 		transport.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		require.NoError(s, server.Shutdown(ctx), "requests still under way")
 		wg.Wait()
@@ -257,7 +260,7 @@ func (l *logBuffer) read() (string, <-chan struct{}) {
 // wait returns once the log has the words.
 func (l *logBuffer) wait(t testing.TB, words string) {
 	t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(patience)
 	for {
 		text, written := l.read()
 		if strings.Contains(text, words) {

@@ -39,7 +39,7 @@ func (s *service) progressOf(query string, events int) answer {
 		finished := len(s.get("/events").page().Events) == events
 		a = s.get("/trial-progress?" + query).is(200)
 		return finished && a.get("behind") == float64(0)
-	}, 20*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	return a
 }
 
@@ -107,7 +107,7 @@ func TestTrialProgressHoldsUpNoList(t *testing.T) {
 	made := handlers.MakeProgress(s.API)
 	waiting := s.later("/trial-progress")
 	for _, path := range []string{"/case-reports", "/events"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		s.do(s.request(http.MethodGet, path, nil).WithContext(ctx)).is(200)
 		cancel()
 	}

@@ -58,7 +58,7 @@ func (r *webhookReceiver) wait(t *testing.T, n int) ([]http.Header, []string) {
 		defer r.mu.Unlock()
 		got, bodies = r.got, r.bodies
 		return len(got) >= n
-	}, 20*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	require.Len(t, got, n)
 	return got, bodies
 }
@@ -128,7 +128,7 @@ func TestWebhookEndpoint(t *testing.T) {
 	require.Eventually(t, func() bool {
 		deliveries = s.get(path + "/deliveries?state=delivered").is(200)
 		return len(deliveries.get("items").([]any)) == 3
-	}, 20*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	newest := deliveries.get("items").([]any)[0].(map[string]any)
 	require.Equal(t, []any{"r1/1", "delivered", 1.0, 200.0, nil}, []any{newest["eventId"], newest["state"], newest["attempts"], newest["lastStatus"], newest["lastError"]})
 	page := s.get(path + "/deliveries?limit=2").is(200)
@@ -142,13 +142,13 @@ func TestWebhookEndpoint(t *testing.T) {
 	r.answers(500)
 	s.postJSON(path+"/replay", `{"after":"`+s.get(path).get("position").(string)+`"}`).is(200)
 	s.upload(field("reportId", "r2"), field("patientId", "P2"), field("study", "S1"), file("a.jpg", photo(1))).is(202)
-	require.Eventually(t, func() bool { return s.get(path).get("waiting") == 1.0 }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return s.get(path).get("waiting") == 1.0 }, patience, 5*time.Millisecond)
 	failing := s.get(path)
 	require.NotNil(t, failing.get("failingSince"))
 	require.Equal(t, "the receiver answered 500", failing.get("lastError"))
 	r.answers(410)
 	s.upload(field("reportId", "r3"), field("patientId", "P3"), field("study", "S1"), file("a.jpg", photo(1))).is(202)
-	require.Eventually(t, func() bool { return s.get(path).get("state") == "disabled" }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return s.get(path).get("state") == "disabled" }, patience, 5*time.Millisecond)
 	require.Contains(t, s.get(path).get("reason"), "410")
 	r.answers(200)
 	s.postJSON(path+"/replay", `{"after":0}`).is(200)
@@ -207,7 +207,7 @@ func TestWebhookReplaySkipsNothing(t *testing.T) {
 	path := s.postJSON("/webhook-endpoints", `{"url":"`+r.URL+`","types":["patient-data-update"]}`).is(201).Header.Get("Location")
 	_, err := s.Broker.Publish(t.Context(), tasks.TopicUpdates, eventMessage(t, 3))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return s.get(path).get("state") == "disabled" }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return s.get(path).get("state") == "disabled" }, patience, 5*time.Millisecond)
 	_, err = s.Broker.Publish(t.Context(), tasks.TopicUpdates, eventMessage(t, 4), eventMessage(t, 5))
 	require.NoError(t, err)
 	position := s.get(path).get("position").(string)
@@ -220,7 +220,7 @@ func TestWebhookReplaySkipsNothing(t *testing.T) {
 	require.Equal(t, "disabled", s.get(path).get("state"))
 	r.answers(200)
 	s.postJSON(path+"/replay", `{"after":"`+position+`"}`).is(200)
-	require.Eventually(t, func() bool { return s.get(path).get("position") == last }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return s.get(path).get("position") == last }, patience, 5*time.Millisecond)
 }
 
 // Two who register at once get two endpoints, and not one more than there may be.

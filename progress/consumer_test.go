@@ -16,7 +16,7 @@ import (
 	"casepress/store"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // trial is a broker and the rows that follow it, in one folder.
 type trial struct {

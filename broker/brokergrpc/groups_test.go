@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,30 +23,34 @@ import (
 
 // TestRedeliveryToAnotherMember: no ack in time, and the message goes to another; the first one's ack is refused.
 func TestRedeliveryToAnotherMember(t *testing.T) {
-	r := newRemote(t, brokergrpc.Options{})
-	r.sendAll(t, "a")
-	dead := r.join(t, &pb.SubscribeRequest{Window: 1, LockTimeout: durationpb.New(100 * time.Millisecond)})
-	first := dead.next(t)
-	other := r.join(t, explicit())
-	again := other.next(t)
-	require.Equal(t, "a", string(again.Msg.Payload))
-	require.Equal(t, uint32(2), again.Msg.DeliveryCount)
-	err := settling(r, &pb.Settlement{AckId: first.AckId})(t.Context())
-	require.Equal(t, codes.FailedPrecondition, status.Code(err))
-	r.accept(t, again)
-	r.accept(t, first) // acknowledged already: no error
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote(t, brokergrpc.Options{})
+		r.sendAll(t, "a")
+		dead := r.join(t, &pb.SubscribeRequest{Window: 1, LockTimeout: durationpb.New(100 * time.Millisecond)})
+		first := dead.next(t)
+		other := r.join(t, explicit())
+		again := other.next(t)
+		require.Equal(t, "a", string(again.Msg.Payload))
+		require.Equal(t, uint32(2), again.Msg.DeliveryCount)
+		err := settling(r, &pb.Settlement{AckId: first.AckId})(t.Context())
+		require.Equal(t, codes.FailedPrecondition, status.Code(err))
+		r.accept(t, again)
+		r.accept(t, first) // acknowledged already: no error
+	})
 }
 
 func TestRenewKeepsTheLock(t *testing.T) {
-	r := newRemote(t, brokergrpc.Options{})
-	r.sendAll(t, "a")
-	const lock = 200 * time.Millisecond
-	d := r.fetch(t, &pb.FetchRequest{LockTimeout: durationpb.New(lock)})[0]
-	for range 4 {
-		require.Empty(t, r.fetch(t, &pb.FetchRequest{Wait: durationpb.New(lock / 2)}))
-		r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{{AckId: d.AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}}}})
-	}
-	require.Equal(t, uint32(2), r.fetch(t, &pb.FetchRequest{})[0].Msg.DeliveryCount)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote(t, brokergrpc.Options{})
+		r.sendAll(t, "a")
+		const lock = 200 * time.Millisecond
+		d := r.fetch(t, &pb.FetchRequest{LockTimeout: durationpb.New(lock)})[0]
+		for range 4 {
+			require.Empty(t, r.fetch(t, &pb.FetchRequest{Wait: durationpb.New(lock / 2)}))
+			r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{{AckId: d.AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}}}})
+		}
+		require.Equal(t, uint32(2), r.fetch(t, &pb.FetchRequest{})[0].Msg.DeliveryCount)
+	})
 }
 
 // TestDeadLettersAfterTheMaximum come after exactly so many deliveries, are listed, and go round again on request.

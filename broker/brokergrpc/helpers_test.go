@@ -39,7 +39,7 @@ func subscribe(t testing.TB, b *broker.Broker, group string, o broker.SubscribeO
 // receive takes exactly n deliveries.
 func receive(t testing.TB, s *broker.Subscription, n int) (ds []broker.Delivery) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for len(ds) < n {
 		more, err := s.Receive(ctx, n-len(ds))

@@ -189,7 +189,7 @@ func TestMaxSubscriptions(t *testing.T) {
 	require.Equal(t, codes.FailedPrecondition, status.Code(err), "%v", err)
 	require.ErrorContains(t, err, "3 subscriptions on this connection")
 	end()
-	require.Eventually(t, func() bool { return subscribe(t.Context()) == nil }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return subscribe(t.Context()) == nil }, patience, 5*time.Millisecond)
 }
 
 // TestAutomaticWindow is refused when it is too small for acknowledgements that come 1,024 messages late.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -101,7 +102,7 @@ func (r *remote) join(t testing.TB, q *pb.SubscribeRequest) *member {
 	if q.ConsumerGroup == "" {
 		q.ConsumerGroup = "g"
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	stream, err := r.Subscribe(ctx, q)
 	require.NoError(t, err)
@@ -176,29 +177,31 @@ func TestRemoteSendSubscribeAck(t *testing.T) {
 // TestAMessageThatKillsItsConsumerBecomesADeadLetter: what was sent to a client whose connection broke is counted, and comes
 // again after a pause.
 func TestAMessageThatKillsItsConsumerBecomesADeadLetter(t *testing.T) {
-	r := newRemote(t, brokergrpc.Options{})
-	r.sendAll(t, "poison")
-	o := explicit()
-	o.Topic, o.ConsumerGroup, o.MaxDeliveries = "cases", "g", 3
-	began := time.Now()
-	for i := range 3 {
-		conn, err := grpc.NewClient("passthrough:///broker", dialing(r)...)
-		require.NoError(t, err)
-		stream, err := pb.NewBrokerClient(conn).Subscribe(t.Context(), o)
-		require.NoError(t, err)
-		d, err := stream.Recv()
-		require.NoError(t, err)
-		require.Equal(t, uint32(i+1), d.Msg.DeliveryCount)
-		require.NoError(t, conn.Close()) // it dies
-	}
-	require.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond, "100 ms, then 200 ms")
-	other := r.join(t, o)
-	r.sendAll(t, "sound")
-	require.Equal(t, "sound", string(other.next(t).Msg.Payload), "the group goes on")
-	require.Eventually(t, func() bool {
-		a, err := r.ListDeadLetters(t.Context(), &pb.ListDeadLettersRequest{Topic: "cases"})
-		return err == nil && len(a.Letters) == 1
-	}, 10*time.Second, 10*time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote(t, brokergrpc.Options{})
+		r.sendAll(t, "poison")
+		o := explicit()
+		o.Topic, o.ConsumerGroup, o.MaxDeliveries = "cases", "g", 3
+		began := time.Now()
+		for i := range 3 {
+			conn, err := grpc.NewClient("passthrough:///broker", dialing(r)...)
+			require.NoError(t, err)
+			stream, err := pb.NewBrokerClient(conn).Subscribe(t.Context(), o)
+			require.NoError(t, err)
+			d, err := stream.Recv()
+			require.NoError(t, err)
+			require.Equal(t, uint32(i+1), d.Msg.DeliveryCount)
+			require.NoError(t, conn.Close()) // it dies
+		}
+		require.Equal(t, 300*time.Millisecond, time.Since(began), "100 ms, then 200 ms")
+		other := r.join(t, o)
+		r.sendAll(t, "sound")
+		require.Equal(t, "sound", string(other.next(t).Msg.Payload), "the group goes on")
+		require.Eventually(t, func() bool {
+			a, err := r.ListDeadLetters(t.Context(), &pb.ListDeadLettersRequest{Topic: "cases"})
+			return err == nil && len(a.Letters) == 1
+		}, patience, tick)
+	})
 }
 
 // members waits until the group has n.
@@ -207,67 +210,74 @@ func (r *remote) members(t *testing.T, n int) {
 	require.Eventually(t, func() bool {
 		g, err := r.DescribeGroup(t.Context(), &pb.DescribeGroupRequest{Topic: "cases", ConsumerGroup: "g"})
 		return err == nil && int(g.Members) == n
-	}, 10*time.Second, time.Millisecond)
+	}, patience, tick)
 }
 
 // TestGoodbyeIsUncounted: of a client that goes and gives everything back.
 func TestGoodbyeIsUncounted(t *testing.T) {
-	r := newRemote(t, brokergrpc.Options{})
-	r.sendAll(t, "a", "b")
-	leaving := r.join(t, explicit())
-	var give []*pb.Settlement
-	for range 2 {
-		give = append(give, &pb.Settlement{AckId: leaving.next(t).AckId, How: &pb.Settlement_Release{Release: &pb.Release{Uncounted: true}}})
-	}
-	leaving.leave()
-	r.members(t, 0)
-	a, err := r.Ack(t.Context(), &pb.AckRequest{Settlements: append(give, &pb.Settlement{AckId: give[0].GetAckId(), How: &pb.Settlement_Release{
-		Release: &pb.Release{Uncounted: true, Delay: durationpb.New(time.Second)}}})})
-	require.NoError(t, err)
-	require.Nil(t, a.Results[0].Failure)
-	require.Nil(t, a.Results[1].Failure)
-	require.Equal(t, int32(codes.InvalidArgument), a.Results[2].Failure.GetCode())
-	staying := r.join(t, explicit())
-	for _, want := range []string{"a", "b"} {
-		d := staying.next(t)
-		require.Equal(t, want, string(d.Msg.Payload))
-		require.Equal(t, uint32(1), d.Msg.DeliveryCount)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote(t, brokergrpc.Options{})
+		r.sendAll(t, "a", "b")
+		leaving := r.join(t, explicit())
+		var give []*pb.Settlement
+		for range 2 {
+			give = append(give, &pb.Settlement{AckId: leaving.next(t).AckId, How: &pb.Settlement_Release{Release: &pb.Release{Uncounted: true}}})
+		}
+		leaving.leave()
+		r.members(t, 0)
+		a, err := r.Ack(t.Context(), &pb.AckRequest{Settlements: append(give, &pb.Settlement{AckId: give[0].GetAckId(), How: &pb.Settlement_Release{
+			Release: &pb.Release{Uncounted: true, Delay: durationpb.New(time.Second)}}})})
+		require.NoError(t, err)
+		require.Nil(t, a.Results[0].Failure)
+		require.Nil(t, a.Results[1].Failure)
+		require.Equal(t, int32(codes.InvalidArgument), a.Results[2].Failure.GetCode())
+		staying := r.join(t, explicit())
+		for _, want := range []string{"a", "b"} {
+			d := staying.next(t)
+			require.Equal(t, want, string(d.Msg.Payload))
+			require.Equal(t, uint32(1), d.Msg.DeliveryCount)
+		}
+	})
 }
 
 // TestALockHoldsOnWhileItsMessageIsPutOff, for perhaps only the connection broke.
 func TestALockHoldsOnWhileItsMessageIsPutOff(t *testing.T) {
-	r := newRemote(t, brokergrpc.Options{})
-	r.sendAll(t, "a", "b")
-	leaving := r.join(t, explicit())
-	a, b := leaving.next(t), leaving.next(t)
-	leaving.leave()
-	r.members(t, 0)
-	r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{
-		{AckId: b.AckId}, {AckId: a.AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}},
-	}})
-	staying := r.join(t, explicit())
-	r.sendAll(t, "c")
-	require.Equal(t, "c", string(staying.next(t).Msg.Payload))
-	r.settle(t, &pb.AckRequest{AckId: a.AckId})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote(t, brokergrpc.Options{})
+		r.sendAll(t, "a", "b")
+		leaving := r.join(t, explicit())
+		a, b := leaving.next(t), leaving.next(t)
+		leaving.leave()
+		r.members(t, 0)
+		r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{
+			{AckId: b.AckId}, {AckId: a.AckId, How: &pb.Settlement_Renew{Renew: &pb.Renew{}}},
+		}})
+		staying := r.join(t, explicit())
+		r.sendAll(t, "c")
+		require.Equal(t, "c", string(staying.next(t).Msg.Payload))
+		r.settle(t, &pb.AckRequest{AckId: a.AckId})
+	})
 }
 
 func TestFetchHoldsWithoutAConnection(t *testing.T) {
-	r := newRemote(t, brokergrpc.Options{})
-	require.Empty(t, r.fetch(t, &pb.FetchRequest{Wait: short()}))
-	r.sendAll(t, "a", "b", "c")
-	ds := r.fetch(t, &pb.FetchRequest{Max: 2})
-	require.Len(t, ds, 2)
-	ds = append(ds, r.fetch(t, &pb.FetchRequest{Max: 2})...)
-	require.Len(t, ds, 3)
-	require.Empty(t, r.fetch(t, &pb.FetchRequest{Wait: short()}))
-	other := pb.NewBrokerClient(r.dial(t))
-	_, err := other.Ack(t.Context(), &pb.AckRequest{AckId: ds[0].AckId, Durable: true})
-	require.NoError(t, err)
-	r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{{AckId: ds[1].AckId, How: &pb.Settlement_Release{Release: &pb.Release{}}}}})
-	again := r.fetch(t, &pb.FetchRequest{})
-	require.Equal(t, "b", string(again[0].Msg.Payload))
-	require.Equal(t, uint32(2), again[0].Msg.DeliveryCount)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote(t, brokergrpc.Options{})
+		require.Empty(t, r.fetch(t, &pb.FetchRequest{Wait: short()}))
+		r.sendAll(t, "a", "b", "c")
+		synctest.Wait() // until all have been read for the group
+		ds := r.fetch(t, &pb.FetchRequest{Max: 2})
+		require.Len(t, ds, 2)
+		ds = append(ds, r.fetch(t, &pb.FetchRequest{Max: 2})...)
+		require.Len(t, ds, 3)
+		require.Empty(t, r.fetch(t, &pb.FetchRequest{Wait: short()}))
+		other := pb.NewBrokerClient(r.dial(t))
+		_, err := other.Ack(t.Context(), &pb.AckRequest{AckId: ds[0].AckId, Durable: true})
+		require.NoError(t, err)
+		r.settle(t, &pb.AckRequest{Settlements: []*pb.Settlement{{AckId: ds[1].AckId, How: &pb.Settlement_Release{Release: &pb.Release{}}}}})
+		again := r.fetch(t, &pb.FetchRequest{})
+		require.Equal(t, "b", string(again[0].Msg.Payload))
+		require.Equal(t, uint32(2), again[0].Msg.DeliveryCount)
+	})
 }
 
 func TestSendStreamAnswersInOrder(t *testing.T) {
@@ -302,24 +312,26 @@ func TestSendStreamAnswersInOrder(t *testing.T) {
 }
 
 func TestStopEndsSubscriptionsFirst(t *testing.T) {
-	r := newRemote(t, brokergrpc.Options{})
-	r.sendAll(t, "a")
-	m := r.join(t, explicit())
-	m.next(t)
-	stream, err := r.SendStream(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, stream.Send(&pb.SendStreamRequest{Msgs: []*pb.Message{{Topic: "cases"}}}))
-	_, err = stream.Recv()
-	require.NoError(t, err)
-	start := time.Now()
-	r.stop(t)
-	require.Less(t, time.Since(start), time.Second)
-	for err = nil; err == nil; {
-		_, err = m.Recv() // what was sent on the stream may have come, too
-	}
-	require.Equal(t, codes.Unavailable, status.Code(err))
-	_, err = stream.Recv()
-	require.Equal(t, codes.Unavailable, status.Code(err))
-	d := receive(t, subscribe(t, r.broker, "g", broker.SubscribeOptions{}), 1)
-	require.Equal(t, 1, d[0].Count)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote(t, brokergrpc.Options{})
+		r.sendAll(t, "a")
+		m := r.join(t, explicit())
+		m.next(t)
+		stream, err := r.SendStream(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, stream.Send(&pb.SendStreamRequest{Msgs: []*pb.Message{{Topic: "cases"}}}))
+		_, err = stream.Recv()
+		require.NoError(t, err)
+		start := time.Now()
+		r.stop(t)
+		require.Zero(t, time.Since(start), "nothing is waited for")
+		for err = nil; err == nil; {
+			_, err = m.Recv() // what was sent on the stream may have come, too
+		}
+		require.Equal(t, codes.Unavailable, status.Code(err))
+		_, err = stream.Recv()
+		require.Equal(t, codes.Unavailable, status.Code(err))
+		d := receive(t, subscribe(t, r.broker, "g", broker.SubscribeOptions{}), 1)
+		require.Equal(t, 1, d[0].Count)
+	})
 }

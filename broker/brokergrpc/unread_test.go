@@ -65,7 +65,7 @@ func TestUnreadBytesOfAConnection(t *testing.T) {
 		was := all
 		all, _ = r.delivered(t, subscriptions, "stuck")
 		return all > 0 && all == was
-	}, 10*time.Second, 200*time.Millisecond)
+	}, patience, 200*time.Millisecond)
 	require.LessOrEqual(t, all, own+(512<<10)/size)
 
 	m := r.join(t, explicit())
@@ -165,7 +165,7 @@ func TestMaxConnections(t *testing.T) {
 	require.Equal(t, codes.Unavailable, status.Code(use(third)))
 	require.NoError(t, use(r), "those that are there go on")
 	require.NoError(t, second.Close())
-	require.Eventually(t, func() bool { return use(third) == nil }, 20*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return use(third) == nil }, patience, 20*time.Millisecond)
 }
 
 // TestUnreadMemory: 200 subscriptions on four connections, each a group of its own, that read nothing of 50 MB. The bounds
@@ -195,9 +195,9 @@ func TestUnreadMemory(t *testing.T) {
 				}
 			}
 			return true
-		}, 20*time.Second, 50*time.Millisecond, "each has been given something")
+		}, patience, 50*time.Millisecond, "each has been given something")
 	}
-	require.Eventually(t, func() bool { return max(heap()-before, heap()-before) < most }, 20*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return max(heap()-before, heap()-before) < most }, patience, 100*time.Millisecond)
 }
 
 func heap() int {

@@ -4,6 +4,7 @@ package dispatchertest
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +24,7 @@ import (
 )
 
 // Patience is how long a test waits for what must come.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // Work is the task of a test.
 type Work func(ctx context.Context, w tasks.Work) (tasks.Result, error)
@@ -209,9 +210,29 @@ func (h Fixture) Final(t testing.TB, id string) store.Row {
 // Copy copies the data folder as it is at this moment, as a death of the process would leave it.
 func Copy(t testing.TB, dir string) string {
 	t.Helper()
-	to := filepath.Join(t.TempDir(), "copy")
-	require.NoError(t, os.CopyFS(to, os.DirFS(dir)))
-	return to
+	var err error
+	for range 100 {
+		before, _ := namesIn(dir) // an error is one of the copy's, too
+		to := filepath.Join(t.TempDir(), "copy")
+		if err = os.CopyFS(to, os.DirFS(dir)); err == nil {
+			var after []string
+			if after, err = namesIn(dir); err == nil && slices.Equal(before, after) {
+				return to
+			}
+		}
+		// A file was renamed or removed meanwhile: a copy with neither the old nor the new one is of no moment.
+	}
+	t.Fatalf("the files of %s come and go: %v", dir, err)
+	return ""
+}
+
+// namesIn are the files and folders below a folder.
+func namesIn(dir string) (names []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		names = append(names, path)
+		return err
+	})
+	return names, err
 }
 
 // CopyRows puts the database of one folder in place of another's, as a copy of the rows of another time.

@@ -6,12 +6,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -142,7 +144,7 @@ func (d dropping) there(content string) bool {
 
 func (d dropping) requireDropped(content string) {
 	d.Helper()
-	require.Eventually(d, func() bool { return !d.there(content) }, 20*time.Second, 10*time.Millisecond, content)
+	require.Eventually(d, func() bool { return !d.there(content) }, dispatchertest.Patience, 10*time.Millisecond, content)
 }
 
 // requireKept proves that the original is still there once another, which nobody
@@ -396,71 +398,103 @@ func digestOf(content string) blob.Key {
 	return blob.Key(hex.EncodeToString(sum[:]))
 }
 
+// hungDisk lets writes to the log of case reports wait from hang on until heal.
+type hungDisk struct {
+	disk.FS
+	hung        atomic.Bool
+	begun, end  chan struct{} // begun is closed when the first waits
+	begin, heal func()
+}
+
+func newHungDisk() *hungDisk {
+	d := &hungDisk{FS: disk.OS, begun: make(chan struct{}), end: make(chan struct{})}
+	d.begin = sync.OnceFunc(func() { close(d.begun) })
+	d.heal = sync.OnceFunc(func() { close(d.end) })
+	return d
+}
+
+func (d *hungDisk) hang() { d.hung.Store(true) }
+
+func (d *hungDisk) OpenFile(name string, flag int, perm fs.FileMode) (disk.File, error) {
+	f, err := d.FS.OpenFile(name, flag, perm)
+	if err == nil && strings.Contains(name, tasks.TopicCaseReports+"/log/") {
+		f = &hungFile{f, d}
+	}
+	return f, err
+}
+
+type hungFile struct {
+	disk.File
+	disk *hungDisk
+}
+
+func (f *hungFile) WriteAt(p []byte, off int64) (int, error) {
+	if f.disk.hung.Load() {
+		f.disk.begin()
+		<-f.disk.end
+	}
+	return f.File.WriteAt(p, off)
+}
+
 // A disk that hangs holds nobody for longer than asked. The outcome is unknown then; the write goes on, its original is
 // needed meanwhile, and who hands in the same once more gets the receipt of the first.
 func TestAHungDiskHoldsNoCaller(t *testing.T) {
-	dir := t.TempDir()
-	blobs, err := blobdisk.Open(filepath.Join(dir, "blobs"), disk.OS, blobdisk.Options{Originals: blob.Drop})
-	require.NoError(t, err)
-	fsys := disktest.NewFault(disk.OS)
-	var busy atomic.Bool
-	begun, end := make(chan struct{}), make(chan struct{})
-	finish := make(chan struct{})
-	letFinish := sync.OnceFunc(func() { close(finish) })
-	h, _ := open(t, options{
-		Dir: dir, FS: fsys, Ledger: embedded.Config{Blobs: blobs, Drop: true},
-		Work: func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
-			if w.Ref().ID == "CR-1" {
-				<-finish
-			}
-			return makePictures(ctx, blobs, w)
-		},
-	})
-	heal := sync.OnceFunc(func() { close(end) })
-	t.Cleanup(func() { heal(); letFinish() })
-	d := dropping{h, t, blobs, nil}
-	d.submit("CR-0", "an original") // for which the rows do not need it any more
-	require.Eventually(t, func() bool { return !d.there("an original") }, dispatchertest.Patience, time.Millisecond)
-	img, release := d.image("an original")
-	r := report("CR-1")
-	r.Images = []tasks.Image{img}
-	fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Match: func(name string) bool {
-		if strings.Contains(name, tasks.TopicCaseReports+"/log/") && busy.CompareAndSwap(false, true) {
-			close(begun)
-			<-end
+	synctest.Test(t, func(t *testing.T) { // where time passes only once all are on their way
+		dir := t.TempDir()
+		blobs, err := blobdisk.Open(filepath.Join(dir, "blobs"), disk.OS, blobdisk.Options{Originals: blob.Drop})
+		require.NoError(t, err)
+		fsys := newHungDisk()
+		finish := make(chan struct{})
+		letFinish := sync.OnceFunc(func() { close(finish) })
+		h, _ := open(t, options{
+			Dir: dir, FS: fsys, Ledger: embedded.Config{Blobs: blobs, Drop: true},
+			Work: func(ctx context.Context, w tasks.Work) (tasks.Result, error) {
+				if w.Ref().ID == "CR-1" {
+					<-finish
+				}
+				return makePictures(ctx, blobs, w)
+			},
+		})
+		t.Cleanup(func() { fsys.heal(); letFinish() })
+		d := dropping{h, t, blobs, nil}
+		d.submit("CR-0", "an original") // for which the rows do not need it any more
+		require.Eventually(t, func() bool { return !d.there("an original") }, dispatchertest.Patience, time.Millisecond)
+		img, release := d.image("an original")
+		r := report("CR-1")
+		r.Images = []tasks.Image{img}
+		fsys.hang()
+		accept := func(c tasks.CaseReport) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			_, err := h.Accept(ctx, submission(c))
+			return err
 		}
-		return false
-	}})
-	accept := func(c tasks.CaseReport) error {
+		require.ErrorIs(t, accept(r), context.DeadlineExceeded)
+		<-fsys.begun
+		require.ErrorIs(t, accept(r), context.DeadlineExceeded, "the second waits for the first")
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := h.Accept(ctx, submission(c))
-		return err
-	}
-	require.ErrorIs(t, accept(r), context.DeadlineExceeded)
-	<-begun
-	require.ErrorIs(t, accept(r), context.DeadlineExceeded, "the second waits for the first")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // long enough to be on their way
-	defer cancel()
-	together := []tasks.Submission{submission(report("CR-2")), submission(report("CR-3"))}
-	for _, o := range h.AcceptAll(ctx, together) {
-		require.ErrorIs(t, o.Err, context.DeadlineExceeded, "nor are those held who come together")
-	}
-	release()
-	require.Never(t, func() bool { return !d.there("an original") }, 200*time.Millisecond, time.Millisecond)
-	heal()
-	require.True(t, h.Submit(t, r).Replayed)
-	for _, o := range h.AcceptAll(t.Context(), together) {
-		require.NoError(t, o.Err)
-		require.True(t, o.Receipt.Replayed)
-	}
-	other := r
-	other.Notes = "other"
-	var conflict *dispatcher.ConflictError
-	_, err = h.Accept(t.Context(), submission(other))
-	require.ErrorAs(t, err, &conflict)
-	letFinish()
-	require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+		together := []tasks.Submission{submission(report("CR-2")), submission(report("CR-3"))}
+		for _, o := range h.AcceptAll(ctx, together) {
+			require.ErrorIs(t, o.Err, context.DeadlineExceeded, "nor are those held who come together")
+		}
+		release()
+		time.Sleep(time.Second)
+		require.True(t, d.there("an original"))
+		fsys.heal()
+		require.True(t, h.Submit(t, r).Replayed)
+		for _, o := range h.AcceptAll(t.Context(), together) {
+			require.NoError(t, o.Err)
+			require.True(t, o.Receipt.Replayed)
+		}
+		other := r
+		other.Notes = "other"
+		var conflict *dispatcher.ConflictError
+		_, err = h.Accept(t.Context(), submission(other))
+		require.ErrorAs(t, err, &conflict)
+		letFinish()
+		require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+	})
 }
 
 // A disk that hangs does not hold up the end of the ledger for longer than asked, and what was accepted is there as ever.
@@ -510,56 +544,51 @@ func TestAHungDiskDoesNotHoldUpTheEnd(t *testing.T) {
 // A retry on a disk that hangs holds nobody either, and however often it is asked for, one write waits for the disk: it is
 // one retry in the end.
 func TestRetriesOnAHungDiskAreOneWrite(t *testing.T) {
-	fsys := disktest.NewFault(disk.OS)
-	var hangs atomic.Bool
-	end := make(chan struct{})
-	heal := sync.OnceFunc(func() { close(end) })
-	var mu sync.Mutex
-	runs := map[string]int{}
-	h, _ := open(t, options{
-		Dir: t.TempDir(), FS: fsys, Ledger: embedded.Config{CaughtUpTimeout: 20 * time.Millisecond},
-		Config: dispatcher.Config{Retry: dispatcher.RetryPolicy{MaxAttempts: 1}},
-		Work: func(_ context.Context, w tasks.Work) (tasks.Result, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			if runs[w.Ref().ID]++; runs[w.Ref().ID] == 1 {
-				return nil, errors.New("not today")
+	synctest.Test(t, func(t *testing.T) { // where time passes only once all are on their way
+		fsys := newHungDisk()
+		var mu sync.Mutex
+		runs := map[string]int{}
+		h, _ := open(t, options{
+			Dir: t.TempDir(), FS: fsys, Ledger: embedded.Config{CaughtUpTimeout: 20 * time.Millisecond},
+			Config: dispatcher.Config{Retry: dispatcher.RetryPolicy{MaxAttempts: 1}},
+			Work: func(_ context.Context, w tasks.Work) (tasks.Result, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if runs[w.Ref().ID]++; runs[w.Ref().ID] == 1 {
+					return nil, errors.New("not today")
+				}
+				return dispatchertest.Pages(1), nil
+			},
+		})
+		t.Cleanup(fsys.heal)
+		for _, id := range []string{"CR-1", "CR-2"} {
+			h.Submit(t, report(id))
+			require.Equal(t, tasks.Failed, h.Final(t, id).Status)
+		}
+		fsys.hang()
+		before := 0
+		for i := range 50 {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			_, err := h.Ledger.Restart(ctx, dispatchertest.Ref([]string{"CR-1", "CR-2"}[i%2]))
+			cancel()
+			require.Error(t, err)
+			synctest.Wait()
+			if i == 0 {
+				before = runtime.NumGoroutine()
 			}
-			return dispatchertest.Pages(1), nil
-		},
-	})
-	t.Cleanup(heal)
-	for _, id := range []string{"CR-1", "CR-2"} {
-		h.Submit(t, report(id))
-		require.Equal(t, tasks.Failed, h.Final(t, id).Status)
-	}
-	fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Match: func(name string) bool {
-		if strings.Contains(name, tasks.TopicCaseReports+"/log/") && hangs.CompareAndSwap(false, true) {
-			<-end
 		}
-		return false
-	}})
-	before := 0
-	for i := range 50 {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		_, err := h.Ledger.Restart(ctx, dispatchertest.Ref([]string{"CR-1", "CR-2"}[i%2]))
-		cancel()
-		require.Error(t, err)
-		if i == 0 {
-			before = runtime.NumGoroutine()
-		}
-	}
-	require.Less(t, runtime.NumGoroutine(), before+10)
-	_, err := h.Ledger.Restart(t.Context(), dispatchertest.Ref("CR-2"))
-	require.ErrorIs(t, err, dispatcher.ErrBehind)
-	heal()
-	completed := func(row store.Row) bool { return row.Status == tasks.Completed }
-	h.Until(t, "CR-1", completed)
-	require.Equal(t, tasks.Failed, h.Final(t, "CR-2").Status, "its retry never began")
-	require.Eventually(t, func() bool {
+		require.Less(t, runtime.NumGoroutine(), before+10)
 		_, err := h.Ledger.Restart(t.Context(), dispatchertest.Ref("CR-2"))
-		return err == nil || errors.Is(err, dispatcher.ErrNotFailed)
-	}, dispatchertest.Patience, time.Millisecond)
-	h.Until(t, "CR-2", completed)
-	require.Equal(t, map[string]int{"CR-1": 2, "CR-2": 2}, runs)
+		require.ErrorIs(t, err, dispatcher.ErrBehind)
+		fsys.heal()
+		completed := func(row store.Row) bool { return row.Status == tasks.Completed }
+		h.Until(t, "CR-1", completed)
+		require.Equal(t, tasks.Failed, h.Final(t, "CR-2").Status, "its retry never began")
+		require.Eventually(t, func() bool {
+			_, err := h.Ledger.Restart(t.Context(), dispatchertest.Ref("CR-2"))
+			return err == nil || errors.Is(err, dispatcher.ErrNotFailed)
+		}, dispatchertest.Patience, time.Millisecond)
+		h.Until(t, "CR-2", completed)
+		require.Equal(t, map[string]int{"CR-1": 2, "CR-2": 2}, runs)
+	})
 }

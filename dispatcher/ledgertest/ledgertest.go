@@ -21,7 +21,7 @@ import (
 const Lease = 30 * time.Second
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // System is a ledger and what can be seen of its work from outside.
 type System struct {
