@@ -5,7 +5,7 @@
 import { onEvents } from './events.js';
 
 const gap = 400;               // the least time between two readings
-const longestGap = 5000;
+const longestGap = 20_000;
 const answerWithin = 10_000;
 const unfinishedEach = 1000;   // how often to ask while the server has not taken in everything yet
 const askEach = 4000;          // while no events come
@@ -51,7 +51,7 @@ export function keepCurrent({ types, concerns = () => true, read, onConnection =
     const took = answered ? performance.now() - begun : 0;
     const rest = Math.min(Math.max(gap, 3 * took), longestGap);   // what costs the server much is read less often
     restedAt = performance.now() + rest;
-    wait(due ? rest : unfinished ? Math.max(rest, unfinishedEach) : live && answered ? checkEach : askEach);
+    wait(due ? rest : Math.max(rest, unfinished ? unfinishedEach : live && answered ? checkEach : askEach));
   }
 
   function wait(ms) {
