@@ -22,15 +22,23 @@ import (
 //
 //	GET /events?after=0&limit=100             a page
 //	GET /events?after=1234-…&wait=20s         a page, as soon as there is an event
+//	GET /events?after=latest                  a page without events, whose next is behind the newest one
 //	GET /events, Accept: text/event-stream    a stream of server-sent events
 //
 // A stream, in the format of the HTML standard, section 9.2:
 //
-//	id: 1235-51a40c09bb36                     the position behind the event, which Last-Event-ID repeats
+//	retry: 2000                               after how many milliseconds to come again
+//	id: 1234-9f86d081884c                     where the stream begins, which Last-Event-ID repeats
+//
+//	id: 1235-51a40c09bb36                     the position behind the event
 //	data: {"sequence":1235,"id":…}            the event, as pages have it
 //
-//	: heartbeat                               each 15 s without an event
+//	event: heartbeat                          each 15 s without an event
 //	id: 1300-77f20a1c9e05                     only if the stream has passed over events of other types
+//	data: {}
+//
+// The heartbeat is an event of its own and no comment, because a page does not see comments: only so can it notice that a
+// connection is dead.
 //
 // A position has a check of the event, so that one of other events is refused and never read as if it were of these.
 
@@ -39,6 +47,8 @@ const (
 
 	defaultEvents = 100
 	maxEvents     = 1000
+	// afterLatest is the position behind the newest event, for whoever reads the present state and wants to hear of changes.
+	afterLatest = "latest"
 	// eventBytes is how much of the log is read at once for one reader, who keeps a buffer of that size.
 	eventBytes = 64 << 10
 	// passedBytes is how much of the log a page looks through for the types that are asked for.
@@ -96,16 +106,22 @@ func wantsStream(accept string) bool {
 
 const mediaEventStream = "text/event-stream"
 
-// eventQueryOf reads the query. Its error is a fault that names all that is wrong.
+// eventQueryOf reads the query. Its error is a fault that names all that is wrong, unless the newest event cannot be read.
 func (a *API) eventQueryOf(c *gin.Context, known ...string) (q eventQuery, err error) {
 	query, err := queryOf(c, known...)
 	if err != nil {
 		return q, err
 	}
 	var faults []fieldFault
-	if after := query["after"]; after != "" {
+	switch after := query["after"]; after {
+	case "":
+	case afterLatest:
+		if q.after, err = a.work.LastEvent(c.Request.Context()); err != nil {
+			return q, err
+		}
+	default:
 		if q.after, err = dispatcher.ParsePosition(after); err != nil {
-			faults = append(faults, fieldFault{field: "after", detail: textBadPosition})
+			faults = append(faults, fieldFault{field: "after", detail: textBadAfter})
 		}
 	}
 	if types := query["types"]; types != "" {
@@ -346,7 +362,8 @@ func (a *API) stream(ctx context.Context, c *gin.Context, q eventQuery) error {
 	}
 }
 
-// begin sends the header, so that the client knows that the stream is open, and after how many milliseconds to come again.
+// begin sends the header, so that the client knows that the stream is open, after how many milliseconds to come again, and
+// from where on: a connection that breaks off before the first event must not begin behind what has happened meanwhile.
 func (s *eventStream) begin() error {
 	h := s.c.Writer.Header()
 	h.Set("Content-Type", mediaEventStream)
@@ -358,7 +375,7 @@ func (s *eventStream) begin() error {
 		s.c.Writer.WriteHeaderNow()
 		return nil
 	}
-	s.buffer.WriteString("retry: 2000\n\n")
+	s.buffer.WriteString("retry: 2000\nid: " + s.told.String() + "\n\n")
 	return s.send()
 }
 
@@ -370,12 +387,12 @@ func (s *eventStream) event(e tasks.ToldEvent) {
 }
 
 func (s *eventStream) beat() {
-	s.buffer.WriteString(": heartbeat\n")
+	s.buffer.WriteString("event: heartbeat\n")
 	if s.at != s.told {
 		s.buffer.WriteString("id: " + s.at.String() + "\n")
 		s.told = s.at
 	}
-	s.buffer.WriteByte('\n')
+	s.buffer.WriteString("data: {}\n\n")
 }
 
 // send gives the client [Config.StallTimeout] to take what there is.

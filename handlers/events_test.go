@@ -190,6 +190,7 @@ type eventStream struct {
 	testing.TB
 	body io.ReadCloser
 	*bufio.Reader
+	begin string // the position where it begins
 }
 
 func (s *service) stream(path string, header ...string) *eventStream {
@@ -199,9 +200,13 @@ func (s *service) stream(path string, header ...string) *eventStream {
 	require.Equal(s, 200, r.StatusCode)
 	require.Equal(s, "text/event-stream", r.Header.Get("Content-Type"))
 	require.Equal(s, "no", r.Header.Get("X-Accel-Buffering"))
-	stream := &eventStream{s.TB, r.Body, bufio.NewReader(r.Body)}
+	stream := &eventStream{TB: s.TB, body: r.Body, Reader: bufio.NewReader(r.Body)}
 	s.Cleanup(func() { _ = r.Body.Close() })
-	require.Equal(s, []string{"retry: 2000"}, stream.block())
+	begin := stream.block()
+	require.Len(s, begin, 2)
+	require.Equal(s, "retry: 2000", begin[0])
+	require.Regexp(s, "^id: [0-9]+(-[0-9a-f]{12})?$", begin[1])
+	stream.begin = strings.TrimPrefix(begin[1], "id: ")
 	return stream
 }
 
@@ -259,20 +264,48 @@ func TestEventStream(t *testing.T) {
 	require.Eventually(t, func() bool { return handlers.Waiting(s.API) == 0 }, patience, time.Millisecond)
 }
 
+// Whoever has read how things stand begins behind the newest event, and hears of all that comes, across connections too.
+func TestEventsFromTheLatest(t *testing.T) {
+	s := open(t)
+	require.Equal(t, page{Events: s.get("/events?after=latest").page().Events[:0], Next: "0"}, s.get("/events?after=latest").page(), "there are none yet")
+	s.publishEvents(3)
+	last := s.get("/events").page().Next
+	p := s.get("/events?after=latest").page()
+	require.Empty(t, p.Events)
+	require.Equal(t, last, p.Next)
+
+	stream := s.stream("/events?after=latest")
+	require.Equal(t, last, stream.begin)
+	require.NoError(t, stream.body.Close()) // before an event has come
+	_, err := s.Broker.Publish(t.Context(), tasks.TopicUpdates, eventMessage(t, 4), eventMessage(t, 5))
+	require.NoError(t, err)
+	again := s.stream("/events?after=latest", "Last-Event-ID", stream.begin)
+	require.Equal(t, last, again.begin)
+	again.event(4)
+	again.event(5)
+	answered := s.later("/events?wait=30s&after=latest")
+	require.Eventually(t, func() bool { return handlers.Waiting(s.API) >= 2 }, patience, time.Millisecond)
+	_, err = s.Broker.Publish(t.Context(), tasks.TopicUpdates, eventMessage(t, 6))
+	require.NoError(t, err)
+	require.Equal(t, 6, (<-answered).page().Events[0].Sequence)
+	again.event(6)
+	s.get("/events", "Accept", "text/event-stream", "Last-Event-ID", "latest").is(400, "invalid-input")
+}
+
 func TestEventStreamHeartbeat(t *testing.T) {
 	s := open(t)
 	handlers.SetHeartbeat(s.API, 20*time.Millisecond)
 	s.publishEvents(1)
 	stream := s.stream("/events")
 	stream.event(1)
-	require.Equal(t, []string{": heartbeat"}, stream.block())
+	require.Equal(t, []string{"event: heartbeat", "data: {}"}, stream.block())
 	// What was passed over needs not be looked at again.
 	_, err := s.Broker.Publish(t.Context(), tasks.TopicUpdates, broker.Message{Payload: []byte("{}")})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		lines := stream.block()
-		require.Equal(t, ": heartbeat", lines[0])
-		return len(lines) == 2 && strings.HasPrefix(lines[1], "id: 2-")
+		require.Equal(t, "event: heartbeat", lines[0])
+		return len(lines) == 3 && strings.HasPrefix(lines[1], "id: 2-") && lines[2] == "data: {}"
 	}, patience, time.Microsecond)
 }
 

@@ -58,6 +58,7 @@ var (
 	textFHIRID         = text{"%s must be 1 to 64 of the characters A-Z a-z 0-9 . -, but neither \".\" nor \"..\"; best a UUID", "%s 须为 1 至 64 个字符，只能使用 A-Z a-z 0-9 . -，且不能是 “.” 或 “..”；最好使用 UUID"}
 	textNoWording      = text{"%s: this instrument has no wording here; leave the parameter out", "%s：此量表在此没有题目文字，请省略该参数"}
 	textBadPosition    = text{"%s must be 0, a sequence, or the next of an earlier page", "%s 须为 0、事件序号或先前页面的 next"}
+	textBadAfter       = text{"%s must be 0, latest, a sequence, or the next of an earlier page", "%s 须为 0、latest、事件序号或先前页面的 next"}
 	textBeyondPosition = text{"%s must not lie beyond the endpoint's position, %s: the events between would never be sent", "%s 不得超过该端点的 position %s，否则其间的事件永远不会发送"}
 	textBadTypes       = text{"%s must be types of events, with commas between them; there are %s", "%s 须为以逗号分隔的事件类型，可用类型：%s"}
 	textBadWait        = text{"%s must be a duration like 20s", "%s 须为时长，例如 20s"}

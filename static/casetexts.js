@@ -1,14 +1,15 @@
 // What the desk says of an adverse event in words.
 
 import { t, time } from './i18n.js';
+import { serverNow } from './servertime.js';
 
 /** Whether it was not acknowledged in time, or is not yet and the time is over. */
-export function isLate(one, now = new Date()) {
+export function isLate(one, now = serverNow()) {
   return new Date(one.acknowledgement?.at ?? now) > new Date(one.clock.dueAt);
 }
 
 /** How long it has been known, and how long there is left; or when it was acknowledged. */
-export function clockText(one, now = new Date()) {
+export function clockText(one, now = serverNow()) {
   const due = new Date(one.clock.dueAt), from = new Date(one.clock.from);
   if (one.acknowledgement) {
     const at = new Date(one.acknowledgement.at);

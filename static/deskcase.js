@@ -7,21 +7,22 @@ import { newId } from './digest.js';
 import { addressOf } from './adverseevents.js';
 import { clockText, stateText, isLate, span } from './casetexts.js';
 import { readDesk } from './desklist.js';
+import { learnTime } from './servertime.js';
+import { keepCurrent } from './current.js';
 
-const pause = 1500;           // between two answers, beside the time that the server holds the request
-const lostPause = 4000;
-
-let id = null;
+let id = null;                // null while no case is shown
 let shown = null;             // the case as the server tells it
+let tag = null;               // the ETag of it
+let drawn = '';               // what the page shows of it
 let state = '';               // '', 'loading', 'lost', 'unknown'
 let followUpId = newId();     // the same on every try
 let busy = false;
-let control = new AbortController();
 
 /** Shows a case, and follows it. */
 export function openCase(of) {
   id = of;
   shown = null;
+  tag = null;
   state = 'loading';
   followUpId = newId();
   for (const form of forms) {
@@ -31,67 +32,71 @@ export function openCase(of) {
   $('ackOfCell').hidden = true;
   render();
   $('caseHeading').focus({ preventScroll: true });
-  control = new AbortController();
-  follow(control.signal);
+  readCase();
 }
 
-/** Stops asking. */
+/** Shows it no longer. */
 export function closeCase() {
-  control.abort();
   id = null;
 }
 
-async function follow(signal) {
-  let tag = null;
-  while (!signal.aborted) {
-    let wait = pause;
-    try {
-      const headers = { Accept: 'application/json', 'Accept-Language': language };
-      if (tag) headers['If-None-Match'] = tag;
-      const response = await fetch(addressOf(id) + (tag ? '?wait=20s' : ''), { headers, signal, cache: 'no-store' });
-      if (response.status === 404) {
-        state = 'unknown';
-        render();
-        return;
-      }
-      if (response.status !== 304) {
-        if (!response.ok) throw new Error(`status ${response.status}`);
-        shown = await response.json();
-        tag = response.headers.get('ETag');
-      }
-      state = '';
-    } catch {
-      if (signal.aborted) return;
-      state = 'lost';
-      wait = lostPause;
+// Resolves to true while the case is queued: that a worker has taken it over is told by no event.
+async function read(signal) {
+  const of = id;
+  if (!of) return false;
+  const headers = { Accept: 'application/json', 'Accept-Language': language };
+  if (tag) headers['If-None-Match'] = tag;
+  try {
+    const response = await fetch(addressOf(of), { headers, signal, cache: 'no-store' });
+    learnTime(response);
+    if (response.status !== 304 && response.status !== 404 && !response.ok) throw new Error(`status ${response.status}`);
+    const answer = response.ok ? await response.json() : null;
+    if (of !== id) return false;
+    if (answer) {
+      if (shown && !shown.acknowledgement && answer.acknowledgement) announce(t('deskAcknowledgedBy', { patient: answer.patientId, name: answer.acknowledgement.name }));
+      shown = answer;
+      tag = response.headers.get('ETag');
     }
+    state = response.status === 404 ? 'unknown' : '';
+  } catch (e) {
+    if (of === id && !signal.aborted) state = 'lost';
     render();
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, wait);
-      signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
-    });
+    throw e;
   }
+  render();
+  return state === '' && !['completed', 'failed'].includes(shown.status);
 }
 
 function render() {
   if (!id) return;
-  fill($('caseState'), { loading: t('listLoading'), lost: t('listFailed'), unknown: t('deskUnknown') }[state] ?? '');
+  fill($('caseState'), { loading: t('listLoading'), lost: shown ? '' : t('listFailed'), unknown: t('deskUnknown') }[state] ?? '');   // the page says anyway that it is not connected
   $('caseHeading').textContent = shown ? `${id} · ${stateText(shown)}` : id;
   $('caseBody').hidden = !shown;
   if (!shown) return;
-  const waits = !shown.acknowledgement;
-  $('caseClock').textContent = clockText(shown);
-  $('caseClock').dataset.late = String(isLate(shown));
-  $('caseClock').dataset.waits = String(waits);
+  showClock();
+  for (const { node } of forms) node.querySelector('button').disabled = busy;
+  const look = JSON.stringify([shown, language]);
+  if (look === drawn) return;   // so that the focus stays where it is
+  drawn = look;
   $('casePatient').textContent = shown.patientId;
   $('caseVisit').textContent = shown.visitId ?? '–';
   $('caseStudy').textContent = [shown.study, shown.site].filter(Boolean).join(' · ') || '–';
   $('caseWhat').replaceChildren(...what());
   $('caseTimeline').replaceChildren(timeline());
   $('casePdf').href = `${addressOf(id)}/timeline.pdf`;
-  $('acknowledge').hidden = !waits;
-  $('close').hidden = shown.state !== 'acknowledged';
-  for (const { node } of forms) node.querySelector('button').disabled = busy;
+  for (const [form, needed] of [['acknowledge', !shown.acknowledgement], ['close', shown.state === 'acknowledged']]) {
+    if (!needed && $(form).contains(document.activeElement)) $('caseHeading').focus({ preventScroll: true });   // and not to the top of the page
+    $(form).hidden = !needed;
+  }
+}
+
+// The clock goes on between two readings.
+function showClock() {
+  if (!id || !shown) return;
+  const clock = $('caseClock'), text = clockText(shown);
+  if (clock.textContent !== text) clock.textContent = text;
+  clock.dataset.late = String(isLate(shown));
+  clock.dataset.waits = String(!shown.acknowledgement);
 }
 
 function what() {
@@ -168,13 +173,13 @@ async function send(form) {
       announce(t(form.done));
     } else {
       fill(error, answer.detail ?? t('deskNotSent'));
-      if (response.status === 409 && answer.stored) shown = await (await fetch(addressOf(of), { cache: 'no-store' })).json();
     }
   } catch {
     fill(error, t('deskNotSent'));
   } finally {
     busy = false;
     render();
+    readCase();                 // in the place of a reading that may have begun before
     readDesk();
   }
 }
@@ -185,5 +190,7 @@ for (const form of forms) {
     if (!busy) send(form);
   });
 }
+const readCase = keepCurrent({ types: 'adverse-event', concerns: ({ data }) => data.submissionId === id, read });
+setInterval(showClock, 1000);
 $('ackDecision').addEventListener('change', () => { $('ackOfCell').hidden = $('ackDecision').value !== 'duplicate'; });
 onLanguage(render);

@@ -46,6 +46,30 @@ export function announce(text) {
   if (text && live.textContent !== text) live.textContent = text;
 }
 
+/** Tells them at once, whatever they are reading, and the same text a second time too. For what cannot wait. */
+export function alarm(text) {
+  $('alert').replaceChildren(h('p', { textContent: text }));
+}
+
+/**
+ * Shows items as the entries of a list. An entry whose item is shown already, by its key, stays the
+ * same, so that the focus stays on it; draw(entry, item) fills it when look(item), a text, has changed.
+ */
+export function showEntries(list, items, key, look, draw) {
+  const entries = new Map([...list.children].map((entry) => [entry.dataset.key, entry]));
+  const wanted = new Set(items.map(key));
+  for (const [of, entry] of entries) if (!wanted.has(of)) entry.remove();   // first, so that no other needs to move
+  items.forEach((item, i) => {
+    const entry = entries.get(key(item)) ?? h('li');
+    entry.dataset.key = key(item);
+    if (list.children[i] !== entry) list.insertBefore(entry, list.children[i] ?? null);
+    const now = look(item);
+    if (entry.look === now) return;
+    entry.look = now;
+    draw(entry, item);
+  });
+}
+
 /** Copies text, also where the clipboard interface is missing (plain http). */
 export async function copy(text) {
   try {

@@ -1,19 +1,24 @@
 // The page of trial progress: the patients of a study and their visits as a grid, and what has come
-// for the visit that is chosen. What is searched for stays in the page: addresses end up in the
-// browser's history.
+// for the visit that is chosen. It follows what comes while somebody can see it. What is searched
+// for stays in the page: addresses end up in the browser's history.
 
 import { $, h, fill, table, announce } from './dom.js';
 import { t, time, number, percent, language, onLanguage, toggleLanguage } from './i18n.js';
 import { readInstruments, pick } from './instruments.js';
+import { showConnection } from './connection.js';
+import { keepCurrent } from './current.js';
+
+const question = () => ({ study: $('searchStudy').value.trim(), site: $('searchSite').value.trim(), patientId: $('searchPatient').value.trim() });
 
 let page = null;       // the first page, with the patients of those after it
-let state = 'loading'; // '', 'loading', 'failed'
+let pages = 1;         // how many are shown
+let loading = true;    // somebody waits for what is read
 let error = '';        // what is wrong with the search, in the server's words
-let searched = {};
-let shown = null;      // the visit whose content is shown: {patient, visitId, visit}
+let searched = question();
+let shown = null;      // the visit whose content is shown: {patient, visit}
 let opener = null;     // the key of the cell that opened it
 let titles = new Map();
-let control = new AbortController();
+let drawn = '';        // what the page shows
 
 async function ask(filters, signal) {
   const query = new URLSearchParams(Object.entries(filters).filter(([, value]) => value));
@@ -24,11 +29,18 @@ async function ask(filters, signal) {
 }
 
 function search() {
-  searched = { study: $('searchStudy').value.trim(), site: $('searchSite').value.trim(), patientId: $('searchPatient').value.trim() };
+  searched = question();
   page = null;
+  pages = 1;
   shown = null;
+  load();
   readTitles();
-  read();
+}
+
+function load() {
+  loading = true;
+  render();
+  readNow();
 }
 
 async function readTitles() {
@@ -37,30 +49,38 @@ async function readTitles() {
   render();
 }
 
-async function read() {
-  control.abort();
-  control = new AbortController();
-  const { signal } = control;
-  state = 'loading';
-  error = '';
-  render();
+// Resolves to true while the server has not taken in all that has come.
+async function read(signal) {
+  const before = shown;
   try {
-    const answer = await ask({ ...searched, cursor: page?.next }, signal);
-    page = page ? { ...page, next: answer.next, behind: answer.behind, patients: [...page.patients, ...answer.patients] } : answer;
-    state = '';
+    let all = await ask(searched, signal);
+    for (let n = 1; n < pages && all.next; n++) {
+      const { patients, next, behind } = await ask({ ...searched, cursor: all.next }, signal);
+      all = { ...all, next, behind, patients: [...all.patients, ...patients] };
+    }
+    const content = before && await visitOf(before.patient.patientId, before.visit.visitId, signal);
+    signal.throwIfAborted();
+    page = all;
+    if (content && shown === before) shown = { ...before, visit: content };
+    error = '';
   } catch (e) {
-    if (signal.aborted) return;
-    state = e.problem ? '' : 'failed';
-    error = e.problem?.detail ?? '';
+    if (signal.aborted || !e.problem) throw e;
+    error = e.problem.detail;
   }
+  loading = false;
   render();
+  return page?.behind > 0;
+}
+
+async function visitOf(patientId, visitId, signal) {
+  const answer = await ask({ study: searched.study, patientId, visitId }, signal);
+  return answer.patients[0]?.visits.find((one) => one.visitId === visitId);
 }
 
 async function open(key, patient, visitId) {
   opener = key;
   try {
-    const answer = await ask({ study: searched.study, patientId: patient.patientId, visitId });
-    const visit = answer.patients[0]?.visits.find((one) => one.visitId === visitId);
+    const visit = await visitOf(patient.patientId, visitId);
     if (!visit) return;
     shown = { patient, visit };
     render();
@@ -73,8 +93,15 @@ async function open(key, patient, visitId) {
 function close() {
   shown = null;
   render();
-  document.querySelector(`[data-key="${CSS.escape(opener)}"]`)?.focus();
+  cellOf(opener)?.focus();
 }
+
+// Whatever has come for a patient may change figures of a site, also of the one where the patient was before.
+function concerns({ study = '', patientId }) {
+  return study === searched.study && (!searched.patientId || patientId === searched.patientId);
+}
+
+const cellOf = (key) => document.querySelector(`[data-key="${CSS.escape(key)}"]`);
 
 /** A day of UTC, such as 2026-11-27, for people. */
 const day = (text, options = { dateStyle: 'medium' }) => time(`${text}T00:00:00Z`, { ...options, timeZone: 'UTC' });
@@ -184,21 +211,38 @@ function submission({ kind, id, revision, status, occurredAt, url }) {
 function render() {
   fill($('search-error'), error);
   const behind = page?.behind ? t('progressBehind', { n: number(page.behind) }) : '';
-  fill($('trialState'), { loading: t('listLoading'), failed: t('listFailed') }[state] ?? (page && !page.patients.length ? t('progressNone') : behind));
+  fill($('trialState'), loading ? t('listLoading') : page && !page.patients.length ? t('progressNone') : behind);
+  $('more').hidden = !page?.next;
+  $('more').disabled = loading;
+  const look = JSON.stringify([page && { ...page, behind: 0, next: '' }, shown, [...titles], language]);
+  if (look === drawn) return;
+  drawn = look;
   $('figures').hidden = !page;
   $('grid').hidden = !page?.patients.length;
   $('detail').hidden = !shown;
-  $('more').hidden = !(page?.next || state === 'failed');
-  $('more').textContent = t(state === 'failed' ? 'tryNow' : 'morePatients');
-  $('more').disabled = state === 'loading';
-  if (page) renderFigures();
-  if (page?.patients.length) renderGrid();
-  if (shown) renderDetail();
+  keepPlace(() => {
+    if (page) renderFigures();
+    if (page?.patients.length) renderGrid();
+    if (shown) renderDetail();
+  });
+}
+
+// What is drawn again by itself must not take the focus from anybody, nor scroll the tables back.
+function keepPlace(draw) {
+  const scrolled = () => [...document.querySelectorAll('.tableBox')];
+  const focused = document.activeElement, before = scrolled().map((box) => box.scrollLeft), box = scrolled().indexOf(focused);
+  const item = [...$('detailBody').querySelectorAll('a')].indexOf(focused);
+  draw();
+  scrolled().forEach((one, i) => { one.scrollLeft = before[i] ?? 0; });
+  if (focused?.isConnected || document.activeElement !== document.body) return;
+  const again = focused.dataset.key ? cellOf(focused.dataset.key) : box >= 0 ? scrolled()[box] : $('detailBody').querySelectorAll('a')[item];
+  again?.focus({ preventScroll: true });
 }
 
 $('search').addEventListener('submit', (e) => { e.preventDefault(); search(); });
-$('more').addEventListener('click', read);
+$('more').addEventListener('click', () => { pages++; load(); });
 $('closeDetail').addEventListener('click', close);
 $('language').addEventListener('click', toggleLanguage);
+const readNow = keepCurrent({ types: 'patient-data-update', concerns, read, onConnection: showConnection, inBackground: false });
 onLanguage(render);
-search();
+readTitles();

@@ -23,7 +23,7 @@ const row = (page, part, patient) => page.locator(`#${part} > li`, { hasText: pa
 
 test('an alert appears by itself, sounds, changes the title, and is dealt with from the first to the last step', async () => {
   const page = await openDesk();
-  await page.waitForFunction(() => document.getElementById('deskState').textContent.startsWith('As of'));
+  await page.waitForSelector('#connection[data-connection="live"]');
   await page.evaluate(() => {
     globalThis.tones = 0;
     const create = AudioContext.prototype.createOscillator;
@@ -37,7 +37,8 @@ test('an alert appears by itself, sounds, changes the title, and is dealt with f
   await row(page, 'openCases', patient).waitFor();
   assert.equal(await page.evaluate(() => globalThis.tones), 4);
   assert.match(await page.title(), /^● 1 new · \(\d+\) Safety desk$/);
-  assert.match(await said(page, '#live'), /A new adverse event/);
+  assert.match(await said(page, '#alert'), new RegExp(`^New adverse event: patient ${patient}$`));
+  assert.match(await row(page, 'openCases', patient).innerText(), /^New\b/, 'the row says that it is new');
   assert.match(await row(page, 'openCases', patient).innerText(), /Known for 1 h 00 min · due in 2[23] h/);
   await check(page, 'desk-list');
 
@@ -98,7 +99,7 @@ test('of two who acknowledge one is told that the other was first', async () => 
   assert.match(await bob.locator('#acknowledge-error').textContent(), /^Ann acknowledged this case before/);
   await ann.waitForFunction(() => document.getElementById('caseClock').textContent.includes('Acknowledged by Ann'));
   assert.equal(await ann.locator('#acknowledge').isVisible(), false);
-  assert.equal(await row(ann, 'openCases', patient).count(), 0);
+  await row(ann, 'openCases', patient).waitFor({ state: 'detached' });   // the list is read by itself
   await close(ann);
   await close(bob);
 });
@@ -146,9 +147,10 @@ test('a flag of answers is a case, and a server that is gone is told', async () 
   await page.waitForSelector('#acknowledge:visible');
   assert.match(await page.locator('#caseWhat a').getAttribute('href'), /^responses\.html#\/QR-\d+\/1$/);
   await page.route('**/adverse-events**', (route) => route.abort());
-  await page.waitForFunction(() => document.getElementById('deskState').textContent.startsWith('The server does not answer'));
   await page.fill('#followDescription', 'x');
   await page.click('#followUp button');
+  await page.waitForFunction(() => document.getElementById('connection').textContent.startsWith('Not connected: the server does not answer.'));
+  assert.match(await page.title(), /^⚠ Not connected · /);
   await page.waitForFunction(() => document.getElementById('followUp-error').textContent.includes('Nothing is lost'));
   assert.equal(await page.inputValue('#followDescription'), 'x');
   await page.unroute('**/adverse-events**');

@@ -2,7 +2,8 @@
 # Builds casepress, starts it on free ports with a fresh data folder, drives its
 # pages with a real browser, and stops it. Needs Go, Node.js and Chromium, and for
 # Chinese screenshots a Chinese font. SCREENSHOTS names a folder for screenshots.
-# TESTS names some of the files of tests.
+# TESTS names some of the files of tests; live.test.mjs starts servers of its own,
+# so that it can stop them.
 #   ./run.sh [arguments of node --test]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,6 +32,6 @@ for _ in $(seq 100); do
 done
 
 status=0
-(cd "$here" && CASEPRESS_URL="http://127.0.0.1:$http/" node --test "$@" ${TESTS:-page.test.mjs questionnaires.test.mjs desk.test.mjs progress.test.mjs}) || status=$?
+(cd "$here" && CASEPRESS_URL="http://127.0.0.1:$http/" CASEPRESS="$work/casepress" node --test "$@" ${TESTS:-page.test.mjs questionnaires.test.mjs desk.test.mjs progress.test.mjs live.test.mjs}) || status=$?
 if [ "$status" -ne 0 ]; then tail -n 40 "$work/log" >&2; fi
 exit "$status"
