@@ -2,8 +2,12 @@ package notify
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
+	"casepress/store"
 	"casepress/study"
 	"casepress/tasks"
 )
@@ -42,3 +46,66 @@ type FailingChannel struct {
 // taken the mail. Any other outcome is an error, whose text is shown to people on the timeline: one line, without secrets. It
 // returns soon after ctx has ended, is safe for concurrent use, and may be given the same alert again, by the same ID.
 type Channel func(ctx context.Context, to study.Rung, a Alert) error
+
+// alertType is the type of a message that is an alert.
+const alertType = "adverse-event-alert"
+
+// alertBody is an alert as a webhook has it: the payload of Standard Webhooks.
+type alertBody struct {
+	Type      string    `json:"type"`
+	Timestamp time.Time `json:"timestamp"`
+	Data      alertData `json:"data"`
+}
+
+// alertData names a case as its events do, see [tasks.CaseEvent].
+type alertData struct {
+	ID           string                  `json:"id"`
+	SubmissionID string                  `json:"submissionId"`
+	Study        string                  `json:"study,omitempty"`
+	Site         string                  `json:"site,omitempty"`
+	PatientID    string                  `json:"patientId"`
+	VisitID      string                  `json:"visitId,omitempty"`
+	State        tasks.AdverseEventState `json:"state"`
+	KnownSince   time.Time               `json:"knownSince"`
+	DueAt        time.Time               `json:"dueAt"`
+	URL          string                  `json:"url"` // path of the case
+	Exercise     bool                    `json:"exercise,omitempty"`
+	Who          string                  `json:"who"`
+	Rung         int                     `json:"rung"`
+	Attempt      int                     `json:"attempt"`
+	Failing      []failingData           `json:"failing,omitempty"`
+}
+
+type failingData struct {
+	Channel string    `json:"channel"`
+	Since   time.Time `json:"since"`
+	Reason  string    `json:"reason"`
+}
+
+// Alert is the [Channel] of webhooks: it sends an alert to the endpoint of the rung, signed as events are, whatever types it is
+// registered for. There is one attempt: what follows if it fails the ladder says.
+func (w *Webhooks) Alert(ctx context.Context, to study.Rung, a Alert) error {
+	endpoint, err := w.cfg.Rows.WebhookEndpoint(ctx, to.Webhook)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return errors.New("there is no such webhook endpoint")
+	case err != nil:
+		w.log.Error("an endpoint could not be read", "endpoint", to.Webhook, "err", err)
+		return errors.New("the endpoint could not be looked up")
+	case endpoint.State != tasks.WebhookActive:
+		return fmt.Errorf("the endpoint is disabled: %s", endpoint.Reason)
+	}
+	data := alertData{
+		ID: a.ID, SubmissionID: a.Header.ID, Study: a.Study, Site: a.Site, PatientID: a.PatientID, VisitID: a.VisitID, State: a.State,
+		KnownSince: a.Clock.From.UTC(), DueAt: a.Clock.DueAt().UTC(), URL: a.Path, Exercise: a.Exercise, Who: a.Who, Rung: a.Rung, Attempt: a.Attempt,
+	}
+	for _, f := range a.Failing {
+		data.Failing = append(data.Failing, failingData{f.Channel, f.Since.UTC(), f.Reason})
+	}
+	now := time.Now()
+	text, err := json.Marshal(alertBody{alertType, now.UTC().Truncate(time.Microsecond), data})
+	if err != nil {
+		return err
+	}
+	return w.client.send(ctx, endpoint.URL, endpoint.SecretsAt(now), a.ID, text).err
+}

@@ -321,8 +321,43 @@ func (r *round) attempt(e *event) result {
 	if err != nil {
 		return result{answer: answer{err: err}}
 	}
-	return result{answer: r.w.client.send(r.attempts, r.endpoint.URL, r.secrets.Load().SecretsAt(time.Now()), e.EventID, text)}
+	a := r.w.client.send(r.attempts, r.endpoint.URL, r.secrets.Load().SecretsAt(time.Now()), e.EventID, text)
+	if a.err != nil && a.status == 0 && r.attempts.Err() != nil {
+		return result{answer: a} // it was interrupted
+	}
+	if e.Type == tasks.TypeAdverseEvent && !r.recordNotification(e, payload, a.err) {
+		return result{answer: answer{err: r.attempts.Err()}} // and so it is sent again
+	}
+	return result{answer: a}
 }
+
+// recordNotification makes it a step of a case that the endpoint was sent that it was received, or was to be, where the study has no
+// ladder. Of a case that is closed nothing is recorded: an endpoint that is sent all events once more notifies nobody. It reports
+// false if it was interrupted before what was delivered was recorded.
+func (r *round) recordNotification(e *event, payload []byte, failed error) bool {
+	var c tasks.CaseEvent
+	if err := json.Unmarshal(payload, &c); err != nil || c.Step != tasks.Received || r.w.cfg.Record == nil || r.w.hasLadder(c.Study) {
+		return true
+	}
+	row, err := r.w.cfg.Rows.Get(r.attempts, tasks.Ref{Kind: c.Kind, ID: c.SubmissionID})
+	if err == nil {
+		if kept, is := row.Content.(tasks.AdverseEvent); !is || kept.Standing().State == tasks.StateClosed {
+			return true
+		}
+	}
+	step := tasks.AdverseEventStep{
+		ID: c.SubmissionID, Step: tasks.StepNotification, Channel: r.endpoint.ID, Attempt: e.Attempts + 1, Failed: failed != nil,
+	}
+	if failed == nil {
+		step.Attempt = 0 // however many it took: it is one step
+		return record(r.attempts, r.w.cfg.Record, step, r.w.log)
+	}
+	step.Reason = oneLine(reasonOf(failed))
+	record(r.attempts, r.w.cfg.Record, step, r.w.log)
+	return true
+}
+
+func (w *Webhooks) hasLadder(id string) bool { return len(w.cfg.Studies.Get(id).AdverseEvents.Ladder.Rungs) > 0 }
 
 // messageBody is what is sent of an event.
 func messageBody(sequence uint64, payload []byte) ([]byte, error) {
