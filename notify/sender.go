@@ -357,7 +357,9 @@ func (r *round) recordNotification(e *event, payload []byte, failed error) bool 
 	return true
 }
 
-func (w *Webhooks) hasLadder(id string) bool { return len(w.cfg.Studies.Get(id).AdverseEvents.Ladder.Rungs) > 0 }
+func (w *Webhooks) hasLadder(id string) bool {
+	return len(w.cfg.Studies.Get(id).AdverseEvents.Ladder.Rungs) > 0
+}
 
 // messageBody is what is sent of an event.
 func messageBody(sequence uint64, payload []byte) ([]byte, error) {
