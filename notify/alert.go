@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"casepress/dispatcher"
 	"casepress/store"
 	"casepress/study"
 	"casepress/tasks"
@@ -85,7 +86,10 @@ type failingData struct {
 // Alert is the [Channel] of webhooks: it sends an alert to the endpoint of the rung, signed as events are, whatever types it is
 // registered for. There is one attempt: what follows if it fails the ladder says.
 func (w *Webhooks) Alert(ctx context.Context, to study.Rung, a Alert) error {
-	endpoint, err := w.cfg.Rows.WebhookEndpoint(ctx, to.Webhook)
+	// Rows that are made again may lack it for a moment.
+	endpoint, err := dispatcher.Lookup(ctx, w.cfg.Work, func(ctx context.Context) (tasks.WebhookEndpoint, error) {
+		return w.cfg.Rows.WebhookEndpoint(ctx, to.Webhook)
+	}, tasks.TopicWebhookEndpoints)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return errors.New("there is no such webhook endpoint")

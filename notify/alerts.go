@@ -451,7 +451,7 @@ func (r *ladderRound) start(of *openCase, a alert, address string, send Channel)
 
 // attempt sends an alert and records what came of it. It returns how the channel stands; nil if it was interrupted.
 func (r *ladderRound) attempt(ctx context.Context, a alert, before store.AlertChannel, send Channel) *store.AlertChannel {
-	limited, cancel := context.WithTimeoutCause(ctx, r.cfg.Timeout, fmt.Errorf("not taken within %v", r.cfg.Timeout))
+	limited, cancel := context.WithTimeoutCause(ctx, r.cfg.Timeout, fmt.Errorf("no answer within %v", r.cfg.Timeout))
 	defer cancel()
 	err := tasks.Guard(func() error { return send(limited, a.to, a.Alert) })
 	if err != nil && ctx.Err() != nil {
