@@ -1,9 +1,7 @@
 package study
 
 import (
-	"net/mail"
 	"slices"
-	"strings"
 	"time"
 	_ "time/tzdata" // a small image has no time zones of its own
 
@@ -14,7 +12,6 @@ import (
 const (
 	maxRungs  = 20
 	maxLabel  = 64          // characters
-	maxMail   = 254         // bytes, as RFC 5321 has it for a path
 	maxAfter  = 7 * 24 * 60 // minutes
 	minRepeat = 5           // minutes
 	maxRepeat = 24 * 60     // minutes
@@ -165,15 +162,13 @@ func zone(c *checker, n *node) *time.Location {
 	return location
 }
 
-// mailAddress reads an address alone, without a name or a comment, which could be read in more than one way.
+// mailAddress reads an address alone.
 func mailAddress(c *checker, n *node) string {
 	const want = `a mail address alone, such as "safety@example.org"`
 	if !c.Is(n, jsonfile.String, want) {
 		return ""
 	}
-	plain := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"(),:;<>[\]`, r) }
-	address, err := mail.ParseAddress(n.Text)
-	if err != nil || address.Address != n.Text || address.Name != "" || len(n.Text) > maxMail || strings.ContainsFunc(n.Text, plain) {
+	if !IsMailAddress(n.Text) {
 		c.Refuse(n, "must be %s, not %s", want, jsonfile.Quoted(n.Text))
 		return ""
 	}
