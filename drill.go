@@ -115,7 +115,7 @@ func (r *drillRun) failed() bool {
 
 func (r *drillRun) report(ctx context.Context) error {
 	document := map[string]any{
-		"id": r.id, "patientId": r.Patient, "description": "Exercise. No patient is concerned.", "knownAt": time.Now().UTC().Format(time.RFC3339),
+		"id": r.id, "patientId": r.Patient, "description": "Exercise. No patient is concerned.", "knownAt": time.Now().UTC().Format(time.RFC3339Nano),
 		"reporter": r.Name, "exercise": true,
 	}
 	if r.Study != "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"casepress/dispatcher"
@@ -48,14 +47,25 @@ type FailingChannel struct {
 // returns soon after ctx has ended, is safe for concurrent use, and may be given the same alert again, by the same ID.
 type Channel func(ctx context.Context, to study.Rung, a Alert) error
 
-// alertType is the type of a message that is an alert.
-const alertType = "adverse-event-alert"
+// The types of messages that are alerts: of a case, and of channels that fail alone.
+const (
+	alertType   = "adverse-event-alert"
+	channelType = "alert-channel-failing"
+)
 
 // alertBody is an alert as a webhook has it: the payload of Standard Webhooks.
 type alertBody struct {
 	Type      string    `json:"type"`
 	Timestamp time.Time `json:"timestamp"`
-	Data      alertData `json:"data"`
+	Data      any       `json:"data"` // alertData or channelData
+}
+
+// channelData tells of channels that fail, where there is no case.
+type channelData struct {
+	ID      string        `json:"id"`
+	Study   string        `json:"study,omitempty"`
+	Who     string        `json:"who"`
+	Failing []failingData `json:"failing"`
 }
 
 // alertData names a case as its events do, see [tasks.CaseEvent].
@@ -92,24 +102,36 @@ func (w *Webhooks) Alert(ctx context.Context, to study.Rung, a Alert) error {
 	}, tasks.TopicWebhookEndpoints)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return errors.New("there is no such webhook endpoint")
+		return errNoEndpoint
 	case err != nil:
 		w.log.Error("an endpoint could not be read", "endpoint", to.Webhook, "err", err)
 		return errors.New("the endpoint could not be looked up")
 	case endpoint.State != tasks.WebhookActive:
-		return fmt.Errorf("the endpoint is disabled: %s", endpoint.Reason)
-	}
-	data := alertData{
-		ID: a.ID, SubmissionID: a.Header.ID, Study: a.Study, Site: a.Site, PatientID: a.PatientID, VisitID: a.VisitID, State: a.State,
-		KnownSince: a.Clock.From.UTC(), DueAt: a.Clock.DueAt().UTC(), URL: a.Path, Exercise: a.Exercise, Who: a.Who, Rung: a.Rung, Attempt: a.Attempt,
-	}
-	for _, f := range a.Failing {
-		data.Failing = append(data.Failing, failingData{f.Channel, f.Since.UTC(), f.Reason})
+		return errors.New(disabledText(endpoint))
 	}
 	now := time.Now()
-	text, err := json.Marshal(alertBody{alertType, now.UTC().Truncate(time.Microsecond), data})
+	var failing []failingData
+	for _, f := range a.Failing {
+		failing = append(failing, failingData{f.Channel, f.Since.UTC(), f.Reason})
+	}
+	var text []byte
+	if a.Header.ID == "" {
+		text, err = json.Marshal(alertBody{channelType, now.UTC().Truncate(time.Microsecond), channelData{a.ID, a.Study, a.Who, failing}})
+	} else {
+		text, err = json.Marshal(alertBody{alertType, now.UTC().Truncate(time.Microsecond), a.data(failing)})
+	}
 	if err != nil {
 		return err
 	}
 	return w.client.send(ctx, endpoint.URL, endpoint.SecretsAt(now), a.ID, text).err
+}
+
+var errNoEndpoint = errors.New("there is no such webhook endpoint")
+
+func (a Alert) data(failing []failingData) alertData {
+	return alertData{
+		ID: a.ID, SubmissionID: a.Header.ID, Study: a.Study, Site: a.Site, PatientID: a.PatientID, VisitID: a.VisitID, State: a.State,
+		KnownSince: a.Clock.From.UTC(), DueAt: a.Clock.DueAt().UTC(), URL: a.Path, Exercise: a.Exercise, Who: a.Who, Rung: a.Rung, Attempt: a.Attempt,
+		Failing: failing,
+	}
 }

@@ -145,7 +145,7 @@ func (l *Ladders) round(ctx, attempts context.Context) error {
 	attempts, interrupt := context.WithCancel(attempts)
 	r := &ladderRound{
 		Ladders: l, attempts: attempts, cases: map[string]*openCase{}, channels: map[string]*channelQueue{},
-		health: map[channelID]store.AlertChannel{}, ended: make(chan alertResult, maxInFlight),
+		health: map[channelID]store.AlertChannel{}, telling: map[channelID]bool{}, ended: make(chan alertResult, maxInFlight),
 	}
 	defer r.wg.Wait()
 	defer interrupt()
@@ -167,6 +167,9 @@ type ladderRound struct {
 	channels map[string]*channelQueue
 	health   map[channelID]store.AlertChannel
 	last     int64 // offset of the last step that was seen
+
+	checkAt time.Time          // when channels are looked at next
+	telling map[channelID]bool // of which others are being told
 
 	inFlight int
 	ended    chan alertResult // has room for all that are in flight
@@ -201,9 +204,13 @@ type channelQueue struct {
 
 // alertResult is an attempt that has ended.
 type alertResult struct {
-	of      *openCase
-	address string // whose queue it had a place in; "": none
+	of      *openCase // nil: it was of a channel that fails
+	address string    // whose queue it had a place in; "": none
+	// channel is how the channel stands by which it was sent; nil: as before.
 	channel *store.AlertChannel
+	// told is the channel that fails of which somebody was told, or was to be, and at when that was; zero: it was not.
+	told channelID
+	at   time.Time
 }
 
 // load reads which cases are open. All of them are looked at.
@@ -237,6 +244,7 @@ func (r *ladderRound) follow(ctx context.Context, changed <-chan struct{}) error
 		}
 		more := false
 		if ctx.Err() == nil {
+			r.checkChannels(ctx)
 			more = r.begin(ctx)
 		}
 		wait := lookAgain
@@ -341,7 +349,7 @@ func (r *ladderRound) begin(ctx context.Context) (more bool) {
 		of := heap.Pop(&r.due).(*openCase)
 		if a := of.waiting; a != nil {
 			r.stopWaiting(of)
-			r.start(of, *a, "", func(context.Context, study.Rung, Alert) error {
+			r.start(of, *a, "", func(context.Context, alert) error {
 				return fmt.Errorf("the channel is held up: others wait for it as well, and it was not reached within %v", r.cfg.Timeout)
 			})
 			continue
@@ -377,12 +385,7 @@ func (r *ladderRound) look(ctx context.Context, of *openCase) error {
 		return nil
 	}
 	a := r.alertOf(row, ladder, next)
-	address := addressOf(a.to)
-	q := r.channels[address]
-	if q == nil {
-		q = &channelQueue{}
-		r.channels[address] = q
-	}
+	q := r.queueOf(addressOf(a.to))
 	if q.inFlight >= perChannel {
 		of.waiting = &a
 		q.waiting = append(q.waiting, of)
@@ -391,6 +394,15 @@ func (r *ladderRound) look(ctx context.Context, of *openCase) error {
 	}
 	r.startIn(q, of, a)
 	return nil
+}
+
+func (r *ladderRound) queueOf(address string) *channelQueue {
+	q := r.channels[address]
+	if q == nil {
+		q = &channelQueue{}
+		r.channels[address] = q
+	}
+	return q
 }
 
 // addressOf names a channel among those of all studies.
@@ -426,15 +438,26 @@ func (r *ladderRound) alertOf(row store.Row, ladder study.Ladder, next dueAlert)
 // startIn sends an alert by its channel, which has a place for it.
 func (r *ladderRound) startIn(q *channelQueue, of *openCase, a alert) {
 	q.inFlight++
-	send := r.cfg.Webhook
+	r.start(of, a, addressOf(a.to), r.send)
+}
+
+// send sends an alert by its channel, within the time of an attempt.
+func (r *ladderRound) send(ctx context.Context, a alert) error {
+	limited, cancel := context.WithTimeoutCause(ctx, r.cfg.Timeout, fmt.Errorf("no answer within %v", r.cfg.Timeout))
+	defer cancel()
+	channel := r.cfg.Webhook
 	if a.to.Mail != "" {
-		send = r.cfg.Mail
+		channel = r.cfg.Mail
 	}
-	r.start(of, a, addressOf(a.to), send)
+	err := tasks.Guard(func() error { return channel(limited, a.to, a.Alert) })
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = context.Cause(limited)
+	}
+	return err
 }
 
 // start begins an attempt. address is the one in whose queue it has a place.
-func (r *ladderRound) start(of *openCase, a alert, address string, send Channel) {
+func (r *ladderRound) start(of *openCase, a alert, address string, send func(context.Context, alert) error) {
 	r.inFlight++
 	var ctx context.Context
 	ctx, of.interrupt = context.WithCancel(r.attempts)
@@ -450,38 +473,44 @@ func (r *ladderRound) start(of *openCase, a alert, address string, send Channel)
 }
 
 // attempt sends an alert and records what came of it. It returns how the channel stands; nil if it was interrupted.
-func (r *ladderRound) attempt(ctx context.Context, a alert, before store.AlertChannel, send Channel) *store.AlertChannel {
-	limited, cancel := context.WithTimeoutCause(ctx, r.cfg.Timeout, fmt.Errorf("no answer within %v", r.cfg.Timeout))
-	defer cancel()
-	err := tasks.Guard(func() error { return send(limited, a.to, a.Alert) })
+func (r *ladderRound) attempt(ctx context.Context, a alert, before store.AlertChannel, send func(context.Context, alert) error) *store.AlertChannel {
+	err := send(ctx, a)
 	if err != nil && ctx.Err() != nil {
 		return nil // it is not known whether it would have been taken
 	}
 	step := tasks.AdverseEventStep{
 		ID: a.Header.ID, Step: tasks.StepNotification, Name: a.Who, Channel: a.to.Channel(), Rung: a.Rung, Attempt: a.Attempt,
 	}
-	outcome := "taken"
 	if err != nil {
-		outcome, step.Failed, step.Reason = "failed", true, oneLine(reasonOf(err))
+		step.Failed, step.Reason = true, oneLine(reasonOf(err))
 	}
-	r.alerts.WithLabelValues(outcome).Inc()
 	if !record(r.attempts, r.cfg.Record, step, r.log) {
 		return nil
 	}
-	now := store.AlertChannel{
-		Study: a.Study, Channel: a.to.Channel(), FailingSince: before.FailingSince, LastAt: time.Now().UTC(), LastError: step.Reason,
+	return r.standing(a, before, err)
+}
+
+// standing is how a channel stands after an attempt that ended so.
+func (r *ladderRound) standing(a alert, before store.AlertChannel, err error) *store.AlertChannel {
+	now := store.AlertChannel{Study: a.Study, Channel: a.to.Channel(), LastAt: time.Now().UTC(), ToldAt: before.ToldAt}
+	outcome := "taken"
+	if err != nil {
+		outcome, now.LastError, now.FailingSince = "failed", oneLine(reasonOf(err)), before.FailingSince
+		if now.FailingSince.IsZero() {
+			now.FailingSince = now.LastAt
+			r.log.Warn("a channel has not taken an alert", "study", a.Study, "channel", now.Channel, "reason", now.LastError)
+		}
 	}
-	switch {
-	case err == nil:
-		now.FailingSince = time.Time{}
-	case now.FailingSince.IsZero():
-		now.FailingSince = now.LastAt
-		r.log.Warn("a channel has not taken an alert", "study", a.Study, "channel", now.Channel, "reason", step.Reason)
-	}
-	if err := r.cfg.Rows.SaveAlertChannel(r.attempts, now); err != nil && r.attempts.Err() == nil {
-		r.log.Error("how a channel stands could not be saved", "channel", now.Channel, "err", err)
-	}
+	r.alerts.WithLabelValues(outcome).Inc()
+	r.save(now)
 	return &now
+}
+
+// save keeps how a channel stands.
+func (r *ladderRound) save(c store.AlertChannel) {
+	if err := r.cfg.Rows.SaveAlertChannel(r.attempts, c); err != nil && r.attempts.Err() == nil {
+		r.log.Error("how a channel stands could not be saved", "channel", c.Channel, "err", err)
+	}
 }
 
 // record makes a notification a step of its case, and tries until it is one or ctx ends: what was sent must not be sent again
@@ -503,16 +532,25 @@ func record(ctx context.Context, to func(context.Context, tasks.Submission) erro
 // end deals with an attempt that has ended.
 func (r *ladderRound) end(ctx context.Context, one alertResult) {
 	r.inFlight--
-	one.of.interrupt()
-	one.of.interrupt = nil
 	if one.channel != nil {
-		r.health[channelID{one.channel.Study, one.channel.Channel}] = *one.channel
+		id := channelID{one.channel.Study, one.channel.Channel}
+		one.channel.ToldAt = r.health[id].ToldAt
+		r.health[id] = *one.channel
 	}
-	r.schedule(one.of, time.Now())
-	q := r.channels[one.address]
-	if q == nil {
-		return
+	if one.of == nil {
+		r.endTelling(one)
+	} else {
+		one.of.interrupt()
+		one.of.interrupt = nil
+		r.schedule(one.of, time.Now())
 	}
+	if q := r.channels[one.address]; q != nil {
+		r.leave(ctx, one.address, q)
+	}
+}
+
+// leave gives a place in the queue of a channel to the next.
+func (r *ladderRound) leave(ctx context.Context, address string, q *channelQueue) {
 	q.inFlight--
 	for ctx.Err() == nil && q.inFlight < perChannel && len(q.waiting) > 0 {
 		of := q.waiting[0]
@@ -522,7 +560,7 @@ func (r *ladderRound) end(ctx context.Context, one alertResult) {
 		r.startIn(q, of, a)
 	}
 	if q.inFlight == 0 && len(q.waiting) == 0 {
-		delete(r.channels, one.address)
+		delete(r.channels, address)
 	}
 }
 

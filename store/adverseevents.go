@@ -167,17 +167,19 @@ type AlertChannel struct {
 	// failed, LastAt when it was.
 	FailingSince, LastAt time.Time
 	LastError            string
+	// ToldAt is when somebody was told last, by another channel, that it fails.
+	ToldAt time.Time
 }
 
 // AlertChannels returns all channels that were tried.
 func (s *Store) AlertChannels(ctx context.Context) (all []AlertChannel, err error) {
-	rows, err := s.queries.query(ctx, `SELECT study, channel, failing_since, last_at, last_error FROM alert_channels ORDER BY study, channel`)
+	rows, err := s.queries.query(ctx, `SELECT study, channel, failing_since, last_at, last_error, told_at FROM alert_channels ORDER BY study, channel`)
 	if err == nil {
 		err = tasks.EachRow(rows, func() error {
 			var c AlertChannel
-			var since, last int64
-			err := rows.Scan(&c.Study, &c.Channel, &since, &last, &c.LastError)
-			c.FailingSince, c.LastAt = fromMicros(since), fromMicros(last)
+			var since, last, told int64
+			err := rows.Scan(&c.Study, &c.Channel, &since, &last, &c.LastError, &told)
+			c.FailingSince, c.LastAt, c.ToldAt = fromMicros(since), fromMicros(last), fromMicros(told)
 			all = append(all, c)
 			return err
 		})
@@ -190,10 +192,12 @@ func (s *Store) AlertChannels(ctx context.Context) (all []AlertChannel, err erro
 
 // SaveAlertChannel keeps how a channel stands.
 func (s *Store) SaveAlertChannel(ctx context.Context, channel AlertChannel) error {
-	const put = `INSERT INTO alert_channels (study, channel, failing_since, last_at, last_error) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (study, channel) DO UPDATE SET failing_since = excluded.failing_since, last_at = excluded.last_at, last_error = excluded.last_error`
+	const put = `INSERT INTO alert_channels (study, channel, failing_since, last_at, last_error, told_at) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (study, channel) DO UPDATE SET failing_since = excluded.failing_since, last_at = excluded.last_at,
+			last_error = excluded.last_error, told_at = excluded.told_at`
 	err := s.write(ctx, func(c *change) error {
-		_, err := c.Exec(put, channel.Study, channel.Channel, micros(channel.FailingSince), micros(channel.LastAt), channel.LastError)
+		_, err := c.Exec(put, channel.Study, channel.Channel, micros(channel.FailingSince), micros(channel.LastAt), channel.LastError,
+			micros(channel.ToldAt))
 		return err
 	})
 	if err != nil {

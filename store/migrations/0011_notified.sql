@@ -13,5 +13,6 @@ CREATE TABLE alert_channels (
     failing_since BIGINT NOT NULL, -- 0: the last attempt was taken
     last_at       BIGINT NOT NULL, -- the last attempt
     last_error    TEXT   NOT NULL, -- why it failed; '' if it was taken
+    told_at       BIGINT NOT NULL, -- when others were told last that it fails; 0: never
     PRIMARY KEY (study, channel)
 ) WITHOUT ROWID;
