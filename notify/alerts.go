@@ -21,10 +21,9 @@ import (
 	"casepress/tasks"
 )
 
-// DefaultAlertTimeout is the default of [LadderConfig].
-const DefaultAlertTimeout = 20 * time.Second
-
 const (
+	// defaultAlertTimeout is that of [LadderConfig].
+	defaultAlertTimeout = 20 * time.Second
 	// perChannel is how many alerts are on their way by one channel at once. A channel that hangs holds up no other.
 	perChannel = 4
 	// lookAgain is how long the runner waits at most before it looks at the clock, which somebody may have changed meanwhile.
@@ -43,7 +42,7 @@ type LadderConfig struct {
 	Record func(context.Context, tasks.Submission) error
 	// Webhook and Mail are the channels. A study with a rung whose channel is nil is refused.
 	Webhook, Mail Channel
-	// Timeout bounds one attempt. Default 20 seconds. An alert that waits for so long because others hold the channel up has
+	// Timeout bounds one attempt. Default 20 seconds. An alert that waits for its channel while that has taken nothing for so long has
 	// failed, too.
 	Timeout time.Duration
 	// Metrics is where the figures are registered; nil: nowhere.
@@ -70,7 +69,7 @@ type Ladders struct {
 
 // StartLadders begins to tell people and returns. It refuses studies whose ladders have a channel that is not set up.
 func StartLadders(ctx context.Context, c LadderConfig) (*Ladders, error) {
-	c.Timeout = cmp.Or(c.Timeout, DefaultAlertTimeout)
+	c.Timeout = cmp.Or(c.Timeout, defaultAlertTimeout)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -86,7 +85,7 @@ func StartLadders(ctx context.Context, c LadderConfig) (*Ladders, error) {
 		return nil, errors.Join(errs...)
 	}
 	l := &Ladders{cfg: c, log: c.Logger, done: make(chan struct{}), alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "casepress_alerts_total", Help: "Alerts of cases by the rungs of a ladder: taken by the channel, failed.",
+		Name: "casepress_alerts_total", Help: "Alerts to the rungs of ladders: taken by the channel, failed.",
 	}, []string{"outcome"})}
 	if c.Metrics != nil {
 		c.Metrics.MustRegister(l.alerts)
@@ -200,6 +199,7 @@ type channelID struct{ study, channel string }
 type channelQueue struct {
 	inFlight int
 	waiting  []*openCase
+	takenAt  time.Time // when it took an alert last
 }
 
 // alertResult is an attempt that has ended.
@@ -348,9 +348,13 @@ func (r *ladderRound) begin(ctx context.Context) (more bool) {
 		}
 		of := heap.Pop(&r.due).(*openCase)
 		if a := of.waiting; a != nil {
+			if patience := r.channels[addressOf(a.to)].takenAt.Add(r.cfg.Timeout); patience.After(time.Now()) {
+				r.schedule(of, patience) // there are many, and they get on
+				continue
+			}
 			r.stopWaiting(of)
 			r.start(of, *a, "", func(context.Context, alert) error {
-				return fmt.Errorf("the channel is held up: others wait for it as well, and it was not reached within %v", r.cfg.Timeout)
+				return fmt.Errorf("the channel is held up: others wait for it as well, and it has taken nothing within %v", r.cfg.Timeout)
 			})
 			continue
 		}
@@ -545,6 +549,9 @@ func (r *ladderRound) end(ctx context.Context, one alertResult) {
 		r.schedule(one.of, time.Now())
 	}
 	if q := r.channels[one.address]; q != nil {
+		if one.channel != nil && one.channel.FailingSince.IsZero() {
+			q.takenAt = time.Now()
+		}
 		r.leave(ctx, one.address, q)
 	}
 }

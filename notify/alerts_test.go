@@ -434,3 +434,19 @@ func TestManyOpenCases(t *testing.T) {
 		require.Empty(t, rows)
 	})
 }
+
+// A channel that is slow and takes one alert after the other is no channel that hangs, however many wait for it.
+func TestLadderWithAChannelThatIsSlow(t *testing.T) {
+	virtualLadder(t, map[string]string{"S1": nurseThenDoctor}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
+		s.answers(func(message, http.ResponseWriter, *http.Request) { time.Sleep(15 * time.Second) })
+		const n = 40
+		for i := range n {
+			s.reportCase(fmt.Sprintf("AE-%d", i), "S1")
+		}
+		after(n / 4 * 16 * time.Second)
+		for i := range n {
+			require.Equal(t, []string{"received", "notified e1 nurse"}, s.timeline(fmt.Sprintf("AE-%d", i)))
+			s.acknowledge(fmt.Sprintf("AE-%d", i))
+		}
+	})
+}

@@ -339,11 +339,11 @@ func (r *round) recordNotification(e *event, payload []byte, failed error) bool 
 	if err := json.Unmarshal(payload, &c); err != nil || c.Step != tasks.Received || r.w.cfg.Record == nil || r.w.hasLadder(c.Study) {
 		return true
 	}
-	row, err := r.w.cfg.Rows.Get(r.attempts, tasks.Ref{Kind: c.Kind, ID: c.SubmissionID})
-	if err == nil {
-		if kept, is := row.Content.(tasks.AdverseEvent); !is || kept.Standing().State == tasks.StateClosed {
-			return true
-		}
+	switch is, err := r.w.isClosed(r.attempts, c.SubmissionID); {
+	case errors.Is(err, store.ErrNotFound), is:
+		return true
+	case err != nil:
+		return false // shutting down
 	}
 	step := tasks.AdverseEventStep{
 		ID: c.SubmissionID, Step: tasks.StepNotification, Channel: r.endpoint.ID, Attempt: e.Attempts + 1, Failed: failed != nil,
@@ -355,6 +355,26 @@ func (r *round) recordNotification(e *event, payload []byte, failed error) bool 
 	step.Reason = oneLine(reasonOf(failed))
 	record(r.attempts, r.w.cfg.Record, step, r.w.log)
 	return true
+}
+
+// isClosed reports whether a case is closed, as the log says: rows that are made again may be behind it. It tries until it knows or
+// ctx ends.
+func (w *Webhooks) isClosed(ctx context.Context, id string) (bool, error) {
+	for {
+		err := w.cfg.Work.CaughtUp(ctx, tasks.TopicAdverseEvents)
+		if err == nil {
+			var row store.Row
+			row, err = w.cfg.Rows.Get(ctx, tasks.Ref{Kind: tasks.KindAdverseEvent().Name, ID: id})
+			if err == nil {
+				return row.Content.(tasks.AdverseEvent).Standing().State == tasks.StateClosed, nil
+			}
+		}
+		if ctx.Err() != nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, dispatcher.ErrClosed) {
+			return false, err
+		}
+		w.log.Error("a case could not be read and will be read again", "case", id, "err", err)
+		pause(ctx, failurePause)
+	}
 }
 
 func (w *Webhooks) hasLadder(id string) bool {
