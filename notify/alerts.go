@@ -40,7 +40,7 @@ type LadderConfig struct {
 	Studies *study.Studies
 	// Record makes a step of a case durable and returns when its row is there. Required.
 	Record func(context.Context, tasks.Submission) error
-	// Webhook and Mail are the channels. A study with a rung whose channel is nil is refused.
+	// Webhook and Mail are the channels. The first is required; without the other a study with a mail address is refused.
 	Webhook, Mail Channel
 	// Timeout bounds one attempt. Default 20 seconds. An alert that waits for its channel while that has taken nothing for so long has
 	// failed, too.
@@ -546,7 +546,11 @@ func (r *ladderRound) end(ctx context.Context, one alertResult) {
 	} else {
 		one.of.interrupt()
 		one.of.interrupt = nil
-		r.schedule(one.of, time.Now())
+		due := time.Now()
+		if one.channel == nil { // nothing was recorded, and it is looked at again, but not in circles
+			due = due.Add(failurePause)
+		}
+		r.schedule(one.of, due)
 	}
 	if q := r.channels[one.address]; q != nil {
 		if one.channel != nil && one.channel.FailingSince.IsZero() {

@@ -16,6 +16,7 @@ const parts = {               // of the list, by state
 let open = [];
 let moreOpen = false;
 let study = '';
+let exercise = '';            // 'include' if exercises are listed too
 let error = '';
 let readAt = null;            // when the server answered last
 let lost = false;             // it does not answer
@@ -63,7 +64,7 @@ export async function readDesk() {
 }
 
 async function ask(filters, signal) {
-  const query = new URLSearchParams(Object.entries({ ...filters, study }).filter(([, value]) => value));
+  const query = new URLSearchParams(Object.entries({ ...filters, study, exercise }).filter(([, value]) => value));
   const response = await fetch(`adverse-events?${query}`, { signal, cache: 'no-store', headers: { Accept: 'application/json', 'Accept-Language': language } });
   if (response.status === 400) throw Object.assign(new Error('refused'), { problem: (await response.json()).detail });
   if (!response.ok) throw new Error(`status ${response.status}`);
@@ -97,9 +98,11 @@ function row(one) {
     h('span', { className: 'deskWhat', textContent: whatText(one) }), clock));
 }
 
+$('searchExercises').addEventListener('change', () => $('search').requestSubmit());
 $('search').addEventListener('submit', (e) => {
   e.preventDefault();
   study = $('searchStudy').value.trim();
+  exercise = $('searchExercises').checked ? 'include' : '';
   anew = true;
   readDesk();
 });
