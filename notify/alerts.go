@@ -123,6 +123,10 @@ func (l *Ladders) Close(ctx context.Context) error {
 func (l *Ladders) run(ctx, attempts context.Context) {
 	defer close(l.done)
 	defer l.kill()
+	hasLadder := func(s study.Study) bool { return len(s.AdverseEvents.Ladder.Rungs) > 0 }
+	if !slices.ContainsFunc(l.cfg.Studies.All(), hasLadder) {
+		return // files are read at the start alone
+	}
 	for ctx.Err() == nil {
 		err := tasks.Guard(func() error { return l.round(ctx, attempts) })
 		if ctx.Err() != nil || errors.Is(err, dispatcher.ErrClosed) {
