@@ -148,14 +148,14 @@ func TestRestartForgetsNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.SampledFrom([]string{"A@0 B@15 C@60", "A@5/9-17 B@15 C@30/8-13", "A@0/9-17 B@15/13-20", "A@0/22-23"}).Draw(t, "ladder")
 		broken := rapid.SampledFrom([]string{"", "A", "B", "AB"}).Draw(t, "broken")
-		make := func() *played {
+		again := func() *played {
 			p := play(ladder(t, "Europe/Berlin", text), noon)
 			p.fails = func(r study.Rung, _ time.Time) bool { return strings.Contains(broken, r.Who) }
 			return p
 		}
 		const whole = 30 * time.Hour
-		want := make().until(t, whole)
-		stops := make()
+		want := again().until(t, whole)
+		stops := again()
 		var got []string
 		for after := time.Duration(0); after < whole; {
 			after = min(whole, after+time.Duration(rapid.Int64Range(1, int64(10*time.Hour)).Draw(t, "runs for")))
@@ -201,7 +201,7 @@ func TestClockJumps(t *testing.T) {
 	p.now = noon.Add(24 * time.Hour)
 	require.Equal(t, "B+1440", p.until(t, 1441*time.Minute))
 	p.now = p.now.Add(-3 * time.Second) // as clocks are put right all the time
-	require.Equal(t, "", p.until(t, 1442*time.Minute))
+	require.Empty(t, p.until(t, 1442*time.Minute))
 }
 
 // A case that nobody ever acknowledges does not fill its timeline without end.

@@ -80,7 +80,8 @@ func TestExercises(t *testing.T) {
 			paged.Cursor = next
 			second, _, err := s.ListAdverseEvents(t.Context(), paged)
 			require.NoError(t, err)
-			require.Equal(t, want[:2], []string{rows[0].ID, second[0].ID})
+			got := []string{rows[0].ID, second[0].ID}
+			require.Equal(t, want[:2], got)
 		}
 	}
 }
