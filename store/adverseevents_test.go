@@ -38,10 +38,21 @@ func TestListsOfStatesUseAnIndex(t *testing.T) {
 	require.Equal(t, 2, strings.Count(explain(t, s, query, args), "adverse_events_state (state=? AND sequence<?)"))
 }
 
-// recordCases records adverse events of these ids, an exercise where the id begins with X.
-func recordCases(t *testing.T, s *store.Store, ids ...string) {
+// A bit that would hide a case from all lists, as an exercise or in another state, is told.
+func TestAHiddenCaseIsTold(t *testing.T) {
+	for _, change := range []string{`exercise = 1`, `state = 'closed'`} {
+		s, path := damageable(t)
+		log := recordCases(t, s, "A1", "X1")
+		require.NoError(t, s.Compare(t.Context(), log))
+		require.NoError(t, store.ExecOnWriter(s, `UPDATE adverse_events SET `+change+` WHERE id = 'A1'`))
+		requireTells(t, s.Compare(t.Context(), log), path)
+		requireTells(t, s.Ping(t.Context()), path)
+	}
+}
+
+// recordCases records adverse events of these ids, an exercise where the id begins with X, and returns what it recorded.
+func recordCases(t *testing.T, s *store.Store, ids ...string) (batch []tasks.Recorded) {
 	t.Helper()
-	var batch []tasks.Recorded
 	for i, id := range ids {
 		e := tasks.AdverseEvent{ID: id, Study: "S1", PatientID: "P1", Exercise: id[0] == 'X', Report: &tasks.Report{Description: id, KnownAt: "2026-11-26T12:00:00Z", Original: id}}
 		sub := tasks.NewSubmission(tasks.KindAdverseEvent(), e)
@@ -49,6 +60,7 @@ func recordCases(t *testing.T, s *store.Store, ids ...string) {
 		batch = append(batch, tasks.Recorded{Offset: uint64(i), Submission: sub})
 	}
 	require.NoError(t, s.Record(t.Context(), tasks.TopicAdverseEvents, batch, store.Watermark{Next: uint64(len(ids)), Check: "c"}))
+	return batch
 }
 
 // Exercises are neither counted nor listed, unless they are asked for.
