@@ -82,3 +82,17 @@ func TestCheckFiles(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), []string{"study", "check", broken}, &out, &out), "1 of 1 files cannot be used")
 	require.Contains(t, out.String(), "broken.json:")
 }
+
+func TestDrillRefuses(t *testing.T) {
+	for args, want := range map[string]string{
+		"drill sae --server=127.0.0.1:8080":       `--server is "127.0.0.1:8080": it must be an address such as http://127.0.0.1:8080`,
+		"drill sae --server=ftp://h":              `--server is "ftp://h"`,
+		"drill sae --within=0s":                   "--within is 0s: it must be more than 0",
+		"drill sae --server=http://127.0.0.1:1":   "the drill did not hold: accepted",
+		"drill fire":                              "unexpected argument fire",
+		"drill sae --server=http://127.0.0.1:1/x": "the drill did not hold: accepted",
+	} {
+		var out strings.Builder
+		require.ErrorContains(t, run(t.Context(), strings.Fields(args), &out, &out), want, args)
+	}
+}

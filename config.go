@@ -47,6 +47,8 @@ type cli struct {
 
 	Rescore Rescore `cmd:"" help:"Score responses again by another version of their instrument, beside the scores they have; print what changes."`
 
+	Drill Drill `cmd:"" help:"Exercises on a running casepress."`
+
 	Relay    Relay    `cmd:"" help:"Carry a topic of a running casepress to Kafka."`
 	Progress Progress `cmd:"" help:"Serve trial progress from events in Kafka, in a process of its own."`
 

@@ -46,8 +46,11 @@ type adverseEventAnswer struct {
 	State           tasks.AdverseEventState `json:"state"`
 	Clock           clockAnswer             `json:"clock"`
 	HandedOverAt    *timestamp              `json:"handedOverAt"`
+	NotifiedAt      *timestamp              `json:"notifiedAt"`
 	Acknowledgement *acknowledgementAnswer  `json:"acknowledgement"`
 	Closing         *closingAnswer          `json:"closing"`
+	// Exercise says that it is a drill, and no patient is concerned.
+	Exercise bool `json:"exercise"`
 	// What was reported; null if it follows from a flag.
 	Description *string             `json:"description"`
 	KnownAt     *string             `json:"knownAt"`
@@ -107,7 +110,7 @@ type closingAnswer struct {
 }
 
 // timelineEntryAnswer is one step of the timeline. Who and Channel are null where nobody did it by himself and nobody was told
-// of it; the last five are there only of steps that have them.
+// of it; the members after ElapsedSeconds are there only of steps that have them.
 type timelineEntryAnswer struct {
 	At      *timestamp    `json:"at"`
 	Step    tasks.Outcome `json:"step"`
@@ -122,6 +125,8 @@ type timelineEntryAnswer struct {
 	Note           string         `json:"note,omitempty"`
 	Description    string         `json:"description,omitempty"`
 	Reason         string         `json:"reason,omitempty"`
+	Rung           int            `json:"rung,omitempty"`
+	Attempt        int            `json:"attempt,omitempty"`
 }
 
 // showAdverseEvent shows a case without its timeline.
@@ -131,6 +136,7 @@ func showAdverseEvent(row store.Row) adverseEventAnswer {
 	shown := adverseEventAnswer{
 		ID: row.ID, Study: stringOrNull(row.Study), Site: stringOrNull(row.Site), PatientID: row.PatientID, VisitID: stringOrNull(row.VisitID),
 		Status: row.Status, State: standing.State, Clock: showClock(e.Clock(row.ReceivedAt)), HandedOverAt: timeOrNull(standing.HandedOver),
+		NotifiedAt: timeOrNull(standing.Notified), Exercise: e.Exercise,
 		Acknowledgement: showAcknowledgement(standing.Acknowledged), Closing: showClosing(standing.Closed),
 		Seriousness: []string{}, Images: []adverseEventImage{}, Warnings: []tasks.Warning{},
 		Authored:  stringOrNull(e.Authored),
@@ -193,8 +199,8 @@ func showTimeline(entries []tasks.TimelineEntry, reporter string) []timelineEntr
 			who = reporter
 		}
 		shown[i] = timelineEntryAnswer{
-			At: timeOrNull(e.At), Step: e.Outcome, Who: stringOrNull(who), AfterSeconds: e.After, ElapsedSeconds: e.Elapsed,
-			Decision: e.Decision, Of: e.Of, Note: e.Note, Description: e.Description, Reason: e.Reason,
+			At: timeOrNull(e.At), Step: e.Outcome, Who: stringOrNull(who), Channel: stringOrNull(e.Channel), AfterSeconds: e.After, ElapsedSeconds: e.Elapsed,
+			Decision: e.Decision, Of: e.Of, Note: e.Note, Description: e.Description, Reason: e.Reason, Rung: e.Rung, Attempt: e.Attempt,
 		}
 	}
 	return shown
@@ -419,7 +425,7 @@ func (a *API) renderTimeline(ctx context.Context, row store.Row) ([]byte, error)
 
 // adverseEvents answers GET of a list.
 func (a *API) adverseEvents(c *gin.Context) {
-	query, err := queryOf(c, "study", "site", "patientId", "visitId", "status", "state", "limit", "cursor", "include")
+	query, err := queryOf(c, "study", "site", "patientId", "visitId", "status", "state", "exercise", "limit", "cursor", "include")
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -430,6 +436,12 @@ func (a *API) adverseEvents(c *gin.Context) {
 		var wrong *fieldFault
 		if filter.States, wrong = statesOf(text); wrong != nil {
 			faults = append(faults, *wrong)
+		}
+	}
+	if text, given := query["exercise"]; given {
+		filter.Exercises = store.Exercises(text)
+		if filter.Exercises != store.WithExercises && filter.Exercises != store.OnlyExercises {
+			faults = append(faults, fieldFault{field: "exercise", detail: textBadChoice, args: []any{"include, only"}})
 		}
 	}
 	if include, given := query["include"]; given && include != "notes" {

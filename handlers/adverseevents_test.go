@@ -16,6 +16,7 @@ import (
 
 	"casepress/broker"
 	"casepress/handlers"
+	"casepress/store"
 	"casepress/tasks"
 	"casepress/tasks/pdf"
 )
@@ -482,4 +483,65 @@ func TestTimelinePDF(t *testing.T) {
 	s.do(s.request(http.MethodGet, "/adverse-events/AE-1/timeline.pdf", nil, "Range", "bytes=0-4")).is(206)
 	s.get("/adverse-events/none/timeline.pdf").is(404, "submission-not-found")
 	s.get("/adverse-events/AE-1/timeline.pdf?x=1").is(400, "invalid-input")
+}
+
+// An exercise is marked wherever it is shown, and listed only where it is asked for; who was told of it, or was not, is on its
+// timeline and in its PDF, and the channel is shown as one that fails.
+func TestExerciseAndNotifications(t *testing.T) {
+	s := open(t, withCases(t, `{"schema":1,"id":"S13","version":1,"title":"A","languages":["en"],"adverseEvents":{"limitHours":24,"ladder":{"repeatMinutes":1440,"rungs":[`+
+		`{"who":"Nurse on call","webhook":"gone"}]}}}`))
+	body := fmt.Sprintf(`{"id":"X-1","study":"S13","patientId":"P001","description":"a rash","knownAt":%q,"exercise":true}`, ago(time.Hour))
+	s.send(http.MethodPost, "/adverse-events", body).is(201)
+	s.send(http.MethodPost, "/adverse-events", strings.Replace(strings.Replace(body, "X-1", "X-2", 1), "true", `"true"`, 1)).is(400)
+	s.report("AE-1").is(201)
+	var failed map[string]any
+	require.Eventually(t, func() bool {
+		for _, step := range s.get("/adverse-events/X-1").is(200).timeline() {
+			if step["step"] == "notification-failed" {
+				failed = step
+			}
+		}
+		return failed != nil
+	}, 20*time.Second, 5*time.Millisecond)
+	require.Equal(t, []any{"Nurse on call", "gone", "there is no such webhook endpoint", 1.0, 1.0}, []any{failed["who"], failed["channel"], failed["reason"], failed["rung"], failed["attempt"]})
+	shown := s.get("/adverse-events/X-1").is(200)
+	require.Equal(t, true, shown.get("exercise"))
+	require.Equal(t, "open", shown.get("state"))
+	require.Nil(t, shown.get("notifiedAt"))
+	channel := s.get("/alert-channels").is(200).get("items").([]any)[0].(map[string]any)
+	require.Equal(t, []any{"S13", "gone", "webhook", []any{"Nurse on call"}, "there is no such webhook endpoint"},
+		[]any{channel["study"], channel["channel"], channel["kind"], channel["who"], channel["lastError"]})
+	require.Equal(t, failed["at"].(string)[:16], channel["failingSince"].(string)[:16])
+
+	ids := func(query string) (ids []string) {
+		for _, item := range s.get("/adverse-events" + query).is(200).get("items").([]any) {
+			ids = append(ids, item.(map[string]any)["id"].(string))
+		}
+		return ids
+	}
+	require.Equal(t, []string{"AE-1"}, ids(""))
+	require.Equal(t, []string{"AE-1"}, ids("?state=open,notified&patientId=P001"))
+	require.Equal(t, []string{"X-1"}, ids("?exercise=only"))
+	require.Equal(t, []string{"AE-1", "X-1"}, ids("?exercise=include&state=open,acknowledged"))
+	s.get("/adverse-events?exercise=yes").is(400)
+
+	fetched := s.get("/adverse-events/X-1/timeline.pdf").is(200)
+	content, err := pdf.Read(bytes.NewReader(fetched.body), int64(len(fetched.body)))
+	require.NoError(t, err)
+	text := strings.ReplaceAll(content.Pages[0], " ", "")
+	for _, want := range []string{"EXERCISE – Adverse event", "Notification failed", "Nurse on call", "gone: there is no such webhook endpoint"} {
+		require.Contains(t, text, strings.ReplaceAll(want, " ", ""))
+	}
+}
+
+// An endpoint whose alerts fail says so where its deliveries do.
+func TestEndpointWhoseAlertsFail(t *testing.T) {
+	s := open(t, with(toLoopback))
+	id := s.postJSON("/webhook-endpoints", `{"url":"https://127.0.0.1:1/x","types":["patient-data-update"]}`).is(201).get("id").(string)
+	since := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+	require.NoError(t, s.Rows.SaveAlertChannel(t.Context(), store.AlertChannel{Study: "S1", Channel: id, FailingSince: since, LastAt: since, LastError: "the receiver answered 500"}))
+	require.NoError(t, s.Rows.SaveAlertChannel(t.Context(), store.AlertChannel{Study: "S2", Channel: id, LastAt: since}))
+	shown := s.get("/webhook-endpoints/" + id).is(200)
+	require.Equal(t, "the receiver answered 500", shown.get("lastError"))
+	require.Contains(t, shown.get("failingSince"), since.Format(time.RFC3339)[:19])
 }

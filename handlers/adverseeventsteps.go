@@ -14,7 +14,7 @@ import (
 	"casepress/tasks"
 )
 
-// maxSteps bounds the timeline of one case. Calls that come at the same moment, and what brings the case to its end, may go a
+// maxSteps bounds what people do with one case. Calls that come at the same moment, and what brings the case to its end, may go a
 // little beyond.
 const maxSteps = 1000
 
@@ -139,7 +139,7 @@ func (a *API) checkStep(ctx context.Context, row store.Row, step tasks.AdverseEv
 	// What brings the case on is never one too many: nobody could end it else.
 	bringsOn := step.Step == tasks.StepAcknowledgement && standing.Acknowledged == nil || step.Step == tasks.StepClosing && standing.Closed == nil
 	switch {
-	case standing.Steps >= maxSteps && !bringsOn:
+	case standing.Steps-standing.Notifications >= maxSteps && !bringsOn: // what casepress did takes no room from people
 		return &fault{code: codeTooManySteps, args: []any{maxSteps}, extras: extras{ID: row.ID, Limit: maxSteps}}
 	case step.Step == tasks.StepClosing && standing.Acknowledged == nil:
 		// The row may be behind an acknowledgement that was answered a moment ago.

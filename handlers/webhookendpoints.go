@@ -45,7 +45,7 @@ type webhookAnswer struct {
 	Position string `json:"position"`
 	Waiting  int    `json:"waiting"`
 	Parked   int    `json:"parked"`
-	// FailingSince and LastError are of the event that has waited the longest.
+	// FailingSince and LastError are of the event, or of the alerts, that have failed for the longest.
 	FailingSince *timestamp `json:"failingSince"`
 	LastError    *string    `json:"lastError"`
 	// Secrets is how many secrets sign at present.
@@ -89,6 +89,7 @@ func (a *API) webhookRoutes(e *gin.Engine) {
 	e.POST(routeWebhook+"/rotate", small, a.rotateWebhook)
 	e.POST(routeWebhook+"/replay", small, a.replayWebhook)
 	get(e, routeWebhook+"/deliveries", a.deliveries)
+	get(e, "/alert-channels", a.alertChannels)
 }
 
 // webhookRequest is what is asked for in a body.
@@ -338,6 +339,11 @@ func (a *API) webhookOf(c *gin.Context) (tasks.WebhookEndpoint, error) {
 
 func (a *API) showWebhook(ctx context.Context, e tasks.WebhookEndpoint) (webhookAnswer, error) {
 	health, err := a.rows.WebhookHealth(ctx, e.ID)
+	if err != nil {
+		return webhookAnswer{}, err
+	}
+	tried, err := a.rows.AlertChannels(ctx)
+	health = addAlerts(health, e.ID, tried)
 	return webhookAnswer{
 		ID: e.ID, URL: e.URL, Types: e.Types, Study: stringOrNull(e.Study), CreatedAt: timeOrNull(e.CreatedAt), State: e.State, Reason: stringOrNull(e.Reason),
 		Position: e.Position, Waiting: health.Waiting, Parked: health.Parked,

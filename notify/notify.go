@@ -1,8 +1,14 @@
-// Package notify implements the sending of events to endpoints that people have registered: webhooks after Standard Webhooks
-// 1.0.0 (https://www.standardwebhooks.com).
+// Package notify implements the telling of others: events that are sent to endpoints which people have registered, webhooks after
+// Standard Webhooks 1.0.0 (https://www.standardwebhooks.com); and alerts of adverse events, which go to one person after the other
+// until somebody acknowledges.
 //
 //	topic patient-data-update ──> a sender for each endpoint ──POST──> receiver
 //	                                   └──> rows: how far it has come, and what waits
+//
+//	cases that are open, the study's ladder ──> Ladders ──> webhook or mail
+//	                                              └──> a step of the case, in the log: who was told, or why that failed
+//
+// # Events
 //
 // It promises that an event is sent at least once, with the same webhook-id each time: until the receiver answers 2xx, or
 // every attempt of the schedule has failed and the event is parked, which is visible and can be replayed. Nothing is ever
@@ -12,7 +18,16 @@
 // How far sending has come stands in the rows, a moment late. Rows that are lost are made again from what people did, and then
 // events are sent again.
 //
-// It does not promise that an event comes once only, and it keeps nothing of what receivers answer but the status; what is no
+// # Alerts
+//
+// Of a case in a study without a ladder each endpoint that is registered for the type adverse-event is sent that it was received:
+// when it has answered 2xx, that is a step of the case. In a study with a ladder [Ladders] sends alerts instead. Either way a step is
+// durable before the next thing follows from it, and there is one for each case, rung and attempt, whatever dies in between; the
+// message itself may come twice then, with one id.
+//
+// # Limits
+//
+// It does not promise that an event or an alert comes once only, and it keeps nothing of what receivers answer but the status; what is no
 // HTTP at all may be quoted in the error that is kept of an attempt.
 package notify
 
@@ -31,6 +46,7 @@ import (
 
 	"casepress/dispatcher"
 	"casepress/store"
+	"casepress/study"
 	"casepress/tasks"
 )
 
@@ -46,6 +62,11 @@ type Config struct {
 	Rows *store.Store           // required; not closed
 	// Allow are networks that events are sent to although they are not public, and over http.
 	Allow []netip.Prefix
+	// Record makes a step of a case durable and returns when its row is there: an endpoint that was sent that a case of a study
+	// without a ladder was received is somebody who was notified. Nil: no such step is recorded.
+	Record func(context.Context, tasks.Submission) error
+	// Studies have the ladders; nil: none has one.
+	Studies *study.Studies
 	// Timeout bounds one attempt, from the look-up of the name to the answer. Default 20 seconds.
 	Timeout time.Duration
 	// PerEndpoint is how many attempts for one endpoint are under way at once. Default 4.

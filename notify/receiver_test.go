@@ -33,6 +33,12 @@ type message struct {
 	Sequence  int
 	Event     string
 	Patient   string
+	Case      string // of an alert
+	Who       string
+	Rung      int
+	Attempt   int
+	Exercise  bool
+	Failing   []string // channels
 	body      []byte
 	timestamp string
 }
@@ -118,10 +124,19 @@ func readMessage(q *http.Request) (m message, err error) {
 		Data            struct {
 			Sequence      int
 			ID, PatientID string
+			SubmissionID  string
+			Who           string
+			Rung, Attempt int
+			Exercise      bool
+			Failing       []struct{ Channel string }
 		}
 	}
 	err = json.Unmarshal(m.body, &b)
 	m.Sequence, m.Event, m.Patient = b.Data.Sequence, b.Data.ID, b.Data.PatientID
+	m.Case, m.Who, m.Rung, m.Attempt, m.Exercise = b.Data.SubmissionID, b.Data.Who, b.Data.Rung, b.Data.Attempt, b.Data.Exercise
+	for _, f := range b.Data.Failing {
+		m.Failing = append(m.Failing, f.Channel)
+	}
 	return m, err
 }
 
@@ -162,18 +177,34 @@ type system struct {
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
-func openSystem(t *testing.T, dir string, r *receiver) *system {
-	h, shutBelow := dispatchertest.Open(t, dispatchertest.Options{Dir: dir})
-	w := notify.Start(t.Context(), notify.Config{Work: h.Dispatcher, Rows: h.Store, Allow: loopback, Dial: r.dial})
+func openSystem(t *testing.T, dir string, r *receiver, change ...func(*notify.LadderConfig)) *system {
+	h, shutBelow := dispatchertest.Open(t, dispatchertest.Options{Dir: dir, Work: work})
+	c := notify.LadderConfig{Work: h.Dispatcher, Rows: h.Store, Record: h.Ledger.Record}
+	for _, f := range change {
+		f(&c)
+	}
+	w := notify.Start(t.Context(), notify.Config{Work: h.Dispatcher, Rows: h.Store, Allow: loopback, Dial: r.dial, Record: c.Record, Studies: c.Studies})
+	c.Webhook = w.Alert
+	l, err := notify.StartLadders(t.Context(), c)
+	require.NoError(t, err)
 	var once sync.Once
 	shut := func() {
 		once.Do(func() {
+			require.NoError(t, l.Close(context.Background()))
 			require.NoError(t, w.Close(context.Background()))
 			shutBelow(true)
 		})
 	}
 	t.Cleanup(shut)
 	return &system{t, h, r, dir, shut}
+}
+
+// work ends what is accepted.
+func work(_ context.Context, w tasks.Work) (tasks.Result, error) {
+	if w.Kind == tasks.KindAdverseEvent() {
+		return tasks.AdverseEventResult{State: tasks.StateOpen}, nil
+	}
+	return dispatchertest.Pages(1), nil
 }
 
 var changes atomic.Int64

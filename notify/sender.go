@@ -321,7 +321,64 @@ func (r *round) attempt(e *event) result {
 	if err != nil {
 		return result{answer: answer{err: err}}
 	}
-	return result{answer: r.w.client.send(r.attempts, r.endpoint.URL, r.secrets.Load().SecretsAt(time.Now()), e.EventID, text)}
+	a := r.w.client.send(r.attempts, r.endpoint.URL, r.secrets.Load().SecretsAt(time.Now()), e.EventID, text)
+	if a.err != nil && a.status == 0 && r.attempts.Err() != nil {
+		return result{answer: a} // it was interrupted
+	}
+	if e.Type == tasks.TypeAdverseEvent && !r.recordNotification(e, payload, a.err) {
+		return result{answer: answer{err: r.attempts.Err()}} // and so it is sent again
+	}
+	return result{answer: a}
+}
+
+// recordNotification makes it a step of a case that the endpoint was sent that it was received, or was to be, where the study has no
+// ladder. Of a case that is closed nothing is recorded: an endpoint that is sent all events once more notifies nobody. It reports
+// false if it was interrupted before what was delivered was recorded.
+func (r *round) recordNotification(e *event, payload []byte, failed error) bool {
+	var c tasks.CaseEvent
+	if err := json.Unmarshal(payload, &c); err != nil || c.Step != tasks.Received || r.w.cfg.Record == nil || r.w.hasLadder(c.Study) {
+		return true
+	}
+	switch is, err := r.w.isClosed(r.attempts, c.SubmissionID); {
+	case errors.Is(err, store.ErrNotFound), is:
+		return true
+	case err != nil:
+		return false // shutting down
+	}
+	step := tasks.AdverseEventStep{
+		ID: c.SubmissionID, Step: tasks.StepNotification, Channel: r.endpoint.ID, Attempt: e.Attempts + 1, Failed: failed != nil,
+	}
+	if failed == nil {
+		step.Attempt = 0 // however many it took: it is one step
+		return record(r.attempts, r.w.cfg.Record, step, r.w.log)
+	}
+	step.Reason = oneLine(reasonOf(failed))
+	record(r.attempts, r.w.cfg.Record, step, r.w.log)
+	return true
+}
+
+// isClosed reports whether a case is closed, as the log says: rows that are made again may be behind it. It tries until it knows or
+// ctx ends.
+func (w *Webhooks) isClosed(ctx context.Context, id string) (bool, error) {
+	for {
+		err := w.cfg.Work.CaughtUp(ctx, tasks.TopicAdverseEvents)
+		if err == nil {
+			var row store.Row
+			row, err = w.cfg.Rows.Get(ctx, tasks.Ref{Kind: tasks.KindAdverseEvent().Name, ID: id})
+			if err == nil {
+				return row.Content.(tasks.AdverseEvent).Standing().State == tasks.StateClosed, nil
+			}
+		}
+		if ctx.Err() != nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, dispatcher.ErrClosed) {
+			return false, err
+		}
+		w.log.Error("a case could not be read and will be read again", "case", id, "err", err)
+		pause(ctx, failurePause)
+	}
+}
+
+func (w *Webhooks) hasLadder(id string) bool {
+	return len(w.cfg.Studies.Get(id).AdverseEvents.Ladder.Rungs) > 0
 }
 
 // messageBody is what is sent of an event.

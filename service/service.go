@@ -7,7 +7,7 @@
 //	ledger  what is accepted and due             dispatcher/embedded
 //	work    workers on lanes                     dispatcher
 //	trial   how visits stand                     progress
-//	notify  events sent to endpoints             notify
+//	notify  events sent to endpoints, alerts     notify
 //	api     what lets work in                    handlers
 package service
 
@@ -95,6 +95,9 @@ type Config struct {
 	// Webhooks says how events are sent to endpoints; Work, Rows, Allow, Metrics and Logger are set here, Allow from HTTP.
 	Webhooks notify.Config
 
+	// Mail sends alerts by mail; nil: a study whose ladder has a mail address is refused.
+	Mail notify.Channel
+
 	// Logger hears of failures; nil discards.
 	Logger *slog.Logger
 }
@@ -114,6 +117,7 @@ type Service struct {
 	ledger   *embedded.Ledger
 	trial    *progress.Consumer
 	webhooks *notify.Webhooks
+	ladders  *notify.Ladders
 	missing  *missingBlobs
 	freeDisk freeDisk
 
@@ -153,8 +157,15 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 		return s, err
 	}
 	c.Webhooks.Work, c.Webhooks.Rows, c.Webhooks.Allow = s.Work, s.Rows, c.HTTP.WebhookAllow
-	c.Webhooks.Metrics, c.Webhooks.Logger = s.Registry, c.Logger
+	c.Webhooks.Metrics, c.Webhooks.Logger, c.Webhooks.Record, c.Webhooks.Studies = s.Registry, c.Logger, s.ledger.Record, c.Studies
 	s.webhooks = notify.Start(ctx, c.Webhooks)
+	s.ladders, err = notify.StartLadders(ctx, notify.LadderConfig{
+		Work: s.Work, Rows: s.Rows, Studies: c.Studies, Record: s.ledger.Record, Webhook: s.webhooks.Alert, Mail: c.Mail,
+		Timeout: c.Webhooks.Timeout, Metrics: s.Registry, Logger: c.Logger,
+	})
+	if err != nil {
+		return s, err
+	}
 	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, handlers.DefaultMinFreeDisk)}
 	s.missing = newMissingBlobs(s, c)
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies, c.HTTP.MissingBlobs = c.DataDir, s.Registry, c.Studies, s.missing.count
@@ -307,6 +318,9 @@ func (s *Service) closeParts(ctx context.Context) error {
 	var errs []error
 	if s.stop != nil {
 		s.stop()
+	}
+	if s.ladders != nil {
+		errs = append(errs, s.ladders.Close(ctx))
 	}
 	if s.webhooks != nil {
 		errs = append(errs, s.webhooks.Close(ctx))

@@ -24,11 +24,10 @@ export function whatText(one) {
   return t('deskFlag', { flag: one.flag?.code ?? '', instrument: one.instrument ?? '' });
 }
 
-/** The state, with the decision where there is one. */
+/** The state, with the decision where there is one; of an exercise it says so first. */
 export function stateText(one) {
   const decision = one.acknowledgement && t(`decisionShort-${one.acknowledgement.decision}`);
-  const state = t(`state-${one.state}`);
-  return decision ? `${state} · ${decision}` : state;
+  return [one.exercise && t('deskExercise'), t(`state-${one.state}`), decision].filter(Boolean).join(' · ');
 }
 
 /** A span of milliseconds for people: 8 s, 12 min, 3 h 05 min, 2 d 4 h. */

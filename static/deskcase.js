@@ -101,6 +101,7 @@ function showClock() {
 
 function what() {
   const all = [];
+  if (shown.exercise) all.push(h('p', { className: 'flag', textContent: t('deskExerciseHint') }));
   if (shown.description) all.push(h('p', { className: 'deskDescription', textContent: shown.description }));
   if (shown.source) {
     const link = `responses.html#/${shown.source.id}/${shown.source.revision}`;
@@ -117,7 +118,7 @@ function what() {
 
 function timeline() {
   return table(t('deskTimeline'), [t('deskAt'), t('deskStep'), t('deskAfter'), t('deskElapsed'), t('deskWho')], shown.timeline.map((step) => {
-    const said = [step.decision && t(`decisionShort-${step.decision}`), step.of, step.note, step.description, step.reason].filter(Boolean);
+    const said = [step.decision && t(`decisionShort-${step.decision}`), step.of, step.channel, step.note, step.description, step.reason].filter(Boolean);
     const name = h('th', { scope: 'row' }, h('b', { textContent: t(`step-${step.step}`) ?? step.step }), ...said.map((text) => h('small', { textContent: text })));
     return h('tr', {}, h('td', { textContent: time(step.at, { dateStyle: 'short', timeStyle: 'medium' }) }), name,
       h('td', { className: 'number', textContent: span(step.afterSeconds * 1000) }), h('td', { textContent: span(step.elapsedSeconds * 1000) }), h('td', { textContent: step.who ?? '–' }));

@@ -19,6 +19,7 @@ let moreOpen = false;
 let known = new Set();        // ids of the cases that were open before
 let fresh = new Set();        // ids of open cases that came while the page was there, and that nobody has opened here
 let study = '';
+let exercise = '';            // 'include' if exercises are listed too
 let error = '';
 let isRead = false;
 let anew = true;              // what is read next is another question than before
@@ -65,7 +66,7 @@ async function read(signal) {
 }
 
 async function ask(filters, signal) {
-  const query = new URLSearchParams(Object.entries({ ...filters, study }).filter(([, value]) => value));
+  const query = new URLSearchParams(Object.entries({ ...filters, study, exercise }).filter(([, value]) => value));
   const response = await fetch(`adverse-events?${query}`, { signal, cache: 'no-store', headers: { Accept: 'application/json', 'Accept-Language': language } });
   learnTime(response);
   if (response.status === 400) throw Object.assign(new Error('refused'), { problem: (await response.json()).detail });
@@ -141,9 +142,11 @@ function showClocks() {
   });
 }
 
+$('searchExercises').addEventListener('change', () => $('search').requestSubmit());
 $('search').addEventListener('submit', (e) => {
   e.preventDefault();
   study = $('searchStudy').value.trim();
+  exercise = $('searchExercises').checked ? 'include' : '';
   anew = true;
   readNow();
 });

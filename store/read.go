@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"casepress/tasks"
@@ -73,13 +74,15 @@ func (s *Store) find(ctx context.Context, sub tasks.Submission) (Found, error) {
 	return Found{SHA256: sha256}, err
 }
 
-// countQuery counts what is unfinished and what has failed by its status, and all, whose status is empty here. It is one
-// statement, and so of one moment.
+// countQuery counts what is unfinished and what has failed by its status, and all, whose status is empty here; and exercises, which
+// do not count, by their status after a '-'. It is one statement, and so of one moment.
 const countQuery = `SELECT kind, status, COUNT(*) FROM submissions WHERE finished_at = 0 GROUP BY kind, status ` +
 	`UNION ALL SELECT kind, 'failed', COUNT(*) FROM submissions WHERE status = 'failed' GROUP BY kind ` +
-	`UNION ALL SELECT kind, '', COUNT(*) FROM submissions GROUP BY kind`
+	`UNION ALL SELECT kind, '', COUNT(*) FROM submissions GROUP BY kind ` +
+	`UNION ALL SELECT s.kind, '-' || s.status, COUNT(*) FROM adverse_events e CROSS JOIN submissions s ON s.kind = 'adverse-event' AND s.id = e.id ` +
+	`WHERE e.exercise = 1 GROUP BY s.kind, s.status`
 
-// Counts returns how many submissions have each status, by the kind's name. Every kind with a lane and
+// Counts returns how many submissions have each status, by the kind's name, without exercises. Every kind with a lane and
 // every status is there.
 func (s *Store) Counts(ctx context.Context) (map[string]map[tasks.Status]int, error) {
 	counts, err := s.counts(ctx)
@@ -108,8 +111,11 @@ func (s *Store) counts(ctx context.Context) (map[string]map[tasks.Status]int, er
 			return err
 		}
 		of := counts[kind]
+		exercises, areExercises := strings.CutPrefix(string(status), "-")
 		switch {
 		case of == nil: // a kind that only a later version knows
+		case areExercises:
+			of[tasks.Status(exercises)] -= n
 		case status == "": // all: those that are left are completed
 			of[tasks.Completed] += n
 		default:

@@ -14,7 +14,7 @@ type watchers struct {
 }
 
 // Watch returns a channel that gets a signal after each committed change of the submission, progress
-// included; several changes in a row may give one signal. To miss nothing, watch first and read the row
+// included, and with an empty ID after each of any of the kind; several changes in a row may give one signal. To miss nothing, watch first and read the row
 // then. The submission need not exist yet. The channel is closed by stop, which must be called, and by Close.
 func (s *Store) Watch(ref tasks.Ref) (changed <-chan struct{}, stop func()) {
 	ch := s.watchers.add(ref)
@@ -56,11 +56,18 @@ func (w *watchers) signal(refs []tasks.Ref) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, ref := range refs {
-		for ch := range w.byRef[ref] {
-			select {
-			case ch <- struct{}{}:
-			default: // a signal is waiting already
-			}
+		w.wake(ref)
+		if ref.ID != "" {
+			w.wake(tasks.Ref{Kind: ref.Kind})
+		}
+	}
+}
+
+func (w *watchers) wake(ref tasks.Ref) {
+	for ch := range w.byRef[ref] {
+		select {
+		case ch <- struct{}{}:
+		default: // a signal is waiting already
 		}
 	}
 }

@@ -59,6 +59,18 @@ func TestMembersAreDescribed(t *testing.T) {
 		same(schema.Defs["adverseEvents"], "adverseEvents.", m.Name, m.Required)
 	}
 	require.Len(t, schema.Defs["adverseEvents"].Properties, len(adverseEventsMembers))
+	for _, m := range ladderMembers {
+		same(schema.Defs["ladder"], "adverseEvents.ladder.", m.Name, m.Required)
+	}
+	require.Len(t, schema.Defs["ladder"].Properties, len(ladderMembers))
+	for _, m := range rungMembers {
+		same(schema.Defs["rung"], "rungs[].", m.Name, m.Required)
+	}
+	require.Len(t, schema.Defs["rung"].Properties, len(rungMembers))
+	for _, m := range hoursMembers {
+		same(schema.Defs["hours"], "hours.", m.Name, m.Required)
+	}
+	require.Len(t, schema.Defs["hours"].Properties, len(hoursMembers))
 	for _, m := range visitMembers {
 		same(schema.Defs["visit"], "visits[].", m.Name, m.Required)
 	}

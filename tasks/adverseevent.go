@@ -28,6 +28,7 @@ var adverseEventKind = &Kind{
 	Decode:    func(content json.RawMessage) (Content, error) { return decodeAs[AdverseEvent](content) },
 	Rows:      Rows{Insert: insertAdverseEvent, Complete: completeAdverseEvent, Load: loadAdverseEvents, Events: adverseEventEvents},
 	NewTask:   func(p *Processor, w Work) Task { return AdverseEventTask{Record: p.Record, Work: w} },
+	Event:     adverseEventUpdate,
 }
 
 // KindAdverseEvent is the kind of what somebody must look at at once.
@@ -54,6 +55,9 @@ type AdverseEvent struct {
 
 	// Report is what was reported; nil if it follows from a flag.
 	Report *Report `json:"report,omitempty"`
+
+	// Exercise says that it is a drill: no patient is concerned.
+	Exercise bool `json:"exercise,omitempty"`
 
 	// LimitHours is how soon after it was known it must be acknowledged, as the study wanted it when it came; 0 in records of
 	// earlier versions: see [AdverseEvent.Clock].
@@ -196,8 +200,14 @@ type AdverseEventResult struct {
 	State AdverseEventState `json:"state"`
 }
 
-// AdverseEventTask is the work on an adverse event: it records that an urgent worker has taken it over. It notifies nobody:
-// who looks for open cases finds it.
+func adverseEventUpdate(f Finished) Update {
+	u := NewUpdate(f)
+	u.Exercise = f.Content.(AdverseEvent).Exercise
+	return u
+}
+
+// AdverseEventTask is the work on an adverse event: it records that an urgent worker has taken it over. Telling people of it is
+// not done here, since that goes on for as long as nobody has acknowledged it: see package notify.
 type AdverseEventTask struct {
 	// Record makes a step durable; nil: none is.
 	Record func(context.Context, Submission) error

@@ -27,7 +27,7 @@ func RenderTimeline(w io.Writer, layout pdf.Options, s Submission, sequence uint
 	t := pdf.Timeline{
 		ID: e.ID, PatientID: e.PatientID, VisitID: e.VisitID, Study: e.Study, Site: e.Site,
 		State: string(e.Standing().State), From: clock.From, DueAt: clock.DueAt(), Limit: "PT" + strconv.Itoa(int(clock.Limit/time.Hour)) + "H",
-		ReceivedAt: s.ReceivedAt, SHA256: s.SHA256, Sequence: sequence, Options: layout,
+		ReceivedAt: s.ReceivedAt, SHA256: s.SHA256, Sequence: sequence, Options: layout, Exercise: e.Exercise,
 	}
 	reporter := ""
 	if r := e.Report; r != nil {
@@ -38,7 +38,8 @@ func RenderTimeline(w io.Writer, layout pdf.Options, s Submission, sequence uint
 	for _, entry := range entries {
 		step := pdf.Step{
 			At: entry.At, Name: string(entry.Outcome), Who: entry.Name, Decision: string(entry.Decision), Of: entry.Of, After: entry.After, Elapsed: entry.Elapsed,
-			Text: cmp.Or(entry.Note, entry.Description, entry.Reason), // a step has one of them at most
+			Channel: entry.Channel,
+			Text:    cmp.Or(entry.Note, entry.Description, entry.Reason), // a step has one of them at most
 		}
 		switch entry.Outcome {
 		case Received:

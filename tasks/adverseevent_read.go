@@ -73,6 +73,9 @@ var adverseEventMembers = []jsonfile.Member[adverseEventDocument]{
 	jsonfile.Optional("seriousness", func(c *checker, n *node, d *adverseEventDocument) { d.Seriousness = takeSeriousness(c, n) }),
 	jsonfile.Optional("reporter", func(c *checker, n *node, d *adverseEventDocument) { d.Reporter = c.Line(n, maxPerson) }),
 	jsonfile.Optional("deviceTime", func(c *checker, n *node, d *adverseEventDocument) { d.DeviceTime = c.Time(n) }),
+	jsonfile.Optional("exercise", func(c *checker, n *node, d *adverseEventDocument) {
+		d.Exercise = c.Is(n, jsonfile.Boolean, "true or false") && n.Text == "true"
+	}),
 	jsonfile.Optional("imageIds", func(c *checker, n *node, d *adverseEventDocument) {
 		ids := jsonfile.List(c, n, maxAdverseEventImages, c.ID)
 		for i, id := range ids {

@@ -13,13 +13,17 @@ import (
 //	adverse_event_steps  what was done with each, in the order of the log
 
 func insertAdverseEvent(tx Tx, r Recorded) error {
-	const insert = `INSERT INTO adverse_events (id, content, content_check_sum, sequence) VALUES ($1, $2, $3, $4)`
+	const insert = `INSERT INTO adverse_events (id, content, content_check_sum, sequence, exercise) VALUES ($1, $2, $3, $4, $5)`
 	e := r.Content.(AdverseEvent)
+	exercise := 0
+	if e.Exercise {
+		exercise = 1
+	}
 	content, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(insert, e.ID, string(content), CheckSum(content), int64(r.Offset)); err != nil {
+	if _, err := tx.Exec(insert, e.ID, string(content), CheckSum(content), int64(r.Offset), exercise); err != nil {
 		return err
 	}
 	return insertStepRow(tx, Step{Offset: r.Offset, At: r.ReceivedAt, Outcome: Received, State: StateOpen, AdverseEventStep: AdverseEventStep{ID: e.ID}})
@@ -45,7 +49,7 @@ func loadAdverseEvents(tx Tx, of []Stored) (map[string]Loaded, error) {
 	for _, s := range of {
 		stored[s.ID] = s
 	}
-	rows, err := tx.Query(`SELECT id, content, content_check_sum, result, check_sum, `+standingColumns+` FROM adverse_events WHERE id IN `+in, args...)
+	rows, err := tx.Query(`SELECT id, content, content_check_sum, result, check_sum, exercise, `+standingColumns+` FROM adverse_events WHERE id IN `+in, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +57,9 @@ func loadAdverseEvents(tx Tx, of []Stored) (map[string]Loaded, error) {
 	err = EachRow(rows, func() error {
 		var id, content, result string
 		var contentSum, resultSum int64
+		var exercise bool
 		var s standingRow
-		if err := rows.Scan(&id, &content, &contentSum, &result, &resultSum, &s.state, &s.standing, &s.sum); err != nil {
+		if err := rows.Scan(&id, &content, &contentSum, &result, &resultSum, &exercise, &s.state, &s.standing, &s.sum); err != nil {
 			return err
 		}
 		if contentSum != 0 && CheckSum([]byte(content)) != contentSum || resultSum != 0 && CheckSum([]byte(result)) != resultSum {
@@ -66,6 +71,9 @@ func loadAdverseEvents(tx Tx, of []Stored) (map[string]Loaded, error) {
 		}
 		if e.Header() != stored[id].Header { // the digest may be of the original alone
 			return fmt.Errorf("%w: whom %s is about", ErrChanged, id)
+		}
+		if e.Exercise != exercise {
+			return fmt.Errorf("%w: whether %s is an exercise", ErrChanged, id)
 		}
 		standing, err := s.decode(id)
 		if err != nil {
@@ -292,6 +300,10 @@ type CaseEvent struct {
 	Step  Outcome           `json:"step"`
 	State AdverseEventState `json:"state"`
 	URL   string            `json:"url"` // path of the case
+	// Channel is by what somebody was told, or was to be, where that is the step.
+	Channel string `json:"channel,omitempty"`
+	// Exercise says that it is a drill, and no patient is concerned.
+	Exercise bool `json:"exercise,omitempty"`
 }
 
 // TypeAdverseEvent is the type of events of [CaseEvent].
@@ -300,8 +312,9 @@ const TypeAdverseEvent = "adverse-event"
 // adverseEventEvents returns the event of every step, but for what only says that a worker of casepress has a case.
 func adverseEventEvents(tx Tx, after int64, limit int) ([]RecordEvent, error) {
 	const query = `SELECT steps.case_id, steps.sequence, steps.step_key, steps.at, steps.outcome, steps.state, steps.content, steps.check_sum,
-			s.study, s.site, s.patient_id, s.visit_id
+			s.study, s.site, s.patient_id, s.visit_id, e.exercise
 		FROM adverse_event_steps steps JOIN submissions s ON s.kind = 'adverse-event' AND s.id = steps.case_id
+			JOIN adverse_events e ON e.id = steps.case_id
 		WHERE steps.sequence > $1 AND steps.outcome <> 'handed-over' ORDER BY steps.sequence LIMIT $2`
 	rows, err := tx.Query(query, after, limit)
 	if err != nil {
@@ -310,7 +323,8 @@ func adverseEventEvents(tx Tx, after int64, limit int) ([]RecordEvent, error) {
 	var all []RecordEvent
 	err = EachRow(rows, func() error {
 		var h Header
-		s, err := scanStep(rows.Scan, &h.Study, &h.Site, &h.PatientID, &h.VisitID)
+		var exercise bool
+		s, err := scanStep(rows.Scan, &h.Study, &h.Site, &h.PatientID, &h.VisitID, &exercise)
 		if err != nil {
 			return err
 		}
@@ -318,7 +332,7 @@ func adverseEventEvents(tx Tx, after int64, limit int) ([]RecordEvent, error) {
 			ID:   kindAdverseEvent + "/" + s.ID + "/step/" + strconv.FormatUint(s.Offset, 10),
 			Type: TypeAdverseEvent, Time: s.At, Kind: kindAdverseEvent, SubmissionID: s.ID,
 			Study: h.Study, Site: h.Site, PatientID: h.PatientID, VisitID: h.VisitID,
-			Step: s.Outcome, State: s.State, URL: pathAdverseEvents + "/" + s.ID,
+			Step: s.Outcome, State: s.State, URL: pathAdverseEvents + "/" + s.ID, Channel: s.Channel, Exercise: exercise,
 		}
 		payload, err := json.Marshal(e)
 		all = append(all, RecordEvent{s.Offset, Event{ID: e.ID, Topic: TopicUpdates, Key: h.Subject().Key(), Payload: payload}})

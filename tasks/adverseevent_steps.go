@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
 )
 
@@ -32,6 +33,8 @@ const (
 	StepFollowUp StepKind = "follow-up"
 	// StepClosing ends the case.
 	StepClosing StepKind = "closing"
+	// StepNotification is that casepress has told somebody of it, or has tried to.
+	StepNotification StepKind = "notification"
 )
 
 // Decision is what whoever acknowledges an adverse event has decided.
@@ -65,6 +68,16 @@ type AdverseEventStep struct {
 	Note        string `json:"note,omitempty"`
 	Description string `json:"description,omitempty"`
 	Reason      string `json:"reason,omitempty"`
+	// Channel is by what somebody was told: the id of a webhook endpoint or the label of a mail address. Name is who was to be
+	// told, and Reason why it failed.
+	Channel string `json:"channel,omitempty"`
+	// Rung is that of the study's ladder, from 1; 0: there was none, and an endpoint that is registered was sent the event.
+	Rung int `json:"rung,omitempty"`
+	// Attempt counts how often the rung was told of this case, or was to be, from 1. Of an endpoint that was sent the event it is the
+	// attempt that failed; 0: it was delivered.
+	Attempt int `json:"attempt,omitempty"`
+	// Failed says that the channel did not take it.
+	Failed bool `json:"failed,omitempty"`
 }
 
 // Header has the id of the adverse event.
@@ -86,8 +99,23 @@ func (s AdverseEventStep) key() string {
 		return string(StepHandOver)
 	case StepFollowUp:
 		return string(StepFollowUp) + "/" + s.FollowUpID
+	case StepNotification:
+		return s.notificationKey()
 	}
 	return string(s.Step) + "/" + s.Digest()
+}
+
+// notificationKey lets each attempt at a rung be one step, whatever came of it and however often it is recorded. An endpoint that
+// was sent the event is notified once, however often it is sent.
+func (s AdverseEventStep) notificationKey() string {
+	key := string(StepNotification) + "/" + strconv.Itoa(s.Rung) + "/"
+	switch {
+	case s.Rung > 0:
+		return key + strconv.Itoa(s.Attempt)
+	case s.Failed:
+		return key + s.Channel + "/" + strconv.Itoa(s.Attempt)
+	}
+	return key + s.Channel
 }
 
 // Outcome is what came of a step: its name on the timeline and in events.
@@ -98,6 +126,8 @@ const (
 	Received               Outcome = "received"
 	Queued                 Outcome = "queued" // it is on the timeline only: see [Timeline]
 	HandedOver             Outcome = "handed-over"
+	Notified               Outcome = "notified"
+	NotificationFailed     Outcome = "notification-failed"
 	Acknowledged           Outcome = "acknowledged"
 	AcknowledgementRefused Outcome = "acknowledgement-refused"
 	FollowedUp             Outcome = "follow-up"
@@ -107,21 +137,21 @@ const (
 
 // Outcomes returns every outcome.
 func Outcomes() []Outcome {
-	return []Outcome{Received, Queued, HandedOver, Acknowledged, AcknowledgementRefused, FollowedUp, Closed, ClosingRefused}
+	return []Outcome{Received, Queued, HandedOver, Notified, NotificationFailed, Acknowledged, AcknowledgementRefused, FollowedUp, Closed, ClosingRefused}
 }
 
 // AdverseEventState is where an adverse event stands as a case, beside its status as a submission. It moves
 //
 //	open -> (notified) -> acknowledged -> closed
 //
-// and never back. A follow-up may come in any state and changes none.
+// and never back. A follow-up, and a notification that fails or is not the first, may come in any state and changes none.
 type AdverseEventState string
 
 // The states. They appear in the API and in the rows: never rename one.
 const (
 	// StateOpen says that nobody has acknowledged it.
 	StateOpen AdverseEventState = "open"
-	// StateNotified says that it is open and somebody was told of it. No step leads there yet.
+	// StateNotified says that it is open and a channel has taken an alert of it for somebody.
 	StateNotified AdverseEventState = "notified"
 	// StateAcknowledged says that a person has seen and judged it.
 	StateAcknowledged AdverseEventState = "acknowledged"
@@ -142,8 +172,11 @@ type Standing struct {
 	// Acknowledged and Closed are the steps that did so, and when; nil: none has.
 	Acknowledged *Done `json:"acknowledged,omitempty"`
 	Closed       *Done `json:"closed,omitempty"`
-	// Steps counts what was done, whatever came of it.
-	Steps int `json:"steps,omitempty"`
+	// Notified is when the first channel took an alert of it; zero: none has, or only when it was acknowledged already.
+	Notified time.Time `json:"notified,omitzero"`
+	// Steps counts what was done, whatever came of it, and Notifications those of them that casepress did by telling somebody.
+	Steps         int `json:"steps,omitempty"`
+	Notifications int `json:"notifications,omitempty"`
 }
 
 // Done is a step that counted, and when it was recorded.
@@ -179,6 +212,15 @@ func (s Standing) after(step AdverseEventStep, at time.Time, duplicate bool) (St
 		}
 		s.State, s.Closed = StateClosed, &Done{at, step}
 		return s, Closed
+	case StepNotification:
+		s.Notifications++
+		if step.Failed {
+			return s, NotificationFailed
+		}
+		if s.State == StateOpen {
+			s.State, s.Notified = StateNotified, at
+		}
+		return s, Notified
 	}
 	return s, FollowedUp
 }

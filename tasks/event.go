@@ -54,6 +54,8 @@ type Update struct {
 	Attempt   int    `json:"attempt"`  // the attempt that finished it
 	Sequence  uint64 `json:"sequence"` // of the submission in the log
 	URL       string `json:"url"`      // path of the submission's status
+	// Exercise says that it is a drill, and no patient is concerned.
+	Exercise bool `json:"exercise,omitempty"`
 }
 
 // NewUpdate returns the event of a finished submission of any kind.

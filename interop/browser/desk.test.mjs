@@ -104,6 +104,25 @@ test('of two who acknowledge one is told that the other was first', async () => 
   await close(bob);
 });
 
+test('an exercise is on the desk only by a tick, and is marked', async () => {
+  const page = await openDesk();
+  const study = `X${Date.now().toString(36)}`;
+  const drill = await report(page, { study, exercise: true }), real = await report(page, { study });
+  await page.fill('#searchStudy', study);
+  await page.click('#search button[type=submit]');
+  await row(page, 'openCases', real.patient).waitFor();
+  assert.equal(await row(page, 'openCases', drill.patient).count(), 0);
+  await page.check('#searchExercises');
+  await row(page, 'openCases', drill.patient).waitFor();
+  assert.match(await row(page, 'openCases', drill.patient).innerText(), /Exercise · Open/);
+  await check(page, 'desk-exercises');
+  await row(page, 'openCases', drill.patient).locator('a').click();
+  await page.waitForSelector('#acknowledge:visible');
+  assert.match(await said(page, '#caseHeading'), /Exercise · Open/);
+  assert.match(await said(page, '#caseWhat'), /^This is an exercise\. No patient is concerned\./);
+  await close(page);
+});
+
 test('the desk of a study, in Chinese and on a phone', async () => {
   const page = await openDesk({ ...phone, locale: 'zh-CN' });
   const late = await report(page, { study: 'S-late', knownAgo: 30 * 3600 });

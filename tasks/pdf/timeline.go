@@ -14,6 +14,8 @@ type Timeline struct {
 	ID string
 	// PatientID, VisitID, Study and Site say whom it is about; all but the first may be empty.
 	PatientID, VisitID, Study, Site string
+	// Exercise says that it is a drill, and no patient is concerned: it stands on every page.
+	Exercise bool
 	// State is where the case stands: open, notified, acknowledged or closed.
 	State string
 	// From is first knowledge, DueAt when it must be acknowledged, and Limit the time between as ISO 8601 writes it.
@@ -46,6 +48,8 @@ type Step struct {
 	Who string
 	// Decision is "sae", "not-serious" or "duplicate", of the case Of; empty where there is none.
 	Decision, Of string
+	// Channel is by what somebody was told, or was to be, where that is the step.
+	Channel string
 	// Text is what was said about it, or empty. Beyond 400 letters it is cut.
 	Text string
 	// After is how many seconds after the step before it that was, Elapsed how many after first knowledge.
@@ -71,6 +75,9 @@ func RenderTimeline(w io.Writer, t Timeline) (Info, error) {
 	words := *l.words
 	own := t.Options.timelineLabels()
 	words.title, words.report = own.title, own.event
+	if t.Exercise {
+		words.title, words.report = own.exercise(own.title), own.exercise(own.event)
+	}
 	l.words = &words
 	pages := l.timeline(t, own)
 	size, err := write(w, l.doc, pages)
@@ -165,7 +172,7 @@ type stepLines struct {
 }
 
 func (l *layout) stepLines(s Step, own *timelineLabels) stepLines {
-	said := own.cut(s.Text, maxStepText)
+	said := joined(": ", s.Channel, own.cut(s.Text, maxStepText))
 	if s.Decision != "" {
 		said = joined(" – ", joined(" ", own.named(own.decisions, s.Decision), s.Of), said)
 	}
@@ -247,6 +254,7 @@ type timelineLabels struct {
 	states, steps, decisions, seriousness                 map[string]string
 	due                                                   func(limit string) string
 	verdict                                               func(late bool) string
+	exercise                                              func(title string) string
 }
 
 var englishTimeline = timelineLabels{
@@ -257,7 +265,7 @@ var englishTimeline = timelineLabels{
 	units:  [4]string{"s", "min", "h", "d"},
 	states: map[string]string{"open": "Open", "notified": "Notified", "acknowledged": "Acknowledged", "closed": "Closed"},
 	steps: map[string]string{
-		"received": "Received", "queued": "Queued", "handed-over": "Handed over", "acknowledged": "Acknowledged",
+		"received": "Received", "queued": "Queued", "handed-over": "Handed over", "notified": "Notified", "notification-failed": "Notification failed", "acknowledged": "Acknowledged",
 		"acknowledgement-refused": "Acknowledgement refused", "follow-up": "Follow-up", "closed": "Closed", "closing-refused": "Closing refused",
 	},
 	decisions: map[string]string{"sae": "Serious adverse event", "not-serious": "Not serious", "duplicate": "Duplicate of"},
@@ -273,6 +281,7 @@ var englishTimeline = timelineLabels{
 		}
 		return "within the limit"
 	},
+	exercise: func(title string) string { return "EXERCISE – " + title },
 }
 
 var chineseTimeline = timelineLabels{
@@ -283,7 +292,7 @@ var chineseTimeline = timelineLabels{
 	units:  [4]string{"秒", "分", "小时", "天"},
 	states: map[string]string{"open": "待处理", "notified": "已通知", "acknowledged": "已确认", "closed": "已关闭"},
 	steps: map[string]string{
-		"received": "已接收", "queued": "排队中", "handed-over": "已移交", "acknowledged": "已确认",
+		"received": "已接收", "queued": "排队中", "handed-over": "已移交", "notified": "已通知", "notification-failed": "通知失败", "acknowledged": "已确认",
 		"acknowledgement-refused": "确认未生效", "follow-up": "随访", "closed": "已关闭", "closing-refused": "关闭未生效",
 	},
 	decisions: map[string]string{"sae": "严重不良事件", "not-serious": "非严重", "duplicate": "重复事件，同"},
@@ -298,6 +307,7 @@ var chineseTimeline = timelineLabels{
 		}
 		return "在时限内"
 	},
+	exercise: func(title string) string { return "演练 – " + title },
 }
 
 func (o Options) timelineLabels() *timelineLabels {

@@ -1,0 +1,154 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"casepress/store"
+	"casepress/study"
+	"casepress/tasks"
+)
+
+const (
+	// channelPatience is how long a channel fails before others are told of that alone: who is told of a case hears of it at once.
+	channelPatience = 15 * time.Minute
+	// tellAgain is how long after that they are told again, while it fails.
+	tellAgain = 24 * time.Hour
+	// checkEach is how often channels are looked at.
+	checkEach = time.Minute
+)
+
+// checkChannels looks whether channels of ladders work, also while there is no case: an endpoint that is gone, or takes no events,
+// would take no alert either. Of one that has failed for a while the first rung is told that can be told by another channel.
+func (r *ladderRound) checkChannels(ctx context.Context) {
+	now := time.Now().Round(0)
+	if wait := r.checkAt.Sub(now); wait > 0 && wait <= checkEach { // else the clock was put back
+		return
+	}
+	r.checkAt = now.Add(checkEach)
+	for _, s := range r.cfg.Studies.All() {
+		ladder := s.AdverseEvents.Ladder
+		for i, rung := range ladder.Rungs {
+			same := func(other study.Rung) bool { return other.Channel() == rung.Channel() }
+			if slices.ContainsFunc(ladder.Rungs[:i], same) {
+				continue
+			}
+			failing, err := r.checkChannel(ctx, s.ID, rung, now)
+			if err != nil {
+				if ctx.Err() == nil {
+					r.log.Error("how a channel stands could not be read", "study", s.ID, "channel", rung.Channel(), "err", err)
+				}
+				continue
+			}
+			r.tellOf(s, failing, now)
+		}
+	}
+}
+
+// checkChannel returns how a channel stands by what is known of its alerts and, of an endpoint, of its events.
+func (r *ladderRound) checkChannel(ctx context.Context, studyID string, rung study.Rung, now time.Time) (store.AlertChannel, error) {
+	id := channelID{studyID, rung.Channel()}
+	c := r.health[id]
+	c.Study, c.Channel = id.study, id.channel
+	if rung.Webhook == "" {
+		return c, nil
+	}
+	endpoint, err := r.cfg.Rows.WebhookEndpoint(ctx, rung.Webhook)
+	gone := ""
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		gone = errNoEndpoint.Error()
+	case err != nil:
+		return c, err
+	case endpoint.State != tasks.WebhookActive:
+		gone = disabledText(endpoint)
+	}
+	if gone != "" {
+		if c.FailingSince.IsZero() {
+			c.FailingSince, c.LastAt, c.LastError = now.UTC(), now.UTC(), gone
+			r.health[id] = c
+			r.save(c)
+		}
+		return c, nil
+	}
+	if c.LastError == errNoEndpoint.Error() || strings.HasPrefix(c.LastError, disabledPrefix) { // it is there again
+		c.FailingSince, c.LastError = time.Time{}, ""
+		r.health[id] = c
+		r.save(c)
+	}
+	events, err := r.cfg.Rows.WebhookHealth(ctx, rung.Webhook)
+	if err != nil {
+		return c, err
+	}
+	if since := events.FailingSince; !since.IsZero() && (c.FailingSince.IsZero() || since.Before(c.FailingSince)) {
+		c.FailingSince, c.LastError = since, events.LastError
+	}
+	return c, nil
+}
+
+const disabledPrefix = "the endpoint is disabled: "
+
+func disabledText(e tasks.WebhookEndpoint) string { return disabledPrefix + e.Reason }
+
+// tellOf tells the first rung that can be reached otherwise of a channel that fails.
+func (r *ladderRound) tellOf(s study.Study, failing store.AlertChannel, now time.Time) {
+	id := channelID{failing.Study, failing.Channel}
+	since, told := failing.FailingSince, r.health[id].ToldAt
+	recently := !told.Before(since) && now.Sub(told) < tellAgain && !told.After(now.Add(clockTolerance))
+	if since.IsZero() || now.Sub(since) < channelPatience || recently || r.telling[id] || r.inFlight >= maxInFlight {
+		return
+	}
+	onDuty := within(s.AdverseEvents.Ladder, now)
+	for i, to := range s.AdverseEvents.Ladder.Rungs {
+		works := r.health[channelID{s.ID, to.Channel()}].FailingSince.IsZero()
+		q := r.channels[addressOf(to)]
+		if to.Channel() == failing.Channel || !works || !onDuty[i] || q != nil && q.inFlight >= perChannel {
+			continue
+		}
+		// A time of its own lets a later failure of the same channel be another alert, and a repeat be the same.
+		count := strconv.FormatInt(since.UnixMicro(), 10) + "/" + strconv.Itoa(int(now.Sub(since)/tellAgain))
+		a := alert{to: to, Alert: Alert{
+			ID: "alert-channel/" + s.ID + "/" + failing.Channel + "/" + count, Header: tasks.Header{Study: s.ID}, Who: to.Who,
+			Failing: []FailingChannel{{failing.Channel, since, failing.LastError}},
+		}}
+		r.startTelling(id, a)
+		return
+	}
+}
+
+// startTelling sends an alert of a channel that fails.
+func (r *ladderRound) startTelling(of channelID, a alert) {
+	address := addressOf(a.to)
+	q := r.queueOf(address)
+	q.inFlight++
+	r.inFlight++
+	r.telling[of] = true
+	before := r.health[channelID{a.Study, a.to.Channel()}]
+	r.wg.Go(func() {
+		result := alertResult{told: of, address: address}
+		err := r.send(r.attempts, a)
+		if err == nil {
+			result.at = time.Now().UTC()
+		}
+		if r.attempts.Err() == nil {
+			result.channel = r.standing(a, before, err)
+		}
+		r.ended <- result
+	})
+}
+
+// endTelling deals with the end of an alert of a channel that fails.
+func (r *ladderRound) endTelling(one alertResult) {
+	delete(r.telling, one.told)
+	if one.at.IsZero() {
+		return
+	}
+	c := r.health[one.told]
+	c.Study, c.Channel, c.ToldAt = one.told.study, one.told.channel, one.at
+	r.health[one.told] = c
+	r.save(c)
+}
