@@ -36,6 +36,7 @@ func (l *Ledger) acceptAndDerive(ctx context.Context, s tasks.Submission, with *
 		l.originals.addCandidates(originalsOf(s.Content)...)
 	}
 	if err == nil && !receipt.Replayed {
+		l.tellReceived(ctx, s, receipt)
 		if late := l.derive(ctx, s); late != nil {
 			l.cfg.Logger.Warn("what follows from a submission is accepted when its row is made", "err", late)
 		}
