@@ -374,7 +374,7 @@ func (c *Serve) serviceConfig(log *slog.Logger) (service.Config, error) {
 		DataDir: c.DataDir, Lanes: lanes, TaskTimeout: c.TaskTimeout, ReadTimeout: c.Limits.ReadTimeout,
 		Retry:     dispatcher.RetryPolicy{MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, MaxBackoff: c.MaxBackoff},
 		Originals: blob.Originals(c.Originals), Keys: keys,
-		ScrubRate: orOff(int64(c.ScrubRate)), ImageMemory: int64(c.ImageMemory), Pictures: c.pictureOptions(), Layout: c.pdfOptions(),
+		ScrubRate: orOff(int64(c.ScrubRate)), ImageMemory: int64(c.ImageMemory), Processors: processors, Pictures: c.pictureOptions(), Layout: c.pdfOptions(),
 		Webhooks: notify.Config{Timeout: c.WebhookTimeout, PerEndpoint: c.WebhookConnections},
 		Studies:  studies, Broker: c.BrokerLimits.brokerOptions(), HTTP: api, Logger: log,
 	}, err

@@ -210,16 +210,22 @@ func (c *Serve) limitMemory() (adjust func(reserved int64)) {
 	}
 }
 
+// processors is how many the machine has for this process, as far as tune has not added some.
+var processors = runtime.GOMAXPROCS(0)
+
 // tune sets the Go runtime up for a service that waits for its disk, as far as the
 // operator has not. The garbage collector comes half as often, as far as
-// limitMemory lets it; and there is one processor more than the machine has, since
-// a commit to the log occupies one while it waits for the disk.
+// limitMemory lets it; and there are two processors more than the machine has. A commit
+// to the log occupies one while it waits for the disk. And when all pictures that may be
+// are in work, one is still free: else whatever has a moment's work to do, such as
+// telling of an adverse event, would wait for a decoder at each of its steps, and
+// that of HEIC is machine code, which Go cannot interrupt.
 func tune() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
 	}
 	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+		runtime.GOMAXPROCS(processors + 2)
 	}
 }
 

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -121,40 +122,51 @@ func (l *lane) wait() {
 
 func (l *lane) claimLoop(ctx context.Context) {
 	defer close(l.queue)
-	for l.waitForWorker(ctx) {
-		claims, err := l.claim(ctx, l.Batch)
-		if len(claims) == 0 {
-			if err != nil {
-				return // ctx has ended, or the ledger is closed
-			}
-			continue
+	for {
+		free := l.waitForWorkers(ctx)
+		if free == 0 {
+			return
 		}
-		l.count(1, 0)
-		select {
-		case l.queue <- claims:
-		case <-ctx.Done():
-			l.drop(claims)
-			l.count(-1, 0)
+		limit := l.Batch
+		if l.Reserved {
+			limit = max(limit, min(free, maxClaimed))
+		}
+		claims, err := l.claim(ctx, limit)
+		if len(claims) == 0 && err != nil {
+			return // ctx has ended, or the ledger is closed
+		}
+		for handOver := range slices.Chunk(claims, l.Batch) {
+			l.count(1, 0)
+			select {
+			case l.queue <- handOver:
+			case <-ctx.Done():
+				l.drop(handOver)
+				l.count(-1, 0)
+			}
 		}
 	}
 }
 
-// waitForWorker waits until another hand-over may be claimed, and reports false when ctx has ended.
-func (l *lane) waitForWorker(ctx context.Context) bool {
+// maxClaimed is for how many free workers of a reserved lane is claimed at once: a claim costs a commit, and for one after the
+// other the workers would wait. On other lanes what is claimed together would wait together for suspects, which run alone.
+const maxClaimed = 32
+
+// waitForWorkers waits until another hand-over may be claimed, and returns how many; 0 when ctx has ended.
+func (l *lane) waitForWorkers(ctx context.Context) (free int) {
 	for {
 		l.mu.Lock()
-		free := l.out < l.workers+l.Buffer
+		free = l.workers + l.Buffer - l.out
 		l.mu.Unlock()
 		if ctx.Err() != nil {
-			return false
+			return 0
 		}
-		if free {
-			return true
+		if free > 0 {
+			return free
 		}
 		select {
 		case <-l.wake:
 		case <-ctx.Done():
-			return false
+			return 0
 		}
 	}
 }

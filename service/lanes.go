@@ -23,12 +23,12 @@ const CaseReportWorkers = 32
 //
 // Responses to questionnaires are many and quick: they are taken in batches, each completed in one commit, and one
 // batch is claimed while the one before is scored. Adverse events wait for nothing: no buffer, no other lane, no
-// backlog and no floor of disk space.
+// backlog and no floor of disk space. A worker of theirs does little but wait until a step is on stable storage, so there are many.
 func Lanes() []dispatcher.Lane {
 	return []dispatcher.Lane{
 		{Name: "case-reports", Workers: CaseReportWorkers, MaxBacklogAge: 24 * time.Hour},
 		{Name: "questionnaires", Workers: 1, Buffer: 1, Batch: 512, MaxBacklogAge: 24 * time.Hour},
-		{Name: "urgent", Workers: 4, Reserved: true},
+		{Name: "urgent", Workers: 32, Reserved: true},
 	}
 }
 

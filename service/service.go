@@ -78,6 +78,9 @@ type Config struct {
 
 	// ImageMemory bounds the memory in bytes for images in work. Default [picture.DefaultBudget].
 	ImageMemory int64
+	// Processors is how many ordinary pictures are decoded at once. Default GOMAXPROCS; fewer leave the rest of it to what must
+	// not wait for a decoder.
+	Processors int
 	// OnImageMemory hears how many bytes of Go's memory are reserved for images, each time that changes: see
 	// [picture.Budget.OnChange]. Nil: nobody does.
 	OnImageMemory func(reserved int64)
@@ -298,6 +301,7 @@ func (s *Service) newTask(c Config) func(tasks.Work) (tasks.Task, error) {
 	}
 	budget := picture.NewBudget(c.ImageMemory)
 	budget.OnChange(c.OnImageMemory)
+	budget.LimitProcessors(cmp.Or(c.Processors, runtime.GOMAXPROCS(0)))
 	processor := &tasks.Processor{
 		Blobs: s.Blobs, PictureCache: s.Rows, Budget: budget, Pictures: c.Pictures, Layout: c.Layout, Studies: c.Studies,
 		Parallel: runtime.NumCPU(), Logger: c.Logger,

@@ -2,11 +2,14 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -59,6 +62,67 @@ func BenchmarkClaimComplete(b *testing.B) {
 			b.ReportMetric(float64(store.Commits(s)-commits)/float64(b.N), "commits/op")
 		})
 	}
+}
+
+// One write of one row while others record, claim and complete as fast as they can, a hundred and more at once.
+func BenchmarkOneWriteBesideOthers(b *testing.B) {
+	for _, bm := range []struct {
+		name   string
+		ctx    context.Context
+		others int
+	}{
+		{"alone", store.Urgent(context.Background()), 0},
+		{"urgent", store.Urgent(context.Background()), 2},
+		{"as-the-others", context.Background(), 2},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			s := openStore(b)
+			ending, end := context.WithCancel(b.Context())
+			var others sync.WaitGroup
+			for i := range bm.others {
+				others.Go(func() {
+					for n := i << 30; ending.Err() == nil; n += 128 {
+						if err := recordClaimComplete(b.Context(), s, n, 128); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			var took []time.Duration
+			for n := 0; b.Loop(); n++ {
+				time.Sleep(5 * time.Millisecond) // as something that is rare
+				begun := time.Now()
+				err := s.Record(bm.ctx, tasks.TopicImages, []tasks.Recorded{put(n, "P1", image(n))}, store.Watermark{})
+				took = append(took, time.Since(begun))
+				require.NoError(b, err)
+			}
+			end()
+			others.Wait()
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+		})
+	}
+}
+
+func recordClaimComplete(ctx context.Context, s *store.Store, first, n int) error {
+	batch, refs, done := make([]tasks.Recorded, n), make([]tasks.Ref, n), make([]store.Completion, n)
+	for i := range n {
+		batch[i] = accepted(first+i, report(first+i))
+		refs[i] = batch[i].Ref()
+	}
+	if err := recordBatch(ctx, s, batch...); err != nil {
+		return err
+	}
+	claimed, err := s.Claim(ctx, refs)
+	if err != nil {
+		return err
+	}
+	for i, c := range claimed {
+		done[i] = store.Completion{Held: store.Held{Ref: refs[i], Attempt: c.Row.Attempts}, Result: result(reportOf(c.Row))}
+	}
+	return errors.Join(s.Complete(ctx, done)...)
 }
 
 // share runs work b.N times on some goroutines.

@@ -71,14 +71,14 @@ func (w *claimWrite) take(c *change, claimed []Claimed) {
 	}
 }
 
-// claimTogether runs the calls of Claim among the ops as one, for as long as they name different submissions, and returns
-// the ops that are left. Reading and claiming some costs little more than one.
-func claimTogether(ops []*op) (left []*op, err error) {
+// claimTogether runs the calls of Claim among the ops as one, as long as they name different submissions and not too many of
+// them, and returns the ops that are left, and how many rows were changed. Reading and claiming some costs little more than one.
+func claimTogether(ops []*op) (left []*op, changed int64, err error) {
 	var calls []*op
 	var refs []tasks.Ref
 	seen := make(map[tasks.Ref]bool)
 	for _, o := range ops {
-		if o.claim == nil || slices.ContainsFunc(o.claim.refs, func(ref tasks.Ref) bool { return seen[ref] }) {
+		if o.claim == nil || len(refs) >= maxOpsPerCommit || slices.ContainsFunc(o.claim.refs, func(ref tasks.Ref) bool { return seen[ref] }) {
 			left = append(left, o)
 			continue
 		}
@@ -88,7 +88,10 @@ func claimTogether(ops []*op) (left []*op, err error) {
 		calls, refs = append(calls, o), append(refs, o.claim.refs...)
 	}
 	if len(calls) < 2 {
-		return ops, nil
+		return ops, 0, nil
+	}
+	for _, o := range calls {
+		o.begin()
 	}
 	var claimed []Claimed
 	err = tasks.Guard(func() (err error) {
@@ -103,7 +106,7 @@ func claimTogether(ops []*op) (left []*op, err error) {
 			claimed = claimed[n:]
 		}
 	}
-	return left, err
+	return left, calls[0].changed, err
 }
 
 // claim reads the rows first and then changes those that can be read. A row that cannot be read must not be
@@ -192,7 +195,7 @@ type Held struct {
 	Attempt int
 }
 
-// GiveBack gives attempts back that were ended by a shutdown, in one commit, as if they had never begun:
+// GiveBack gives attempts back that were ended by a shutdown, in as few commits as may be, as if they had never begun:
 // each submission waits again with one attempt less, and stays suspect if it was. The errors are in
 // the order of held: nil, [ErrStale] if the attempt no longer holds the submission, or what failed.
 func (s *Store) GiveBack(ctx context.Context, held []Held) []error {
@@ -213,7 +216,7 @@ type Completion struct {
 	FinishedAt time.Time
 }
 
-// Complete keeps results, in one commit. The errors are in the order of done: nil, [ErrStale] if the
+// Complete keeps results, in as few commits as may be. The errors are in the order of done: nil, [ErrStale] if the
 // attempt no longer holds the submission, [ErrBadResult] if it still does and should be ended in another way, or
 // what failed; one that fails spoils none of the others. It may be called again after an error whose outcome is unknown: ErrStale then also says that the first call had
 // succeeded.
@@ -287,7 +290,7 @@ func (s *Store) end(ctx context.Context, name string, h Held, update func(*chang
 	return s.endAll(ctx, name, []Held{h}, func(_ int, c *change) (int64, error) { return update(c) })[0]
 }
 
-// endAll runs an update for each attempt, in one commit; it ends the attempt if it changes a row.
+// endAll runs an update for each attempt; it ends the attempt if it changes a row.
 func (s *Store) endAll(ctx context.Context, name string, held []Held, update func(int, *change) (int64, error)) []error {
 	writes := make([]func(*change) error, len(held))
 	for i, h := range held {

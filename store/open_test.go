@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -117,23 +116,4 @@ func TestContextEndsTheWait(t *testing.T) {
 	require.ErrorIs(t, recordBatch(ctx, s, accepted(2, report(2))), context.Canceled)
 	_, err = s.Get(ctx, refOf(report(1).ID))
 	require.ErrorIs(t, err, context.Canceled)
-}
-
-func TestWritersShareTransactions(t *testing.T) {
-	s := openStore(t)
-	const n = 400
-	before := store.Commits(s)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			if err := recordBatch(t.Context(), s, accepted(i, report(i))); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	commits := store.Commits(s) - before
-	t.Logf("%d writes in %d transactions", n, commits)
-	require.Less(t, commits, uint64(n/4))
-	require.Len(t, listAll(t, s, store.Filter{}), n)
 }

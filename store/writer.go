@@ -13,16 +13,30 @@ import (
 	"casepress/tasks"
 )
 
-// maxOpsPerCommit bounds how many writes share one transaction, and so how long the first of them waits.
-const maxOpsPerCommit = 512
+const (
+	// maxOpsPerCommit bounds how many writes, urgent and others apart, share one transaction.
+	maxOpsPerCommit = 512
+	// urgentShare and othersShare are how many rows either may change in one transaction while the other waits.
+	urgentShare = 384
+	othersShare = 128
+)
+
+// urgentKey is the key of [Urgent].
+type urgentKey struct{}
+
+// Urgent returns a context whose writes go before all others that wait, and end a transaction of others that is under way
+// early. However many urgent ones there are, a quarter of the rows that are written is left to others.
+func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey{}, true) }
 
 // op is one caller's write on its way through the writer.
 type op struct {
-	ctx context.Context
-	run func(*change) error // may run twice, see [writer.commit]
+	ctx    context.Context
+	urgent bool
+	run    func(*change) error // may run twice, see [writer.commit]
 	// claim is the call of Claim that this is, if it is one.
 	claim *claimWrite
 	change
+	ran    bool  // in the transaction that was begun last
 	failed error // what run returned
 	err    error // set before done is closed
 	done   chan struct{}
@@ -53,7 +67,11 @@ func (c *change) Query(query string, args ...any) (*sql.Rows, error) {
 }
 
 // writer is the one goroutine that writes. Those who come while it commits wait together, and the next
-// transaction takes them all.
+// transaction takes as many of them as it may, urgent ones first:
+//
+//	urgent ──┐ up to 384 rows if others wait
+//	         ├──> transaction ──> commit ──> answers
+//	others ──┘ beyond 128 rows only until an urgent one waits
 type writer struct {
 	db      *sql.DB
 	conn    *sql.Conn // the only one
@@ -62,11 +80,12 @@ type writer struct {
 	failing atomic.Bool   // the last transaction or a part of it failed
 	commits atomic.Uint64 // transactions committed
 
-	mu      sync.Mutex // guards queue and stopped
-	queue   []*op
+	mu      sync.Mutex // guards urgent, others and stopped
+	urgent  []*op
+	others  []*op
 	stopped bool
 
-	wake chan struct{} // holds one token: the queue or stopped has changed
+	wake chan struct{} // holds one token: a queue or stopped has changed
 	done chan struct{} // closed when the goroutine has ended
 }
 
@@ -99,7 +118,7 @@ func (s *Store) writeAll(ctx context.Context, runs []func(*change) error) []erro
 }
 
 func newOp(ctx context.Context, stmts *statements, run func(*change) error) *op {
-	return &op{ctx: ctx, run: run, done: make(chan struct{}), change: change{stmts: stmts}}
+	return &op{ctx: ctx, urgent: ctx.Value(urgentKey{}) != nil, run: run, done: make(chan struct{}), change: change{stmts: stmts}}
 }
 
 func (s *Store) writeOps(ctx context.Context, ops []*op) []error {
@@ -132,7 +151,13 @@ func (w *writer) enqueue(ops []*op) error {
 	if w.stopped {
 		return ErrClosed
 	}
-	w.queue = append(w.queue, ops...)
+	for _, o := range ops {
+		if o.urgent {
+			w.urgent = append(w.urgent, o)
+		} else {
+			w.others = append(w.others, o)
+		}
+	}
 	w.wakeUp()
 	return nil
 }
@@ -146,15 +171,16 @@ func (w *writer) wakeUp() {
 
 func (w *writer) loop() {
 	defer close(w.done)
-	for range w.wake {
-		ops, stopped := w.take()
-		for together := range slices.Chunk(ops, maxOpsPerCommit) {
-			w.commit(together)
+	for {
+		urgent, others, stopped := w.take()
+		if len(urgent)+len(others) > 0 {
+			w.gather(w.commit(urgent, others))
+			continue
 		}
 		if stopped {
 			return
 		}
-		w.gather(len(ops))
+		<-w.wake
 	}
 }
 
@@ -165,12 +191,11 @@ const gatherDelay = 200 * time.Microsecond
 // it already: all in one transaction write fewer pages than in two, and wait for the disk once.
 func (w *writer) gather(answered int) {
 	w.mu.Lock()
-	expected := len(w.queue) + answered
+	waiting, urgent := len(w.others), len(w.urgent)
 	w.mu.Unlock()
-	if answered < 2 || expected == answered {
+	if answered < 2 || waiting == 0 || urgent > 0 {
 		return
 	}
-	defer w.wakeUp() // whatever tokens are taken here
 	timer := time.NewTimer(gatherDelay)
 	defer timer.Stop()
 	for {
@@ -180,7 +205,7 @@ func (w *writer) gather(answered int) {
 			return
 		}
 		w.mu.Lock()
-		enough := len(w.queue) >= expected || w.stopped
+		enough := len(w.others) >= waiting+answered || len(w.urgent) > 0 || w.stopped
 		w.mu.Unlock()
 		if enough {
 			return
@@ -188,21 +213,43 @@ func (w *writer) gather(answered int) {
 	}
 }
 
-// take empties the queue. A write whose caller has gone is answered and not done: a claim that nobody waits for
-// would only use up an attempt.
-func (w *writer) take() (ops []*op, stopped bool) {
+// take returns the writes for the next transaction, and whether there will be none any more.
+func (w *writer) take() (urgent, others []*op, stopped bool) {
 	w.mu.Lock()
-	queue, stopped := w.queue, w.stopped
-	w.queue = nil
-	w.mu.Unlock()
-	for _, o := range queue {
+	defer w.mu.Unlock()
+	urgent, w.urgent = cut(w.urgent)
+	others, w.others = cut(w.others)
+	return urgent, others, w.stopped
+}
+
+// cut cuts off what one transaction takes of a queue at most. A write whose caller has gone is answered and not done: a claim
+// that nobody waits for would only use up an attempt.
+func cut(queue []*op) (first, rest []*op) {
+	for i, o := range queue {
+		if len(first) == maxOpsPerCommit {
+			return first, queue[i:]
+		}
 		if err := o.ctx.Err(); err != nil {
 			o.answer(err)
 			continue
 		}
-		ops = append(ops, o)
+		first = append(first, o)
 	}
-	return ops, stopped
+	return first, nil
+}
+
+// putBack puts what no transaction took up before all that came meanwhile.
+func (w *writer) putBack(urgent, others []*op) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.urgent = slices.Concat(urgent, w.urgent)
+	w.others = slices.Concat(others, w.others)
+}
+
+func (w *writer) urgentWaits() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.urgent) > 0
 }
 
 func (o *op) answer(err error) {
@@ -210,13 +257,21 @@ func (o *op) answer(err error) {
 	close(o.done)
 }
 
-// commit puts ops into one transaction and answers them. If one of them fails, it is done again with a
-// savepoint before each, so that one that fails spoils none of the others; if the transaction as a whole
-// fails, all of them fail.
-func (w *writer) commit(ops []*op) {
-	err := w.transact(ops, false)
-	if _, one := errors.AsType[*abortedError](err); one && len(ops) > 1 {
-		err = w.transact(ops, true)
+// commit puts as many of the writes into one transaction as it may, answers them, and puts the others back. If one of them
+// fails, it is done again with a savepoint before each, so that one that fails spoils none of the others; if the transaction as
+// a whole fails, all that it took up fail. It returns how many it has answered, 0 if some were put back.
+func (w *writer) commit(urgent, others []*op) (answered int) {
+	all := slices.Concat(urgent, others)
+	err := w.transact(urgent, others, false)
+	if _, one := errors.AsType[*abortedError](err); one && len(all) > 1 {
+		err = w.transact(urgent, others, true)
+	}
+	ops := onlyRan(all, true)
+	if len(ops) == 0 { // no transaction could begin
+		ops = all
+	}
+	if len(ops) < len(all) {
+		w.putBack(onlyRan(urgent, false), onlyRan(others, false))
 	}
 	failing := func(err error) bool { return err != nil && !refusal(err) && !errors.Is(err, ErrBadResult) }
 	w.failing.Store(failing(err) || slices.ContainsFunc(ops, func(o *op) bool { return failing(o.failed) }))
@@ -233,41 +288,88 @@ func (w *writer) commit(ops []*op) {
 		}
 		o.answer(o.failed)
 	}
+	if len(ops) < len(all) {
+		return 0
+	}
+	return len(ops)
 }
 
-// transact runs ops in one transaction. A refusal is the answer to one of them and has changed nothing, so
-// the others go on; so they do after any other error if savepoints undo it, else it rolls back.
-func (w *writer) transact(ops []*op, savepoints bool) error {
+// onlyRan returns those of the ops that the last transaction has, or has not, taken up.
+func onlyRan(ops []*op, ran bool) (some []*op) {
+	for _, o := range ops {
+		if o.ran == ran {
+			some = append(some, o)
+		}
+	}
+	return some
+}
+
+// transact runs as many of the writes as may share a transaction: at least one of each queue. After an error it is rolled
+// back; with savepoints only an error ends it that no savepoint undoes.
+func (w *writer) transact(urgent, others []*op, savepoints bool) error {
+	for _, o := range slices.Concat(urgent, others) {
+		o.ran = false
+	}
 	tx, err := w.conn.BeginTx(context.Background(), nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	// The statements belong to the writer's only connection and so run within the transaction that is
 	// open on it.
-	for _, o := range ops {
-		o.changed, o.refs, o.follow = 0, nil, nil
+	err = runWhile(urgent, savepoints, func(changed int64) bool { return changed < urgentShare || len(others) == 0 })
+	if err == nil {
+		someLeft := len(onlyRan(urgent, false)) > 0
+		err = runWhile(others, savepoints, func(changed int64) bool { return changed < othersShare || !someLeft && !w.urgentWaits() })
 	}
-	if !savepoints {
-		if ops, err = claimTogether(ops); err != nil {
-			_ = tx.Rollback() // the failed statement may have ended it already
-			return &abortedError{err}
-		}
-	}
-	for _, o := range ops {
-		run := o.guarded
-		if savepoints {
-			run = o.runWithSavepoint
-		}
-		o.failed = run(&o.change)
-		if _, all := errors.AsType[*abortedError](o.failed); all || o.failed != nil && !savepoints && !refusal(o.failed) {
-			_ = tx.Rollback() // the failed statement may have ended it already
-			return &abortedError{o.failed}
-		}
+	if err != nil {
+		_ = tx.Rollback() // the failed statement may have ended it already
+		return &abortedError{err}
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	w.commits.Add(1)
+	return nil
+}
+
+// runWhile runs ops one after the other: the first in any case, and the next one if more says so of how many rows those
+// before have changed. Without savepoints calls of Claim are run together.
+func runWhile(ops []*op, savepoints bool, more func(changed int64) bool) (err error) {
+	left, changed := ops, int64(0)
+	if !savepoints {
+		if left, changed, err = claimTogether(ops); err != nil {
+			return err
+		}
+	}
+	for i, o := range left {
+		if (i > 0 || changed > 0) && !more(changed) {
+			break
+		}
+		if err := o.do(savepoints); err != nil {
+			return err
+		}
+		changed += o.changed
+	}
+	return nil
+}
+
+// begin forgets what an earlier transaction was to change.
+func (o *op) begin() { o.ran, o.changed, o.refs, o.follow = true, 0, nil, nil }
+
+// do runs the write. It returns an error if that spoils the whole transaction: a refusal is the answer to this one and has
+// changed nothing, and neither has what a savepoint has undone.
+func (o *op) do(savepoint bool) error {
+	o.begin()
+	if !savepoint {
+		if o.failed = o.guarded(&o.change); o.failed != nil && !refusal(o.failed) {
+			return o.failed
+		}
+		return nil
+	}
+	o.failed = o.runWithSavepoint(&o.change)
+	if _, aborted := errors.AsType[*abortedError](o.failed); aborted {
+		return o.failed
+	}
 	return nil
 }
 

@@ -26,7 +26,7 @@ var adverseEventKind = &Kind{
 	Lane:      "urgent",
 	Path:      pathAdverseEvents,
 	Decode:    func(content json.RawMessage) (Content, error) { return decodeAs[AdverseEvent](content) },
-	Rows:      Rows{Insert: insertAdverseEvent, Complete: completeAdverseEvent, Load: loadAdverseEvents, Events: adverseEventEvents},
+	Rows:      Rows{Insert: insertAdverseEvent, Complete: completeAdverseEvent, Load: loadAdverseEvents, Events: adverseEventEvents, Received: adverseEventReceived},
 	NewTask:   func(p *Processor, w Work) Task { return AdverseEventTask{Record: p.Record, Work: w} },
 	Event:     adverseEventUpdate,
 }

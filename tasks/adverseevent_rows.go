@@ -26,7 +26,12 @@ func insertAdverseEvent(tx Tx, r Recorded) error {
 	if _, err := tx.Exec(insert, e.ID, string(content), CheckSum(content), int64(r.Offset), exercise); err != nil {
 		return err
 	}
-	return insertStepRow(tx, Step{Offset: r.Offset, At: r.ReceivedAt, Outcome: Received, State: StateOpen, AdverseEventStep: AdverseEventStep{ID: e.ID}})
+	return insertStepRow(tx, receivedStep(r))
+}
+
+// receivedStep is the first step of a case.
+func receivedStep(r Recorded) Step {
+	return Step{Offset: r.Offset, At: r.ReceivedAt, Outcome: Received, State: StateOpen, AdverseEventStep: AdverseEventStep{ID: r.Content.Header().ID}}
 }
 
 func completeAdverseEvent(tx Tx, id string, r Result) error {
@@ -328,15 +333,26 @@ func adverseEventEvents(tx Tx, after int64, limit int) ([]RecordEvent, error) {
 		if err != nil {
 			return err
 		}
-		e := CaseEvent{
-			ID:   kindAdverseEvent + "/" + s.ID + "/step/" + strconv.FormatUint(s.Offset, 10),
-			Type: TypeAdverseEvent, Time: s.At, Kind: kindAdverseEvent, SubmissionID: s.ID,
-			Study: h.Study, Site: h.Site, PatientID: h.PatientID, VisitID: h.VisitID,
-			Step: s.Outcome, State: s.State, URL: pathAdverseEvents + "/" + s.ID, Channel: s.Channel, Exercise: exercise,
-		}
-		payload, err := json.Marshal(e)
-		all = append(all, RecordEvent{s.Offset, Event{ID: e.ID, Topic: TopicUpdates, Key: h.Subject().Key(), Payload: payload}})
+		e, err := eventOfStep(s, h, exercise)
+		all = append(all, RecordEvent{s.Offset, e})
 		return err
 	})
 	return all, err
+}
+
+// adverseEventReceived is the event of the first step, which a case has as soon as its record is there.
+func adverseEventReceived(r Recorded) (Event, error) {
+	return eventOfStep(receivedStep(r), r.Content.Header(), r.Content.(AdverseEvent).Exercise)
+}
+
+// eventOfStep is the event of a step that was taken with the adverse event of the header, which may be an exercise.
+func eventOfStep(s Step, h Header, exercise bool) (Event, error) {
+	e := CaseEvent{
+		ID:   kindAdverseEvent + "/" + s.ID + "/step/" + strconv.FormatUint(s.Offset, 10),
+		Type: TypeAdverseEvent, Time: s.At, Kind: kindAdverseEvent, SubmissionID: s.ID,
+		Study: h.Study, Site: h.Site, PatientID: h.PatientID, VisitID: h.VisitID,
+		Step: s.Outcome, State: s.State, URL: pathAdverseEvents + "/" + s.ID, Channel: s.Channel, Exercise: exercise,
+	}
+	payload, err := json.Marshal(e)
+	return Event{ID: e.ID, Topic: TopicUpdates, Key: h.Subject().Key(), Payload: payload}, err
 }

@@ -53,6 +53,9 @@ type Rows struct {
 	// Events returns what is told of records of the kind's topic beside that submissions are finished, made of their rows: by
 	// offset, up to limit of those after the offset, -1 for all. What it tells of a record never changes. Nil: nothing is told.
 	Events func(tx Tx, after int64, limit int) ([]RecordEvent, error)
+	// Received returns the one of Events that the record of a submission alone says, whatever becomes of its row. It is published
+	// as soon as the record is on stable storage, and once more with the others: it has one id. Nil: there is none.
+	Received func(Recorded) (Event, error)
 	// Repeat says that the same content, handed in a second time, gets a record of its own and is answered as a
 	// replay.
 	Repeat bool

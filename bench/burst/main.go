@@ -44,10 +44,11 @@ func main() {
 	flag.StringVar(&set.dir, "dir", "", "folder for the data; it must lie on a real disk (default: the temporary folder)")
 	flag.StringVar(&set.postgres, "postgres", "/usr/lib/postgresql/15/bin", "folder of PostgreSQL's initdb and postgres; without them its rows are left out")
 	flag.StringVar(&set.photos, "photos", "", "folder with a HEIC photo of 12 megapixels (*.heic): without it fairness is not measured")
-	flag.StringVar(&set.only, "only", "", "only what has the text in its name: casepress, forgetful, memory, postgres, killed, fairness")
+	flag.StringVar(&set.only, "only", "", "only what has the text in its name: casepress, forgetful, memory, postgres, killed, fairness, urgent")
 	flag.StringVar(&set.profile, "cpuprofile", "", "write a profile of casepress in the last burst, 3 s from its start, to this file")
 	flag.BoolVar(&set.verbose, "v", false, "print each round as it ends")
 	serve := flag.String("serve", "", "for the program itself: be the contender of this name")
+	probed := flag.String("probe", "", "for the program itself: send adverse events to this address until the standard input ends")
 	address := flag.String("addr", "", "for the program itself: address to serve")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -56,6 +57,8 @@ func main() {
 	err := set.check(*connections)
 	switch {
 	case err != nil:
+	case *probed != "":
+		err = probe(ctx, *probed)
 	case *serve != "":
 		err = serveContender(ctx, *serve, *address, set.dir)
 	default:
@@ -179,13 +182,20 @@ func run(ctx context.Context, set settings) (missed []string, err error) {
 			}
 		}
 	}
-	fair := strings.Contains("fairness", strings.ToLower(set.only))
-	if len(table.rows)+len(missed) == 0 && !fair {
+	part := func(name string) bool { return strings.Contains(name, strings.ToLower(set.only)) }
+	if len(table.rows)+len(missed) == 0 && !part("fairness") && !part("urgent") {
 		return nil, fmt.Errorf("-only %q: nothing was measured", set.only)
 	}
 	table.print(os.Stdout)
 	missed = append(missed, table.aims()...)
-	if fair {
+	if part("urgent") {
+		late, err := urgent(ctx, set, filepath.Join(dir, "urgent"), contenders(set)[0], responses)
+		if err != nil {
+			return missed, err
+		}
+		missed = append(missed, late...)
+	}
+	if part("fairness") {
 		unfair, err := fairness(ctx, set, filepath.Join(dir, "fair"), contenders(set)[0], responses)
 		if err != nil {
 			return missed, err

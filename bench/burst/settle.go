@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -30,17 +31,25 @@ func settleCasepress(ctx context.Context, p *process, _ int) (stored, error) {
 }
 
 // idle waits until no lane has work.
-func idle(ctx context.Context, p *process) error {
+func idle(ctx context.Context, p *process) error { return idleLanes(ctx, p) }
+
+// idleLanes waits until none of these lanes has work; none: no lane at all.
+func idleLanes(ctx context.Context, p *process, names ...string) error {
 	for {
 		var lanes struct {
-			Items []struct{ Busy, Waiting int }
+			Items []struct {
+				Name          string
+				Busy, Waiting int
+			}
 		}
 		if err := getJSON(ctx, "http://"+p.admin+"/lanes", &lanes); err != nil {
 			return err
 		}
 		left := 0
 		for _, l := range lanes.Items {
-			left += l.Busy + l.Waiting
+			if len(names) == 0 || slices.Contains(names, l.Name) {
+				left += l.Busy + l.Waiting
+			}
 		}
 		if left == 0 {
 			return nil

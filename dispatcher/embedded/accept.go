@@ -36,6 +36,7 @@ func (l *Ledger) acceptAndDerive(ctx context.Context, s tasks.Submission, with *
 		l.originals.addCandidates(originalsOf(s.Content)...)
 	}
 	if err == nil && !receipt.Replayed {
+		l.tellReceived(ctx, s, receipt)
 		if late := l.derive(ctx, s); late != nil {
 			l.cfg.Logger.Warn("what follows from a submission is accepted when its row is made", "err", late)
 		}
@@ -116,13 +117,23 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission, w
 // for reserved lanes, so that a burst of anything else does not refuse what must not be refused: neither work of such a lane
 // nor what is recorded about it in its topic, such as the acknowledgement of an adverse event.
 func (l *Ledger) maxPending(k *tasks.Kind) int64 {
-	reserved := func(other *tasks.Kind) bool {
-		return other.Topic == k.Topic && slices.Contains(l.cfg.Reserved, other.Lane)
-	}
-	if len(l.cfg.Reserved) == 0 || slices.ContainsFunc(tasks.Kinds(), reserved) {
+	if len(l.cfg.Reserved) == 0 || l.isReserved(k.Topic) {
 		return l.cfg.MaxPendingBytes
 	}
 	return l.cfg.MaxPendingBytes - l.cfg.MaxPendingBytes/reservedShare
+}
+
+// isReserved reports whether the topic has work of a reserved lane.
+func (l *Ledger) isReserved(topic string) bool {
+	return slices.ContainsFunc(tasks.Kinds(), func(k *tasks.Kind) bool { return k.Topic == topic && slices.Contains(l.cfg.Reserved, k.Lane) })
+}
+
+// writing is ctx for writes about records of the topic: those about work of a reserved lane go before others.
+func (l *Ledger) writing(ctx context.Context, topic string) context.Context {
+	if l.isReserved(topic) {
+		return store.Urgent(ctx)
+	}
+	return ctx
 }
 
 // recorded waits until the entry is no longer pending.

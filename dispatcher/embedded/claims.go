@@ -21,6 +21,8 @@ const (
 	failureDelay = 2 * time.Second
 	// maxFailureDelay is the longest such delay where it grows.
 	maxFailureDelay = 5 * time.Minute
+	// aBatch is from how many that are claimed at once they need not have their rows at once.
+	aBatch = 64
 	// maxHeld is the most deliveries of one topic that this process holds: a full batch for many workers.
 	maxHeld = 32 * 1024
 )
@@ -301,7 +303,7 @@ func (l *Ledger) claimItems(ctx context.Context, q *queue, items []item, limit i
 	}
 	// Not given up when ctx ends: a claim whose outcome nobody knows would use up an attempt, and look as if the
 	// process had died of it.
-	claimed, err := l.store.Claim(context.WithoutCancel(ctx), refs)
+	claimed, err := l.store.Claim(l.writing(context.WithoutCancel(ctx), items[0].delivery.Topic), refs)
 	if err != nil {
 		l.cfg.Logger.Error("work could not be claimed and will be tried again", "lane", q.lane, "err", err)
 		for _, it := range items {
@@ -353,7 +355,7 @@ func (l *Ledger) waitForRows(ctx context.Context, q *queue, items []item, limit 
 			}
 		}
 		wait := l.recorders[topic].recorded.wait
-		if limit > 1 {
+		if limit >= aBatch {
 			wait = l.recorders[topic].recorded.waitInTime
 		}
 		if err := wait(ctx, next); err != nil {
@@ -587,6 +589,9 @@ func (l *Ledger) Complete(ctx context.Context, done []dispatcher.Completion) []e
 		results = append(results, store.Completion{Held: c.Held(), Result: c.Result, FinishedAt: at})
 	}
 	var kept []announcement
+	if len(done) > 0 { // all of one lane
+		ctx = l.writing(ctx, done[0].Row.Kind.Topic)
+	}
 	for j, err := range l.store.Complete(ctx, results) {
 		if errs[of[j]] = err; err == nil {
 			kept = append(kept, announcements[j])
@@ -610,7 +615,7 @@ func (l *Ledger) Complete(ctx context.Context, done []dispatcher.Completion) []e
 // Fail stores the failure, tells of it, and puts the record among the dead letters.
 func (l *Ledger) Fail(ctx context.Context, c dispatcher.Claim, reason string) error {
 	at := now()
-	err := l.store.Fail(ctx, c.Held(), reason, at)
+	err := l.store.Fail(l.writing(ctx, c.Row.Kind.Topic), c.Held(), reason, at)
 	if err == nil {
 		row := c.Row
 		row.Status, row.Error, row.FinishedAt = tasks.Failed, reason, at
@@ -623,7 +628,7 @@ func (l *Ledger) Fail(ctx context.Context, c dispatcher.Claim, reason string) er
 func (l *Ledger) Retry(ctx context.Context, c dispatcher.Claim, reason string, after time.Duration) error {
 	// A delivery whose lock was lost comes again by itself, and must wait as well.
 	l.setDue(c.Row.Ref(), time.Now().Add(after))
-	err := l.store.Retry(ctx, c.Held(), reason, now().Add(after))
+	err := l.store.Retry(l.writing(ctx, c.Row.Kind.Topic), c.Held(), reason, now().Add(after))
 	if err != nil {
 		l.forgetDue(c.Row.Ref())
 	}

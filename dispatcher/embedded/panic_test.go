@@ -25,7 +25,12 @@ import (
 // changeKind lets a test change the kind of case reports until its end.
 func changeKind(t *testing.T, change func(*tasks.Kind)) {
 	t.Helper()
-	k := tasks.KindCaseReport()
+	changeAKind(t, tasks.KindCaseReport(), change)
+}
+
+// changeAKind lets a test change a kind until its end.
+func changeAKind(t *testing.T, k *tasks.Kind, change func(*tasks.Kind)) {
+	t.Helper()
 	was := *k
 	change(k)
 	t.Cleanup(func() { *k = was })

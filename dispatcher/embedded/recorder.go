@@ -15,12 +15,14 @@ import (
 )
 
 const (
-	// recordBatch is how many records become rows in one transaction at most.
-	recordBatch = 512
+	// recordBatch is how many records become rows in one write: what is urgent waits for no more than one.
+	recordBatch = 128
+	// farBehind is how many records are too many to let more gather.
+	farBehind = 512
 	// recordBytes is how much of the log one transaction reads at most.
 	recordBytes = 4 << 20
 	// recordDelay is how long a record may wait for others, to share one transaction with them, while nobody waits for
-	// its row. Under load it fills a good part of recordBatch.
+	// its row.
 	recordDelay = 20 * time.Millisecond
 	// burstDelay is how long records wait at most in a burst, which are 1,000 a second: burstRecords in recordDelay at
 	// first, and so many times that in burstSteps of it, for the disk answers many at once. Then whoever hands them in
@@ -92,7 +94,7 @@ func (r *recorder) follow(ctx context.Context) error {
 // leave the disk, and in a burst the processors, to the log, which clients do wait for.
 func (r *recorder) waitForBatch(ctx context.Context) {
 	end := r.end()
-	if end > r.recorded.value()+recordBatch {
+	if end > r.recorded.value()+farBehind {
 		return // behind already
 	}
 	began := time.Now()
@@ -138,7 +140,7 @@ func (r *recorder) record(ctx context.Context, batch []broker.Message) error {
 	}
 	r.known.add(rows)
 	last := batch[len(batch)-1]
-	if err := r.l.store.Record(ctx, r.topic, rows, store.Watermark{Next: last.Offset + 1, Check: check(last)}); err != nil {
+	if err := r.l.store.Record(r.l.writing(ctx, r.topic), r.topic, rows, store.Watermark{Next: last.Offset + 1, Check: check(last)}); err != nil {
 		return err
 	}
 	r.recorded.advance(last.Offset + 1)

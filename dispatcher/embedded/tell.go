@@ -3,8 +3,10 @@ package embedded
 import (
 	"context"
 	"slices"
+	"time"
 
 	"casepress/broker"
+	"casepress/dispatcher"
 	"casepress/store"
 	"casepress/tasks"
 )
@@ -12,7 +14,7 @@ import (
 // teller publishes the events of records of a topic, such as of steps that were taken with an adverse event. What came of a step
 // only its rows say, so it waits for these; and how far it has come the broker keeps, as for any group: a record is acknowledged
 // when its event is on stable storage, and comes again if the process dies before. So no event is missing, and one that comes
-// twice has one id. Events are published in the order of the topic.
+// twice has one id. Events are published in the order of the topic, but for the first of each submission, which may come before.
 type teller struct {
 	l    *Ledger
 	kind *tasks.Kind
@@ -79,6 +81,32 @@ func (t *teller) tell(ctx context.Context, batch []broker.Delivery) error {
 	}
 	_, err := t.l.publishAll(ctx, messages)
 	return err
+}
+
+// receivedWithin is how long telling at once may hold up the answer to a submission.
+const receivedWithin = 100 * time.Millisecond
+
+// tellReceived publishes the event that a submission was received, so that whoever is to be told waits for no rows. It does not
+// wait for the disk, and need not succeed: the teller publishes the event again, and the topic keeps one of the two.
+func (l *Ledger) tellReceived(ctx context.Context, s tasks.Submission, receipt dispatcher.Receipt) {
+	if s.Kind.Rows.Received == nil {
+		return
+	}
+	s.ReceivedAt = receipt.ReceivedAt
+	ctx, cancel := context.WithTimeout(ctx, receivedWithin)
+	defer cancel()
+	err := tasks.Guard(func() error {
+		event, err := s.Kind.Rows.Received(tasks.Recorded{Offset: receipt.Sequence, Submission: s})
+		if err != nil {
+			return err
+		}
+		_, err = l.broker.Enqueue(ctx, tasks.TopicUpdates, []broker.Message{messageOf(event)}, nil)
+		return err
+	})
+	if err != nil {
+		l.cfg.Logger.Warn("that a submission was received is told when its row is made", "kind", s.Kind.Name, "id", receipt.ID, "err", err)
+		l.logPanic(err)
+	}
 }
 
 func messageOf(e tasks.Event) broker.Message {

@@ -45,11 +45,15 @@ type Budget struct {
 // ordinary picture a processor ([runtime.GOMAXPROCS]) be in work at once.
 func NewBudget(bytes int64) *Budget {
 	bytes = max(bytes, 1)
-	processors := int64(runtime.GOMAXPROCS(0))
-	return &Budget{
-		size: bytes, inspecting: semaphore.NewWeighted(processors), processors: semaphore.NewWeighted(processors),
-		room: semaphore.NewWeighted(bytes), turn: semaphore.NewWeighted(1),
-	}
+	b := &Budget{size: bytes, room: semaphore.NewWeighted(bytes), turn: semaphore.NewWeighted(1)}
+	b.LimitProcessors(runtime.GOMAXPROCS(0))
+	return b
+}
+
+// LimitProcessors lets n ordinary pictures, at least one, be in work at once. Call it before the budget is used.
+func (b *Budget) LimitProcessors(n int) {
+	n = max(n, 1)
+	b.inspecting, b.processors = semaphore.NewWeighted(int64(n)), semaphore.NewWeighted(int64(n))
 }
 
 // OnChange lets f hear how many bytes of Go's memory are reserved in all, each time that changes; f must not wait. Call it

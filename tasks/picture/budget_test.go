@@ -155,3 +155,21 @@ func TestNoBudgetHasNoBound(t *testing.T) {
 	require.NoError(t, err)
 	release()
 }
+
+// Fewer pictures are in work at once than there are processors, if that is wanted.
+func TestBudgetLimitsProcessors(t *testing.T) {
+	b := picture.NewBudget(100)
+	b.LimitProcessors(0)
+	release, err := b.Acquire(t.Context(), 1)
+	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err := b.Acquire(ctx, 1)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+	release()
+	release, err = b.Acquire(t.Context(), 1)
+	require.NoError(t, err)
+	release()
+}
