@@ -37,7 +37,7 @@ lforms() {
   "$work/casepress" serve --studies "$work/studies" --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" 2>"$work/server.log" &
   local server=$! addr= status=0
   echo "$server" >"$work/server.pid" # for a run that is cut off: this part is a process of its own
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     addr=$(sed -n 's/.*msg=listening for=http addr=//p' "$work/server.log")
     if [ -n "$addr" ] && curl -fs -o /dev/null "http://$addr/readyz"; then break; fi
     kill -0 "$server" 2>/dev/null || { cat "$work/server.log"; return 1; }

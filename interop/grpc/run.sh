@@ -22,7 +22,7 @@ go build -o "$work/casepress" .
 "$work/casepress" serve --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" 2>"$work/log" &
 server=$!
 addr=
-for _ in $(seq 100); do
+for _ in $(seq 600); do
   addr=$(sed -n 's/.*msg=listening for=grpc addr=//p' "$work/log")
   [ -z "$addr" ] || break
   kill -0 "$server" || { cat "$work/log" >&2; exit 1; }
