@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
 	"casepress/store"
+	"casepress/tasks"
 )
 
 func TestOpenKeepsRows(t *testing.T) {
@@ -119,21 +121,31 @@ func TestContextEndsTheWait(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
+// Those who come while the writer is in a transaction share the next one.
 func TestWritersShareTransactions(t *testing.T) {
-	s := openStore(t)
-	const n = 400
-	before := store.Commits(s)
-	var wg sync.WaitGroup
-	for i := range n {
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t)
+		const n = 400
+		before := store.Commits(s)
+		var wg sync.WaitGroup
+		begun, end := make(chan struct{}), make(chan struct{})
 		wg.Go(func() {
-			if err := recordBatch(t.Context(), s, accepted(i, report(i))); err != nil {
+			if err := store.Transact(s, func(tasks.Tx) error { close(begun); <-end; return nil }); err != nil {
 				t.Error(err)
 			}
 		})
-	}
-	wg.Wait()
-	commits := store.Commits(s) - before
-	t.Logf("%d writes in %d transactions", n, commits)
-	require.Less(t, commits, uint64(n/4))
-	require.Len(t, listAll(t, s, store.Filter{}), n)
+		<-begun
+		for i := range n {
+			wg.Go(func() {
+				if err := recordBatch(t.Context(), s, accepted(i, report(i))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait() // until all wait for the writer
+		close(end)
+		wg.Wait()
+		require.Equal(t, before+2, store.Commits(s))
+		require.Len(t, listAll(t, s, store.Filter{}), n)
+	})
 }
