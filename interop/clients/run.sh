@@ -45,7 +45,7 @@ serve() {
 }
 
 # run COMMAND...: a client that hangs fails in the end.
-run() { timeout -k 5 240 "$@"; }
+run() { timeout -k 5 900 "$@"; }
 
 # part NAME COMMAND...: runs it and keeps output, result and seconds. bash does not stop at the first
 # failure in there, so the functions below join what they do with &&.

@@ -45,9 +45,9 @@ ln -s "$here/node_modules" "$work/node_modules"
 program python >"$work/example.py"
 program js >"$work/example.mjs"
 cd "$work"
-[ "$(timeout 60 "$python" example.py)" = $'stored at 0\nhandled {"visit":1}' ]
+[ "$(timeout 300 "$python" example.py)" = $'stored at 0\nhandled {"visit":1}' ]
 acknowledged python
 echo "ok  python"
-[ "$(timeout 60 node example.mjs)" = $'stored at 0\nhandled {"visit":1}' ] # the same id is no second message
+[ "$(timeout 300 node example.mjs)" = $'stored at 0\nhandled {"visit":1}' ] # the same id is no second message
 acknowledged node
 echo "ok  node"
