@@ -68,7 +68,7 @@ func (h *history) config(dir string, logs slog.Handler) service.Config {
 	return service.Config{
 		DataDir: dir, Originals: h.originals, Keys: h.keys, SegmentBytes: 8 << 10, TaskTimeout: 20 * time.Second,
 		Retry:       dispatcher.RetryPolicy{MaxAttempts: 2, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond},
-		ReadTimeout: 2 * time.Second, Logger: slog.New(logs), ImageMemory: picture.DefaultBudget,
+		ReadTimeout: 5 * time.Second, Logger: slog.New(logs), ImageMemory: picture.DefaultBudget,
 		HTTP: handlers.Config{MinFreeDisk: -1},
 	}
 }
@@ -120,6 +120,7 @@ func life(t *testing.T, originals blob.Originals) *history {
 
 func (b *builder) open() {
 	c := b.config(b.dir, slog.DiscardHandler)
+	c.ReadTimeout = patience // nothing is damaged yet
 	processor := sync.OnceValue(func() *tasks.Processor {
 		return &tasks.Processor{Blobs: b.s.Blobs, Budget: picture.NewBudget(picture.DefaultBudget)}
 	})
