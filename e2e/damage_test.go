@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -433,7 +432,7 @@ func (c *clients) requireTold(what string) {
 			return strings.Contains(c.logs.String(), filepath.Join(c.damage.dir, "blobs"))
 		}
 		return (strings.Contains(told, c.damage.dir) || strings.Contains(told, "topics/")) && (strings.Contains(told, "estore") || strings.Contains(told, "ut back") || strings.Contains(told, "ove "))
-	}, 5*time.Second, 5*time.Millisecond, "%s: readyz does not tell: %s\n%s", what, text{&told}, c.logs)
+	}, patience, 5*time.Millisecond, "%s: readyz does not tell: %s\n%s", what, text{&told}, c.logs)
 }
 
 // requireNotTaken hands other content in under an id that was acknowledged.
@@ -489,18 +488,15 @@ func (c *clients) requireImage(img putAhead) {
 	})
 }
 
-// final waits until the report is completed or failed.
+// final waits until the report is completed or failed, or for ten seconds if the service says that something is wrong.
 func (c *clients) final(id string) *httptest.ResponseRecorder {
-	ctx, cancel := context.WithTimeout(c.t.Context(), 10*time.Second)
-	defer cancel()
-	for {
-		request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/case-reports/"+id+"?wait=2s", nil)
-		request.Host = "localhost"
-		answer := httptest.NewRecorder()
-		c.s.API.ServeHTTP(answer, request)
+	for start := time.Now(); ; {
+		answer := do(c.s.API, http.MethodGet, "/case-reports/"+id+"?wait=2s", "", nil)
 		var st status
 		_ = json.Unmarshal(answer.Body.Bytes(), &st)
-		if answer.Code != http.StatusOK || st.Status == "completed" || st.Status == "failed" || ctx.Err() != nil {
+		waited := time.Since(start)
+		if answer.Code != http.StatusOK || st.Status == "completed" || st.Status == "failed" ||
+			waited > patience || waited > 10*time.Second && c.ready().Code != http.StatusOK {
 			return answer
 		}
 	}
@@ -624,7 +620,7 @@ func (c *clients) requireEvents() {
 		require.Eventually(c.t, func() bool {
 			ready = c.ready().Code == http.StatusOK
 			return !ready || c.hasEvent(id)
-		}, 5*time.Second, 5*time.Millisecond, "nobody is told of %s\n%s", id, c.logs)
+		}, patience, 5*time.Millisecond, "nobody is told of %s\n%s", id, c.logs)
 		if !ready {
 			c.requireNamed("readyz", c.ready())
 			return // such as of rows that cannot all be read

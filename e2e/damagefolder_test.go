@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -67,7 +68,7 @@ func (h *history) config(dir string, logs slog.Handler) service.Config {
 	return service.Config{
 		DataDir: dir, Originals: h.originals, Keys: h.keys, SegmentBytes: 8 << 10, TaskTimeout: 20 * time.Second,
 		Retry:       dispatcher.RetryPolicy{MaxAttempts: 2, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond},
-		ReadTimeout: 2 * time.Second, Logger: slog.New(logs), ImageMemory: picture.DefaultBudget,
+		ReadTimeout: 5 * time.Second, Logger: slog.New(logs), ImageMemory: picture.DefaultBudget,
 		HTTP: handlers.Config{MinFreeDisk: -1},
 	}
 }
@@ -119,6 +120,7 @@ func life(t *testing.T, originals blob.Originals) *history {
 
 func (b *builder) open() {
 	c := b.config(b.dir, slog.DiscardHandler)
+	c.ReadTimeout = patience // nothing is damaged yet
 	processor := sync.OnceValue(func() *tasks.Processor {
 		return &tasks.Processor{Blobs: b.s.Blobs, Budget: picture.NewBudget(picture.DefaultBudget)}
 	})
@@ -204,7 +206,7 @@ func (b *builder) copy(name string) {
 					require.Eventually(t, func() bool {
 						_, err := os.Stat(filepath.Join(b.dir, "blobs", img.SHA256[:2], img.SHA256+".original"))
 						return errors.Is(err, fs.ErrNotExist)
-					}, 10*time.Second, time.Millisecond)
+					}, patience, time.Millisecond)
 				}
 			}
 		}
@@ -216,10 +218,35 @@ func (b *builder) copy(name string) {
 	b.moments = append(b.moments, m)
 }
 
-// copyFolder copies a folder; zeros at the end of a file become a hole, since the log makes its files long.
+// copyFolder copies a folder; zeros at the end of a file become a hole, since the log makes its files long. While a service
+// works in it files come and go: such a copy is of no moment, and is made again.
 func copyFolder(t testing.TB, from, to string) {
 	t.Helper()
-	require.NoError(t, filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+	var err error
+	for range 100 {
+		before, _ := namesIn(from) // an error is one of the copy's, too
+		if err = copyAll(from, to); err == nil {
+			var after []string
+			if after, err = namesIn(from); err == nil && slices.Equal(before, after) {
+				return
+			}
+		}
+		require.NoError(t, os.RemoveAll(to))
+	}
+	t.Fatalf("the files of %s come and go: %v", from, err)
+}
+
+// namesIn are the files and folders below a folder.
+func namesIn(folder string) (names []string, err error) {
+	err = filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		names = append(names, path)
+		return err
+	})
+	return names, err
+}
+
+func copyAll(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -231,7 +258,7 @@ func copyFolder(t testing.TB, from, to string) {
 			return os.MkdirAll(filepath.Join(to, rel), 0o700)
 		}
 		return copyFile(path, filepath.Join(to, rel))
-	}))
+	})
 }
 
 func copyFile(from, to string) error {

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,7 +48,7 @@ func TestHeavyPicturesHoldUpNobody(t *testing.T) {
 		}
 		heavy = append(heavy, sendReport(t, s, photos...))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for range 3 {
 		id := sendReport(t, s, newPicture(t), newPicture(t))

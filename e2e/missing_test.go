@@ -66,7 +66,7 @@ func TestMissingBlobs(t *testing.T) {
 	logs := newLogged()
 	c.Logger = logger(logs)
 	s = open(t, c)
-	require.Eventually(t, func() bool { return readyz(t, s).MissingBlobs == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return readyz(t, s).MissingBlobs == 2 }, patience, time.Millisecond)
 	require.EqualValues(t, 2, metric(t, s, "casepress_blob_missing"))
 	for _, sha256 := range []string{original, result.PDF.SHA256} {
 		require.Contains(t, logs.String(), "file="+file(sha256))
@@ -80,11 +80,11 @@ func TestMissingBlobs(t *testing.T) {
 	require.Equal(t, "stored-bytes-missing", problemOf(answer).Code)
 
 	require.NoError(t, os.Rename(filepath.Join(aside, result.PDF.SHA256), file(result.PDF.SHA256)))
-	require.Eventually(t, func() bool { return readyz(t, s).MissingBlobs == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return readyz(t, s).MissingBlobs == 1 }, patience, 10*time.Millisecond)
 	require.Equal(t, http.StatusOK, do(s.API, http.MethodGet, "/case-reports/CR-1/report.pdf", "", nil).Code)
 	replay := do(s.API, http.MethodPost, "/upload-case-report", contentType, body) // brings the photo again
 	require.Equal(t, http.StatusAccepted, replay.Code)
-	require.Eventually(t, func() bool { return readyz(t, s).MissingBlobs == 0 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return readyz(t, s).MissingBlobs == 0 }, patience, 10*time.Millisecond)
 	require.Equal(t, http.StatusOK, do(s.API.Admin(), http.MethodGet, "/originals/"+original, "", nil).Code)
 	require.NoError(t, closeNow(s))
 }

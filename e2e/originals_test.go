@@ -167,7 +167,7 @@ func (s *process) dropped(t testing.TB, sha256 string) {
 	require.Eventually(t, func() bool {
 		code, _, _ := s.original(t, sha256)
 		return code == http.StatusGone
-	}, time.Minute, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 }
 
 func TestDroppedOriginals(t *testing.T) {
@@ -318,7 +318,7 @@ func TestPowerCutsWhileDropping(t *testing.T) {
 				}
 			}
 			return gone || crash.AfterCut() != nil
-		}, time.Minute, 5*time.Millisecond)
+		}, patience, 5*time.Millisecond)
 		_ = closeNow(s) // the power may be gone
 		if seed == 0 {
 			points = crash.Points()
@@ -438,7 +438,7 @@ func requireFinished(t *testing.T, s *service.Service, a accepted, when string) 
 // dropped.
 func requireGone(t *testing.T, s *service.Service, sha256 string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return isGone(s, sha256) }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return isGone(s, sha256) }, patience, 5*time.Millisecond)
 }
 
 func isGone(s *service.Service, sha256 string) bool {

@@ -74,7 +74,7 @@ func start(t testing.TB, data string, args ...string) *process {
 	case <-listening:
 	case <-s.ended:
 		t.Fatalf("casepress ended: %s", s.logs)
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("casepress does not listen: %s", s.logs)
 	}
 	return s
@@ -102,7 +102,7 @@ type lockedBuffer struct {
 // wait returns once the log has the words.
 func (l *lockedBuffer) wait(t testing.TB, words string) {
 	t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(patience)
 	for {
 		l.mu.Lock()
 		there := strings.Contains(l.b.String(), words)
@@ -151,7 +151,7 @@ func (s *process) get(t testing.TB, path string) (code int, header http.Header, 
 // final waits until the report is completed or failed.
 func (s *process) final(t testing.TB, id string) status {
 	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		code, _, body := s.get(t, "/case-reports/"+id+"?wait=20s")
 		require.Equal(t, http.StatusOK, code, "%s: %s", id, body)
 		var st status
@@ -160,6 +160,6 @@ func (s *process) final(t testing.TB, id string) status {
 			return st
 		}
 	}
-	t.Fatalf("%s is not finished after two minutes\n%s", id, s.logs)
+	t.Fatalf("%s is not finished after %v\n%s", id, patience, s.logs)
 	return status{}
 }

@@ -18,6 +18,9 @@ import (
 	"casepress/tasks"
 )
 
+// patience is how long a test waits for what must come.
+const patience = 2 * time.Minute
+
 // config is a service in dir on the real disk, whose failed attempts come again at once.
 func config(dir string) service.Config {
 	return service.Config{

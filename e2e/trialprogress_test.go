@@ -36,7 +36,7 @@ func (s *process) patientProgress(t *testing.T, patient string) map[string][]str
 		page.Patients = nil
 		require.NoError(t, json.Unmarshal(body, &page))
 		return page.Behind == 0
-	}, time.Minute, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	seen := map[string][]string{}
 	for _, p := range page.Patients {
 		for _, v := range p.Visits {
@@ -121,7 +121,7 @@ func TestKillWithTrialProgress(t *testing.T) {
 					}
 				}
 				return len(missing) == 0
-			}, time.Minute, 50*time.Millisecond, "%v", missing)
+			}, patience, 50*time.Millisecond, "%v", missing)
 		}
 		s.kill()
 	}

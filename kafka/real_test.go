@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -50,8 +51,9 @@ func newRealKafka(t testing.TB) *realKafka {
 	if os.Getenv("CASEPRESS_KAFKA_CLASSPATH") == "" {
 		t.Skip("only with a real Kafka: make kafka")
 	}
-	k := &realKafka{TB: t, dir: t.TempDir(), addr: freeAddr(t)}
-	config := fmt.Sprintf(properties, k.addr, freeAddr(t), filepath.Join(k.dir, "data"))
+	addrs := lastingAddrs(t, 2)
+	k := &realKafka{TB: t, dir: t.TempDir(), addr: addrs[0]}
+	config := fmt.Sprintf(properties, addrs[0], addrs[1], filepath.Join(k.dir, "data"))
 	require.NoError(t, os.WriteFile(k.config(), []byte(config), 0o600))
 	id, err := k.java("kafka.tools.StorageTool", "random-uuid").Output()
 	require.NoError(t, err)
@@ -63,11 +65,17 @@ func newRealKafka(t testing.TB) *realKafka {
 	return k
 }
 
-func freeAddr(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+// lastingAddrs are addresses that nobody takes while the broker is away: their ports are not among those that the system
+// hands out, to others or, when a client dials, to that very connection.
+func lastingAddrs(t testing.TB, n int) (addrs []string) {
+	for port := 10000 + rand.N(10000); len(addrs) < n; port++ {
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			require.NoError(t, l.Close())
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs
 }
 
 func (k *realKafka) config() string { return filepath.Join(k.dir, "server.properties") }

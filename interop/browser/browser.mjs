@@ -15,12 +15,15 @@ export const plain = base.replace(/\/\/[^:/]+/, '//site.test');
 /** The options of a page on a phone. */
 export const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
 
+/** How long a test waits for what must come, in milliseconds. */
+const patience = 120_000;
+
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Starts Chromium: Debian's, or the one named by CHROMIUM. */
 export function launch() {
   return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', timeout: patience,
     args: [`--host-resolver-rules=MAP ${new URL(plain).hostname} ${new URL(base).hostname}`, '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
@@ -32,6 +35,7 @@ export function launch() {
  */
 export async function open(browser, { at = base, within = at, ...options } = {}) {
   const context = await browser.newContext({ locale: 'en-GB', viewport: { width: 1280, height: 900 }, ...options });
+  context.setDefaultTimeout(patience);
   const page = await context.newPage();
   page.complaints = [];
   page.on('pageerror', (e) => page.complaints.push(`threw ${e.message}`));
@@ -82,7 +86,7 @@ export async function fill(page, { patient = newPatient(), visit = 'V2', notes =
 
 /** Waits until the PDF is there and returns the report as the API tells it. */
 export async function completed(page) {
-  await page.waitForSelector('#openPdf:visible', { timeout: 60_000 });
+  await page.waitForSelector('#openPdf:visible');
   return report(page);
 }
 

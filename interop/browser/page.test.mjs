@@ -27,6 +27,7 @@ test('a report goes from the photos to the PDF, with a receipt that was checked'
   assert.equal(stored.notes, notes);
   assert.match(stored.capturedAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d$/);
   assert.deepEqual(stored.images.map((i) => i.sha256), files.map(digest));
+  await page.waitForSelector('#verified[data-result="same"]');
   assert.equal(await said(page, '#verified'), 'Verified: the server stored exactly your bytes');
   assert.equal(await page.locator('#receiptId').getAttribute('title'), stored.id);
   assert.equal(await page.locator('#receiptDigest').getAttribute('title'), stored.receipt.sha256);
@@ -509,6 +510,7 @@ test('plain http in a site\'s own network does everything, digests included', as
   const patient = await fill(page, { files: [picture(61, { noise: true }), picture(62)] });
   await page.click('#send');
   await completed(page);
+  await page.waitForSelector('#verified[data-result="same"]');
   assert.equal(await said(page, '#verified'), 'Verified: the server stored exactly your bytes');
   assert.equal(await countOf(page, patient), 1);
   await close(page);

@@ -18,20 +18,17 @@ trap stop EXIT
 [ -d "$here/node_modules/axe-core" ] || (cd "$here" && npm ci --silent)
 (cd "$here/../.." && go build -o "$work/casepress" .)
 
-ports=$(node -e '
-  const net = require("node:net");
-  const servers = [0, 0].map(() => net.createServer().listen(0, "127.0.0.1"));
-  setTimeout(() => { console.log(servers.map((s) => s.address().port).join(" ")); servers.forEach((s) => s.close()); }, 50);')
-read -r http admin <<<"$ports"
-"$work/casepress" serve --hosts site.test --http-addr "127.0.0.1:$http" --admin-addr "127.0.0.1:$admin" --grpc-addr 127.0.0.1:0 --data-dir "$work/data" --studies "$here/studies" 2>"$work/log" &
+"$work/casepress" serve --hosts site.test --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" --studies "$here/studies" 2>"$work/log" &
 server=$!
-for _ in $(seq 100); do
-  curl -fs -o /dev/null "http://127.0.0.1:$http/readyz" && break
+addr=
+for _ in $(seq 600); do
+  addr=$(sed -n 's/.*msg=listening for=http addr=//p' "$work/log")
+  if [ -n "$addr" ] && curl -fs -o /dev/null "http://$addr/readyz"; then break; fi
   kill -0 "$server" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
   sleep 0.1
 done
 
 status=0
-(cd "$here" && CASEPRESS_URL="http://127.0.0.1:$http/" CASEPRESS="$work/casepress" node --test "$@" ${TESTS:-page.test.mjs questionnaires.test.mjs desk.test.mjs progress.test.mjs live.test.mjs}) || status=$?
+(cd "$here" && CASEPRESS_URL="http://$addr/" CASEPRESS="$work/casepress" node --test "$@" ${TESTS:-page.test.mjs questionnaires.test.mjs desk.test.mjs progress.test.mjs live.test.mjs}) || status=$?
 if [ "$status" -ne 0 ]; then tail -n 40 "$work/log" >&2; fi
 exit "$status"

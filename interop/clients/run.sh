@@ -35,7 +35,7 @@ serve() {
   "$work/casepress" serve --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" 2>"$work/$1.log" &
   server=$!
   local addr=
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     addr=$(sed -n 's/.*msg=listening for=http addr=//p' "$work/$1.log")
     if [ -n "$addr" ] && curl -fs -o /dev/null "http://$addr/readyz"; then break; fi
     kill -0 "$server" 2>/dev/null || { cat "$work/$1.log" >&2; exit 1; }
@@ -45,7 +45,7 @@ serve() {
 }
 
 # run COMMAND...: a client that hangs fails in the end.
-run() { timeout -k 5 240 "$@"; }
+run() { timeout -k 5 900 "$@"; }
 
 # part NAME COMMAND...: runs it and keeps output, result and seconds. bash does not stop at the first
 # failure in there, so the functions below join what they do with &&.

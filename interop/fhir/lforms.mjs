@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
+/** How long the browser waits for what must come, in milliseconds. */
+const patience = 120_000;
+
 const dist = fileURLToPath(new URL('node_modules/lforms/dist/lforms', import.meta.url));
 const types = { css: 'text/css', js: 'text/javascript', png: 'image/png' };
 const html = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>LHC-Forms</title>' +
@@ -15,10 +18,11 @@ const html = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>LHC-Fo
 /** Opens a page that has LHC-Forms and reaches nothing but its files. */
 export async function open() {
   const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', timeout: patience,
     args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
   const page = await browser.newPage({ viewport: { width: 1000, height: 900 } });
+  page.setDefaultTimeout(patience);
   page.complaints = [];
   page.on('pageerror', (e) => page.complaints.push(e.message));
   await page.route('**/*', (route) => {

@@ -37,13 +37,13 @@ lforms() {
   "$work/casepress" serve --studies "$work/studies" --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" 2>"$work/server.log" &
   local server=$! addr= status=0
   echo "$server" >"$work/server.pid" # for a run that is cut off: this part is a process of its own
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     addr=$(sed -n 's/.*msg=listening for=http addr=//p' "$work/server.log")
     if [ -n "$addr" ] && curl -fs -o /dev/null "http://$addr/readyz"; then break; fi
     kill -0 "$server" 2>/dev/null || { cat "$work/server.log"; return 1; }
     sleep 0.1
   done
-  (cd "$here" && CASEPRESS_URL="http://$addr" CASEPRESS_FHIR_SERVED="$work/served" timeout -k 5 240 node --test lforms.test.mjs) || status=$?
+  (cd "$here" && CASEPRESS_URL="http://$addr" CASEPRESS_FHIR_SERVED="$work/served" timeout -k 5 900 node --test lforms.test.mjs) || status=$?
   [ $status -eq 0 ] || tail -n 40 "$work/server.log"
   kill "$server" && wait "$server" || true
   rm -f "$work/server.pid"
@@ -51,7 +51,7 @@ lforms() {
 }
 written() { cd "$here/../.." && CASEPRESS_FHIR_RESOURCES="$work/written" go test -count=1 ./fhir; }
 compile() { javac -J-XX:+UseSerialGC -J-XX:TieredStopAtLevel=1 -nowarn -proc:none -encoding UTF-8 -cp "$libraries" -d "$work/classes" "$here/Validate.java"; }
-validate() { timeout -k 5 300 java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -cp "$work/classes:$libraries" Validate "$work/written" "$work/served"; }
+validate() { timeout -k 5 900 java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -cp "$work/classes:$libraries" Validate "$work/written" "$work/served"; }
 
 part lforms lforms & running=($!)
 part written written & running+=($!)

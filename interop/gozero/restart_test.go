@@ -25,7 +25,7 @@ func TestKilledBroker(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	addr, kill := testbroker.RunAt(t, casepress(t), lastingAddr(t), folder)
-	cli, err := zrpc.NewClient(clientConf(t, addr))
+	cli, err := zrpc.NewClient(patientConf(t, addr))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cli.Conn().Close()) })
 	b := brokerpb.NewBrokerClient(cli.Conn())
@@ -59,7 +59,7 @@ func TestKilledBroker(t *testing.T) {
 	require.EqualValues(t, 60, end(t, b), "each message once, however often it was sent")
 }
 
-// lastingAddr returns an address that nobody takes while the broker is away: its port is not one of those that the
+// lastingAddr returns an address that nobody takes before its process listens, or while that is away: its port is not one of those that the
 // system hands out, to others or, when a client dials, to that very connection.
 func lastingAddr(t *testing.T) string {
 	t.Helper()
@@ -82,7 +82,7 @@ func sendUntilTaken(t *testing.T, b brokerpb.BrokerClient, key string) {
 	require.Eventually(t, func() bool {
 		_, err := b.Send(t.Context(), message(key))
 		return err == nil
-	}, 20*time.Second, 20*time.Millisecond, key)
+	}, patience, 20*time.Millisecond, key)
 }
 
 // end returns how many messages the topic has had, as soon as the breaker lets the call through.
@@ -92,7 +92,7 @@ func end(t *testing.T, b brokerpb.BrokerClient) (n uint64) {
 		topic, err := b.DescribeTopic(t.Context(), &brokerpb.DescribeTopicRequest{Topic: "patient-updates"})
 		n = topic.GetEnd()
 		return err == nil
-	}, 20*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 	return n
 }
 
@@ -103,7 +103,7 @@ func awaitKeys(t *testing.T, got <-chan string, round, n int) {
 	for i := range n {
 		want[fmt.Sprintf("%d-%d", round, i)] = true
 	}
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(patience)
 	for len(want) > 0 {
 		select {
 		case key := <-got:

@@ -25,6 +25,9 @@ import (
 	"casepress/interop/gozero/producer/patient"
 )
 
+// patience is how long a test waits for what must come.
+const patience = 2 * time.Minute
+
 // built keeps the binaries of this run.
 var built struct {
 	sync.Mutex
@@ -112,7 +115,7 @@ func (p *process) logged() string {
 func (p *process) taken(t *testing.T, n int) map[string]bool {
 	t.Helper()
 	events := map[string]bool{}
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(patience)
 	for len(events) < n {
 		select {
 		case line, open := <-p.lines:
@@ -140,14 +143,6 @@ func (p *process) wait(t *testing.T) {
 	require.NoError(t, p.cmd.Wait(), p.logged())
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
-}
-
 const patientName = "Rosalind Example"
 
 func update(n int) *patient.UpdateRequest {
@@ -162,20 +157,21 @@ func TestServices(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", built.dir+"/", "./producer", "./consumer").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	addr := testbroker.Run(t, casepress(t))
-	b := dial(t, clientConf(t, addr))
+	b := dial(t, patientConf(t, addr))
 
 	var consumers []*process
 	modes := []string{"subscribe", "fetch", "kq"}
 	for _, mode := range modes {
 		consumers = append(consumers, launch(t, "consumer", "127.0.0.1:9090", addr, "Mode: subscribe", "Mode: "+mode, "Group: projection", "Group: by-"+mode))
 	}
-	listen := freeAddr(t)
-	producer := launch(t, "producer", "127.0.0.1:9090", addr, "127.0.0.1:9191", listen, "Topic:", "CpuThreshold: 0 # refuses nobody while the tests load the machine\nTopic:")
+	listen := lastingAddr(t)
+	producer := launch(t, "producer", "127.0.0.1:9090", addr, "127.0.0.1:9191", listen,
+		"Topic:", "CpuThreshold: 0 # refuses nobody while the tests load the machine\nTimeout: 20000\nTopic:", "KeepaliveTime: 10s", "KeepaliveTime: 10s\n  Timeout: 20000")
 	require.Eventually(t, func() bool { // by calls it would open the client's breaker
 		conn, err := net.Dial("tcp", listen)
 		return err == nil && conn.Close() == nil
-	}, 20*time.Second, 50*time.Millisecond, "the producer listens")
-	cli, err := zrpc.NewClient(clientConf(t, listen))
+	}, patience, 50*time.Millisecond, "the producer listens")
+	cli, err := zrpc.NewClient(patientConf(t, listen))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cli.Conn().Close()) })
 	patients := patient.NewPatientClient(cli.Conn())
@@ -200,7 +196,7 @@ func TestServices(t *testing.T) {
 		require.Eventually(t, func() bool {
 			g, err := b.DescribeGroup(t.Context(), &brokerpb.DescribeGroupRequest{Topic: "patient-updates", ConsumerGroup: "by-" + mode})
 			return err == nil && g.GetLag() == 0
-		}, 10*time.Second, 20*time.Millisecond, mode)
+		}, patience, 20*time.Millisecond, mode)
 	}
 	dead, err := b.ListDeadLetters(t.Context(), &brokerpb.ListDeadLettersRequest{Topic: "patient-updates"})
 	require.NoError(t, err)

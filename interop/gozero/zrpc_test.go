@@ -35,6 +35,14 @@ func clientConf(t *testing.T, target string) zrpc.RpcClientConf {
 	return c
 }
 
+// patientConf is the same for tests in which no call may take too long, however busy the machine is.
+func patientConf(t *testing.T, target string) zrpc.RpcClientConf {
+	t.Helper()
+	c := clientConf(t, target)
+	c.Timeout = 20_000
+	return c
+}
+
 func dial(t *testing.T, c zrpc.RpcClientConf) brokerpb.BrokerClient {
 	t.Helper()
 	cli, err := zrpc.NewClient(c)
@@ -61,8 +69,15 @@ func TestFetchOfNothingIsNoError(t *testing.T) {
 	_, err := b.CreateTopic(t.Context(), &brokerpb.CreateTopicRequest{Topic: "patient-updates"})
 	require.NoError(t, err)
 
-	began := time.Now()
-	r, err := b.Fetch(t.Context(), fetch(time.Minute)) // the call's timeout of 2 s is sooner
+	var r *brokerpb.FetchResponse
+	var began time.Time
+	for range 3 { // the answer has 200 ms to arrive in, which is not always enough on a busy machine
+		began = time.Now()
+		r, err = b.Fetch(t.Context(), fetch(time.Minute)) // the call's timeout of 2 s is sooner
+		if status.Code(err) != codes.DeadlineExceeded {
+			break
+		}
+	}
 	require.NoError(t, err)
 	require.Empty(t, r.GetDeliveries())
 	require.Greater(t, time.Since(began), time.Second)
@@ -86,7 +101,7 @@ func TestFetchOfNothingIsNoError(t *testing.T) {
 func TestBadRequestsDoNotTripTheBreaker(t *testing.T) {
 	logx.Disable()
 	t.Parallel()
-	b := dial(t, clientConf(t, testbroker.Run(t, casepress(t))))
+	b := dial(t, patientConf(t, testbroker.Run(t, casepress(t))))
 	send(t, b, "a")
 	held, err := b.Fetch(t.Context(), fetch(0))
 	require.NoError(t, err)
@@ -162,7 +177,7 @@ func TestAppAndTokenAreSentAndDoNoHarm(t *testing.T) {
 		require.NoError(t, b.Close())
 	})
 
-	c := clientConf(t, l.Addr().String())
+	c := patientConf(t, l.Addr().String())
 	c.App, c.Token = "trials", "secret"
 	send(t, dial(t, c), "a")
 	mu.Lock()

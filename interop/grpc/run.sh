@@ -22,7 +22,7 @@ go build -o "$work/casepress" .
 "$work/casepress" serve --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" 2>"$work/log" &
 server=$!
 addr=
-for _ in $(seq 100); do
+for _ in $(seq 600); do
   addr=$(sed -n 's/.*msg=listening for=grpc addr=//p' "$work/log")
   [ -z "$addr" ] || break
   kill -0 "$server" || { cat "$work/log" >&2; exit 1; }
@@ -45,9 +45,9 @@ ln -s "$here/node_modules" "$work/node_modules"
 program python >"$work/example.py"
 program js >"$work/example.mjs"
 cd "$work"
-[ "$(timeout 60 "$python" example.py)" = $'stored at 0\nhandled {"visit":1}' ]
+[ "$(timeout 300 "$python" example.py)" = $'stored at 0\nhandled {"visit":1}' ]
 acknowledged python
 echo "ok  python"
-[ "$(timeout 60 node example.mjs)" = $'stored at 0\nhandled {"visit":1}' ] # the same id is no second message
+[ "$(timeout 300 node example.mjs)" = $'stored at 0\nhandled {"visit":1}' ] # the same id is no second message
 acknowledged node
 echo "ok  node"

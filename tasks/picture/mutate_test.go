@@ -162,7 +162,7 @@ func requireAgreement(t *testing.T, info picture.Info, inspected error, res pict
 // TestMutatedIsCancelled ends the context after some reads, or a little later, and requires an
 // answer at once.
 func TestMutatedIsCancelled(t *testing.T) {
-	limit := 2 * time.Second // 200 ms on a machine with nothing else to do
+	limit := 2 * time.Second // of processor time
 	if os.Getenv("CASEPRESS_MUTATIONS") != "" {
 		limit = 200 * time.Millisecond
 	}
@@ -177,7 +177,7 @@ func TestMutatedIsCancelled(t *testing.T) {
 				src := &cancellingAfter{Reader: bytes.NewReader(b), left: n % 12, cancel: func() { cancel(why) }}
 				_, err := picture.Process(ctx, src, int64(len(b)), budget, mutationOptions)
 				if at := src.at.Load(); at != 0 {
-					require.Less(t, time.Since(time.Unix(0, at)), limit)
+					require.Less(t, processorTime()-time.Duration(at), limit)
 				}
 				if p := new(picture.Problem); err != nil && !errors.As(err, &p) {
 					require.ErrorIs(t, err, why)
@@ -198,7 +198,7 @@ type cancellingAfter struct {
 
 func (c *cancellingAfter) ReadAt(p []byte, off int64) (int, error) {
 	if c.left--; c.left == 0 {
-		c.at.Store(time.Now().UnixNano())
+		c.at.Store(int64(processorTime()))
 		c.cancel()
 	}
 	n, err := c.Reader.ReadAt(p, off)

@@ -5,7 +5,7 @@ import httpx
 
 patient = "P-httpx"
 # The default read timeout of httpx, 5 s, is shorter than the wait for a report.
-client = httpx.Client(base_url=files.URL, timeout=httpx.Timeout(10, read=70))
+client = httpx.Client(base_url=files.URL, timeout=httpx.Timeout(60, read=120))
 
 
 def answer(response, status):
