@@ -8,7 +8,7 @@ TOOLS ?= $(HOME)/.cache/casepress
 LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL = build
-.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers burst pictures limits gozero kafka webhooks browser fhir clients grpc compare modules proto ci clean
+.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers burst pictures limits gozero kafka webhooks mail browser fhir clients grpc compare modules proto ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -90,6 +90,9 @@ kafka: ## relay and trial progress on a real Apache Kafka, which is killed meanw
 
 webhooks: ## what is sent to endpoints, held against the reference library of Standard Webhooks; a module of its own
 	cd interop/webhooks && go vet ./... && go test $(TESTFLAGS) ./...
+
+mail: ## alerts handed to a mail server that others have written, and read by their programs; .ci/install gets what it needs
+	interop/mail/run.sh $(TESTFLAGS)
 
 browser: ## the page in a real browser; needs node and chromium
 	interop/browser/run.sh
