@@ -197,7 +197,7 @@ func (s *Service) startLadders(ctx context.Context, c Config) (mails *mail.Sende
 		if mails, err = mail.New(config); err != nil {
 			return nil, fmt.Errorf("mail: %w", err)
 		}
-		ladders.Mail = mails.Send
+		ladders.Mail, ladders.MailUnready = mails.Send, mails.Unready
 		ladders.Timeout = max(ladders.Timeout, cmp.Or(c.Mail.Timeout, mail.DefaultTimeout)) // each channel has its own below it
 	}
 	s.ladders, err = notify.StartLadders(ctx, ladders)

@@ -94,8 +94,11 @@ type Sender struct {
 	hello    string // our name
 	slots    chan struct{}
 	attempts *prometheus.CounterVec
-	ready    atomic.Bool // the last check has found that mails would be taken
+	standing atomic.Pointer[standing] // nil: not known yet
 }
+
+// standing is whether mails would be taken, as far as is known.
+type standing struct{ err error }
 
 // New returns a sender, without a look at the server: see [Sender.Check]. An error is that of [Config.Validate].
 func New(c Config) (*Sender, error) {
@@ -130,7 +133,7 @@ func New(c Config) (*Sender, error) {
 		c.Metrics.MustRegister(s.attempts, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "casepress_mail_ready", Help: "1 if the mail server, when it was last looked at, would have taken mails.",
 		}, func() float64 {
-			if s.ready.Load() {
+			if known := s.standing.Load(); known != nil && known.err == nil {
 				return 1
 			}
 			return 0
@@ -202,6 +205,9 @@ func (s *Sender) Send(ctx context.Context, to study.Rung, a notify.Alert) error 
 		}
 	}
 	s.attempts.WithLabelValues(outcome).Inc()
+	if err == nil {
+		s.note(nil)
+	}
 	return err
 }
 
@@ -209,25 +215,38 @@ func (s *Sender) Send(ctx context.Context, to study.Rung, a notify.Alert) error 
 // returns a [*Failure] if not.
 func (s *Sender) Check(ctx context.Context) error { return s.talk(ctx, nil) }
 
-// Watch checks the server every 5 minutes until ctx ends, and logs each change: a password that is wrong should be known
-// before the first alert.
+// Watch checks the server every 5 minutes until ctx ends: a password that is wrong should be known before the first alert. It logs
+// each change.
 func (s *Sender) Watch(ctx context.Context) {
-	for known := false; ; known = true {
+	for {
 		err := s.Check(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		before := s.ready.Swap(err == nil)
-		switch {
-		case err != nil && (before || !known):
-			s.cfg.Logger.Error("the mail server takes no mails; it is asked again", "err", err)
-		case err == nil && (!before || !known):
-			s.cfg.Logger.Info("the mail server takes mails")
-		}
+		s.note(err)
 		select {
 		case <-time.After(checkEach):
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// note keeps what was found out about the server: by a check, or by a mail that it has taken.
+func (s *Sender) note(err error) {
+	before := s.standing.Swap(&standing{err})
+	switch {
+	case err != nil && (before == nil || before.err == nil):
+		s.cfg.Logger.Error("the mail server takes no mails; it is asked again", "err", err)
+	case err == nil && (before == nil || before.err != nil):
+		s.cfg.Logger.Info("the mail server takes mails")
+	}
+}
+
+// Unready says why the server would take no mails, as far as [Sender.Watch] knows; "" if it would, or if that is not known.
+func (s *Sender) Unready() string {
+	if known := s.standing.Load(); known != nil && known.err != nil {
+		return known.err.Error()
+	}
+	return ""
 }
