@@ -83,7 +83,7 @@ limits: ## hostile files and 50 HEIC photos in a cgroup of 512 MiB; PHOTOS is a 
 	go run ./bench/limits -photos "$(PHOTOS)" -cases "$(CASES)"
 
 gozero: ## go-zero services on the broker, and on a real Kafka once make kafka has got it; a module of its own, slow to compile
-	cd interop/gozero && go vet ./... && CASEPRESS_KAFKA_CLASSPATH="$$(cat "$(TOOLS)/classpath/kafka" 2>/dev/null)" go test $(TESTFLAGS) ./...
+	cd interop/gozero && go vet ./... && CASEPRESS_KAFKA_CLASSPATH="$$(cat "$(TOOLS)/classpath/kafka" 2>/dev/null)" go test -timeout 20m $(TESTFLAGS) ./...
 
 kafka: ## relay and trial progress on a real Apache Kafka, which is killed meanwhile; needs a JDK and mvn
 	interop/kafka/run.sh $(TESTFLAGS)
