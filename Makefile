@@ -8,7 +8,7 @@ TOOLS ?= $(HOME)/.cache/casepress
 LINT = $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL = build
-.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers burst pictures limits gozero kafka webhooks browser fhir clients grpc compare modules proto ci clean
+.PHONY: help build release test race example purego lint fuzz mutate kill damage soak readme bench peers burst pictures limits gozero kafka webhooks mail browser fhir clients grpc compare modules proto ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -82,14 +82,17 @@ CASES ?=
 limits: ## hostile files and 50 HEIC photos in a cgroup of 512 MiB; PHOTOS is a folder with a 12 MP *.heic, CASES one with more hostile files
 	go run ./bench/limits -photos "$(PHOTOS)" -cases "$(CASES)"
 
-gozero: ## go-zero services on the broker; a module of its own, slow to compile
-	cd interop/gozero && go vet ./... && go test $(TESTFLAGS) ./...
+gozero: ## go-zero services on the broker, and on a real Kafka once make kafka has got it; a module of its own, slow to compile
+	cd interop/gozero && go vet ./... && CASEPRESS_KAFKA_CLASSPATH="$$(cat "$(TOOLS)/classpath/kafka" 2>/dev/null)" go test -timeout 20m $(TESTFLAGS) ./...
 
 kafka: ## relay and trial progress on a real Apache Kafka, which is killed meanwhile; needs a JDK and mvn
 	interop/kafka/run.sh $(TESTFLAGS)
 
 webhooks: ## what is sent to endpoints, held against the reference library of Standard Webhooks; a module of its own
 	cd interop/webhooks && go vet ./... && go test $(TESTFLAGS) ./...
+
+mail: ## alerts handed to a mail server that others have written, and read by their programs; .ci/install gets what it needs
+	interop/mail/run.sh $(TESTFLAGS)
 
 browser: ## the page in a real browser; needs node and chromium
 	interop/browser/run.sh

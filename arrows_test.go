@@ -28,6 +28,8 @@ var onlyIn = map[string]string{
 	"modernc.org/sqlite":                "casepress/store",
 	"filippo.io/age":                    "casepress/blob",
 	"github.com/twmb/franz-go/pkg/kgo":  "casepress/kafka",
+	"github.com/wneessen/go-mail":       "casepress/notify/mail",
+	"github.com/wneessen/go-mail/smtp":  "casepress/notify/mail",
 }
 
 type goPackage struct {

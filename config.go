@@ -21,6 +21,7 @@ import (
 	"casepress/dispatcher"
 	"casepress/handlers"
 	"casepress/notify"
+	"casepress/notify/mail"
 	"casepress/service"
 	"casepress/study"
 	"casepress/tasks"
@@ -94,6 +95,8 @@ type Serve struct {
 	WebhookAllow       []string      `placeholder:"CIDR,…" help:"Networks that events are sent to although they are not public, and over http, as 10.1.0.0/16."`
 	WebhookTimeout     time.Duration `default:"${webhook_timeout}" help:"Longest attempt to send an event to an endpoint."`
 	WebhookConnections int           `default:"${webhook_connections}" help:"Attempts for one endpoint at once."`
+
+	Mail Mail `embed:""`
 
 	ScrubRate Size `default:"10MiB" help:"How much of the images and PDFs is read in a second, in the background, to find damaged ones once a day. 0: none."`
 
@@ -282,6 +285,7 @@ var defaults = kong.Vars{
 	"min_upload_rate": sizeText(handlers.DefaultMinUploadRate), "upload_rate_span": shortDuration(handlers.DefaultUploadRateSpan),
 	"max_webhook_endpoints": strconv.Itoa(handlers.DefaultMaxWebhookEndpoints),
 	"webhook_timeout":       shortDuration(notify.DefaultTimeout), "webhook_connections": strconv.Itoa(notify.DefaultPerEndpoint),
+	"smtp_timeout": shortDuration(mail.DefaultTimeout), "smtp_connections": strconv.Itoa(mail.DefaultConnections),
 	"max_streams": strconv.Itoa(handlers.DefaultMaxStreams), "max_streams_per_address": strconv.Itoa(handlers.DefaultMaxStreamsPerAddress),
 	"max_wait": shortDuration(handlers.DefaultMaxWait), "min_free_disk": sizeText(handlers.DefaultMinFreeDisk), "min_free_disk_urgent": sizeText(handlers.DefaultMinFreeDiskUrgent),
 
@@ -367,6 +371,10 @@ func (c *Serve) serviceConfig(log *slog.Logger) (service.Config, error) {
 	if err != nil {
 		return service.Config{}, err
 	}
+	mails, err := c.Mail.config(c.DataDir)
+	if err != nil {
+		return service.Config{}, err
+	}
 	api := c.handlersConfig()
 	api.WebhookAllow = allow
 	lanes, err := c.lanes()
@@ -375,7 +383,7 @@ func (c *Serve) serviceConfig(log *slog.Logger) (service.Config, error) {
 		Retry:     dispatcher.RetryPolicy{MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, MaxBackoff: c.MaxBackoff},
 		Originals: blob.Originals(c.Originals), Keys: keys,
 		ScrubRate: orOff(int64(c.ScrubRate)), ImageMemory: int64(c.ImageMemory), Processors: processors, Pictures: c.pictureOptions(), Layout: c.pdfOptions(),
-		Webhooks: notify.Config{Timeout: c.WebhookTimeout, PerEndpoint: c.WebhookConnections},
+		Webhooks: notify.Config{Timeout: c.WebhookTimeout, PerEndpoint: c.WebhookConnections}, Mail: mails,
 		Studies:  studies, Broker: c.BrokerLimits.brokerOptions(), HTTP: api, Logger: log,
 	}, err
 }

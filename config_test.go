@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"casepress/disk"
+	"casepress/notify/mail"
 	"casepress/tasks/pdf"
 )
 
@@ -57,6 +58,10 @@ func TestSettingsRefused(t *testing.T) {
 		{"--webhook-allow=10.0.0.1", "--webhook-allow"},
 		{"--webhook-timeout=0s", "--webhook-timeout"},
 		{"--webhook-connections=65", "--webhook-connections"},
+		{"--smtp-user=casepress", "--smtp-user, --smtp-password-file and --mail-from need --smtp"},
+		{"--smtp=mail.example.org", `--smtp must be host:port, as mail.example.org:587, not "mail.example.org"`},
+		{"--smtp=mail.example.org:587", "--mail-from must be a mail address"},
+		{"--smtp-tls=maybe", "--smtp-tls"},
 		{"--max-streams-per-address=-1", "--max-streams-per-address"},
 		{"--max-body=+5MiB", "is not a size"},
 		{"--max-uploads-per-address=-1", "--max-uploads-per-address"},
@@ -110,4 +115,51 @@ func TestDataFolderBelongsToOne(t *testing.T) {
 	require.ErrorIs(t, err, disk.ErrLocked)
 	require.ErrorContains(t, err, "--data-dir")
 	require.NoError(t, unlock())
+}
+
+// What is wrong with the settings of mail is said by the flag that sets it, and the password is told nowhere.
+func TestMailSettings(t *testing.T) {
+	dir := t.TempDir()
+	password := func(content string) string {
+		path := filepath.Join(t.TempDir(), "password")
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	inData := filepath.Join(dir, "password")
+	require.NoError(t, os.WriteFile(inData, []byte("hidden\n"), 0o600))
+	config := func(args ...string) (*mail.Config, error) {
+		cmd, err := parse(append([]string{"--data-dir=" + dir, "--smtp=mail.example.org:587", "--mail-from=casepress <alerts@example.org>"}, args...), &strings.Builder{}, &strings.Builder{})
+		require.NoError(t, err)
+		c, err := cmd.(*Serve).serviceConfig(nil)
+		return c.Mail, err
+	}
+	c, err := config("--smtp-user=casepress", "--smtp-password-file="+password("hid den\r\n"), "--public-url=https://casepress.example.org")
+	require.NoError(t, err)
+	require.Equal(t, &mail.Config{
+		Server: "mail.example.org:587", Security: mail.STARTTLS, User: "casepress", Password: "hid den", From: "casepress <alerts@example.org>",
+		PublicURL: "https://casepress.example.org", Timeout: mail.DefaultTimeout, Connections: mail.DefaultConnections,
+	}, c)
+
+	for _, tc := range []struct{ arg, want string }{
+		{"--smtp=mail.example.org", `--smtp must be host:port, as mail.example.org:587, not "mail.example.org"`},
+		{"--mail-from=nobody", "--mail-from must be a mail address in ASCII"},
+		{"--smtp-timeout=0s", "--smtp-timeout is 0s"},
+		{"--smtp-connections=0", "--smtp-connections 0: the first must be above 0, the second 1 to 64"},
+		{"--smtp-connections=65", "--smtp-connections is 65: it must be 1 to 64"},
+		{"--smtp-user=casepress", "--smtp-user needs a password"},
+		{"--smtp-password-file=" + password("hidden"), "--smtp-password-file needs a user"},
+		{"--smtp-password-file=" + password(""), "must have the password in one line of UTF-8"},
+		{"--smtp-password-file=" + password("hidden\nhidden\n"), "must have the password in one line of UTF-8"},
+		{"--smtp-password-file=" + password("hidden\xff"), "must have the password in one line of UTF-8"},
+		{"--smtp-password-file=" + password(strings.Repeat("hidden", 1000)), "must have the password in one line of UTF-8, up to 4 KiB"},
+		{"--smtp-password-file=" + inData, "--smtp-password-file: " + inData + " lies in the data folder"},
+		{"--smtp-password-file=" + filepath.Join(t.TempDir(), "none"), "--smtp-password-file: open "},
+		{"--public-url=casepress.example.org", "--public-url must be as https://casepress.example.org"},
+	} {
+		_, err := config(tc.arg)
+		require.ErrorContains(t, err, tc.want, tc.arg)
+		require.NotContains(t, err.Error(), "hidden")
+	}
+	_, err = config("--smtp-user=casepress", "--smtp-password-file="+password("hidden"), "--smtp-tls=none")
+	require.ErrorContains(t, err, "--smtp-user needs TLS: a password is not sent in plain text")
 }

@@ -42,6 +42,8 @@ type LadderConfig struct {
 	Record func(context.Context, tasks.Submission) error
 	// Webhook and Mail are the channels. The first is required; without the other a study with a mail address is refused.
 	Webhook, Mail Channel
+	// MailUnready says why no mail would be taken at the moment; "" if one would, or that is not known. Nil: it is never known.
+	MailUnready func() string
 	// Timeout bounds one attempt. Default 20 seconds. An alert that waits for its channel while that has taken nothing for so long has
 	// failed, too.
 	Timeout time.Duration

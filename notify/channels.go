@@ -49,36 +49,30 @@ func (r *ladderRound) checkChannels(ctx context.Context) {
 	}
 }
 
-// checkChannel returns how a channel stands by what is known of its alerts and, of an endpoint, of its events.
+// checkChannel returns how a channel stands by what is known of its alerts and, of an endpoint, of its events, and of whether it
+// would take anything.
 func (r *ladderRound) checkChannel(ctx context.Context, studyID string, rung study.Rung, now time.Time) (store.AlertChannel, error) {
 	id := channelID{studyID, rung.Channel()}
 	c := r.health[id]
 	c.Study, c.Channel = id.study, id.channel
-	if rung.Webhook == "" {
-		return c, nil
-	}
-	endpoint, err := r.cfg.Rows.WebhookEndpoint(ctx, rung.Webhook)
-	gone := ""
+	unready, err := r.unready(ctx, rung)
 	switch {
-	case errors.Is(err, store.ErrNotFound):
-		gone = errNoEndpoint.Error()
 	case err != nil:
 		return c, err
-	case endpoint.State != tasks.WebhookActive:
-		gone = disabledText(endpoint)
-	}
-	if gone != "" {
+	case unready != "":
 		if c.FailingSince.IsZero() {
-			c.FailingSince, c.LastAt, c.LastError = now.UTC(), now.UTC(), gone
+			c.FailingSince, c.LastAt, c.LastError = now.UTC(), now.UTC(), unready
 			r.health[id] = c
 			r.save(c)
 		}
 		return c, nil
-	}
-	if c.LastError == errNoEndpoint.Error() || strings.HasPrefix(c.LastError, disabledPrefix) { // it is there again
+	case isUnready(c.LastError): // it was, and would take something again
 		c.FailingSince, c.LastError = time.Time{}, ""
 		r.health[id] = c
 		r.save(c)
+	}
+	if rung.Webhook == "" {
+		return c, nil
 	}
 	events, err := r.cfg.Rows.WebhookHealth(ctx, rung.Webhook)
 	if err != nil {
@@ -90,7 +84,37 @@ func (r *ladderRound) checkChannel(ctx context.Context, studyID string, rung stu
 	return c, nil
 }
 
-const disabledPrefix = "the endpoint is disabled: "
+// unready says why a channel would take nothing at the moment, whatever it is given; "" if it might.
+func (r *ladderRound) unready(ctx context.Context, rung study.Rung) (string, error) {
+	if rung.Webhook == "" {
+		if r.cfg.MailUnready != nil {
+			if reason := r.cfg.MailUnready(); reason != "" {
+				return mailPrefix + reason, nil
+			}
+		}
+		return "", nil
+	}
+	endpoint, err := r.cfg.Rows.WebhookEndpoint(ctx, rung.Webhook)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return errNoEndpoint.Error(), nil
+	case err != nil:
+		return "", err
+	case endpoint.State != tasks.WebhookActive:
+		return disabledText(endpoint), nil
+	}
+	return "", nil
+}
+
+// isUnready reports whether a reason is one of those of unready.
+func isUnready(reason string) bool {
+	return reason == errNoEndpoint.Error() || strings.HasPrefix(reason, disabledPrefix) || strings.HasPrefix(reason, mailPrefix)
+}
+
+const (
+	disabledPrefix = "the endpoint is disabled: "
+	mailPrefix     = "the mail server takes no mails: "
+)
 
 func disabledText(e tasks.WebhookEndpoint) string { return disabledPrefix + e.Reason }
 

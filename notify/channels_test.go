@@ -1,15 +1,19 @@
 package notify_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"casepress/notify"
+	"casepress/study"
 	"casepress/tasks"
 )
 
@@ -87,5 +91,47 @@ func TestChannelThatFailsWithoutACase(t *testing.T) {
 		require.Equal(t, tasks.WebhookDisabled, s.endpoint("gone").State)
 		after(20 * time.Minute)
 		require.Equal(t, []string{"nurse hears of gone: the endpoint is disabled: the receiver answered 410 (Gone)"}, s.channelAlerts())
+	})
+}
+
+// A mail server that takes no mails is told of before the first case, and is forgotten when it does again.
+func TestMailServerThatFailsWithoutACase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var unready atomic.Pointer[string]
+		set := func(reason string) { unready.Store(&reason) }
+		set("")
+		with := studies(t, map[string]string{"S1": `{"who":"Li","mail":"li@example.org","label":"Li's mail"},` + nurseThenDoctor})
+		s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) {
+			with(c)
+			c.Mail = func(context.Context, study.Rung, notify.Alert) error { return nil }
+			c.MailUnready = func() string { return *unready.Load() }
+		})
+		s.register("e1", func(c *tasks.WebhookChange) { c.Types = []string{tasks.TopicUpdates} })
+		channel := func() (failing bool, reason string) {
+			all, err := s.Store.AlertChannels(context.Background())
+			require.NoError(t, err)
+			for _, c := range all {
+				if c.Channel == "Li's mail" {
+					return !c.FailingSince.IsZero(), c.LastError
+				}
+			}
+			return false, ""
+		}
+		after(20 * time.Minute)
+		require.Empty(t, s.channelAlerts())
+		set("AUTH: the server answered 535")
+		after(2 * time.Minute)
+		failing, reason := channel()
+		require.True(t, failing)
+		require.Equal(t, "the mail server takes no mails: AUTH: the server answered 535", reason)
+		after(16 * time.Minute)
+		require.Equal(t, []string{"nurse hears of Li's mail: the mail server takes no mails: AUTH: the server answered 535"}, s.channelAlerts())
+		set("")
+		after(2 * time.Minute)
+		failing, reason = channel()
+		require.False(t, failing)
+		require.Empty(t, reason)
+		after(30 * hour)
+		require.Empty(t, s.channelAlerts())
 	})
 }

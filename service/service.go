@@ -33,6 +33,7 @@ import (
 	"casepress/dispatcher/embedded"
 	"casepress/handlers"
 	"casepress/notify"
+	"casepress/notify/mail"
 	"casepress/progress"
 	"casepress/store"
 	"casepress/study"
@@ -98,8 +99,9 @@ type Config struct {
 	// Webhooks says how events are sent to endpoints; Work, Rows, Allow, Metrics and Logger are set here, Allow from HTTP.
 	Webhooks notify.Config
 
-	// Mail sends alerts by mail; nil: a study whose ladder has a mail address is refused.
-	Mail notify.Channel
+	// Mail says which mail server alerts are handed to; nil: none, and a study whose ladder has a mail address is refused. Metrics
+	// and Logger are set here.
+	Mail *mail.Config
 
 	// Logger hears of failures; nil discards.
 	Logger *slog.Logger
@@ -162,10 +164,7 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	c.Webhooks.Work, c.Webhooks.Rows, c.Webhooks.Allow = s.Work, s.Rows, c.HTTP.WebhookAllow
 	c.Webhooks.Metrics, c.Webhooks.Logger, c.Webhooks.Record, c.Webhooks.Studies = s.Registry, c.Logger, s.ledger.Record, c.Studies
 	s.webhooks = notify.Start(ctx, c.Webhooks)
-	s.ladders, err = notify.StartLadders(ctx, notify.LadderConfig{
-		Work: s.Work, Rows: s.Rows, Studies: c.Studies, Record: s.ledger.Record, Webhook: s.webhooks.Alert, Mail: c.Mail,
-		Timeout: c.Webhooks.Timeout, Metrics: s.Registry, Logger: c.Logger,
-	})
+	mails, err := s.startLadders(ctx, c)
 	if err != nil {
 		return s, err
 	}
@@ -183,7 +182,29 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	if c.ScrubRate > 0 {
 		s.wg.Go(func() { s.scrub(background, c) })
 	}
+	if mails != nil {
+		s.wg.Go(func() { mails.Watch(background) })
+	}
 	return s, nil
+}
+
+// startLadders begins to tell people of cases. It returns what hands mails over; nil without a mail server.
+func (s *Service) startLadders(ctx context.Context, c Config) (mails *mail.Sender, err error) {
+	ladders := notify.LadderConfig{
+		Work: s.Work, Rows: s.Rows, Studies: c.Studies, Record: s.ledger.Record, Webhook: s.webhooks.Alert,
+		Timeout: cmp.Or(c.Webhooks.Timeout, notify.DefaultTimeout), Metrics: s.Registry, Logger: c.Logger,
+	}
+	if c.Mail != nil {
+		config := *c.Mail
+		config.Metrics, config.Logger = s.Registry, c.Logger
+		if mails, err = mail.New(config); err != nil {
+			return nil, fmt.Errorf("mail: %w", err)
+		}
+		ladders.Mail, ladders.MailUnready = mails.Send, mails.Unready
+		ladders.Timeout = max(ladders.Timeout, cmp.Or(c.Mail.Timeout, mail.DefaultTimeout)) // each channel has its own below it
+	}
+	s.ladders, err = notify.StartLadders(ctx, ladders)
+	return mails, err
 }
 
 // followTrial begins to follow the events of finished submissions for trial progress.
