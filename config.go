@@ -384,7 +384,7 @@ func (c *Serve) serviceConfig(log *slog.Logger) (service.Config, error) {
 		Originals: blob.Originals(c.Originals), Keys: keys,
 		ScrubRate: orOff(int64(c.ScrubRate)), ImageMemory: int64(c.ImageMemory), Processors: processors, Pictures: c.pictureOptions(), Layout: c.pdfOptions(),
 		Webhooks: notify.Config{Timeout: c.WebhookTimeout, PerEndpoint: c.WebhookConnections}, Mail: mails,
-		Studies:  studies, Broker: c.BrokerLimits.brokerOptions(), HTTP: api, Logger: log,
+		Studies: studies, Broker: c.BrokerLimits.brokerOptions(), HTTP: api, Logger: log,
 	}, err
 }
 
