@@ -75,7 +75,7 @@ func TestLadderRefuses(t *testing.T) {
 // Hours are those that the clocks of the zone show, also on days on which they are changed; and nothing changes before
 // NextChange. Each minute of the days is looked at.
 func TestHours(t *testing.T) {
-	for _, zone := range []string{"UTC", "Asia/Shanghai", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"} {
+	for _, zone := range []string{"UTC", "Asia/Shanghai", "Europe/Berlin", "Australia/Lord_Howe"} {
 		location, err := time.LoadLocation(zone)
 		require.NoError(t, err)
 		for _, h := range []study.Hours{
@@ -87,12 +87,12 @@ func TestHours(t *testing.T) {
 		} {
 			h.Zone = location
 			for _, begin := range []time.Time{
-				time.Date(2027, 3, 12, 0, 0, 0, 0, time.UTC), time.Date(2027, 3, 26, 0, 0, 0, 0, time.UTC), // clocks go forward
-				time.Date(2027, 4, 2, 0, 0, 0, 0, time.UTC), time.Date(2027, 10, 29, 0, 0, 0, 0, time.UTC), time.Date(2027, 11, 5, 0, 0, 0, 0, time.UTC),
+				time.Date(2027, 3, 27, 0, 0, 0, 0, time.UTC), time.Date(2027, 10, 30, 0, 0, 0, 0, time.UTC), // in Berlin
+				time.Date(2027, 4, 2, 0, 0, 0, 0, time.UTC), time.Date(2027, 10, 1, 0, 0, 0, 0, time.UTC), // on Lord Howe, by half an hour
 			} {
 				name := fmt.Sprint(zone, h.Opens, begin)
 				next := begin
-				for at := begin; at.Before(begin.Add(4 * 24 * time.Hour)); at = at.Add(time.Minute) {
+				for at := begin; at.Before(begin.Add(3 * 24 * time.Hour)); at = at.Add(time.Minute) {
 					if has := h.Has(at); has != inHours(h, at) || at.Before(next) && has != h.Has(at.Add(-time.Minute)) {
 						t.Fatalf("%s: at %s it is %v, and the next change is at %s", name, at, has, next)
 					}
