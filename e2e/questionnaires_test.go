@@ -59,19 +59,20 @@ func TestKillWithQuestionnaires(t *testing.T) {
 					if code == http.StatusConflict && a.Revision > 1 {
 						continue // somebody else has amended it
 					}
-					told := answered{body: a.body} // not a itself: it may share its slices with what is known
+					told := answered{body: a.body} // a shares what it was told before with known
 					if code != http.StatusCreated || json.Unmarshal(answer, &told) != nil {
 						t.Errorf("%d %s", code, answer)
 						return
 					}
+					a = told
 					mu.Lock()
-					key := fmt.Sprintf("%s %d", told.ID, told.Revision)
+					key := fmt.Sprintf("%s %d", a.ID, a.Revision)
 					if before, again := known[key]; again {
-						if string(before.Receipt) != string(told.Receipt) || string(before.Flags) != string(told.Flags) {
-							t.Errorf("%s: %s and then %s", key, before.Receipt, told.Receipt)
+						if string(before.Receipt) != string(a.Receipt) || string(before.Flags) != string(a.Flags) {
+							t.Errorf("%s: %s and then %s", key, before.Receipt, a.Receipt)
 						}
 					}
-					known[key] = told
+					known[key] = a
 					if left--; left == 0 {
 						close(killAt)
 					}

@@ -66,11 +66,14 @@ func decodeWith(d *decoder, ctx context.Context, data []byte) error {
 	return d.decode(data)
 }
 
-func decodedBy(t *testing.T, d *decoder, data []byte) (pix [][]byte) {
+// decodedBy returns the rows of the planes. What lies behind a row is of no picture, and may be anything.
+func decodedBy(t *testing.T, d *decoder, data []byte) (rows [][]byte) {
 	t.Helper()
 	require.NoError(t, decodeWith(d, t.Context(), data))
 	for _, p := range d.image.Planes {
-		pix = append(pix, slices.Clone(p.Pix))
+		for y := range p.Height {
+			rows = append(rows, slices.Clone(p.Row(y)))
+		}
 	}
-	return pix
+	return rows
 }
