@@ -129,7 +129,7 @@ function openForm() {
 
 function openList() {
   if (sender) stopSending();
-  document.title = 'casepress';
+  document.title = t('caseReports');
   openReportList();
 }
 

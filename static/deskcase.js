@@ -114,7 +114,7 @@ function what() {
   }
   if (shown.acknowledgement?.of) all.push(h('p', { className: 'links' }, h('a', { href: `#/${shown.acknowledgement.of}`, textContent: t('deskOther', { id: shown.acknowledgement.of }) })));
   if (shown.seriousness.length) all.push(h('ul', { className: 'deskCriteria' }, ...shown.seriousness.map((code) => h('li', { className: 'flag urgent' }, h('b', { textContent: t(`seriousness-${code}`) }), ` (${code})`))));
-  const facts = [[t('deskKnownAt'), time(shown.knownAt)], [t('deskOnsetAt'), time(shown.onsetAt)], [t('deskReporter'), shown.reporter ?? '–'], [t('deskDueAt'), time(shown.clock.dueAt)]]
+  const facts = [[t('deskKnownAt'), time(shown.knownAt, toTheSecond)], [t('deskOnsetAt'), time(shown.onsetAt, toTheSecond)], [t('deskReporter'), shown.reporter ?? '–'], [t('deskDueAt'), time(shown.clock.dueAt, toTheSecond)]]
     .filter(([, value]) => value !== '–');
   all.push(h('dl', { className: 'times' }, ...facts.flatMap(([name, value]) => [h('dt', { textContent: name }), h('dd', { textContent: value })])));
   if (shown.images.length) all.push(h('p', { textContent: t('deskImages', { names: shown.images.map(({ imageId }) => imageId).join(', ') }) }));
@@ -122,13 +122,21 @@ function what() {
   return all;
 }
 
+const toTheSecond = { dateStyle: 'medium', timeStyle: 'medium' };    // the page names the zone once, for all times
+
 function timeline() {
-  return table(t('deskTimeline'), [t('deskAt'), t('deskStep'), t('deskAfter'), t('deskElapsed'), t('deskWho')], shown.timeline.map((step) => {
+  const heads = [t('deskAt'), t('deskStep'), t('deskAfter'), t('deskElapsed'), t('deskWho')];
+  const box = table(t('deskTimeline'), heads, shown.timeline.map((step) => {
     const said = [step.decision && decisionText(step), step.channel, step.note, step.description, step.reason].filter(Boolean);
     const name = h('th', { scope: 'row' }, h('b', { textContent: t(`step-${step.step}`) ?? step.step }), ...said.map((text) => h('small', { textContent: text })));
     return h('tr', {}, h('td', { textContent: time(step.at, { dateStyle: 'short', timeStyle: 'medium' }) }), name,
       h('td', { className: 'number', textContent: span(step.afterSeconds * 1000) }), h('td', { textContent: span(step.elapsedSeconds * 1000) }), h('td', { textContent: step.who ?? '–' }));
   }));
+  // On a phone a row is a block of lines, each with its column's name: a screen reader must be told that it is a table still.
+  const roles = { table: 'table', 'thead, tbody': 'rowgroup', tr: 'row', 'thead th': 'columnheader', 'tbody th': 'rowheader', td: 'cell' };
+  for (const [nodes, role] of Object.entries(roles)) for (const node of box.querySelectorAll(nodes)) node.setAttribute('role', role);
+  for (const row of box.querySelectorAll('tbody tr')) heads.forEach((text, i) => { row.children[i].dataset.column = text; });
+  return box;
 }
 
 const value = (field) => $(field).value.trim();

@@ -2,8 +2,7 @@
 
 const en = {
   deskHeading: 'Safety desk',
-  deskLink: 'Safety desk',
-  answersLink: 'Answers',
+  deskZone: (p) => `Times are those of this device (${p.zone}).`,
   deskShow: 'Show',
   deskSoundOn: 'Turn sound on',
   deskSoundOff: 'Turn sound off',
@@ -119,8 +118,7 @@ const en = {
 
 const zh = {
   deskHeading: '安全工作台',
-  deskLink: '安全工作台',
-  answersLink: '答卷',
+  deskZone: (p) => `时间均为本设备的时区（${p.zone}）。`,
   deskShow: '显示',
   deskSoundOn: '开启提示音',
   deskSoundOff: '关闭提示音',

@@ -45,7 +45,7 @@ function render() {
   document.body.dataset.view = view;
   for (const one of views) $(one).hidden = one !== view;
   $('leave').hidden = view !== 'fill' && view !== 'check';
-  document.title = record?.definition ? `${pick(record.definition.title)} – casepress` : 'casepress';
+  document.title = record?.definition ? `${pick(record.definition.title)} – casepress` : t('questionnaires');
   ({ start: openStart, fill: renderQuestion, check: renderCheck, sent: renderSent })[view]();
   renderCrisis();
   if (view === 'start') renderKept();

@@ -6,14 +6,13 @@ import { questionnaireTexts } from './questionnairetexts.js';
 import { deskTexts } from './desktexts.js';
 
 const en = {
-  title: 'Case report',
   lead: 'Photos from one visit go in, a PDF comes out. Delete your copy of a photo only when the SHA-256 in the answer is that of your copy.',
   formLegend: 'Report',
   patientId: 'Patient ID',
   visitId: 'Visit',
   optional: 'optional',
   capturedAt: 'Photographed',
-  fromPhotos: 'empty: as the photos say',
+  fromPhotos: 'empty: from photo',
   photos: 'Photos',
   photosHint: 'JPEG, HEIC, PNG, WebP …, in PDF order',
   drop: 'Drop photos here, or',
@@ -166,14 +165,13 @@ const en = {
 };
 
 const zh = {
-  title: '病例报告',
   lead: '上传一次访视的照片，系统会生成一份 PDF 报告。只有当答复中的 SHA-256 与您手中照片的 SHA-256 一致时，才可删除照片。',
   formLegend: '报告',
   patientId: '患者编号',
   visitId: '访视',
   optional: '选填',
   capturedAt: '拍摄时间',
-  fromPhotos: '留空：以照片信息为准',
+  fromPhotos: '留空：取自照片',
   photos: '照片',
   photosHint: 'JPEG、HEIC、PNG、WebP 等，按 PDF 顺序',
   drop: '把照片拖到这里，或者',

@@ -165,6 +165,11 @@ test('the desk of a study, in Chinese and on a phone', async () => {
   await page.waitForSelector('#acknowledge:visible');
   assert.match(await said(page, '#caseHeading'), new RegExp(`${late.id} · 待处理`));
   await check(page, 'desk-phone-case-zh');
+  assert.match(await said(page, '#zone'), /^时间均为本设备的时区（UTC|时间均为本设备的时区（.+, UTC[+-]/);
+  const cut = await page.locator('#caseTimeline :is(td, tbody th)').evaluateAll((cells) => cells.map((cell) => cell.getBoundingClientRect())
+    .filter(({ left, right, height }) => left < 0 || right > 390 || !height).length);
+  assert.equal(cut, 0, 'every cell of the timeline is on the screen');
+  assert.match(await page.locator('#caseTimeline tbody').innerText(), /已接收[^]*系统已开始处理/);
   await page.selectOption('#ackDecision', 'duplicate');
   await page.waitForSelector('#ackOf:visible');
   await page.fill('#ackName', '李医生');

@@ -103,7 +103,7 @@ test('study, site and visit of the address are filled in, and seen', async () =>
     assert.equal(await page.inputValue(`#${field}`), value);
     assert.ok(await page.locator(`#${field}`).isVisible());
   }
-  assert.equal(await said(page, '#zone'), 'empty: as the photos say');
+  assert.equal(await said(page, '#zone'), 'empty: from photo');
   await page.fill('#capturedAt', '2026-11-20T08:15');
   assert.match(await said(page, '#zone'), /^UTC[+-]\d\d:\d\d$/);
   const picker = await page.getAttribute('#images', 'accept');
@@ -426,7 +426,8 @@ test('the page speaks Chinese, and so does the server', async () => {
   await page.reload();
   assert.equal(await said(page, 'h1'), '病例报告'); // the choice stays
   await page.click('#language');
-  assert.equal(await said(page, 'h1'), 'Case report');
+  assert.equal(await said(page, 'h1'), 'Case reports');
+  assert.equal(await page.title(), 'Case reports');
   await close(page);
 
   const chinese = await open(browser, { locale: 'zh-CN' });
