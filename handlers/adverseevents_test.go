@@ -475,7 +475,7 @@ func TestTimelinePDF(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, content.Pages, 1)
 	text := strings.ReplaceAll(content.Pages[0], " ", "")
-	for _, want := range []string{"AE-1", "P001", "a rash", "Ann Önal", "Not serious – a <mosquito>", "Received", "Handed over", "within the limit", "page 1 of 1"} {
+	for _, want := range []string{"AE-1", "P001", "a rash", "Ann Önal", "Not serious – a <mosquito>", "Received", "Taken up by the service", "within the limit", "page 1 of 1"} {
 		require.Contains(t, text, strings.ReplaceAll(want, " ", ""))
 	}
 	require.Equal(t, first.body, s.get("/adverse-events/AE-1/timeline.pdf").is(200).body)

@@ -6,7 +6,7 @@ import { $, h } from './dom.js';
 import { t, toggleLanguage, onLanguage } from './i18n.js';
 import { newId } from './digest.js';
 import { photos, digests, firstUnreadable, pictureOf, onPhotos } from './photos.js';
-import { empty, values, check, refuse, refuseField } from './form.js';
+import { empty, values, check, fillFrom, refuse, refuseField } from './form.js';
 import { send } from './send.js';
 import { follow, isStored, retry } from './poll.js';
 import { shown, show, reset } from './statuspanel.js';
@@ -59,7 +59,7 @@ function refused({ status, problem }) {
   lock(false);
   if (status !== 409 && !problem?.stored) setPending(null);
   // What stands at its field need not be said twice.
-  if (problem?.errors?.length && refuse(problem.errors)) show({ problem: { ...problem, detail: '' } });
+  if (problem?.errors?.length && refuse(problem.errors, problem.code)) show({ problem: { ...problem, detail: '' } });
 }
 
 function stopSending() {
@@ -100,7 +100,7 @@ function freshForm() {
 
 const bytesOf = (list) => list.reduce((sum, p) => sum + p.file.size, 0);
 
-// #/{id} shows a report, #reports the list of all, anything else the form.
+// #/{id} shows a report, #reports the list of all, anything else the form, with what the address names: see fillFrom.
 function route() {
   unfollow();
   unfollow = () => {};
@@ -122,13 +122,14 @@ function route() {
 
 function openForm() {
   if (sender) stopSending();
+  fillFrom(location.hash);
   for (const own of sent.values()) own.photos = [];   // kept no longer than needed
   reset({ count: photos.length, bytes: bytesOf(photos) });
 }
 
 function openList() {
   if (sender) stopSending();
-  document.title = 'casepress';
+  document.title = t('caseReports');
   openReportList();
 }
 

@@ -2,6 +2,7 @@
 
 import { t, time } from './i18n.js';
 import { serverNow } from './servertime.js';
+import { flagText, flagCause } from './flagtexts.js';
 
 /** Whether it was not acknowledged in time, or is not yet and the time is over. */
 export function isLate(one, now = serverNow()) {
@@ -21,12 +22,24 @@ export function clockText(one, now = serverNow()) {
 /** What happened, in one line. */
 export function whatText(one) {
   if (one.description) return one.description.split('\n').find((line) => line.trim()) ?? '';
-  return t('deskFlag', { flag: one.flag?.code ?? '', instrument: one.instrument ?? '' });
+  if (!one.flag) return '';
+  const cause = flagCause(one);
+  return cause ? t(one.flag.item ? 'deskCaused' : 'deskCausedByScore', { ...cause, flag: flagText(one) }) : flagText(one);
+}
+
+/** What makes it serious, as it was reported, by the short names of the criteria; '' if nothing was. */
+export function seriousnessText(one) {
+  return one.seriousness.length ? t('deskSerious', { criteria: one.seriousness.map((code) => t(`seriousnessShort-${code}`) ?? code).join(t('listGap')) }) : '';
+}
+
+/** A decision in a word; of a duplicate, of which case. */
+export function decisionText({ decision, of }) {
+  return t(`decisionShort-${decision}`, { of: of ?? '–' }) ?? decision;
 }
 
 /** The state, with the decision where there is one; of an exercise it says so first. */
 export function stateText(one) {
-  const decision = one.acknowledgement && t(`decisionShort-${one.acknowledgement.decision}`);
+  const decision = one.acknowledgement && decisionText(one.acknowledgement);
   return [one.exercise && t('deskExercise'), t(`state-${one.state}`), decision].filter(Boolean).join(' · ');
 }
 

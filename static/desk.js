@@ -6,6 +6,7 @@ import { $, announce, alarm } from './dom.js';
 import { t, toggleLanguage, onLanguage } from './i18n.js';
 import { followDesk, look } from './desklist.js';
 import { openCase, closeCase } from './deskcase.js';
+import { offset } from './zone.js';
 import { showConnection } from './connection.js';
 import { beep, pressSound } from './desksound.js';
 
@@ -65,6 +66,12 @@ function connection(now) {
   title();
 }
 
+// Said once for all times of the page.
+function zone() {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  $('zone').textContent = t('deskZone', { zone: timeZone === 'UTC' ? 'UTC' : `${timeZone}, UTC${offset(new Date())}` });
+}
+
 addEventListener('hashchange', route);
 for (const sign of ['focus', 'pointerdown', 'keydown']) addEventListener(sign, present);
 document.addEventListener('visibilitychange', present);
@@ -72,4 +79,4 @@ $('language').addEventListener('click', toggleLanguage);
 $('sound').addEventListener('click', pressSound);
 followDesk({ read, connection });
 route();
-onLanguage(title);
+onLanguage(() => { title(); zone(); });

@@ -5,7 +5,8 @@ import { $, h, fill, table, announce } from './dom.js';
 import { t, time, language, onLanguage } from './i18n.js';
 import { newId } from './digest.js';
 import { addressOf } from './adverseevents.js';
-import { clockText, stateText, isLate, span } from './casetexts.js';
+import { clockText, stateText, decisionText, isLate, span } from './casetexts.js';
+import { readFlagTexts, flagText, flagCause, instrumentTitle } from './flagtexts.js';
 import { readDesk } from './desklist.js';
 import { learnTime } from './servertime.js';
 import { keepCurrent } from './current.js';
@@ -56,6 +57,7 @@ async function read(signal) {
       if (shown && !shown.acknowledgement && answer.acknowledgement) announce(t('deskAcknowledgedBy', { patient: answer.patientId, name: answer.acknowledgement.name }));
       shown = answer;
       tag = response.headers.get('ETag');
+      readFlagTexts([answer]).then((news) => { if (news) render(); });
     }
     state = response.status === 404 ? 'unknown' : '';
   } catch (e) {
@@ -75,7 +77,7 @@ function render() {
   if (!shown) return;
   showClock();
   for (const { node } of forms) node.querySelector('button').disabled = busy;
-  const look = JSON.stringify([shown, language]);
+  const look = JSON.stringify([shown, shown.flag && [flagText(shown), flagCause(shown)], language]);
   if (look === drawn) return;   // so that the focus stays where it is
   drawn = look;
   $('casePatient').textContent = shown.patientId;
@@ -105,10 +107,14 @@ function what() {
   if (shown.description) all.push(h('p', { className: 'deskDescription', textContent: shown.description }));
   if (shown.source) {
     const link = `responses.html#/${shown.source.id}/${shown.source.revision}`;
-    all.push(h('p', {}, t('deskFlag', { flag: shown.flag.code, instrument: shown.instrument })), h('p', { className: 'links' }, h('a', { href: link, textContent: t('deskAnswers') })));
+    const cause = flagCause(shown);
+    all.push(h('p', { className: 'flag urgent' }, h('b', { textContent: flagText(shown) })));
+    if (cause) all.push(h('p', { className: 'deskCause' }, h('q', { textContent: cause.asked }), ' ', h('b', { textContent: cause.value })));
+    all.push(h('p', { className: 'plain', textContent: `${instrumentTitle(shown)} · ${shown.flag.code}` }), h('p', { className: 'links' }, h('a', { href: link, textContent: t('deskAnswers') })));
   }
+  if (shown.acknowledgement?.of) all.push(h('p', { className: 'links' }, h('a', { href: `#/${shown.acknowledgement.of}`, textContent: t('deskOther', { id: shown.acknowledgement.of }) })));
   if (shown.seriousness.length) all.push(h('ul', { className: 'deskCriteria' }, ...shown.seriousness.map((code) => h('li', { className: 'flag urgent' }, h('b', { textContent: t(`seriousness-${code}`) }), ` (${code})`))));
-  const facts = [[t('deskKnownAt'), time(shown.knownAt)], [t('deskOnsetAt'), time(shown.onsetAt)], [t('deskReporter'), shown.reporter ?? '–'], [t('deskDueAt'), time(shown.clock.dueAt)]]
+  const facts = [[t('deskKnownAt'), time(shown.knownAt, toTheSecond)], [t('deskOnsetAt'), time(shown.onsetAt, toTheSecond)], [t('deskReporter'), shown.reporter ?? '–'], [t('deskDueAt'), time(shown.clock.dueAt, toTheSecond)]]
     .filter(([, value]) => value !== '–');
   all.push(h('dl', { className: 'times' }, ...facts.flatMap(([name, value]) => [h('dt', { textContent: name }), h('dd', { textContent: value })])));
   if (shown.images.length) all.push(h('p', { textContent: t('deskImages', { names: shown.images.map(({ imageId }) => imageId).join(', ') }) }));
@@ -116,13 +122,21 @@ function what() {
   return all;
 }
 
+const toTheSecond = { dateStyle: 'medium', timeStyle: 'medium' };    // the page names the zone once, for all times
+
 function timeline() {
-  return table(t('deskTimeline'), [t('deskAt'), t('deskStep'), t('deskAfter'), t('deskElapsed'), t('deskWho')], shown.timeline.map((step) => {
-    const said = [step.decision && t(`decisionShort-${step.decision}`), step.of, step.channel, step.note, step.description, step.reason].filter(Boolean);
+  const heads = [t('deskAt'), t('deskStep'), t('deskAfter'), t('deskElapsed'), t('deskWho')];
+  const box = table(t('deskTimeline'), heads, shown.timeline.map((step) => {
+    const said = [step.decision && decisionText(step), step.channel, step.note, step.description, step.reason].filter(Boolean);
     const name = h('th', { scope: 'row' }, h('b', { textContent: t(`step-${step.step}`) ?? step.step }), ...said.map((text) => h('small', { textContent: text })));
     return h('tr', {}, h('td', { textContent: time(step.at, { dateStyle: 'short', timeStyle: 'medium' }) }), name,
       h('td', { className: 'number', textContent: span(step.afterSeconds * 1000) }), h('td', { textContent: span(step.elapsedSeconds * 1000) }), h('td', { textContent: step.who ?? '–' }));
   }));
+  // On a phone a row is a block of lines, each with its column's name: a screen reader must be told that it is a table still.
+  const roles = { table: 'table', 'thead, tbody': 'rowgroup', tr: 'row', 'thead th': 'columnheader', 'tbody th': 'rowheader', td: 'cell' };
+  for (const [nodes, role] of Object.entries(roles)) for (const node of box.querySelectorAll(nodes)) node.setAttribute('role', role);
+  for (const row of box.querySelectorAll('tbody tr')) heads.forEach((text, i) => { row.children[i].dataset.column = text; });
+  return box;
 }
 
 const value = (field) => $(field).value.trim();

@@ -3,7 +3,8 @@
 
 import { $, h, fill, showEntries } from './dom.js';
 import { t, language, onLanguage } from './i18n.js';
-import { clockText, whatText, stateText, isLate } from './casetexts.js';
+import { clockText, whatText, seriousnessText, stateText, isLate } from './casetexts.js';
+import { readFlagTexts } from './flagtexts.js';
 import { learnTime } from './servertime.js';
 import { keepCurrent } from './current.js';
 
@@ -22,6 +23,7 @@ let study = '';
 let exercise = '';            // 'include' if exercises are listed too
 let error = '';
 let isRead = false;
+let neverSeen = '';           // the study that was asked for, if the server has never had a case of it
 let anew = true;              // what is read next is another question than before
 let onRead = () => {};
 let onConnection = () => {};
@@ -56,7 +58,10 @@ async function read(signal) {
     } while (next && found.length < mostOpen);
     const others = {};
     for (const [state, part] of Object.entries(parts)) others[state] = await ask({ state, limit: part.limit }, signal);
+    const none = !found.length && Object.values(others).every(({ items }) => !items.length);
+    const any = none && study ? await ask({ exercise: 'include', limit: 1 }, signal) : null;
     error = '';
+    neverSeen = any && !any.items.length ? study : '';
     take(found, Boolean(next), others);
   } catch (e) {
     if (signal.aborted || !e.problem) throw e;
@@ -66,7 +71,7 @@ async function read(signal) {
 }
 
 async function ask(filters, signal) {
-  const query = new URLSearchParams(Object.entries({ ...filters, study, exercise }).filter(([, value]) => value));
+  const query = new URLSearchParams(Object.entries({ study, exercise, ...filters }).filter(([, value]) => value));
   const response = await fetch(`adverse-events?${query}`, { signal, cache: 'no-store', headers: { Accept: 'application/json', 'Accept-Language': language } });
   learnTime(response);
   if (response.status === 400) throw Object.assign(new Error('refused'), { problem: (await response.json()).detail });
@@ -93,12 +98,20 @@ function take(cases, more, others) {
   anew = false;
   render();
   onRead({ open: open.length, fresh: came, acknowledged });
+  readWords();
+}
+
+async function readWords() {
+  if (await readFlagTexts([...open, ...Object.values(parts).flatMap(({ cases: some }) => some)])) render();
 }
 
 function render() {
   const focused = document.activeElement?.closest('.found > li')?.dataset.key;
   fill($('search-error'), error);
   $('openHeading').textContent = moreOpen ? t('deskOpenMore', { n: open.length }) : t('deskOpenHeading', { n: open.length });
+  // A misspelt study must not read as if nothing were to be done.
+  $('openHeading').parentElement.hidden = Boolean(neverSeen);
+  fill($('neverSeen'), neverSeen ? t('deskNeverSeen', { study: neverSeen }) : '');
   $('noneOpen').hidden = open.length > 0 || !isRead;
   showCases($('openCases'), open);
   for (const [state, part] of Object.entries(parts)) {
@@ -113,19 +126,20 @@ function render() {
 }
 
 function showCases(list, cases) {
-  showEntries(list, cases, ({ id }) => id, (one) => JSON.stringify([one, fresh.has(one.id), language]), draw);
+  showEntries(list, cases, ({ id }) => id, (one) => JSON.stringify([one, fresh.has(one.id), whatText(one), language]), draw);
 }
 
 function draw(entry, one) {
   const badge = h('span', { className: 'badge', textContent: stateText(one) });
   badge.dataset.status = isOpen(one) ? 'failed' : one.state === 'closed' ? 'completed' : 'problems';
-  const isNew = fresh.has(one.id);
+  const isNew = fresh.has(one.id), serious = seriousnessText(one);
   entry.dataset.new = String(isNew);
   const link = entry.firstElementChild ?? entry.appendChild(h('a', { href: `#/${one.id}` }));
   link.replaceChildren(
     h('span', { className: 'foundHead' }, isNew ? h('b', { className: 'deskNew', textContent: t('deskIsNew') }) : '', h('b', { textContent: one.patientId }),
       one.visitId ? h('span', { textContent: one.visitId }) : '', one.study ? h('span', { textContent: one.study }) : '', badge),
-    h('span', { className: 'deskWhat', textContent: whatText(one) }),
+    ...serious ? [h('span', {}, h('b', { className: 'deskSerious', textContent: serious }))] : [],
+    h('span', { className: one.flag ? 'deskWhat flagged' : 'deskWhat', textContent: whatText(one) }),
     h('span', { className: 'foundTime deskDue', textContent: clockText(one) }));
 }
 

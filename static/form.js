@@ -3,23 +3,21 @@
 
 import { $, fill } from './dom.js';
 import { t, number, size, onLanguage } from './i18n.js';
-import { photos, clear, onPhotos } from './photos.js';
+import { photos, clear, markWrong, onPhotos } from './photos.js';
 import { limits, onLimits } from './limits.js';
 import { offset } from './zone.js';
 
 const fieldNames = ['patientId', 'visitId', 'capturedAt', 'images', 'notes', 'study', 'site'];
 const remembered = ['study', 'site'];  // from one report to the next: they are no patient's
 let errors = {};            // field -> function that gives the text in the current language
-let timeTouched = false;
 
 /** Empties the form. */
 export function empty() {
   $('form').reset();
-  timeTouched = false;
   setErrors({});
   clear();
   recall();
-  setNow();
+  zone();
   count();
 }
 
@@ -66,8 +64,21 @@ function checkPhotos() {
   return null;
 }
 
-/** Puts the server's errors at their fields and goes to the first. True if each had one. */
-export function refuse(list) {
+/** Fills in what an address such as #study=S1&site=101&visit=V02 names; nothing about the patient is read from one. */
+export function fillFrom(hash) {
+  const given = new URLSearchParams(hash.slice(1));
+  for (const [name, field] of [['study', 'study'], ['site', 'site'], ['visit', 'visitId']]) {
+    if (!given.get(name)) continue;
+    $(field).value = given.get(name);
+    clearError(field);
+    if (!remembered.includes(field)) continue;
+    keep(field);
+    $('more').open = true;
+  }
+}
+
+/** Puts the server's errors at their fields and goes to the first. True if each had one. code is that of the whole problem. */
+export function refuse(list, code) {
   const found = {};
   let placed = true;
   for (const { field, detail } of list) {
@@ -76,12 +87,21 @@ export function refuse(list) {
       placed = false;
       continue;
     }
-    const before = found[name]?.();
-    found[name] = () => (before ? `${before} ${detail}` : detail);
+    const before = found[name], text = name === 'images' ? photoText(field, detail, code) : () => detail;
+    found[name] = () => (before ? `${before()} ${text()}` : text());
   }
   setErrors(found);
   goToFirst();
   return placed;
+}
+
+// The server names a photo by its place, images[2], the first being 1: it is marked, and called by the name it has on the page.
+function photoText(field, detail, code) {
+  const n = Number(/\[(\d+)\]/.exec(field)?.[1]), photo = photos[n - 1];
+  if (!photo) return () => detail;
+  markWrong(n);
+  const { name } = photo.file;
+  return () => (code === 'not-an-image' ? t('notAnImage', { n, name }) : `${t('photoName', { n, name })}${t('photoGap')}${detail}`);
 }
 
 /** Marks one field as wrong. */
@@ -151,35 +171,25 @@ function keep(name) {
   } catch { /* as above: the field is empty next time */ }
 }
 
-function setNow() {
-  if (timeTouched) return;
-  const now = new Date();
-  now.setMinutes(now.getMinutes() - now.getTimezoneOffset());
-  $('capturedAt').value = now.toISOString().slice(0, 16);
-  zone();
-}
-
 // RFC 3339 with the offset this device has at that date, summer time included.
 function withZone(local) {
   if (!local) return '';
   return (local.length === 16 ? `${local}:00` : local) + offset(new Date(local));
 }
 
+// Nothing is filled in for the time: photos have their own, which may be days before they are sent.
 function zone() {
   const local = $('capturedAt').value;
-  $('zone').textContent = `UTC${offset(local ? new Date(local) : new Date())}`;
+  $('zone').textContent = local ? `UTC${offset(new Date(local))}` : t('fromPhotos');
 }
 
 for (const name of fieldNames) $(name).addEventListener('input', () => clearError(name));
 for (const name of remembered) $(name).addEventListener('input', () => keep(name));
 $('notes').addEventListener('input', count);
-$('capturedAt').addEventListener('input', () => { timeTouched = true; zone(); });
+$('capturedAt').addEventListener('input', zone);
 onPhotos(() => {
-  if (!photos.length) return;
-  if (photos.length === 1) setNow();
-  clearError('images');
+  if (photos.length) clearError('images');
 });
 onLimits(count);
 recall();
-setNow();
-onLanguage(() => { count(); renderErrors(); });
+onLanguage(() => { count(); zone(); renderErrors(); });

@@ -10,9 +10,12 @@ const listeners = [];
 /** The current language: en or zh-CN. */
 export let language = kept() ?? (/^zh/i.test(navigator.language ?? '') ? 'zh-CN' : 'en');
 
-/** The text of a key, filled with values. An unknown key gives undefined. */
-export function t(name, values) {
-  const text = texts[language][name];
+/** The languages of the pages, the current one first. */
+export const languages = () => [language, ...Object.keys(texts).filter((one) => one !== language)];
+
+/** The text of a key, filled with values, in the current language or in the one given. An unknown key gives undefined. */
+export function t(name, values, into = language) {
+  const text = texts[into][name];
   return typeof text === 'function' ? text(values) : text;
 }
 

@@ -12,7 +12,7 @@ const listeners = [];
 /** What is known of a response since this page is open, by its id: {phase, …} as deliver tells it, and at the end {receipt}. */
 export const news = new Map();
 
-/** Calls back with the id and the answer's crisis text, if it has one, after each change. */
+/** Calls back with the id and the answer's crisis text, {text, language} or {general: true}, if there is one, after each change. */
 export function onNews(listener) {
   listeners.push(listener);
 }
@@ -109,13 +109,20 @@ const detailOf = (problem) => (problem?.errors?.length ? problem.errors.map((e) 
 async function stored(record, answer) {
   const { id } = record;
   const same = answer.receipt.sha256 === record.sha256;
-  news.set(id, { phase: 'stored', same, receipt: answer.receipt });
-  const crisis = answer.crisisText ? { text: answer.crisisText, language: answer.crisisTextLanguage } : null;
+  const studyUnknown = (answer.warnings ?? []).some(({ code }) => code === 'unknown-study');
+  news.set(id, { phase: 'stored', same, receipt: answer.receipt, studyUnknown });
+  const crisis = crisisOf(answer);
   tell(id, crisis);
   if (!same) await put('responses', { ...record, state: 'differs', crisis });
   else if (crisis) await put('responses', { id, state: 'stored', crisis });
   else await remove('responses', id);
   tell(id);
+}
+
+// The study's crisis text. Where it has none, an urgent flag is never passed over: the page has words of its own.
+function crisisOf({ crisisText, crisisTextLanguage, flags = [] }) {
+  if (crisisText) return { text: crisisText, language: crisisTextLanguage };
+  return flags.some(({ state, urgent }) => urgent && state === 'raised') ? { general: true } : null;
 }
 
 function tell(id, crisis = null) {

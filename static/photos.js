@@ -6,12 +6,12 @@ import { t, size, number, onLanguage } from './i18n.js';
 import { sha256 } from './digest.js';
 import { limits } from './limits.js';
 
-/** Photos in the order of the report: {file, picture, digest}. */
+/** Photos in the order of the report: {file, picture, digest, wrong}; wrong is one that the server has refused. */
 export const photos = [];
 
-// HEIC is not among what the file picker asks for, so that iPhones send JPEG; it can be dropped. Not every system knows its type.
-const types = [...$('images').accept.split(','), 'image/heic', 'image/heif'];
-const known = (file) => types.includes(file.type) || /\.hei[cf]$/i.test(file.name);
+// Not every system knows the types of HEIC and AVIF: for these the end of the name counts too.
+const types = $('images').accept.split(',');
+const known = (file) => types.includes(file.type) || /\.(hei[cf]|avif)$/i.test(file.name);
 const changed = [];
 let notice = null;  // what could not be added, kept so that it can be said in either language
 let dragged = null;
@@ -40,6 +40,12 @@ export function add(files) {
   notice = { wrongType, duplicates, beyondLimit };
   update();
   if (n) announce(t('added', { n }));
+}
+
+/** Marks the photo with this 1-based position as one that the server has refused. */
+export function markWrong(n) {
+  photos[n - 1].wrong = true;
+  $('tiles').children[n - 1].classList.add('wrong');
 }
 
 /** Removes all photos. */
@@ -122,7 +128,7 @@ function tile(photo, i) {
   const frame = h('div', { className: 'frame', title: photo.file.name }, photo.picture);
   frame.setAttribute('role', 'img');
   frame.setAttribute('aria-label', t('photoName', { n, name: photo.file.name }));
-  const node = h('li', { className: 'tile', draggable: true }, frame,
+  const node = h('li', { className: photo.wrong ? 'tile wrong' : 'tile', draggable: true }, frame,
     h('p', { className: 'caption' }, h('b', { textContent: String(n) }), ` ${size(photo.file.size)}`),
     h('div', { className: 'tools' },
       tool('left', t('earlier', { n }), i === 0, () => move(i, i - 1, 'left')),

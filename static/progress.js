@@ -176,9 +176,14 @@ function renderFigures() {
     h('td', { className: 'number', textContent: share(figures.compliance) }));
   const heads = ['site', 'patients', 'expectedSoFar', 'inTime', 'tooEarly', 'tooLate', 'isMissing', 'compliance'].map((key) => t(key));
   $('figures').replaceChildren(h('h2', { textContent: `${page.title || page.study || t('trialProgress')} · ${t('progressDay', { day: day(page.today) })}` }),
-    ...(page.schedule.length ? [] : [h('p', { className: 'plain', textContent: t('noSchedule') })]),
-    table(t('figuresCaption'), heads, [row(page.totals, t('allSites')), ...page.sites.map((one) => row(one, one.site || t('noSiteNamed'), one.title))]));
+    ...(isUnknown() ? [h('p', { className: 'flag urgent', textContent: [t('studyUnknown', page), t('nothingPlanned')].join(t('gap')) })]
+      : page.schedule.length ? [] : [h('p', { className: 'plain', textContent: t('noSchedule') })]));
+  if (isUnknown() && !page.patients.length) return;     // figures of nothing would read as if nothing were late
+  $('figures').append(table(t('figuresCaption'), heads, [row(page.totals, t('allSites')), ...page.sites.map((one) => row(one, one.site || t('noSiteNamed'), one.title))]));
 }
+
+// Every file of a study has a title.
+const isUnknown = () => Boolean(page.study) && !page.title;
 
 function renderDetail() {
   const { patient, visit } = shown;
@@ -211,7 +216,7 @@ function submission({ kind, id, revision, status, occurredAt, url }) {
 function render() {
   fill($('search-error'), error);
   const behind = page?.behind ? t('progressBehind', { n: number(page.behind) }) : '';
-  fill($('trialState'), loading ? t('listLoading') : page && !page.patients.length ? t('progressNone') : behind);
+  fill($('trialState'), loading ? t('listLoading') : page && !page.patients.length ? (isUnknown() ? behind : t('progressNone')) : behind);
   $('more').hidden = !page?.next;
   $('more').disabled = loading;
   const look = JSON.stringify([page && { ...page, behind: 0, next: '' }, shown, [...titles], language]);

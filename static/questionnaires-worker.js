@@ -2,7 +2,7 @@
 // keeps the files of the page and nothing else; answers and questionnaires are kept by the page.
 
 const files = [
-  'questionnaires.html', 'style.css', 'questionnaires.css', 'favicon.svg', 'questionnaires.js', 'startform.js', 'question.js', 'instruments.js',
+  'questionnaires.html', 'style.css', 'questionnaires.css', 'favicon.svg', 'questionnaires.js', 'startform.js', 'question.js', 'instruments.js', 'studies.js',
   'outbox.js', 'keep.js', 'send.js', 'digest.js', 'zone.js', 'dom.js', 'i18n.js', 'texts.js', 'questionnairetexts.js', 'progresstexts.js', 'desktexts.js',
 ];
 const addresses = new Set(files.map((file) => new URL(file, self.location).href));

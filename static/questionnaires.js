@@ -3,19 +3,20 @@
 // number of the question; who answers, and what, is never in it.
 
 import { $, h, fill, announce } from './dom.js';
-import { t, time, toggleLanguage, onLanguage, language } from './i18n.js';
+import { t, time, toggleLanguage, onLanguage, language, languages } from './i18n.js';
 import { newId } from './digest.js';
 import { all, get, put, remove, lasting, onNotKept, askToKeep } from './keep.js';
 import { pick } from './instruments.js';
 import { sendKept, handIn, onNews, news, tryNow, sendAgain, forget } from './outbox.js';
 import { readStart, onStart, openStart, isId } from './startform.js';
+import { hasFile } from './studies.js';
 import { showQuestion, answersList, questionText } from './question.js';
 import { withOffset } from './zone.js';
 
 const views = ['start', 'fill', 'check', 'sent'];
 let record = null;          // the response that is open
 let place = '';             // where in it: '' its state, 'check', or the number of a question
-let crises = [];            // {id, text, language}, until they were read
+let crises = [];            // {id, text, language} or {id, general}, until they were read
 
 // #/{id}/{n} is a question, #/{id}/check all answers, #/{id} where they are; anything else begins anew.
 async function route() {
@@ -44,7 +45,7 @@ function render() {
   document.body.dataset.view = view;
   for (const one of views) $(one).hidden = one !== view;
   $('leave').hidden = view !== 'fill' && view !== 'check';
-  document.title = record?.definition ? `${pick(record.definition.title)} – casepress` : 'casepress';
+  document.title = record?.definition ? `${pick(record.definition.title)} – casepress` : t('questionnaires');
   ({ start: openStart, fill: renderQuestion, check: renderCheck, sent: renderSent })[view]();
   renderCrisis();
   if (view === 'start') renderKept();
@@ -151,8 +152,12 @@ function renderSent() {
   $('sentHeading').textContent = record.definition ? pick(record.definition.title) : t('questionnaires');
   $('sent').dataset.mark = record.state === 'refused' || record.state === 'differs' ? 'bad' : receipt ? 'done' : waiting ? 'held' : 'now';
   $('sentState').textContent = stateText();
-  const detail = waiting ? [t('answersWaiting'), t('againOnline')].join(t('gap')) : record.problem?.detail ? t('serverSays', record.problem) : '';
+  const detail = waiting ? [t('answersWaiting'), t('againOnline')].join(t('gap')) : record.problem?.detail ? t('serverSays', record.problem)
+    : latest?.studyUnknown ? t('storedStudyUnknown') : '';
   fill($('sentDetail'), detail);
+  // Nobody has seen the answers yet, and what they say of the patient's safety cannot be told here.
+  const unread = (waiting || record.state === 'refused') && record.definition?.flags?.some(({ urgent }) => urgent);
+  fill($('sentSafety'), unread ? [t('answersUnread'), t('crisisGeneral')].join(t('gap')) : '');
   $('sentReceipt').hidden = !receipt;
   if (receipt) {
     $('sentId').textContent = record.id;
@@ -178,9 +183,11 @@ async function sendCorrected() {
   fill($('correct-error'), wrong ? t('badId') : '');
   if (wrong || $('sendCorrected').disabled) return;
   $('sendCorrected').disabled = true;
-  await sendAgain({ ...record, study, site });
+  const known = await hasFile(study);
+  if (known === false) fill($('correct-error'), [t('studyUnknown', { study }), t('checkField')].join(t('gap')));
+  else await sendAgain({ ...record, study, site });
   $('sendCorrected').disabled = false;
-  $('sentHeading').focus({ preventScroll: true });
+  if (known !== false) $('sentHeading').focus({ preventScroll: true });
 }
 
 async function removeSent() {
@@ -246,8 +253,9 @@ function addCrisis(crisis) {
 function renderCrisis() {
   const [first] = crises;
   $('crisis').hidden = !first;
-  $('crisisText').textContent = first?.text ?? '';
-  $('crisisText').lang = first?.language ?? '';
+  // The page's own text is there in all its languages: which one the patient reads best is not known.
+  const said = first?.general ? languages().map((one) => [t('crisisGeneral', {}, one), one]) : first ? [[first.text, first.language ?? '']] : [];
+  $('crisisText').replaceChildren(...said.map(([textContent, lang]) => h('p', { textContent, lang })));
 }
 
 async function crisisRead() {

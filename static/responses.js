@@ -3,7 +3,7 @@
 // browser's history.
 
 import { $ } from './dom.js';
-import { toggleLanguage, onLanguage } from './i18n.js';
+import { t, toggleLanguage, onLanguage } from './i18n.js';
 import { openResponseList, closeResponseList } from './responselist.js';
 import { openResponse, closeResponse } from './responseview.js';
 
@@ -13,7 +13,7 @@ function route() {
   document.body.dataset.view = id ? 'response' : 'list';
   $('list').hidden = Boolean(id);
   $('response').hidden = !id;
-  document.title = 'casepress';
+  document.title = t('responses');
   closeResponseList();
   closeResponse();
   if (id) openResponse(id, revision);

@@ -4,6 +4,7 @@
 
 import { $, h, fill, announce } from './dom.js';
 import { t, onLanguage, language } from './i18n.js';
+import { hasFile } from './studies.js';
 import { readInstruments, readInstrument, pick, listName, languageName, tagOf, sameLanguage } from './instruments.js';
 
 const idFields = ['study', 'site', 'patientId', 'visitId'];
@@ -71,8 +72,9 @@ async function readList() {
   refused = {};
   render();
   try {
-    const { items, kept } = await readInstruments(of, site);
+    const [{ items, kept }, known] = await Promise.all([readInstruments(of, site), hasFile(of)]);
     if (asked !== here) return;
+    if (known === false) throw Object.assign(new Error('no file'), { problem: { unknownStudy: true } });
     listed = items;
     state = kept ? 'kept' : 'ready';
     render();
@@ -90,9 +92,9 @@ async function readList() {
 
 // A link may be wrong where a person cannot know what would be right: it is said before the first question.
 function refuse(problem, of, site) {
-  const wrong = (problem.errors ?? []).some(({ field }) => field === 'study') || !site ? 'study' : 'site';
+  const wrong = problem.unknownStudy || (problem.errors ?? []).some(({ field }) => field === 'study') || !site ? 'study' : 'site';
   const fromLink = $(wrong).value.trim() === linked[wrong];
-  const name = wrong === 'site' ? 'noSite' : 'noStudy';
+  const name = problem.unknownStudy ? 'studyUnknown' : wrong === 'site' ? 'noSite' : 'noStudy';
   const text = () => [t(name, { study: of || '–', site }), t(fromLink ? 'wrongLink' : 'checkField')].join(t('gap'));
   refused = { [wrong]: text };
   errors = { ...errors, ...refused };

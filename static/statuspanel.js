@@ -175,7 +175,7 @@ function renderTitle() {
   if (phase === 'sending') word = t('titleSending', { percent: percent(total ? loaded / total : 0) });
   if (phase === 'stored' && report?.status === 'completed') word = t('titleReady');
   if (phase === 'stored' && report?.status === 'failed') word = t('titleFailed');
-  document.title = word ? `${word} · casepress` : 'casepress';
+  document.title = word ? `${word} · ${t('caseReports')}` : t('caseReports');
 }
 
 /** The start and the end of a long id or digest. */

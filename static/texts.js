@@ -6,13 +6,13 @@ import { questionnaireTexts } from './questionnairetexts.js';
 import { deskTexts } from './desktexts.js';
 
 const en = {
-  title: 'Case report',
   lead: 'Photos from one visit go in, a PDF comes out. Delete your copy of a photo only when the SHA-256 in the answer is that of your copy.',
   formLegend: 'Report',
   patientId: 'Patient ID',
   visitId: 'Visit',
   optional: 'optional',
   capturedAt: 'Photographed',
+  fromPhotos: 'empty: from photo',
   photos: 'Photos',
   photosHint: 'JPEG, HEIC, PNG, WebP …, in PDF order',
   drop: 'Drop photos here, or',
@@ -33,7 +33,9 @@ const en = {
   removed: (p) => `Photo ${p.n} removed`,
   added: (p) => (p.n === 1 ? '1 photo added' : `${p.n} photos added`),
   noPreview: 'No preview',
-  skippedType: (p) => `Not added, because only JPEG, HEIC, PNG, WebP, GIF, TIFF and BMP can be used: ${p.names}`,
+  notAnImage: (p) => `Photo ${p.n}, ${p.name}, is not an image of a known format. Remove it.`,
+  photoGap: ': ',
+  skippedType: (p) => `Not added, because only JPEG, HEIC, AVIF, PNG, WebP, GIF, TIFF and BMP can be used: ${p.names}`,
   skippedTwice: (p) => `Already in the list: ${p.names}`,
   skippedOver: (p) => `Not added, because at most ${p.max} photos fit into one report: ${p.names}`,
   unreadable: (p) => `Photo ${p.n} can no longer be read from this device. Remove it and add it again.`,
@@ -163,13 +165,13 @@ const en = {
 };
 
 const zh = {
-  title: '病例报告',
   lead: '上传一次访视的照片，系统会生成一份 PDF 报告。只有当答复中的 SHA-256 与您手中照片的 SHA-256 一致时，才可删除照片。',
   formLegend: '报告',
   patientId: '患者编号',
   visitId: '访视',
   optional: '选填',
   capturedAt: '拍摄时间',
+  fromPhotos: '留空：取自照片',
   photos: '照片',
   photosHint: 'JPEG、HEIC、PNG、WebP 等，按 PDF 顺序',
   drop: '把照片拖到这里，或者',
@@ -190,7 +192,9 @@ const zh = {
   removed: (p) => `已移除照片 ${p.n}`,
   added: (p) => `已添加 ${p.n} 张照片`,
   noPreview: '无法预览',
-  skippedType: (p) => `未添加，只支持 JPEG、HEIC、PNG、WebP、GIF、TIFF 和 BMP：${p.names}`,
+  notAnImage: (p) => `照片 ${p.n}（${p.name}）不是可识别的图片格式，请移除。`,
+  photoGap: '：',
+  skippedType: (p) => `未添加，只支持 JPEG、HEIC、AVIF、PNG、WebP、GIF、TIFF 和 BMP：${p.names}`,
   skippedTwice: (p) => `已在列表中：${p.names}`,
   skippedOver: (p) => `未添加（一份报告最多 ${p.max} 张照片）：${p.names}`,
   unreadable: (p) => `无法再从本设备读取照片 ${p.n}。请移除后重新添加。`,

@@ -124,7 +124,7 @@ func TestTextsAreThoseOfThePage(t *testing.T) {
 }
 
 var (
-	problemCode = regexp.MustCompile(`^(image|text|warning|state|step|decision|decisionShort|seriousness|caseWarning)-`)
+	problemCode = regexp.MustCompile(`^(image|text|warning|state|step|decision|decisionShort|seriousness|seriousnessShort|caseWarning)-`)
 	constant    = regexp.MustCompile(`\b(Code|warn)\w*\s*=\s*"([a-z-]+)"`)
 )
 

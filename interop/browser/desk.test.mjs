@@ -40,6 +40,7 @@ test('an alert appears by itself, sounds, changes the title, and is dealt with f
   assert.match(await said(page, '#alert'), new RegExp(`^New adverse event: patient ${patient}$`));
   assert.match(await row(page, 'openCases', patient).innerText(), /^New\b/, 'the row says that it is new');
   assert.match(await row(page, 'openCases', patient).innerText(), /Known for 1 h 00 min · due in 2[23] h/);
+  assert.match(await row(page, 'openCases', patient).innerText(), /Reported as serious: hospitalisation/);
   await check(page, 'desk-list');
 
   await row(page, 'openCases', patient).locator('a').click();
@@ -67,7 +68,7 @@ test('an alert appears by itself, sounds, changes the title, and is dealt with f
   await page.waitForFunction(() => document.getElementById('caseHeading').textContent.includes('Closed'));
   assert.equal(await page.locator('#close').isVisible(), false);
   const steps = await page.locator('#caseTimeline tbody th b').allInnerTexts();
-  assert.deepEqual(steps, ['Received', 'Handed over', 'Acknowledged', 'Follow-up', 'Closed']);
+  assert.deepEqual(steps, ['Received', 'Taken up by the service', 'Acknowledged', 'Follow-up', 'Closed']);
   await check(page, 'desk-closed');
   const pdf = await page.request.get(await page.locator('#casePdf').evaluate((a) => a.href));
   assert.equal(pdf.headers()['content-type'], 'application/pdf');
@@ -123,6 +124,33 @@ test('an exercise is on the desk only by a tick, and is marked', async () => {
   await close(page);
 });
 
+test('a duplicate names the other case, and a study that nobody has is not taken for all clear', async () => {
+  const page = await openDesk();
+  const study = `D${Date.now().toString(36)}`;
+  const first = await report(page, { study }), second = await report(page, { study, patient: first.patient });
+  const answer = await page.request.post(new URL(`adverse-events/${second.id}/acknowledge`, base).href, { data: { name: 'Ann', decision: 'duplicate', of: first.id } });
+  assert.equal(answer.status(), 200, await answer.text());
+  await page.fill('#searchStudy', study.toLowerCase());
+  await page.click('#search button[type=submit]');
+  await page.waitForSelector('#neverSeen:visible');
+  assert.equal(await said(page, '#neverSeen'), `No case of a study ${study.toLowerCase()} was ever found here. Is the name right? Capital and small letters matter.`);
+  assert.equal(await page.getByText('Nothing waits').isVisible(), false);
+  assert.equal(await page.locator('#openHeading').isVisible(), false);
+  await check(page, 'desk-never-seen');
+  await page.fill('#searchStudy', study);
+  await page.click('#search button[type=submit]');
+  await page.locator('#acknowledgedCases > li').waitFor();
+  assert.equal(await page.locator('#neverSeen').isVisible(), false);
+  assert.match(await said(page, '#acknowledgedCases'), new RegExp(`duplicate of ${first.id}`));
+  await page.click('#acknowledgedCases a');
+  await page.waitForSelector('#caseWhat a:visible');
+  assert.match(await said(page, '#caseHeading'), new RegExp(`duplicate of ${first.id}`));
+  assert.match(await said(page, '#caseTimeline'), new RegExp(`duplicate of ${first.id}`));
+  await page.click('#caseWhat a');
+  await page.waitForFunction((id) => document.getElementById('caseHeading').textContent.startsWith(id), first.id);
+  await close(page);
+});
+
 test('the desk of a study, in Chinese and on a phone', async () => {
   const page = await openDesk({ ...phone, locale: 'zh-CN' });
   const late = await report(page, { study: 'S-late', knownAgo: 30 * 3600 });
@@ -137,6 +165,11 @@ test('the desk of a study, in Chinese and on a phone', async () => {
   await page.waitForSelector('#acknowledge:visible');
   assert.match(await said(page, '#caseHeading'), new RegExp(`${late.id} · 待处理`));
   await check(page, 'desk-phone-case-zh');
+  assert.match(await said(page, '#zone'), /^时间均为本设备的时区（UTC|时间均为本设备的时区（.+, UTC[+-]/);
+  const cut = await page.locator('#caseTimeline :is(td, tbody th)').evaluateAll((cells) => cells.map((cell) => cell.getBoundingClientRect())
+    .filter(({ left, right, height }) => left < 0 || right > 390 || !height).length);
+  assert.equal(cut, 0, 'every cell of the timeline is on the screen');
+  assert.match(await page.locator('#caseTimeline tbody').innerText(), /已接收[^]*系统已开始处理/);
   await page.selectOption('#ackDecision', 'duplicate');
   await page.waitForSelector('#ackOf:visible');
   await page.fill('#ackName', '李医生');
@@ -161,9 +194,15 @@ test('a flag of answers is a case, and a server that is gone is told', async () 
   } });
   assert.equal(answer.status(), 201, await answer.text());
   await row(page, 'openCases', patient).waitFor();
-  assert.match(await row(page, 'openCases', patient).innerText(), /Urgent flag phq-9-item-9 of phq-9/);
+  assert.match(await row(page, 'openCases', patient).innerText(), /Urgent flag: Thoughts of being better off dead or of hurting oneself · answer: Several days \(1\)/);
+  await check(page, 'desk-flag-list');
   await row(page, 'openCases', patient).locator('a').click();
   await page.waitForSelector('#acknowledge:visible');
+  assert.match(await said(page, '#caseWhat'), /^Urgent flag: Thoughts of being [^]*better off dead or of hurting yourself in some way Several days \(1\)[^]*phq-9-item-9/);
+  await check(page, 'desk-flag-case');
+  await page.click('#language');
+  assert.match(await said(page, '#caseWhat'), /^紧急警示：有不如死去或伤害自己的想法/);
+  await page.click('#language');
   assert.match(await page.locator('#caseWhat a').getAttribute('href'), /^responses\.html#\/QR-\d+\/1$/);
   await page.route('**/adverse-events**', (route) => route.abort());
   await page.fill('#followDescription', 'x');

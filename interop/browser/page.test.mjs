@@ -25,7 +25,7 @@ test('a report goes from the photos to the PDF, with a receipt that was checked'
   assert.equal(stored.status, 'completed');
   assert.equal(stored.patientId, patient);
   assert.equal(stored.notes, notes);
-  assert.match(stored.capturedAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d$/);
+  assert.equal(stored.capturedAt, null, 'nobody has said when: the photos do');
   assert.deepEqual(stored.images.map((i) => i.sha256), files.map(digest));
   await page.waitForSelector('#verified[data-result="same"]');
   assert.equal(await said(page, '#verified'), 'Verified: the server stored exactly your bytes');
@@ -82,14 +82,33 @@ test('what the server refuses is said at its field, with whether it was stored',
   await page.waitForFunction(() => document.querySelectorAll('.tile').length === 3);
   await page.click('#send');
   await page.waitForSelector('#images-error:visible');
-  assert.match(await said(page, '#images-error'), /notes\.png/);
+  assert.equal(await said(page, '#images-error'), 'Photo 3, notes.png, is not an image of a known format. Remove it.');
+  assert.deepEqual(await page.locator('.tile').evaluateAll((tiles) => tiles.map((tile) => tile.classList.contains('wrong'))), [false, false, true]);
+  await page.click('#language');
+  assert.equal(await said(page, '#images-error'), '照片 3（notes.png）不是可识别的图片格式，请移除。');
+  await page.click('#language');
   assert.match(await said(page, '#storedText'), /^Not stored/);
   assert.equal(await countOf(page, patient), 0);
 
   await page.getByRole('button', { name: 'Remove photo 3' }).click();
+  await page.fill('#capturedAt', '2026-11-20T08:15');
   await page.click('#send');
-  await completed(page);
+  assert.match((await completed(page)).capturedAt, /^2026-11-20T08:15:00[+-]\d\d:\d\d$/);
   assert.equal(await countOf(page, patient), 1);
+  await close(page);
+});
+
+test('study, site and visit of the address are filled in, and seen', async () => {
+  const page = await open(browser, { at: new URL('#study=BT&site=101&visit=V02&patient=P1', base).href, within: base });
+  for (const [field, value] of [['study', 'BT'], ['site', '101'], ['visitId', 'V02'], ['patientId', ''], ['capturedAt', '']]) {
+    assert.equal(await page.inputValue(`#${field}`), value);
+    assert.ok(await page.locator(`#${field}`).isVisible());
+  }
+  assert.equal(await said(page, '#zone'), 'empty: from photo');
+  await page.fill('#capturedAt', '2026-11-20T08:15');
+  assert.match(await said(page, '#zone'), /^UTC[+-]\d\d:\d\d$/);
+  const picker = await page.getAttribute('#images', 'accept');
+  for (const type of ['image/heic', 'image/heif', 'image/avif', '.heic']) assert.ok(picker.split(',').includes(type), type);
   await close(page);
 });
 
@@ -408,7 +427,8 @@ test('the page speaks Chinese, and so does the server', async () => {
   await page.reload();
   assert.equal(await said(page, 'h1'), '病例报告'); // the choice stays
   await page.click('#language');
-  assert.equal(await said(page, 'h1'), 'Case report');
+  assert.equal(await said(page, 'h1'), 'Case reports');
+  assert.equal(await page.title(), 'Case reports');
   await close(page);
 
   const chinese = await open(browser, { locale: 'zh-CN' });

@@ -116,6 +116,10 @@ test('study, site and patient are filters, and a wrong one is told', async () =>
   assert.match(await said(page, '#search-error'), /999/);
   await find(page, { study: 'BT' });
   await page.waitForFunction(() => /plans no visits/.test(document.getElementById('figures').textContent));
+  await find(page, { study: 'bt' });
+  await page.waitForFunction(() => /The server knows no study bt\. Capital and small letters matter\. So it knows of no planned visits/.test(document.getElementById('figures').textContent));
+  assert.equal(await page.locator('#figures table').count(), 0);
+  await check(page, 'progress-unknown');
   await close(page);
 });
 

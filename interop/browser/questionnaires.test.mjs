@@ -340,6 +340,49 @@ for (const [locale, words] of [['en-GB', /BT has no site 999\. The link .* wrong
   });
 }
 
+for (const [locale, words, urgent] of [
+  ['en-GB', /^The server knows no study bt\. Capital and small letters matter\. Correct it/, [/^If you are in danger/, /^如果您有危险/]],
+  ['zh-CN', /^服务器上没有研究 bt（区分大小写）。请改正/, [/^如果您有危险/, /^If you are in danger/]],
+]) {
+  test(`a study that the server does not know is said before the first question, and no urgent answer is passed over (${locale})`, async () => {
+    const page = await openPhone({ locale });
+    await page.fill('#study', 'bt');
+    await page.locator('#study').dispatchEvent('change');
+    await page.waitForSelector('#study-error:visible');
+    assert.match(await said(page, '#study-error'), words);
+    await page.fill('#patientId', newPatient());
+    await page.tap('#startForm button[type=submit]');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'study');
+    assert.equal(await page.locator('#fill').isVisible(), false);
+    await check(page, `unknown-study-${locale}`);
+
+    await page.route('**/trial-progress?*', (route) => route.abort());     // it cannot be checked, as without a connection
+    await page.reload();
+    const patient = await start(page, { study: 'bt' });
+    await answer(page, [0, 0, 0, 0, 0, 0, 0, 0, 2, 0]);
+    await page.route('**/questionnaire-responses/*', (route) => route.abort());
+    await page.tap('#sendAnswers');
+    await page.waitForSelector('#sentSafety:visible');
+    assert.match(await said(page, '#sentSafety'), locale === 'en-GB' ? /^Nobody has read .* If you are in danger/ : /^目前还没有人看到.*如果您有危险/);
+    await check(page, `unread-${locale}`);
+    await page.unroute('**/questionnaire-responses/*');
+    await page.tap('#tryNow');
+    await page.waitForSelector('#crisis:visible');
+    const texts = await page.locator('#crisisText p').allInnerTexts();
+    assert.equal(texts.length, 2);
+    texts.forEach((text, i) => assert.match(text, urgent[i]));
+    await page.waitForSelector('#sentVerified:visible');
+    assert.match(await said(page, '#sentDetail'), locale === 'en-GB' ? /does not know the study/ : /没有这些回答所属的研究/);
+    assert.equal(await page.locator('#sentSafety').isVisible(), false);
+    await check(page, `crisis-general-${locale}`);
+    await page.reload();
+    await page.waitForSelector('#crisis:visible');     // until it was read
+    const [response] = await responsesOf(page, patient);
+    assert.deepEqual([response.study, response.crisisText], ['bt', null]);
+    await close(page);
+  });
+}
+
 test('the copy stays if the receipt is not of the same bytes', async () => {
   const page = await openPhone();
   await page.route('**/questionnaire-responses/*', async (route) => {

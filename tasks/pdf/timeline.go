@@ -265,7 +265,7 @@ var englishTimeline = timelineLabels{
 	units:  [4]string{"s", "min", "h", "d"},
 	states: map[string]string{"open": "Open", "notified": "Notified", "acknowledged": "Acknowledged", "closed": "Closed"},
 	steps: map[string]string{
-		"received": "Received", "queued": "Queued", "handed-over": "Handed over", "notified": "Notified", "notification-failed": "Notification failed", "acknowledged": "Acknowledged",
+		"received": "Received", "queued": "Queued", "handed-over": "Taken up by the service", "notified": "Notified", "notification-failed": "Notification failed", "acknowledged": "Acknowledged",
 		"acknowledgement-refused": "Acknowledgement refused", "follow-up": "Follow-up", "closed": "Closed", "closing-refused": "Closing refused",
 	},
 	decisions: map[string]string{"sae": "Serious adverse event", "not-serious": "Not serious", "duplicate": "Duplicate of"},
@@ -292,7 +292,7 @@ var chineseTimeline = timelineLabels{
 	units:  [4]string{"秒", "分", "小时", "天"},
 	states: map[string]string{"open": "待处理", "notified": "已通知", "acknowledged": "已确认", "closed": "已关闭"},
 	steps: map[string]string{
-		"received": "已接收", "queued": "排队中", "handed-over": "已移交", "notified": "已通知", "notification-failed": "通知失败", "acknowledged": "已确认",
+		"received": "已接收", "queued": "排队中", "handed-over": "系统已开始处理", "notified": "已通知", "notification-failed": "通知失败", "acknowledged": "已确认",
 		"acknowledgement-refused": "确认未生效", "follow-up": "随访", "closed": "已关闭", "closing-refused": "关闭未生效",
 	},
 	decisions: map[string]string{"sae": "严重不良事件", "not-serious": "非严重", "duplicate": "重复事件，同"},

@@ -49,9 +49,9 @@ func TestTimelineSaysEverything(t *testing.T) {
 	for language, want := range map[pdf.Language][]string{
 		pdf.English: {
 			"Adverse event AE-2026-0042", "Closed", "Requires inpatient hospitalisation (C83052)", "2026-11-26 12:59:15 UTC · within the limit", "Due (PT24H)", "2026-11-27 11:40:00 UTC",
-			"Serious adverse event – Hospitalised", "Acknowledgement refused", "Duplicate of AE-0", "0.153 s", "12 min 34 s", "1 h 19 min", "26 h 19 min", "3 d 7 h", "page 1 of 1",
+			"Taken up by the service", "Serious adverse event – Hospitalised", "Acknowledgement refused", "Duplicate of AE-0", "0.153 s", "12 min 34 s", "1 h 19 min", "26 h 19 min", "3 d 7 h", "page 1 of 1",
 		},
-		pdf.Chinese: {"不良事件 AE-2026-0042", "已关闭", "需要住院治疗 (C83052)", "在时限内", "严重不良事件 – Hospitalised", "确认未生效", "重复事件，同 AE-0", "12 分 34 秒", "第 1 页，共 1 页"},
+		pdf.Chinese: {"不良事件 AE-2026-0042", "已关闭", "需要住院治疗 (C83052)", "在时限内", "系统已开始处理", "严重不良事件 – Hospitalised", "确认未生效", "重复事件，同 AE-0", "12 分 34 秒", "第 1 页，共 1 页"},
 	} {
 		of := timeline()
 		of.Options.Language = language
