@@ -102,6 +102,14 @@ func (s *Store) Steps(ctx context.Context, id string) ([]tasks.Step, error) {
 	return steps, nil
 }
 
+// CROSS JOIN lets SQLite begin with the few open cases, or steps, and not with all submissions.
+const (
+	openCasesQuery = `SELECT e.id, s.study FROM adverse_events e CROSS JOIN submissions s
+		WHERE s.kind = 'adverse-event' AND s.id = e.id AND e.state IN ('open', 'notified') ORDER BY e.sequence`
+	stepsAfterQuery = `SELECT steps.case_id, steps.sequence, s.study FROM adverse_event_steps steps CROSS JOIN submissions s
+		WHERE s.kind = 'adverse-event' AND s.id = steps.case_id AND steps.sequence > $1 ORDER BY steps.sequence LIMIT $2`
+)
+
 // OpenCase is a case that nobody has acknowledged.
 type OpenCase struct {
 	ID, Study string
@@ -111,14 +119,12 @@ type OpenCase struct {
 // there is: what comes later [Store.StepsAfter] has.
 func (s *Store) OpenCases(ctx context.Context) (open []OpenCase, last int64, err error) {
 	const newest = `SELECT COALESCE(MAX(sequence), -1) FROM adverse_event_steps`
-	const query = `SELECT e.id, s.study FROM adverse_events e JOIN submissions s ON s.kind = 'adverse-event' AND s.id = e.id
-		WHERE e.state IN ('open', 'notified') ORDER BY e.sequence`
 	rows, err := s.queries.query(ctx, newest) // before, so that no step is missed
 	if err == nil {
 		err = tasks.EachRow(rows, func() error { return rows.Scan(&last) })
 	}
 	if err == nil {
-		rows, err = s.queries.query(ctx, query)
+		rows, err = s.queries.query(ctx, openCasesQuery)
 	}
 	if err == nil {
 		err = tasks.EachRow(rows, func() error {
@@ -142,9 +148,7 @@ type StepOf struct {
 
 // StepsAfter returns with which cases a step was taken behind an offset, in the order of the log, up to limit.
 func (s *Store) StepsAfter(ctx context.Context, offset int64, limit int) (steps []StepOf, err error) {
-	const query = `SELECT steps.case_id, steps.sequence, s.study FROM adverse_event_steps steps
-		JOIN submissions s ON s.kind = 'adverse-event' AND s.id = steps.case_id WHERE steps.sequence > $1 ORDER BY steps.sequence LIMIT $2`
-	rows, err := s.queries.query(ctx, query, offset, limit)
+	rows, err := s.queries.query(ctx, stepsAfterQuery, offset, limit)
 	if err == nil {
 		err = tasks.EachRow(rows, func() error {
 			var one StepOf

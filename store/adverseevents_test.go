@@ -50,6 +50,18 @@ func TestAHiddenCaseIsTold(t *testing.T) {
 	}
 }
 
+// Whoever tells people of cases reads the few that are open, and the few steps that are new, and not all.
+func TestOpenCasesUseAnIndex(t *testing.T) {
+	s := openStore(t)
+	plan := explain(t, s, store.OpenCasesQuery, nil)
+	require.Contains(t, plan, "adverse_events_state (state=?)")
+	require.NotContains(t, plan, "SCAN")
+	plan = explain(t, s, store.StepsAfterQuery, []any{1, 1})
+	require.Contains(t, plan, "adverse_event_steps_sequence (sequence>?)")
+	require.NotContains(t, plan, "SCAN")
+	require.NotContains(t, plan, "TEMP B-TREE")
+}
+
 // recordCases records adverse events of these ids, an exercise where the id begins with X, and returns what it recorded.
 func recordCases(t *testing.T, s *store.Store, ids ...string) (batch []tasks.Recorded) {
 	t.Helper()

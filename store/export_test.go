@@ -25,6 +25,12 @@ const (
 // HealthQuery is the text with which WebhookHealth counts.
 const HealthQuery = healthQuery
 
+// The texts of OpenCases and StepsAfter.
+const (
+	OpenCasesQuery  = openCasesQuery
+	StepsAfterQuery = stepsAfterQuery
+)
+
 // ListQuery is the text of List.
 func ListQuery(f Filter) (query string, args []any) { return listQuery("case-report", f, 1, 1) }
 

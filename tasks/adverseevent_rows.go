@@ -314,13 +314,14 @@ type CaseEvent struct {
 // TypeAdverseEvent is the type of events of [CaseEvent].
 const TypeAdverseEvent = "adverse-event"
 
-// adverseEventEvents returns the event of every step, but for what only says that a worker of casepress has a case.
+// adverseEventEvents returns the event of every step, but for what only says that a worker of casepress has a case. CROSS JOIN lets
+// SQLite begin with the steps, of which it needs few, and not with all cases.
 func adverseEventEvents(tx Tx, after int64, limit int) ([]RecordEvent, error) {
 	const query = `SELECT steps.case_id, steps.sequence, steps.step_key, steps.at, steps.outcome, steps.state, steps.content, steps.check_sum,
 			s.study, s.site, s.patient_id, s.visit_id, e.exercise
-		FROM adverse_event_steps steps JOIN submissions s ON s.kind = 'adverse-event' AND s.id = steps.case_id
-			JOIN adverse_events e ON e.id = steps.case_id
-		WHERE steps.sequence > $1 AND steps.outcome <> 'handed-over' ORDER BY steps.sequence LIMIT $2`
+		FROM adverse_event_steps steps CROSS JOIN submissions s CROSS JOIN adverse_events e
+		WHERE s.kind = 'adverse-event' AND s.id = steps.case_id AND e.id = steps.case_id
+			AND steps.sequence > $1 AND steps.outcome <> 'handed-over' ORDER BY steps.sequence LIMIT $2`
 	rows, err := tx.Query(query, after, limit)
 	if err != nil {
 		return nil, err
