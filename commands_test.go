@@ -89,7 +89,7 @@ func TestDrillRefuses(t *testing.T) {
 		"drill sae --server=ftp://h":              `--server is "ftp://h"`,
 		"drill sae --within=0s":                   "--within is 0s: it must be more than 0",
 		"drill sae --server=http://127.0.0.1:1":   "the drill did not hold: accepted",
-		"drill fire":                              "unexpected argument fire",
+		"drill fire":                              "unexpected argument fire; the commands are sae, ",
 		"drill sae --server=http://127.0.0.1:1/x": "the drill did not hold: accepted",
 	} {
 		var out strings.Builder

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -321,7 +322,7 @@ func parse(args []string, stdout, stderr io.Writer) (command, error) {
 	done := false
 	parser, err := kong.New(&c,
 		kong.Name("casepress"),
-		kong.Description("Takes case reports with images, keeps them safe, makes PDFs of them."),
+		kong.Description("Takes case reports with images, questionnaires and adverse events of clinical trials, keeps them safe, and works on them afterwards."),
 		kong.DefaultEnvars("CASEPRESS"),
 		defaults,
 		kong.Writers(stdout, stderr),
@@ -336,9 +337,31 @@ func parse(args []string, stdout, stderr io.Writer) (command, error) {
 	case done:
 		return nil, nil
 	case err != nil:
+		if names := commandsInstead(parser.Model.Node, args); names != "" {
+			err = fmt.Errorf("%w; the commands are %s, and casepress --help says what they do", err, names)
+		}
 		return nil, err
 	}
 	return parsed.Selected().Target.Addr().Interface().(command), nil
+}
+
+// commandsInstead names the commands that there are where the arguments begin with one that there is not; "" where they do not.
+func commandsInstead(node *kong.Node, args []string) string {
+	for _, arg := range args {
+		var names []string
+		at := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Type == kong.CommandNode && n.Name == arg })
+		if at >= 0 {
+			node = node.Children[at]
+			continue
+		}
+		for _, n := range node.Children {
+			if n.Type == kong.CommandNode && !strings.HasPrefix(arg, "-") {
+				names = append(names, n.Name)
+			}
+		}
+		return strings.Join(names, ", ")
+	}
+	return ""
 }
 
 // help prints the help of a command; for casepress itself also that of serve,

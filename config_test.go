@@ -77,7 +77,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"--max-unread=0", "--max-unread"},
 		{"--log-level=loud", "log-level"},
 		{"--no-such-flag", "unknown flag"},
-		{"dance", "unexpected argument dance"},
+		{"dance", "unexpected argument dance; the commands are serve, health, study, "},
 	} {
 		t.Run(tc.arg, func(t *testing.T) {
 			err := run(t.Context(), []string{tc.arg, "--data-dir=" + t.TempDir()}, &strings.Builder{}, &strings.Builder{})

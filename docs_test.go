@@ -12,6 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
+
+	"casepress/study"
 )
 
 func readDoc(t *testing.T, path string) string {
@@ -114,6 +116,20 @@ func TestReadmeShowsEveryDefault(t *testing.T) {
 		}
 	}
 	require.Equal(t, defaults, shown)
+}
+
+// The example of a study's file can be used as it is, and has a bit of everything.
+func TestExampleStudy(t *testing.T) {
+	var out strings.Builder
+	require.NoError(t, run(t.Context(), []string{"study", "check", "examples/studies/CP-2026-017.json"}, &out, &out))
+	require.Contains(t, out.String(), "study CP-2026-017, version 1")
+	studies, err := study.Load("examples/studies")
+	require.NoError(t, err)
+	s := studies.Get("CP-2026-017")
+	require.Len(t, s.Sites, 2)
+	require.Len(t, s.Visits, 3)
+	require.Len(t, s.CrisisText, len(s.Languages))
+	require.Len(t, s.AdverseEvents.Ladder.Rungs, 2)
 }
 
 // Links between the documents lead somewhere, headings included.

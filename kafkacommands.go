@@ -116,7 +116,7 @@ func (p *Progress) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 			stop()
 		}
 	})
-	served := serveAll(ctx, hurry, log, listener{"http", p.Addr, api.Server()})
+	served := serveAll(ctx, hurry, log, listener{"http", p.Addr, api.Server(), "/progress.html"})
 	stop()
 	following.Wait()
 	return errors.Join(err, served)

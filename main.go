@@ -13,8 +13,10 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -76,11 +78,31 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 		return c.explainKeys(err)
 	}
 	defer func() { err = errors.Join(err, c.drain(hurry, all, log)) }()
+	c.logStart(log, len(config.Studies.All()))
 	return serveAll(ctx, hurry, log,
-		listener{"http", c.HTTPAddr, all.API.Server()},
-		listener{"grpc", c.GRPCAddr, brokerServer(all, c.BrokerLimits, log)},
-		listener{"admin", c.AdminAddr, all.API.AdminServer()},
+		listener{"http", c.HTTPAddr, all.API.Server(), "/"},
+		listener{"grpc", c.GRPCAddr, brokerServer(all, c.BrokerLimits, log), ""},
+		listener{"admin", c.AdminAddr, all.API.AdminServer(), ""},
 	)
+}
+
+// logStart says what whoever starts casepress for the first time looks for, and what they must know. Paths are absolute, as far as the
+// system tells.
+func (c *Serve) logStart(log *slog.Logger, studies int) {
+	log.Info("everything that must survive is in the data folder", "folder", absolute(c.DataDir))
+	if c.Studies == "" {
+		log.Info("no study has a file: --studies names their folder")
+	} else {
+		log.Info("studies were read", "count", studies, "folder", absolute(c.Studies))
+	}
+	log.Warn("there is no authentication: whoever reaches a port may use it; keep them private, or behind a proxy that authenticates")
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // listener is one address to serve.
@@ -91,6 +113,20 @@ type listener struct {
 		Shutdown(context.Context) error
 		Close() error
 	}
+	page string // the path of a page for people; "" if there is none
+}
+
+// opened describes a listener that is bound to an address, for the log.
+func (l listener) opened(addr net.Addr) []any {
+	about := []any{"for", l.name, "addr", addr.String()}
+	if l.page == "" {
+		return about
+	}
+	host := addr.String()
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() { // of every address of the machine: this one is always right on it
+		host = net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
+	return append(about, "page", "http://"+host+l.page)
 }
 
 // serveAll binds every address before it serves any, serves until ctx ends or a
@@ -109,7 +145,7 @@ func serveAll(ctx, hurry context.Context, log *slog.Logger, listeners ...listene
 	}
 	failed := make(chan error, len(listeners))
 	for i, l := range listeners {
-		log.Info("listening", "for", l.name, "addr", bound[i].Addr().String())
+		log.Info("listening", l.opened(bound[i].Addr())...)
 		go func() { failed <- l.server.Serve(bound[i]) }()
 	}
 	var err error

@@ -1,7 +1,12 @@
 package main
 
 import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,6 +14,23 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestListenerNamesItsPage(t *testing.T) {
+	for addr, want := range map[string]string{"127.0.0.1:8080": "http://127.0.0.1:8080/", "0.0.0.0:80": "http://localhost:80/", "[::]:80": "http://localhost:80/", "[::1]:80": "http://[::1]:80/"} {
+		bound := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))
+		require.Equal(t, []any{"for", "http", "addr", bound.String(), "page", want}, listener{name: "http", page: "/"}.opened(bound))
+	}
+	require.Equal(t, []any{"for", "grpc", "addr", "127.0.0.1:9090"}, listener{name: "grpc"}.opened(net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:9090"))))
+}
+
+func TestStartIsLogged(t *testing.T) {
+	var out strings.Builder
+	data, studies := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	(&Serve{DataDir: data, Studies: studies}).logStart(slog.New(slog.NewTextHandler(&out, nil)), 2)
+	for _, want := range []string{data, "count=2", studies, "no authentication"} {
+		require.Contains(t, out.String(), want)
+	}
+}
 
 // TestMemoryLimitFollowsImages: a picture that takes its turn beside --image-memory has room, and only while it is in work.
 func TestMemoryLimitFollowsImages(t *testing.T) {

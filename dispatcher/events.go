@@ -66,9 +66,12 @@ type Events = iter.Seq2[[]PublishedEvent, error]
 // another event has its sequence. Events that were published again have the ids that they had.
 type PositionError struct {
 	At Position
-	// Begin is the position before the oldest event that there is.
-	Begin  Position
-	Reason string
+	// Begin is the position before the oldest event that there is, and End has the sequence of the newest, 0 if there is none.
+	Begin, End Position
+	// NeverTold says that At is a bare sequence beyond the newest event. It names no event, so nothing shows that there ever was one:
+	// rather than lost, it is wrong.
+	NeverTold bool
+	Reason    string
 }
 
 func (e *PositionError) Error() string {

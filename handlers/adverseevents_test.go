@@ -261,14 +261,49 @@ func TestAcknowledgeFollowUpAndClose(t *testing.T) {
 		elapsed += one.(map[string]any)["afterSeconds"].(float64)
 		require.InDelta(t, elapsed, one.(map[string]any)["elapsedSeconds"], 1e-5)
 	}
-	s.send(http.MethodPost, "/adverse-events/none/acknowledge", `{"name":"Ann","decision":"sae"}`).is(404, "submission-not-found")
+	none := s.send(http.MethodPost, "/adverse-events/none/acknowledge", `{"name":"Ann","decision":"sae"}`).is(404, "submission-not-found")
+	require.Equal(t, "There is no adverse event with this id.", none.get("detail"))
+	require.Equal(t, "没有使用该编号的不良事件。", s.get("/adverse-events/none", "Accept-Language", "zh-CN").is(404, "submission-not-found").get("detail"))
+	require.Equal(t, "There is no questionnaire response with this id.", s.get("/questionnaire-responses/none").is(404, "submission-not-found").get("detail"))
 
 	at = "/adverse-events/AE-0"
-	post("acknowledge", `{"name":"Ann","decision":"duplicate","of":"AE-1"}`).is(200)
+	duplicate := post("acknowledge", `{"name":"Ann","decision":"duplicate","of":"AE-1"}`).is(200)
+	require.Equal(t, "AE-1", duplicate.get("acknowledgement.of"))
+	steps := duplicate.timeline()
+	require.Equal(t, "AE-1", steps[len(steps)-1]["of"])
+	for _, listed := range s.get("/adverse-events").is(200).get("items").([]any) {
+		if one := listed.(map[string]any); one["id"] == "AE-0" {
+			require.Equal(t, "AE-1", one["acknowledgement"].(map[string]any)["of"])
+		}
+	}
 	s.report("AE-3").is(201)
 	at = "/adverse-events/AE-3"
 	chain := post("acknowledge", `{"name":"Ann","decision":"duplicate","of":"AE-0"}`).is(400, "invalid-input")
 	require.Contains(t, chain.get("detail"), "name AE-1")
+}
+
+// A case is a duplicate of one of the same patient alone, and an exercise of an exercise.
+func TestDuplicateOfWhat(t *testing.T) {
+	s := open(t, withCases(t, s12))
+	event := func(id, patient string, exercise bool) {
+		s.send(http.MethodPost, "/adverse-events", fmt.Sprintf(`{"id":%q,"patientId":%q,"description":"a rash","knownAt":%q,"exercise":%v}`, id, patient, ago(time.Hour), exercise)).is(201)
+	}
+	event("A", "P1", false)
+	event("B", "P2", false)
+	event("C", "P1", true)
+	event("D", "P1", true)
+	event("E", "P1", false)
+	acknowledge := func(id, of string) answer {
+		return s.send(http.MethodPost, "/adverse-events/"+id+"/acknowledge", fmt.Sprintf(`{"name":"Ann","decision":"duplicate","of":%q}`, of))
+	}
+	for _, tc := range [][]string{{"A", "B", "is of the patient P2, and this one of P1"}, {"A", "C", "is an exercise"}, {"C", "A", "is no exercise"}, {"A", "A", "is this case"}} {
+		a := acknowledge(tc[0], tc[1]).is(400, "invalid-input")
+		require.Equal(t, "/of", a.get("errors").([]any)[0].(map[string]any)["field"])
+		require.Contains(t, a.get("detail"), tc[2])
+		require.Equal(t, false, a.get("stored"))
+	}
+	acknowledge("A", "E").is(200)
+	acknowledge("C", "D").is(200)
 }
 
 // A case whose timeline is full takes nothing more but what brings it to its end.

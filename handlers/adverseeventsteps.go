@@ -175,6 +175,15 @@ func (a *API) checkOriginalCase(ctx context.Context, row store.Row, of string) e
 		return err
 	case original.Study != row.Study:
 		return invalid("/of", textOtherStudy, of)
+	case original.PatientID != row.PatientID:
+		return invalid("/of", textOtherPatient, of, original.PatientID, row.PatientID)
+	}
+	switch exercise := row.Content.(tasks.AdverseEvent).Exercise; {
+	case exercise == original.Content.(tasks.AdverseEvent).Exercise:
+	case exercise:
+		return invalid("/of", textNoExercise, of)
+	default:
+		return invalid("/of", textIsExercise, of)
 	}
 	if standing := original.Content.(tasks.AdverseEvent).Standing(); standing.IsDuplicate() {
 		return invalid("/of", textIsDuplicate, of, standing.Acknowledged.Of)

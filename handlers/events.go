@@ -85,7 +85,7 @@ func (a *API) events(c *gin.Context) {
 	}
 	page, err := a.eventPage(c, q)
 	if err != nil {
-		a.fail(c, eventFault(err))
+		a.fail(c, eventFault("after", err))
 		return
 	}
 	c.Header("Cache-Control", "private, no-cache")
@@ -151,9 +151,12 @@ func (q eventQuery) wants(e tasks.ToldEvent) bool {
 	return q.types == nil || slices.Contains(q.types, e.Type)
 }
 
-// eventFault is a fault for an error of reading events.
-func eventFault(err error) error {
+// eventFault is a fault for an error of reading events from the position that the field has.
+func eventFault(field string, err error) error {
 	if lost, ok := errors.AsType[*dispatcher.PositionError](err); ok {
+		if lost.NeverTold {
+			return invalid(field, textBeyondNewest, lost.At.String(), lost.End.String())
+		}
 		return &fault{code: codePositionLost, args: []any{lost.At.String(), lost.Begin.String()}, extras: extras{Begin: lost.Begin.String()}}
 	}
 	return err
@@ -267,9 +270,11 @@ func (a *API) untilDraining(cancel func()) (stop func()) {
 // to end.
 func (a *API) streamEvents(c *gin.Context) {
 	q, err := a.eventQueryOf(c, "after", "types")
+	field := "after"
 	if last := c.GetHeader("Last-Event-ID"); err == nil && last != "" { // of a connection that broke off: it knows more than the address
+		field = "Last-Event-ID"
 		if q.after, err = dispatcher.ParsePosition(last); err != nil {
-			err = invalid("Last-Event-ID", textBadPosition)
+			err = invalid(field, textBadPosition)
 		}
 	}
 	var leave func()
@@ -289,7 +294,7 @@ func (a *API) streamEvents(c *gin.Context) {
 	})()
 	if err := a.stream(ctx, c, q); err != nil && ctx.Err() == nil {
 		if !c.Writer.Written() {
-			a.fail(c, eventFault(err))
+			a.fail(c, eventFault(field, err))
 			return
 		}
 		a.log.LogAttrs(ctx, slog.LevelWarn, "a stream of events was ended", slog.String("requestId", requestID(c)), slog.Any("err", err))

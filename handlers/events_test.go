@@ -139,7 +139,7 @@ func TestEventsRefused(t *testing.T) {
 		s.get("/events?"+query, "Accept", "text/event-stream").is(400, "invalid-input")
 	}
 	s.get("/events", "Accept", "text/event-stream", "Last-Event-ID", "x").is(400, "invalid-input")
-	for _, after := range []string{"4", "3-000000000000", "4-000000000000"} {
+	for _, after := range []string{"3-000000000000", "4-000000000000"} {
 		for _, accept := range []string{"application/json", "text/event-stream"} {
 			a := s.get("/events?after="+after, "Accept", accept).is(410, "event-position-lost")
 			require.Equal(t, "0", a.get("begin"))
@@ -148,6 +148,11 @@ func TestEventsRefused(t *testing.T) {
 		}
 	}
 	s.get("/events?after=3&wait=1ms").is(200)
+	for _, accept := range []string{"application/json", "text/event-stream"} { // nothing says that such an event was lost
+		a := s.get("/events?after=999999", "Accept", accept).is(400, "invalid-input")
+		require.Contains(t, a.get("detail"), "after: 999999 lies beyond the newest event, 3;")
+	}
+	require.Contains(t, s.get("/events", "Accept", "text/event-stream", "Last-Event-ID", "4").is(400).get("detail"), "Last-Event-ID: 4 lies beyond")
 }
 
 func TestEventsAreWaitedFor(t *testing.T) {

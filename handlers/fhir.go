@@ -284,7 +284,7 @@ func (a *API) fhirQuestionnaireResponse(c *gin.Context) {
 // findFHIRResponse looks a revision up, the latest if none is named.
 func (a *API) findFHIRResponse(ctx context.Context, id, revision string) (store.Row, error) {
 	if !fhir.ValidID(id) {
-		return store.Row{}, refuse(codeNoSubmission)
+		return store.Row{}, noSubmission(responseRef(id))
 	}
 	ref, err := a.refOf(ctx, id, revision)
 	if err != nil {

@@ -52,8 +52,8 @@ func checkSite(studies *study.Studies, studyID, site string) *fieldFault {
 	if wrong := checkPathID("site", site); wrong != nil {
 		return wrong
 	}
-	if !studies.Get(studyID).HasSite(site) {
-		return &fieldFault{field: "site", detail: textUnknownSite, args: []any{site, studyID}}
+	if s := studies.Get(studyID); !s.HasSite(site) {
+		return &fieldFault{field: "site", detail: textUnknownSite, args: []any{site, studyID, s.SiteIDs()}}
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func checkTime(field, s string) *fieldFault {
 // report checks the form's own fields and returns them as a case report without images, or a fault that names
 // everything that is wrong.
 func (f *form) report(header http.Header, maxNotes int, studies *study.Studies) (tasks.CaseReport, error) {
-	var faults []fieldFault
+	faults := f.unknown
 	add := func(wrong *fieldFault) {
 		if wrong != nil {
 			faults = append(faults, *wrong)

@@ -24,12 +24,17 @@ var (
 	knownFields  = strings.Join(singleFields, ", ") + ", images, imageId"
 )
 
-// form is an upload as it came in: complete, with known fields only, each file staged and an image; the
-// values are not checked yet. See [form.report].
+// form is an upload as it came in: complete, each file staged and an image; the values are not checked yet, and it may have had
+// fields that are not known, which [form.report] refuses together with all else that is wrong.
 type form struct {
 	values map[string]string // of singleFields
 	images []formImage       // in the order of the form
+	// unknown are the faults of fields that are not known, each name once.
+	unknown []fieldFault
 }
+
+// maxUnknownFields is how many of them an answer names. A form with more is not read any further.
+const maxUnknownFields = 20
 
 // formImage is a file that was sent or the id of an image put earlier.
 type formImage struct {
@@ -139,6 +144,11 @@ func (a *API) readURLEncoded(f *form, body io.Reader, charset string) error {
 			return malformedForm(formURLEncoded, textBadEscape, err)
 		}
 		name = withoutBrackets(name)
+		if unknown, err := f.noteUnknown(name); err != nil {
+			return err
+		} else if unknown {
+			continue
+		}
 		if err := checkCharset(name, charset, value); err != nil {
 			return err
 		}
@@ -174,19 +184,40 @@ func withoutBrackets(name string) string {
 	return name
 }
 
-// expect returns a fault unless one more field of this name may come.
+func isKnownField(name string) bool {
+	return name == "images" || name == "imageId" || slices.Contains(singleFields, name)
+}
+
+// noteUnknown reports whether a field of this name is not known, and notes it. It returns a fault if the form must not be read any
+// further.
+func (f *form) noteUnknown(name string) (unknown bool, err error) {
+	if isKnownField(name) {
+		return false, nil
+	}
+	shown := printable(name)
+	if base, _, ok := strings.Cut(name, "["); ok && isKnownField(base) {
+		return true, invalid(shown, textBrackets, base)
+	}
+	if slices.ContainsFunc(f.unknown, func(u fieldFault) bool { return u.field == shown }) {
+		return true, nil
+	}
+	wrong := fieldFault{field: shown, detail: textUnknownField, args: []any{knownFields}}
+	if len(f.unknown) > 0 { // what is known was said
+		wrong = fieldFault{field: shown, detail: textUnknownToo}
+	}
+	if f.unknown = append(f.unknown, wrong); len(f.unknown) > maxUnknownFields {
+		return true, &fault{code: codeInvalidInput, fields: f.unknown}
+	}
+	return true, nil
+}
+
+// expect returns a fault unless one more field of this name, which is known, may come.
 func (f *form) expect(name string, maxImages int) error {
-	switch {
-	case name == "images" || name == "imageId":
+	if name == "images" || name == "imageId" {
 		if len(f.images) == maxImages {
 			return &fault{code: codeTooManyImages, args: []any{maxImages}, extras: extras{Limit: int64(maxImages)}}
 		}
 		return nil
-	case !slices.Contains(singleFields, name):
-		if base, _, ok := strings.Cut(name, "["); ok && (base == "images" || base == "imageId" || slices.Contains(singleFields, base)) {
-			return invalid(printable(name), textBrackets, base)
-		}
-		return invalid(printable(name), textUnknownField, knownFields)
 	}
 	if _, twice := f.values[name]; twice {
 		return invalid(name, textRepeated)

@@ -9,6 +9,7 @@ var (
 	textEmpty          = text{"%s is empty", "%s 为空"}
 	textRepeated       = text{"%s is given more than once", "%s 重复出现"}
 	textUnknownField   = text{"%s is not a known field; known are %s", "未知字段 %s，可用字段：%s"}
+	textUnknownToo     = text{"%s is not a known field", "未知字段 %s"}
 	textUnknownParam   = text{"%s is not a known query parameter; known are %s", "未知查询参数 %s，可用参数：%s"}
 	textEmptyParam     = text{"%s is empty: give it a value or leave it out", "%s 为空：请填写值，或省略该参数"}
 	textMalformedQuery = text{"%s: the part of the address after ? is malformed; write name=value&name=value and percent-encode everything but letters, digits, - . _ ~", "%s：网址中 ? 之后的部分格式不正确；请写成 name=value&name=value，并对字母、数字和 - . _ ~ 以外的字符进行百分号编码"}
@@ -34,6 +35,7 @@ var (
 	textBadPartHeader  = text{"%s: its header cannot be read", "%s：无法解析其头部"}
 	textEmptyImage     = text{"%s is empty (0 bytes)", "%s 为空（0 字节）"}
 	textNotAnImage     = text{"%s is not an image of a known format (JPEG, PNG, GIF, HEIC, AVIF, WebP, TIFF, BMP), whatever its name says", "%s 不是可识别的图片格式（JPEG、PNG、GIF、HEIC、AVIF、WebP、TIFF、BMP）；判断依据是内容而非文件名"}
+	textNoFileName     = text{"%s has no file name and is not an image: a file is sent with its name, with curl as -F images=@photo.jpg", "%s 没有文件名，内容也不是图片：上传文件须带文件名，使用 curl 时写作 -F images=@photo.jpg"}
 	textTooManyPixels  = text{"%s has %d x %d pixels; the limit is %s pixels", "%s 为 %d x %d 像素，超过了 %s 像素的上限"}
 	textUnknownImage   = text{"%s: this patient has no image %s; put it first with PUT /images/{imageId}", "%s：该患者没有图片 %s，请先用 PUT /images/{imageId} 上传"}
 	textDroppedImage   = text{"%s: the original of image %s was deleted after its report was completed; send its bytes again", "%s：图片 %s 的原始文件已在其报告完成后删除，请重新上传"}
@@ -45,7 +47,7 @@ var (
 	textBadChoice      = text{"%s must be one of %s", "%s 只能是 %s 之一"}
 	textReason         = text{"%s: %s", "%s：%s"}
 	textDraining       = text{"%s: shutting down", "%s：正在关闭"}
-	textUnknownSite    = text{"%s: %s is not a site of the study %s", "%s：%s 不是研究 %s 的研究中心"}
+	textUnknownSite    = text{"%s: %s is not a site of the study %s; it has %s", "%s：%s 不是研究 %s 的研究中心，该研究的研究中心：%s"}
 	textBadWorkers     = text{"%s must be a number from 1 to %d, as {\"workers\": 2}", "%s 须为 1 至 %d 之间的数字，例如 {\"workers\": 2}"}
 	textAmendsOther    = text{"%s: an amendment belongs to what it amends, which says \"%s\"", "%s：修订须与其所修订的内容一致，原内容为 “%s”"}
 	textHTTP11         = text{"%s cannot tell whether all of this has come: use HTTP/1.1 or later", "%s 无法判断内容是否完整，请使用 HTTP/1.1 或更高版本"}
@@ -53,12 +55,16 @@ var (
 	textBadStates      = text{"%s must be one or more of %s, separated by commas, each once", "%s 须为 %s 中的一个或多个，以逗号分隔，不得重复"}
 	textNoSuchCase     = text{"%s: there is no adverse event %s", "%s：没有不良事件 %s"}
 	textOtherStudy     = text{"%s: the adverse event %s is of another study", "%s：不良事件 %s 属于另一项研究"}
+	textOtherPatient   = text{"%s: the adverse event %s is of the patient %s, and this one of %s; a duplicate is the same event of the same patient: name a case of this patient, or decide otherwise", "%s：不良事件 %s 属于患者 %s，而本事件属于患者 %s；重复事件须为同一患者的同一事件，请填写该患者的事件，或作出其他判定"}
+	textIsExercise     = text{"%s: the adverse event %s is an exercise, and this one is not; name a case that is no exercise, or decide otherwise", "%s：不良事件 %s 是演练，而本事件不是；请填写非演练的事件，或作出其他判定"}
+	textNoExercise     = text{"%s: the adverse event %s is no exercise, and this one is; name an exercise, or decide otherwise", "%s：不良事件 %s 不是演练，而本事件是演练；请填写演练事件，或作出其他判定"}
 	textIsDuplicate    = text{"%s: the adverse event %s is itself a duplicate; name %s", "%s：不良事件 %s 本身也是重复事件，请填写 %s"}
 	textBadRevision    = text{"%s must be the number of a revision, from 1", "%s 须为修订号，从 1 开始"}
 	textFHIRID         = text{"%s must be 1 to 64 of the characters A-Z a-z 0-9 . -, but neither \".\" nor \"..\"; best a UUID", "%s 须为 1 至 64 个字符，只能使用 A-Z a-z 0-9 . -，且不能是 “.” 或 “..”；最好使用 UUID"}
 	textNoWording      = text{"%s: this instrument has no wording here; leave the parameter out", "%s：此量表在此没有题目文字，请省略该参数"}
 	textBadPosition    = text{"%s must be 0, a sequence, or the next of an earlier page", "%s 须为 0、事件序号或先前页面的 next"}
 	textBadAfter       = text{"%s must be 0, latest, a sequence, or the next of an earlier page", "%s 须为 0、latest、事件序号或先前页面的 next"}
+	textBeyondNewest   = text{"%s: %s lies beyond the newest event, %s; take the next of an earlier page, or a sequence up to that", "%s：%s 超出最新事件 %s；请使用先前页面的 next，或不大于它的序号"}
 	textBeyondPosition = text{"%s must not lie beyond the endpoint's position, %s: the events between would never be sent", "%s 不得超过该端点的 position %s，否则其间的事件永远不会发送"}
 	textBadTypes       = text{"%s must be types of events, with commas between them; there are %s", "%s 须为以逗号分隔的事件类型，可用类型：%s"}
 	textBadWait        = text{"%s must be a duration like 20s", "%s 须为时长，例如 20s"}
@@ -85,6 +91,12 @@ var (
 var (
 	textAdverseEventConflict = text{"The id %s already stands for an adverse event with other content, and what is stored never changes. What became known later is a follow-up of it; only another event gets an id of its own.", "编号 %s 已对应内容不同的不良事件，已保存的内容不会更改。后续获知的信息请作为随访提交；只有另一起事件才使用新的编号。"}
 	textStepUnknown          = text{"Storing took too long to see how it ended. Send the same again: the answer to that is the truth, and nothing is ever stored twice. A follow-up needs its id for that.", "保存耗时过长，未能确认结果。请原样重发；结果以届时的答复为准，内容不会重复保存。随访重发时须使用相同的编号。"}
+)
+
+// What a 404 says of the kinds that share a code.
+var (
+	textNoAdverseEvent = text{"There is no adverse event with this id.", "没有使用该编号的不良事件。"}
+	textNoResponse     = text{"There is no questionnaire response with this id.", "没有使用该编号的问卷答卷。"}
 )
 
 // What a success says.

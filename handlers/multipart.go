@@ -119,6 +119,9 @@ func (a *API) readPart(ctx context.Context, f *form, part *multipart.Part, n int
 		return malformedPart(n, textNoPartName, nil)
 	}
 	name = withoutBrackets(name)
+	if unknown, err := f.noteUnknown(name); unknown || err != nil {
+		return err
+	}
 	if name != "images" {
 		return a.readField(f, name, part)
 	}
@@ -141,7 +144,11 @@ func (a *API) readPart(ctx context.Context, f *form, part *multipart.Part, n int
 	if err := checkTransferEncoding(field, part); err != nil {
 		return err
 	}
-	return a.readFile(ctx, f, field, fileLabel(fileName), content)
+	err = a.readFile(ctx, f, field, fileLabel(fileName), content)
+	if wrong, ok := errors.AsType[*fault](err); ok && wrong.code == codeNotAnImage && fileName == "" {
+		wrong.fields[0].detail = textNoFileName // most often it is the name of a file, instead of the file
+	}
+	return err
 }
 
 func checkTransferEncoding(field string, part *multipart.Part) error {

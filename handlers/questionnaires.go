@@ -324,6 +324,11 @@ func (a *API) findRevision(ctx context.Context, id string, revision int) (store.
 	return dispatcher.Lookup(ctx, a.work, func(ctx context.Context) (store.Row, error) { return a.rows.Get(ctx, ref) }, topicsOf(ref.Kind)...)
 }
 
+// responseRef names a response whatever its revision. No row has it.
+func responseRef(id string) tasks.Ref {
+	return tasks.Ref{Kind: tasks.KindQuestionnaireResponse().Name, ID: id}
+}
+
 func revisionRef(id string, revision int) tasks.Ref {
 	return tasks.Ref{Kind: tasks.KindQuestionnaireResponse().Name, ID: tasks.RevisionID(id, revision)}
 }
@@ -331,7 +336,7 @@ func revisionRef(id string, revision int) tasks.Ref {
 // refOf is the revision that the query asks for, by default the latest of everything accepted so far.
 func (a *API) refOf(ctx context.Context, id, revision string) (tasks.Ref, error) {
 	if checkPathID("id", id) != nil {
-		return tasks.Ref{}, refuse(codeNoSubmission)
+		return tasks.Ref{}, noSubmission(responseRef(id))
 	}
 	if revision != "" {
 		n, ok := counted(revision)
@@ -345,7 +350,7 @@ func (a *API) refOf(ctx context.Context, id, revision string) (tasks.Ref, error)
 	}
 	latest, err := a.rows.LatestRevision(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		err = refuse(codeNoSubmission)
+		err = noSubmission(responseRef(id))
 	}
 	return revisionRef(id, latest), err
 }

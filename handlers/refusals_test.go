@@ -51,6 +51,8 @@ func TestUploadRefusesInvalidFields(t *testing.T) {
 			400, "invalid-input", []string{"base64"}, "notes"},
 		{"no image", []part{patient}, 400, "invalid-input", []string{"images", "imageId"}, "images"},
 		{"empty image", []part{patient, img, file("b.jpg", nil)}, 400, "invalid-input", []string{"images[2] (b.jpg)", "empty"}, "images[2]"},
+		{"unknown fields, and what is missing", []part{field("patient", "P1"), field("visit", "V1"), field("patient", "P2"), field("capturedAt", "now")}, 400, "invalid-input", []string{"patient is not a known field; known are study", "visit is not a known field; patientId is missing", "RFC 3339", "at least one image"}, "patient"},
+		{"the name of a file", []part{patient, {name: "images", value: "photo.jpg"}}, 415, "not-an-image", []string{"images[1] has no file name", "-F images=@photo.jpg"}, "images[1]"},
 		{"text as image", []part{patient, img, file("b.jpg", []byte("no picture"))}, 415, "not-an-image", []string{"images[2] (b.jpg)"}, "images[2]"},
 		{"film as image", []part{patient, file("b.mp4", []byte("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"))}, 415, "not-an-image", nil, "images[1]"},
 		{"too many pixels", []part{patient, file("b.png", pngHeader(11, 10))}, 400, "image-too-large", []string{"11 x 10", "100"}, "images[1]"},

@@ -261,9 +261,15 @@ func topicsOf(kind string) []string {
 	return append([]string{k.Topic}, k.ChangedBy...)
 }
 
+// noSubmission is the fault of an id that stands for nothing of its kind.
 func noSubmission(ref tasks.Ref) error {
-	if ref.Kind == tasks.KindCaseReport().Name {
+	switch ref.Kind {
+	case tasks.KindCaseReport().Name:
 		return refuse(codeNoReport)
+	case tasks.KindAdverseEvent().Name:
+		return &fault{code: codeNoSubmission, detail: textNoAdverseEvent}
+	case tasks.KindQuestionnaireResponse().Name:
+		return &fault{code: codeNoSubmission, detail: textNoResponse}
 	}
 	return refuse(codeNoSubmission)
 }

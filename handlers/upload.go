@@ -22,6 +22,8 @@ type accepted struct {
 	StatusURL string          `json:"statusUrl"`
 	Receipt   receipt         `json:"receipt"`
 	Images    []acceptedImage `json:"images"`
+	// Warnings are what the files of the studies, as the server has them now, say of what the report names.
+	Warnings []tasks.Warning `json:"warnings"`
 }
 
 // receipt proves what was stored, where in the log, and when.
@@ -56,7 +58,7 @@ func (a *API) uploadCaseReport(c *gin.Context) {
 	answer := accepted{
 		ID: got.ID, Status: got.Status, Message: message.in(l), StatusURL: url,
 		Receipt: receipt{got.SHA256, got.Sequence, timeOrNull(got.ReceivedAt)},
-		Images:  make([]acceptedImage, len(report.Images)),
+		Images:  make([]acceptedImage, len(report.Images)), Warnings: list(tasks.StudyWarnings(a.cfg.Studies, report.Header())),
 	}
 	for i, img := range report.Images {
 		answer.Images[i] = acceptedImage{img.ImageID, img.SHA256, img.Bytes}

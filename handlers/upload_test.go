@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -225,4 +227,30 @@ func TestUploadIdempotencyKey(t *testing.T) {
 	s.uploadForm(form, "Idempotency-Key", "a", "Idempotency-Key", "b").is(http.StatusBadRequest, "invalid-input")
 	s.uploadForm(form, "Idempotency-Key", `""`).is(http.StatusBadRequest, "invalid-input")
 	s.uploadForm(form, "Idempotency-Key", "a b").is(http.StatusBadRequest, "invalid-input")
+}
+
+// A report of a study or a visit that the server does not know is stored, and says so; a site is refused with those that there are.
+func TestUploadWarnsOfWhatTheStudyDoesNotHave(t *testing.T) {
+	const planned = `{"schema":1,"id":"P1","version":1,"title":"Planned","languages":["en"],"sites":[{"id":"101","title":"One"},{"id":"102","title":"Two"}],
+		"visits":[{"id":"V01","title":"Day 1","day":1,"due":["case-report"]}]}`
+	s := open(t, withCases(t, planned))
+	upload := func(study, site, visit string) answer {
+		parts := []part{field("patientId", "P001"), field("study", study), field("visitId", visit), file("a.jpg", photo(1))}
+		if site != "" {
+			parts = append(parts, field("site", site))
+		}
+		return s.upload(parts...)
+	}
+	require.Equal(t, []any{}, upload("P1", "101", "V01").is(202).get("warnings"))
+	for code, of := range map[string][]string{"unknown-study": {"p1", "V01", "P1?"}, "unknown-visit": {"P1", "V1", "V01"}} {
+		warnings := upload(of[0], "", of[1]).is(202).get("warnings").([]any)
+		require.Len(t, warnings, 1)
+		require.Equal(t, code, warnings[0].(map[string]any)["code"])
+		require.Contains(t, warnings[0].(map[string]any)["detail"], of[2])
+	}
+	require.Contains(t, upload("P1", "103", "V01").is(400, "invalid-input").get("detail"), "it has 101, 102")
+	a := s.send(http.MethodPost, "/adverse-events", fmt.Sprintf(`{"id":"AE-V","study":"P1","site":"103","patientId":"P001","visitId":"V9","description":"a rash","knownAt":%q}`, ago(time.Hour)))
+	require.Contains(t, a.is(400).get("detail"), `/site: the study has no site "103"; it has 101, 102`)
+	a = s.send(http.MethodPost, "/adverse-events", fmt.Sprintf(`{"id":"AE-V","study":"P1","patientId":"P001","visitId":"V9","description":"a rash","knownAt":%q}`, ago(time.Hour)))
+	require.Equal(t, "unknown-visit", a.is(201).get("warnings").([]any)[0].(map[string]any)["code"])
 }

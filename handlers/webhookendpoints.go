@@ -280,7 +280,7 @@ func (a *API) replayWebhook(c *gin.Context) {
 // checkPosition returns a fault unless events can be read from the position on.
 func (a *API) checkPosition(ctx context.Context, p dispatcher.Position) error {
 	for _, err := range a.work.ReadEvents(ctx, p, 1) {
-		return eventFault(err) // of the first
+		return eventFault("/after", err) // of the first
 	}
 	return nil
 }

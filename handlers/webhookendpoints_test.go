@@ -187,7 +187,7 @@ func TestWebhookEndpointRefused(t *testing.T) {
 	path := s.postJSON("/webhook-endpoints", `{"url":"https://example.org","types":["patient-data-update"]}`).is(201).Header.Get("Location")
 	require.Equal(t, 1.0, s.postJSON("/webhook-endpoints", `{"url":"https://example.org","types":["patient-data-update"]}`).is(409, "too-many-webhook-endpoints").get("limit"))
 	for body, status := range map[string]int{
-		`{"after":1}`: 410, `{"after":"0-aaaaaaaaaaaa"}`: 400, `{"after":-1}`: 400, `{"after":1.0}`: 400, `{"after":null}`: 400, `{}`: 400, `{"after":"x"}`: 400, `{"after":0}`: 200, `{"after":"0"}`: 200,
+		`{"after":1}`: 400, `{"after":"1-000000000000"}`: 410, `{"after":"0-aaaaaaaaaaaa"}`: 400, `{"after":-1}`: 400, `{"after":1.0}`: 400, `{"after":null}`: 400, `{}`: 400, `{"after":"x"}`: 400, `{"after":0}`: 200, `{"after":"0"}`: 200,
 	} {
 		s.postJSON(path+"/replay", body).is(status)
 	}

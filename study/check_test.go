@@ -235,6 +235,10 @@ func TestDocsExample(t *testing.T) {
 	require.True(t, got.HasSite("102"))
 	require.True(t, schemaTakes(schema(t), example))
 
+	whole, err := os.ReadFile("../examples/studies/CP-2026-017.json")
+	require.NoError(t, err)
+	require.True(t, schemaTakes(schema(t), string(whole)))
+
 	// The messages that are printed there are those of these mistakes.
 	broken := strings.Replace(strings.Replace(example, `"version"`, `"Version"`, 1), `"102"`, `"1/2"`, 1)
 	_, problems = study.Check("studies/CP-2026-017.json", []byte(broken))

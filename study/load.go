@@ -68,11 +68,17 @@ func (s *Studies) Get(id string) Study {
 	return Study{ID: id}
 }
 
-// Lacks reports whether there is a folder and a study in it has no file; similar is the id of one that has and differs in
+// HasFolder reports whether there is a folder. Without one no study has a file.
+func (s *Studies) HasFolder() bool { return s != nil && s.folder }
+
+// Lacks reports whether a study has no file, also where there is no folder; similar is the id of one that has and differs in
 // case alone, or "". The study without a name, "", needs no file.
 func (s *Studies) Lacks(id string) (lacks bool, similar string) {
-	if s == nil || !s.folder || id == "" {
+	if id == "" {
 		return false, ""
+	}
+	if s == nil {
+		return true, ""
 	}
 	if _, ok := s.byID[id]; ok {
 		return false, ""

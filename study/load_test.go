@@ -63,6 +63,14 @@ func TestLoadNoFolder(t *testing.T) {
 	require.Equal(t, study.Study{ID: "S1"}, studies.Get("S1"))
 	require.Equal(t, study.Study{ID: "S1"}, (*study.Studies)(nil).Get("S1"))
 	require.Empty(t, (*study.Studies)(nil).All())
+	for _, none := range []*study.Studies{studies, nil} {
+		require.False(t, none.HasFolder())
+		lacks, similar := none.Lacks("S1")
+		require.True(t, lacks)
+		require.Empty(t, similar)
+		lacks, _ = none.Lacks("")
+		require.False(t, lacks, "the study without a name")
+	}
 
 	_, err = study.Load(filepath.Join(t.TempDir(), "missing"))
 	require.ErrorContains(t, err, "load studies: ")

@@ -16,6 +16,7 @@ package study
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 
 	"casepress/jsonfile"
 	"casepress/tasks/instrument"
@@ -89,6 +90,22 @@ type Site struct {
 // to name one is up to the client.
 func (s Study) HasSite(id string) bool {
 	return id == "" || len(s.Sites) == 0 || s.sites[id]
+}
+
+// SiteIDs names the sites of the study in a sentence, in the order of the file; where there are more than 20, the first 20 and "…".
+func (s Study) SiteIDs() string { return listed(s.Sites, func(site Site) string { return site.ID }) }
+
+// listed joins the first ids.
+func listed[T any](all []T, id func(T) string) string {
+	const most = 20
+	ids := make([]string, 0, most+1)
+	for _, one := range all[:min(len(all), most)] {
+		ids = append(ids, id(one))
+	}
+	if len(all) > most {
+		ids = append(ids, "…")
+	}
+	return strings.Join(ids, ", ")
 }
 
 // ValidID reports whether id is in the form that ids of studies and sites have: 1 to 64 of A-Z a-z

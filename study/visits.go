@@ -53,6 +53,15 @@ func (s Study) FirstVisit() (v Visit, found bool) {
 	return s.Visits[at], true
 }
 
+// Plans reports whether the schedule has a visit. A study without a schedule takes any, and the empty id, which stands for a
+// submission that names no visit, is always taken.
+func (s Study) Plans(id string) bool {
+	return id == "" || len(s.Visits) == 0 || slices.ContainsFunc(s.Visits, func(v Visit) bool { return v.ID == id })
+}
+
+// VisitIDs names the visits of the schedule in a sentence, as [Study.SiteIDs] does.
+func (s Study) VisitIDs() string { return listed(s.Visits, func(v Visit) string { return v.ID }) }
+
 func isFirst(v Visit) bool { return v.Day == 1 }
 
 var visitMembers = []jsonfile.Member[Visit]{

@@ -137,9 +137,7 @@ func (d *adverseEventDocument) resolve(c *checker, id string, studies *study.Stu
 		c.Refuse(at, "must not begin with %q: such ids are those of adverse events that follow from flags", FlagPrefix)
 	}
 	s := studies.Get(d.Study)
-	if d.Site != "" && !s.HasSite(d.Site) {
-		c.Refuse(d.atSite, "the study has no site %q", d.Site)
-	}
+	checkSite(c, d.atSite, s, d.Site)
 	if s.Version > 0 {
 		d.StudyFile = &StudyFile{s.Version, s.SHA256}
 	}
@@ -147,10 +145,7 @@ func (d *adverseEventDocument) resolve(c *checker, id string, studies *study.Stu
 		d.DeviceTime = a.Clock.UTC().Format(time.RFC3339)
 	}
 	d.LimitHours = s.AdverseEventLimitHours()
-	d.Warnings = d.warnings(a)
-	if lacks, similar := studies.Lacks(d.Study); lacks {
-		d.Warnings = append(d.Warnings, unknownStudy(d.Study, similar))
-	}
+	d.Warnings = append(d.warnings(a), StudyWarnings(studies, d.AdverseEvent.Header())...)
 }
 
 // resolveID returns the id of a document, which it has or the address does.
@@ -184,7 +179,7 @@ func (d *adverseEventDocument) warnings(a Arrival) (all []Warning) {
 	case age > farPast:
 		warn(warnFarPast, "it became known %s before it arrived", between(known, a.At))
 	case age > limit:
-		warn(warnLate, "it arrived %s after it became known; the study's limit is %v", between(known, a.At), limit)
+		warn(warnLate, "it arrived %s after it became known; the study's limit is %s", between(known, a.At), spoken(limit))
 	}
 	if onset, ok := jsonfile.ParseTime(d.OnsetAt); ok && onset.After(known) {
 		warn(warnOnsetAfterKnown, "it began %s after it became known", between(known, onset))

@@ -104,9 +104,7 @@ func ReadQuestionnaireResponse(document []byte, id string, studies *study.Studie
 // resolve looks up what the document names, and decides what must be decided before the answer.
 func (d *responseDocument) resolve(c *checker, studies *study.Studies, a Arrival) {
 	s := studies.Get(d.Study)
-	if d.Site != "" && !s.HasSite(d.Site) {
-		c.Refuse(d.atSite, "the study has no site %q", d.Site)
-	}
+	checkSite(c, d.atSite, s, d.Site)
 	if d.instrument == "" || d.version == "" || d.answers == nil {
 		return // told already
 	}
@@ -131,6 +129,13 @@ func (d *responseDocument) resolve(c *checker, studies *study.Studies, a Arrival
 			item := strings.NewReplacer("~1", "/", "~0", "~").Replace(strings.TrimPrefix(f.Pointer, "/"))
 			c.Refuse(d.answers.Get(item), "%s", f.Detail)
 		}
+	}
+}
+
+// checkSite refuses a site that the study does not have.
+func checkSite(c *checker, at *node, s study.Study, site string) {
+	if !s.HasSite(site) {
+		c.Refuse(at, "the study has no site %q; it has %s", site, s.SiteIDs())
 	}
 }
 
@@ -164,10 +169,7 @@ func (r *QuestionnaireResponse) Assess(d *instrument.Definition, studies *study.
 	if r.DeviceTime == "" && !a.Clock.IsZero() {
 		r.DeviceTime = a.Clock.UTC().Format(time.RFC3339)
 	}
-	r.Warnings = r.warnings(s, a)
-	if lacks, similar := studies.Lacks(r.Study); lacks {
-		r.Warnings = append(r.Warnings, unknownStudy(r.Study, similar))
-	}
+	r.Warnings = append(r.warnings(s, a), StudyWarnings(studies, r.Header())...)
 	for _, f := range flags {
 		if IsUrgent(f) {
 			r.LimitHours = s.AdverseEventLimitHours()
@@ -196,7 +198,6 @@ const (
 	warnStartedAfter   = "started-after-authored"
 	warnStraightLining = "straight-lining"
 	warnLanguage       = "unexpected-language"
-	warnUnknownStudy   = "unknown-study"
 )
 
 // warnings are what is odd about a response that is kept all the same.
@@ -212,7 +213,7 @@ func (r *QuestionnaireResponse) warnings(s study.Study, a Arrival) (all []Warnin
 	case age > farPast:
 		warn(warnFarPast, "the answers were given %s before they arrived", between(authored, a.At))
 	case age > s.LateAfter():
-		warn(warnLate, "the answers arrived %s after they were given; the study expects them within %v", between(authored, a.At), s.LateAfter())
+		warn(warnLate, "the answers arrived %s after they were given; the study expects them within %s", between(authored, a.At), spoken(s.LateAfter()))
 	}
 	if !s.InWindow(r.VisitID, r.Rule.ID, authored) {
 		warn(warnOutOfWindow, "the answers were given at a time at which the study does not expect them")
@@ -230,16 +231,6 @@ func (r *QuestionnaireResponse) warnings(s study.Study, a Arrival) (all []Warnin
 		warn(warnLanguage, "the study has no participants who read %s", r.Language)
 	}
 	return all
-}
-
-// unknownStudy warns of a study without a file where others have one: its name is misspelt, or its file is missing, and
-// then nobody is given its crisis text.
-func unknownStudy(id, similar string) Warning {
-	detail := fmt.Sprintf("there is no file of the study %s, so it has no crisis text, flags or sites of its own", id)
-	if similar != "" {
-		detail += fmt.Sprintf("; ids differ in case: %s?", similar)
-	}
-	return Warning{warnUnknownStudy, detail}
 }
 
 // warnOfClock compares the clock of the device with that of the server. Where only the document tells of it, which may
@@ -268,7 +259,28 @@ func between(from, to time.Time) string {
 	if seconds := to.Unix() - from.Unix(); seconds >= int64(farPast/time.Second) {
 		return fmt.Sprintf("%d days", seconds/(24*60*60))
 	}
-	return to.Sub(from).Round(time.Second).String()
+	return spoken(to.Sub(from))
+}
+
+// spoken writes a duration for people: from two days on in days and hours, from an hour on in hours and minutes, else in minutes and
+// seconds, without what is zero.
+func spoken(d time.Duration) string {
+	d = d.Round(time.Second)
+	large, small, names := time.Minute, time.Second, [2]string{"min", "s"}
+	switch {
+	case d >= 48*time.Hour:
+		large, small, names = 24*time.Hour, time.Hour, [2]string{"days", "h"}
+	case d >= time.Hour:
+		large, small, names = time.Hour, time.Minute, [2]string{"h", "min"}
+	}
+	first, second := d/large, d%large/small
+	switch {
+	case first == 0:
+		return fmt.Sprintf("%d %s", second, names[1])
+	case second == 0:
+		return fmt.Sprintf("%d %s", first, names[0])
+	}
+	return fmt.Sprintf("%d %s %d %s", first, names[0], second, names[1])
 }
 
 // offBy says how far a clock is ahead or, with a minus, behind.

@@ -125,6 +125,26 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// All kinds are warned by one rule.
+func TestStudyWarnings(t *testing.T) {
+	studies := studiesOf(t, strings.Replace(studyS1, `"id":"S1"`, `"id":"S1","visits":[{"id":"V01","title":"Day 1","day":1,"due":["phq-9"]},{"id":"V02","title":"Day 8","day":8,"due":["phq-9"]}]`, 1))
+	for _, tc := range []struct {
+		studies      *study.Studies
+		study, visit string
+		want         []tasks.Warning
+	}{
+		{studies, "S1", "V02", nil},
+		{studies, "S1", "", nil},
+		{studies, "", "V9", nil},
+		{studies, "S1", "v02", []tasks.Warning{{Code: "unknown-visit", Detail: "the schedule of the study has no visit v02; it has V01, V02"}}},
+		{studies, "s1", "V9", []tasks.Warning{{Code: "unknown-study", Detail: "there is no file of the study s1, so it has no crisis text, flags or sites of its own; ids differ in case: S1?"}}},
+		{nil, "S1", "V9", []tasks.Warning{{Code: "unknown-study", Detail: "there is no file of the study S1, so it has no crisis text, flags or sites of its own; the server was started without --studies, so no study has a file"}}},
+		{nil, "", "V9", nil},
+	} {
+		require.Equal(t, tc.want, tasks.StudyWarnings(tc.studies, tasks.Header{Study: tc.study, VisitID: tc.visit}))
+	}
+}
+
 // Whoever misspells a study learns of it, for the patient is given no crisis text.
 func TestUnknownStudy(t *testing.T) {
 	at := tasks.Arrival{At: arrived}
@@ -137,8 +157,9 @@ func TestUnknownStudy(t *testing.T) {
 	require.Len(t, readResponse(t, studiesOf(t), at, urgent).Warnings, 1, "a folder without files")
 	none, err := study.Load("")
 	require.NoError(t, err)
-	require.Empty(t, readResponse(t, none, at, urgent).Warnings, "where no study has a file nothing is odd")
-	require.Empty(t, readResponse(t, nil, at, urgent).Warnings)
+	for _, without := range []*study.Studies{none, nil} { // it has no crisis text either
+		require.Equal(t, "unknown-study", readResponse(t, without, at, urgent).Warnings[0].Code)
+	}
 	urgent["study"] = ""
 	require.Empty(t, readResponse(t, studiesOf(t, studyS1), at, urgent).Warnings)
 }
@@ -164,19 +185,20 @@ func TestTimesFarApart(t *testing.T) {
 	for authored, want := range map[string]string{
 		"0001-11-26T12:15:00Z": "the answers were given 739616 days before they arrived",
 		"9999-11-26T12:15:00Z": "the answers were given 2912078 days after they arrived",
+		"2027-11-26T11:30:00Z": "the answers were given 364 days 23 h after they arrived",
 		"2027-11-27T12:15:00Z": "the answers were given 366 days after they arrived",
-		"2026-11-26T12:30:01Z": "the answers were given 15m1s after they arrived",
+		"2026-11-26T12:30:01Z": "the answers were given 15 min 1 s after they arrived",
 	} {
-		r := readResponse(t, studies, tasks.Arrival{At: arrived}, map[string]string{"authored": `"` + authored + `"`, "started": `"` + authored + `"`})
+		r := readResponse(t, studies, tasks.Arrival{At: arrived}, map[string]string{"study": "", "authored": `"` + authored + `"`, "started": `"` + authored + `"`})
 		require.Len(t, r.Warnings, 1)
 		require.Equal(t, want, r.Warnings[0].Detail)
 	}
 	for clock, want := range map[time.Time]string{
 		time.Date(9999, 11, 26, 12, 15, 0, 0, time.UTC): "the clock of the device is off by 2912078 days",
 		time.Date(1601, 11, 26, 12, 15, 0, 0, time.UTC): "the clock of the device is off by -155228 days",
-		arrived.Add(-6 * time.Minute):                   "the clock of the device is off by -6m0s",
+		arrived.Add(-6 * time.Minute):                   "the clock of the device is off by -6 min",
 	} {
-		r := readResponse(t, studies, tasks.Arrival{At: arrived, Clock: clock}, nil)
+		r := readResponse(t, studies, tasks.Arrival{At: arrived, Clock: clock}, map[string]string{"study": ""})
 		require.Equal(t, []tasks.Warning{{Code: "clock-skew", Detail: want}}, r.Warnings)
 	}
 }

@@ -77,13 +77,15 @@ func (l *Ledger) offsetOf(p dispatcher.Position) (uint64, error) {
 	case err != nil:
 		return 0, l.brokerClosed(err)
 	case p.Sequence > info.End:
-		return 0, l.lostPosition(p, "it lies beyond their end")
+		lost := positionError(p, info, "it lies beyond their end")
+		lost.NeverTold = p.Check == ""
+		return 0, lost
 	case p.Sequence < info.Start:
-		return 0, l.lostPosition(p, "the oldest ones are not there any more")
+		return 0, positionError(p, info, "the oldest ones are not there any more")
 	case p.Check == "":
 		return p.Sequence, nil
 	case p.Sequence == info.Start:
-		return 0, l.lostPosition(p, "the event before it is not there any more")
+		return 0, positionError(p, info, "the event before it is not there any more")
 	}
 	return p.Sequence - 1, nil
 }
@@ -94,7 +96,13 @@ func (l *Ledger) lostPosition(p dispatcher.Position, reason string) error {
 	if err != nil {
 		return l.brokerClosed(err)
 	}
-	return &dispatcher.PositionError{At: p, Begin: dispatcher.Position{Sequence: info.Start}, Reason: reason}
+	return positionError(p, info, reason)
+}
+
+func positionError(p dispatcher.Position, info broker.TopicInfo, reason string) *dispatcher.PositionError {
+	return &dispatcher.PositionError{
+		At: p, Begin: dispatcher.Position{Sequence: info.Start}, End: dispatcher.Position{Sequence: info.End}, Reason: reason,
+	}
 }
 
 // readEventsError is why reading events has failed. open is ctx until the ledger is closed.

@@ -54,6 +54,8 @@ func readEvents(t *testing.T, f fixture) {
 			require.True(t, ok, "%v", err)
 			require.Equal(t, at, lost.At)
 			require.Equal(t, dispatcher.Position{}, lost.Begin)
+			require.EqualValues(t, n, lost.End.Sequence)
+			require.Equal(t, at.Check == "", lost.NeverTold)
 		}
 	}
 
