@@ -11,7 +11,7 @@ func NewCapabilityStatement(base string, since time.Time) *CapabilityStatement {
 		Date:           since.UTC().Format("2006-01-02T15:04:05Z"),
 		Kind:           "instance",
 		Software:       Software{Name: "casepress"},
-		Implementation: Implementation{Description: "Questionnaires of clinical trials: takes responses, scores them.", URL: base},
+		Implementation: Implementation{Description: "Questionnaires of clinical trials: takes responses, scores them. Adverse events, to read.", URL: base},
 		FHIRVersion:    Version,
 		Format:         []string{MediaType, "json"},
 		Rest: []Rest{{
@@ -43,6 +43,12 @@ func NewCapabilityStatement(base string, since time.Time) *CapabilityStatement {
 					Interaction:   []Interaction{{Code: "search-type"}},
 					Versioning:    "no-version",
 					SearchParam:   []SearchParam{{Name: "derived-from", Type: "reference", Documentation: "QuestionnaireResponse/ and the id; required"}},
+				},
+				{
+					Type:          "AdverseEvent",
+					Documentation: "What was reported, and urgent flags. Exercises are not among them.",
+					Interaction:   []Interaction{{Code: "read"}},
+					Versioning:    "no-version",
 				},
 			},
 		}},

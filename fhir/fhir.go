@@ -1,6 +1,7 @@
-// Package fhir implements the mapping between casepress's instruments and HL7 FHIR R4 (4.0.1): a
+// Package fhir implements the mapping between what casepress has and HL7 FHIR R4 (4.0.1): a
 // Questionnaire of a definition, a QuestionnaireResponse in both directions, an Observation of a
-// score, and what a FHIR client expects around them (CapabilityStatement, OperationOutcome, Bundle).
+// score, an AdverseEvent of a case, and what a FHIR client expects around them (CapabilityStatement,
+// OperationOutcome, Bundle).
 //
 // All functions are pure. Nothing here keeps a resource, serves one or knows a route. The structs have
 // the elements that casepress writes and no others; every resource that it makes of a definition that
@@ -35,6 +36,9 @@ const (
 	extensionStudy        = "http://hl7.org/fhir/StructureDefinition/workflow-researchStudy"
 	extensionAmends       = "urn:casepress:amends"
 	extensionSite         = "urn:casepress:site"
+	extensionState        = "urn:casepress:case-state"
+	extensionDecision     = "urn:casepress:decision"
+	extensionDerivedFrom  = "urn:casepress:derived-from"
 	extensionReceipt      = "urn:casepress:receipt"
 )
 
@@ -44,6 +48,7 @@ const (
 	systemUCUM         = "http://unitsofmeasure.org"
 	systemAbsentReason = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 	systemLanguage     = "urn:ietf:bcp:47"
+	systemNCI          = "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
 	systemControl      = "http://hl7.org/fhir/questionnaire-item-control"
 	systemCategory     = "http://terminology.hl7.org/CodeSystem/observation-category"
 

@@ -274,3 +274,33 @@ func TestObservation(t *testing.T) {
 	require.Equal(t, "QR_1", fhir.NewObservation(r, 1, scored.Scores[0], made).DerivedFrom[0].Identifier.Value)
 	require.Empty(t, fhir.NewQuestionnaireResponse(r, nil).ID)
 }
+
+func TestAdverseEvent(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 11, 26, 12, minute, 0, 500_000_000, time.UTC) }
+	reported := fhir.Case{
+		ID: "AE-1", Study: "S1", Site: "01", PatientID: "P001", VisitID: "V02", Description: "<Rash> on both arms.\n皮疹", Reporter: "Nurse Wang",
+		Onset: at(0), Known: at(1), Received: at(2), State: "acknowledged", Decision: "sae",
+		Seriousness: []fhir.Criterion{{Code: "C83052", Name: "requires inpatient hospitalisation"}, {Code: "C82521", Name: "other medically important condition"}},
+	}
+	write(t, "AdverseEvent-reported", fhir.NewAdverseEvent(reported))
+	require.JSONEq(t, `{"resourceType":"AdverseEvent","id":"AE-1","actuality":"actual","event":{"text":"<Rash> on both arms.\n皮疹"},
+		"extension":[{"url":"urn:casepress:case-state","valueCode":"acknowledged"},{"url":"urn:casepress:decision","valueCode":"sae"},{"url":"urn:casepress:site","valueString":"01"}],
+		"subject":{"type":"Patient","identifier":{"system":"urn:casepress:patient","value":"P001"}},
+		"encounter":{"type":"Encounter","identifier":{"system":"urn:casepress:visit","value":"V02"}},
+		"study":[{"type":"ResearchStudy","identifier":{"system":"urn:casepress:study","value":"S1"}}],
+		"date":"2026-11-26T12:00:00.500000Z","detected":"2026-11-26T12:01:00.500000Z","recordedDate":"2026-11-26T12:02:00.500000Z","recorder":{"display":"Nurse Wang"},
+		"seriousness":{"coding":[
+			{"system":"http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl","code":"C83052","display":"requires inpatient hospitalisation"},
+			{"system":"http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl","code":"C82521","display":"other medically important condition"}]}}`,
+		string(encode(t, fhir.NewAdverseEvent(reported))))
+
+	flag := fhir.Case{ID: "flag-1", PatientID: "P001", Flag: "phq-9-item-9", Response: "QR-1", Known: at(1), Received: at(1), State: "open"}
+	write(t, "AdverseEvent-flag", fhir.NewAdverseEvent(flag))
+	require.JSONEq(t, `{"resourceType":"AdverseEvent","id":"flag-1","actuality":"actual","event":{"coding":[{"system":"urn:casepress:flag","code":"phq-9-item-9"}]},
+		"extension":[{"url":"urn:casepress:case-state","valueCode":"open"},{"url":"urn:casepress:derived-from","valueReference":{"reference":"QuestionnaireResponse/QR-1"}}],
+		"subject":{"type":"Patient","identifier":{"system":"urn:casepress:patient","value":"P001"}},
+		"detected":"2026-11-26T12:01:00.500000Z","recordedDate":"2026-11-26T12:01:00.500000Z"}`, string(encode(t, fhir.NewAdverseEvent(flag))))
+	flag.Response = "QR_1" // FHIR has no such id
+	write(t, "AdverseEvent-flag-native", fhir.NewAdverseEvent(flag))
+	require.Contains(t, string(encode(t, fhir.NewAdverseEvent(flag))), `"identifier"`)
+}

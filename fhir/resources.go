@@ -55,6 +55,7 @@ type Reference struct {
 	Reference  string      `json:"reference,omitempty"`
 	Type       string      `json:"type,omitempty"`
 	Identifier *Identifier `json:"identifier,omitempty"`
+	Display    string      `json:"display,omitempty"`
 }
 
 // Quantity is a number with its unit.
@@ -153,6 +154,23 @@ type Observation struct {
 	Method            *CodeableConcept  `json:"method,omitempty"`
 	ReferenceRange    []ReferenceRange  `json:"referenceRange,omitempty"`
 	DerivedFrom       []Reference       `json:"derivedFrom,omitempty"`
+}
+
+// AdverseEvent is something that happened to a patient.
+type AdverseEvent struct {
+	ResourceType string           `json:"resourceType"`
+	ID           string           `json:"id"`
+	Extension    []Extension      `json:"extension,omitempty"`
+	Actuality    string           `json:"actuality"`
+	Event        *CodeableConcept `json:"event,omitempty"`
+	Subject      *Reference       `json:"subject"`
+	Encounter    *Reference       `json:"encounter,omitempty"`
+	Date         string           `json:"date,omitempty"`
+	Detected     string           `json:"detected,omitempty"`
+	RecordedDate string           `json:"recordedDate,omitempty"`
+	Seriousness  *CodeableConcept `json:"seriousness,omitempty"`
+	Recorder     *Reference       `json:"recorder,omitempty"`
+	Study        []Reference      `json:"study,omitempty"`
 }
 
 // Annotation is a text for people.

@@ -137,9 +137,11 @@ func studyExtension(id string) []Extension {
 	if id == "" {
 		return nil
 	}
-	return []Extension{{URL: extensionStudy, ValueReference: &Reference{
-		Type: "ResearchStudy", Identifier: &Identifier{System: systemStudy, Value: id},
-	}}}
+	return []Extension{{URL: extensionStudy, ValueReference: study(id)}}
+}
+
+func study(id string) *Reference {
+	return &Reference{Type: "ResearchStudy", Identifier: &Identifier{System: systemStudy, Value: id}}
 }
 
 // optionOf finds the option that a coding names: by one of its codes, or by its value in the code

@@ -42,6 +42,7 @@ func (a *API) fhirRoutes(e *gin.Engine) {
 	get(e, fhirPath+"/QuestionnaireResponse/:id", a.fhirQuestionnaireResponse)
 	get(e, fhirPath+"/QuestionnaireResponse/:id/_history/:version", a.fhirQuestionnaireResponse)
 	get(e, fhirPath+"/Observation", a.fhirObservations)
+	get(e, fhirPath+"/AdverseEvent/:id", a.fhirAdverseEvent)
 }
 
 // isFHIR reports whether a request is for FHIR, which tells its problems in a way of its own.
@@ -343,4 +344,66 @@ func (a *API) fhirObservations(c *gin.Context) {
 	}
 	c.Header("Cache-Control", "private, no-cache")
 	writeJSON(c, http.StatusOK, fhir.MediaType, fhir.NewBundle(fhirSelf(c.Request), found, func(o *fhir.Observation) string { return "urn:uuid:" + o.ID }))
+}
+
+// fhirAdverseEvent answers GET AdverseEvent/{id}. An exercise is none: whoever asks for FHIR counts what patients had.
+func (a *API) fhirAdverseEvent(c *gin.Context) {
+	if _, err := fhirQuery(c); err != nil {
+		a.fail(c, err)
+		return
+	}
+	row, err := a.findCase(c.Request.Context(), c.Param("id"))
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	body := encodeJSON(fhir.NewAdverseEvent(fhirCase(row)))
+	h := c.Writer.Header()
+	tag := bodyTag(body)
+	h.Set("Etag", tag)
+	h.Set("Cache-Control", "private, no-cache")
+	if etagMatches(c.GetHeader("If-None-Match"), tag) {
+		c.Status(http.StatusNotModified)
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	writeBytes(c, http.StatusOK, fhir.MediaType, body)
+}
+
+// findCase looks up an adverse event that FHIR can show.
+func (a *API) findCase(ctx context.Context, id string) (store.Row, error) {
+	ref := adverseEventRef(id)
+	if !fhir.ValidID(id) {
+		return store.Row{}, noSubmission(ref)
+	}
+	row, err := a.findKnown(ctx, ref)
+	if err == nil && row.Content.(tasks.AdverseEvent).Exercise {
+		err = noSubmission(ref)
+	}
+	return row, err
+}
+
+func fhirCase(row store.Row) fhir.Case {
+	e := row.Content.(tasks.AdverseEvent)
+	standing := e.Standing()
+	made := fhir.Case{
+		ID: row.ID, Study: row.Study, Site: row.Site, PatientID: row.PatientID, VisitID: row.VisitID,
+		Known: e.Clock(row.ReceivedAt).From, Received: row.ReceivedAt, State: string(standing.State),
+	}
+	if standing.Acknowledged != nil {
+		made.Decision = string(standing.Acknowledged.Decision)
+	}
+	if e.Source != nil {
+		made.Response, made.Flag = e.Source.ID, e.Flag.Code
+	}
+	if r := e.Report; r != nil {
+		made.Description, made.Reporter = r.Description, r.Reporter
+		made.Onset, _ = jsonfile.ParseTime(r.OnsetAt) // it was checked when it came in; none: zero
+		for _, criterion := range tasks.SeriousnessCriteria() {
+			if slices.Contains(r.Seriousness, criterion.Code) {
+				made.Seriousness = append(made.Seriousness, fhir.Criterion(criterion))
+			}
+		}
+	}
+	return made
 }

@@ -233,7 +233,7 @@ func TestFHIRQuestionnaires(t *testing.T) {
 		types = append(types, r.(map[string]any)["type"].(string))
 	}
 	slices.Sort(types)
-	require.Equal(t, []string{"Observation", "Questionnaire", "QuestionnaireResponse"}, types)
+	require.Equal(t, []string{"AdverseEvent", "Observation", "Questionnaire", "QuestionnaireResponse"}, types)
 }
 
 // The command of docs/fhir.md works.
@@ -245,4 +245,38 @@ func TestFHIRExampleOfTheDocs(t *testing.T) {
 	body, _, found = strings.Cut(body, "'\n```")
 	require.True(t, found)
 	open(t, withStudies(t)).putFHIR("QR-F1", body).is(http.StatusCreated)
+}
+
+func TestFHIRAdverseEvent(t *testing.T) {
+	s := open(t, withCases(t, s1))
+	const body = `{"id":%q,"study":"S1","patientId":"P001","visitId":"V02","description":"a rash","knownAt":%q,"onsetAt":"2026-11-26T08:00:00+14:00","seriousness":["C83052"],"exercise":%t}`
+	s.send(http.MethodPost, "/adverse-events", fmt.Sprintf(body, "AE-1", ago(time.Hour), false)).is(201)
+	shown := s.get("/fhir/R4/AdverseEvent/AE-1").is(200)
+	require.Equal(t, "application/fhir+json", shown.Header.Get("Content-Type"))
+	require.Equal(t, "a rash", shown.get("event.text"))
+	require.Equal(t, "2026-11-25T18:00:00.000000Z", shown.get("date"))
+	require.Equal(t, []any{map[string]any{"system": "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl", "code": "C83052", "display": "requires inpatient hospitalisation"}}, shown.get("seriousness.coding"))
+	require.Equal(t, "S1", shown.get("study").([]any)[0].(map[string]any)["identifier"].(map[string]any)["value"])
+	require.Equal(t, []any{map[string]any{"url": "urn:casepress:case-state", "valueCode": "open"}}, shown.get("extension"))
+	s.get("/fhir/R4/AdverseEvent/AE-1", "If-None-Match", shown.Header.Get("ETag")).is(http.StatusNotModified)
+
+	s.postJSON("/adverse-events/AE-1/acknowledge", `{"name":"Dr. Li","decision":"not-serious"}`).is(200)
+	after := s.get("/fhir/R4/AdverseEvent/AE-1", "If-None-Match", shown.Header.Get("ETag")).is(200)
+	require.Equal(t, []any{
+		map[string]any{"url": "urn:casepress:case-state", "valueCode": "acknowledged"}, map[string]any{"url": "urn:casepress:decision", "valueCode": "not-serious"},
+	}, after.get("extension"))
+	require.Equal(t, shown.get("seriousness"), after.get("seriousness"), "what was reported stays")
+
+	s.putFHIR(fhirID, fhirQR1()).is(http.StatusCreated)
+	flag := s.scored(fhirID).get("adverseEvents").([]any)[0].(string)
+	raised := s.get("/fhir/R4/AdverseEvent/" + flag).is(200)
+	require.Equal(t, "phq-9-item-9", raised.get("event.coding").([]any)[0].(map[string]any)["code"])
+	require.Contains(t, string(raised.body), `"reference":"QuestionnaireResponse/`+fhirID+`"`)
+
+	s.send(http.MethodPost, "/adverse-events", fmt.Sprintf(body, "X-1", ago(time.Hour), true)).is(201)
+	s.get("/fhir/R4/AdverseEvent/X-1").is(404).issue("submission-not-found")
+	for _, id := range []string{"none", "AE_1", "%00"} {
+		require.Equal(t, "OperationOutcome", s.get("/fhir/R4/AdverseEvent/"+id).get("resourceType"), id)
+	}
+	s.get("/fhir/R4/AdverseEvent/AE-1?study=S1").is(400)
 }

@@ -114,6 +114,21 @@ test('an answer that is no option is refused with its place', async () => {
   writeFileSync(join(folder, 'OperationOutcome-refused.json'), JSON.stringify(outcome));
 });
 
+test('an adverse event', async () => {
+  const reported = { id: 'AE-1', study, patientId: 'P_001', visitId: 'V02', description: 'Rash on both arms.\nIt spreads.', onsetAt: '2026-11-26T08:00:00+08:00', knownAt: '2026-11-26T19:40:00.5+08:00', seriousness: ['C83052', 'C82521'], reporter: 'Nurse Wang' };
+  const post = async (path, body) => {
+    const response = await fetch(base + path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+    assert.ok(response.ok, await response.text());
+  };
+  await post('/adverse-events', reported);
+  const event = await resource('/fhir/R4/AdverseEvent/AE-1', 'AdverseEvent-open-served');
+  assert.deepEqual(event.seriousness.coding.map(({ code }) => code), reported.seriousness);
+  await post('/adverse-events/AE-1/acknowledge', { name: 'Dr. Li', decision: 'sae' });
+  await resource('/fhir/R4/AdverseEvent/AE-1', 'AdverseEvent-acknowledged-served');
+  await post('/adverse-events', { ...reported, id: 'AE-2', exercise: true });
+  assert.equal((await fetch(`${base}/fhir/R4/AdverseEvent/AE-2`)).status, 404, 'an exercise happened to nobody');
+});
+
 test('what is served besides', async () => {
   await resource('/fhir/R4/metadata', 'CapabilityStatement-served');
   const found = await resource('/fhir/R4/Questionnaire?url=urn:casepress:questionnaire:gad-7', 'Bundle-Questionnaires');
