@@ -303,7 +303,14 @@ func TestAFullCaseCanBeClosed(t *testing.T) {
 	closed := post("close", `{"name":"Ann","reason":"reported"}`).is(200)
 	require.Equal(t, "closed", closed.get("state"))
 	post("close", `{"name":"Bob","reason":"reported"}`).is(409, "too-many-steps")
-	require.Len(t, closed.steps(), 1004)
+	require.Equal(t, true, closed.get("timelineCut"))
+	whole := s.get("/adverse-events/AE-1").is(200)
+	require.Len(t, whole.steps(), 1004)
+	// What is shown of the timeline after a step is its end, times between included; GET has all.
+	all, last := whole.get("timeline").([]any), closed.get("timeline").([]any)
+	require.Len(t, last, 50)
+	require.Equal(t, all[len(all)-len(last):], last)
+	require.NotContains(t, whole.json(), "timelineCut")
 }
 
 // Each step of a case is an event among all events, in its order, once.
