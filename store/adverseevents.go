@@ -104,7 +104,7 @@ func (s *Store) Steps(ctx context.Context, id string) ([]tasks.Step, error) {
 
 // LatestSteps returns the last n steps of an adverse event: see [tasks.LatestAdverseEventSteps].
 func (s *Store) LatestSteps(ctx context.Context, id string, n int) ([]tasks.Step, error) {
-	steps, err := tasks.LatestAdverseEventSteps(s.reading(ctx), id, n)
+	steps, err := tasks.LatestAdverseEventSteps(s.readingOf(ctx, tasks.KindAdverseEventStep()), id, n)
 	if err != nil {
 		return nil, s.explain(err, "latest steps of %s", id)
 	}
@@ -113,7 +113,7 @@ func (s *Store) LatestSteps(ctx context.Context, id string, n int) ([]tasks.Step
 
 // Step returns the recorded step that has the key of the given one. [ErrNotFound] if there is none.
 func (s *Store) Step(ctx context.Context, of tasks.AdverseEventStep) (tasks.Step, error) {
-	step, found, err := tasks.AdverseEventStepOf(s.reading(ctx), of)
+	step, found, err := tasks.AdverseEventStepOf(s.readingOf(ctx, tasks.KindAdverseEventStep()), of)
 	if err == nil && !found {
 		err = ErrNotFound
 	}
