@@ -70,6 +70,13 @@ func Waiting(a *API) int {
 	return a.streams.count
 }
 
+// WaitingForStatus is how many clients are kept waiting for a submission to change.
+func WaitingForStatus(a *API) int {
+	a.statuses.mu.Lock()
+	defer a.statuses.mu.Unlock()
+	return a.statuses.count
+}
+
 // MakeProgress takes the places of all that make trial progress until made is called.
 func MakeProgress(a *API) (made func()) {
 	for range cap(a.progressing) {

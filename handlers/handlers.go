@@ -39,7 +39,8 @@ type API struct {
 	hosts     *hosts
 	metrics   *metrics
 	parsing   chan struct{} // has one for each document that is being parsed
-	streams   streams
+	streams   waiters       // for events, on streams and for pages
+	statuses  waiters       // for a submission to change
 	heartbeat time.Duration // see heartbeatEach
 	// urgentParsing is parsing of what must not wait behind a burst of anything else.
 	urgentParsing chan struct{}

@@ -173,6 +173,14 @@ func (a *API) answerRowBy(c *gin.Context, ref tasks.Ref, wait time.Duration, enc
 		}
 		return row.Status.Final()
 	}
+	if wait > 0 {
+		leave, err := a.statuses.enter(a.cfg, a.clientOf(c))
+		if err == nil {
+			defer leave()
+		} else {
+			wait = 0 // it is a wish, and whoever has handed something in must always be able to ask how it stands
+		}
+	}
 	row, err := a.waitForRow(c.Request.Context(), ref, wait, enough)
 	if err = cmp.Or(err, failed); err != nil {
 		a.fail(c, err)
