@@ -359,13 +359,7 @@ func (a *API) adverseEvent(c *gin.Context) {
 		a.fail(c, noSubmission(adverseEventRef(id)))
 		return
 	}
-	a.answerRowBy(c, adverseEventRef(id), wait, func(row store.Row) ([]byte, error) {
-		entries, err := a.timeline(c.Request.Context(), row)
-		if err != nil {
-			return nil, err
-		}
-		return encodeJSON(showCase(row, entries)), nil
-	})
+	a.answerRowBy(c, adverseEventRef(id), wait, func(row store.Row) ([]byte, func(), error) { return a.makeCase(c, row) })
 }
 
 // timeline reads the timeline of a case. Steps that come after the row was read are on the timeline alone, and the next answer
