@@ -72,6 +72,8 @@ type adverseEventAnswer struct {
 	FinishedAt *timestamp             `json:"finishedAt"`
 	Error      *string                `json:"error"`
 	Timeline   []timelineEntryAnswer  `json:"timeline,omitempty"` // not in lists
+	// TimelineCut says that earlier entries are left out, as in the answer to a step of a long case.
+	TimelineCut bool `json:"timelineCut,omitempty"`
 }
 
 type adverseEventSource struct {
@@ -357,13 +359,7 @@ func (a *API) adverseEvent(c *gin.Context) {
 		a.fail(c, noSubmission(adverseEventRef(id)))
 		return
 	}
-	a.answerRowBy(c, adverseEventRef(id), wait, func(row store.Row) ([]byte, error) {
-		entries, err := a.timeline(c.Request.Context(), row)
-		if err != nil {
-			return nil, err
-		}
-		return encodeJSON(showCase(row, entries)), nil
-	})
+	a.answerRowBy(c, adverseEventRef(id), wait, func(row store.Row) ([]byte, func(), error) { return a.makeCase(c, row) })
 }
 
 // timeline reads the timeline of a case. Steps that come after the row was read are on the timeline alone, and the next answer
@@ -373,8 +369,12 @@ func (a *API) timeline(ctx context.Context, row store.Row) ([]tasks.TimelineEntr
 	if err != nil {
 		return nil, err
 	}
+	return timelineOf(row, steps), nil
+}
+
+func timelineOf(row store.Row, steps []tasks.Step) []tasks.TimelineEntry {
 	clock := row.Content.(tasks.AdverseEvent).Clock(row.ReceivedAt)
-	return tasks.Timeline(clock, steps, row.Status == tasks.Completed, time.Now()), nil
+	return tasks.Timeline(clock, steps, row.Status == tasks.Completed, time.Now())
 }
 
 // timelinePDF answers GET of the timeline as a PDF. It is made for each request, a few at a time: most of them are of a page or

@@ -338,7 +338,14 @@ func TestAFullCaseCanBeClosed(t *testing.T) {
 	closed := post("close", `{"name":"Ann","reason":"reported"}`).is(200)
 	require.Equal(t, "closed", closed.get("state"))
 	post("close", `{"name":"Bob","reason":"reported"}`).is(409, "too-many-steps")
-	require.Len(t, closed.steps(), 1004)
+	require.Equal(t, true, closed.get("timelineCut"))
+	whole := s.get("/adverse-events/AE-1").is(200)
+	require.Len(t, whole.steps(), 1004)
+	// What is shown of the timeline after a step is its end, times between included; GET has all.
+	all, last := whole.get("timeline").([]any), closed.get("timeline").([]any)
+	require.Len(t, last, 50)
+	require.Equal(t, all[len(all)-len(last):], last)
+	require.NotContains(t, whole.json(), "timelineCut")
 }
 
 // Each step of a case is an event among all events, in its order, once.
@@ -579,4 +586,45 @@ func TestEndpointWhoseAlertsFail(t *testing.T) {
 	shown := s.get("/webhook-endpoints/" + id).is(200)
 	require.Equal(t, "the receiver answered 500", shown.get("lastError"))
 	require.Contains(t, shown.get("failingSince"), since.Format(time.RFC3339)[:19])
+}
+
+// Each client reads a few cases at once, and long ones that are being sent are few in all; a step takes no part in that.
+func TestReadersOfCasesAreBounded(t *testing.T) {
+	s := open(t, withCases(t), with(func(c *handlers.Config) { c.ClientHeader = "X-Client" }))
+	s.report("AE-1").is(201)
+	s.handedOver("AE-1")
+	for i := range 100 {
+		step := tasks.NewSubmission(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{
+			ID: "AE-1", Step: tasks.StepFollowUp, FollowUpID: fmt.Sprintf("F-%d", i), Description: strings.Repeat("🦠", 4000),
+		})
+		_, err := s.Work.Accept(t.Context(), step)
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Work.CaughtUp(t.Context(), tasks.TopicAdverseEvents))
+	ask := func(client string) answer { return s.get("/adverse-events/AE-1", "X-Client", client) }
+	step := func() answer {
+		return s.do(s.request(http.MethodPost, "/adverse-events/AE-1/acknowledge", strings.NewReader(`{"name":"Ann","decision":"sae"}`),
+			"Content-Type", "application/json", "X-Client", "192.0.2.1"))
+	}
+
+	left := handlers.TakeCasePlaces(s.API, "192.0.2.1")
+	ask("192.0.2.1").is(503, "timeout")
+	step().is(200)
+	left()
+	ask("192.0.2.2").is(200)
+	require.Greater(t, len(ask("192.0.2.1").is(200).body), 1<<20)
+
+	release := handlers.HoldCases(s.API)
+	ask("192.0.2.1").is(503, "overloaded")
+	step().is(200)
+	s.report("AE-2").is(201)
+	s.get("/adverse-events/AE-2").is(200) // a short one
+	release()
+	tag := ask("192.0.2.1").is(200).Header.Get("Etag")
+	s.get("/adverse-events/AE-1", "If-None-Match", tag).is(304)
+	s.get("/adverse-events/AE-1?wait=1ms", "If-None-Match", tag).is(304)
+	require.Eventually(t, func() bool {
+		clients, bytes := handlers.CasePlaces(s.API)
+		return clients == 0 && bytes == 0
+	}, patience, time.Millisecond)
 }

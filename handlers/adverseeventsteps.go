@@ -18,6 +18,10 @@ import (
 // little beyond.
 const maxSteps = 1000
 
+// latestSteps is how many entries of the timeline the answer to a step shows: a whole one may have megabytes, and each step of a
+// long case would send it again.
+const latestSteps = 50
+
 // takeStep answers POST of a step with an adverse event. The order of the log decides whether it counts: so the record is
 // written first, and the answer tells what came of it. What was recorded is on the timeline, also if it is refused.
 func (a *API) takeStep(kind tasks.StepKind, status int) gin.HandlerFunc {
@@ -197,33 +201,36 @@ func (a *API) afterStep(ctx context.Context, row store.Row, step tasks.AdverseEv
 	if err != nil {
 		return shown, err
 	}
-	entries, err := a.timeline(ctx, row)
-	if err != nil {
+	taken, err := a.rows.Step(ctx, step)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return shown, err
 	}
 	standing := row.Content.(tasks.AdverseEvent).Standing()
-	for _, s := range entries {
-		if s.Key() != step.Key() {
-			continue
+	switch first := standing.Acknowledged; {
+	case taken.Outcome == tasks.AcknowledgementRefused && first == nil:
+		return shown, &fault{code: codeOriginalIsDuplicate, args: []any{step.Of}, extras: extras{ID: row.ID}}
+	case taken.Outcome == tasks.AcknowledgementRefused:
+		return shown, &fault{
+			code: codeCaseAcknowledged, args: []any{first.Name, shownTime(first.At), first.Decision},
+			extras: extras{ID: row.ID, Acknowledgement: showAcknowledgement(first)},
 		}
-		switch first := standing.Acknowledged; {
-		case s.Outcome == tasks.AcknowledgementRefused && first == nil:
-			return shown, &fault{code: codeOriginalIsDuplicate, args: []any{step.Of}, extras: extras{ID: row.ID}}
-		case s.Outcome == tasks.AcknowledgementRefused:
-			return shown, &fault{
-				code: codeCaseAcknowledged, args: []any{first.Name, shownTime(first.At), first.Decision},
-				extras: extras{ID: row.ID, Acknowledgement: showAcknowledgement(first)},
-			}
-		case s.Outcome == tasks.ClosingRefused:
-			closing := standing.Closed
-			if closing == nil { // only where the log has lost what was before
-				return shown, &fault{code: codeCaseNotAcknowledged, args: []any{row.ID}, extras: extras{ID: row.ID}}
-			}
-			return shown, &fault{
-				code: codeCaseClosed, args: []any{closing.Name, shownTime(closing.At)},
-				extras: extras{ID: row.ID, Closing: showClosing(closing)},
-			}
+	case taken.Outcome == tasks.ClosingRefused:
+		closing := standing.Closed
+		if closing == nil { // only where the log has lost what was before
+			return shown, &fault{code: codeCaseNotAcknowledged, args: []any{row.ID}, extras: extras{ID: row.ID}}
+		}
+		return shown, &fault{
+			code: codeCaseClosed, args: []any{closing.Name, shownTime(closing.At)},
+			extras: extras{ID: row.ID, Closing: showClosing(closing)},
 		}
 	}
-	return showCase(row, entries), nil
+	// One more than is shown, for the time between.
+	steps, err := a.rows.LatestSteps(ctx, row.ID, latestSteps+1)
+	if err != nil {
+		return shown, err
+	}
+	entries := timelineOf(row, steps)
+	shown = showCase(row, entries[max(0, len(entries)-latestSteps):])
+	shown.TimelineCut = len(entries) > latestSteps
+	return shown, nil
 }

@@ -169,7 +169,7 @@ func (a *API) eventPage(c *gin.Context, q eventQuery) (eventsAnswer, error) {
 	if err != nil || !all || len(page.Events) > 0 || q.wait == 0 {
 		return page, err
 	}
-	leave, err := a.enterStream(c)
+	leave, err := a.streams.enter(a.cfg, a.clientOf(c))
 	if err != nil {
 		return page, err
 	}
@@ -279,7 +279,7 @@ func (a *API) streamEvents(c *gin.Context) {
 	}
 	var leave func()
 	if err == nil {
-		leave, err = a.enterStream(c)
+		leave, err = a.streams.enter(a.cfg, a.clientOf(c))
 	}
 	if err != nil {
 		a.fail(c, err)
@@ -410,23 +410,22 @@ func (s *eventStream) send() error {
 	return err
 }
 
-// streams counts the clients that are kept waiting for events, on streams and for pages.
-type streams struct {
+// waiters counts the clients that are kept waiting.
+type waiters struct {
 	mu    sync.Mutex // guards the rest
 	count int
 	from  map[netip.Prefix]int
 }
 
-// enterStream counts one more until leave is called. It returns a fault if there are as many already as there may be, in all
-// or from this client.
-func (a *API) enterStream(c *gin.Context) (leave func(), err error) {
-	s, from := &a.streams, a.clientOf(c)
+// enter counts one more until leave is called. It returns a fault if there are as many already as there may be, in all or from
+// this client.
+func (s *waiters) enter(cfg Config, from netip.Prefix) (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if limit := a.cfg.MaxStreams; limit >= 0 && s.count >= limit {
+	if limit := cfg.MaxStreams; limit >= 0 && s.count >= limit {
 		return nil, &fault{code: codeTooManyStreams, args: []any{limit}, extras: extras{Limit: int64(limit)}}
 	}
-	if limit := a.cfg.MaxStreamsPerAddress; limit >= 0 && s.from[from] >= limit {
+	if limit := cfg.MaxStreamsPerAddress; limit >= 0 && s.from[from] >= limit {
 		return nil, &fault{code: codeTooManyStreamsFromAddress, args: []any{limit}, extras: extras{Limit: int64(limit)}}
 	}
 	if s.from == nil {

@@ -70,6 +70,48 @@ func Waiting(a *API) int {
 	return a.streams.count
 }
 
+// WaitingForStatus is how many clients are kept waiting for a submission to change.
+func WaitingForStatus(a *API) int {
+	a.statuses.mu.Lock()
+	defer a.statuses.mu.Unlock()
+	return a.statuses.count
+}
+
+// TakeCasePlaces takes the places of all clients that the address stands for until left is called, and lets nobody wait long.
+func TakeCasePlaces(a *API, address string) (left func()) {
+	a.cases.wait = time.Millisecond
+	var leave []func()
+	for range maxCasesFrom {
+		one, err := a.cases.enter(context.Background(), networkOf(address))
+		if err != nil {
+			panic(err)
+		}
+		leave = append(leave, one)
+	}
+	return func() {
+		for _, one := range leave {
+			one()
+		}
+		a.cases.wait = caseWait
+	}
+}
+
+// HoldCases is as if as many bytes of long cases were being sent as may be, until release is called.
+func HoldCases(a *API) (release func()) {
+	release, err := a.cases.hold(maxCaseBytes)
+	if err != nil {
+		panic(err)
+	}
+	return release
+}
+
+// CasePlaces is how many clients have places, and how many bytes of long cases are being sent.
+func CasePlaces(a *API) (clients int, bytes int64) {
+	a.cases.mu.Lock()
+	defer a.cases.mu.Unlock()
+	return len(a.cases.from), a.cases.bytes
+}
+
 // MakeProgress takes the places of all that make trial progress until made is called.
 func MakeProgress(a *API) (made func()) {
 	for range cap(a.progressing) {

@@ -39,10 +39,12 @@ type API struct {
 	hosts     *hosts
 	metrics   *metrics
 	parsing   chan struct{} // has one for each document that is being parsed
-	streams   streams
+	streams   waiters       // for events, on streams and for pages
+	statuses  waiters       // for a submission to change
 	heartbeat time.Duration // see heartbeatEach
 	// urgentParsing is parsing of what must not wait behind a burst of anything else.
 	urgentParsing chan struct{}
+	cases         casePlaces
 	listing       chan struct{} // has one for each page of a list that is being made
 	progressing   chan struct{} // has one for each page of trial progress that is being made, figures and all
 	rendering     chan struct{} // has one for each PDF that is being made
@@ -70,6 +72,7 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		hosts:         newHosts(cfg.Hosts),
 		parsing:       make(chan struct{}, runtime.GOMAXPROCS(0)),
 		urgentParsing: make(chan struct{}, 2),
+		cases:         casePlaces{making: make(chan struct{}, runtime.GOMAXPROCS(0)), wait: caseWait},
 		listing:       make(chan struct{}, runtime.GOMAXPROCS(0)),
 		progressing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		rendering:     make(chan struct{}, 2),

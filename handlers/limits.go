@@ -109,7 +109,8 @@ type Config struct {
 
 	// MaxStreams bounds the clients that are kept waiting for events, on streams or for pages; one more is refused (503).
 	// Each takes about 200 KiB of memory. MaxStreamsPerAddress bounds those from one client address, which counts as for
-	// MaxUploadsPerAddress. Default 256 and 32; negative: no limit.
+	// MaxUploadsPerAddress. As many more may wait for a submission to change; what is beyond that is answered at once, as
+	// without the wait. Default 256 and 32; negative: no limit.
 	MaxStreams           int
 	MaxStreamsPerAddress int
 

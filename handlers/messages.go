@@ -90,6 +90,7 @@ var (
 // What the problem of a code says of adverse events.
 var (
 	textAdverseEventConflict = text{"The id %s already stands for an adverse event with other content, and what is stored never changes. What became known later is a follow-up of it; only another event gets an id of its own.", "编号 %s 已对应内容不同的不良事件，已保存的内容不会更改。后续获知的信息请作为随访提交；只有另一起事件才使用新的编号。"}
+	textWebhookUnknown       = text{"Storing took too long to see how it ended. Look how the webhook endpoint %s stands: if it is new and you were not told its secret, delete it; then do what is missing once more.", "保存耗时过长，未能确认结果。请查看 Webhook 端点 %s 的当前状态：若为新建且您未收到其密钥，请将其删除；然后重新执行尚未完成的操作。"}
 	textStepUnknown          = text{"Storing took too long to see how it ended. Send the same again: the answer to that is the truth, and nothing is ever stored twice. A follow-up needs its id for that.", "保存耗时过长，未能确认结果。请原样重发；结果以届时的答复为准，内容不会重复保存。随访重发时须使用相同的编号。"}
 )
 

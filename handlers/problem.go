@@ -3,6 +3,7 @@ package handlers
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,10 +30,10 @@ type problem struct {
 	Instance string       `json:"instance"`
 	Code     code         `json:"code"`
 	Errors   []fieldError `json:"errors,omitempty"`
-	// Stored is set only for requests that hand something in: whether casepress vouches that it is safe. A
-	// client keeps its copy unless it is true.
-	Stored    *bool `json:"stored,omitempty"`
-	Retryable bool  `json:"retryable"`
+	// Stored is set only for requests that hand something in: whether casepress vouches that it is safe, null if it cannot
+	// know. A client keeps its copy unless it is true.
+	Stored    json.RawMessage `json:"stored,omitempty"`
+	Retryable bool            `json:"retryable"`
 	extras
 }
 
@@ -211,7 +212,10 @@ func problemOf(c *gin.Context, f *fault, l lang) problem {
 		p.Detail = sentences(l, details)
 	}
 	if isSubmission(c) && c.FullPath() != routeReceipts {
-		p.Stored = &f.stored
+		p.Stored = json.RawMessage(strconv.FormatBool(f.stored))
+		if f.code == codeOutcomeUnknown {
+			p.Stored = json.RawMessage("null")
+		}
 	}
 	return p
 }

@@ -154,27 +154,51 @@ func (a *API) answerRow(c *gin.Context, k *tasks.Kind, encode func(store.Row) []
 
 // answerRowOf is answerRow for a submission whose id is not simply that in the address.
 func (a *API) answerRowOf(c *gin.Context, ref tasks.Ref, wait time.Duration, encode func(store.Row) []byte) {
-	a.answerRowBy(c, ref, wait, func(row store.Row) ([]byte, error) { return encode(row), nil })
+	a.answerRowBy(c, ref, wait, func(row store.Row) ([]byte, func(), error) { return encode(row), func() {}, nil })
 }
 
-// answerRowBy is answerRowOf where the body takes more than the row, and so may fail.
-func (a *API) answerRowBy(c *gin.Context, ref tasks.Ref, wait time.Duration, encode func(store.Row) ([]byte, error)) {
+// answerRowBy is answerRowOf where the body takes more than the row, and so may fail. release is called when the body is
+// sent, or not wanted; while it waits for another it has none.
+func (a *API) answerRowBy(c *gin.Context, ref tasks.Ref, wait time.Duration, encode func(store.Row) (body []byte, release func(), err error)) {
 	known := c.GetHeader("If-None-Match")
-	var body []byte // of the row that was read last
+	var body []byte // of the row that was read last; nil if it was not enough
 	var tag string
+	release := func() {}
+	defer func() { release() }()
+	makeBody := func(row store.Row) (err error) {
+		made, done, err := encode(row)
+		if err != nil {
+			return err
+		}
+		body, release, tag = made, done, bodyTag(made)
+		return nil
+	}
 	var failed error
 	enough := func(row store.Row) bool {
-		if body, failed = encode(row); failed != nil {
+		if failed = makeBody(row); failed != nil {
 			return true
 		}
-		tag = bodyTag(body)
-		if known != "" {
-			return !etagMatches(known, tag)
+		if wait <= 0 || known != "" && !etagMatches(known, tag) || known == "" && row.Status.Final() {
+			return true
 		}
-		return row.Status.Final()
+		release()
+		body, release = nil, func() {}
+		return false
+	}
+	if wait > 0 {
+		leave, err := a.statuses.enter(a.cfg, a.clientOf(c))
+		if err == nil {
+			defer leave()
+		} else {
+			wait = 0 // it is a wish, and whoever has handed something in must always be able to ask how it stands
+		}
 	}
 	row, err := a.waitForRow(c.Request.Context(), ref, wait, enough)
-	if err = cmp.Or(err, failed); err != nil {
+	unchanged := known != "" && tag != "" && etagMatches(known, tag)
+	if err = cmp.Or(err, failed); err == nil && body == nil && !unchanged { // the wait is over
+		err = makeBody(row)
+	}
+	if err != nil {
 		a.fail(c, err)
 		return
 	}
@@ -184,7 +208,7 @@ func (a *API) answerRowBy(c *gin.Context, ref tasks.Ref, wait time.Duration, enc
 	if !row.Status.Final() {
 		setRetryAfter(h, pollAfter(row))
 	}
-	if known != "" && etagMatches(known, tag) {
+	if unchanged {
 		c.Status(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return

@@ -400,3 +400,30 @@ func TestHead(t *testing.T) {
 		})
 	}
 }
+
+// As many may wait for a submission as for events, in all and from one address; one more is answered at once, with when to ask again.
+func TestWaitsAreBounded(t *testing.T) {
+	g := newGate()
+	s := gated(t, g, with(func(c *handlers.Config) {
+		c.MaxStreams, c.MaxStreamsPerAddress, c.ClientHeader, c.MaxWait = 3, 2, "X-Client", time.Hour
+	}))
+	s.uploadOne("r1")
+	<-g.begun
+	const path = "/case-reports/r1?wait=1h"
+	var waiting []<-chan answer
+	wait := func(client string) {
+		waiting = append(waiting, s.later(path, "X-Client", client))
+		require.Eventually(t, func() bool { return handlers.WaitingForStatus(s.API) == len(waiting) }, patience, time.Millisecond)
+	}
+	wait("192.0.2.1")
+	wait("192.0.2.1")
+	// A wait would not end: these come back while the report is held up.
+	require.NotEmpty(t, s.get(path, "X-Client", "192.0.2.1").is(200).Header.Get("Retry-After"))
+	wait("192.0.2.2")
+	require.Equal(t, "processing", s.get(path, "X-Client", "192.0.2.3").is(200).get("status"))
+	g.pass <- struct{}{}
+	for _, answered := range waiting {
+		require.Equal(t, "completed", (<-answered).is(200).get("status"))
+	}
+	require.Eventually(t, func() bool { return handlers.WaitingForStatus(s.API) == 0 }, patience, time.Millisecond)
+}

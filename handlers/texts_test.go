@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 )
 
@@ -72,6 +74,11 @@ func TestUnknownOutcomeNamesTheID(t *testing.T) {
 	require.Equal(t, codeOutcomeUnknown, f.code)
 	require.Equal(t, "r1", f.extras.ReportID)
 	require.Contains(t, codeTable[f.code].detail.in(english, f.args...), "reportId r1")
+	c, _ := gin.CreateTestContext(httptest.NewRecorder())
+	c.Request = httptest.NewRequest("POST", "/", nil)
+	for unknown, want := range map[*fault]string{f: "null", {code: codeTimeout}: "false", {code: codeRowsBehind, stored: true}: "true"} {
+		require.Equal(t, want, string(problemOf(c, unknown, english).Stored))
+	}
 	require.Equal(t, codeTimeout, asFault(submitFault(context.DeadlineExceeded, "")).code)
 	require.NoError(t, submitFault(nil, "r1"))
 }

@@ -172,7 +172,7 @@ func (a *API) registerWebhook(c *gin.Context) {
 		return &change, err
 	})
 	if err != nil {
-		a.fail(c, documentFault(err, change.ID))
+		a.fail(c, err)
 		return
 	}
 	c.Header("Location", routeWebhooks+"/"+change.ID)
@@ -180,8 +180,8 @@ func (a *API) registerWebhook(c *gin.Context) {
 	writeJSON(c, http.StatusCreated, "application/json", newSecretAnswer{change.ID, change.Secret})
 }
 
-// changeWebhooks stores one act and returns when the rows show it. One at a time is decided on, with all that came before
-// in the rows.
+// changeWebhooks stores one act and waits a while for the rows to show it. One at a time is decided on, with all that came
+// before in the rows. Without an error the act is stored, whatever the rows show: a secret is told to its owner, or to nobody.
 func (a *API) changeWebhooks(ctx context.Context, decide func([]tasks.WebhookEndpoint) (*tasks.WebhookChange, error)) error {
 	select {
 	case a.webhookTurn <- struct{}{}:
@@ -206,9 +206,17 @@ func (a *API) changeWebhooks(ctx context.Context, decide func([]tasks.WebhookEnd
 	s := tasks.NewSubmission(tasks.KindWebhookEndpoint(), *change)
 	s.Fresh = true
 	if _, err := a.work.Accept(ctx, s); err != nil {
-		return err
+		f := asFault(err)
+		if errors.Is(err, context.DeadlineExceeded) {
+			f = &fault{code: codeOutcomeUnknown, detail: textWebhookUnknown, args: []any{change.ID}, cause: err}
+		}
+		f.extras.ID = change.ID
+		return f
 	}
-	return a.work.CaughtUp(ctx, tasks.TopicWebhookEndpoints)
+	if err := a.work.CaughtUp(ctx, tasks.TopicWebhookEndpoints); err != nil {
+		a.log.Warn("an act on a webhook endpoint is stored, and the rows do not show it yet", "id", change.ID, "act", change.Act, "err", err)
+	}
+	return nil
 }
 
 // changeWebhook stores an act on the endpoint in the address.
@@ -216,17 +224,13 @@ func (a *API) changeWebhook(c *gin.Context, change tasks.WebhookChange, check fu
 	change.ID = c.Param("id")
 	ctx, cancel := a.detached(c.Request)
 	defer cancel()
-	err := a.changeWebhooks(ctx, func(all []tasks.WebhookEndpoint) (*tasks.WebhookChange, error) {
+	return a.changeWebhooks(ctx, func(all []tasks.WebhookEndpoint) (*tasks.WebhookChange, error) {
 		i := slices.IndexFunc(all, func(e tasks.WebhookEndpoint) bool { return e.ID == change.ID })
 		if i < 0 {
 			return nil, refuse(codeNoEndpoint)
 		}
 		return &change, check(all[i])
 	})
-	if f, ok := errors.AsType[*fault](err); ok {
-		return f
-	}
-	return documentFault(err, change.ID)
 }
 
 // rotateWebhook answers POST …/rotate: the secret before signs as well for tasks.SecretOverlap.
@@ -274,7 +278,24 @@ func (a *API) replayWebhook(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	a.webhook(c)
+	shown, err := a.shownWebhook(c)
+	if err != nil { // it is stored, whatever the answer is
+		f := asFault(err)
+		f.stored = true
+		a.fail(c, f)
+		return
+	}
+	c.Header("Cache-Control", "private, no-cache")
+	writeJSON(c, http.StatusOK, "application/json", shown)
+}
+
+// shownWebhook shows the endpoint in the address.
+func (a *API) shownWebhook(c *gin.Context) (webhookAnswer, error) {
+	e, err := a.webhookOf(c)
+	if err != nil {
+		return webhookAnswer{}, err
+	}
+	return a.showWebhook(c.Request.Context(), e)
 }
 
 // checkPosition returns a fault unless events can be read from the position on.
@@ -354,13 +375,9 @@ func (a *API) showWebhook(ctx context.Context, e tasks.WebhookEndpoint) (webhook
 // webhook answers GET /webhook-endpoints/{id}.
 func (a *API) webhook(c *gin.Context) {
 	_, err := queryOf(c)
-	var e tasks.WebhookEndpoint
-	if err == nil {
-		e, err = a.webhookOf(c)
-	}
 	var shown webhookAnswer
 	if err == nil {
-		shown, err = a.showWebhook(c.Request.Context(), e)
+		shown, err = a.shownWebhook(c)
 	}
 	if err != nil {
 		a.fail(c, err)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -258,4 +259,49 @@ func TestWebhookEndpointsAtOnce(t *testing.T) {
 	}
 	require.Equal(t, map[int]int{201: 3, 409: 5}, count)
 	require.Len(t, s.get("/webhook-endpoints").get("items"), 3)
+}
+
+// Where the log takes an act and the rows do not show it, the secret is told all the same, and no answer says that nothing is
+// stored. What cannot be decided on without the rows is not stored.
+func TestWebhookActsBehindTheLog(t *testing.T) {
+	s := open(t, with(toLoopback), func(set *settings) { set.readTimeout = 50 * time.Millisecond })
+	const endpoint = `{"url":"http://127.0.0.1:9/","types":["adverse-event"]}`
+	post := func(path, body string) answer { // a busy machine may be behind without a fault
+		a := s.postJSON(path, body)
+		for ; a.StatusCode == 503; a = s.postJSON(path, body) {
+			require.Equal(t, false, a.get("stored"))
+			runtime.Gosched()
+		}
+		return a
+	}
+	id := post("/webhook-endpoints", endpoint).is(201).get("id").(string)
+	// Each act is stored while the rows are locked, and the next has to wait for it.
+	for _, act := range []struct {
+		path, body string
+		status     int
+		stored     any
+	}{
+		{"/webhook-endpoints", endpoint, 201, nil},
+		{"/webhook-endpoints/" + id + "/rotate", "", 200, nil},
+		{"/webhook-endpoints/" + id + "/replay", `{"after":0}`, 503, true},
+	} {
+		for s.get("/webhook-endpoints").StatusCode != 200 {
+			runtime.Gosched()
+		}
+		unlock := s.lockRows()
+		a := s.postJSON(act.path, act.body)
+		require.Equal(t, act.status, a.StatusCode, "%s: %s", act.path, a.body)
+		if act.stored != nil {
+			require.Equal(t, act.stored, a.get("stored"))
+		} else {
+			require.NotEmpty(t, a.get("secret"))
+		}
+		require.Equal(t, false, s.postJSON("/webhook-endpoints", endpoint).is(503, "rows-behind").get("stored"))
+		unlock()
+	}
+	list := s.get("/webhook-endpoints")
+	for ; list.StatusCode != 200; list = s.get("/webhook-endpoints") {
+		runtime.Gosched()
+	}
+	require.Len(t, list.get("items"), 2)
 }

@@ -180,7 +180,7 @@ async function send(form) {
     const answer = await response.json();
     if (of !== id) return;
     if (response.ok) {
-      shown = answer;
+      shown = answer.timelineCut ? { ...answer, timeline: shown.timeline } : answer;   // what is new comes with the next reading
       const name = form.node.querySelector('[autocomplete="name"]').value;
       form.node.reset();
       followUpId = newId();

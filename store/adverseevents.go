@@ -102,6 +102,27 @@ func (s *Store) Steps(ctx context.Context, id string) ([]tasks.Step, error) {
 	return steps, nil
 }
 
+// LatestSteps returns the last n steps of an adverse event: see [tasks.LatestAdverseEventSteps].
+func (s *Store) LatestSteps(ctx context.Context, id string, n int) ([]tasks.Step, error) {
+	steps, err := tasks.LatestAdverseEventSteps(s.readingOf(ctx, tasks.KindAdverseEventStep()), id, n)
+	if err != nil {
+		return nil, s.explain(err, "latest steps of %s", id)
+	}
+	return steps, nil
+}
+
+// Step returns the recorded step that has the key of the given one. [ErrNotFound] if there is none.
+func (s *Store) Step(ctx context.Context, of tasks.AdverseEventStep) (tasks.Step, error) {
+	step, found, err := tasks.AdverseEventStepOf(s.readingOf(ctx, tasks.KindAdverseEventStep()), of)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return tasks.Step{}, s.explain(err, "a step of %s", of.ID)
+	}
+	return step, nil
+}
+
 // CROSS JOIN lets SQLite begin with the few open cases, or steps, and not with all submissions.
 const (
 	openCasesQuery = `SELECT e.id, s.study FROM adverse_events e CROSS JOIN submissions s

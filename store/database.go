@@ -57,13 +57,24 @@ func openDatabase(ctx context.Context, path string, files fs.FS) (writes, reads 
 	if err := migrate(ctx, writes, files); err != nil {
 		return nil, nil, errors.Join(err, writes.Close())
 	}
-	if reads, err = sql.Open("sqlite", dsn(path, "query_only(1)")); err != nil {
+	if reads, err = openReads(path, max(4, 2*runtime.GOMAXPROCS(0))); err != nil {
 		return nil, nil, errors.Join(err, writes.Close())
 	}
-	n := max(4, 2*runtime.GOMAXPROCS(0))
+	return writes, reads, nil
+}
+
+// readyConnections is how many connections lists cannot take.
+const readyConnections = 2
+
+// openReads opens connections that cannot write, n at most.
+func openReads(path string, n int) (*sql.DB, error) {
+	reads, err := sql.Open("sqlite", dsn(path, "query_only(1)"))
+	if err != nil {
+		return nil, err
+	}
 	reads.SetMaxOpenConns(n)
 	reads.SetMaxIdleConns(n)
-	return writes, reads, nil
+	return reads, nil
 }
 
 // dsn names the database and how each connection to it behaves. synchronous is FULL because a result must

@@ -26,7 +26,7 @@ func (s *Store) get(ctx context.Context, ref tasks.Ref) (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	tx := s.reading(ctx)
+	tx := s.readingOf(ctx, kind)
 	rows, err := queryRows(tx, kind, query, ref.Kind, ref.ID)
 	if err != nil {
 		return Row{}, err
@@ -67,7 +67,7 @@ func (s *Store) find(ctx context.Context, sub tasks.Submission) (Found, error) {
 	if sub.Kind.Rows.Find == nil {
 		return Found{}, ErrNotFound
 	}
-	sha256, ok, err := sub.Kind.Rows.Find(s.reading(ctx), sub.Content)
+	sha256, ok, err := sub.Kind.Rows.Find(s.readingOf(ctx, sub.Kind), sub.Content)
 	if err == nil && !ok {
 		err = ErrNotFound
 	}

@@ -169,6 +169,14 @@ type readTx struct {
 
 func (s *Store) reading(ctx context.Context) readTx { return readTx{ctx, s.queries} }
 
+// readingOf is reading for a question about one submission of the kind or its key, which is quick: of adverse events it is urgent.
+func (s *Store) readingOf(ctx context.Context, kind *tasks.Kind) readTx {
+	if kind.Topic == tasks.TopicAdverseEvents {
+		return readTx{ctx, s.urgent}
+	}
+	return s.reading(ctx)
+}
+
 func (t readTx) Query(query string, args ...any) (*sql.Rows, error) {
 	return t.on.query(t.ctx, query, args...)
 }

@@ -29,6 +29,9 @@ type Store struct {
 	writer   *writer
 	reads    *sql.DB
 	queries  *statements // on reads
+	// ready is read for readiness and for what is urgent, by which lists and exports, however many there are, cannot be held up.
+	ready  *sql.DB
+	urgent *statements // on ready
 	claims   claims
 	watchers watchers
 	damage   atomic.Pointer[error] // set once a damage was met
@@ -53,9 +56,13 @@ func open(ctx context.Context, path string) (*Store, error) {
 	if err := makeTables(ctx, writes); err != nil {
 		return nil, errors.Join(err, reads.Close(), writes.Close())
 	}
-	s := &Store{path: path, reads: reads, queries: newStatements(reads)}
-	if s.writer, err = startWriter(ctx, writes, s.watchers.signal); err != nil {
+	ready, err := openReads(path, readyConnections)
+	if err != nil {
 		return nil, errors.Join(err, reads.Close(), writes.Close())
+	}
+	s := &Store{path: path, reads: reads, queries: newStatements(reads), ready: ready, urgent: newStatements(ready)}
+	if s.writer, err = startWriter(ctx, writes, s.watchers.signal); err != nil {
+		return nil, errors.Join(err, ready.Close(), reads.Close(), writes.Close())
 	}
 	s.close = sync.OnceValue(s.closeAll)
 	return s, nil
@@ -65,7 +72,7 @@ func open(ctx context.Context, path string) (*Store, error) {
 // write failed, whether one can be made by now.
 func (s *Store) Ping(ctx context.Context) error {
 	var one int
-	if err := s.reads.QueryRowContext(ctx, "SELECT 1 FROM schema_migrations LIMIT 1").Scan(&one); err != nil {
+	if err := s.ready.QueryRowContext(ctx, "SELECT 1 FROM schema_migrations LIMIT 1").Scan(&one); err != nil {
 		return s.explain(err, "ping: read")
 	}
 	if damage := s.damage.Load(); damage != nil {
@@ -119,5 +126,5 @@ func (s *Store) closeAll() error {
 	s.watchers.close()
 	// The writer goes last: the last connection folds the write-ahead log into the database, which a read
 	// connection may not.
-	return errors.Join(s.queries.close(), s.reads.Close(), s.writer.close())
+	return errors.Join(s.queries.close(), s.reads.Close(), s.urgent.close(), s.ready.Close(), s.writer.close())
 }

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -236,6 +237,34 @@ func AdverseEventSteps(tx Tx, id string) (steps []Step, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return readSteps(rows)
+}
+
+// LatestAdverseEventSteps returns the last n steps of an adverse event, and before them, if they are not among these, that it was
+// received and handed over: without them nobody could tell whether it was ever [Queued].
+func LatestAdverseEventSteps(tx Tx, id string, n int) (steps []Step, err error) {
+	rows, err := tx.Query(`SELECT `+stepColumns+` FROM adverse_event_steps WHERE case_id = $1 AND (step_key IN ('`+string(Received)+`', '`+string(StepHandOver)+`')
+		OR sequence IN (SELECT sequence FROM adverse_event_steps WHERE case_id = $1 ORDER BY sequence DESC LIMIT $2)) ORDER BY sequence`, id, n)
+	if err != nil {
+		return nil, err
+	}
+	return readSteps(rows)
+}
+
+// AdverseEventStepOf returns the step with the key of the given one, if there is one.
+func AdverseEventStepOf(tx Tx, of AdverseEventStep) (step Step, found bool, err error) {
+	rows, err := tx.Query(`SELECT `+stepColumns+` FROM adverse_event_steps WHERE case_id = $1 AND step_key = $2`, of.ID, of.key())
+	if err != nil {
+		return Step{}, false, err
+	}
+	steps, err := readSteps(rows)
+	if err != nil || len(steps) == 0 {
+		return Step{}, false, err
+	}
+	return steps[0], true, nil
+}
+
+func readSteps(rows *sql.Rows) (steps []Step, err error) {
 	err = EachRow(rows, func() error {
 		s, err := scanStep(rows.Scan)
 		steps = append(steps, s)

@@ -47,15 +47,22 @@ func newQueue(lane string, reserved bool) *queue {
 	return &queue{lane: lane, reserved: reserved, turn: make(chan struct{}, 1)}
 }
 
-// setUnclaimed remembers what was received and is not claimed, beside the surplus.
+// setUnclaimed remembers what was received and is not claimed, beside the surplus and the suspects. Whoever has the turn calls
+// it whenever these change and before each wait: what it still names counts as waiting, and work may be refused for its age.
 func (q *queue) setUnclaimed(received []broker.Delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.unclaimed = q.unclaimed[:0]
-	for _, d := range slices.Concat(received, q.surplus) {
+	add := func(d broker.Delivery) {
 		if d.Count == 1 {
 			q.unclaimed = append(q.unclaimed, d)
 		}
+	}
+	for _, d := range slices.Concat(received, q.surplus) {
+		add(d)
+	}
+	for _, it := range q.suspects {
+		add(it.delivery)
 	}
 }
 
@@ -132,6 +139,7 @@ func (l *Ledger) claimLane(ctx context.Context, lane string, limit int) ([]dispa
 	}()
 	for {
 		if len(q.suspects) > 0 {
+			q.setUnclaimed(nil)
 			claims, err := l.claimAlone(ctx, q)
 			if len(claims) > 0 || err != nil {
 				return claims, err
@@ -162,6 +170,8 @@ func (l *Ledger) take(ctx context.Context, q *queue, limit int) (batch []broker.
 		if len(batch) > 0 {
 			return batch, nil
 		}
+		// All that was received before is ended: finished work gives no claim, and a surplus may have lost its lock.
+		q.setUnclaimed(nil)
 		if len(q.subs) == 1 {
 			return l.receive(ctx, q.topics[0], q.subs[0], limit)
 		}

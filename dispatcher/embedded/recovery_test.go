@@ -344,6 +344,29 @@ func TestFinishedWorkComesAgain(t *testing.T) {
 	require.Equal(t, 1, h.Final(t, "CR-1").Attempts)
 }
 
+// Deliveries of finished work alone, as they come when a group was moved away and begins anew, leave nothing waiting: else the
+// age of what nobody waits for would refuse all new work.
+func TestFinishedWorkDoesNotWait(t *testing.T) {
+	dir := t.TempDir()
+	h, shut := open(t, options{Dir: dir})
+	for _, id := range []string{"CR-1", "CR-2", "CR-3"} {
+		h.Submit(t, report(id))
+		h.Final(t, id)
+	}
+	shut(false)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "topics", tasks.TopicCaseReports, "groups")))
+
+	h, _ = open(t, options{Dir: dir, Work: func(context.Context, tasks.Work) (tasks.Result, error) {
+		t.Error("finished work was done again")
+		return nil, nil
+	}})
+	require.Eventually(t, func() bool {
+		b, err := h.Ledger.Backlog(t.Context(), dispatchertest.Lane)
+		require.NoError(t, err)
+		return b == dispatcher.Backlog{}
+	}, dispatchertest.Patience, time.Millisecond)
+}
+
 // die returns the folder as a death at this moment leaves it, and ends the process that was.
 func die(t *testing.T, h dispatchertest.Fixture, shut func(bool)) string {
 	t.Helper()

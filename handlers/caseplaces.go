@@ -1,0 +1,122 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"casepress/store"
+)
+
+const (
+	// maxCasesFrom is how many cases one client has made, or long ones sent, at once. It waits for more.
+	maxCasesFrom = 4
+	// maxCaseBytes bounds the bytes of long cases that are being sent: a client that reads slowly keeps one in memory. One with
+	// 1,000 follow-ups of the longest text has about 16 MB.
+	maxCaseBytes = 128 << 20
+	// caseWait is how long a question waits for its turn.
+	caseWait = 5 * time.Second
+)
+
+// casePlaces bounds what answers with whole cases take. A case is made of all its steps, and a long one has megabytes.
+type casePlaces struct {
+	making chan struct{} // has one for each that is being made
+	wait   time.Duration // see caseWait
+
+	mu    sync.Mutex // guards the rest
+	from  map[netip.Prefix]*clientPlaces
+	bytes int64 // of long cases that are being sent
+}
+
+// clientPlaces are those of one client. Who waits for a place is among the users, too.
+type clientPlaces struct {
+	taken chan struct{}
+	users int
+}
+
+// enter takes a place of the client until leave is called.
+func (p *casePlaces) enter(ctx context.Context, from netip.Prefix) (leave func(), err error) {
+	p.mu.Lock()
+	if p.from == nil {
+		p.from = map[netip.Prefix]*clientPlaces{}
+	}
+	places := p.from[from]
+	if places == nil {
+		places = &clientPlaces{taken: make(chan struct{}, maxCasesFrom)}
+		p.from[from] = places
+	}
+	places.users++
+	p.mu.Unlock()
+	end := func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if places.users--; places.users == 0 {
+			delete(p.from, from)
+		}
+	}
+	select {
+	case places.taken <- struct{}{}:
+		return func() { <-places.taken; end() }, nil
+	case <-ctx.Done():
+		end()
+		return nil, caseFault(ctx)
+	}
+}
+
+// hold counts the bytes of a long case until release is called, or returns a fault if there are too many.
+func (p *casePlaces) hold(bytes int64) (release func(), err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bytes+bytes > maxCaseBytes {
+		return nil, refuse(codeOverloaded)
+	}
+	p.bytes += bytes
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.bytes -= bytes
+	}, nil
+}
+
+// caseFault says that its turn did not come, or that the client has left.
+func caseFault(ctx context.Context) error {
+	return fmt.Errorf("wait for the turn of a case: %w", ctx.Err())
+}
+
+// makeCase makes the body of a case, when its turn has come. A long one keeps its place until release is called, when it is sent.
+func (a *API) makeCase(c *gin.Context, row store.Row) (body []byte, release func(), err error) {
+	turn, cancel := context.WithTimeout(c.Request.Context(), a.cases.wait)
+	defer cancel()
+	leave, err := a.cases.enter(turn, a.clientOf(c))
+	if err != nil {
+		return nil, nil, err
+	}
+	if body, err = a.encodeCase(turn, c.Request.Context(), row); err != nil || len(body) <= pageBytes {
+		leave()
+		return body, func() {}, err
+	}
+	let, err := a.cases.hold(int64(len(body)))
+	if err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return body, func() { let(); leave() }, nil
+}
+
+func (a *API) encodeCase(turn, ctx context.Context, row store.Row) ([]byte, error) {
+	select {
+	case a.cases.making <- struct{}{}:
+		defer func() { <-a.cases.making }()
+	case <-turn.Done():
+		return nil, caseFault(turn)
+	}
+	entries, err := a.timeline(ctx, row)
+	if err != nil {
+		return nil, err
+	}
+	return encodeJSON(showCase(row, entries)), nil
+}
