@@ -143,9 +143,11 @@ func (l *Ledger) claimLane(ctx context.Context, lane string, limit int) ([]dispa
 			return nil, err
 		}
 		q.setUnclaimed(deliveries)
-		if claims := l.claim(ctx, q, l.decode(ctx, q, deliveries), limit); len(claims) > 0 {
+		claims := l.claim(ctx, q, l.decode(ctx, q, deliveries), limit)
+		if len(claims) > 0 {
 			return claims, nil
 		}
+		q.setUnclaimed(nil) // they were no work, or come again
 	}
 }
 
