@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"casepress/dispatcher"
 	"casepress/store"
 	"casepress/tasks"
 )
@@ -39,5 +40,23 @@ func TestReceivedIsToldBeforeItsRow(t *testing.T) {
 		require.Len(t, fromRows, 1)
 		require.Equal(t, fromRows[0].Event, told[0])
 		require.Equal(t, []string{"adverse-event/AE-1/1", told[0].ID}, eventIDs(t, h.Broker), "that it is handed over, and what was told before")
+	})
+}
+
+// A record that is no work, such as a step, is not counted among what waits.
+func TestStepsDoNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := open(t, options{Dir: t.TempDir(), Work: realWork})
+		for _, c := range []tasks.Submission{
+			tasks.NewSubmission(tasks.KindAdverseEvent(), tasks.AdverseEvent{ID: "AE-1", PatientID: "P1", Report: &tasks.Report{Original: "{}"}}),
+			tasks.NewSubmission(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{ID: "AE-1", Step: tasks.StepFollowUp, FollowUpID: "1"}),
+		} {
+			_, err := h.Accept(t.Context(), c)
+			require.NoError(t, err)
+			time.Sleep(time.Minute)
+		}
+		b, err := h.Ledger.Backlog(t.Context(), tasks.KindAdverseEvent().Lane)
+		require.NoError(t, err)
+		require.Equal(t, dispatcher.Backlog{}, b)
 	})
 }
