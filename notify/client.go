@@ -103,6 +103,9 @@ func (c *client) send(ctx context.Context, url string, secrets []string, eventID
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		a.err = fmt.Errorf("the receiver answered %d", response.StatusCode)
 	}
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		return a // nobody asked for it, and its body is the connection, which no context ends
+	}
 	// The answer is known; a body that trickles must not hold the place of another event.
 	stop := time.AfterFunc(answerBodyTime, cancel)
 	_, _ = io.CopyN(io.Discard, response.Body, maxAnswerBody)
