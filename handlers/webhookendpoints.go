@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -208,7 +209,24 @@ func (a *API) changeWebhooks(ctx context.Context, decide func([]tasks.WebhookEnd
 	if _, err := a.work.Accept(ctx, s); err != nil {
 		return err
 	}
-	return a.work.CaughtUp(ctx, tasks.TopicWebhookEndpoints)
+	if err := a.work.CaughtUp(ctx, tasks.TopicWebhookEndpoints); err != nil || change.Secret == "" {
+		return err
+	}
+	return a.checkSecret(ctx, change)
+}
+
+// checkSecret returns an error unless the rows have the new secret: nobody may be told one that signs nothing.
+func (a *API) checkSecret(ctx context.Context, change *tasks.WebhookChange) error {
+	all, err := a.rows.WebhookEndpoints(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		if e.ID == change.ID && slices.ContainsFunc(e.Secrets, func(s tasks.WebhookSecret) bool { return s.Secret == change.Secret }) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: webhook endpoint %s has not taken its new secret", store.ErrDamaged, change.ID)
 }
 
 // changeWebhook stores an act on the endpoint in the address.

@@ -1,11 +1,13 @@
 package handlers_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -258,4 +260,17 @@ func TestWebhookEndpointsAtOnce(t *testing.T) {
 	}
 	require.Equal(t, map[int]int{201: 3, 409: 5}, count)
 	require.Len(t, s.get("/webhook-endpoints").get("items"), 3)
+}
+
+// A row that takes no more changes, for it says that it has them: nobody is told a secret that is not kept.
+func TestRotateOfAnEndpointThatTakesNoChange(t *testing.T) {
+	s := open(t, with(toLoopback))
+	path := s.postJSON("/webhook-endpoints", `{"url":"http://127.0.0.1:9/x","types":["patient-data-update"]}`).is(201).Header.Get("Location")
+	db, err := sql.Open("sqlite", filepath.Join(s.dir, "casepress.db"))
+	require.NoError(t, err)
+	_, err = db.Exec("UPDATE webhook_endpoints SET changed = 1000")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	refused := s.postJSON(path+"/rotate", "").is(503, "rows-damaged")
+	require.Nil(t, refused.get("secret"))
 }
