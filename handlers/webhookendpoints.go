@@ -247,8 +247,21 @@ func (a *API) changeWebhook(c *gin.Context, change tasks.WebhookChange, check fu
 	return documentFault(err, change.ID)
 }
 
+// checkNoInput refuses a query and a body that says something: whoever sent it expects that it counts.
+func (a *API) checkNoInput(c *gin.Context) error {
+	_, err := queryOf(c)
+	if err == nil && c.Request.ContentLength != 0 {
+		_, err = a.webhookRequestOf(c, nil)
+	}
+	return err
+}
+
 // rotateWebhook answers POST …/rotate: the secret before signs as well for tasks.SecretOverlap.
 func (a *API) rotateWebhook(c *gin.Context) {
+	if err := a.checkNoInput(c); err != nil {
+		a.fail(c, err)
+		return
+	}
 	secret := notify.NewSecret()
 	err := a.changeWebhook(c, tasks.WebhookChange{Act: tasks.WebhookRotated, Secret: secret}, func(e tasks.WebhookEndpoint) error {
 		if len(e.SecretsAt(time.Now())) >= maxSecrets {
@@ -304,7 +317,10 @@ func (a *API) checkPosition(ctx context.Context, p dispatcher.Position) error {
 }
 
 func (a *API) deleteWebhook(c *gin.Context) {
-	err := a.changeWebhook(c, tasks.WebhookChange{Act: tasks.WebhookDeleted}, func(tasks.WebhookEndpoint) error { return nil })
+	err := a.checkNoInput(c)
+	if err == nil {
+		err = a.changeWebhook(c, tasks.WebhookChange{Act: tasks.WebhookDeleted}, func(tasks.WebhookEndpoint) error { return nil })
+	}
 	if err != nil {
 		a.fail(c, err)
 		return

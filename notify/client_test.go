@@ -12,8 +12,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -243,4 +245,23 @@ func TestForbiddenAddressesAreNotDialled(t *testing.T) {
 	t.Cleanup(c.close)
 	require.NoError(t, c.send(t.Context(), "https://127.0.0.1:"+port, []string{NewSecret()}, "e", []byte("{}")).err)
 	require.EqualValues(t, 1, came.Load())
+}
+
+// Why an attempt failed says nothing of the network in which casepress runs.
+func TestReasonsNameNoInnerAddress(t *testing.T) {
+	inner := &net.TCPAddr{IP: net.IPv4(10, 255, 255, 53), Port: 53}
+	for want, err := range map[string]error{
+		"the name x.example has no address":         &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "x.example", Server: inner.String(), IsNotFound: true}},
+		"the name x.example could not be looked up": &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "read udp 10.0.0.1:1->" + inner.String() + ": i/o timeout", Name: "x.example"}},
+		"dial: connect: connection refused":         &net.OpError{Op: "dial", Net: "tcp", Addr: inner, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
+		"read: i/o timeout":                         &net.OpError{Op: "read", Net: "tcp", Source: inner, Addr: inner, Err: os.ErrDeadlineExceeded},
+		ErrForbiddenAddress.Error():                 &net.OpError{Op: "dial", Net: "tcp", Addr: inner, Err: guard{}.check(netip.MustParseAddr("10.255.255.53"), false)},
+		"EOF":                                       io.EOF,
+	} {
+		require.EqualError(t, withoutNetwork(err), want)
+	}
+	c := newClient(Config{Timeout: time.Minute})
+	defer c.close()
+	got := c.send(t.Context(), "https://localhost:9/", []string{NewSecret()}, "e", nil) // a name of an inner address
+	require.EqualError(t, got.err, ErrForbiddenAddress.Error())
 }
