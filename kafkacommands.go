@@ -66,7 +66,7 @@ type Progress struct {
 	Group   string   `default:"trial-progress" env:"-" help:"Consumer group. Processes of one group share the partitions, and each shows the patients of its own: give each that is to show all a group of its own."`
 	Studies string   `placeholder:"DIR" help:"Folder of study files, {id}.json, whose visits are looked at. See docs/study.md."`
 	DataDir string   `default:"./progress-data" help:"Folder for progress.db, which can be made again from the topic."`
-	Addr    string   `default:"127.0.0.1:8082" env:"-" help:"Address of /trial-progress and the page."`
+	Addr    string   `default:"127.0.0.1:8082" env:"-" help:"Address of /trial-progress, /healthz and /readyz."`
 	Hosts   []string `placeholder:"NAME,…" help:"Names that the service is reached by beside its addresses and localhost; requests for any other are refused (421)."`
 
 	LogOptions `embed:""`

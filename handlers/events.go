@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"mime"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -96,10 +98,12 @@ func (a *API) events(c *gin.Context) {
 // wantsStream reports whether an Accept header asks for server-sent events.
 func wantsStream(accept string) bool {
 	for one := range strings.SplitSeq(accept, ",") {
-		mediaType, _, _ := strings.Cut(one, ";")
-		if strings.EqualFold(strings.TrimSpace(mediaType), mediaEventStream) {
-			return true
+		mediaType, parameters, err := mime.ParseMediaType(one)
+		if err != nil || mediaType != mediaEventStream {
+			continue
 		}
+		weight, err := strconv.ParseFloat(parameters["q"], 64) // RFC 9110, 12.4.2: 0 is "not acceptable"
+		return err != nil || weight > 0
 	}
 	return false
 }

@@ -263,6 +263,9 @@ func TestEventStream(t *testing.T) {
 	again.event(501)
 	require.Len(t, s.get("/events?after="+ids[499]).page().Events, 1, "it is a position as any")
 	s.do(s.request(http.MethodHead, "/events", nil, "Accept", "text/event-stream")).is(200)
+	for _, accept := range []string{"text/event-stream;q=0", "application/json, text/event-stream; q=0.0", "text/event-stream;q"} {
+		require.NotEmpty(t, s.get("/events", "Accept", accept).is(200).page().Events, accept)
+	}
 	s.API.Drain()
 	require.Nil(t, stream.block())
 	require.Nil(t, again.block())

@@ -145,7 +145,7 @@ func (a *API) progressQuery(c *gin.Context) (studyID string, q trial.Query, err 
 	return query["study"], q, nil
 }
 
-// NewTrialProgress returns an HTTP interface that serves /trial-progress, its page and the health checks, and nothing
+// NewTrialProgress returns an HTTP interface that serves /trial-progress and the health checks, and nothing
 // else, for a process that has no submissions. ready returns what is in the way of following the events.
 func NewTrialProgress(cfg Config, ready func() error, log *slog.Logger) *API {
 	a := &API{

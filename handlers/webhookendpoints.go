@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -213,10 +214,24 @@ func (a *API) changeWebhooks(ctx context.Context, decide func([]tasks.WebhookEnd
 		f.extras.ID = change.ID
 		return f
 	}
-	if err := a.work.CaughtUp(ctx, tasks.TopicWebhookEndpoints); err != nil {
+	err = a.work.CaughtUp(ctx, tasks.TopicWebhookEndpoints)
+	if err == nil && change.Secret != "" {
+		all, err = a.rows.WebhookEndpoints(ctx)
+	}
+	if err != nil {
 		a.log.Warn("an act on a webhook endpoint is stored, and the rows do not show it yet", "id", change.ID, "act", change.Act, "err", err)
+		return nil
+	}
+	if change.Secret != "" && !hasSecret(all, change) { // nobody may be told one that signs nothing
+		return fmt.Errorf("%w: webhook endpoint %s has not taken its new secret", store.ErrDamaged, change.ID)
 	}
 	return nil
+}
+
+func hasSecret(all []tasks.WebhookEndpoint, change *tasks.WebhookChange) bool {
+	return slices.ContainsFunc(all, func(e tasks.WebhookEndpoint) bool {
+		return e.ID == change.ID && slices.ContainsFunc(e.Secrets, func(s tasks.WebhookSecret) bool { return s.Secret == change.Secret })
+	})
 }
 
 // changeWebhook stores an act on the endpoint in the address.
@@ -233,8 +248,21 @@ func (a *API) changeWebhook(c *gin.Context, change tasks.WebhookChange, check fu
 	})
 }
 
+// checkNoInput refuses a query and a body that says something: whoever sent it expects that it counts.
+func (a *API) checkNoInput(c *gin.Context) error {
+	_, err := queryOf(c)
+	if err == nil && c.Request.ContentLength != 0 {
+		_, err = a.webhookRequestOf(c, nil)
+	}
+	return err
+}
+
 // rotateWebhook answers POST …/rotate: the secret before signs as well for tasks.SecretOverlap.
 func (a *API) rotateWebhook(c *gin.Context) {
+	if err := a.checkNoInput(c); err != nil {
+		a.fail(c, err)
+		return
+	}
 	secret := notify.NewSecret()
 	err := a.changeWebhook(c, tasks.WebhookChange{Act: tasks.WebhookRotated, Secret: secret}, func(e tasks.WebhookEndpoint) error {
 		if len(e.SecretsAt(time.Now())) >= maxSecrets {
@@ -307,7 +335,10 @@ func (a *API) checkPosition(ctx context.Context, p dispatcher.Position) error {
 }
 
 func (a *API) deleteWebhook(c *gin.Context) {
-	err := a.changeWebhook(c, tasks.WebhookChange{Act: tasks.WebhookDeleted}, func(tasks.WebhookEndpoint) error { return nil })
+	err := a.checkNoInput(c)
+	if err == nil {
+		err = a.changeWebhook(c, tasks.WebhookChange{Act: tasks.WebhookDeleted}, func(tasks.WebhookEndpoint) error { return nil })
+	}
 	if err != nil {
 		a.fail(c, err)
 		return

@@ -1,11 +1,13 @@
 package handlers_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -304,4 +306,32 @@ func TestWebhookActsBehindTheLog(t *testing.T) {
 		runtime.Gosched()
 	}
 	require.Len(t, list.get("items"), 2)
+}
+
+// A row that takes no more changes, for it says that it has them: nobody is told a secret that is not kept.
+func TestRotateOfAnEndpointThatTakesNoChange(t *testing.T) {
+	s := open(t, with(toLoopback))
+	path := s.postJSON("/webhook-endpoints", `{"url":"http://127.0.0.1:9/x","types":["patient-data-update"]}`).is(201).Header.Get("Location")
+	db, err := sql.Open("sqlite", filepath.Join(s.dir, "casepress.db"))
+	require.NoError(t, err)
+	_, err = db.Exec("UPDATE webhook_endpoints SET changed = 1000")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	refused := s.postJSON(path+"/rotate", "").is(503, "rows-damaged")
+	require.Nil(t, refused.get("secret"))
+}
+
+// A query or a body that does not count is refused, and nothing is done.
+func TestWebhookActsRefuseWhatDoesNotCount(t *testing.T) {
+	s := open(t, with(toLoopback))
+	path := s.postJSON("/webhook-endpoints", `{"url":"http://127.0.0.1:9/x","types":["patient-data-update"]}`).is(201).Header.Get("Location")
+	for _, act := range []string{"/rotate", "/replay"} {
+		s.postJSON(path+act+"?x=1", `{}`).is(400, "invalid-input")
+		s.postJSON(path+act, `{"x":`).is(400)
+		s.postJSON(path+act, `{"x":1}`).is(400, "invalid-input")
+	}
+	s.delete(path+"?dryRun=true").is(400, "invalid-input")
+	s.do(s.request(http.MethodDelete, path, strings.NewReader("{"), "Content-Type", "application/json")).is(400)
+	require.Equal(t, 1.0, s.get(path).is(200).get("secrets"))
+	s.postJSON(path+"/rotate", "{}").is(200)
 }

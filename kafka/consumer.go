@@ -34,6 +34,13 @@ const (
 	applyTimeout    = 30 * time.Second
 	firstRetry      = time.Second
 	lastRetry       = 30 * time.Second
+	longestPause    = 5 * time.Second  // after a poll that brought nothing but errors
+	leaveTimeout    = 10 * time.Second // to finish a round and leave the group
+)
+
+var (
+	errNotLookedAt  = errors.New("the topic has not been looked at yet")
+	errAnotherTopic = errors.New("the topic was deleted and made again")
 )
 
 // Headers of a record in the dead-letter topic, {topic}.dead.
@@ -52,6 +59,9 @@ const (
 // those of up to four partitions side by side, at most 500 at once. Offsets are committed after the rows, and a
 // partition is given up only between two rounds, so that no event is in work in two processes.
 //
+// A topic that is deleted and made again while it is followed is another one, as its id tells: within seconds the rows are
+// made again from its beginning.
+//
 // The rows decide where a partition goes on, and the committed offsets only tell Kafka's tools: a process whose rows
 // were lost, and one that gets a partition for the first time, reads it from its beginning. So the rows of a process have
 // all events of the partitions that it holds. One process alone in its group holds all.
@@ -67,8 +77,11 @@ type Consumer struct {
 	link        link
 	incarnation string // the topic's id: a topic that is made again has another
 
-	mu   sync.Mutex
-	held map[int32]span
+	mu    sync.Mutex
+	held  map[int32]span
+	topic error     // why the topic cannot be followed, as it was last looked at; nil if it can
+	read  error     // why it could not be read
+	until time.Time // how long that counts: a partition that can be read again, and has nothing new, does not say so
 }
 
 // span is what is known of a partition: the next offset to apply, and that of the next record to come.
@@ -76,7 +89,7 @@ type span struct{ next, end int64 }
 
 // NewConsumer makes a consumer. [Consumer.Run] does the work; rows must stay open until it has returned.
 func NewConsumer(rows *progress.Rows, o ConsumerOptions) (*Consumer, error) {
-	c := &Consumer{o: o, rows: rows, held: map[int32]span{}}
+	c := &Consumer{o: o, rows: rows, held: map[int32]span{}, topic: errNotLookedAt}
 	var err error
 	if c.client, err = newClient(o.Brokers, o.Logger, kgo.RequiredAcks(kgo.AllISRAcks())); err != nil {
 		return nil, err
@@ -103,44 +116,137 @@ func (c *Consumer) Held() int {
 	return len(c.held)
 }
 
-// Ready returns what is in the way of following the events.
-func (c *Consumer) Ready() error { return c.link.Ready() }
+// Ready returns what is in the way of following the events: Kafka does not answer, the topic is not there or was made again, or
+// it could not be read in the last seconds.
+func (c *Consumer) Ready() error {
+	if err := c.link.Ready(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.topic != nil {
+		return fmt.Errorf("topic %s cannot be followed: %w", c.o.Topic, c.topic)
+	}
+	if time.Now().Before(c.until) {
+		return fmt.Errorf("topic %s cannot be read: %w", c.o.Topic, c.read)
+	}
+	return nil
+}
 
-// Run consumes until ctx ends; then it finishes the round that it is in, commits and leaves the group. Run it once.
+func (c *Consumer) sawTopic(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.topic = err
+}
+
+// sawRead notes how a poll went.
+func (c *Consumer) sawRead(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read, c.until = err, time.Time{}
+	if err != nil {
+		c.until = time.Now().Add(2 * longestPause)
+	}
+}
+
+// Run consumes until ctx ends; then it finishes the round that it is in, commits and leaves the group, for up to 10 seconds: what is
+// not done by then comes again. Run it once.
 func (c *Consumer) Run(ctx context.Context) (err error) {
 	defer c.client.Close()
 	watching, stop := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	defer func() { stop(); watcher.Wait() }()
 	watcher.Go(func() { c.link.watch(watching) })
-	if err := c.begin(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
+	for {
+		if err := c.begin(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
 		}
-		return err
+		if err := c.follow(ctx); !errors.Is(err, errAnotherTopic) {
+			return err
+		}
+		c.o.Logger.Warn("the topic was deleted and made again: it is read from its beginning", "topic", c.o.Topic)
 	}
-	// Not before, for it begins to join the group at once.
-	if c.group, err = newClient(c.o.Brokers, c.o.Logger,
+}
+
+// follow consumes until ctx ends, or the topic is another one.
+func (c *Consumer) follow(ctx context.Context) (err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	var watcher sync.WaitGroup
+	defer func() { stop(nil); watcher.Wait() }()
+	// What is in work may be finished, but not wait for a Kafka that is away.
+	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(leaveTimeout, end) })()
+	// Not before begin, for it begins to join the group at once.
+	if c.group, err = newClient(c.o.Brokers, c.o.Logger, kgo.WithContext(lasting),
 		kgo.ConsumerGroup(c.o.Group), kgo.ConsumeTopics(c.o.Topic), kgo.DisableAutoCommit(), kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.BlockRebalanceOnPoll(), kgo.OnPartitionsRevoked(c.lost), kgo.OnPartitionsLost(c.lost), kgo.AdjustFetchOffsetsFn(c.goOn),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(8<<20)); err != nil {
 		return err
 	}
 	defer c.group.CloseAllowingRebalance()
+	watcher.Go(func() { c.watchTopic(ctx, stop) })
+	pause := firstRetry
 	for ctx.Err() == nil {
 		fetches := c.group.PollRecords(ctx, recordsTogether)
 		if fetches.IsClientClosed() {
 			return errors.New("kafka: the client was closed")
 		}
-		fetches.EachError(func(topic string, partition int32, err error) {
+		var failed error
+		fetches.EachError(func(_ string, partition int32, err error) {
 			if !errors.Is(err, context.Canceled) {
-				c.o.Logger.Warn("a partition could not be read and will be tried again", "topic", topic, "partition", partition, "err", err)
+				failed = fmt.Errorf("partition %d: %w", partition, err)
 			}
 		})
-		c.round(ctx, fetches)
+		c.round(ctx, lasting, fetches)
 		c.group.AllowRebalance()
+		c.sawRead(failed)
+		switch {
+		case failed == nil:
+			pause = firstRetry
+			continue
+		case fetches.NumRecords() > 0: // the others are not held up
+			pause = firstRetry
+		}
+		c.o.Logger.Warn("a partition could not be read and will be tried again", "topic", c.o.Topic, "in", pause, "err", failed)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, longestPause)
+	}
+	if err := context.Cause(ctx); errors.Is(err, errAnotherTopic) {
+		return err
 	}
 	return nil
+}
+
+// watchTopic looks at the topic's id until ctx ends or it is another.
+func (c *Consumer) watchTopic(ctx context.Context, stop context.CancelCauseFunc) {
+	for {
+		select {
+		case <-time.After(pingEach):
+		case <-ctx.Done():
+			return
+		}
+		asking, cancel := context.WithTimeout(ctx, pingTimeout)
+		id, err := c.topicID(asking, false)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && id != c.incarnation {
+			err = errAnotherTopic
+		}
+		c.sawTopic(err)
+		if errors.Is(err, errAnotherTopic) {
+			stop(err)
+			return
+		}
+	}
 }
 
 // begin waits until the topic is there, and forgets rows that are of another one.
@@ -150,6 +256,7 @@ func (c *Consumer) begin(ctx context.Context) error {
 		if err == nil {
 			break
 		}
+		c.sawTopic(err)
 		c.o.Logger.Warn("the topic cannot be looked at and will be tried again", "topic", c.o.Topic, "in", wait, "err", err)
 		select {
 		case <-time.After(wait):
@@ -164,28 +271,34 @@ func (c *Consumer) begin(ctx context.Context) error {
 	for _, p := range positions {
 		if p.Incarnation != c.incarnation {
 			c.o.Logger.Warn("the rows of trial progress are of another topic of this name: they are made again from its events", "topic", c.o.Topic)
-			return c.rows.Reset(ctx)
+			if err := c.rows.Reset(ctx); err != nil {
+				return err
+			}
+			break
 		}
 	}
+	c.sawTopic(nil)
 	return nil
 }
 
-func (c *Consumer) prepare(ctx context.Context) (err error) {
+func (c *Consumer) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	if c.incarnation, err = c.topicID(ctx); err != nil {
+	id, err := c.topicID(ctx, c.incarnation == "") // one that was deleted is for people to make again
+	if err != nil {
 		return err
 	}
+	c.incarnation = id
 	return c.makeDeadTopic(ctx)
 }
 
 // source is the name of the topic in the rows, another than that of a casepress' own topic.
 func (c *Consumer) source() string { return "kafka/" + c.o.Topic }
 
-// topicID asks for the topic, which is made if the brokers do that by themselves, and returns its id.
-func (c *Consumer) topicID(ctx context.Context) (string, error) {
+// topicID asks for the topic, which may be made if the brokers do that by themselves, and returns its id.
+func (c *Consumer) topicID(ctx context.Context, mayMake bool) (string, error) {
 	request := kmsg.NewPtrMetadataRequest()
-	request.AllowAutoTopicCreation = true
+	request.AllowAutoTopicCreation = mayMake
 	topic := kmsg.NewMetadataRequestTopic()
 	topic.Topic = kmsg.StringPtr(c.o.Topic)
 	request.Topics = append(request.Topics, topic)
@@ -247,8 +360,9 @@ func (c *Consumer) lost(_ context.Context, _ *kgo.Client, partitions map[string]
 	}
 }
 
-// round applies what was fetched and commits it. What fails is tried until it works or ctx ends: then it comes again.
-func (c *Consumer) round(ctx context.Context, fetches kgo.Fetches) {
+// round applies what was fetched and commits it. What fails is tried until it works or ctx ends: then it comes again. What is in
+// work then goes on until lasting ends.
+func (c *Consumer) round(ctx, lasting context.Context, fetches kgo.Fetches) {
 	slots := make(chan struct{}, partitionsAtOne)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -261,7 +375,7 @@ func (c *Consumer) round(ctx context.Context, fetches kgo.Fetches) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if c.partition(ctx, p.Records) {
+			if c.partition(ctx, lasting, p.Records) {
 				last := p.Records[len(p.Records)-1]
 				c.note(p.Partition, last.Offset+1, p.HighWatermark)
 				mu.Lock()
@@ -274,7 +388,7 @@ func (c *Consumer) round(ctx context.Context, fetches kgo.Fetches) {
 	if len(done) == 0 {
 		return
 	}
-	committing, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
+	committing, cancel := context.WithTimeout(lasting, applyTimeout)
 	defer cancel()
 	if err := c.group.CommitRecords(committing, done...); err != nil { // the rows decide where to go on
 		c.o.Logger.Warn("offsets could not be committed; the rows have the events", "err", err)
@@ -288,9 +402,9 @@ func (c *Consumer) note(partition int32, next, end int64) {
 }
 
 // partition applies records of one partition, and tries until it works. It reports false if ctx ended before.
-func (c *Consumer) partition(ctx context.Context, records []*kgo.Record) bool {
+func (c *Consumer) partition(ctx, lasting context.Context, records []*kgo.Record) bool {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		err := c.apply(context.WithoutCancel(ctx), records)
+		err := c.apply(lasting, records)
 		if err == nil {
 			return true
 		}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -275,9 +276,14 @@ type follower struct {
 
 func follow(t testing.TB, cluster brokers, dir string) follower {
 	t.Helper()
+	return followLogging(t, cluster, dir, quiet)
+}
+
+func followLogging(t testing.TB, cluster brokers, dir string, log *slog.Logger) follower {
+	t.Helper()
 	rows, err := progress.Open(t.Context(), filepath.Join(dir, "progress.db"), quiet)
 	require.NoError(t, err)
-	consumer, err := kafka.NewConsumer(rows, kafka.ConsumerOptions{Topic: topic, Group: "progress", Brokers: cluster.ListenAddrs(), Logger: quiet})
+	consumer, err := kafka.NewConsumer(rows, kafka.ConsumerOptions{Topic: topic, Group: "progress", Brokers: cluster.ListenAddrs(), Logger: log})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -383,6 +389,49 @@ func TestConsumerOfAnotherTopic(t *testing.T) {
 	}
 }
 
+// A topic that is deleted and made again while it is followed: nobody is told that all is well in between, the log is not
+// flooded, and the rows are made of the new one.
+func TestConsumerOfATopicMadeAgain(t *testing.T) {
+	cluster := newKafka(t, 2)
+	produce(t, cluster, 7, 0, 2)
+	var lines lineCounter
+	f := followLogging(t, cluster, t.TempDir(), slog.New(slog.NewTextHandler(&lines, nil)))
+	require.Eventually(t, func() bool { return len(f.seen(t, 10)) == 14 }, patience, 10*time.Millisecond)
+	require.NoError(t, f.consumer.Ready())
+	require.NoError(t, cluster.DeleteTopic(topic))
+	require.Eventually(t, func() bool { return f.consumer.Ready() != nil }, patience, 10*time.Millisecond)
+	require.NoError(t, cluster.CreateTopic(topic, 2, nil))
+	produce(t, cluster, 3, 0, 2)
+	require.Eventually(t, func() bool { return len(f.seen(t, 10)) == 6 && f.consumer.Ready() == nil }, patience, 10*time.Millisecond)
+	require.Less(t, lines.Load(), int64(1000)) // without a pause it is that many in a second
+}
+
+// lineCounter counts the lines of a log.
+type lineCounter struct{ atomic.Int64 }
+
+func (c *lineCounter) Write(line []byte) (int, error) {
+	c.Add(1)
+	return len(line), nil
+}
+
+// Who is told to stop while Kafka takes connections and answers nothing does not wait for it.
+func TestConsumerStopsWithoutKafka(t *testing.T) {
+	cluster := newKafka(t, 2)
+	produce(t, cluster, 7, 0, 2)
+	f := follow(t, cluster, t.TempDir())
+	require.Eventually(t, func() bool { return len(f.seen(t, 10)) == 14 }, patience, 10*time.Millisecond)
+	hanging := make(chan struct{})
+	t.Cleanup(func() { close(hanging) })
+	cluster.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		<-hanging
+		return nil, nil, false
+	})
+	began := time.Now()
+	f.stop()
+	require.Less(t, time.Since(began), 25*time.Second) // it is about 10, and was more than 40
+}
+
 // What can never be applied is in the dead-letter topic with the reason, and holds up nobody.
 func TestConsumerOfPoison(t *testing.T) {
 	cluster := newKafka(t, 1)
@@ -473,8 +522,8 @@ func TestNoKafka(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- consumer.Run(ctx) }()
-	require.Eventually(t, func() bool { return consumer.Ready() != nil }, patience, time.Millisecond)
-	require.ErrorContains(t, consumer.Ready(), "Kafka does not answer")
+	require.ErrorContains(t, consumer.Ready(), "has not been looked at yet")
+	require.Eventually(t, func() bool { return strings.Contains(consumer.Ready().Error(), "Kafka does not answer") }, patience, time.Millisecond)
 	cancel()
 	require.NoError(t, <-ended)
 	_, err = kafka.NewConsumer(rows, kafka.ConsumerOptions{Topic: topic, Group: "progress", Logger: quiet})

@@ -68,6 +68,24 @@ type answer struct {
 // gone says that the receiver wants nothing more.
 func (a answer) gone() bool { return a.status == http.StatusGone }
 
+// withoutNetwork returns what failed without the names and addresses of the network in which casepress runs: whoever registers
+// endpoints sees the reason, and could ask for hosts and servers one by one.
+func withoutNetwork(err error) error {
+	lookup, isLookup := errors.AsType[*net.DNSError](err)
+	operation, isOperation := errors.AsType[*net.OpError](err)
+	switch {
+	case errors.Is(err, ErrForbiddenAddress):
+		return ErrForbiddenAddress
+	case isLookup && lookup.IsNotFound:
+		return fmt.Errorf("the name %s has no address", lookup.Name)
+	case isLookup:
+		return fmt.Errorf("the name %s could not be looked up", lookup.Name)
+	case isOperation:
+		return fmt.Errorf("%s: %w", operation.Op, operation.Err)
+	}
+	return err
+}
+
 // send makes one attempt. It returns within the timeout.
 func (c *client) send(ctx context.Context, url string, secrets []string, eventID string, payload []byte) answer {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no answer within %v", c.timeout))
@@ -96,12 +114,15 @@ func (c *client) send(ctx context.Context, url string, secrets []string, eventID
 		if cause := context.Cause(ctx); ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = cause
 		}
-		return answer{err: err}
+		return answer{err: withoutNetwork(err)}
 	}
 	defer func() { _ = response.Body.Close() }() // it was only read
 	a := answer{status: response.StatusCode, retryAfter: retryAfterOf(response.Header, time.Now())}
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		a.err = fmt.Errorf("the receiver answered %d", response.StatusCode)
+	}
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		return a // nobody asked for it, and its body is the connection, which no context ends
 	}
 	// The answer is known; a body that trickles must not hold the place of another event.
 	stop := time.AfterFunc(answerBodyTime, cancel)

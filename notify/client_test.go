@@ -12,8 +12,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,7 +76,7 @@ func TestCheckURL(t *testing.T) {
 	}
 	for _, wrong := range []string{
 		"", "example.org", "ftp://example.org", "https://", "https:///x", "https:example.org", "https://u:p@example.org", "https://example.org/#x", "https://example.org/#",
-		"https://127.0.0.1", "https://[::1]/", "http://8.8.8.8", "https://exa mple.org", "https://example.org/\n", "https://:443/", "https://" + strings.Repeat("a", 2048),
+		"https://127.0.0.1", "https://[::1]/", "http://8.8.8.8", "https://exa mple.org", "https://example.org/\n", "https://:443/", "https://example.org:0/", "https://example.org:99999/", "https://" + strings.Repeat("a", 2048),
 	} {
 		require.Error(t, CheckURL(wrong, allow), wrong)
 	}
@@ -84,7 +86,7 @@ func TestCheckURL(t *testing.T) {
 func TestRetryAfterOf(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
-		"": 0, "5": 5 * time.Second, "-5": 0, "x": 0, "9223372036854775807": 24 * time.Hour, "86401": 24 * time.Hour, "1.5": 0,
+		"": 0, "5": 5 * time.Second, "-5": 0, "x": 0, "9223372036854775807": 24 * time.Hour, "86401": 24 * time.Hour, "99999999999999999999": 24 * time.Hour, "1.5": 0,
 		"Fri, 27 Nov 2026 12:01:00 GMT": time.Minute, "Fri, 27 Nov 2026 11:01:00 GMT": 0, "Fri, 27 Nov 2099 12:01:00 GMT": 24 * time.Hour,
 	} {
 		require.Equal(t, want, retryAfterOf(http.Header{"Retry-After": {text}}, now), text)
@@ -173,9 +175,13 @@ func trickle(w http.ResponseWriter, r *http.Request) {
 // What answers no HTTP, closes at once or only accepts.
 func TestReceiversThatSpeakNoHTTP(t *testing.T) {
 	for name, serve := range map[string]func(net.Conn){
-		"garbage":   func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-x\r\n"); _ = c.Close() },
-		"closes":    func(c net.Conn) { _ = c.Close() },
-		"half":      func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-"); _ = c.Close() },
+		"garbage": func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-x\r\n"); _ = c.Close() },
+		"closes":  func(c net.Conn) { _ = c.Close() },
+		"half":    func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-"); _ = c.Close() },
+		"switches": func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			_, _ = io.Copy(io.Discard, c) // until the client hangs up
+		},
 		"says none": func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -193,7 +199,11 @@ func TestReceiversThatSpeakNoHTTP(t *testing.T) {
 				}
 			}()
 			got := onLoopback(t, 200*time.Millisecond).send(t.Context(), "http://"+l.Addr().String(), []string{NewSecret()}, "e", []byte("{}"))
-			require.Zero(t, got.status)
+			if name == "switches" {
+				require.Equal(t, http.StatusSwitchingProtocols, got.status)
+			} else {
+				require.Zero(t, got.status)
+			}
 			require.Error(t, got.err)
 			require.NoError(t, l.Close())
 			<-done
@@ -235,4 +245,23 @@ func TestForbiddenAddressesAreNotDialled(t *testing.T) {
 	t.Cleanup(c.close)
 	require.NoError(t, c.send(t.Context(), "https://127.0.0.1:"+port, []string{NewSecret()}, "e", []byte("{}")).err)
 	require.EqualValues(t, 1, came.Load())
+}
+
+// Why an attempt failed says nothing of the network in which casepress runs.
+func TestReasonsNameNoInnerAddress(t *testing.T) {
+	inner := &net.TCPAddr{IP: net.IPv4(10, 255, 255, 53), Port: 53}
+	for want, err := range map[string]error{
+		"the name x.example has no address":         &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "x.example", Server: inner.String(), IsNotFound: true}},
+		"the name x.example could not be looked up": &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "read udp 10.0.0.1:1->" + inner.String() + ": i/o timeout", Name: "x.example"}},
+		"dial: connect: connection refused":         &net.OpError{Op: "dial", Net: "tcp", Addr: inner, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
+		"read: i/o timeout":                         &net.OpError{Op: "read", Net: "tcp", Source: inner, Addr: inner, Err: os.ErrDeadlineExceeded},
+		ErrForbiddenAddress.Error():                 &net.OpError{Op: "dial", Net: "tcp", Addr: inner, Err: guard{}.check(netip.MustParseAddr("10.255.255.53"), false)},
+		"EOF":                                       io.EOF,
+	} {
+		require.EqualError(t, withoutNetwork(err), want)
+	}
+	c := newClient(Config{Timeout: time.Minute})
+	defer c.close()
+	got := c.send(t.Context(), "https://localhost:9/", []string{NewSecret()}, "e", nil) // a name of an inner address
+	require.EqualError(t, got.err, ErrForbiddenAddress.Error())
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -33,6 +34,8 @@ func CheckURL(text string, allow []netip.Prefix) error {
 		return fmt.Errorf("is longer than %d bytes", maxURL)
 	case err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "" || u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("must be an absolute address, as https://example.org/casepress")
+	case !isPort(u.Port()):
+		return errors.New("must have a port from 1 to 65535, or none")
 	case u.User != nil:
 		return errors.New("must have no user and password: what is sent is signed")
 	case u.Fragment != "" || strings.Contains(text, "#"):
@@ -44,6 +47,12 @@ func CheckURL(text string, allow []netip.Prefix) error {
 		return guard{allow}.check(addr, u.Scheme == "http")
 	}
 	return nil
+}
+
+// isPort reports whether a connection can be made to the port; "" is that of the scheme.
+func isPort(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil && port > 0
 }
 
 // controlFor returns the check for [net.Dialer.Control] of connections for https, or for http, which must lie within what is

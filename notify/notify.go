@@ -179,29 +179,54 @@ func (w *Webhooks) refresh(ctx, attempts context.Context) error {
 			active[e.ID] = e
 		}
 	}
+	ending := map[string]*sender{}
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	for id, s := range w.senders {
 		if e, stays := active[id]; stays && e.Generation == s.endpoint.Generation {
 			s.secrets.Store(&e)
-			delete(active, id)
 			continue
 		}
 		s.stop()
 		s.kill()
-		<-s.done
-		delete(w.senders, id)
+		ending[id] = s
 	}
+	w.mu.Unlock()
+	// One that takes long to end holds up none but the next one of its id.
 	for id, e := range active {
-		s := &sender{w: w, endpoint: e, done: make(chan struct{})}
-		s.secrets.Store(&e)
-		var sending, trying context.Context
-		sending, s.stop = context.WithCancel(ctx)
-		trying, s.kill = context.WithCancel(attempts)
-		w.senders[id] = s
-		go s.run(sending, trying)
+		if ending[id] == nil {
+			w.begin(ctx, attempts, e)
+		}
+	}
+	for id, s := range ending {
+		select {
+		case <-s.done:
+		case <-ctx.Done():
+			return ctx.Err() // it stays among those that Close waits for
+		}
+		w.mu.Lock()
+		delete(w.senders, id)
+		w.mu.Unlock()
+		if e, again := active[id]; again {
+			w.begin(ctx, attempts, e)
+		}
 	}
 	return nil
+}
+
+// begin begins to send to an endpoint, unless that is done already.
+func (w *Webhooks) begin(ctx, attempts context.Context, e tasks.WebhookEndpoint) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.senders[e.ID] != nil {
+		return
+	}
+	s := &sender{w: w, endpoint: e, done: make(chan struct{})}
+	s.secrets.Store(&e)
+	var sending, trying context.Context
+	sending, s.stop = context.WithCancel(ctx)
+	trying, s.kill = context.WithCancel(attempts)
+	w.senders[e.ID] = s
+	go s.run(sending, trying)
 }
 
 const (

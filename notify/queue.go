@@ -113,8 +113,10 @@ func (q *queue) push(e *event, now time.Time) {
 	}
 }
 
+// makeReady lets an event wait for its time. A time beyond the longest pause there is was saved by a clock that was ahead: then the
+// event is due.
 func (q *queue) makeReady(e *event, now time.Time) {
-	if e.due = e.NextAt; e.due.IsZero() {
+	if e.due = e.NextAt; e.due.IsZero() || e.due.Sub(now) > longestPause {
 		e.due = now
 	}
 	heap.Push(&q.ready, e)

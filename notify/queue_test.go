@@ -161,3 +161,18 @@ func TestQueueAgainstModel(t *testing.T) {
 		require.Zero(t, w.q.bytes)
 	})
 }
+
+// An event that failed while the clock was years ahead does not wait for years.
+func TestAnEventFromTheFutureIsDue(t *testing.T) {
+	now := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
+	q := newQueue(dispatcher.Position{})
+	q.load([]store.Delivery{
+		{Sequence: 1, Subject: "A", State: store.Waiting, Attempts: 1, NextAt: now.AddDate(10, 0, 0)},
+		{Sequence: 2, Subject: "B", State: store.Waiting, Attempts: 9, NextAt: now.Add(24 * time.Hour)},
+	}, now)
+	e, due := q.next(now)
+	require.True(t, due)
+	require.EqualValues(t, 1, e.Sequence)
+	_, due = q.next(now)
+	require.False(t, due)
+}

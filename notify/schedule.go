@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -12,8 +13,12 @@ var schedule = []time.Duration{
 	0, 5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
 }
 
-// maxRetryAfter is the longest pause that a receiver can ask for; a longer one is taken for this.
-const maxRetryAfter = 24 * time.Hour
+// maxRetryAfter is the longest pause that a receiver can ask for; a longer one is taken for this. No pause of the schedule is
+// longer.
+const (
+	maxRetryAfter = 24 * time.Hour
+	longestPause  = maxRetryAfter
+)
 
 // pauseAfter is the pause after so many attempts have failed, of which the last was answered with this Retry-After; parked
 // says that there is no further attempt.
@@ -28,7 +33,7 @@ func pauseAfter(attempts int, retryAfter time.Duration) (pause time.Duration, pa
 // read.
 func retryAfterOf(h http.Header, now time.Time) time.Duration {
 	text := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(text, 10, 63); err == nil {
+	if seconds, err := strconv.ParseUint(text, 10, 63); err == nil || errors.Is(err, strconv.ErrRange) { // then it is the largest there is
 		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil {

@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"database/sql"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -117,6 +119,45 @@ func TestWebhookProgress(t *testing.T) {
 	require.ErrorIs(t, s.SaveWebhookProgress(ctx, store.WebhookProgress{Endpoint: "nobody"}), store.ErrStale)
 	_, err = s.WebhookEndpoint(ctx, "nobody")
 	require.ErrorIs(t, err, store.ErrNotFound)
+}
+
+// A row that the disk has changed to what no row can be is found: what people do to its endpoint would come to nothing, or its events
+// would never be sent.
+func TestImpossibleWebhookRows(t *testing.T) {
+	for _, tc := range []struct {
+		change string
+		opens  bool // endpoints can be read, and only Check finds it
+	}{
+		{"UPDATE webhook_endpoints SET state = 'actiwe'", false},
+		{"UPDATE webhook_endpoints SET changed = 2", false},
+		{"UPDATE webhook_endpoints SET generation = 1 WHERE id = 'a'", false},
+		{"UPDATE webhook_deliveries SET state = 'waitinh'", true},
+		{"UPDATE webhook_deliveries SET endpoint = 'nobody'", true},
+		{"DELETE FROM webhook_endpoints WHERE id = 'a'", true},
+	} {
+		t.Run(tc.change, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			s, err := store.Open(t.Context(), path)
+			require.NoError(t, err)
+			defer s.Close()
+			require.NoError(t, s.Record(t.Context(), tasks.TopicWebhookEndpoints, acts(register("a"), register("b")), store.Watermark{Next: 2}))
+			require.NoError(t, s.SaveWebhookProgress(t.Context(), store.WebhookProgress{Endpoint: "a", Position: "8-0123456789ab", Deliveries: []store.Delivery{{Sequence: 8, State: store.Waiting}}}))
+			require.NoError(t, s.Check(t.Context()))
+			db, err := sql.Open("sqlite", path)
+			require.NoError(t, err)
+			_, err = db.Exec(tc.change)
+			require.NoError(t, err)
+			require.NoError(t, db.Close())
+			_, err = s.WebhookEndpoints(t.Context())
+			if tc.opens {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, store.ErrDamaged)
+				require.ErrorContains(t, err, "move "+path)
+			}
+			require.ErrorIs(t, s.Check(t.Context()), store.ErrDamaged)
+		})
+	}
 }
 
 // What was delivered is not counted, and not walked over either.

@@ -17,10 +17,7 @@ var webhookEndpointKind = &Kind{
 	Rows: Rows{
 		Insert:  insertWebhookChange,
 		Changed: func(Content) Ref { return WebhookEndpoints() },
-		Verify: func(tx Tx) error {
-			_, err := LoadWebhookEndpoints(tx)
-			return err
-		},
+		Verify:  verifyWebhooks,
 	},
 }
 
@@ -219,9 +216,39 @@ func rotateWebhook(tx Tx, r Recorded, c WebhookChange) error {
 	return err
 }
 
-// LoadWebhookEndpoints reads the endpoints that are not deleted, the oldest first.
+// LoadWebhookEndpoints reads the endpoints that are not deleted, the oldest first. ErrChanged if one is not as it was written, or
+// is as no row can be.
 func LoadWebhookEndpoints(tx Tx) ([]WebhookEndpoint, error) {
+	// A row that says it has records that are still to come would take none of them, and nobody would hear of it.
+	const ahead = `SELECT id FROM webhook_endpoints WHERE generation > changed OR changed >=
+		COALESCE((SELECT next FROM watermarks WHERE topic = $1), 0) ORDER BY id LIMIT 1`
+	if err := none(tx, "webhook endpoint %s is ahead of its records", ahead, TopicWebhookEndpoints); err != nil {
+		return nil, err
+	}
 	return loadWebhooks(tx, `state <> 'deleted'`)
+}
+
+// verifyWebhooks looks at the deliveries, too: one in no state would never be tried.
+func verifyWebhooks(tx Tx) error {
+	const query = `SELECT endpoint || ' of event ' || sequence FROM webhook_deliveries WHERE state NOT IN ('waiting', 'delivered', 'parked')
+		OR attempts < 0 OR endpoint NOT IN (SELECT id FROM webhook_endpoints WHERE state <> 'deleted') LIMIT 1`
+	if _, err := LoadWebhookEndpoints(tx); err != nil {
+		return err
+	}
+	return none(tx, "the delivery to webhook endpoint %s", query)
+}
+
+// none returns ErrChanged, with what is wrong, if the query finds a name.
+func none(tx Tx, wrong, query string, args ...any) error {
+	rows, err := tx.Query(query, args...)
+	if err != nil {
+		return err
+	}
+	var name string
+	if err := EachRow(rows, func() error { return rows.Scan(&name) }); err != nil || name == "" {
+		return err
+	}
+	return fmt.Errorf("%w: "+wrong, ErrChanged, name)
 }
 
 func loadWebhooks(tx Tx, where string, args ...any) (all []WebhookEndpoint, err error) {
@@ -238,7 +265,7 @@ func loadWebhooks(tx Tx, where string, args ...any) (all []WebhookEndpoint, err 
 			return err
 		}
 		e.CreatedAt = fromMicros(createdAt)
-		if sum != e.checkSum(types, secrets) {
+		if sum != e.checkSum(types, secrets) || e.State != WebhookActive && e.State != WebhookDisabled {
 			return fmt.Errorf("%w: webhook endpoint %s", ErrChanged, e.ID)
 		}
 		if err := json.Unmarshal([]byte(types), &e.Types); err != nil {
