@@ -1,11 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -95,4 +98,31 @@ func TestDrillRefuses(t *testing.T) {
 		var out strings.Builder
 		require.ErrorContains(t, run(t.Context(), strings.Fields(args), &out, &out), want, args)
 	}
+}
+
+// TestDrillEndsWhatMayHaveBeenTaken: the answer to the report is lost, and the server is busy for a while.
+func TestDrillEndsWhatMayHaveBeenTaken(t *testing.T) {
+	var mu sync.Mutex
+	var steps []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		steps = append(steps, path.Base(r.URL.Path))
+		switch {
+		case len(steps) == 1:
+			panic(http.ErrAbortHandler)
+		case len(steps) == 2:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case r.Method == http.MethodPost:
+			_ = json.NewEncoder(w).Encode(map[string]string{"state": map[string]string{"acknowledge": "acknowledged", "close": "closed"}[path.Base(r.URL.Path)]})
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer server.Close()
+	var out strings.Builder
+	require.ErrorContains(t, run(t.Context(), []string{"drill", "sae", "--server=" + server.URL}, &out, &out), "the drill did not hold: accepted, timeline")
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, []string{"adverse-events", "acknowledge", "acknowledge", "close"}, steps[:4])
 }

@@ -58,7 +58,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"--webhook-allow=10.0.0.1", "--webhook-allow"},
 		{"--webhook-timeout=0s", "--webhook-timeout"},
 		{"--webhook-connections=65", "--webhook-connections"},
-		{"--smtp-user=casepress", "--smtp-user, --smtp-password-file and --mail-from need --smtp"},
+		{"--smtp-user=casepress", "--smtp-user, --smtp-password-file, --mail-from and --public-url need --smtp"},
 		{"--smtp=mail.example.org", `--smtp must be host:port, as mail.example.org:587, not "mail.example.org"`},
 		{"--smtp=mail.example.org:587", "--mail-from must be a mail address"},
 		{"--smtp-tls=maybe", "--smtp-tls"},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,6 +34,8 @@ type DrillSAE struct {
 const (
 	// drillCall bounds one request.
 	drillCall = 10 * time.Second
+	// drillEnding bounds the tries at one of the steps that end it.
+	drillEnding = 30 * time.Second
 	// drillHandOver is how soon an urgent worker must have it in hand.
 	drillHandOver = 5 * time.Second
 	// drillPoll is the pause between two questions.
@@ -78,15 +81,17 @@ func (d *DrillSAE) Run(ctx context.Context, stdout, _ io.Writer) error {
 	}
 	r := &drillRun{DrillSAE: d, base: strings.TrimSuffix(server.String(), "/"), id: "DRILL-" + time.Now().UTC().Format("20060102T150405") + "-" + rand.Text()[:6]}
 	r.do(ctx, "accepted", drillCall, r.report)
-	if r.failed() {
-		return r.verdict(stdout)
+	if r.isRefused() {
+		return r.verdict(stdout) // there is nothing to end
 	}
-	r.do(ctx, "handed over", drillHandOver, r.until(func(c drillCase) bool { return c.HandedOverAt != nil }, "no worker of the lane urgent has taken it over"))
-	r.do(ctx, "somebody notified", d.Within, r.until(func(c drillCase) bool { return c.NotifiedAt != nil }, "no channel has taken an alert of it"))
-	r.do(ctx, "kept out of the lists", drillCall, r.unlisted)
+	if r.checks[0].err == nil {
+		r.do(ctx, "handed over", drillHandOver, r.until(func(c drillCase) bool { return c.HandedOverAt != nil }, "no worker of the lane urgent has taken it over"))
+		r.do(ctx, "somebody notified", d.Within, r.until(func(c drillCase) bool { return c.NotifiedAt != nil }, "no channel has taken an alert of it"))
+		r.do(ctx, "kept out of the lists", drillCall, r.unlisted)
+	}
 	ending := context.WithoutCancel(ctx) // an interrupt must not leave it open
-	r.do(ending, "acknowledged", drillCall, r.step("acknowledge", map[string]string{"name": d.Name, "decision": "not-serious", "note": "Exercise"}, "acknowledged"))
-	r.do(ending, "closed", drillCall, r.step("close", map[string]string{"name": d.Name, "reason": "Exercise"}, "closed"))
+	r.do(ending, "acknowledged", drillEnding, r.step("acknowledge", map[string]string{"name": d.Name, "decision": "not-serious", "note": "Exercise"}, "acknowledged"))
+	r.do(ending, "closed", drillEnding, r.step("close", map[string]string{"name": d.Name, "reason": "Exercise"}, "closed"))
 	r.do(ctx, "timeline as JSON", drillCall, r.timeline)
 	r.do(ctx, "timeline as a PDF", drillCall, r.pdf)
 	return r.verdict(stdout)
@@ -109,8 +114,25 @@ func (r *drillRun) do(ctx context.Context, what string, limit time.Duration, par
 	r.checks = append(r.checks, check{what, time.Since(begun), limit, err})
 }
 
-func (r *drillRun) failed() bool {
-	return slices.ContainsFunc(r.checks, func(c check) bool { return c.err != nil })
+// isRefused reports whether the server has refused the report, or was not reached. After any other failure it may have taken it.
+func (r *drillRun) isRefused() bool {
+	err := r.checks[0].err
+	network, ok := errors.AsType[*net.OpError](err)
+	return isRefusal(err) || ok && network.Op == "dial"
+}
+
+// answerError is an answer with another status than the one that was wanted.
+type answerError struct {
+	status int
+	text   string
+}
+
+func (e *answerError) Error() string { return e.text }
+
+// isRefusal reports whether the server has said that the same request cannot succeed.
+func isRefusal(err error) bool {
+	answer, ok := errors.AsType[*answerError](err)
+	return ok && answer.status >= 400 && answer.status < 500 && answer.status != http.StatusTooManyRequests
 }
 
 func (r *drillRun) report(ctx context.Context) error {
@@ -187,9 +209,17 @@ func (r *drillRun) unlisted(ctx context.Context) error {
 	return nil
 }
 
+// step takes a step, and tries until the server has taken or refused it: an exercise that is left open wakes people for ever.
 func (r *drillRun) step(path string, document any, state string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		body, err := r.call(ctx, http.MethodPost, "/adverse-events/"+r.id+"/"+path, document, http.StatusOK)
+		for err != nil && !isRefusal(err) && ctx.Err() == nil {
+			select {
+			case <-time.After(drillPoll):
+			case <-ctx.Done():
+			}
+			body, err = r.call(ctx, http.MethodPost, "/adverse-events/"+r.id+"/"+path, document, http.StatusOK)
+		}
 		if err != nil {
 			return err
 		}
@@ -262,9 +292,9 @@ func (r *drillRun) call(ctx context.Context, method, path string, document any, 
 		return nil, err
 	}
 	if answer.StatusCode != status {
-		var problem struct{ Title, Detail string }
+		var problem struct{ Detail string }
 		_ = json.Unmarshal(text, &problem) // what is no problem has no words
-		return nil, fmt.Errorf("%s %s: %s %s", method, path, answer.Status, problem.Detail)
+		return nil, &answerError{answer.StatusCode, fmt.Sprintf("%s %s: %s %s", method, path, answer.Status, problem.Detail)}
 	}
 	return text, nil
 }
@@ -296,6 +326,9 @@ func (r *drillRun) verdict(w io.Writer) error {
 	}
 	if err := out.Flush(); err != nil {
 		return err
+	}
+	if slices.Contains(broken, "closed") {
+		fmt.Fprintf(w, "\nIf %s is there, acknowledge and close it by hand: people may be told of it until then.\n", r.id)
 	}
 	if len(broken) > 0 {
 		return fmt.Errorf("the drill did not hold: %s", strings.Join(broken, ", "))

@@ -39,8 +39,8 @@ func (m *Mail) config(dataDir string) (*mail.Config, error) {
 		return nil, fmt.Errorf("--smtp-timeout is %v and --smtp-connections %d: the first must be above 0, the second 1 to %d", m.SMTPTimeout, m.SMTPConnections, mail.MostConnections)
 	}
 	if m.SMTP == "" {
-		if m.SMTPUser != "" || m.SMTPPasswordFile != "" || m.MailFrom != "" {
-			return nil, errors.New("--smtp-user, --smtp-password-file and --mail-from need --smtp")
+		if m.SMTPUser != "" || m.SMTPPasswordFile != "" || m.MailFrom != "" || m.PublicURL != "" {
+			return nil, errors.New("--smtp-user, --smtp-password-file, --mail-from and --public-url need --smtp")
 		}
 		return nil, nil
 	}
