@@ -116,10 +116,15 @@ func (r errorKeeper) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// foundCorrupt counts and logs a damaged file the first time.
+// foundCorrupt counts and logs a damaged file the first time, unless it is gone: whoever drops it forgets the damage, and perhaps
+// before it was found.
 func (s *store) foundCorrupt(k blob.Key, path string, err error) {
 	s.verified.remove(path)
 	if s.corrupt.add(path, k) {
+		if _, gone := s.fs.Stat(path); errors.Is(gone, fs.ErrNotExist) {
+			s.corrupt.remove(path)
+			return
+		}
 		s.metrics.corrupt.Inc()
 		s.log.LogAttrs(context.Background(), slog.LevelError, "a blob is damaged", slog.String("key", string(k)), slog.String("file", path), slog.Any("err", err))
 	}
