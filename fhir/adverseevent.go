@@ -1,14 +1,19 @@
 package fhir
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Case is an adverse event and where it stands, as far as R4 has a place for it.
 type Case struct {
 	ID, Study, Site, PatientID, VisitID string
 	// Description is what was reported; "" if a flag was raised.
 	Description string
-	// Flag is the code of the flag that was raised, by the answers of the response Response; "" if it was reported.
+	// Flag is the code of the flag that was raised, by the answers of this revision of the response Response; "" if it was
+	// reported.
 	Flag, Response string
+	Revision       int
 	// Onset is when it began, zero if nobody said; Known when it became known, Received when it was stored.
 	Onset, Known, Received time.Time
 	// Seriousness are the criteria of ICH E2A that it meets, as whoever reported it says.
@@ -48,6 +53,9 @@ func NewAdverseEvent(c Case) *AdverseEvent {
 	if c.Flag != "" {
 		e.Event = coded(systemFlag, c.Flag)
 		source := derivedFrom(c.Response)
+		if source.Reference != "" { // another revision may have other answers
+			source.Reference += "/_history/" + strconv.Itoa(c.Revision)
+		}
 		e.Extension = append(e.Extension, Extension{URL: extensionDerivedFrom, ValueReference: &source})
 	}
 	if len(c.Seriousness) > 0 {

@@ -294,10 +294,10 @@ func TestAdverseEvent(t *testing.T) {
 			{"system":"http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl","code":"C82521","display":"other medically important condition"}]}}`,
 		string(encode(t, fhir.NewAdverseEvent(reported))))
 
-	flag := fhir.Case{ID: "flag-1", PatientID: "P001", Flag: "phq-9-item-9", Response: "QR-1", Known: at(1), Received: at(1), State: "open"}
+	flag := fhir.Case{ID: "flag-1", PatientID: "P001", Flag: "phq-9-item-9", Response: "QR-1", Revision: 2, Known: at(1), Received: at(1), State: "open"}
 	write(t, "AdverseEvent-flag", fhir.NewAdverseEvent(flag))
 	require.JSONEq(t, `{"resourceType":"AdverseEvent","id":"flag-1","actuality":"actual","event":{"coding":[{"system":"urn:casepress:flag","code":"phq-9-item-9"}]},
-		"extension":[{"url":"urn:casepress:case-state","valueCode":"open"},{"url":"urn:casepress:derived-from","valueReference":{"reference":"QuestionnaireResponse/QR-1"}}],
+		"extension":[{"url":"urn:casepress:case-state","valueCode":"open"},{"url":"urn:casepress:derived-from","valueReference":{"reference":"QuestionnaireResponse/QR-1/_history/2"}}],
 		"subject":{"type":"Patient","identifier":{"system":"urn:casepress:patient","value":"P001"}},
 		"detected":"2026-11-26T12:01:00.500000Z","recordedDate":"2026-11-26T12:01:00.500000Z"}`, string(encode(t, fhir.NewAdverseEvent(flag))))
 	flag.Response = "QR_1" // FHIR has no such id

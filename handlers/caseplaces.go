@@ -95,15 +95,20 @@ func (a *API) makeCase(c *gin.Context, row store.Row) (body []byte, release func
 	if err != nil {
 		return nil, nil, err
 	}
+	kept := false
+	defer func() { // also if making it panics
+		if !kept {
+			leave()
+		}
+	}()
 	if body, err = a.encodeCase(turn, c.Request.Context(), row); err != nil || len(body) <= pageBytes {
-		leave()
 		return body, func() {}, err
 	}
 	let, err := a.cases.hold(int64(len(body)))
 	if err != nil {
-		leave()
 		return nil, nil, err
 	}
+	kept = true
 	return body, func() { let(); leave() }, nil
 }
 

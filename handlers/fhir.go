@@ -394,7 +394,7 @@ func fhirCase(row store.Row) fhir.Case {
 		made.Decision = string(standing.Acknowledged.Decision)
 	}
 	if e.Source != nil {
-		made.Response, made.Flag = e.Source.ID, e.Flag.Code
+		made.Response, made.Revision, made.Flag = e.Source.ID, e.Source.Revision, e.Flag.Code
 	}
 	if r := e.Report; r != nil {
 		made.Description, made.Reporter = r.Description, r.Reporter

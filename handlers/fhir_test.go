@@ -271,7 +271,7 @@ func TestFHIRAdverseEvent(t *testing.T) {
 	flag := s.scored(fhirID).get("adverseEvents").([]any)[0].(string)
 	raised := s.get("/fhir/R4/AdverseEvent/" + flag).is(200)
 	require.Equal(t, "phq-9-item-9", raised.get("event.coding").([]any)[0].(map[string]any)["code"])
-	require.Contains(t, string(raised.body), `"reference":"QuestionnaireResponse/`+fhirID+`"`)
+	require.Contains(t, string(raised.body), `"reference":"QuestionnaireResponse/`+fhirID+`/_history/1"`)
 
 	s.send(http.MethodPost, "/adverse-events", fmt.Sprintf(body, "X-1", ago(time.Hour), true)).is(201)
 	s.get("/fhir/R4/AdverseEvent/X-1").is(404).issue("submission-not-found")

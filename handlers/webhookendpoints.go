@@ -223,7 +223,9 @@ func (a *API) changeWebhooks(ctx context.Context, decide func([]tasks.WebhookEnd
 		return nil
 	}
 	if change.Secret != "" && !hasSecret(all, change) { // nobody may be told one that signs nothing
-		return fmt.Errorf("%w: webhook endpoint %s has not taken its new secret", store.ErrDamaged, change.ID)
+		f := asFault(fmt.Errorf("%w: webhook endpoint %s has not taken its new secret", store.ErrDamaged, change.ID))
+		f.stored, f.extras.ID = true, change.ID // who registers again makes another one, and can delete this
+		return f
 	}
 	return nil
 }

@@ -139,13 +139,12 @@ func (c *Consumer) sawTopic(err error) {
 	c.topic = err
 }
 
-// sawRead notes how a poll went.
+// sawRead notes how a poll went. An error holds for a while, whatever the next poll brings: that may be of another partition.
 func (c *Consumer) sawRead(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.read, c.until = err, time.Time{}
 	if err != nil {
-		c.until = time.Now().Add(2 * longestPause)
+		c.read, c.until = err, time.Now().Add(2*longestPause)
 	}
 }
 

@@ -29,6 +29,6 @@ for _ in $(seq 600); do
 done
 
 status=0
-(cd "$here" && CASEPRESS_URL="http://$addr/" CASEPRESS="$work/casepress" node --test "$@" ${TESTS:-page.test.mjs questionnaires.test.mjs desk.test.mjs progress.test.mjs live.test.mjs}) || status=$?
+(cd "$here" && CASEPRESS_URL="http://$addr/" CASEPRESS="$work/casepress" timeout -k 5 1800 node --test "$@" ${TESTS:-page.test.mjs questionnaires.test.mjs desk.test.mjs progress.test.mjs live.test.mjs}) || status=$?
 if [ "$status" -ne 0 ]; then tail -n 40 "$work/log" >&2; fi
 exit "$status"

@@ -22,8 +22,10 @@ export async function serve(t, ...options) {
     running = spawn(program, ['serve', '--hosts', 'site.test', '--http-addr', `127.0.0.1:${port}`, '--admin-addr', '127.0.0.1:0', '--grpc-addr', '127.0.0.1:0',
       '--data-dir', join(folder, 'data'), '--studies', studies, ...options], { stdio: ['ignore', 'ignore', 'pipe'] });
     running.stderr.on('data', (text) => { log += text; });
-    while (!(await fetch(`${base}readyz`).catch(() => null))?.ok) {
-      assert.equal(running.exitCode, null, log);
+    const deadline = Date.now() + 120_000;
+    while (!(await fetch(`${base}readyz`, { signal: AbortSignal.timeout(2000) }).catch(() => null))?.ok) {
+      assert.equal(running.signalCode ?? running.exitCode, null, log);
+      assert.ok(Date.now() < deadline, log);
       await new Promise((resolve) => { setTimeout(resolve, 20); });
     }
   }
@@ -44,11 +46,14 @@ export async function serve(t, ...options) {
   return { base, start, stop };
 }
 
+// A port that nobody takes while the server is away: it is not among those that the system hands out.
 async function freePort() {
-  const one = createServer().listen(0, '127.0.0.1');
-  await once(one, 'listening');
-  const { port } = one.address();
-  one.close();
-  await once(one, 'close');
-  return port;
+  for (let port = 20_000 + Math.floor(10_000 * Math.random()); ; port++) {
+    const one = createServer().listen(port, '127.0.0.1');
+    const free = await Promise.race([once(one, 'listening').then(() => true), once(one, 'error').then(() => false)]);
+    if (!free) continue;
+    one.close();
+    await once(one, 'close');
+    return port;
+  }
 }
