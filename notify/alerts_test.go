@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
@@ -449,4 +450,58 @@ func TestLadderWithAChannelThatIsSlow(t *testing.T) {
 			s.acknowledge(fmt.Sprintf("AE-%d", i))
 		}
 	})
+}
+
+// A log that takes no records, and cases that cannot be read, hold up neither the other events of an endpoint nor its end.
+func TestNotificationsThatCannotBeRecorded(t *testing.T) {
+	const n = 6
+	for name, damaged := range map[string]bool{"no records": false, "damaged": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) {
+					c.Record = func(context.Context, tasks.Submission) error { return errors.New("the disk is full") }
+				})
+				s.register("e1", func(c *tasks.WebhookChange) { c.Types = append(c.Types, tasks.TypeAdverseEvent) })
+				s.answers(func(message, http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Second) })
+				for i := range n {
+					s.reportCase(fmt.Sprintf("AE-%d", i), "S1")
+				}
+				after(time.Second)
+				if damaged {
+					s.damage(`UPDATE submissions SET received_at = received_at + 1 WHERE kind = 'adverse-event'`)
+				}
+				after(30 * time.Second)
+				s.take()
+				s.publish(1, "P1")
+				after(time.Minute)
+				require.Equal(t, []string{"P1"}, patientsOf(s.take()))
+				if !damaged {
+					s.answers(status(http.StatusGone))
+					s.publish(2, "P2")
+					after(time.Minute)
+					require.Equal(t, tasks.WebhookDisabled, s.endpoint("e1").State)
+				}
+			})
+		})
+	}
+}
+
+// patientsOf are those of reports.
+func patientsOf(messages []message) (all []string) {
+	for _, m := range messages {
+		if m.Case == "" {
+			all = append(all, m.Patient)
+		}
+	}
+	return all
+}
+
+// damage changes rows behind the back of the store.
+func (s *system) damage(statement string) {
+	s.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(s.dir, "casepress.db")+"?_pragma=busy_timeout(5000)")
+	require.NoError(s, err)
+	_, err = db.Exec(statement)
+	require.NoError(s, err)
+	require.NoError(s, db.Close())
 }
