@@ -39,13 +39,18 @@ func studies(t testing.TB, ladders map[string]string) func(*notify.LadderConfig)
 
 const nurseThenDoctor = `{"who":"nurse","webhook":"e1"},{"who":"doctor","webhook":"e2","afterMinutes":15}`
 
+// forAlerts lets an endpoint take no events.
+func forAlerts(c *tasks.WebhookChange) {
+	c.Types, c.Study = []string{tasks.TopicUpdates}, "another"
+}
+
 // virtualLadder is virtual with these ladders, and endpoints for their alerts alone.
 func virtualLadder(t *testing.T, ladders map[string]string, test func(t *testing.T, s *system, with func(*notify.LadderConfig))) {
 	synctest.Test(t, func(t *testing.T) {
 		with := studies(t, ladders)
 		s := openSystem(t, t.TempDir(), newReceiver(t), with)
 		for _, id := range []string{"e1", "e2"} {
-			s.register(id, func(c *tasks.WebhookChange) { c.Types = []string{tasks.TopicUpdates}; c.Study = "another" })
+			s.register(id, forAlerts)
 		}
 		test(t, s, with)
 	})
@@ -484,6 +489,52 @@ func TestNotificationsThatCannotBeRecorded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A log that takes no records for a while holds up neither channels nor ladders; what was sent becomes a step when it does again, once
+// and in its order.
+func TestLadderWithoutALog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 6
+		with := studies(t, map[string]string{"S1": nurseThenDoctor})
+		var full atomic.Bool
+		s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) {
+			with(c)
+			record := c.Record
+			c.Record = func(ctx context.Context, step tasks.Submission) error {
+				if full.Load() {
+					return errors.New("the disk is full")
+				}
+				return record(ctx, step)
+			}
+		})
+		for _, id := range []string{"e1", "e2"} {
+			s.register(id, forAlerts)
+		}
+		s.answers(func(m message, w http.ResponseWriter, _ *http.Request) {
+			if m.Path == "/e1" && m.Case == "AE-0" {
+				w.WriteHeader(http.StatusBadGateway)
+			}
+		})
+		full.Store(true)
+		for i := range n {
+			s.reportCase(fmt.Sprintf("AE-%d", i), "S1")
+		}
+		after(time.Second)
+		require.Len(t, s.take(), n, "a channel is free when it has answered")
+		after(25 * time.Second)
+		require.Equal(t, []string{"AE-0 doctor 1"}, s.alerts())
+		after(16 * time.Minute)
+		require.Len(t, s.take(), n-1, "the ladder goes on")
+		require.Equal(t, []string{"received"}, s.timeline("AE-0"))
+		full.Store(false)
+		after(time.Minute)
+		require.Empty(t, s.take(), "nothing is sent again for want of its record")
+		require.Equal(t, []string{"received", "notification-failed e1 nurse the receiver answered 502", "notified e2 doctor"}, s.timeline("AE-0"))
+		for i := 1; i < n; i++ {
+			require.Equal(t, []string{"received", "notified e1 nurse", "notified e2 doctor"}, s.timeline(fmt.Sprintf("AE-%d", i)))
+		}
+	})
 }
 
 // patientsOf are those of reports.

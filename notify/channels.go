@@ -62,13 +62,11 @@ func (r *ladderRound) checkChannel(ctx context.Context, studyID string, rung stu
 	case unready != "":
 		if c.FailingSince.IsZero() {
 			c.FailingSince, c.LastAt, c.LastError = now.UTC(), now.UTC(), unready
-			r.health[id] = c
 			r.save(c)
 		}
 		return c, nil
 	case isUnready(c.LastError): // it was, and would take something again
 		c.FailingSince, c.LastError = time.Time{}, ""
-		r.health[id] = c
 		r.save(c)
 	}
 	if rung.Webhook == "" {
@@ -151,15 +149,15 @@ func (r *ladderRound) startTelling(of channelID, a alert) {
 	q.inFlight++
 	r.inFlight++
 	r.telling[of] = true
-	before := r.health[channelID{a.Study, a.to.Channel()}]
 	r.wg.Go(func() {
-		result := alertResult{told: of, address: address}
-		err := r.send(r.attempts, a)
-		if err == nil {
-			result.at = time.Now().UTC()
+		sent := sentAlert{channel: channelID{a.Study, a.to.Channel()}, address: address, err: r.send(r.attempts, a)}
+		if sent.err == nil || r.attempts.Err() == nil {
+			sent.at = time.Now().UTC()
 		}
-		if r.attempts.Err() == nil {
-			result.channel = r.standing(a, before, err)
+		r.sent <- sent
+		result := alertResult{told: of}
+		if sent.err == nil {
+			result.at = sent.at
 		}
 		r.ended <- result
 	})
@@ -173,6 +171,5 @@ func (r *ladderRound) endTelling(one alertResult) {
 	}
 	c := r.health[one.told]
 	c.Study, c.Channel, c.ToldAt = one.told.study, one.told.channel, one.at
-	r.health[one.told] = c
 	r.save(c)
 }
