@@ -15,7 +15,9 @@ import (
 // Alert tells somebody of a case that nobody has acknowledged, or of channels that do not work. It is thin: it has no clinical
 // values and no description.
 type Alert struct {
-	// ID is the same however often the same alert is sent: it is made of the case, the rung and the attempt.
+	// ID is the same however often the same alert is sent: it is made of the case, the rung and the attempt. Of a case whose rows
+	// are damaged since when that is known belongs to it, too; then Header has only its ID and study where no more can be read,
+	// State is open, and Clock is over since then.
 	ID string
 	// Header says which case it is, and whose: its ID is "" if the alert is of Failing alone.
 	tasks.Header

@@ -206,6 +206,10 @@ type openCase struct {
 	waiting *alert
 	// unrecorded are steps that the log has not taken yet: the ladder goes on without it.
 	unrecorded []tasks.Step
+	// unreadable is since when its rows are known to be damaged; zero: they are not. told are the alerts since then, which are no
+	// steps: none can be made of what cannot be read.
+	unreadable time.Time
+	told       []tasks.Step
 }
 
 // alert is one that is to be sent.
@@ -237,6 +241,7 @@ type alertResult struct {
 	of          *openCase   // nil: it was of a channel that fails
 	interrupted bool        // nothing came of it
 	unrecorded  *tasks.Step // that could not be recorded; nil: none
+	unreadable  *tasks.Step // that is not to be recorded, since the case cannot be read; nil: none
 	// told is the channel that fails of which somebody was told, or was to be, and at when that was; zero: it was not.
 	told channelID
 	at   time.Time
@@ -414,28 +419,42 @@ func (r *ladderRound) begin(ctx context.Context) (more bool) {
 	return true
 }
 
-// look asks what is due of a case, and sends it or waits for it.
+// look asks what is due of a case, and sends it or waits for it. Of a case that cannot be read people are told as if it was
+// new, with what is known of it: rather once too often than never.
 func (r *ladderRound) look(ctx context.Context, of *openCase) error {
 	row, err := r.cfg.Rows.Get(ctx, of.ref())
 	if errors.Is(err, store.ErrNotFound) || err == nil && !waitsForSomebody(row) {
 		delete(r.cases, of.ID)
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	steps, err := r.cfg.Rows.Steps(ctx, of.ID)
-	if err != nil {
-		return err
+	var steps []tasks.Step
+	if err == nil {
+		steps, err = r.cfg.Rows.Steps(ctx, of.ID)
 	}
 	now := time.Now().Round(0) // by the clock on the wall, as the steps are
+	switch {
+	case errors.Is(err, store.ErrDamaged):
+		if of.unreadable.IsZero() {
+			of.unreadable = now
+			r.log.Error("a case cannot be read, and people are told of it until it can", "case", of.ID, "err", err)
+		}
+		if row.Content == nil { // its receipt was long ago
+			row = store.Row{Kind: tasks.KindAdverseEvent(), Header: tasks.Header{ID: of.ID, Study: of.Study}}
+		}
+		steps = of.told
+	case err != nil:
+		return err
+	default:
+		of.unreadable, of.told = time.Time{}, nil
+		steps = append(steps, of.unrecorded...)
+	}
 	ladder := r.ladderOf(of.Study)
-	next := nextAlert(ladder, row.ReceivedAt, append(steps, of.unrecorded...), now)
+	next := nextAlert(ladder, row.ReceivedAt, steps, now)
 	if next.rung == 0 {
 		r.schedule(of, next.at)
 		return nil
 	}
-	a := r.alertOf(row, ladder, next)
+	a := r.alertOf(row, ladder, next, of.unreadable)
 	q := r.queueOf(addressOf(a.to))
 	if q.inFlight >= perChannel {
 		of.waiting = &a
@@ -464,15 +483,21 @@ func addressOf(to study.Rung) string {
 	return "mail:" + to.Mail
 }
 
-// alertOf is the alert of a rung.
-func (r *ladderRound) alertOf(row store.Row, ladder study.Ladder, next dueAlert) alert {
-	e := row.Content.(tasks.AdverseEvent)
+// alertOf is the alert of a rung. unreadable is since when the case cannot be read; zero: it can.
+func (r *ladderRound) alertOf(row store.Row, ladder study.Ladder, next dueAlert, unreadable time.Time) alert {
 	to := ladder.Rungs[next.rung-1]
 	a := alert{to: to, Alert: Alert{
-		ID:     row.Kind.Name + "/" + row.ID + "/alert/" + strconv.Itoa(next.rung) + "/" + strconv.Itoa(next.attempt),
-		Header: row.Header, State: e.Standing().State, Clock: e.Clock(row.ReceivedAt), Path: row.Kind.Path + "/" + row.ID, Exercise: e.Exercise,
+		Header: row.Header, State: tasks.StateOpen, Clock: tasks.Clock{From: unreadable}, Path: row.Kind.Path + "/" + row.ID,
 		Who: to.Who, Rung: next.rung, Attempt: next.attempt,
 	}}
+	if e, is := row.Content.(tasks.AdverseEvent); is {
+		a.State, a.Clock, a.Exercise = e.Standing().State, e.Clock(row.ReceivedAt), e.Exercise
+	}
+	number := strconv.Itoa(next.rung) + "/" + strconv.Itoa(next.attempt)
+	if !unreadable.IsZero() { // those of before had the same numbers
+		number = "unreadable/" + strconv.FormatInt(unreadable.UnixMicro(), 10) + "/" + number
+	}
+	a.ID = row.Kind.Name + "/" + row.ID + "/alert/" + number
 	var named []string
 	for _, other := range ladder.Rungs {
 		channel := other.Channel()
@@ -513,7 +538,7 @@ func (r *ladderRound) start(of *openCase, a alert, address string, send func(con
 	r.inFlight++
 	var ctx context.Context
 	ctx, of.interrupt = context.WithCancel(r.attempts)
-	inOrder := len(of.unrecorded) == 0
+	inOrder, unreadable := len(of.unrecorded) == 0, !of.unreadable.IsZero()
 	r.wg.Go(func() {
 		sent := sentAlert{channel: channelID{a.Study, a.to.Channel()}, address: address, err: send(ctx, a)}
 		if sent.err == nil || ctx.Err() == nil { // else it is not known whether it would have been taken
@@ -522,8 +547,10 @@ func (r *ladderRound) start(of *openCase, a alert, address string, send func(con
 		r.sent <- sent
 		result := alertResult{of: of, interrupted: sent.at.IsZero()}
 		if !result.interrupted {
-			step := stepOf(a, sent)
-			if !inOrder || !r.record(step) {
+			switch step := stepOf(a, sent); {
+			case unreadable:
+				result.unreadable = &step
+			case !inOrder || !r.record(step):
 				result.unrecorded = &step
 			}
 		}
@@ -660,6 +687,9 @@ func (r *ladderRound) end(one alertResult) {
 		if of.unrecorded = append(of.unrecorded, *one.unrecorded); len(of.unrecorded) == 1 {
 			r.unrecorded = append(r.unrecorded, of)
 		}
+	}
+	if one.unreadable != nil {
+		of.told = append(of.told, *one.unreadable)
 	}
 	due := time.Now()
 	if one.interrupted { // nothing was recorded, and it is looked at again, but not in circles

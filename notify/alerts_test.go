@@ -464,7 +464,9 @@ func TestNotificationsThatCannotBeRecorded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) {
-					c.Record = func(context.Context, tasks.Submission) error { return errors.New("the disk is full") }
+					if !damaged {
+						c.Record = func(context.Context, tasks.Submission) error { return errors.New("the disk is full") }
+					}
 				})
 				s.register("e1", func(c *tasks.WebhookChange) { c.Types = append(c.Types, tasks.TypeAdverseEvent) })
 				s.answers(func(message, http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Second) })
@@ -473,7 +475,7 @@ func TestNotificationsThatCannotBeRecorded(t *testing.T) {
 				}
 				after(time.Second)
 				if damaged {
-					s.damage(`UPDATE submissions SET received_at = received_at + 1 WHERE kind = 'adverse-event'`)
+					s.damage(`UPDATE adverse_events SET content_check_sum = content_check_sum + 1`)
 				}
 				after(30 * time.Second)
 				s.take()
@@ -534,6 +536,49 @@ func TestLadderWithoutALog(t *testing.T) {
 		for i := 1; i < n; i++ {
 			require.Equal(t, []string{"received", "notified e1 nurse", "notified e2 doctor"}, s.timeline(fmt.Sprintf("AE-%d", i)))
 		}
+	})
+}
+
+// A case that cannot be read, or whose steps cannot, has people told of it, as if it was new, and no more often than others.
+func TestLadderOfACaseThatCannotBeRead(t *testing.T) {
+	for name, statement := range map[string]string{
+		"row":  `UPDATE adverse_events SET content_check_sum = content_check_sum + 1`,
+		"step": `UPDATE adverse_event_steps SET at = at + 1 WHERE case_id = 'AE-1'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtualLadder(t, map[string]string{"S1": nurseThenDoctor}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
+				s.reportCase("AE-1", "S1")
+				after(time.Second)
+				first := s.take()
+				require.Len(t, first, 1)
+				s.damage(statement)
+				after(15 * time.Minute)
+				again := s.take()
+				require.Len(t, again, 1)
+				require.Equal(t, []any{"AE-1", "nurse"}, []any{again[0].Case, again[0].Who})
+				require.NotEqual(t, first[0].ID, again[0].ID, "a receiver that knows the first one would drop it")
+				after(15 * time.Minute)
+				require.Equal(t, []string{"AE-1 doctor 1"}, s.alerts())
+				after(29 * time.Minute)
+				require.Empty(t, s.alerts())
+				after(time.Minute)
+				require.Equal(t, []string{"AE-1 doctor 2"}, s.alerts())
+			})
+		})
+	}
+}
+
+// The end does not wait for what becomes due meanwhile.
+func TestLadderEndsWhileACaseIsDue(t *testing.T) {
+	virtualLadder(t, map[string]string{"S1": nurseThenDoctor}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
+		s.reportCase("AE-1", "S1")
+		after(15*time.Minute - 2*time.Second)
+		s.answers(func(_ message, _ http.ResponseWriter, q *http.Request) { <-q.Context().Done() })
+		s.reportCase("AE-2", "S1")
+		after(time.Second)
+		begun := time.Now()
+		s.shut() // the doctor's turn comes
+		require.Less(t, time.Since(begun), 10*time.Second)
 	})
 }
 
