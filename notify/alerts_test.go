@@ -41,7 +41,7 @@ const nurseThenDoctor = `{"who":"nurse","webhook":"e1"},{"who":"doctor","webhook
 
 // forAlerts lets an endpoint take no events.
 func forAlerts(c *tasks.WebhookChange) {
-	c.Types, c.Study = []string{tasks.TopicUpdates}, "another"
+	c.Types = []string{"none"}
 }
 
 // virtualLadder is virtual with these ladders, and endpoints for their alerts alone.
@@ -209,6 +209,21 @@ func TestLadderWithoutItsEndpoint(t *testing.T) {
 	})
 }
 
+// An endpoint that is for another study is told of no case, and that is known without one.
+func TestLadderWithTheEndpointOfAnotherStudy(t *testing.T) {
+	virtualLadder(t, map[string]string{"S1": `{"who":"stranger","webhook":"e3"},` + nurseThenDoctor}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
+		s.register("e3", func(c *tasks.WebhookChange) { c.Study = "S2" })
+		after(17 * time.Minute)
+		require.Equal(t, []string{"nurse hears of e3: the endpoint is for another study"}, s.channelAlerts())
+		s.reportCase("AE-1", "S1")
+		after(time.Second)
+		require.Equal(t, []string{"received", "notification-failed e3 stranger the endpoint is for another study", "notified e1 nurse"}, s.timeline("AE-1"))
+		for _, m := range s.take() {
+			require.NotEqual(t, "/e3", m.Path)
+		}
+	})
+}
+
 // A channel that hangs holds up no other, and none of its cases for longer than an attempt takes, however many there are.
 func TestLadderWithAChannelThatHangs(t *testing.T) {
 	virtualLadder(t, map[string]string{"S1": nurseThenDoctor, "S2": `{"who":"other","webhook":"e2"}`}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
@@ -293,7 +308,7 @@ func TestDeathBeforeANotificationIsRecorded(t *testing.T) {
 			s := openSystem(t, t.TempDir(), newReceiver(t), dies)
 			s.register("e1", func(c *tasks.WebhookChange) {
 				if c.Types = []string{tasks.TypeAdverseEvent}; ladder != "" {
-					c.Study = "another" // no events
+					forAlerts(c)
 				}
 			})
 			s.reportCase("AE-1", "S1")

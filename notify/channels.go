@@ -55,13 +55,16 @@ func (r *ladderRound) checkChannel(ctx context.Context, studyID string, rung stu
 	id := channelID{studyID, rung.Channel()}
 	c := r.health[id]
 	c.Study, c.Channel = id.study, id.channel
-	unready, err := r.unready(ctx, rung)
+	unready, err := r.unready(ctx, studyID, rung)
 	switch {
 	case err != nil:
 		return c, err
 	case unready != "":
 		if c.FailingSince.IsZero() {
 			c.FailingSince, c.LastAt, c.LastError = now.UTC(), now.UTC(), unready
+			r.save(c)
+		} else if isUnready(c.LastError) && c.LastError != unready {
+			c.LastError = unready
 			r.save(c)
 		}
 		return c, nil
@@ -83,7 +86,7 @@ func (r *ladderRound) checkChannel(ctx context.Context, studyID string, rung stu
 }
 
 // unready says why a channel would take nothing at the moment, whatever it is given; "" if it might.
-func (r *ladderRound) unready(ctx context.Context, rung study.Rung) (string, error) {
+func (r *ladderRound) unready(ctx context.Context, studyID string, rung study.Rung) (string, error) {
 	if rung.Webhook == "" {
 		if r.cfg.MailUnready != nil {
 			if reason := r.cfg.MailUnready(); reason != "" {
@@ -100,13 +103,15 @@ func (r *ladderRound) unready(ctx context.Context, rung study.Rung) (string, err
 		return "", err
 	case endpoint.State != tasks.WebhookActive:
 		return disabledText(endpoint), nil
+	case !isFor(endpoint, studyID):
+		return errOtherStudy.Error(), nil
 	}
 	return "", nil
 }
 
 // isUnready reports whether a reason is one of those of unready.
 func isUnready(reason string) bool {
-	return reason == errNoEndpoint.Error() || strings.HasPrefix(reason, disabledPrefix) || strings.HasPrefix(reason, mailPrefix)
+	return reason == errNoEndpoint.Error() || reason == errOtherStudy.Error() || strings.HasPrefix(reason, disabledPrefix) || strings.HasPrefix(reason, mailPrefix)
 }
 
 const (
