@@ -278,6 +278,7 @@ func (r *ladderRound) follow(ctx context.Context, changed <-chan struct{}) error
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	stopped := ctx.Done()
+	var again <-chan time.Time // when steps are to be read
 	for {
 		wait := lookAgain
 		if ctx.Err() == nil {
@@ -303,8 +304,15 @@ func (r *ladderRound) follow(ctx context.Context, changed <-chan struct{}) error
 			if !open {
 				return dispatcher.ErrClosed
 			}
-			if err := r.readSteps(ctx); err != nil && ctx.Err() == nil {
+			again = time.After(0)
+		case <-again:
+			again = nil
+			// Alerts that are on their way are not to be interrupted for this.
+			if err := r.readSteps(ctx); errors.Is(err, dispatcher.ErrClosed) || errors.Is(err, store.ErrClosed) {
 				return err
+			} else if err != nil && ctx.Err() == nil {
+				r.log.Error("steps of cases could not be read and will be read again", "err", err)
+				again = time.After(failurePause)
 			}
 		case one := <-r.sent:
 			r.leaveChannel(ctx, one)

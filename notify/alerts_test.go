@@ -597,6 +597,22 @@ func TestLadderEndsWhileACaseIsDue(t *testing.T) {
 	})
 }
 
+// Steps that cannot be read for a while interrupt no alert, and are read when they can be.
+func TestLadderWithoutStepsForAWhile(t *testing.T) {
+	virtualLadder(t, map[string]string{"S1": nurseThenDoctor}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
+		s.reportCase("AE-0", "without a ladder")
+		s.answers(func(message, http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Second) })
+		s.reportCase("AE-1", "S1")
+		after(time.Second)
+		s.damage(`UPDATE adverse_event_steps SET sequence = 'x' || sequence WHERE case_id = 'AE-0'`)
+		s.reportCase("AE-2", "S1")
+		after(5 * time.Second)
+		s.damage(`UPDATE adverse_event_steps SET sequence = CAST(SUBSTR(sequence, 2) AS INTEGER) WHERE case_id = 'AE-0'`)
+		after(20 * time.Second)
+		require.ElementsMatch(t, []string{"AE-1 nurse 1", "AE-2 nurse 1"}, s.alerts())
+	})
+}
+
 // patientsOf are those of reports.
 func patientsOf(messages []message) (all []string) {
 	for _, m := range messages {

@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +46,9 @@ func (r *ladderRound) checkChannels(ctx context.Context) {
 				continue
 			}
 			r.tellOf(s, failing, now)
+			if within(ladder, now)[i] {
+				r.try(s.ID, rung, now)
+			}
 		}
 	}
 }
@@ -74,6 +78,16 @@ func (r *ladderRound) checkChannel(ctx context.Context, studyID string, rung stu
 	}
 	if rung.Webhook == "" {
 		return c, nil
+	}
+	if !c.FailingSince.IsZero() {
+		delivered, err := r.cfg.Rows.Deliveries(ctx, rung.Webhook, store.Delivered, math.MaxInt64, 1)
+		if err != nil {
+			return c, err
+		}
+		if len(delivered) > 0 && delivered[0].LastAt.After(c.LastAt) { // it has taken an event since
+			c.FailingSince, c.LastError = time.Time{}, ""
+			r.save(c)
+		}
 	}
 	events, err := r.cfg.Rows.WebhookHealth(ctx, rung.Webhook)
 	if err != nil {
@@ -147,7 +161,22 @@ func (r *ladderRound) tellOf(s study.Study, failing store.AlertChannel, now time
 	}
 }
 
-// startTelling sends an alert of a channel that fails.
+// try asks a channel itself whether it works again, whose last alert has failed: the next case may be months away.
+func (r *ladderRound) try(studyID string, rung study.Rung, now time.Time) {
+	id := channelID{studyID, rung.Channel()}
+	c := r.health[id]
+	recently := now.Sub(c.LastAt) < tellAgain && !c.LastAt.After(now.Add(clockTolerance))
+	q := r.channels[addressOf(rung)]
+	if c.FailingSince.IsZero() || isUnready(c.LastError) || recently || r.telling[id] || r.inFlight >= maxInFlight || q != nil && q.inFlight >= perChannel {
+		return
+	}
+	r.startTelling(id, alert{to: rung, Alert: Alert{
+		ID:     "alert-channel/" + studyID + "/" + id.channel + "/again/" + strconv.FormatInt(c.LastAt.UnixMicro(), 10),
+		Header: tasks.Header{Study: studyID}, Who: rung.Who, Failing: []FailingChannel{{id.channel, c.FailingSince, c.LastError}},
+	}})
+}
+
+// startTelling sends an alert of a channel that fails, by another or by itself.
 func (r *ladderRound) startTelling(of channelID, a alert) {
 	address := addressOf(a.to)
 	q := r.queueOf(address)
@@ -161,7 +190,7 @@ func (r *ladderRound) startTelling(of channelID, a alert) {
 		}
 		r.sent <- sent
 		result := alertResult{told: of}
-		if sent.err == nil {
+		if sent.err == nil && sent.channel != of {
 			result.at = sent.at
 		}
 		r.ended <- result
