@@ -16,7 +16,6 @@ import (
 
 	"casepress/broker"
 	"casepress/handlers"
-	"casepress/store"
 	"casepress/tasks"
 	"casepress/tasks/pdf"
 )
@@ -574,18 +573,6 @@ func TestExerciseAndNotifications(t *testing.T) {
 	for _, want := range []string{"EXERCISE – Adverse event", "Notification failed", "Nurse on call", "gone: there is no such webhook endpoint"} {
 		require.Contains(t, text, strings.ReplaceAll(want, " ", ""))
 	}
-}
-
-// An endpoint whose alerts fail says so where its deliveries do.
-func TestEndpointWhoseAlertsFail(t *testing.T) {
-	s := open(t, with(toLoopback))
-	id := s.postJSON("/webhook-endpoints", `{"url":"https://127.0.0.1:1/x","types":["patient-data-update"]}`).is(201).get("id").(string)
-	since := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
-	require.NoError(t, s.Rows.SaveAlertChannel(t.Context(), store.AlertChannel{Study: "S1", Channel: id, FailingSince: since, LastAt: since, LastError: "the receiver answered 500"}))
-	require.NoError(t, s.Rows.SaveAlertChannel(t.Context(), store.AlertChannel{Study: "S2", Channel: id, LastAt: since}))
-	shown := s.get("/webhook-endpoints/" + id).is(200)
-	require.Equal(t, "the receiver answered 500", shown.get("lastError"))
-	require.Contains(t, shown.get("failingSince"), since.Format(time.RFC3339)[:19])
 }
 
 // Each client reads a few cases at once, and long ones that are being sent are few in all; a step takes no part in that.

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -70,10 +71,12 @@ func channelsOf(s study.Study, tried []store.AlertChannel) (all []alertChannelAn
 	return all
 }
 
-// addAlerts adds to how deliveries to an endpoint stand how alerts to it do: what has failed for longer is told.
-func addAlerts(h store.WebhookHealth, endpoint string, tried []store.AlertChannel) store.WebhookHealth {
+// addAlerts adds to how deliveries to an endpoint stand how alerts to it do, in the ladders that there are: what has failed for longer
+// is told. The label of a mail address may be the id of an endpoint.
+func addAlerts(h store.WebhookHealth, endpoint string, tried []store.AlertChannel, studies *study.Studies) store.WebhookHealth {
+	isRung := func(r study.Rung) bool { return r.Webhook == endpoint }
 	for _, t := range tried {
-		if t.Channel != endpoint || t.FailingSince.IsZero() || !h.FailingSince.IsZero() && h.FailingSince.Before(t.FailingSince) {
+		if t.Channel != endpoint || !slices.ContainsFunc(studies.Get(t.Study).AdverseEvents.Ladder.Rungs, isRung) || t.FailingSince.IsZero() || !h.FailingSince.IsZero() && h.FailingSince.Before(t.FailingSince) {
 			continue
 		}
 		h.FailingSince, h.LastError = t.FailingSince, t.LastError

@@ -397,7 +397,7 @@ func (a *API) showWebhook(ctx context.Context, e tasks.WebhookEndpoint) (webhook
 		return webhookAnswer{}, err
 	}
 	tried, err := a.rows.AlertChannels(ctx)
-	health = addAlerts(health, e.ID, tried)
+	health = addAlerts(health, e.ID, tried, a.cfg.Studies)
 	return webhookAnswer{
 		ID: e.ID, URL: e.URL, Types: e.Types, Study: stringOrNull(e.Study), CreatedAt: timeOrNull(e.CreatedAt), State: e.State, Reason: stringOrNull(e.Reason),
 		Position: e.Position, Waiting: health.Waiting, Parked: health.Parked,

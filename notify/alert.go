@@ -15,7 +15,9 @@ import (
 // Alert tells somebody of a case that nobody has acknowledged, or of channels that do not work. It is thin: it has no clinical
 // values and no description.
 type Alert struct {
-	// ID is the same however often the same alert is sent: it is made of the case, the rung and the attempt.
+	// ID is the same however often the same alert is sent: it is made of the case, the rung and the attempt. Of a case whose rows
+	// are damaged since when that is known belongs to it, too; then Header has only its ID and study where no more can be read,
+	// State is open, and Clock is over since then.
 	ID string
 	// Header says which case it is, and whose: its ID is "" if the alert is of Failing alone.
 	tasks.Header
@@ -94,7 +96,7 @@ type failingData struct {
 }
 
 // Alert is the [Channel] of webhooks: it sends an alert to the endpoint of the rung, signed as events are, whatever types it is
-// registered for. There is one attempt: what follows if it fails the ladder says.
+// registered for, but not if it is for another study. There is one attempt: what follows if it fails the ladder says.
 func (w *Webhooks) Alert(ctx context.Context, to study.Rung, a Alert) error {
 	// Rows that are made again may lack it for a moment.
 	endpoint, err := dispatcher.Lookup(ctx, w.cfg.Work, func(ctx context.Context) (tasks.WebhookEndpoint, error) {
@@ -108,6 +110,8 @@ func (w *Webhooks) Alert(ctx context.Context, to study.Rung, a Alert) error {
 		return errors.New("the endpoint could not be looked up")
 	case endpoint.State != tasks.WebhookActive:
 		return errors.New(disabledText(endpoint))
+	case !isFor(endpoint, a.Study):
+		return errOtherStudy
 	}
 	now := time.Now()
 	var failing []failingData
@@ -126,7 +130,13 @@ func (w *Webhooks) Alert(ctx context.Context, to study.Rung, a Alert) error {
 	return w.client.send(ctx, endpoint.URL, endpoint.SecretsAt(now), a.ID, text).err
 }
 
-var errNoEndpoint = errors.New("there is no such webhook endpoint")
+var (
+	errNoEndpoint = errors.New("there is no such webhook endpoint")
+	errOtherStudy = errors.New("the endpoint is for another study")
+)
+
+// isFor reports whether an endpoint may hear of a study.
+func isFor(e tasks.WebhookEndpoint, study string) bool { return e.Study == "" || e.Study == study }
 
 func (a Alert) data(failing []failingData) alertData {
 	return alertData{

@@ -30,6 +30,8 @@ const (
 	lookAgain = time.Minute
 	// stepsAtOnce is how many steps are read at once.
 	stepsAtOnce = 256
+	// maxRecorders is how many cases at once have another try at what could not be recorded.
+	maxRecorders = 16
 )
 
 // LadderConfig is what telling people of cases works with. The zero value of a field means its default.
@@ -57,7 +59,7 @@ type LadderConfig struct {
 //
 // One goroutine decides. It keeps the cases that are open in studies with a ladder, in the order of when they are due, and no more of
 // each than that: what is due it asks [nextAlert], with the steps as the rows have them. A goroutine for each alert sends it,
-// records what came of it, and reports back. So an alert that was taken and not recorded, as when the process dies in between, is
+// records what came of it, and reports back. What the log does not take is kept in memory and tried again, while the ladder goes on. So an alert that was taken and not recorded, as when the process dies in between, is
 // sent once more, with the same id, and is one step.
 type Ladders struct {
 	cfg    LadderConfig
@@ -150,7 +152,10 @@ func (l *Ladders) round(ctx, attempts context.Context) error {
 	attempts, interrupt := context.WithCancel(attempts)
 	r := &ladderRound{
 		Ladders: l, attempts: attempts, cases: map[string]*openCase{}, channels: map[string]*channelQueue{},
-		health: map[channelID]store.AlertChannel{}, telling: map[channelID]bool{}, ended: make(chan alertResult, maxInFlight),
+		health: map[channelID]store.AlertChannel{}, telling: map[channelID]bool{}, unsaved: map[channelID]bool{},
+		// Nobody must wait for a loop that has ended.
+		sent: make(chan sentAlert, maxInFlight), ended: make(chan alertResult, maxInFlight), recorded: make(chan recordResult, maxRecorders),
+		saved: make(chan struct{}, 1),
 	}
 	defer r.wg.Wait()
 	defer interrupt()
@@ -177,8 +182,17 @@ type ladderRound struct {
 	telling map[channelID]bool // of which others are being told
 
 	inFlight int
-	ended    chan alertResult // has room for all that are in flight
+	sent     chan sentAlert   // those that have left their channel
+	ended    chan alertResult // those that were recorded as well, or are to be later
 	wg       sync.WaitGroup
+
+	unrecorded []*openCase // cases that have steps to be recorded, and none that is being
+	recording  int         // cases that have one
+	recorded   chan recordResult
+
+	unsaved map[channelID]bool // channels that stand in another way than the rows say
+	saving  bool
+	saved   chan struct{}
 }
 
 // openCase is a case that nobody has acknowledged, as far as is known.
@@ -190,6 +204,12 @@ type openCase struct {
 	interrupt context.CancelFunc
 	// waiting is an alert whose channel is held up by others; due is then when it has failed.
 	waiting *alert
+	// unrecorded are steps that the log has not taken yet: the ladder goes on without it.
+	unrecorded []tasks.Step
+	// unreadable is since when its rows are known to be damaged; zero: they are not. told are the alerts since then, which are no
+	// steps: none can be made of what cannot be read.
+	unreadable time.Time
+	told       []tasks.Step
 }
 
 // alert is one that is to be sent.
@@ -208,15 +228,29 @@ type channelQueue struct {
 	takenAt  time.Time // when it took an alert last
 }
 
+// sentAlert is an alert that its channel has taken, or has not.
+type sentAlert struct {
+	channel channelID
+	address string    // in whose queue it had a place; "": none
+	at      time.Time // zero: it was interrupted
+	err     error
+}
+
 // alertResult is an attempt that has ended.
 type alertResult struct {
-	of      *openCase // nil: it was of a channel that fails
-	address string    // whose queue it had a place in; "": none
-	// channel is how the channel stands by which it was sent; nil: as before.
-	channel *store.AlertChannel
+	of          *openCase   // nil: it was of a channel that fails
+	interrupted bool        // nothing came of it
+	unrecorded  *tasks.Step // that could not be recorded; nil: none
+	unreadable  *tasks.Step // that is not to be recorded, since the case cannot be read; nil: none
 	// told is the channel that fails of which somebody was told, or was to be, and at when that was; zero: it was not.
 	told channelID
 	at   time.Time
+}
+
+// recordResult is whether the first of the steps of a case that wait for it was recorded.
+type recordResult struct {
+	of *openCase
+	is bool
 }
 
 // load reads which cases are open. All of them are looked at.
@@ -244,21 +278,25 @@ func (r *ladderRound) follow(ctx context.Context, changed <-chan struct{}) error
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	stopped := ctx.Done()
+	var again <-chan time.Time // when steps are to be read
 	for {
-		if ctx.Err() != nil && r.inFlight == 0 {
-			return nil
-		}
-		more := false
+		wait := lookAgain
 		if ctx.Err() == nil {
 			r.checkChannels(ctx)
-			more = r.begin(ctx)
+			more := r.begin(ctx)
+			if len(r.due) > 0 && r.inFlight < maxInFlight {
+				wait = min(wait, max(0, time.Until(r.due[0].due)))
+			}
+			if more {
+				wait = 0
+			}
 		}
-		wait := lookAgain
-		if len(r.due) > 0 && r.inFlight < maxInFlight {
-			wait = min(wait, max(0, time.Until(r.due[0].due)))
+		if r.attempts.Err() == nil {
+			r.beginRecords()
+			r.beginSave()
 		}
-		if more {
-			wait = 0
+		if ctx.Err() != nil && r.inFlight == 0 && r.recording == 0 && !r.saving {
+			return nil
 		}
 		timer.Reset(wait)
 		select {
@@ -266,11 +304,27 @@ func (r *ladderRound) follow(ctx context.Context, changed <-chan struct{}) error
 			if !open {
 				return dispatcher.ErrClosed
 			}
-			if err := r.readSteps(ctx); err != nil && ctx.Err() == nil {
+			again = time.After(0)
+		case <-again:
+			again = nil
+			// Alerts that are on their way are not to be interrupted for this.
+			if err := r.readSteps(ctx); errors.Is(err, dispatcher.ErrClosed) || errors.Is(err, store.ErrClosed) {
 				return err
+			} else if err != nil && ctx.Err() == nil {
+				r.log.Error("steps of cases could not be read and will be read again", "err", err)
+				again = time.After(failurePause)
 			}
+		case one := <-r.sent:
+			r.leaveChannel(ctx, one)
 		case one := <-r.ended:
-			r.end(ctx, one)
+			for len(r.sent) > 0 { // its own among them: what follows of it may need to know
+				r.leaveChannel(ctx, <-r.sent)
+			}
+			r.end(one)
+		case one := <-r.recorded:
+			r.endRecord(one)
+		case <-r.saved:
+			r.saving = false
 		case <-timer.C:
 		case <-stopped:
 			stopped = nil
@@ -373,28 +427,42 @@ func (r *ladderRound) begin(ctx context.Context) (more bool) {
 	return true
 }
 
-// look asks what is due of a case, and sends it or waits for it.
+// look asks what is due of a case, and sends it or waits for it. Of a case that cannot be read people are told as if it was
+// new, with what is known of it: rather once too often than never.
 func (r *ladderRound) look(ctx context.Context, of *openCase) error {
 	row, err := r.cfg.Rows.Get(ctx, of.ref())
 	if errors.Is(err, store.ErrNotFound) || err == nil && !waitsForSomebody(row) {
 		delete(r.cases, of.ID)
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	steps, err := r.cfg.Rows.Steps(ctx, of.ID)
-	if err != nil {
-		return err
+	var steps []tasks.Step
+	if err == nil {
+		steps, err = r.cfg.Rows.Steps(ctx, of.ID)
 	}
 	now := time.Now().Round(0) // by the clock on the wall, as the steps are
+	switch {
+	case errors.Is(err, store.ErrDamaged):
+		if of.unreadable.IsZero() {
+			of.unreadable = now
+			r.log.Error("a case cannot be read, and people are told of it until it can", "case", of.ID, "err", err)
+		}
+		if row.Content == nil { // its receipt was long ago
+			row = store.Row{Kind: tasks.KindAdverseEvent(), Header: tasks.Header{ID: of.ID, Study: of.Study}}
+		}
+		steps = of.told
+	case err != nil:
+		return err
+	default:
+		of.unreadable, of.told = time.Time{}, nil
+		steps = append(steps, of.unrecorded...)
+	}
 	ladder := r.ladderOf(of.Study)
 	next := nextAlert(ladder, row.ReceivedAt, steps, now)
 	if next.rung == 0 {
 		r.schedule(of, next.at)
 		return nil
 	}
-	a := r.alertOf(row, ladder, next)
+	a := r.alertOf(row, ladder, next, of.unreadable)
 	q := r.queueOf(addressOf(a.to))
 	if q.inFlight >= perChannel {
 		of.waiting = &a
@@ -423,15 +491,21 @@ func addressOf(to study.Rung) string {
 	return "mail:" + to.Mail
 }
 
-// alertOf is the alert of a rung.
-func (r *ladderRound) alertOf(row store.Row, ladder study.Ladder, next dueAlert) alert {
-	e := row.Content.(tasks.AdverseEvent)
+// alertOf is the alert of a rung. unreadable is since when the case cannot be read; zero: it can.
+func (r *ladderRound) alertOf(row store.Row, ladder study.Ladder, next dueAlert, unreadable time.Time) alert {
 	to := ladder.Rungs[next.rung-1]
 	a := alert{to: to, Alert: Alert{
-		ID:     row.Kind.Name + "/" + row.ID + "/alert/" + strconv.Itoa(next.rung) + "/" + strconv.Itoa(next.attempt),
-		Header: row.Header, State: e.Standing().State, Clock: e.Clock(row.ReceivedAt), Path: row.Kind.Path + "/" + row.ID, Exercise: e.Exercise,
+		Header: row.Header, State: tasks.StateOpen, Clock: tasks.Clock{From: unreadable}, Path: row.Kind.Path + "/" + row.ID,
 		Who: to.Who, Rung: next.rung, Attempt: next.attempt,
 	}}
+	if e, is := row.Content.(tasks.AdverseEvent); is {
+		a.State, a.Clock, a.Exercise = e.Standing().State, e.Clock(row.ReceivedAt), e.Exercise
+	}
+	number := strconv.Itoa(next.rung) + "/" + strconv.Itoa(next.attempt)
+	if !unreadable.IsZero() { // those of before had the same numbers
+		number = "unreadable/" + strconv.FormatInt(unreadable.UnixMicro(), 10) + "/" + number
+	}
+	a.ID = row.Kind.Name + "/" + row.ID + "/alert/" + number
 	var named []string
 	for _, other := range ladder.Rungs {
 		channel := other.Channel()
@@ -466,61 +540,116 @@ func (r *ladderRound) send(ctx context.Context, a alert) error {
 	return err
 }
 
-// start begins an attempt. address is the one in whose queue it has a place.
+// start begins an attempt. address is the one in whose queue it has a place, which is free again when the channel has answered: a log
+// that takes no records holds up no channel.
 func (r *ladderRound) start(of *openCase, a alert, address string, send func(context.Context, alert) error) {
 	r.inFlight++
 	var ctx context.Context
 	ctx, of.interrupt = context.WithCancel(r.attempts)
-	before := r.health[channelID{of.Study, a.to.Channel()}]
+	inOrder, unreadable := len(of.unrecorded) == 0, !of.unreadable.IsZero()
 	r.wg.Go(func() {
-		result := alertResult{of: of, address: address}
-		err := tasks.Guard(func() error { result.channel = r.attempt(ctx, a, before, send); return nil })
-		if err != nil {
-			r.log.Error("an alert has failed", "case", a.Header.ID, "err", err)
+		sent := sentAlert{channel: channelID{a.Study, a.to.Channel()}, address: address, err: send(ctx, a)}
+		if sent.err == nil || ctx.Err() == nil { // else it is not known whether it would have been taken
+			sent.at = time.Now().UTC()
+		}
+		r.sent <- sent
+		result := alertResult{of: of, interrupted: sent.at.IsZero()}
+		if !result.interrupted {
+			switch step := stepOf(a, sent); {
+			case unreadable:
+				result.unreadable = &step
+			case !inOrder || !r.record(step):
+				result.unrecorded = &step
+			}
 		}
 		r.ended <- result
 	})
 }
 
-// attempt sends an alert and records what came of it. It returns how the channel stands; nil if it was interrupted.
-func (r *ladderRound) attempt(ctx context.Context, a alert, before store.AlertChannel, send func(context.Context, alert) error) *store.AlertChannel {
-	err := send(ctx, a)
-	if err != nil && ctx.Err() != nil {
-		return nil // it is not known whether it would have been taken
-	}
-	step := tasks.AdverseEventStep{
+// stepOf is what came of an alert.
+func stepOf(a alert, sent sentAlert) tasks.Step {
+	step := tasks.Step{At: sent.at, AdverseEventStep: tasks.AdverseEventStep{
 		ID: a.Header.ID, Step: tasks.StepNotification, Name: a.Who, Channel: a.to.Channel(), Rung: a.Rung, Attempt: a.Attempt,
+	}}
+	if sent.err != nil {
+		step.Failed, step.Reason = true, oneLine(reasonOf(sent.err))
 	}
-	if err != nil {
-		step.Failed, step.Reason = true, oneLine(reasonOf(err))
-	}
-	if !record(r.attempts, r.cfg.Record, step, r.log) {
-		return nil
-	}
-	return r.standing(a, before, err)
+	return step
 }
 
-// standing is how a channel stands after an attempt that ended so.
-func (r *ladderRound) standing(a alert, before store.AlertChannel, err error) *store.AlertChannel {
-	now := store.AlertChannel{Study: a.Study, Channel: a.to.Channel(), LastAt: time.Now().UTC(), ToldAt: before.ToldAt}
+// record tries for the time of an attempt to record a step, and reports whether it was.
+func (r *ladderRound) record(step tasks.Step) bool {
+	ctx, cancel := context.WithTimeout(r.attempts, r.cfg.Timeout)
+	defer cancel()
+	return record(ctx, r.cfg.Record, step.AdverseEventStep, r.log)
+}
+
+// beginRecords lets cases have another try at what could not be recorded, one step of a case at a time, in their order.
+func (r *ladderRound) beginRecords() {
+	for r.recording < maxRecorders && len(r.unrecorded) > 0 {
+		of := r.unrecorded[0]
+		r.unrecorded = r.unrecorded[1:]
+		r.recording++
+		step := of.unrecorded[0]
+		r.wg.Go(func() { r.recorded <- recordResult{of, r.record(step)} })
+	}
+}
+
+func (r *ladderRound) endRecord(one recordResult) {
+	r.recording--
+	if one.is {
+		one.of.unrecorded = one.of.unrecorded[1:]
+	}
+	if len(one.of.unrecorded) > 0 {
+		r.unrecorded = append(r.unrecorded, one.of) // behind the others
+	}
+}
+
+// stand notes how a channel stands after an attempt.
+func (r *ladderRound) stand(sent sentAlert) {
+	c := r.health[sent.channel]
+	c.Study, c.Channel, c.LastAt = sent.channel.study, sent.channel.channel, sent.at
 	outcome := "taken"
-	if err != nil {
-		outcome, now.LastError, now.FailingSince = "failed", oneLine(reasonOf(err)), before.FailingSince
-		if now.FailingSince.IsZero() {
-			now.FailingSince = now.LastAt
-			r.log.Warn("a channel has not taken an alert", "study", a.Study, "channel", now.Channel, "reason", now.LastError)
+	if sent.err == nil {
+		c.FailingSince, c.LastError = time.Time{}, ""
+	} else {
+		outcome, c.LastError = "failed", oneLine(reasonOf(sent.err))
+		if c.FailingSince.IsZero() {
+			c.FailingSince = sent.at
+			r.log.Warn("a channel has not taken an alert", "study", c.Study, "channel", c.Channel, "reason", c.LastError)
 		}
 	}
 	r.alerts.WithLabelValues(outcome).Inc()
-	r.save(now)
-	return &now
+	r.save(c)
 }
 
-// save keeps how a channel stands.
+// save notes how a channel stands, and keeps it soon.
 func (r *ladderRound) save(c store.AlertChannel) {
-	if err := r.cfg.Rows.SaveAlertChannel(r.attempts, c); err != nil && r.attempts.Err() == nil {
-		r.log.Error("how a channel stands could not be saved", "channel", c.Channel, "err", err)
+	id := channelID{c.Study, c.Channel}
+	r.health[id], r.unsaved[id] = c, true
+}
+
+// beginSave keeps how channels stand, beside the goroutine that decides, and one after the other: the rows have the newest last.
+func (r *ladderRound) beginSave() {
+	if r.saving || len(r.unsaved) == 0 {
+		return
 	}
+	var all []store.AlertChannel
+	for id := range r.unsaved {
+		all = append(all, r.health[id])
+	}
+	clear(r.unsaved)
+	r.saving = true
+	r.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(store.Urgent(r.attempts), saveTimeout)
+		defer cancel()
+		for _, c := range all {
+			if err := r.cfg.Rows.SaveAlertChannel(ctx, c); err != nil && r.attempts.Err() == nil {
+				r.log.Error("how a channel stands could not be saved", "channel", c.Channel, "err", err)
+			}
+		}
+		r.saved <- struct{}{}
+	})
 }
 
 // record makes a notification a step of its case, and tries until it is one or ctx ends: what was sent must not be sent again
@@ -539,31 +668,42 @@ func record(ctx context.Context, to func(context.Context, tasks.Submission) erro
 	}
 }
 
-// end deals with an attempt that has ended.
-func (r *ladderRound) end(ctx context.Context, one alertResult) {
-	r.inFlight--
-	if one.channel != nil {
-		id := channelID{one.channel.Study, one.channel.Channel}
-		one.channel.ToldAt = r.health[id].ToldAt
-		r.health[id] = *one.channel
-	}
-	if one.of == nil {
-		r.endTelling(one)
-	} else {
-		one.of.interrupt()
-		one.of.interrupt = nil
-		due := time.Now()
-		if one.channel == nil { // nothing was recorded, and it is looked at again, but not in circles
-			due = due.Add(failurePause)
-		}
-		r.schedule(one.of, due)
+// leaveChannel deals with an alert that its channel has answered.
+func (r *ladderRound) leaveChannel(ctx context.Context, one sentAlert) {
+	if !one.at.IsZero() {
+		r.stand(one)
 	}
 	if q := r.channels[one.address]; q != nil {
-		if one.channel != nil && one.channel.FailingSince.IsZero() {
+		if one.err == nil {
 			q.takenAt = time.Now()
 		}
 		r.leave(ctx, one.address, q)
 	}
+}
+
+// end deals with an attempt that has ended.
+func (r *ladderRound) end(one alertResult) {
+	r.inFlight--
+	of := one.of
+	if of == nil {
+		r.endTelling(one)
+		return
+	}
+	of.interrupt()
+	of.interrupt = nil
+	if one.unrecorded != nil {
+		if of.unrecorded = append(of.unrecorded, *one.unrecorded); len(of.unrecorded) == 1 {
+			r.unrecorded = append(r.unrecorded, of)
+		}
+	}
+	if one.unreadable != nil {
+		of.told = append(of.told, *one.unreadable)
+	}
+	due := time.Now()
+	if one.interrupted { // nothing was recorded, and it is looked at again, but not in circles
+		due = due.Add(failurePause)
+	}
+	r.schedule(of, due)
 }
 
 // leave gives a place in the queue of a channel to the next.

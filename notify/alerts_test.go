@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
@@ -38,13 +39,18 @@ func studies(t testing.TB, ladders map[string]string) func(*notify.LadderConfig)
 
 const nurseThenDoctor = `{"who":"nurse","webhook":"e1"},{"who":"doctor","webhook":"e2","afterMinutes":15}`
 
+// forAlerts lets an endpoint take no events.
+func forAlerts(c *tasks.WebhookChange) {
+	c.Types = []string{"none"}
+}
+
 // virtualLadder is virtual with these ladders, and endpoints for their alerts alone.
 func virtualLadder(t *testing.T, ladders map[string]string, test func(t *testing.T, s *system, with func(*notify.LadderConfig))) {
 	synctest.Test(t, func(t *testing.T) {
 		with := studies(t, ladders)
 		s := openSystem(t, t.TempDir(), newReceiver(t), with)
 		for _, id := range []string{"e1", "e2"} {
-			s.register(id, func(c *tasks.WebhookChange) { c.Types = []string{tasks.TopicUpdates}; c.Study = "another" })
+			s.register(id, forAlerts)
 		}
 		test(t, s, with)
 	})
@@ -203,6 +209,21 @@ func TestLadderWithoutItsEndpoint(t *testing.T) {
 	})
 }
 
+// An endpoint that is for another study is told of no case, and that is known without one.
+func TestLadderWithTheEndpointOfAnotherStudy(t *testing.T) {
+	virtualLadder(t, map[string]string{"S1": `{"who":"stranger","webhook":"e3"},` + nurseThenDoctor}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
+		s.register("e3", func(c *tasks.WebhookChange) { c.Study = "S2" })
+		after(17 * time.Minute)
+		require.Equal(t, []string{"nurse hears of e3: the endpoint is for another study"}, s.channelAlerts())
+		s.reportCase("AE-1", "S1")
+		after(time.Second)
+		require.Equal(t, []string{"received", "notification-failed e3 stranger the endpoint is for another study", "notified e1 nurse"}, s.timeline("AE-1"))
+		for _, m := range s.take() {
+			require.NotEqual(t, "/e3", m.Path)
+		}
+	})
+}
+
 // A channel that hangs holds up no other, and none of its cases for longer than an attempt takes, however many there are.
 func TestLadderWithAChannelThatHangs(t *testing.T) {
 	virtualLadder(t, map[string]string{"S1": nurseThenDoctor, "S2": `{"who":"other","webhook":"e2"}`}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
@@ -287,7 +308,7 @@ func TestDeathBeforeANotificationIsRecorded(t *testing.T) {
 			s := openSystem(t, t.TempDir(), newReceiver(t), dies)
 			s.register("e1", func(c *tasks.WebhookChange) {
 				if c.Types = []string{tasks.TypeAdverseEvent}; ladder != "" {
-					c.Study = "another" // no events
+					forAlerts(c)
 				}
 			})
 			s.reportCase("AE-1", "S1")
@@ -449,4 +470,165 @@ func TestLadderWithAChannelThatIsSlow(t *testing.T) {
 			s.acknowledge(fmt.Sprintf("AE-%d", i))
 		}
 	})
+}
+
+// A log that takes no records, and cases that cannot be read, hold up neither the other events of an endpoint nor its end.
+func TestNotificationsThatCannotBeRecorded(t *testing.T) {
+	const n = 6
+	for name, damaged := range map[string]bool{"no records": false, "damaged": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) {
+					if !damaged {
+						c.Record = func(context.Context, tasks.Submission) error { return errors.New("the disk is full") }
+					}
+				})
+				s.register("e1", func(c *tasks.WebhookChange) { c.Types = append(c.Types, tasks.TypeAdverseEvent) })
+				s.answers(func(message, http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Second) })
+				for i := range n {
+					s.reportCase(fmt.Sprintf("AE-%d", i), "S1")
+				}
+				after(time.Second)
+				if damaged {
+					s.damage(`UPDATE adverse_events SET content_check_sum = content_check_sum + 1`)
+				}
+				after(30 * time.Second)
+				s.take()
+				s.publish(1, "P1")
+				after(time.Minute)
+				require.Equal(t, []string{"P1"}, patientsOf(s.take()))
+				if !damaged {
+					s.answers(status(http.StatusGone))
+					s.publish(2, "P2")
+					after(time.Minute)
+					require.Equal(t, tasks.WebhookDisabled, s.endpoint("e1").State)
+				}
+			})
+		})
+	}
+}
+
+// A log that takes no records for a while holds up neither channels nor ladders; what was sent becomes a step when it does again, once
+// and in its order.
+func TestLadderWithoutALog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 6
+		with := studies(t, map[string]string{"S1": nurseThenDoctor})
+		var full atomic.Bool
+		s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) {
+			with(c)
+			record := c.Record
+			c.Record = func(ctx context.Context, step tasks.Submission) error {
+				if full.Load() {
+					return errors.New("the disk is full")
+				}
+				return record(ctx, step)
+			}
+		})
+		for _, id := range []string{"e1", "e2"} {
+			s.register(id, forAlerts)
+		}
+		s.answers(func(m message, w http.ResponseWriter, _ *http.Request) {
+			if m.Path == "/e1" && m.Case == "AE-0" {
+				w.WriteHeader(http.StatusBadGateway)
+			}
+		})
+		full.Store(true)
+		for i := range n {
+			s.reportCase(fmt.Sprintf("AE-%d", i), "S1")
+		}
+		after(time.Second)
+		require.Len(t, s.take(), n, "a channel is free when it has answered")
+		after(25 * time.Second)
+		require.Equal(t, []string{"AE-0 doctor 1"}, s.alerts())
+		after(16 * time.Minute)
+		require.Len(t, s.take(), n-1, "the ladder goes on")
+		require.Equal(t, []string{"received"}, s.timeline("AE-0"))
+		full.Store(false)
+		after(time.Minute)
+		require.Empty(t, s.take(), "nothing is sent again for want of its record")
+		require.Equal(t, []string{"received", "notification-failed e1 nurse the receiver answered 502", "notified e2 doctor"}, s.timeline("AE-0"))
+		for i := 1; i < n; i++ {
+			require.Equal(t, []string{"received", "notified e1 nurse", "notified e2 doctor"}, s.timeline(fmt.Sprintf("AE-%d", i)))
+		}
+	})
+}
+
+// A case that cannot be read, or whose steps cannot, has people told of it, as if it was new, and no more often than others.
+func TestLadderOfACaseThatCannotBeRead(t *testing.T) {
+	for name, statement := range map[string]string{
+		"row":  `UPDATE adverse_events SET content_check_sum = content_check_sum + 1`,
+		"step": `UPDATE adverse_event_steps SET at = at + 1 WHERE case_id = 'AE-1'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtualLadder(t, map[string]string{"S1": nurseThenDoctor}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
+				s.reportCase("AE-1", "S1")
+				after(time.Second)
+				first := s.take()
+				require.Len(t, first, 1)
+				s.damage(statement)
+				after(15 * time.Minute)
+				again := s.take()
+				require.Len(t, again, 1)
+				require.Equal(t, []any{"AE-1", "nurse"}, []any{again[0].Case, again[0].Who})
+				require.NotEqual(t, first[0].ID, again[0].ID, "a receiver that knows the first one would drop it")
+				after(15 * time.Minute)
+				require.Equal(t, []string{"AE-1 doctor 1"}, s.alerts())
+				after(29 * time.Minute)
+				require.Empty(t, s.alerts())
+				after(time.Minute)
+				require.Equal(t, []string{"AE-1 doctor 2"}, s.alerts())
+			})
+		})
+	}
+}
+
+// The end does not wait for what becomes due meanwhile.
+func TestLadderEndsWhileACaseIsDue(t *testing.T) {
+	virtualLadder(t, map[string]string{"S1": nurseThenDoctor}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
+		s.reportCase("AE-1", "S1")
+		after(15*time.Minute - 2*time.Second)
+		s.answers(func(_ message, _ http.ResponseWriter, q *http.Request) { <-q.Context().Done() })
+		s.reportCase("AE-2", "S1")
+		after(time.Second)
+		begun := time.Now()
+		s.shut() // the doctor's turn comes
+		require.Less(t, time.Since(begun), 10*time.Second)
+	})
+}
+
+// Steps that cannot be read for a while interrupt no alert, and are read when they can be.
+func TestLadderWithoutStepsForAWhile(t *testing.T) {
+	virtualLadder(t, map[string]string{"S1": nurseThenDoctor}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
+		s.reportCase("AE-0", "without a ladder")
+		s.answers(func(message, http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Second) })
+		s.reportCase("AE-1", "S1")
+		after(time.Second)
+		s.damage(`UPDATE adverse_event_steps SET sequence = 'x' || sequence WHERE case_id = 'AE-0'`)
+		s.reportCase("AE-2", "S1")
+		after(5 * time.Second)
+		s.damage(`UPDATE adverse_event_steps SET sequence = CAST(SUBSTR(sequence, 2) AS INTEGER) WHERE case_id = 'AE-0'`)
+		after(20 * time.Second)
+		require.ElementsMatch(t, []string{"AE-1 nurse 1", "AE-2 nurse 1"}, s.alerts())
+	})
+}
+
+// patientsOf are those of reports.
+func patientsOf(messages []message) (all []string) {
+	for _, m := range messages {
+		if m.Case == "" {
+			all = append(all, m.Patient)
+		}
+	}
+	return all
+}
+
+// damage changes rows behind the back of the store.
+func (s *system) damage(statement string) {
+	s.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(s.dir, "casepress.db")+"?_pragma=busy_timeout(5000)")
+	require.NoError(s, err)
+	_, err = db.Exec(statement)
+	require.NoError(s, err)
+	require.NoError(s, db.Close())
 }

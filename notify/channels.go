@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +46,9 @@ func (r *ladderRound) checkChannels(ctx context.Context) {
 				continue
 			}
 			r.tellOf(s, failing, now)
+			if within(ladder, now)[i] {
+				r.try(s.ID, rung, now)
+			}
 		}
 	}
 }
@@ -55,24 +59,35 @@ func (r *ladderRound) checkChannel(ctx context.Context, studyID string, rung stu
 	id := channelID{studyID, rung.Channel()}
 	c := r.health[id]
 	c.Study, c.Channel = id.study, id.channel
-	unready, err := r.unready(ctx, rung)
+	unready, err := r.unready(ctx, studyID, rung)
 	switch {
 	case err != nil:
 		return c, err
 	case unready != "":
 		if c.FailingSince.IsZero() {
 			c.FailingSince, c.LastAt, c.LastError = now.UTC(), now.UTC(), unready
-			r.health[id] = c
+			r.save(c)
+		} else if isUnready(c.LastError) && c.LastError != unready {
+			c.LastError = unready
 			r.save(c)
 		}
 		return c, nil
 	case isUnready(c.LastError): // it was, and would take something again
 		c.FailingSince, c.LastError = time.Time{}, ""
-		r.health[id] = c
 		r.save(c)
 	}
 	if rung.Webhook == "" {
 		return c, nil
+	}
+	if !c.FailingSince.IsZero() {
+		delivered, err := r.cfg.Rows.Deliveries(ctx, rung.Webhook, store.Delivered, math.MaxInt64, 1)
+		if err != nil {
+			return c, err
+		}
+		if len(delivered) > 0 && delivered[0].LastAt.After(c.LastAt) { // it has taken an event since
+			c.FailingSince, c.LastError = time.Time{}, ""
+			r.save(c)
+		}
 	}
 	events, err := r.cfg.Rows.WebhookHealth(ctx, rung.Webhook)
 	if err != nil {
@@ -85,7 +100,7 @@ func (r *ladderRound) checkChannel(ctx context.Context, studyID string, rung stu
 }
 
 // unready says why a channel would take nothing at the moment, whatever it is given; "" if it might.
-func (r *ladderRound) unready(ctx context.Context, rung study.Rung) (string, error) {
+func (r *ladderRound) unready(ctx context.Context, studyID string, rung study.Rung) (string, error) {
 	if rung.Webhook == "" {
 		if r.cfg.MailUnready != nil {
 			if reason := r.cfg.MailUnready(); reason != "" {
@@ -102,13 +117,15 @@ func (r *ladderRound) unready(ctx context.Context, rung study.Rung) (string, err
 		return "", err
 	case endpoint.State != tasks.WebhookActive:
 		return disabledText(endpoint), nil
+	case !isFor(endpoint, studyID):
+		return errOtherStudy.Error(), nil
 	}
 	return "", nil
 }
 
 // isUnready reports whether a reason is one of those of unready.
 func isUnready(reason string) bool {
-	return reason == errNoEndpoint.Error() || strings.HasPrefix(reason, disabledPrefix) || strings.HasPrefix(reason, mailPrefix)
+	return reason == errNoEndpoint.Error() || reason == errOtherStudy.Error() || strings.HasPrefix(reason, disabledPrefix) || strings.HasPrefix(reason, mailPrefix)
 }
 
 const (
@@ -144,22 +161,37 @@ func (r *ladderRound) tellOf(s study.Study, failing store.AlertChannel, now time
 	}
 }
 
-// startTelling sends an alert of a channel that fails.
+// try asks a channel itself whether it works again, whose last alert has failed: the next case may be months away.
+func (r *ladderRound) try(studyID string, rung study.Rung, now time.Time) {
+	id := channelID{studyID, rung.Channel()}
+	c := r.health[id]
+	recently := now.Sub(c.LastAt) < tellAgain && !c.LastAt.After(now.Add(clockTolerance))
+	q := r.channels[addressOf(rung)]
+	if c.FailingSince.IsZero() || isUnready(c.LastError) || recently || r.telling[id] || r.inFlight >= maxInFlight || q != nil && q.inFlight >= perChannel {
+		return
+	}
+	r.startTelling(id, alert{to: rung, Alert: Alert{
+		ID:     "alert-channel/" + studyID + "/" + id.channel + "/again/" + strconv.FormatInt(c.LastAt.UnixMicro(), 10),
+		Header: tasks.Header{Study: studyID}, Who: rung.Who, Failing: []FailingChannel{{id.channel, c.FailingSince, c.LastError}},
+	}})
+}
+
+// startTelling sends an alert of a channel that fails, by another or by itself.
 func (r *ladderRound) startTelling(of channelID, a alert) {
 	address := addressOf(a.to)
 	q := r.queueOf(address)
 	q.inFlight++
 	r.inFlight++
 	r.telling[of] = true
-	before := r.health[channelID{a.Study, a.to.Channel()}]
 	r.wg.Go(func() {
-		result := alertResult{told: of, address: address}
-		err := r.send(r.attempts, a)
-		if err == nil {
-			result.at = time.Now().UTC()
+		sent := sentAlert{channel: channelID{a.Study, a.to.Channel()}, address: address, err: r.send(r.attempts, a)}
+		if sent.err == nil || r.attempts.Err() == nil {
+			sent.at = time.Now().UTC()
 		}
-		if r.attempts.Err() == nil {
-			result.channel = r.standing(a, before, err)
+		r.sent <- sent
+		result := alertResult{told: of}
+		if sent.err == nil && sent.channel != of {
+			result.at = sent.at
 		}
 		r.ended <- result
 	})
@@ -173,6 +205,5 @@ func (r *ladderRound) endTelling(one alertResult) {
 	}
 	c := r.health[one.told]
 	c.Study, c.Channel, c.ToldAt = one.told.study, one.told.channel, one.at
-	r.health[one.told] = c
 	r.save(c)
 }

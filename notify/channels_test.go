@@ -54,7 +54,8 @@ func TestChannelThatFailsIsAnAlert(t *testing.T) {
 		after(30 * time.Minute)
 		require.Empty(t, s.channelAlerts())
 		after(hour)
-		require.Equal(t, []string{"nurse hears of e2: the receiver answered 502"}, s.channelAlerts())
+		require.Equal(t, []string{"doctor hears of e2: the receiver answered 502", "nurse hears of e2: the receiver answered 502"}, s.channelAlerts(),
+			"the channel was asked itself, too")
 		s.answers(nil)
 		s.reportCase("AE-2", "S1")
 		after(16 * time.Minute)
@@ -133,5 +134,54 @@ func TestMailServerThatFailsWithoutACase(t *testing.T) {
 		require.Empty(t, reason)
 		after(30 * hour)
 		require.Empty(t, s.channelAlerts())
+	})
+}
+
+// A channel whose last alert has failed is asked itself, once a day, and works from when it takes that, without a case. It is
+// asked in a study that has no other channel as well.
+func TestChannelThatWorksAgainWithoutACase(t *testing.T) {
+	virtualLadder(t, map[string]string{"S1": `{"who":"nurse","webhook":"e1"}`}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
+		failing := func() bool {
+			all, err := s.Store.AlertChannels(context.Background())
+			require.NoError(t, err)
+			require.Len(t, all, 1)
+			return !all[0].FailingSince.IsZero()
+		}
+		s.answers(func(_ message, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+		s.reportCase("AE-1", "S1")
+		after(time.Second)
+		s.acknowledge("AE-1")
+		s.take()
+		s.answers(nil)
+		after(23 * hour)
+		require.Empty(t, s.take())
+		require.True(t, failing())
+		after(2 * hour)
+		require.Equal(t, []string{"nurse hears of e1: the receiver answered 502"}, s.channelAlerts())
+		require.False(t, failing())
+		after(100 * hour)
+		require.Empty(t, s.take())
+	})
+}
+
+// An endpoint that has taken an event since its last alert failed works.
+func TestChannelThatHasTakenAnEvent(t *testing.T) {
+	virtualLadder(t, map[string]string{"S1": `{"who":"nurse","webhook":"e3"}`}, func(t *testing.T, s *system, _ func(*notify.LadderConfig)) {
+		s.register("e3", func(c *tasks.WebhookChange) { c.Types = []string{tasks.TopicUpdates} })
+		s.answers(func(m message, w http.ResponseWriter, _ *http.Request) {
+			if m.Case != "" {
+				w.WriteHeader(http.StatusBadGateway)
+			}
+		})
+		s.reportCase("AE-1", "S1")
+		after(10 * time.Second)
+		s.acknowledge("AE-1")
+		s.publish(1, "P1")
+		after(2 * time.Minute)
+		all, err := s.Store.AlertChannels(t.Context())
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		require.Zero(t, all[0].FailingSince)
+		require.Empty(t, all[0].LastError)
 	})
 }

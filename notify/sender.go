@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,12 @@ const (
 	failurePause = time.Second
 	// saveTimeout bounds the last save of a sender.
 	saveTimeout = 5 * time.Second
+	// recordTimeout bounds how long it is tried to record what an endpoint was sent, and failedRecordTimeout how long that it
+	// took nothing, which the next attempt tells again. What is not recorded by then is missing on the timeline.
+	recordTimeout       = 15 * time.Minute
+	failedRecordTimeout = 5 * time.Second
+	// maxRecording bounds how many notifications by one endpoint are being recorded.
+	maxRecording = 256
 	// maxError is how much is kept of why an attempt failed, in bytes.
 	maxError = 300
 )
@@ -72,6 +79,7 @@ func (s *sender) run(ctx, attempts context.Context) {
 // result is an attempt that has ended.
 type result struct {
 	event *event
+	left  bool // it had no place among the attempts any more
 	answer
 	lost error // a *dispatcher.PositionError: the event is another one now
 	ours error // of the log, and not of the receiver
@@ -107,8 +115,12 @@ func (s *sender) round(ctx, attempts context.Context) error {
 	r := &round{
 		sender: s, attempts: attempts, interrupt: kill, queue: newQueue(at),
 		// Nobody must wait for a loop that has ended.
-		batches: make(chan batch), results: make(chan result, s.w.cfg.PerEndpoint), saved: make(chan error, 1),
+		batches: make(chan batch), results: make(chan result), left: make(chan struct{}), over: make(chan struct{}), saved: make(chan error, 1),
 	}
+	var cancelRecords context.CancelFunc
+	r.records, cancelRecords = context.WithCancel(attempts)
+	r.stopRecords = cancelRecords
+	defer cancelRecords()
 	r.queue.load(saved, time.Now())
 	reading, cancel := context.WithCancel(ctx)
 	defer r.wg.Wait()
@@ -126,14 +138,20 @@ type round struct {
 	queue     *queue
 	batches   chan batch
 	results   chan result
+	left      chan struct{} // an attempt has left its place, and is being recorded
+	over      chan struct{} // closed when nobody reads the other channels any more
 	saved     chan error
 	wg        sync.WaitGroup
+	// records is where notifications are recorded; stopRecords ends it.
+	records     context.Context
+	stopRecords context.CancelFunc
 
-	inFlight int
-	saving   map[uint64]store.Delivery // being saved; nil: nothing is
-	saveAt   time.Time                 // zero: there is nothing to save
-	disable  string                    // why the endpoint is to be disabled
-	ending   error                     // why nothing is begun any more
+	inFlight  int                       // attempts that have a place
+	recording int                       // those that have left it
+	saving    map[uint64]store.Delivery // being saved; nil: nothing is
+	saveAt    time.Time                 // zero: there is nothing to save
+	disable   string                    // why the endpoint is to be disabled
+	ending    error                     // why nothing is begun any more
 }
 
 var errStopped = errors.New("stopped")
@@ -156,11 +174,13 @@ func (r *round) read(ctx context.Context, from dispatcher.Position) {
 func (r *round) run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	defer close(r.over)
+	defer r.stopRecords()
 	stopped := ctx.Done()
 	for {
 		r.begin()
 		r.waiting.Store(int64(r.queue.waiting))
-		if r.ending != nil && r.inFlight == 0 && r.saving == nil {
+		if r.ending != nil && r.inFlight == 0 && r.recording == 0 && r.saving == nil {
 			if r.queue.changed() || r.disable != "" {
 				if err := r.saveLast(); err != nil {
 					return err
@@ -179,8 +199,15 @@ func (r *round) run(ctx context.Context) error {
 		select {
 		case b := <-batches:
 			r.take(b)
-		case result := <-r.results:
+		case <-r.left:
 			r.inFlight--
+			r.recording++
+		case result := <-r.results:
+			if result.left {
+				r.recording--
+			} else {
+				r.inFlight--
+			}
 			r.ended(result)
 		case err := <-r.saved:
 			r.afterSave(err)
@@ -192,17 +219,23 @@ func (r *round) run(ctx context.Context) error {
 	}
 }
 
-// end lets nothing more begin; the first reason counts.
+// end lets nothing more begin; the first reason counts. A log that takes no records does not hold it up for long.
 func (r *round) end(reason error) {
 	if r.ending == nil {
 		r.ending = reason
+		time.AfterFunc(saveTimeout, r.stopRecords)
 	}
+}
+
+// hasPlace reports whether another attempt may begin.
+func (r *round) hasPlace() bool {
+	return r.inFlight < r.w.cfg.PerEndpoint && r.recording < maxRecording
 }
 
 // begin starts what is due: attempts, as many as may be at once, and a save.
 func (r *round) begin() {
 	now := time.Now()
-	for r.ending == nil && r.inFlight < r.w.cfg.PerEndpoint {
+	for r.ending == nil && r.hasPlace() {
 		e, due := r.queue.next(now)
 		if !due {
 			break
@@ -210,12 +243,14 @@ func (r *round) begin() {
 		r.inFlight++
 		tried := *e // the goroutine must not share what the loop changes
 		r.wg.Go(func() {
-			var result result
-			if err := tasks.Guard(func() error { result = r.attempt(&tried); return nil }); err != nil {
+			result := result{event: e}
+			if err := tasks.Guard(func() error { r.attempt(&tried, &result); return nil }); err != nil {
 				result.err = err
 			}
-			result.event = e
-			r.results <- result
+			select {
+			case r.results <- result:
+			case <-r.over:
+			}
 		})
 	}
 	if r.saveAt.IsZero() && r.queue.changed() {
@@ -230,7 +265,7 @@ func (r *round) begin() {
 // untilNext is how long the loop has nothing to begin.
 func (r *round) untilNext() time.Duration {
 	next := time.Hour
-	if due, some := r.queue.nextDue(); some && r.ending == nil && r.inFlight < r.w.cfg.PerEndpoint {
+	if due, some := r.queue.nextDue(); some && r.ending == nil && r.hasPlace() {
 		next = min(next, time.Until(due))
 	}
 	if r.saving == nil && !r.saveAt.IsZero() && r.ending == nil {
@@ -304,61 +339,88 @@ func (r *round) take(b batch) {
 	}
 }
 
-// attempt makes one attempt. It must not change the event.
-func (r *round) attempt(e *event) result {
+// attempt makes one attempt, and tells in result what came of it. It must not change the event. Its place is free when the receiver
+// has answered: a log or rows that cannot be used hold up no other event but those of the same subject.
+func (r *round) attempt(e *event, result *result) {
 	payload := e.payload
 	if payload == nil {
 		var err error
 		if payload, err = r.payloadOf(e); err != nil {
 			var lost *dispatcher.PositionError
 			if errors.As(err, &lost) {
-				return result{lost: err}
+				result.lost = err
+			} else {
+				result.ours = err
 			}
-			return result{ours: err}
+			return
 		}
 	}
 	text, err := messageBody(e.Sequence, payload)
 	if err != nil {
-		return result{answer: answer{err: err}}
+		result.err = err
+		return
 	}
-	a := r.w.client.send(r.attempts, r.endpoint.URL, r.secrets.Load().SecretsAt(time.Now()), e.EventID, text)
-	if a.err != nil && a.status == 0 && r.attempts.Err() != nil {
-		return result{answer: a} // it was interrupted
+	result.answer = r.w.client.send(r.attempts, r.endpoint.URL, r.secrets.Load().SecretsAt(time.Now()), e.EventID, text)
+	if result.err != nil && result.status == 0 && r.attempts.Err() != nil {
+		return // it was interrupted
 	}
-	if e.Type == tasks.TypeAdverseEvent && !r.recordNotification(e, payload, a.err) {
-		return result{answer: answer{err: r.attempts.Err()}} // and so it is sent again
+	id, is := r.notifies(e, payload)
+	if !is {
+		return
 	}
-	return result{answer: a}
+	select {
+	case r.left <- struct{}{}:
+		result.left = true
+	case <-r.over:
+		return
+	}
+	if !r.recordNotification(id, e.Attempts+1, result.err) {
+		result.ours = cmp.Or(r.records.Err(), dispatcher.ErrClosed) // and so it is sent again
+	}
 }
 
-// recordNotification makes it a step of a case that the endpoint was sent that it was received, or was to be, where the study has no
-// ladder. Of a case that is closed nothing is recorded: an endpoint that is sent all events once more notifies nobody. It reports
-// false if it was interrupted before what was delivered was recorded.
-func (r *round) recordNotification(e *event, payload []byte, failed error) bool {
+// notifies reports whether an event notifies people of a case, which has no other ladder, and of which.
+func (r *round) notifies(e *event, payload []byte) (id string, is bool) {
+	if e.Type != tasks.TypeAdverseEvent || r.w.cfg.Record == nil {
+		return "", false
+	}
 	var c tasks.CaseEvent
-	if err := json.Unmarshal(payload, &c); err != nil || c.Step != tasks.Received || r.w.cfg.Record == nil || r.w.hasLadder(c.Study) {
-		return true
-	}
-	switch is, err := r.w.isClosed(r.attempts, c.SubmissionID); {
-	case errors.Is(err, store.ErrNotFound), is:
-		return true
-	case err != nil:
-		return false // shutting down
-	}
-	step := tasks.AdverseEventStep{
-		ID: c.SubmissionID, Step: tasks.StepNotification, Channel: r.endpoint.ID, Attempt: e.Attempts + 1, Failed: failed != nil,
-	}
+	err := json.Unmarshal(payload, &c)
+	return c.SubmissionID, err == nil && c.Step == tasks.Received && !r.w.hasLadder(c.Study)
+}
+
+// recordNotification makes it a step of a case that the endpoint was sent that it was received, or was to be. Of a case that is closed
+// nothing is recorded: an endpoint that is sent all events once more notifies nobody. Nor is of one that cannot be read, which
+// readiness tells of. It reports false if it was interrupted before what was delivered was recorded.
+func (r *round) recordNotification(id string, attempt int, failed error) bool {
+	step := tasks.AdverseEventStep{ID: id, Step: tasks.StepNotification, Channel: r.endpoint.ID, Attempt: attempt, Failed: failed != nil}
+	timeout := failedRecordTimeout
 	if failed == nil {
 		step.Attempt = 0 // however many it took: it is one step
-		return record(r.attempts, r.w.cfg.Record, step, r.w.log)
+		timeout = recordTimeout
+	} else {
+		step.Reason = oneLine(reasonOf(failed))
 	}
-	step.Reason = oneLine(reasonOf(failed))
-	record(r.attempts, r.w.cfg.Record, step, r.w.log)
+	ctx, cancel := context.WithTimeout(r.records, timeout)
+	defer cancel()
+	is, err := r.w.isClosed(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound), is:
+		return true
+	case errors.Is(err, store.ErrDamaged):
+		r.w.log.Error("a notification is not recorded, since its case cannot be read", "case", id, "endpoint", r.endpoint.ID, "err", err)
+		return true
+	case err == nil && record(ctx, r.w.cfg.Record, step, r.w.log):
+		return true
+	case r.records.Err() != nil || errors.Is(err, dispatcher.ErrClosed):
+		return failed != nil
+	}
+	r.w.log.Error("a notification could not be recorded for too long and is not", "case", id, "endpoint", r.endpoint.ID, "timeout", timeout)
 	return true
 }
 
-// isClosed reports whether a case is closed, as the log says: rows that are made again may be behind it. It tries until it knows or
-// ctx ends.
+// isClosed reports whether a case is closed, as the log says: rows that are made again may be behind it. It tries until it knows,
+// the case cannot be read, or ctx ends.
 func (w *Webhooks) isClosed(ctx context.Context, id string) (bool, error) {
 	for {
 		err := w.cfg.Work.CaughtUp(ctx, tasks.TopicAdverseEvents)
@@ -369,7 +431,7 @@ func (w *Webhooks) isClosed(ctx context.Context, id string) (bool, error) {
 				return row.Content.(tasks.AdverseEvent).Standing().State == tasks.StateClosed, nil
 			}
 		}
-		if ctx.Err() != nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, dispatcher.ErrClosed) {
+		if ctx.Err() != nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) || errors.Is(err, dispatcher.ErrClosed) {
 			return false, err
 		}
 		w.log.Error("a case could not be read and will be read again", "case", id, "err", err)

@@ -201,11 +201,15 @@ func (s *Service) startLadders(ctx context.Context, c Config) (mails *mail.Sende
 			return nil, fmt.Errorf("mail: %w", err)
 		}
 		ladders.Mail, ladders.MailUnready = mails.Send, mails.Unready
-		ladders.Timeout = max(ladders.Timeout, cmp.Or(c.Mail.Timeout, mail.DefaultTimeout)) // each channel has its own below it
+		ladders.Timeout = laddersTimeout(ladders.Timeout, cmp.Or(c.Mail.Timeout, mail.DefaultTimeout))
 	}
 	s.ladders, err = notify.StartLadders(ctx, ladders)
 	return mails, err
 }
+
+// laddersTimeout bounds an alert by any channel, of which each has its own timeout below it. That of mail counts from when the mail has
+// a connection: waiting for one, behind mails that take all of their time, must not fail it.
+func laddersTimeout(webhooks, mails time.Duration) time.Duration { return max(webhooks, 2*mails) }
 
 // followTrial begins to follow the events of finished submissions for trial progress.
 func (s *Service) followTrial(ctx context.Context, c *Config) (err error) {
