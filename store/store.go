@@ -25,13 +25,13 @@ import (
 //
 // Any method may return [ErrDamaged], syscall.ENOSPC where the disk is full, and [ErrReadOnly].
 type Store struct {
-	path     string
-	writer   *writer
-	reads    *sql.DB
-	queries  *statements // on reads
+	path    string
+	writer  *writer
+	reads   *sql.DB
+	queries *statements // on reads
 	// ready is read for readiness and for what is urgent, by which lists and exports, however many there are, cannot be held up.
-	ready  *sql.DB
-	urgent *statements // on ready
+	ready    *sql.DB
+	urgent   *statements // on ready
 	claims   claims
 	watchers watchers
 	damage   atomic.Pointer[error] // set once a damage was met
