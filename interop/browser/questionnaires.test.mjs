@@ -317,6 +317,51 @@ test('what the server refuses stays on the phone', async () => {
   await close(page);
 });
 
+test('answers that were refused are sent again as their own patient\'s, whichever are open meanwhile', async () => {
+  const page = await openPhone();
+  let refuse = true;
+  await page.route('**/questionnaire-responses/*', (route) => (refuse ? route.fulfill({
+    status: 400, contentType: 'application/problem+json', body: JSON.stringify({ title: 'Bad', status: 400, code: 'invalid-input', detail: 'See errors.', stored: false, retryable: false }),
+  }) : route.continue()));
+  const patients = [], places = [];
+  for (const values of [[0, 1], [2, 3]]) {
+    await page.goto(new URL('questionnaires.html#', base).href);
+    await page.waitForSelector('#startForm:visible');
+    patients.push(await start(page, { instrument: 'gad-2 1' }));
+    await answer(page, values);
+    await page.tap('#sendAnswers');
+    await page.waitForSelector('#sent[data-mark="bad"]');
+    places.push(new URL(page.url()).hash);
+  }
+  const [first, second] = places;
+  const show = async (hash) => {
+    await page.evaluate((to) => { location.hash = to; }, hash);
+    await page.waitForFunction((id) => document.getElementById('correct').dataset.of === id && !document.getElementById('correct').hidden, hash.slice(2));
+  };
+  let held;
+  const asked = new Promise((resolve) => { held = resolve; });
+  await page.route('**/trial-progress?*', (route) => held(route));
+  await show(first);
+  refuse = false;
+  await page.fill('#correctSite', '102');
+  await page.tap('#sendCorrected');
+  const route = await asked;
+  await show(second);
+  assert.equal(await page.inputValue('#correctSite'), '', 'what was typed for one is not for the other');
+  await route.continue();
+  await page.waitForFunction(() => !document.getElementById('sendCorrected').disabled);
+  for (const patient of patients) assert.deepEqual(await responsesOf(page, patient), []);
+  assert.deepEqual((await kept(page)).map(({ state }) => state), ['refused', 'refused']);
+  await page.unroute('**/trial-progress?*');
+  await show(first);
+  await page.fill('#correctSite', '102');
+  await page.tap('#sendCorrected');
+  await page.waitForSelector('#sentVerified:visible');
+  assert.deepEqual((await responsesOf(page, patients[0])).map(({ site, answers }) => [site, answers]), [['102', { 1: 0, 2: 1 }]]);
+  assert.deepEqual(await responsesOf(page, patients[1]), []);
+  await close(page);
+});
+
 for (const [locale, words] of [['en-GB', /BT has no site 999\. The link .* wrong\. Please tell the study team/], ['zh-CN', /BT 没有研究中心 999。.*链接有误。请告知给您链接的研究团队/]]) {
   test(`a link to a site that the study does not have says so before the first question (${locale})`, async () => {
     const page = await openPhone({ locale });
