@@ -63,7 +63,7 @@ async function read(signal) {
     }
     state = response.status === 404 ? 'unknown' : '';
   } catch (e) {
-    if (of === id && !signal.aborted) state = 'lost';
+    if (of === id && (!signal.aborted || signal.reason.name === 'TimeoutError')) state = 'lost';   // if it is not wanted any more, another one follows
     render();
     throw e;
   }

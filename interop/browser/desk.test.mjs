@@ -139,6 +139,19 @@ test('a step that the server does not answer is given up, and what became of it 
   await close(page);
 });
 
+test('a case that a hanging server does not tell is not for ever on its way', async () => {
+  const page = await openDesk();
+  const { id } = await report(page);
+  await page.clock.install();
+  await page.reload();
+  await page.route(`**/adverse-events/${id}`, () => {});
+  await page.evaluate((to) => { location.hash = to; }, `#/${id}`);
+  await page.waitForFunction(() => document.getElementById('caseState').textContent === 'Asking the server');
+  await page.clock.fastForward(11_000);
+  await page.waitForFunction(() => document.getElementById('caseState').textContent === 'The server did not answer.');
+  await close(page);
+});
+
 test('an exercise is on the desk only by a tick, and is marked', async () => {
   const page = await openDesk();
   const study = `X${Date.now().toString(36)}`;
