@@ -152,6 +152,23 @@ test('a case that a hanging server does not tell is not for ever on its way', as
   await close(page);
 });
 
+test('a search that is refused leaves no cases of another one', async () => {
+  const page = await openDesk();
+  const { patient } = await report(page);
+  await row(page, 'openCases', patient).waitFor();
+  await page.fill('#searchStudy', 'B T');
+  await page.click('#search button[type=submit]');
+  await page.waitForSelector('#search-error:visible');
+  assert.equal(await page.locator('.found > li').count(), 0);
+  assert.equal(await page.locator('#openHeading').isVisible(), false);
+  assert.equal(await page.title(), 'Safety desk');
+  await page.fill('#searchStudy', 'BT');
+  await page.click('#search button[type=submit]');
+  await row(page, 'openCases', patient).waitFor();
+  assert.doesNotMatch(await row(page, 'openCases', patient).innerText(), /^New\b/);
+  await close(page);
+});
+
 test('an exercise is on the desk only by a tick, and is marked', async () => {
   const page = await openDesk();
   const study = `X${Date.now().toString(36)}`;
