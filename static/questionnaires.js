@@ -16,6 +16,7 @@ import { withOffset } from './zone.js';
 const views = ['start', 'fill', 'check', 'sent'];
 let record = null;          // the response that is open
 let place = '';             // where in it: '' its state, 'check', or the number of a question
+let doubted = '';           // the response and the study, without a file, with which sending again was pressed: once more sends
 let crises = [];            // {id, text, language} or {id, general}, until they were read
 
 // #/{id}/{n} is a question, #/{id}/check all answers, #/{id} where they are; anything else begins anew.
@@ -191,8 +192,10 @@ async function sendCorrected() {
   try {
     const known = await hasFile(study);
     if (record?.id !== of.id || record.state !== 'refused') return;
-    if (known === false) {
-      fill($('correct-error'), [t('studyUnknown', { study }), t('checkField')].join(t('gap')));
+    const pressed = `${of.id} ${study}`;
+    if (known === false && doubted !== pressed) {
+      doubted = pressed;
+      fill($('correct-error'), [t('studyUnknown', { study }), t('checkField'), t('sendAnyway')].join(t('gap')));
       return;
     }
     await sendAgain({ ...of, study, site });

@@ -428,6 +428,31 @@ for (const [locale, words, urgent] of [
   });
 }
 
+test('a server without files of studies takes a named study, and an urgent answer still gets the words of the page', async () => {
+  const page = await openPhone();
+  await page.fill('#study', 'NOFILE');
+  await page.locator('#study').dispatchEvent('change');
+  await page.waitForSelector('#study-error:visible');
+  const patient = newPatient();
+  await page.fill('#patientId', patient);
+  await page.waitForFunction(() => [...document.querySelectorAll('#questionnaire option')].some((o) => o.value === 'phq-9 1'));
+  await page.selectOption('#questionnaire', 'phq-9 1');
+  await page.tap('#startForm button[type=submit]');
+  await page.waitForFunction(() => document.activeElement.id === 'study');
+  assert.equal(await page.locator('#fill').isVisible(), false, 'it is said before the first question');
+  assert.match(await said(page, '#study-error'), /To begin without a crisis text of the study, press start again\.$/);
+  await page.tap('#startForm button[type=submit]');
+  await page.waitForSelector('#fill:visible');
+  await answer(page, [0, 0, 0, 0, 0, 0, 0, 0, 2, 0]);
+  await page.tap('#sendAnswers');
+  await page.waitForSelector('#crisis:visible');
+  assert.match(await said(page, '#crisisText'), /^If you are in danger/);
+  await page.tap('#crisisRead');
+  const [response] = await responsesOf(page, patient);
+  assert.deepEqual([response.study, response.crisisText], ['NOFILE', null]);
+  await close(page);
+});
+
 test('the copy stays if the receipt is not of the same bytes', async () => {
   const page = await openPhone();
   await page.route('**/questionnaire-responses/*', async (route) => {
