@@ -617,6 +617,35 @@ for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
   });
 }
 
+test('a status that the server will not hold is asked for again when the server says so', async () => {
+  const page = await openStaff();
+  const id = `QR-${Date.now()}-ra`;
+  const put = await page.request.put(new URL(`questionnaire-responses/${id}`, base).href, { data: {
+    study: 'BT', instrument: 'gad-2', version: '1', patientId: newPatient(), language: 'en', authored: new Date().toISOString(), answers: { 1: 0, 2: 0 },
+  } });
+  assert.equal(put.status(), 201, await put.text());
+  const answered = await stored(page, id);
+  const asked = [];
+  await page.route(`**/questionnaire-responses/${id}**`, async (route) => {
+    asked.push(new URL(route.request().url()).searchParams.get('wait'));
+    if (asked.length === 2) return route.fulfill({ status: 429, headers: { 'Retry-After': '60' }, contentType: 'application/problem+json', body: '{}' });
+    return route.fulfill({ json: { ...answered, status: 'accepted', scores: [] }, headers: { ETag: '"1"' } });
+  });
+  await page.clock.install();
+  await page.reload();
+  await page.evaluate((to) => { location.hash = to; }, `#/${id}/1`);
+  await page.waitForFunction(() => document.getElementById('responseBody').childElementCount > 0);
+  for (let ms = 0; asked.length < 2 && ms < 60; ms++) { await page.clock.runFor(500); await new Promise((resolve) => { setTimeout(resolve, 50); }); }
+  assert.deepEqual(asked, [null, '20s']);
+  await page.waitForFunction(() => document.getElementById('responseState').textContent !== '');   // that the server did not answer
+  await page.clock.runFor(50_000);
+  assert.equal(asked.length, 2, 'it is not asked before');
+  await page.clock.runFor(15_000);
+  for (let i = 0; asked.length < 3 && i < 100; i++) await new Promise((resolve) => { setTimeout(resolve, 50); });
+  assert.equal(asked.length, 3);
+  await close(page);
+});
+
 test('staff see an amendment with its reason, and what it took the place of', async () => {
   const page = await openStaff();
   const [id] = await history(page, newPatient(), { days: [2] });
