@@ -11,11 +11,18 @@ const unfinishedEach = 1000;   // how often to ask while the server has not take
 const askEach = 4000;          // while no events come
 const checkEach = 20_000;      // while events come: a page that stands still without a word would be dangerous
 
+// Whether there was no answer to show: it was broken off, nothing came, or the server could not. That nothing came is a
+// TypeError in all browsers, and only its words tell it from a fault of the page.
+function isNoAnswer({ name, message }) {
+  if (name === 'AbortError' || name === 'TimeoutError' || /^status \d+$/.test(message)) return true;
+  return name === 'TypeError' && /^(failed to fetch|network error|networkerror|load failed|error in input stream|the network connection was lost)/i.test(message);
+}
+
 /**
  * Calls read(signal), which reads and shows what was read, at once, after each event of the types
  * that concerns the page, whenever the stream of events begins or ends, and every now and then.
  * read resolves to true if the server is still to take in what it knows, and rejects if it does not
- * answer. After each reading onConnection is called with
+ * answer. The reason of signal is a TimeoutError if the server took too long, and else the reading is not wanted any more. After each reading onConnection is called with
  *   live     events come, and what is shown is what there is
  *   asking   no events come, but the server answers
  *   lost     it does not answer, and what is shown may be old
@@ -35,14 +42,15 @@ export function keepCurrent({ types, concerns = () => true, read, onConnection =
     clearTimeout(timer);
     reading?.abort();
     const mine = reading = new AbortController();
-    const limit = setTimeout(() => mine.abort(), answerWithin);
+    const limit = setTimeout(() => mine.abort(new DOMException('no answer in time', 'TimeoutError')), answerWithin);
     const begun = performance.now();
     let unfinished = false, answered = true;
     due = false;
     try {
       unfinished = await read(mine.signal);
-    } catch {
+    } catch (e) {
       answered = false;
+      if (!isNoAnswer(e)) console.error(e);   // the page itself is wrong, and says only that it is not connected
     }
     clearTimeout(limit);
     if (mine !== reading) return;

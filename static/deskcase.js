@@ -1,7 +1,7 @@
 // One adverse event: what it is, its clock, its timeline, and what a person does with it. It is read
 // again whenever it has changed on the server.
 
-import { $, h, fill, table, announce } from './dom.js';
+import { $, h, fill, table, announce, alarm } from './dom.js';
 import { t, time, language, onLanguage } from './i18n.js';
 import { newId } from './digest.js';
 import { addressOf } from './adverseevents.js';
@@ -10,6 +10,8 @@ import { readFlagTexts, flagText, flagCause, instrumentTitle } from './flagtexts
 import { readDesk } from './desklist.js';
 import { learnTime } from './servertime.js';
 import { keepCurrent } from './current.js';
+
+const answerWithin = 30_000;  // ms: until then no other step can be sent
 
 let id = null;                // null while no case is shown
 let shown = null;             // the case as the server tells it
@@ -61,7 +63,7 @@ async function read(signal) {
     }
     state = response.status === 404 ? 'unknown' : '';
   } catch (e) {
-    if (of === id && !signal.aborted) state = 'lost';
+    if (of === id && (!signal.aborted || signal.reason.name === 'TimeoutError')) state = 'lost';   // if it is not wanted any more, another one follows
     render();
     throw e;
   }
@@ -175,11 +177,12 @@ async function send(form) {
   render();
   try {
     const response = await fetch(`${addressOf(of)}/${form.path}`, {
-      method: 'POST', headers: { 'Content-Type': 'application/json', Accept: 'application/json', 'Accept-Language': language }, body: JSON.stringify(form.body()),
+      method: 'POST', headers: { 'Content-Type': 'application/json', Accept: 'application/json', 'Accept-Language': language }, body: JSON.stringify(form.body()), signal: AbortSignal.timeout(answerWithin),
     });
     const answer = await response.json();
-    if (of !== id) return;
-    if (response.ok) {
+    if (of !== id) {
+      if (!response.ok) alarm(t('deskOtherRefused', { id: of, detail: answer.detail ?? t('deskNotSent') }));
+    } else if (response.ok) {
       shown = answer.timelineCut ? { ...answer, timeline: shown.timeline } : answer;   // what is new comes with the next reading
       const name = form.node.querySelector('[autocomplete="name"]').value;
       form.node.reset();
@@ -190,7 +193,8 @@ async function send(form) {
       fill(error, answer.detail ?? t('deskNotSent'));
     }
   } catch {
-    fill(error, t('deskNotSent'));
+    if (of === id) fill(error, t('deskNotSent'));
+    else alarm(t('deskOtherUnsure', { id: of }));   // what was typed is gone with its form
   } finally {
     busy = false;
     render();

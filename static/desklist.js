@@ -66,6 +66,7 @@ async function read(signal) {
   } catch (e) {
     if (signal.aborted || !e.problem) throw e;
     error = e.problem;
+    if (anew) clear();
     render();
   }
 }
@@ -77,6 +78,18 @@ async function ask(filters, signal) {
   if (response.status === 400) throw Object.assign(new Error('refused'), { problem: (await response.json()).detail });
   if (!response.ok) throw new Error(`status ${response.status}`);
   return response.json();
+}
+
+// Nothing is known of what was asked for, and what was there answers another question.
+function clear() {
+  open = [];
+  moreOpen = false;
+  known = new Set();
+  fresh = new Set();
+  neverSeen = '';
+  isRead = false;
+  for (const part of Object.values(parts)) Object.assign(part, { cases: [], more: false });
+  onRead({ open: 0, fresh: [], acknowledged: [] });
 }
 
 // cases are all that are open, the newest first; if there are more, the newest of them.
@@ -110,7 +123,7 @@ function render() {
   fill($('search-error'), error);
   $('openHeading').textContent = moreOpen ? t('deskOpenMore', { n: open.length }) : t('deskOpenHeading', { n: open.length });
   // A misspelt study must not read as if nothing were to be done.
-  $('openHeading').parentElement.hidden = Boolean(neverSeen);
+  $('openHeading').parentElement.hidden = Boolean(neverSeen) || (Boolean(error) && !isRead);
   fill($('neverSeen'), neverSeen ? t('deskNeverSeen', { study: neverSeen }) : '');
   $('noneOpen').hidden = open.length > 0 || !isRead;
   showCases($('openCases'), open);

@@ -1,9 +1,12 @@
 // Asks the server how a stored submission stands, and keeps asking until it is final.
 
 import { language } from './i18n.js';
+import { retryAfter } from './send.js';
 
 const leastPause = 700;     // between two answers, should the server not hold the request
 const longestPause = 30_000;
+const held = 20_000;         // how long the server is asked to hold a request
+const longestTold = 300_000; // beyond it a page asks whatever the server said
 
 /**
  * Follows the submission with this address, by default that of the report with this id. onChange
@@ -41,9 +44,13 @@ const path = (id) => `case-reports/${encodeURIComponent(id)}`;
 async function run(address, onChange, signal) {
   let tag = null, pause = leastPause;
   while (!signal.aborted) {
+    const begun = performance.now();
+    let told = 0;
     try {
       const response = await ask(address, tag, signal);
       if (response.status === 404) return onChange({ unknown: true });
+      // Where nothing is new, or nothing can be told, and the request was not held either, the server says when to come again.
+      if (response.status !== 200 && performance.now() - begun < held / 2) told = Math.min(retryAfter(response.headers.get('Retry-After')) ?? 0, longestTold);
       if (response.status !== 304) {
         if (!response.ok) throw new Error(`status ${response.status}`);
         const report = await response.json();
@@ -57,7 +64,7 @@ async function run(address, onChange, signal) {
       onChange({ lost: true });
       pause = Math.min(pause * 2, longestPause);
     }
-    await sleep(pause, signal);
+    await sleep(Math.max(pause, told), signal);
   }
   return undefined;
 }
@@ -66,7 +73,7 @@ async function run(address, onChange, signal) {
 function ask(address, tag, signal) {
   const headers = { Accept: 'application/json', 'Accept-Language': language };
   if (tag) headers['If-None-Match'] = tag;
-  return fetch(address + (tag ? `${address.includes('?') ? '&' : '?'}wait=20s` : ''), { headers, signal, cache: 'no-store' });
+  return fetch(address + (tag ? `${address.includes('?') ? '&' : '?'}wait=${held / 1000}s` : ''), { headers, signal, cache: 'no-store' });
 }
 
 function sleep(ms, signal) {

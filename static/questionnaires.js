@@ -16,6 +16,7 @@ import { withOffset } from './zone.js';
 const views = ['start', 'fill', 'check', 'sent'];
 let record = null;          // the response that is open
 let place = '';             // where in it: '' its state, 'check', or the number of a question
+let doubted = '';           // the response and the study, without a file, with which sending again was pressed: once more sends
 let crises = [];            // {id, text, language} or {id, general}, until they were read
 
 // #/{id}/{n} is a question, #/{id}/check all answers, #/{id} where they are; anything else begins anew.
@@ -170,7 +171,11 @@ function renderSent() {
   $('tryNow').hidden = !waiting;
   // Other answers under the id stay there whatever the study is.
   const correctable = record.state === 'refused' && record.problem.status !== 409;
-  if (correctable && $('correct').hidden) [$('correctStudy').value, $('correctSite').value] = [record.study, record.site];
+  if (correctable && ($('correct').hidden || $('correct').dataset.of !== record.id)) {   // what was typed for one is not for another
+    [$('correctStudy').value, $('correctSite').value] = [record.study, record.site];
+    fill($('correct-error'), '');
+    $('correct').dataset.of = record.id;
+  }
   $('correct').hidden = !correctable;
   $('removeSent').hidden = record.state !== 'refused' && record.state !== 'differs';
   $('sentAnswers').hidden = !record.document || Boolean(latest?.same);
@@ -182,12 +187,22 @@ async function sendCorrected() {
   const wrong = [study, site].some((value) => value && !isId(value));
   fill($('correct-error'), wrong ? t('badId') : '');
   if (wrong || $('sendCorrected').disabled) return;
+  const of = record;      // another one may be open once the server has answered
   $('sendCorrected').disabled = true;
-  const known = await hasFile(study);
-  if (known === false) fill($('correct-error'), [t('studyUnknown', { study }), t('checkField')].join(t('gap')));
-  else await sendAgain({ ...record, study, site });
-  $('sendCorrected').disabled = false;
-  if (known !== false) $('sentHeading').focus({ preventScroll: true });
+  try {
+    const known = await hasFile(study);
+    if (record?.id !== of.id || record.state !== 'refused') return;
+    const pressed = `${of.id} ${study}`;
+    if (known === false && doubted !== pressed) {
+      doubted = pressed;
+      fill($('correct-error'), [t('studyUnknown', { study }), t('checkField'), t('sendAnyway')].join(t('gap')));
+      return;
+    }
+    await sendAgain({ ...of, study, site });
+    if (record?.id === of.id) $('sentHeading').focus({ preventScroll: true });
+  } finally {
+    $('sendCorrected').disabled = false;
+  }
 }
 
 async function removeSent() {

@@ -118,7 +118,7 @@ function outcome(xhr, { id, status }) {
   if (xhr.status === status && answer?.id === id && answer.receipt) return { phase: 'stored', answer };
   const problem = answer?.code || answer?.title ? answer : null;
   if (worthAnotherTry(xhr.status, problem)) {
-    return { phase: 'waiting', why: reason(xhr.status, problem), problem, retryAfter: retryAfter(xhr) };
+    return { phase: 'waiting', why: reason(xhr.status, problem), problem, retryAfter: retryAfter(xhr.getResponseHeader('Retry-After')) };
   }
   return { phase: 'refused', status: xhr.status, problem };
 }
@@ -143,9 +143,8 @@ function reason(status, problem) {
   return status === 503 || status === 429 ? 'busy' : 'server';
 }
 
-// Milliseconds, from seconds or from a date; null when the server names none.
-function retryAfter(xhr) {
-  const value = xhr.getResponseHeader('Retry-After');
+/** Milliseconds, from the seconds or the date of a header Retry-After; null when the server names none. */
+export function retryAfter(value) {
   if (!value) return null;
   const ms = /^\d+$/.test(value) ? value * 1000 : Date.parse(value) - Date.now();
   return Number.isNaN(ms) ? null : Math.max(ms, 0);

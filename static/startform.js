@@ -13,6 +13,8 @@ let listed = [];                // the questionnaires of that study
 let state = 'loading';          // 'loading', 'kept', 'failed', 'refused', 'ready'
 let asked = null;               // the study and the site of which listed is
 let refused = {};               // the field that the server refused -> function that gives the text
+let doubted = false;            // the server has no file of the study
+let told = '';                  // the study and the site with which start was pressed although they are doubted: once more begins
 let linked = { study: '', site: '' };   // what the address said
 let errors = {};                // field -> function that gives the text in the current language
 let chosen = '';
@@ -35,7 +37,7 @@ export const isId = (text) => /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}$/.test(text);
 /** What the form says, or null if something is wrong with it, which is then marked. */
 export function readStart() {
   const given = Object.fromEntries(idFields.map((name) => [name, $(name).value.trim()]));
-  const found = { ...refused };
+  const found = doubted && told === asked ? {} : { ...refused };
   if (!given.patientId) found.patientId = () => t('needPatient');
   for (const name of idFields) if (given[name] && !isId(given[name])) found[name] = () => t('badId');
   const definition = definitions.get($('questionnaire').value);
@@ -43,8 +45,10 @@ export function readStart() {
   setErrors(found);
   if (Object.keys(found).length) {
     $([...idFields, 'questionnaire'].find((name) => found[name])).focus();
+    if (doubted) told = asked;
     return null;
   }
+  told = '';                            // the next patient is told, too
   const wording = $('wording').value || language;
   for (const name of ['patientId', 'visitId']) $(name).value = '';     // the next one may be another
   return { ...given, definition, language: wording };
@@ -56,7 +60,7 @@ export function openStart() {
   for (const [name, field] of [['study', 'study'], ['site', 'site'], ['visit', 'visitId']]) if (given.get(name)) $(field).value = given.get(name);
   if (given.get('instrument')) chosen = given.get('instrument');
   for (const name of ['study', 'site']) linked[name] = given.get(name) ?? linked[name];
-  if (whose() !== asked || state === 'failed' || state === 'refused') readList();
+  if (whose() !== asked || doubted || state === 'failed' || state === 'refused') readList();
 }
 
 const whose = () => JSON.stringify([$('study').value.trim(), $('site').value.trim()]);
@@ -70,11 +74,16 @@ async function readList() {
   definitions.clear();
   for (const name of ['study', 'site']) delete errors[name];
   refused = {};
+  doubted = false;
+  told = '';
   render();
   try {
     const [{ items, kept }, known] = await Promise.all([readInstruments(of, site), hasFile(of)]);
     if (asked !== here) return;
-    if (known === false) throw Object.assign(new Error('no file'), { problem: { unknownStudy: true } });
+    // A server without any files of studies takes this one, and one that has them takes it with a warning. Which of the two
+    // it is it does not tell.
+    doubted = known === false;
+    if (doubted) refuse({ unknownStudy: true }, of, site);
     listed = items;
     state = kept ? 'kept' : 'ready';
     render();
@@ -95,7 +104,7 @@ function refuse(problem, of, site) {
   const wrong = problem.unknownStudy || (problem.errors ?? []).some(({ field }) => field === 'study') || !site ? 'study' : 'site';
   const fromLink = $(wrong).value.trim() === linked[wrong];
   const name = problem.unknownStudy ? 'studyUnknown' : wrong === 'site' ? 'noSite' : 'noStudy';
-  const text = () => [t(name, { study: of || '–', site }), t(fromLink ? 'wrongLink' : 'checkField')].join(t('gap'));
+  const text = () => [t(name, { study: of || '–', site }), t(fromLink ? 'wrongLink' : 'checkField'), problem.unknownStudy ? t('startAnyway') : ''].filter(Boolean).join(t('gap'));
   refused = { [wrong]: text };
   errors = { ...errors, ...refused };
   announce(text());

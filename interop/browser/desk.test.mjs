@@ -105,6 +105,70 @@ test('of two who acknowledge one is told that the other was first', async () => 
   await close(bob);
 });
 
+test('a step that the server does not answer is given up, and what became of it is told for its own case', async () => {
+  const page = await openDesk();
+  const first = await report(page), second = await report(page);
+  const routes = [];
+  await page.route('**/follow-ups', (route) => { routes.push(route); });   // the server hangs
+  await page.clock.install();
+  await page.goto(new URL(`desk.html#/${first.id}`, base).href);
+  await page.reload();
+  await page.waitForSelector('#followUp:visible');
+  await page.evaluate(() => {   // the browser's own clock cannot be put forward
+    AbortSignal.timeout = (ms) => {
+      const control = new AbortController();
+      setTimeout(() => control.abort(new DOMException('late', 'TimeoutError')), ms);
+      return control.signal;
+    };
+  });
+  const send = async () => {
+    await page.fill('#followDescription', 'x');
+    await page.click('#followUp button');
+    await page.waitForFunction(() => document.querySelector('#followUp button').disabled);
+  };
+  await send();
+  await page.clock.fastForward(31_000);
+  await page.waitForFunction(() => document.getElementById('followUp-error').textContent.includes('Nothing is lost'));
+  await page.waitForFunction(() => !document.querySelector('#followUp button').disabled);
+  await send();
+  await page.evaluate((to) => { location.hash = to; }, `#/${second.id}`);
+  await page.waitForFunction((id) => document.getElementById('caseHeading').textContent.startsWith(id), second.id);
+  await routes.at(-1).fulfill({ status: 409, contentType: 'application/problem+json', body: JSON.stringify({ title: 'No', status: 409, code: 'id-conflict', detail: 'Other words.' }) });
+  await page.waitForFunction((id) => document.getElementById('alert').textContent === `Case ${id}: not stored. Other words.`, first.id);
+  assert.equal(await page.locator('#followUp-error').isVisible(), false);
+  await close(page);
+});
+
+test('a case that a hanging server does not tell is not for ever on its way', async () => {
+  const page = await openDesk();
+  const { id } = await report(page);
+  await page.clock.install();
+  await page.reload();
+  await page.route(`**/adverse-events/${id}`, () => {});
+  await page.evaluate((to) => { location.hash = to; }, `#/${id}`);
+  await page.waitForFunction(() => document.getElementById('caseState').textContent === 'Asking the server');
+  await page.clock.fastForward(11_000);
+  await page.waitForFunction(() => document.getElementById('caseState').textContent === 'The server did not answer.');
+  await close(page);
+});
+
+test('a search that is refused leaves no cases of another one', async () => {
+  const page = await openDesk();
+  const { patient } = await report(page);
+  await row(page, 'openCases', patient).waitFor();
+  await page.fill('#searchStudy', 'B T');
+  await page.click('#search button[type=submit]');
+  await page.waitForSelector('#search-error:visible');
+  assert.equal(await page.locator('.found > li').count(), 0);
+  assert.equal(await page.locator('#openHeading').isVisible(), false);
+  assert.equal(await page.title(), 'Safety desk');
+  await page.fill('#searchStudy', 'BT');
+  await page.click('#search button[type=submit]');
+  await row(page, 'openCases', patient).waitFor();
+  assert.doesNotMatch(await row(page, 'openCases', patient).innerText(), /^New\b/);
+  await close(page);
+});
+
 test('an exercise is on the desk only by a tick, and is marked', async () => {
   const page = await openDesk();
   const study = `X${Date.now().toString(36)}`;

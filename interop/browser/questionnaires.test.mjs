@@ -317,6 +317,51 @@ test('what the server refuses stays on the phone', async () => {
   await close(page);
 });
 
+test('answers that were refused are sent again as their own patient\'s, whichever are open meanwhile', async () => {
+  const page = await openPhone();
+  let refuse = true;
+  await page.route('**/questionnaire-responses/*', (route) => (refuse ? route.fulfill({
+    status: 400, contentType: 'application/problem+json', body: JSON.stringify({ title: 'Bad', status: 400, code: 'invalid-input', detail: 'See errors.', stored: false, retryable: false }),
+  }) : route.continue()));
+  const patients = [], places = [];
+  for (const values of [[0, 1], [2, 3]]) {
+    await page.goto(new URL('questionnaires.html#', base).href);
+    await page.waitForSelector('#startForm:visible');
+    patients.push(await start(page, { instrument: 'gad-2 1' }));
+    await answer(page, values);
+    await page.tap('#sendAnswers');
+    await page.waitForSelector('#sent[data-mark="bad"]');
+    places.push(new URL(page.url()).hash);
+  }
+  const [first, second] = places;
+  const show = async (hash) => {
+    await page.evaluate((to) => { location.hash = to; }, hash);
+    await page.waitForFunction((id) => document.getElementById('correct').dataset.of === id && !document.getElementById('correct').hidden, hash.slice(2));
+  };
+  let held;
+  const asked = new Promise((resolve) => { held = resolve; });
+  await page.route('**/trial-progress?*', (route) => held(route));
+  await show(first);
+  refuse = false;
+  await page.fill('#correctSite', '102');
+  await page.tap('#sendCorrected');
+  const route = await asked;
+  await show(second);
+  assert.equal(await page.inputValue('#correctSite'), '', 'what was typed for one is not for the other');
+  await route.continue();
+  await page.waitForFunction(() => !document.getElementById('sendCorrected').disabled);
+  for (const patient of patients) assert.deepEqual(await responsesOf(page, patient), []);
+  assert.deepEqual((await kept(page)).map(({ state }) => state), ['refused', 'refused']);
+  await page.unroute('**/trial-progress?*');
+  await show(first);
+  await page.fill('#correctSite', '102');
+  await page.tap('#sendCorrected');
+  await page.waitForSelector('#sentVerified:visible');
+  assert.deepEqual((await responsesOf(page, patients[0])).map(({ site, answers }) => [site, answers]), [['102', { 1: 0, 2: 1 }]]);
+  assert.deepEqual(await responsesOf(page, patients[1]), []);
+  await close(page);
+});
+
 for (const [locale, words] of [['en-GB', /BT has no site 999\. The link .* wrong\. Please tell the study team/], ['zh-CN', /BT 没有研究中心 999。.*链接有误。请告知给您链接的研究团队/]]) {
   test(`a link to a site that the study does not have says so before the first question (${locale})`, async () => {
     const page = await openPhone({ locale });
@@ -382,6 +427,31 @@ for (const [locale, words, urgent] of [
     await close(page);
   });
 }
+
+test('a server without files of studies takes a named study, and an urgent answer still gets the words of the page', async () => {
+  const page = await openPhone();
+  await page.fill('#study', 'NOFILE');
+  await page.locator('#study').dispatchEvent('change');
+  await page.waitForSelector('#study-error:visible');
+  const patient = newPatient();
+  await page.fill('#patientId', patient);
+  await page.waitForFunction(() => [...document.querySelectorAll('#questionnaire option')].some((o) => o.value === 'phq-9 1'));
+  await page.selectOption('#questionnaire', 'phq-9 1');
+  await page.tap('#startForm button[type=submit]');
+  await page.waitForFunction(() => document.activeElement.id === 'study');
+  assert.equal(await page.locator('#fill').isVisible(), false, 'it is said before the first question');
+  assert.match(await said(page, '#study-error'), /To begin without a crisis text of the study, press start again\.$/);
+  await page.tap('#startForm button[type=submit]');
+  await page.waitForSelector('#fill:visible');
+  await answer(page, [0, 0, 0, 0, 0, 0, 0, 0, 2, 0]);
+  await page.tap('#sendAnswers');
+  await page.waitForSelector('#crisis:visible');
+  assert.match(await said(page, '#crisisText'), /^If you are in danger/);
+  await page.tap('#crisisRead');
+  const [response] = await responsesOf(page, patient);
+  assert.deepEqual([response.study, response.crisisText], ['NOFILE', null]);
+  await close(page);
+});
 
 test('the copy stays if the receipt is not of the same bytes', async () => {
   const page = await openPhone();
@@ -546,6 +616,35 @@ for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
     await close(page);
   });
 }
+
+test('a status that the server will not hold is asked for again when the server says so', async () => {
+  const page = await openStaff();
+  const id = `QR-${Date.now()}-ra`;
+  const put = await page.request.put(new URL(`questionnaire-responses/${id}`, base).href, { data: {
+    study: 'BT', instrument: 'gad-2', version: '1', patientId: newPatient(), language: 'en', authored: new Date().toISOString(), answers: { 1: 0, 2: 0 },
+  } });
+  assert.equal(put.status(), 201, await put.text());
+  const answered = await stored(page, id);
+  const asked = [];
+  await page.route(`**/questionnaire-responses/${id}**`, async (route) => {
+    asked.push(new URL(route.request().url()).searchParams.get('wait'));
+    if (asked.length === 2) return route.fulfill({ status: 429, headers: { 'Retry-After': '60' }, contentType: 'application/problem+json', body: '{}' });
+    return route.fulfill({ json: { ...answered, status: 'accepted', scores: [] }, headers: { ETag: '"1"' } });
+  });
+  await page.clock.install();
+  await page.reload();
+  await page.evaluate((to) => { location.hash = to; }, `#/${id}/1`);
+  await page.waitForFunction(() => document.getElementById('responseBody').childElementCount > 0);
+  for (let ms = 0; asked.length < 2 && ms < 60; ms++) { await page.clock.runFor(500); await new Promise((resolve) => { setTimeout(resolve, 50); }); }
+  assert.deepEqual(asked, [null, '20s']);
+  await page.waitForFunction(() => document.getElementById('responseState').textContent !== '');   // that the server did not answer
+  await page.clock.runFor(50_000);
+  assert.equal(asked.length, 2, 'it is not asked before');
+  await page.clock.runFor(15_000);
+  for (let i = 0; asked.length < 3 && i < 100; i++) await new Promise((resolve) => { setTimeout(resolve, 50); });
+  assert.equal(asked.length, 3);
+  await close(page);
+});
 
 test('staff see an amendment with its reason, and what it took the place of', async () => {
   const page = await openStaff();
