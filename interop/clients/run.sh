@@ -36,7 +36,7 @@ serve() {
   server=$!
   local addr=
   for _ in $(seq 600); do
-    addr=$(sed -n 's/.*msg=listening for=http addr=//p' "$work/$1.log")
+    addr=$(sed -n 's/.*msg=listening for=http addr=\([^ ]*\).*/\1/p' "$work/$1.log")
     if [ -n "$addr" ] && curl -fs -o /dev/null "http://$addr/readyz"; then break; fi
     kill -0 "$server" 2>/dev/null || { cat "$work/$1.log" >&2; exit 1; }
     sleep 0.1

@@ -38,7 +38,7 @@ lforms() {
   local server=$! addr= status=0
   echo "$server" >"$work/server.pid" # for a run that is cut off: this part is a process of its own
   for _ in $(seq 600); do
-    addr=$(sed -n 's/.*msg=listening for=http addr=//p' "$work/server.log")
+    addr=$(sed -n 's/.*msg=listening for=http addr=\([^ ]*\).*/\1/p' "$work/server.log")
     if [ -n "$addr" ] && curl -fs -o /dev/null "http://$addr/readyz"; then break; fi
     kill -0 "$server" 2>/dev/null || { cat "$work/server.log"; return 1; }
     sleep 0.1

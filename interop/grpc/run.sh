@@ -23,7 +23,7 @@ go build -o "$work/casepress" .
 server=$!
 addr=
 for _ in $(seq 600); do
-  addr=$(sed -n 's/.*msg=listening for=grpc addr=//p' "$work/log")
+  addr=$(sed -n 's/.*msg=listening for=grpc addr=\([^ ]*\).*/\1/p' "$work/log")
   [ -z "$addr" ] || break
   kill -0 "$server" || { cat "$work/log" >&2; exit 1; }
   sleep 0.1
