@@ -156,7 +156,7 @@ func TestKafka(t *testing.T) {
 		return drained(t, "kqconsumer", "127.0.0.1:9092", k.Addr, "Folder: visits", "Folder: "+folders[i])
 	}
 	first := consume(0)
-	_, port, err := net.SplitHostPort(freeAddr(t))
+	_, port, err := net.SplitHostPort(lastingAddr(t))
 	require.NoError(t, err)
 	producer := drained(t, "kqproducer", "127.0.0.1:9092", k.Addr, "Port: 9292", "Port: "+port)
 	url := "http://127.0.0.1:" + port + "/finished"
