@@ -283,11 +283,13 @@ func (s script) answer(conn net.Conn, to string) bool {
 		}
 		return false
 	case trickles:
+		second := time.NewTicker(time.Second) // of the bubble
+		defer second.Stop()
 		for {
 			if _, err := conn.Write([]byte("2")); err != nil {
 				return false
 			}
-			time.Sleep(time.Second) // of the bubble
+			<-second.C
 		}
 	case floods:
 		for {
