@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
+	"unicode"
 
 	"casepress/dispatcher"
 	"casepress/store"
@@ -144,4 +146,23 @@ func (a Alert) data(failing []failingData) alertData {
 		KnownSince: a.Clock.From.UTC(), DueAt: a.Clock.DueAt().UTC(), URL: a.Path, Exercise: a.Exercise, Who: a.Who, Rung: a.Rung, Attempt: a.Attempt,
 		Failing: failing,
 	}
+}
+
+// OneLine makes one line of a text that others may have written, of up to so many letters: without control characters, ends of lines and what
+// changes the direction of writing, so that it can pretend to be nothing else.
+func OneLine(text string, most int) string {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsControl(r), r == '\u2028', r == '\u2029':
+			return ' '
+		case unicode.Is(unicode.Bidi_Control, r):
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+	text = strings.Join(strings.Fields(text), " ")
+	if letters := []rune(text); len(letters) > most {
+		return string(letters[:most-1]) + "…"
+	}
+	return text
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -572,7 +571,7 @@ func stepOf(a alert, sent sentAlert) tasks.Step {
 		ID: a.Header.ID, Step: tasks.StepNotification, Name: a.Who, Channel: a.to.Channel(), Rung: a.Rung, Attempt: a.Attempt,
 	}}
 	if sent.err != nil {
-		step.Failed, step.Reason = true, oneLine(reasonOf(sent.err))
+		step.Failed, step.Reason = true, OneLine(reasonOf(sent.err), maxError)
 	}
 	return step
 }
@@ -613,7 +612,7 @@ func (r *ladderRound) stand(sent sentAlert) {
 	if sent.err == nil {
 		c.FailingSince, c.LastError = time.Time{}, ""
 	} else {
-		outcome, c.LastError = "failed", oneLine(reasonOf(sent.err))
+		outcome, c.LastError = "failed", OneLine(reasonOf(sent.err), maxError)
 		if c.FailingSince.IsZero() {
 			c.FailingSince = sent.at
 			r.log.Warn("a channel has not taken an alert", "study", c.Study, "channel", c.Channel, "reason", c.LastError)
@@ -726,11 +725,6 @@ func (r *ladderRound) stopWaiting(of *openCase) {
 	q := r.channels[addressOf(of.waiting.to)]
 	of.waiting = nil
 	q.waiting = slices.DeleteFunc(q.waiting, func(other *openCase) bool { return other == of })
-}
-
-// oneLine makes one line of what a receiver or a server may have said.
-func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x85 || r == '\u2028' || r == '\u2029' }), " ")
 }
 
 // caseHeap has the case first that has been due for the longest.

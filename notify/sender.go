@@ -399,7 +399,7 @@ func (r *round) recordNotification(id string, attempt int, failed error) bool {
 		step.Attempt = 0 // however many it took: it is one step
 		timeout = recordTimeout
 	} else {
-		step.Reason = oneLine(reasonOf(failed))
+		step.Reason = OneLine(reasonOf(failed), maxError)
 	}
 	ctx, cancel := context.WithTimeout(r.records, timeout)
 	defer cancel()

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"casepress/notify"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ func (f *Failure) shown(text string) string {
 	if f.to != "" {
 		text = regexp.MustCompile("(?i)"+regexp.QuoteMeta(f.to)).ReplaceAllLiteralString(text, "the address")
 	}
-	return oneLine(text, maxReason)
+	return notify.OneLine(text, maxReason)
 }
 
 // Unwrap returns the reason.

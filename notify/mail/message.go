@@ -10,7 +10,6 @@ import (
 	"net/mail"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	gomail "github.com/wneessen/go-mail"
@@ -50,13 +49,13 @@ func (s *Sender) compose(to study.Rung, a notify.Alert, now time.Time) (*message
 	l := languageOf(to.Language)
 	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	m.FromMailAddress(s.from)
-	m.ToMailAddress(&mail.Address{Name: oneLine(to.Who, maxWho), Address: to.Mail})
+	m.ToMailAddress(&mail.Address{Name: notify.OneLine(to.Who, maxWho), Address: to.Mail})
 	m.SetDateWithValue(now.UTC())
 	m.SetMessageIDWithValue(s.messageID(a, a.ID, to.Mail))
 	if a.Header.ID != "" {
 		m.SetGenHeader("References", "<"+s.messageID(a, "case")+">")
 	}
-	m.SetGenHeader(headerAlertID, oneLine(a.ID, maxWho))
+	m.SetGenHeader(headerAlertID, notify.OneLine(a.ID, maxWho))
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
 	m.SetGenHeader(gomail.HeaderXAutoResponseSuppress, "All") // the same for Exchange
 	m.SetGenHeader(gomail.HeaderContentLang, l.tag)
@@ -105,7 +104,7 @@ func (l *language) subject(a notify.Alert, now time.Time) string {
 	if a.Exercise {
 		text = l.subjectExercise + text
 	}
-	return oneLine(text, 2*maxWho)
+	return notify.OneLine(text, 2*maxWho)
 }
 
 // of names the study, if there is one.
@@ -113,7 +112,7 @@ func (l *language) of(a notify.Alert) string {
 	if a.Study == "" {
 		return ""
 	}
-	return fmt.Sprintf(l.ofStudy, oneLine(a.Study, maxWho))
+	return fmt.Sprintf(l.ofStudy, notify.OneLine(a.Study, maxWho))
 }
 
 func (l *language) body(a notify.Alert, link string, now time.Time) string {
@@ -126,9 +125,9 @@ func (l *language) body(a notify.Alert, link string, now time.Time) string {
 		due := a.Clock.DueAt()
 		line("%s\n", l.waits)
 		if a.Study != "" {
-			line("%s%s", l.study, oneLine(a.Study, maxWho))
+			line("%s%s", l.study, notify.OneLine(a.Study, maxWho))
 		}
-		line("%s%s", l.id, oneLine(a.Header.ID, maxWho))
+		line("%s%s", l.id, notify.OneLine(a.Header.ID, maxWho))
 		line("%s%s", l.state, l.stateText(a.State))
 		line("%s%s", l.known, timeText(a.Clock.From))
 		if now.After(due) {
@@ -136,13 +135,13 @@ func (l *language) body(a notify.Alert, link string, now time.Time) string {
 		} else {
 			line("%s%s", l.due, timeText(due))
 		}
-		line("%s%s", l.told, fmt.Sprintf(l.rung, oneLine(a.Who, maxWho), a.Rung, a.Attempt))
+		line("%s%s", l.told, fmt.Sprintf(l.rung, notify.OneLine(a.Who, maxWho), a.Rung, a.Attempt))
 		line("")
 	}
 	if len(a.Failing) > 0 {
 		line("%s", l.failing)
 		for _, f := range a.Failing[:min(len(a.Failing), maxFailing)] {
-			line("- %s", fmt.Sprintf(l.failingSince, oneLine(f.Channel, maxWho), timeText(f.Since), oneLine(f.Reason, maxReason)))
+			line("- %s", fmt.Sprintf(l.failingSince, notify.OneLine(f.Channel, maxWho), timeText(f.Since), notify.OneLine(f.Reason, maxReason)))
 		}
 		if more := len(a.Failing) - maxFailing; more > 0 {
 			line("- "+l.failingMore, more)
@@ -165,7 +164,7 @@ func (l *language) stateText(s tasks.AdverseEventState) string {
 	if text, known := l.states[s]; known {
 		return text
 	}
-	return oneLine(string(s), maxWho)
+	return notify.OneLine(string(s), maxWho)
 }
 
 // wordBytes is how much of a text stands in one encoded word: 48 letters of base64, and 12 around them.
@@ -192,22 +191,3 @@ func encodedWords(text string) string {
 
 // timeText is a time as people read it; the zone is always UTC.
 func timeText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") + " UTC" }
-
-// oneLine makes one line of a text, of up to so many letters: without control characters, ends of lines and what
-// changes the direction of writing, so that it can pretend to be nothing else.
-func oneLine(text string, most int) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsControl(r), r == '\u2028', r == '\u2029':
-			return ' '
-		case unicode.Is(unicode.Bidi_Control, r):
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	text = strings.Join(strings.Fields(text), " ")
-	if letters := []rune(text); len(letters) > most {
-		return string(letters[:most-1]) + "…"
-	}
-	return text
-}
