@@ -191,7 +191,15 @@ func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s task
 	if s.Kind.IsSubmission() {
 		receipt.Status = tasks.Accepted
 	}
-	offset, err := l.publish(ctx, topic, s.Ref(), record, with, func(offset uint64, err error) {
+	begin := func() (writing, error) { return with.begin(ctx, l, topic, message(s.Ref(), record)) }
+	if with == nil && !s.Kind.IsSubmission() {
+		begin = func() (writing, error) {
+			w, at, err := l.beginInTurn(ctx, topic, s, record)
+			receipt.ReceivedAt = at
+			return w, err
+		}
+	}
+	offset, err := l.publish(ctx, topic, begin, func(offset uint64, err error) {
 		if err != nil {
 			l.pending.drop(e, dispatcher.Receipt{}, err)
 			l.originals.addCandidates(e.originals...)
@@ -250,10 +258,34 @@ func replay(earlier dispatcher.Receipt, offered string) (dispatcher.Receipt, err
 	return earlier, nil
 }
 
-// publish writes a record to the log and calls ended with the outcome. When ctx ends before, as where the disk hangs, it
+// message is a record as it is published.
+func message(about tasks.Ref, record []byte) broker.Message {
+	return broker.Message{Key: about.Kind + "/" + about.ID, Payload: record}
+}
+
+// beginInTurn begins to write what is recorded about a submission, with the time of that moment, which it returns: buffer is
+// written over. One goes at a time, so that times have the order of the log. Such a record may have waited for rows, and the
+// step of a case that came a moment later need not: with the times at which they came, the timeline would go backwards.
+func (l *Ledger) beginInTurn(ctx context.Context, topic string, s tasks.Submission, buffer []byte) (writing, time.Time, error) {
+	select {
+	case l.stamping <- struct{}{}:
+		defer func() { <-l.stamping }()
+	case <-ctx.Done():
+		return writing{}, time.Time{}, ctx.Err()
+	}
+	s.ReceivedAt = now()
+	record, err := s.Append(buffer[:0])
+	if err != nil {
+		return writing{}, time.Time{}, err
+	}
+	pending, err := l.broker.Enqueue(ctx, topic, []broker.Message{message(s.Ref(), record)}, nil)
+	return writing{alone: pending}, s.ReceivedAt, err
+}
+
+// publish writes the record that begin begins to write, and calls ended with the outcome. When ctx ends before, as where the disk hangs, it
 // returns ctx's error: then the outcome is not known yet, and the write goes on until the record is on stable storage or
 // the log is poisoned. Only then is there a goroutine that waits for it.
-func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, record []byte, with *gathered, ended func(uint64, error)) (uint64, error) {
+func (l *Ledger) publish(ctx context.Context, topic string, begin func() (writing, error), ended func(uint64, error)) (uint64, error) {
 	if !l.beginUntilClosed() {
 		ended(0, dispatcher.ErrClosed)
 		return 0, dispatcher.ErrClosed
@@ -264,7 +296,7 @@ func (l *Ledger) publish(ctx context.Context, topic string, about tasks.Ref, rec
 			l.wg.Done()
 		}
 	}()
-	w, err := with.begin(ctx, l, topic, broker.Message{Key: about.Kind + "/" + about.ID, Payload: record})
+	w, err := begin()
 	if err != nil { // nothing was stored
 		err = publishError(topic, err)
 		ended(0, err)
@@ -375,7 +407,8 @@ func (l *Ledger) requeue(ctx context.Context, k *tasks.Kind, r tasks.Retry, ende
 		ended()
 		return err
 	}
-	_, err = l.publish(ctx, k.Topic, r.Ref(), record, nil, func(uint64, error) { ended() })
+	alone := func() (writing, error) { return (*gathered)(nil).begin(ctx, l, k.Topic, message(r.Ref(), record)) }
+	_, err = l.publish(ctx, k.Topic, alone, func(uint64, error) { ended() })
 	return err
 }
 

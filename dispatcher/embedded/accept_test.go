@@ -1,9 +1,12 @@
 package embedded_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"casepress/broker"
@@ -299,6 +303,27 @@ func TestTooFarBehindForAllButStepsOfReservedLanes(t *testing.T) {
 	require.ErrorIs(t, other("second", 3_000), dispatcher.ErrOverloaded)
 	require.NoError(t, step("Ann", 3_000))
 	require.ErrorIs(t, step("one too many", 4_000), dispatcher.ErrOverloaded)
+}
+
+// The timeline of a case is in the order of the log: times must not go backwards there, whoever waited for rows before.
+func TestStepsHaveTimesInTheOrderOfTheLog(t *testing.T) {
+	h, _ := open(t, options{Dir: t.TempDir()})
+	const steps = 500
+	receipts := make([]dispatcher.Receipt, steps)
+	var wg sync.WaitGroup
+	for i := range steps {
+		s := tasks.NewSubmission(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{ID: "AE-1", Step: tasks.StepFollowUp, FollowUpID: strconv.Itoa(i)})
+		wg.Go(func() {
+			var err error
+			receipts[i], err = h.Accept(t.Context(), s)
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(receipts, func(a, b dispatcher.Receipt) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	for i, r := range receipts[1:] {
+		require.False(t, r.ReceivedAt.Before(receipts[i].ReceivedAt), "%d came %v before the one that stands before it", r.Sequence, receipts[i].ReceivedAt.Sub(r.ReceivedAt))
+	}
 }
 
 // A record that cannot be read, or that is no work, holds up nothing and is kept among the dead letters.
