@@ -7,6 +7,7 @@
 #   ./run.sh [arguments of node --test]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../ready.sh"
 work=$(mktemp -d)
 server=
 stop() {
@@ -20,13 +21,7 @@ trap stop EXIT
 
 "$work/casepress" serve --hosts site.test --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" --studies "$here/studies" 2>"$work/log" &
 server=$!
-addr=
-for _ in $(seq 600); do
-  addr=$(sed -n 's/.*msg=listening for=http addr=\([^ ]*\).*/\1/p' "$work/log")
-  if [ -n "$addr" ] && curl -fs -o /dev/null "http://$addr/readyz"; then break; fi
-  kill -0 "$server" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
-  sleep 0.1
-done
+addr=$(ready "$work/log" "$server")
 
 status=0
 (cd "$here" && CASEPRESS_URL="http://$addr/" CASEPRESS="$work/casepress" timeout -k 5 1800 node --test "$@" ${TESTS:-page.test.mjs questionnaires.test.mjs desk.test.mjs progress.test.mjs live.test.mjs}) || status=$?

@@ -6,6 +6,7 @@
 # and compiled goes away. .ci/install gets what it needs, except Go.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../ready.sh"
 cache=${TOOLS:-$HOME/.cache/casepress}
 export CASEPRESS_SOURCE=$here/../..
 python=$cache/python/bin/python
@@ -34,13 +35,8 @@ serve() {
   : >"$work/$1.log"
   "$work/casepress" serve --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" 2>"$work/$1.log" &
   server=$!
-  local addr=
-  for _ in $(seq 600); do
-    addr=$(sed -n 's/.*msg=listening for=http addr=\([^ ]*\).*/\1/p' "$work/$1.log")
-    if [ -n "$addr" ] && curl -fs -o /dev/null "http://$addr/readyz"; then break; fi
-    kill -0 "$server" 2>/dev/null || { cat "$work/$1.log" >&2; exit 1; }
-    sleep 0.1
-  done
+  local addr
+  addr=$(ready "$work/$1.log" "$server")
   export CASEPRESS_URL=http://$addr
 }
 

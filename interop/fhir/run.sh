@@ -4,6 +4,7 @@
 # the tests of package fhir write. Needs Go, Node.js, Chromium and a JDK; .ci/install gets the rest.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../ready.sh"
 cache=${TOOLS:-$HOME/.cache/casepress}
 for need in "$here/node_modules/lforms" "$here/node_modules/playwright-core" "$cache/classpath/fhir"; do
   [ -e "$need" ] || { echo "$need is missing; .ci/install gets it" >&2; exit 1; }
@@ -37,12 +38,7 @@ lforms() {
   "$work/casepress" serve --studies "$work/studies" --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" 2>"$work/server.log" &
   local server=$! addr= status=0
   echo "$server" >"$work/server.pid" # for a run that is cut off: this part is a process of its own
-  for _ in $(seq 600); do
-    addr=$(sed -n 's/.*msg=listening for=http addr=\([^ ]*\).*/\1/p' "$work/server.log")
-    if [ -n "$addr" ] && curl -fs -o /dev/null "http://$addr/readyz"; then break; fi
-    kill -0 "$server" 2>/dev/null || { cat "$work/server.log"; return 1; }
-    sleep 0.1
-  done
+  addr=$(ready "$work/server.log" "$server") || return
   (cd "$here" && CASEPRESS_URL="http://$addr" CASEPRESS_FHIR_SERVED="$work/served" timeout -k 5 900 node --test lforms.test.mjs) || status=$?
   [ $status -eq 0 ] || tail -n 40 "$work/server.log"
   kill "$server" && wait "$server" || true

@@ -4,6 +4,7 @@
 # .ci/install gets what it needs, except Go.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../ready.sh"
 python=${TOOLS:-$HOME/.cache/casepress}/python/bin/python
 [ -d "$here/node_modules" ] || { echo "node_modules is missing; .ci/install gets it" >&2; exit 1; }
 "$python" -c 'import grpc_tools' || { echo "packages of requirements.txt are missing; .ci/install gets them" >&2; exit 1; }
@@ -21,13 +22,7 @@ cd "$here/../.."
 go build -o "$work/casepress" .
 "$work/casepress" serve --http-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 --data-dir "$work/data" 2>"$work/log" &
 server=$!
-addr=
-for _ in $(seq 600); do
-  addr=$(sed -n 's/.*msg=listening for=grpc addr=\([^ ]*\).*/\1/p' "$work/log")
-  [ -z "$addr" ] || break
-  kill -0 "$server" || { cat "$work/log" >&2; exit 1; }
-  sleep 0.1
-done
+addr=$(ready "$work/log" "$server" grpc)
 
 # program LANGUAGE: what the code block of that language says, with the server's address.
 program() { awk -v fence="\`\`\`$1" '$0 == fence {on = 1; next} /^```/ {on = 0} on' docs/broker.md | sed "s/127\.0\.0\.1:9090/$addr/"; }

@@ -66,7 +66,12 @@ def read(mail, language, subject, lines):
 
 async def run(command, env, timeout=240):
     process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **env})
-    status = await asyncio.wait_for(process.wait(), timeout)
+    try:
+        status = await asyncio.wait_for(process.wait(), timeout)
+    except asyncio.TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
     assert status == 0, f"{command} has ended with {status}"
 
 
