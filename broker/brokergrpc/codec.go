@@ -18,7 +18,8 @@ type countedAnswer struct {
 	from  *reader
 	bytes int
 
-	deliveries int // in an answer to a Subscribe
+	number     uint64 // of an answer to a Subscribe, from 1
+	deliveries int    // in it
 }
 
 // countingCodec is [brokerpb.Codec] that tells when a countedAnswer is no longer held in memory.
@@ -32,16 +33,16 @@ func (c countingCodec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 	encoded, err := c.Codec.Marshal(a.Message)
 	if err != nil {
-		a.from.releaseAnswer(a.bytes, 0)
+		a.from.release(a.bytes)
 		return nil, err
 	}
 	if mem.IsBelowBufferPoolingThreshold(encoded.Len()) {
 		// gRPC never tells when it is done with so small a buffer, so this goes into one that is larger than need be.
 		b := small.Get().(*[]byte)
 		*b = append((*b)[:0], encoded[0].ReadOnlyData()...)
-		return mem.BufferSlice{mem.NewBuffer(b, &smallAnswer{a.from, a.bytes, a.deliveries})}, nil
+		return mem.BufferSlice{mem.NewBuffer(b, &smallAnswer{a.from, a.bytes, a.number, a.deliveries})}, nil
 	}
-	return mem.BufferSlice{mem.NewBuffer(new(encoded[0].ReadOnlyData()), &largeAnswer{a.from, a.bytes, a.deliveries, encoded})}, nil
+	return mem.BufferSlice{mem.NewBuffer(new(encoded[0].ReadOnlyData()), &largeAnswer{a.from, a.bytes, a.number, a.deliveries, encoded})}, nil
 }
 
 // smallBuffer is the most capacity of a buffer whose end gRPC does not tell.
@@ -53,6 +54,7 @@ var small = sync.Pool{New: func() any { return new(make([]byte, 0, smallBuffer+1
 type smallAnswer struct {
 	from       *reader
 	bytes      int
+	number     uint64
 	deliveries int
 }
 
@@ -62,13 +64,14 @@ func (a *smallAnswer) Get(n int) *[]byte { return new(make([]byte, n)) }
 // Put is called once.
 func (a *smallAnswer) Put(b *[]byte) {
 	small.Put(b)
-	a.from.releaseAnswer(a.bytes, a.deliveries)
+	a.from.releaseAnswer(a.bytes, a.number, a.deliveries)
 }
 
 // largeAnswer is the pool that gRPC returns the buffer of a larger answer to. It does not keep the message.
 type largeAnswer struct {
 	from       *reader
 	bytes      int
+	number     uint64
 	deliveries int
 	encoded    mem.BufferSlice
 }
@@ -79,17 +82,25 @@ func (a *largeAnswer) Get(n int) *[]byte { return new(make([]byte, n)) }
 // Put is called once.
 func (a *largeAnswer) Put(*[]byte) {
 	a.encoded.Free()
-	a.from.releaseAnswer(a.bytes, a.deliveries)
+	a.from.releaseAnswer(a.bytes, a.number, a.deliveries)
 }
 
 // send sends an answer with these deliveries, of so many bytes, which are counted as unread.
 func (r *reader) send(stream subscribeStream, ds []broker.Delivery, bytes int) error {
 	r.noteSent(ds)
+	r.answers++
+	number := r.answers
+	var err error
 	if r.written {
-		return stream.SendMsg(countedAnswer{fromDeliveries(ds), r, bytes, len(ds)})
+		err = stream.SendMsg(countedAnswer{fromDeliveries(ds), r, bytes, number, len(ds)})
+	} else {
+		err = stream.Send(fromDeliveries(ds))
+		r.releaseAnswer(bytes, number, len(ds))
 	}
-	defer r.releaseAnswer(bytes, len(ds))
-	return stream.Send(fromDeliveries(ds))
+	if err == nil {
+		r.sent(number, len(ds))
+	}
+	return err
 }
 
 // unaryAnswer is what a call that is answered once has counted as unread for its answer.

@@ -39,6 +39,9 @@ type reader struct {
 
 	alive     func() bool       // the client is there, as far as is known; nil: nobody asks what was written
 	unwritten []broker.Delivery // of those answers, without payloads; guarded by connection.mu
+	answers   uint64            // how many were sent: the number of the last one
+
+	releasedDead uint64 // the last answer that was released when the client was gone; guarded by connection.mu
 }
 
 // ownBytes is what a subscription has for itself: enough for a response of togetherBytes.
@@ -174,18 +177,36 @@ func (r *reader) reserveAll(ctx context.Context) error {
 }
 
 // release says that n bytes are no longer unread.
-func (r *reader) release(n int) { r.releaseAnswer(n, 0) }
+func (r *reader) release(n int) { r.releaseAnswer(n, 0, 0) }
 
-// releaseAnswer is release for an answer with so many deliveries. While the client is there it was written; answers are written in
-// the order they were sent.
-func (r *reader) releaseAnswer(n, deliveries int) {
+// releaseAnswer is release for the answer with this number, which has so many deliveries. While the client is there it was written;
+// answers are written in the order they were sent. When the client is gone, it was written or dropped.
+func (r *reader) releaseAnswer(bytes int, number uint64, deliveries int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.add(-n)
+	r.add(-bytes)
 	r.wake()
-	if r.alive != nil && r.alive() {
-		n := copy(r.unwritten, r.unwritten[min(deliveries, len(r.unwritten)):]) // few are left, as a rule none
-		r.unwritten = r.unwritten[:n]
+	if r.alive == nil {
+		return
+	}
+	if !r.alive() {
+		r.releasedDead = number
+		return
+	}
+	n := copy(r.unwritten, r.unwritten[min(deliveries, len(r.unwritten)):]) // few are left, as a rule none
+	r.unwritten = r.unwritten[:n]
+}
+
+// sent is called when the answer with this number, the last one with so many deliveries, was handed to gRPC without an error. gRPC
+// may have written it before and let go of it only now, when the client, which perhaps died of it, was gone: so it counts.
+func (r *reader) sent(number uint64, deliveries int) {
+	if r.alive == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.releasedDead == number {
+		r.unwritten = r.unwritten[:len(r.unwritten)-deliveries]
 	}
 }
 
