@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -30,6 +32,35 @@ func withCases(t testing.TB, files ...string) option {
 }
 
 const s12 = `{"schema":1,"id":"S12","version":4,"title":"Twelve hours","languages":["en"],"sites":[{"id":"101","title":"One"}],"adverseEvents":{"limitHours":12}}`
+
+// TestAdverseEventsBesideThoseThatTrickle: whoever sends a byte now and then takes no room from anybody, nor does whoever sends
+// nearly all and then no more.
+func TestAdverseEventsBesideThoseThatTrickle(t *testing.T) {
+	for name, first := range map[string]int{"a byte": 1, "nearly all": 60 << 10} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := open(t, withCases(t), inVirtualTime, with(func(c *handlers.Config) { c.ClientHeader = "X-Forwarded-For" }))
+				const clients, each = 8, 16
+				slow := make([]net.Conn, clients*each)
+				for i := range slow {
+					slow[i] = s.dial()
+					_, err := fmt.Fprintf(slow[i], "POST /adverse-events HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.%d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+						i/each, tasks.MaxAdverseEventBytes)
+					require.NoError(t, err)
+					go func() { _, _ = slow[i].Write(make([]byte, first)) }() // which may be refused
+					synctest.Wait()
+					time.Sleep(100 * time.Millisecond)
+				}
+				s.report("AE-1").is(201)
+				s.handedOver("AE-1")
+				s.send(http.MethodPost, "/adverse-events/AE-1/acknowledge", `{"name":"Ann","decision":"sae"}`).is(200)
+				for _, c := range slow {
+					require.NoError(t, c.Close())
+				}
+			})
+		})
+	}
+}
 
 // ago is a time some while before now, as clients write it.
 func ago(d time.Duration) string { return time.Now().Add(-d).UTC().Format(time.RFC3339Nano) }

@@ -22,7 +22,11 @@ import (
 // dial opens a connection to the service, for what http.Client cannot do.
 func (s *service) dial() net.Conn {
 	s.Helper()
-	c, err := net.Dial("tcp", s.addr)
+	dial := s.pipes.dial
+	if s.pipes == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	c, err := dial(s.Context(), "tcp", s.addr)
 	require.NoError(s, err)
 	s.Cleanup(func() { _ = c.Close() })
 	return c

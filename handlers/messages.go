@@ -91,6 +91,7 @@ var (
 
 // What the problem of a code says of adverse events.
 var (
+	textGaveWay              = text{"This upload was slow, and others needed its room. Nothing was kept: send it again.", "此上传较慢，已让位于其他请求，未保存任何内容。请重新发送。"}
 	textAdverseEventConflict = text{"The id %s already stands for an adverse event with other content, and what is stored never changes. What became known later is a follow-up of it; only another event gets an id of its own.", "编号 %s 已对应内容不同的不良事件，已保存的内容不会更改。后续获知的信息请作为随访提交；只有另一起事件才使用新的编号。"}
 	textWebhookUnknown       = text{"Whether it is stored is not known: writing it took too long, or failed. Look how the webhook endpoint %s stands: if it is new and you were not told its secret, delete it; then do what is missing once more.", "无法确定是否已保存：写入耗时过长或失败。请查看 Webhook 端点 %s 的当前状态：若为新建且您未收到其密钥，请将其删除；然后重新执行尚未完成的操作。"}
 	textStepUnknown          = text{"Whether it is stored is not known: writing it took too long, or failed. Send the same again until the answer is another one: that is the truth, and nothing is ever stored twice. A follow-up needs its id for that.", "无法确定是否已保存：写入耗时过长或失败。请原样重发，直到收到其他答复；结果以该答复为准，内容不会重复保存。随访重发时须使用相同的编号。"}
