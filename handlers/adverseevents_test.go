@@ -606,19 +606,25 @@ func TestExerciseAndNotifications(t *testing.T) {
 	}
 }
 
+// longCase makes a case of more than 1 MiB.
+func (s *service) longCase(id string) {
+	s.Helper()
+	s.report(id).is(201)
+	s.handedOver(id)
+	for i := range 100 {
+		step := tasks.NewSubmission(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{
+			ID: id, Step: tasks.StepFollowUp, FollowUpID: fmt.Sprintf("F-%d", i), Description: strings.Repeat("🦠", 4000),
+		})
+		_, err := s.Work.Accept(s.Context(), step)
+		require.NoError(s, err)
+	}
+	require.NoError(s, s.Work.CaughtUp(s.Context(), tasks.TopicAdverseEvents))
+}
+
 // Each client reads a few cases at once, and long ones that are being sent are few in all; a step takes no part in that.
 func TestReadersOfCasesAreBounded(t *testing.T) {
 	s := open(t, withCases(t), with(func(c *handlers.Config) { c.ClientHeader = "X-Client" }))
-	s.report("AE-1").is(201)
-	s.handedOver("AE-1")
-	for i := range 100 {
-		step := tasks.NewSubmission(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{
-			ID: "AE-1", Step: tasks.StepFollowUp, FollowUpID: fmt.Sprintf("F-%d", i), Description: strings.Repeat("🦠", 4000),
-		})
-		_, err := s.Work.Accept(t.Context(), step)
-		require.NoError(t, err)
-	}
-	require.NoError(t, s.Work.CaughtUp(t.Context(), tasks.TopicAdverseEvents))
+	s.longCase("AE-1")
 	ask := func(client string) answer { return s.get("/adverse-events/AE-1", "X-Client", client) }
 	step := func() answer {
 		return s.do(s.request(http.MethodPost, "/adverse-events/AE-1/acknowledge", strings.NewReader(`{"name":"Ann","decision":"sae"}`),
@@ -632,8 +638,15 @@ func TestReadersOfCasesAreBounded(t *testing.T) {
 	ask("192.0.2.2").is(200)
 	require.Greater(t, len(ask("192.0.2.1").is(200).body), 1<<20)
 
-	release := handlers.HoldCases(s.API)
-	ask("192.0.2.1").is(503, "overloaded")
+	clients := []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6", "192.0.2.7", "192.0.2.8"}
+	release := handlers.HoldCases(s.API, clients[:7]...)
+	for _, client := range clients[:7] {
+		ask(client).is(503, "overloaded")
+	}
+	ask("192.0.2.9").is(200)
+	release()
+	release = handlers.HoldCases(s.API, clients...)
+	ask("192.0.2.9").is(503, "overloaded")
 	step().is(200)
 	s.report("AE-2").is(201)
 	s.get("/adverse-events/AE-2").is(200) // a short one

@@ -208,23 +208,34 @@ func (b *uploadBody) linger() {
 	_, _ = io.Copy(io.Discard, b.ReadCloser) // nothing of it matters
 }
 
-// deadlineWriter gives the client the whole stall time for each write.
+// deadlineWriter gives the client the whole stall time for each piece of what is written: a deadline for all of a long answer
+// would cut off whoever reads it slowly.
 type deadlineWriter struct {
 	gin.ResponseWriter
 	*deadlines
 }
 
-func (w *deadlineWriter) Write(p []byte) (int, error) {
+// writePiece is how many bytes a client must take within the stall time. With its default that is half as many a second as an
+// upload must bring.
+const writePiece = 16 << 10
+
+func (w *deadlineWriter) Write(p []byte) (n int, err error) {
+	for first := true; err == nil && (first || n < len(p)); first = false {
+		var written int
+		written, err = w.writeOne(p[n:min(len(p), n+writePiece)])
+		n += written
+	}
+	return n, err
+}
+
+func (w *deadlineWriter) writeOne(p []byte) (int, error) {
 	w.writable()
 	defer w.written()
 	return w.ResponseWriter.Write(p)
 }
 
-func (w *deadlineWriter) WriteString(s string) (int, error) {
-	w.writable()
-	defer w.written()
-	return w.ResponseWriter.WriteString(s)
-}
+// WriteString is Write of a string.
+func (w *deadlineWriter) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
 
 func (w *deadlineWriter) Flush() {
 	w.writable()
