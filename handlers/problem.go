@@ -19,6 +19,7 @@ import (
 	"casepress/dispatcher"
 	"casepress/fhir"
 	"casepress/store"
+	"casepress/tasks"
 )
 
 // problem is an RFC 9457 answer.
@@ -260,11 +261,11 @@ func (a *API) recovered(c *gin.Context, value any, stack []byte) {
 
 // panicFault is the fault of a request during which something panicked: before or after it was stored, nobody knows.
 func panicFault(value any) *fault {
-	return &fault{code: codeInternal, unknown: true, cause: fmt.Errorf("panic: %v", value)}
+	return &fault{code: codeInternal, unknown: true, cause: fmt.Errorf("it panicked with %s", tasks.PanicText(value))}
 }
 
 func (a *API) logPanic(c *gin.Context, value any, stack []byte) {
 	a.log.LogAttrs(c.Request.Context(), slog.LevelError, "panic",
 		slog.String("requestId", requestID(c)), slog.String("route", c.FullPath()),
-		slog.String("panic", fmt.Sprint(value)), slog.String("stack", string(stack)))
+		slog.String("panic", tasks.PanicText(value)), slog.String("stack", string(stack)))
 }
