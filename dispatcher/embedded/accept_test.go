@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"casepress/broker"
@@ -333,17 +332,16 @@ func TestTooFarBehindForAllButStepsOfReservedLanes(t *testing.T) {
 func TestStepsHaveTimesInTheOrderOfTheLog(t *testing.T) {
 	h, _ := open(t, options{Dir: t.TempDir()})
 	const steps = 500
-	receipts := make([]dispatcher.Receipt, steps)
+	receipts, errs := make([]dispatcher.Receipt, steps), make([]error, steps)
 	var wg sync.WaitGroup
 	for i := range steps {
 		s := tasks.NewSubmission(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{ID: "AE-1", Step: tasks.StepFollowUp, FollowUpID: strconv.Itoa(i)})
 		wg.Go(func() {
-			var err error
-			receipts[i], err = h.Accept(t.Context(), s)
-			assert.NoError(t, err)
+			receipts[i], errs[i] = h.Accept(t.Context(), s)
 		})
 	}
 	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
 	slices.SortFunc(receipts, func(a, b dispatcher.Receipt) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	for i, r := range receipts[1:] {
 		require.False(t, r.ReceivedAt.Before(receipts[i].ReceivedAt), "%d came %v before the one that stands before it", r.Sequence, receipts[i].ReceivedAt.Sub(r.ReceivedAt))
