@@ -1,10 +1,12 @@
 package handlers_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -54,6 +56,17 @@ func TestAdverseEventsBesideThoseThatTrickle(t *testing.T) {
 				s.report("AE-1").is(201)
 				s.handedOver("AE-1")
 				s.send(http.MethodPost, "/adverse-events/AE-1/acknowledge", `{"name":"Ann","decision":"sae"}`).is(200)
+				if first > 1 { // all room was taken
+					response, err := http.ReadResponse(bufio.NewReader(slow[0]), s.request(http.MethodPost, "/adverse-events", nil))
+					require.NoError(t, err)
+					body, err := io.ReadAll(response.Body)
+					require.NoError(t, err)
+					gaveWay := answer{t, response, body}
+					gaveWay.holdsContract()
+					gaveWay.is(http.StatusRequestTimeout, "upload-rate-too-low")
+					require.Equal(t, false, gaveWay.get("stored"))
+					require.Contains(t, gaveWay.get("detail"), "others needed its room")
+				}
 				for _, c := range slow {
 					require.NoError(t, c.Close())
 				}
