@@ -118,7 +118,7 @@ type Limits struct {
 	MaxNotes             int           `default:"${max_notes}" help:"Longest notes, in characters (400)."`
 	MaxBatch             int           `default:"${max_batch}" help:"Most questionnaire responses in one batch (400)."`
 	MaxBatchBytes        Size          `default:"${max_batch_bytes}" help:"Largest batch of questionnaire responses (413)."`
-	StallTimeout         time.Duration `default:"${stall_timeout}" help:"A client that neither sends nor takes a byte for so long is dropped (408)."`
+	StallTimeout         time.Duration `default:"${stall_timeout}" help:"A client that sends no byte for so long (408), or does not take the next 16 KiB of an answer, is dropped."`
 	UploadTimeout        time.Duration `default:"${upload_timeout}" help:"Longest time an upload may take however steadily it trickles (408)."`
 	MinUploadRate        Size          `default:"${min_upload_rate}" help:"Bytes a second that an upload must bring, over each --upload-rate-span that the server has waited for it (408). 0: no limit."`
 	UploadRateSpan       time.Duration `default:"${upload_rate_span}" help:"Time over which --min-upload-rate is measured, and so the longest pause of a slow line."`

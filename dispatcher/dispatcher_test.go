@@ -1,11 +1,13 @@
 package dispatcher_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -123,6 +125,27 @@ func TestPanicFailsTheAttemptOnly(t *testing.T) {
 	require.Equal(t, 2, row.Attempts)
 	require.EqualValues(t, 1, figure(t, registry, "casepress_task_panics_total"))
 	require.EqualValues(t, 1, attempts(t, registry, "retried"))
+}
+
+// What a task panics with may be made of what a patient said: neither the row, which everybody sees, nor the log has it.
+func TestTheTextOfAPanicIsKeptNowhere(t *testing.T) {
+	var log bytes.Buffer
+	h, shut := open(t, options{
+		Dir: t.TempDir(), Config: config{Retry: dispatcher.RetryPolicy{MaxAttempts: 1}, Logger: slog.New(slog.NewTextHandler(&log, nil))},
+		Work: func(_ context.Context, w tasks.Work) (tasks.Result, error) {
+			panic(fmt.Sprintf("no page for %s", w.Content.(tasks.CaseReport).Notes))
+		},
+	})
+	r := report("CR-1")
+	r.Notes = "Tuesday's rash"
+	h.Submit(t, r)
+	row := h.Final(t, "CR-1")
+	require.Equal(t, tasks.Failed, row.Status)
+	require.Equal(t, "the task panicked with a value of type string; the server's log says where, under the same id", row.Error)
+	shut(false)
+	require.Contains(t, log.String(), "id=CR-1")
+	require.Contains(t, log.String(), "dispatcher_test.go", "the stack says where")
+	require.NotContains(t, log.String(), "rash")
 }
 
 func TestAttemptsEndAndRestartBeginsAnew(t *testing.T) {

@@ -61,8 +61,8 @@ func (e *executor) execute(ctx context.Context, c Claim, timeout time.Duration) 
 	defer func() {
 		if p := recover(); p != nil {
 			e.metrics.panics.WithLabelValues(c.Row.Kind.Name).Inc()
-			e.log.Error("a task panicked", "kind", c.Row.Kind.Name, "id", c.Row.ID, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("the task panicked: %v", p)
+			e.log.Error("a task panicked", "kind", c.Row.Kind.Name, "id", c.Row.ID, "panic", tasks.PanicText(p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("the task panicked with %s; the server's log says where, under the same id", tasks.PanicText(p))
 		}
 	}()
 	task, err := e.newTask(tasks.Work{
@@ -87,12 +87,12 @@ func (e *executor) recoverPanic(ctx context.Context, claims []Claim) {
 	if p == nil {
 		return
 	}
-	e.log.Error("ending attempts panicked", "panic", p, "stack", string(debug.Stack()))
+	e.log.Error("ending attempts panicked", "panic", tasks.PanicText(p), "stack", string(debug.Stack()))
 	end, cancel := ending(ctx)
 	defer cancel()
 	for _, c := range claims {
 		e.metrics.panics.WithLabelValues(c.Row.Kind.Name).Inc()
-		cause := reason(fmt.Errorf("the end of the attempt panicked: %v", p))
+		cause := reason(fmt.Errorf("the end of the attempt panicked with %s; the server's log says where", tasks.PanicText(p)))
 		err := e.ledger.Retry(end, c, cause, e.policy.Pause(c.Attempt-c.Row.BaseAttempts))
 		if !errors.Is(err, ErrStale) { // those that had ended before are stale by now
 			e.countEnd(c, outcomeRetried, err)

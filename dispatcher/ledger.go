@@ -20,7 +20,7 @@ type Ledger interface {
 	// call with the same key is under way, it waits for that one.
 	//
 	// Any other error means that nothing was accepted (errors.Is ErrUnavailable, ErrOverloaded), except for
-	// ctx's own error: then the outcome is unknown, and the caller should hand in the same once more.
+	// ctx's own error and ErrOutcomeUnknown: then the caller should hand in the same once more.
 	Accept(ctx context.Context, s tasks.Submission) (Receipt, error)
 	// AcceptAll is Accept of each of all, which have different keys, with one outcome each in their order. They come to
 	// stable storage together as far as they can, and what becomes of one does not matter to the others.
@@ -121,6 +121,9 @@ var (
 	// ErrUnavailable means that nothing was accepted because the log or the rows cannot be written now; the
 	// same call may succeed later.
 	ErrUnavailable = errors.New("accepted work cannot be stored now")
+	// ErrOutcomeUnknown means that a write had begun and failed: the record may be on stable storage all the same, and
+	// only the next start can tell. It stays the answer to the same content until then.
+	ErrOutcomeUnknown = errors.New("whether it is stored shows at the next start")
 	// ErrOverloaded means that rows lag so far behind the log that accepting more would grow memory without
 	// bound.
 	ErrOverloaded = errors.New("rows lag too far behind the log")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -50,7 +49,7 @@ func (a *API) admit(lane string, maxBytes int64) gin.HandlerFunc {
 		if size < 0 {
 			reserved = maxBytes
 		}
-		leave, err := a.admission.enter(lane, a.clientOf(c), c.Request, min(reserved, maxBytes), maxBytes)
+		leave, err := a.admission.enter(lane, c, a.clientOf(c), min(reserved, maxBytes), maxBytes)
 		if err == nil {
 			defer leave()
 			err = a.admission.check(c.Request.Context(), lane, size, maxBytes)
@@ -65,10 +64,14 @@ func (a *API) admit(lane string, maxBytes int64) gin.HandlerFunc {
 	}
 }
 
-// enter counts the body of r for the lane until leave is called, or returns a fault.
-func (m *admission) enter(lane string, from netip.Prefix, r *http.Request, size, maxBytes int64) (leave func(), err error) {
+// enter counts the body of a request for the lane until leave is called, or returns a fault.
+func (m *admission) enter(lane string, c *gin.Context, from netip.Prefix, size, maxBytes int64) (leave func(), err error) {
 	if settings, _ := m.work.LaneOf(lane); settings.Reserved {
-		return m.urgent.enter(from, r, size)
+		giveWay := func() {}
+		if body, ok := c.Value(keyBody).(*uploadBody); ok {
+			giveWay = body.giveWay
+		}
+		return m.urgent.enter(from, c.Request, giveWay)
 	}
 	return m.uploads.enter(m.cfg, from, size, maxBytes <= smallBody)
 }

@@ -2,11 +2,7 @@ package handlers
 
 import (
 	"context"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,40 +90,5 @@ func TestSmallBodiesUnderWay(t *testing.T) {
 	require.Zero(t, u.count)
 	require.Zero(t, u.bytes)
 	require.Zero(t, u.small)
-	require.Empty(t, u.from)
-}
-
-// A body for a reserved lane whose length is not told takes the room of the largest until it is read, and then its own.
-func TestUrgentBodiesUnderWay(t *testing.T) {
-	var u urgentBodies
-	const document, largest = "{}", 64 << 10
-	var leaves []func()
-	enter := func(client netip.Prefix) (*http.Request, error) {
-		r := httptest.NewRequest(http.MethodPost, "/adverse-events", io.MultiReader(strings.NewReader(document)))
-		require.EqualValues(t, -1, r.ContentLength)
-		leave, err := u.enter(client, r, largest)
-		if err == nil {
-			leaves = append(leaves, leave)
-		}
-		return r, err
-	}
-	for range 1000 {
-		r, err := enter(client(1))
-		require.NoError(t, err)
-		read, err := io.ReadAll(r.Body)
-		require.NoError(t, err)
-		require.Equal(t, document, string(read))
-	}
-	require.EqualValues(t, 1000*len(document), u.bytes)
-	for range maxUrgentFrom / largest {
-		_, err := enter(client(2))
-		require.NoError(t, err)
-	}
-	_, err := enter(client(2))
-	require.Equal(t, codeOverloaded, asFault(err).code, "what is not read may be the largest")
-	for _, leave := range leaves {
-		leave()
-	}
-	require.Zero(t, u.bytes)
 	require.Empty(t, u.from)
 }

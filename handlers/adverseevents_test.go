@@ -1,15 +1,19 @@
 package handlers_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -30,6 +34,46 @@ func withCases(t testing.TB, files ...string) option {
 }
 
 const s12 = `{"schema":1,"id":"S12","version":4,"title":"Twelve hours","languages":["en"],"sites":[{"id":"101","title":"One"}],"adverseEvents":{"limitHours":12}}`
+
+// TestAdverseEventsBesideThoseThatTrickle: whoever sends a byte now and then takes no room from anybody, nor does whoever sends
+// nearly all and then no more.
+func TestAdverseEventsBesideThoseThatTrickle(t *testing.T) {
+	for name, first := range map[string]int{"a byte": 1, "nearly all": 60 << 10} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := open(t, withCases(t), inVirtualTime, with(func(c *handlers.Config) { c.ClientHeader = "X-Forwarded-For" }))
+				const clients, each = 8, 16
+				slow := make([]net.Conn, clients*each)
+				for i := range slow {
+					slow[i] = s.dial()
+					_, err := fmt.Fprintf(slow[i], "POST /adverse-events HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.%d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+						i/each, tasks.MaxAdverseEventBytes)
+					require.NoError(t, err)
+					go func() { _, _ = slow[i].Write(make([]byte, first)) }() // which may be refused
+					synctest.Wait()
+					time.Sleep(100 * time.Millisecond)
+				}
+				s.report("AE-1").is(201)
+				s.handedOver("AE-1")
+				s.send(http.MethodPost, "/adverse-events/AE-1/acknowledge", `{"name":"Ann","decision":"sae"}`).is(200)
+				if first > 1 { // all room was taken
+					response, err := http.ReadResponse(bufio.NewReader(slow[0]), s.request(http.MethodPost, "/adverse-events", nil))
+					require.NoError(t, err)
+					body, err := io.ReadAll(response.Body)
+					require.NoError(t, err)
+					gaveWay := answer{t, response, body}
+					gaveWay.holdsContract()
+					gaveWay.is(http.StatusRequestTimeout, "upload-rate-too-low")
+					require.Equal(t, false, gaveWay.get("stored"))
+					require.Contains(t, gaveWay.get("detail"), "others needed its room")
+				}
+				for _, c := range slow {
+					require.NoError(t, c.Close())
+				}
+			})
+		})
+	}
+}
 
 // ago is a time some while before now, as clients write it.
 func ago(d time.Duration) string { return time.Now().Add(-d).UTC().Format(time.RFC3339Nano) }
@@ -575,19 +619,25 @@ func TestExerciseAndNotifications(t *testing.T) {
 	}
 }
 
+// longCase makes a case of more than 1 MiB.
+func (s *service) longCase(id string) {
+	s.Helper()
+	s.report(id).is(201)
+	s.handedOver(id)
+	for i := range 100 {
+		step := tasks.NewSubmission(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{
+			ID: id, Step: tasks.StepFollowUp, FollowUpID: fmt.Sprintf("F-%d", i), Description: strings.Repeat("🦠", 4000),
+		})
+		_, err := s.Work.Accept(s.Context(), step)
+		require.NoError(s, err)
+	}
+	require.NoError(s, s.Work.CaughtUp(s.Context(), tasks.TopicAdverseEvents))
+}
+
 // Each client reads a few cases at once, and long ones that are being sent are few in all; a step takes no part in that.
 func TestReadersOfCasesAreBounded(t *testing.T) {
 	s := open(t, withCases(t), with(func(c *handlers.Config) { c.ClientHeader = "X-Client" }))
-	s.report("AE-1").is(201)
-	s.handedOver("AE-1")
-	for i := range 100 {
-		step := tasks.NewSubmission(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{
-			ID: "AE-1", Step: tasks.StepFollowUp, FollowUpID: fmt.Sprintf("F-%d", i), Description: strings.Repeat("🦠", 4000),
-		})
-		_, err := s.Work.Accept(t.Context(), step)
-		require.NoError(t, err)
-	}
-	require.NoError(t, s.Work.CaughtUp(t.Context(), tasks.TopicAdverseEvents))
+	s.longCase("AE-1")
 	ask := func(client string) answer { return s.get("/adverse-events/AE-1", "X-Client", client) }
 	step := func() answer {
 		return s.do(s.request(http.MethodPost, "/adverse-events/AE-1/acknowledge", strings.NewReader(`{"name":"Ann","decision":"sae"}`),
@@ -601,8 +651,15 @@ func TestReadersOfCasesAreBounded(t *testing.T) {
 	ask("192.0.2.2").is(200)
 	require.Greater(t, len(ask("192.0.2.1").is(200).body), 1<<20)
 
-	release := handlers.HoldCases(s.API)
-	ask("192.0.2.1").is(503, "overloaded")
+	clients := []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6", "192.0.2.7", "192.0.2.8"}
+	release := handlers.HoldCases(s.API, clients[:7]...)
+	for _, client := range clients[:7] {
+		ask(client).is(503, "overloaded")
+	}
+	ask("192.0.2.9").is(200)
+	release()
+	release = handlers.HoldCases(s.API, clients...)
+	ask("192.0.2.9").is(503, "overloaded")
 	step().is(200)
 	s.report("AE-2").is(201)
 	s.get("/adverse-events/AE-2").is(200) // a short one

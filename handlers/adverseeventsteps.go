@@ -65,7 +65,7 @@ func (a *API) recordStep(c *gin.Context, kind tasks.StepKind) (replayed bool, sh
 		return false, shown, &fault{code: codeIDConflict, args: []any{id}, extras: extras{ID: id, StoredSHA256: e.Stored, OfferedSHA256: e.Offered}}
 	}
 	if err != nil {
-		return false, shown, stepFault(err)
+		return false, shown, acceptFault(err, textStepUnknown)
 	}
 	shown, err = a.afterStep(ctx, row, s.Content.(tasks.AdverseEventStep))
 	if err != nil { // it is stored, whatever the answer is
@@ -74,14 +74,6 @@ func (a *API) recordStep(c *gin.Context, kind tasks.StepKind) (replayed bool, sh
 		return false, shown, f
 	}
 	return got.Replayed, shown, nil
-}
-
-// stepFault is the error of a failed Accept of a step.
-func stepFault(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return &fault{code: codeOutcomeUnknown, detail: textStepUnknown, cause: err}
-	}
-	return err
 }
 
 // readStep reads and checks the body.

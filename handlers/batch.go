@@ -158,7 +158,7 @@ func (a *API) guard(c *gin.Context, e *batchEntry, step func()) {
 	defer func() {
 		if value := recover(); value != nil {
 			a.logPanic(c, value, debug.Stack())
-			e.accepted, e.err = nil, fmt.Errorf("panic: %v", value)
+			e.accepted, e.err = nil, panicFault(value)
 		}
 	}()
 	step()

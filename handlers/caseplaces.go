@@ -18,6 +18,9 @@ const (
 	// maxCaseBytes bounds the bytes of long cases that are being sent: a client that reads slowly keeps one in memory. One with
 	// 1,000 follow-ups of the longest text has about 16 MB.
 	maxCaseBytes = 128 << 20
+	// maxCaseBytesFrom bounds those for one client, so that a few that read slowly leave room for others. One case is sent
+	// to it however long it is.
+	maxCaseBytesFrom = maxCaseBytes / 8
 	// caseWait is how long a question waits for its turn.
 	caseWait = 5 * time.Second
 )
@@ -36,6 +39,7 @@ type casePlaces struct {
 type clientPlaces struct {
 	taken chan struct{}
 	users int
+	bytes int64 // of long cases that are being sent to it
 }
 
 // enter takes a place of the client until leave is called.
@@ -67,18 +71,22 @@ func (p *casePlaces) enter(ctx context.Context, from netip.Prefix) (leave func()
 	}
 }
 
-// hold counts the bytes of a long case until release is called, or returns a fault if there are too many.
-func (p *casePlaces) hold(bytes int64) (release func(), err error) {
+// hold counts the bytes of a long case for a client that has a place, until release is called, or returns a fault if there are
+// too many. The place must be kept until then.
+func (p *casePlaces) hold(from netip.Prefix, bytes int64) (release func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bytes+bytes > maxCaseBytes {
+	own := p.from[from]
+	if p.bytes+bytes > maxCaseBytes || own.bytes > 0 && own.bytes+bytes > maxCaseBytesFrom {
 		return nil, refuse(codeOverloaded)
 	}
 	p.bytes += bytes
+	own.bytes += bytes
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.bytes -= bytes
+		own.bytes -= bytes
 	}, nil
 }
 
@@ -91,7 +99,8 @@ func caseFault(ctx context.Context) error {
 func (a *API) makeCase(c *gin.Context, row store.Row) (body []byte, release func(), err error) {
 	turn, cancel := context.WithTimeout(c.Request.Context(), a.cases.wait)
 	defer cancel()
-	leave, err := a.cases.enter(turn, a.clientOf(c))
+	from := a.clientOf(c)
+	leave, err := a.cases.enter(turn, from)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -104,7 +113,7 @@ func (a *API) makeCase(c *gin.Context, row store.Row) (body []byte, release func
 	if body, err = a.encodeCase(turn, c.Request.Context(), row); err != nil || len(body) <= pageBytes {
 		return body, func() {}, err
 	}
-	let, err := a.cases.hold(int64(len(body)))
+	let, err := a.cases.hold(from, int64(len(body)))
 	if err != nil {
 		return nil, nil, err
 	}

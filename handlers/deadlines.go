@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -119,6 +120,13 @@ type uploadBody struct {
 	expectsContinue bool      // the client sends nothing before it is asked to
 	done            bool      // the body is at its end, or broken
 	fault           error     // of an earlier read
+	gaveWay         atomic.Bool
+}
+
+// giveWay ends a read that waits for the client, and every later one, for the sake of others. Any goroutine may call it.
+func (b *uploadBody) giveWay() {
+	b.gaveWay.Store(true)
+	_ = b.rc.SetReadDeadline(time.Now())
 }
 
 func (b *uploadBody) Read(p []byte) (int, error) {
@@ -128,6 +136,10 @@ func (b *uploadBody) Read(p []byte) (int, error) {
 	b.expectsContinue = false
 	begun := time.Now()
 	late := b.readable(begun, b.end)
+	if b.gaveWay.Load() { // only now, for setting the deadline may have undone that of giveWay
+		b.fault = gaveWayFault()
+		return 0, b.fault
+	}
 	n, err := b.limited.Read(p)
 	if err == nil {
 		b.fault = b.rate.add(n, time.Since(begun))
@@ -173,6 +185,8 @@ func (b *uploadBody) faultOf(err error, late bool) error {
 	}
 	b.done = true
 	switch {
+	case b.gaveWay.Load():
+		return gaveWayFault()
 	case errors.Is(err, os.ErrDeadlineExceeded) && late:
 		return &fault{code: codeTooSlow, args: []any{period(b.limit)}, cause: err}
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -194,23 +208,34 @@ func (b *uploadBody) linger() {
 	_, _ = io.Copy(io.Discard, b.ReadCloser) // nothing of it matters
 }
 
-// deadlineWriter gives the client the whole stall time for each write.
+// deadlineWriter gives the client the whole stall time for each piece of what is written: a deadline for all of a long answer
+// would cut off whoever reads it slowly.
 type deadlineWriter struct {
 	gin.ResponseWriter
 	*deadlines
 }
 
-func (w *deadlineWriter) Write(p []byte) (int, error) {
+// writePiece is how many bytes a client must take within the stall time. With its default that is half as many a second as an
+// upload must bring.
+const writePiece = 16 << 10
+
+func (w *deadlineWriter) Write(p []byte) (n int, err error) {
+	for first := true; err == nil && (first || n < len(p)); first = false {
+		var written int
+		written, err = w.writeOne(p[n:min(len(p), n+writePiece)])
+		n += written
+	}
+	return n, err
+}
+
+func (w *deadlineWriter) writeOne(p []byte) (int, error) {
 	w.writable()
 	defer w.written()
 	return w.ResponseWriter.Write(p)
 }
 
-func (w *deadlineWriter) WriteString(s string) (int, error) {
-	w.writable()
-	defer w.written()
-	return w.ResponseWriter.WriteString(s)
-}
+// WriteString is Write of a string.
+func (w *deadlineWriter) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
 
 func (w *deadlineWriter) Flush() {
 	w.writable()

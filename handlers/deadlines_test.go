@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,11 @@ import (
 // dial opens a connection to the service, for what http.Client cannot do.
 func (s *service) dial() net.Conn {
 	s.Helper()
-	c, err := net.Dial("tcp", s.addr)
+	dial := s.pipes.dial
+	if s.pipes == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	c, err := dial(s.Context(), "tcp", s.addr)
 	require.NoError(s, err)
 	s.Cleanup(func() { _ = c.Close() })
 	return c
@@ -190,6 +195,46 @@ func TestStalledDownload(t *testing.T) {
 	_, err = c.Read(make([]byte, 1))
 	require.NoError(t, err)
 	s.log.wait(t, "report.pdf") // the request has ended
+}
+
+// A client that takes a long answer slowly gets all of it, and one that takes no more of it is dropped.
+func TestSlowReaderOfALongAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, withCases(t), inVirtualTime, with(func(c *handlers.Config) { c.StallTimeout = 30 * time.Second }))
+		s.longCase("AE-1")
+		ask := func() (net.Conn, *http.Response) {
+			c := s.dial()
+			_, err := io.WriteString(c, "GET /adverse-events/AE-1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			require.NoError(t, err)
+			response, err := http.ReadResponse(bufio.NewReaderSize(c, 1<<10), nil)
+			require.NoError(t, err)
+			require.Greater(t, response.ContentLength, int64(1<<20))
+			return c, response
+		}
+		c, response := ask()
+		defer c.Close()
+		start := time.Now()
+		for left := response.ContentLength; left > 0; left -= 8 << 10 {
+			time.Sleep(5 * time.Second)
+			_, err := io.CopyN(io.Discard, response.Body, min(left, 8<<10))
+			require.NoError(t, err, "after %v", time.Since(start))
+		}
+		require.Greater(t, time.Since(start), 10*time.Minute)
+
+		stopped, response := ask()
+		defer stopped.Close()
+		time.Sleep(time.Minute)
+		taken, err := io.Copy(io.Discard, response.Body)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		require.Less(t, taken, int64(64<<10))
+		synctest.Wait()
+		require.Zero(t, s.casesHeld())
+	})
+}
+
+func (s *service) casesHeld() int64 {
+	_, bytes := handlers.CasePlaces(s.API)
+	return bytes
 }
 
 func TestClientLeavesDuringUpload(t *testing.T) {

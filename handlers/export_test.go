@@ -96,13 +96,25 @@ func TakeCasePlaces(a *API, address string) (left func()) {
 	}
 }
 
-// HoldCases is as if as many bytes of long cases were being sent as may be, until release is called.
-func HoldCases(a *API) (release func()) {
-	release, err := a.cases.hold(maxCaseBytes)
-	if err != nil {
-		panic(err)
+// HoldCases is as if as many bytes of long cases were being sent to each address as may be, until release is called.
+func HoldCases(a *API, addresses ...string) (release func()) {
+	var all []func()
+	for _, address := range addresses {
+		leave, err := a.cases.enter(context.Background(), networkOf(address))
+		if err != nil {
+			panic(err)
+		}
+		one, err := a.cases.hold(networkOf(address), maxCaseBytesFrom)
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, one, leave)
 	}
-	return release
+	return func() {
+		for _, one := range all {
+			one()
+		}
+	}
 }
 
 // CasePlaces is how many clients have places, and how many bytes of long cases are being sent.

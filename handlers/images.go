@@ -160,14 +160,17 @@ func (a *API) acceptImage(r *http.Request, of tasks.Subject, imageID string) (im
 	}
 	content := tasks.PatientImage{Study: of.Study, PatientID: of.PatientID, Image: img}
 	got, err := a.work.Accept(ctx, tasks.NewSubmission(tasks.KindImage(), content))
-	if err == nil {
-		err = a.work.CaughtUp(ctx, tasks.TopicImages) // a report may name it as soon as this is answered
-		if errors.Is(err, dispatcher.ErrBehind) {
-			err = nil // it is safe; a report that names it waits for the rows
-		}
-	}
 	if e, ok := errors.AsType[*dispatcher.ConflictError](err); ok {
-		err = &fault{code: codeImageConflict, args: []any{imageID}, extras: extras{StoredSHA256: e.Stored, OfferedSHA256: e.Offered}}
+		return img, false, &fault{code: codeImageConflict, args: []any{imageID}, extras: extras{StoredSHA256: e.Stored, OfferedSHA256: e.Offered}}
 	}
-	return img, !got.Replayed, err
+	if err != nil {
+		return img, false, acceptFault(err, textImageUnknown)
+	}
+	err = a.work.CaughtUp(ctx, tasks.TopicImages)            // a report may name it as soon as this is answered
+	if err != nil && !errors.Is(err, dispatcher.ErrBehind) { // else it is safe, and a report that names it waits for the rows
+		f := asFault(err)
+		f.stored = true
+		return img, false, f
+	}
+	return img, !got.Replayed, nil
 }

@@ -1,9 +1,6 @@
 package handlers
 
 import (
-	"errors"
-	"io"
-	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -59,63 +56,6 @@ func (u *uploads) enter(cfg Config, from netip.Prefix, size int64, small bool) (
 			delete(u.from, from)
 		}
 	}, nil
-}
-
-// urgentBodies counts what is coming in for reserved lanes. It has room of its own, so that no burst of anything else, and no
-// number of uploads from the same address, refuses an adverse event.
-type urgentBodies struct {
-	mu    sync.Mutex // guards the rest
-	bytes int64
-	from  map[netip.Prefix]int64 // how many of them by client
-}
-
-const (
-	// maxUrgent bounds the bytes of bodies for reserved lanes under way, maxUrgentFrom those from one client.
-	maxUrgent     = 4 << 20
-	maxUrgentFrom = 1 << 20
-)
-
-// enter counts the body of one more request, of at most size bytes, until leave is called. Once it is read it counts as long as
-// it is: one whose length was not told takes the room of the largest only until then, and not while it waits for its answer.
-func (u *urgentBodies) enter(from netip.Prefix, r *http.Request, size int64) (leave func(), err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.bytes+size > maxUrgent || u.from[from]+size > maxUrgentFrom {
-		return nil, &fault{code: codeOverloaded}
-	}
-	if u.from == nil {
-		u.from = map[netip.Prefix]int64{}
-	}
-	u.bytes += size
-	u.from[from] += size
-	shrink := func(to int64) {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		less := max(size-to, 0)
-		size -= less
-		u.bytes -= less
-		if u.from[from] -= less; u.from[from] == 0 {
-			delete(u.from, from)
-		}
-	}
-	r.Body = &countedBody{ReadCloser: r.Body, ended: shrink}
-	return func() { shrink(0) }, nil
-}
-
-// countedBody calls ended with the number of its bytes when they are read.
-type countedBody struct {
-	io.ReadCloser
-	bytes int64
-	ended func(bytes int64)
-}
-
-func (b *countedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.bytes += int64(n)
-	if errors.Is(err, io.EOF) {
-		b.ended(b.bytes)
-	}
-	return n, err
 }
 
 // reserved is how many bytes the uploads under way may store in all.

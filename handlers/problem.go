@@ -19,6 +19,7 @@ import (
 	"casepress/dispatcher"
 	"casepress/fhir"
 	"casepress/store"
+	"casepress/tasks"
 )
 
 // problem is an RFC 9457 answer.
@@ -69,8 +70,10 @@ type fault struct {
 	args   []any // of the detail
 	fields []fieldFault
 	extras extras
-	stored bool  // what was handed in is on stable storage all the same
-	cause  error // for the log, never for the client
+	stored bool // what was handed in is on stable storage all the same
+	// unknown says that nobody knows whether what was handed in is stored. It goes for every [codeOutcomeUnknown].
+	unknown bool
+	cause   error // for the log, never for the client
 }
 
 // fieldFault is a fault of one field. The first argument of its detail is the field, as shown if that says
@@ -122,6 +125,8 @@ func asFault(err error) *fault {
 		return &fault{code: codeReportConflict, args: []any{e.ID}, extras: extras{StoredSHA256: e.Stored, OfferedSHA256: e.Offered}}
 	}
 	switch {
+	case errors.Is(err, dispatcher.ErrOutcomeUnknown): // before what it wraps
+		return &fault{code: codeOutcomeUnknown, cause: err}
 	case errors.Is(err, store.ErrNotFound):
 		return &fault{code: codeNoReport, cause: err}
 	case errors.Is(err, dispatcher.ErrNoLane):
@@ -213,7 +218,7 @@ func problemOf(c *gin.Context, f *fault, l lang) problem {
 	}
 	if isSubmission(c) && c.FullPath() != routeReceipts {
 		p.Stored = json.RawMessage(strconv.FormatBool(f.stored))
-		if f.code == codeOutcomeUnknown {
+		if f.unknown || f.code == codeOutcomeUnknown {
 			p.Stored = json.RawMessage("null")
 		}
 	}
@@ -251,11 +256,16 @@ func (a *API) recovered(c *gin.Context, value any, stack []byte) {
 	if c.Writer.Written() {
 		panic(http.ErrAbortHandler)
 	}
-	a.fail(c, fmt.Errorf("panic: %v", value))
+	a.fail(c, panicFault(value))
+}
+
+// panicFault is the fault of a request during which something panicked: before or after it was stored, nobody knows.
+func panicFault(value any) *fault {
+	return &fault{code: codeInternal, unknown: true, cause: fmt.Errorf("it panicked with %s", tasks.PanicText(value))}
 }
 
 func (a *API) logPanic(c *gin.Context, value any, stack []byte) {
 	a.log.LogAttrs(c.Request.Context(), slog.LevelError, "panic",
 		slog.String("requestId", requestID(c)), slog.String("route", c.FullPath()),
-		slog.String("panic", fmt.Sprint(value)), slog.String("stack", string(stack)))
+		slog.String("panic", tasks.PanicText(value)), slog.String("stack", string(stack)))
 }

@@ -131,7 +131,7 @@ var (
 		detail: text{"The server deletes originals once every report with them is completed. The pictures and the PDF made of this one are kept.", "服务器在相关报告全部完成后删除原始文件。由其生成的图像和 PDF 仍然保留。"}})
 	codeOutcomeUnknown = define("outcome-unknown", codeInfo{status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
 		title:  text{"Outcome unknown", "结果未知"},
-		detail: text{"Storing took too long to see how it ended. Keep your copy and send the same again with reportId %s: the answer to that is the truth, and nothing is ever stored twice.", "保存耗时过长，未能确认结果。请保留原件，并以同一 reportId %s 原样重发；结果以届时的答复为准，内容不会重复保存。"}})
+		detail: text{"Whether it is stored is not known: writing it took too long, or failed. Keep your copy and send the same again, until the answer is another one.", "无法确定是否已保存：写入耗时过长或失败。请保留原件并原样重发，直到收到其他答复。"}})
 	codeOverloaded = define("overloaded", codeInfo{status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
 		title:  text{"Too busy", "系统繁忙"},
 		detail: text{"More is coming in than can be recorded right now. Keep your copy and send it again shortly.", "当前提交量超出处理能力。请保留原件，稍后重新发送。"}})

@@ -38,6 +38,7 @@ type service struct {
 	*whole.Service
 	dir    string
 	url    string
+	pipes  *pipes // instead of the network; nil: none
 	addr   string
 	log    *logBuffer
 	client *http.Client
@@ -50,6 +51,7 @@ type settings struct {
 	blobFS  disk.FS
 	logFS   disk.FS
 	alone   bool
+	pipes   *pipes
 
 	maxBacklogAge time.Duration
 	readTimeout   time.Duration
@@ -96,6 +98,9 @@ func twice(pause time.Duration) option {
 // alone keeps other tests from running meanwhile.
 func alone(s *settings) { s.alone = true }
 
+// inVirtualTime makes a service whose clients reach it over pipes in memory, so that a test in a bubble can let time pass.
+func inVirtualTime(s *settings) { s.alone, s.pipes = true, newPipes() }
+
 func blobsOn(fs disk.FS) option { return func(s *settings) { s.blobFS = fs } }
 
 func logOn(fs disk.FS) option { return func(s *settings) { s.logFS = fs } }
@@ -110,7 +115,7 @@ func open(t testing.TB, options ...option) *service {
 	if t, ok := t.(*testing.T); ok && !set.alone {
 		t.Parallel()
 	}
-	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{written: make(chan struct{})}}
+	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{written: make(chan struct{})}, pipes: set.pipes}
 	ctx := context.Background()
 	if set.newTask == nil && !set.realWork {
 		set.newTask = func(w tasks.Work) (tasks.Task, error) { return task{set.process(s), w}, nil }
@@ -154,11 +159,17 @@ func (s *service) on(t testing.TB) *service {
 
 func (s *service) serve(server *http.Server) {
 	s.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(s, err)
-	s.addr = l.Addr().String()
-	s.url = "http://" + s.addr
 	transport := &http.Transport{DisableCompression: true}
+	var l net.Listener = s.pipes
+	if s.pipes == nil {
+		var err error
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(s, err)
+		s.addr = l.Addr().String()
+		s.url = "http://" + s.addr
+	} else {
+		s.url, transport.DialContext = "http://localhost", s.pipes.dial
+	}
 	s.client = &http.Client{Transport: transport}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(l) })

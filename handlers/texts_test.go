@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"casepress/dispatcher"
 	"context"
 	"fmt"
 	"go/ast"
@@ -73,13 +74,15 @@ func TestUnknownOutcomeNamesTheID(t *testing.T) {
 	f := asFault(submitFault(fmt.Errorf("wait: %w", context.DeadlineExceeded), "r1"))
 	require.Equal(t, codeOutcomeUnknown, f.code)
 	require.Equal(t, "r1", f.extras.ReportID)
-	require.Contains(t, codeTable[f.code].detail.in(english, f.args...), "reportId r1")
+	require.Contains(t, f.detail.in(english, f.args...), "reportId r1")
 	c, _ := gin.CreateTestContext(httptest.NewRecorder())
 	c.Request = httptest.NewRequest("POST", "/", nil)
-	for unknown, want := range map[*fault]string{f: "null", {code: codeTimeout}: "false", {code: codeRowsBehind, stored: true}: "true"} {
+	for unknown, want := range map[*fault]string{
+		f: "null", {code: codeTimeout}: "false", {code: codeRowsBehind, stored: true}: "true", panicFault("boom"): "null",
+		asFault(fmt.Errorf("wait: %w: %w", dispatcher.ErrUnavailable, dispatcher.ErrOutcomeUnknown)): "null",
+	} {
 		require.Equal(t, want, string(problemOf(c, unknown, english).Stored))
 	}
-	require.Equal(t, codeTimeout, asFault(submitFault(context.DeadlineExceeded, "")).code)
 	require.NoError(t, submitFault(nil, "r1"))
 }
 

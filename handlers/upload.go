@@ -132,12 +132,18 @@ func submitFault(err error, id string) error {
 	if err == nil {
 		return nil
 	}
-	f := asFault(err)
-	if id != "" && errors.Is(err, context.DeadlineExceeded) {
-		f = &fault{code: codeOutcomeUnknown, args: []any{id}, cause: err}
-	}
+	f := acceptFault(err, textReportUnknown, id)
 	f.extras.ReportID = id
 	return f
+}
+
+// acceptFault is the fault of a failed Accept. Where only time can tell whether the submission is stored, unknown says how to
+// find out.
+func acceptFault(err error, unknown text, args ...any) *fault {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, dispatcher.ErrOutcomeUnknown) {
+		return &fault{code: codeOutcomeUnknown, detail: unknown, args: args, cause: err}
+	}
+	return asFault(err)
 }
 
 // documentFault is [submitFault] for a document, whose id is called "id".
@@ -147,7 +153,7 @@ func documentFault(err error, id string) error {
 	}
 	f := asFault(submitFault(err, id))
 	if f.code == codeOutcomeUnknown {
-		f.detail = textOutcomeUnknown
+		f.detail = textDocumentUnknown
 	}
 	f.extras.ID, f.extras.ReportID = f.extras.ReportID, ""
 	return f

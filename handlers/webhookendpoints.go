@@ -207,10 +207,7 @@ func (a *API) changeWebhooks(ctx context.Context, decide func([]tasks.WebhookEnd
 	s := tasks.NewSubmission(tasks.KindWebhookEndpoint(), *change)
 	s.Fresh = true
 	if _, err := a.work.Accept(ctx, s); err != nil {
-		f := asFault(err)
-		if errors.Is(err, context.DeadlineExceeded) {
-			f = &fault{code: codeOutcomeUnknown, detail: textWebhookUnknown, args: []any{change.ID}, cause: err}
-		}
+		f := acceptFault(err, textWebhookUnknown, change.ID)
 		f.extras.ID = change.ID
 		return f
 	}

@@ -421,8 +421,8 @@ func (c *Consumer) apply(ctx context.Context, records []*kgo.Record) (err error)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-			c.o.Logger.Error("applying events panicked", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic of type %T", p) // its text may be made of an event
+			c.o.Logger.Error("applying events panicked", "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 		}
 	}()
 	reasons := make([]error, len(records))

@@ -180,8 +180,8 @@ func (c *Consumer) handle(ctx context.Context, ds []broker.Delivery) (err error)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-			c.log.Error("applying events panicked", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic of type %T", p) // its text may be made of an event
+			c.log.Error("applying events panicked", "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 		}
 		if err != nil {
 			c.sub.GiveBack(ds)

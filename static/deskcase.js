@@ -164,6 +164,29 @@ const forms = [
   },
 ];
 
+// What became of a step with a case that is not shown any more. It stays until somebody says that it was seen.
+let otherSteps = [];          // { id, key, detail }, the last of each case
+
+function tellOfOther(of, key, detail = '') {
+  otherSteps = [...otherSteps.filter((one) => one.id !== of), { id: of, key, detail }];
+  showOtherSteps();
+  alarm(t(key, { id: of, detail }));
+}
+
+function showOtherSteps() {
+  $('otherSteps').replaceChildren(...otherSteps.map((one) => h('li', { className: 'notice bad' },
+    h('p', { textContent: t(one.key, one) }),
+    h('div', { className: 'deskActions' },
+      h('a', { className: 'button second', href: `#/${one.id}`, textContent: t('deskShowCase', one) }),
+      h('button', { type: 'button', className: 'button second', textContent: t('deskSeen', one), onclick: () => seen(one) })))));
+}
+
+function seen(one) {
+  otherSteps = otherSteps.filter((other) => other !== one);
+  showOtherSteps();
+  (id ? $('caseHeading') : $('listHeading')).focus({ preventScroll: true });   // the button is gone
+}
+
 async function send(form) {
   const of = id, error = $(`${form.node.id}-error`);
   fill(error, '');
@@ -181,7 +204,7 @@ async function send(form) {
     });
     const answer = await response.json();
     if (of !== id) {
-      if (!response.ok) alarm(t('deskOtherRefused', { id: of, detail: answer.detail ?? t('deskNotSent') }));
+      if (!response.ok) tellOfOther(of, answer.stored === false ? 'deskOtherRefused' : 'deskOtherSays', answer.detail ?? t('deskNotSent'));
     } else if (response.ok) {
       shown = answer.timelineCut ? { ...answer, timeline: shown.timeline } : answer;   // what is new comes with the next reading
       const name = form.node.querySelector('[autocomplete="name"]').value;
@@ -194,7 +217,7 @@ async function send(form) {
     }
   } catch {
     if (of === id) fill(error, t('deskNotSent'));
-    else alarm(t('deskOtherUnsure', { id: of }));   // what was typed is gone with its form
+    else tellOfOther(of, 'deskOtherUnsure');   // what was typed is gone with its form
   } finally {
     busy = false;
     render();
@@ -212,4 +235,4 @@ for (const form of forms) {
 const readCase = keepCurrent({ types: 'adverse-event', concerns: ({ data }) => data.submissionId === id, read });
 setInterval(showClock, 1000);
 $('ackDecision').addEventListener('change', () => { $('ackOfCell').hidden = $('ackDecision').value !== 'duplicate'; });
-onLanguage(render);
+onLanguage(() => { render(); showOtherSteps(); });

@@ -106,6 +106,9 @@ func (s *Store) Check(ctx context.Context) error {
 			err = tasks.Guard(func() error { return kind.Rows.Verify(s.reading(ctx)) })
 		}
 	}
+	if err == nil {
+		err = s.eachDelivery(ctx, func(Delivery) {}, `1 = 1`)
+	}
 	if err != nil {
 		return s.explain(err, "check")
 	}

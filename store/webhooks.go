@@ -81,7 +81,6 @@ const healthQuery = `SELECT state, COUNT(*) FROM webhook_deliveries WHERE endpoi
 
 // WebhookHealth tells how the deliveries of an endpoint stand.
 func (s *Store) WebhookHealth(ctx context.Context, endpoint string) (h WebhookHealth, err error) {
-	const failing = `SELECT first_at, last_error FROM webhook_deliveries WHERE endpoint = $1 AND state = 'waiting' AND attempts > 0 ORDER BY first_at LIMIT 1`
 	rows, err := s.queries.query(ctx, healthQuery, endpoint)
 	if err == nil {
 		err = tasks.EachRow(rows, func() error {
@@ -96,19 +95,15 @@ func (s *Store) WebhookHealth(ctx context.Context, endpoint string) (h WebhookHe
 			return err
 		})
 	}
-	if err == nil {
-		rows, err = s.queries.query(ctx, failing, endpoint)
-	}
-	if err == nil {
-		err = tasks.EachRow(rows, func() error {
-			var at int64
-			err := rows.Scan(&at, &h.LastError)
-			h.FailingSince = fromMicros(at)
-			return err
-		})
-	}
 	if err != nil {
 		return WebhookHealth{}, s.explain(err, "deliveries of webhook endpoint %s", endpoint)
+	}
+	failing, err := s.deliveries(ctx, `endpoint = $1 AND state = 'waiting' AND attempts > 0 ORDER BY first_at LIMIT 1`, endpoint)
+	if err != nil {
+		return WebhookHealth{}, err
+	}
+	for _, d := range failing {
+		h.FailingSince, h.LastError = d.FirstAt, d.LastError
 	}
 	return h, nil
 }
@@ -126,28 +121,47 @@ func (s *Store) Deliveries(ctx context.Context, endpoint string, state DeliveryS
 }
 
 // OpenDeliveries returns what sending must know of an endpoint to go on behind a position: the deliveries that wait, and
-// all of events behind it, the oldest event first.
+// all of events behind it, the oldest event first. One in no state is damage, and not one that need not be sent.
 func (s *Store) OpenDeliveries(ctx context.Context, endpoint string, after uint64) ([]Delivery, error) {
-	return s.deliveries(ctx, `endpoint = $1 AND (state = 'waiting' OR sequence > $2) ORDER BY sequence`, endpoint, int64(after))
+	return s.deliveries(ctx, `endpoint = $1 AND (state NOT IN ('delivered', 'parked') OR sequence > $2) ORDER BY sequence`, endpoint, int64(after))
 }
 
 func (s *Store) deliveries(ctx context.Context, where string, args ...any) (all []Delivery, err error) {
-	rows, err := s.queries.query(ctx, `SELECT sequence, event_id, type, subject, state, attempts, first_at, last_at, next_at, last_status, last_error
-		FROM webhook_deliveries WHERE `+where, args...)
-	if err == nil {
-		err = tasks.EachRow(rows, func() error {
-			var d Delivery
-			var first, last, next int64
-			err := rows.Scan(&d.Sequence, &d.EventID, &d.Type, &d.Subject, &d.State, &d.Attempts, &first, &last, &next, &d.LastStatus, &d.LastError)
-			d.FirstAt, d.LastAt, d.NextAt = fromMicros(first), fromMicros(last), fromMicros(next)
-			all = append(all, d)
-			return err
-		})
-	}
+	err = s.eachDelivery(ctx, func(d Delivery) { all = append(all, d) }, where, args...)
 	if err != nil {
 		return nil, s.explain(err, "deliveries of webhook endpoint %s", args[0])
 	}
 	return all, nil
+}
+
+// eachDelivery visits deliveries that are as they were written, and returns [tasks.ErrChanged] at the first that is not.
+func (s *Store) eachDelivery(ctx context.Context, visit func(Delivery), where string, args ...any) error {
+	rows, err := s.queries.query(ctx, `SELECT endpoint, sequence, event_id, type, subject, state, attempts, first_at, last_at, next_at, last_status, last_error, check_sum
+		FROM webhook_deliveries WHERE `+where, args...)
+	if err != nil {
+		return err
+	}
+	return tasks.EachRow(rows, func() error {
+		var d Delivery
+		var endpoint string
+		var first, last, next, sum int64
+		err := rows.Scan(&endpoint, &d.Sequence, &d.EventID, &d.Type, &d.Subject, &d.State, &d.Attempts, &first, &last, &next, &d.LastStatus, &d.LastError, &sum)
+		if err != nil {
+			return err
+		}
+		d.FirstAt, d.LastAt, d.NextAt = fromMicros(first), fromMicros(last), fromMicros(next)
+		if sum != 0 && sum != d.checkSum(endpoint) || !slices.Contains(DeliveryStates(), d.State) {
+			return fmt.Errorf("%w: the delivery of event %d to webhook endpoint %s", tasks.ErrChanged, d.Sequence, endpoint)
+		}
+		visit(d)
+		return nil
+	})
+}
+
+// checkSum is of all columns of the row.
+func (d Delivery) checkSum(endpoint string) int64 {
+	return tasks.CheckSumOf(endpoint, d.Sequence, d.EventID, d.Type, d.Subject, d.State, d.Attempts, micros(d.FirstAt), micros(d.LastAt), micros(d.NextAt),
+		d.LastStatus, d.LastError)
 }
 
 // WebhookProgress is what was found out by sending events to an endpoint.
@@ -166,27 +180,20 @@ type WebhookProgress struct {
 // SaveWebhookProgress keeps progress, all of it or nothing. ErrStale says that a person has said meanwhile where to begin,
 // or has deleted the endpoint.
 func (s *Store) SaveWebhookProgress(ctx context.Context, p WebhookProgress) error {
-	const move = `UPDATE webhook_endpoints SET position = $1 WHERE id = $2 AND generation = $3 AND state <> 'deleted'`
-	const disable = `UPDATE webhook_endpoints SET state = 'disabled', reason = $1 WHERE id = $2`
-	const put = `INSERT INTO webhook_deliveries (endpoint, sequence, event_id, type, subject, state, attempts, first_at, last_at, next_at, last_status, last_error)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+	const put = `INSERT INTO webhook_deliveries (endpoint, sequence, event_id, type, subject, state, attempts, first_at, last_at, next_at, last_status, last_error, check_sum)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (endpoint, sequence) DO UPDATE SET event_id = excluded.event_id, type = excluded.type, subject = excluded.subject, state = excluded.state,
 			attempts = excluded.attempts, first_at = excluded.first_at, last_at = excluded.last_at, next_at = excluded.next_at,
-			last_status = excluded.last_status, last_error = excluded.last_error`
+			last_status = excluded.last_status, last_error = excluded.last_error, check_sum = excluded.check_sum`
 	const prune = `DELETE FROM webhook_deliveries WHERE endpoint = $1 AND state = 'delivered' AND sequence <= $3 AND sequence <=
 		(SELECT sequence FROM webhook_deliveries WHERE endpoint = $1 AND state = 'delivered' ORDER BY sequence DESC LIMIT 1 OFFSET $2)`
 	err := s.write(ctx, func(c *change) error {
-		n, err := c.Exec(move, p.Position, p.Endpoint, p.Generation)
+		moved, err := tasks.MoveWebhook(c, p.Endpoint, p.Generation, p.Position, p.Disable)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		if !moved {
 			return ErrStale
-		}
-		if p.Disable != "" {
-			if _, err := c.Exec(disable, p.Disable, p.Endpoint); err != nil {
-				return err
-			}
 		}
 		if p.Anew {
 			if _, err := c.Exec(`DELETE FROM webhook_deliveries WHERE endpoint = $1`, p.Endpoint); err != nil {
@@ -195,7 +202,7 @@ func (s *Store) SaveWebhookProgress(ctx context.Context, p WebhookProgress) erro
 		}
 		for _, d := range p.Deliveries {
 			if _, err := c.Exec(put, p.Endpoint, int64(d.Sequence), d.EventID, d.Type, d.Subject, string(d.State), d.Attempts,
-				micros(d.FirstAt), micros(d.LastAt), micros(d.NextAt), d.LastStatus, d.LastError); err != nil {
+				micros(d.FirstAt), micros(d.LastAt), micros(d.NextAt), d.LastStatus, d.LastError, d.checkSum(p.Endpoint)); err != nil {
 				return fmt.Errorf("delivery %d: %w", d.Sequence, err)
 			}
 		}

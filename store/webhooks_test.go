@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,11 +43,11 @@ func TestWebhookEndpointsAreMadeOfTheLog(t *testing.T) {
 	)
 	want := []tasks.WebhookEndpoint{
 		{
-			ID: "a", URL: "https://example.org/a", Types: tasks.EventTypes(), Study: "S1", State: tasks.WebhookActive, Position: "7-0123456789ab", Generation: 0, CreatedAt: received,
+			ID: "a", URL: "https://example.org/a", Types: tasks.EventTypes(), Study: "S1", State: tasks.WebhookActive, Position: "7-0123456789ab", Changed: 3, CreatedAt: received,
 			Secrets: []tasks.WebhookSecret{{Secret: "whsec_2"}, {Secret: "whsec_1", Until: received.Add(27 * time.Hour).UnixMicro()}},
 		},
 		{
-			ID: "c", URL: "https://example.org/c", Types: tasks.EventTypes(), Study: "S1", State: tasks.WebhookActive, Position: "3", Generation: 7, CreatedAt: received.Add(2 * time.Hour),
+			ID: "c", URL: "https://example.org/c", Types: tasks.EventTypes(), Study: "S1", State: tasks.WebhookActive, Position: "3", Changed: 7, Generation: 7, CreatedAt: received.Add(2 * time.Hour),
 			Secrets: []tasks.WebhookSecret{{Secret: "whsec_1"}},
 		},
 	}
@@ -158,6 +159,87 @@ func TestImpossibleWebhookRows(t *testing.T) {
 			require.ErrorIs(t, s.Check(t.Context()), store.ErrDamaged)
 		})
 	}
+}
+
+// webhookRows is a store with a waiting and a parked delivery, and a way to change its rows behind its back.
+func webhookRows(t *testing.T) (s *store.Store, exec func(query string)) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, err := store.Open(t.Context(), path)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.NoError(t, s.Record(t.Context(), tasks.TopicWebhookEndpoints, acts(register("a")), store.Watermark{Next: 1}))
+	waiting := store.Delivery{Sequence: 8, EventID: "e8", Type: "adverse-event", Subject: "S1/P1", State: store.Waiting, Attempts: 2, FirstAt: received, LastAt: received, NextAt: received, LastStatus: 500, LastError: "broken"}
+	parked := waiting
+	parked.Sequence, parked.State = 9, store.Parked
+	require.NoError(t, s.SaveWebhookProgress(t.Context(), store.WebhookProgress{Endpoint: "a", Position: "9-0123456789ab", Deliveries: []store.Delivery{waiting, parked}}))
+	return s, func(query string) {
+		t.Helper()
+		db, err := sql.Open("sqlite", path)
+		require.NoError(t, err)
+		_, err = db.Exec(query)
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+	}
+}
+
+// Whatever the disk has changed in a delivery or in how far sending has come, nobody is served it, and nothing is sent by it.
+func TestChangedWebhookProgress(t *testing.T) {
+	for table, columns := range map[string][]string{
+		"webhook_deliveries": {
+			"event_id = 'f8'", "type = 'adverse-evenu'", "subject = 'S1/P2'", "state = 'waitinh'", "attempts = 3", "first_at = first_at + 1", "last_at = last_at + 1",
+			"next_at = 0", "last_status = 501", "last_error = 'brokeo'",
+		},
+		"webhook_endpoints": {"state = 'disabled'", "reason = 'x'", "position = '8-0123456789ab'", "changed = -1"},
+	} {
+		for _, column := range columns {
+			t.Run(table+" "+column, func(t *testing.T) {
+				s, exec := webhookRows(t)
+				exec("UPDATE " + table + " SET " + column)
+				if table == "webhook_endpoints" {
+					_, err := s.WebhookEndpoints(t.Context())
+					require.ErrorIs(t, err, store.ErrDamaged)
+					require.ErrorIs(t, s.SaveWebhookProgress(t.Context(), store.WebhookProgress{Endpoint: "a", Position: "9"}), store.ErrDamaged)
+				} else {
+					_, err := s.OpenDeliveries(t.Context(), "a", 9)
+					require.ErrorIs(t, err, store.ErrDamaged)
+					require.ErrorContains(t, err, "event 8 to webhook endpoint a")
+					_, err = s.Deliveries(t.Context(), "a", "", 1<<62, 10)
+					require.ErrorIs(t, err, store.ErrDamaged)
+					if !strings.HasPrefix(column, "state") {
+						_, err = s.WebhookHealth(t.Context(), "a")
+						require.ErrorIs(t, err, store.ErrDamaged)
+					}
+				}
+				require.ErrorIs(t, s.Check(t.Context()), store.ErrDamaged)
+			})
+		}
+	}
+}
+
+// Rows of before have no check sum: they are served as they are, and have one when they are written again.
+func TestWebhookProgressOfTheEleventhSchema(t *testing.T) {
+	o := makeOld(t, 11)
+	o.exec(t, `INSERT INTO watermarks (topic, next, check_sum) VALUES ($1, 1, '')`, tasks.TopicWebhookEndpoints)
+	created := tasks.WebhookEndpoint{ID: "a", URL: "https://example.org/a", CreatedAt: received}
+	o.exec(t, `INSERT INTO webhook_endpoints (id, url, types, study, secrets, created_at, check_sum, state, changed, generation, reason, position)
+		VALUES ('a', $1, '[]', '', '[]', $2, $3, 'active', 0, 0, '', '7')`, created.URL, received.UnixMicro(), tasks.CheckSumOf("a", created.URL, "[]", "", "[]", received.UnixMicro()))
+	o.exec(t, `INSERT INTO webhook_deliveries (endpoint, sequence, event_id, type, subject, state, attempts, first_at, last_at, next_at, last_status, last_error)
+		VALUES ('a', 8, 'e8', 'adverse-event', 'S1/P1', 'waiting', 0, 0, 0, 0, 0, '')`)
+	s := openAt(t, o.path)
+	endpoint, err := s.WebhookEndpoint(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, "7", endpoint.Position)
+	open, err := s.OpenDeliveries(t.Context(), "a", 7)
+	require.NoError(t, err)
+	require.Equal(t, []store.Delivery{{Sequence: 8, EventID: "e8", Type: "adverse-event", Subject: "S1/P1", State: store.Waiting}}, open)
+	require.NoError(t, s.Check(t.Context()))
+	require.NoError(t, s.SaveWebhookProgress(t.Context(), store.WebhookProgress{Endpoint: "a", Position: "8", Deliveries: open}))
+	var without int
+	require.NoError(t, store.Reads(s).QueryRow(`SELECT (SELECT COUNT(*) FROM webhook_deliveries WHERE check_sum = 0) +
+		(SELECT COUNT(*) FROM webhook_endpoints WHERE progress_check_sum = 0)`).Scan(&without))
+	require.Zero(t, without)
+	require.NoError(t, s.Check(t.Context()))
 }
 
 // What was delivered is not counted, and not walked over either.

@@ -16,7 +16,7 @@ import (
 func RenderTimeline(w io.Writer, layout pdf.Options, s Submission, sequence uint64, entries []TimelineEntry) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("render pdf: panic: %v", r)
+			err = fmt.Errorf("render pdf: it panicked with %s", PanicText(r))
 		}
 	}()
 	e, ok := s.Content.(AdverseEvent)

@@ -129,7 +129,7 @@ func (c *counter) step() (err error) {
 	defer c.mu.Unlock()
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("tell progress: panic: %v", r)
+			err = fmt.Errorf("tell progress: it panicked with %s", PanicText(r))
 		}
 	}()
 	c.done++
@@ -175,7 +175,7 @@ func (w imageWork) notes() (sentences []string) {
 func (t ImageProcessingTask) image(ctx context.Context, i int, w *imageWork, kept *finishedPictures) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			t.logger().Error("panic while processing an image", "report", t.Report.ID, "image", i+1, "panic", r, "stack", string(debug.Stack()))
+			t.logger().Error("panic while processing an image", "report", t.Report.ID, "image", i+1, "panic", PanicText(r), "stack", string(debug.Stack()))
 			*w = imageWork{}
 			w.fail(i, CodeInternal, "The picture could not be processed because of an internal error; the original is kept.")
 			err = nil
@@ -288,7 +288,7 @@ func (t ImageProcessingTask) render(ctx context.Context, works []imageWork, res 
 func (t ImageProcessingTask) write(w io.Writer, d pdf.Document) (info pdf.Info, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			t.logger().Error("panic while rendering", "report", t.Report.ID, "panic", r, "stack", string(debug.Stack()))
+			t.logger().Error("panic while rendering", "report", t.Report.ID, "panic", PanicText(r), "stack", string(debug.Stack()))
 			err = errors.New("render pdf: an internal error")
 		}
 	}()

@@ -222,7 +222,7 @@ func TestExecuteContainsPanicsOfProgress(t *testing.T) {
 	job := task(t, blobs, photo(t, 40, 30, color.White))
 	job.Progress = func(int, int) { panic("a bug") }
 	_, err := execute(t.Context(), job)
-	require.ErrorContains(t, err, "a bug")
+	require.ErrorContains(t, err, "tell progress: it panicked with a value of type string")
 }
 
 func TestExecuteWithoutImages(t *testing.T) {

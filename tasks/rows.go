@@ -84,6 +84,15 @@ func CheckSum(text []byte) int64 {
 	return 1
 }
 
+// CheckSumOf is CheckSum of values, which are strings and numbers, as a list in JSON.
+func CheckSumOf(values ...any) int64 {
+	text, err := json.Marshal(values)
+	if err != nil {
+		panic(fmt.Sprintf("%T is no JSON: %v", values, err)) // strings and numbers always marshal
+	}
+	return CheckSum(text)
+}
+
 // BlobColumns are columns of a kind's table that hold the lower-case hex SHA-256 of a blob, or the empty text
 // for none. Key are the columns of the primary key, in its order, in which the table is read; it never changes.
 type BlobColumns struct {

@@ -87,6 +87,7 @@ const (
 	WebhookActive WebhookState = "active"
 	// WebhookDisabled: the receiver has answered that it wants no more. Events wait until somebody replays them.
 	WebhookDisabled WebhookState = "disabled"
+	webhookDeleted  WebhookState = "deleted"
 )
 
 // WebhookEndpoint is where events are sent.
@@ -99,6 +100,8 @@ type WebhookEndpoint struct {
 	CreatedAt time.Time
 	State     WebhookState
 	Reason    string // why it is disabled
+	// Changed is the offset of the last record about it.
+	Changed int64
 	// Generation changes when a person says where to begin. What was found out about an earlier one is of no use.
 	Generation int64
 	// Position among the events: every event up to it is delivered, is not for this endpoint, or has a row of its own.
@@ -122,11 +125,12 @@ func (e WebhookEndpoint) SecretsAt(now time.Time) (secrets []string) {
 
 // checkSum is of what people have said of the endpoint.
 func (e WebhookEndpoint) checkSum(types, secrets string) int64 {
-	text, err := json.Marshal([]any{e.ID, e.URL, types, e.Study, secrets, micros(e.CreatedAt)})
-	if err != nil {
-		panic(err) // strings and numbers always marshal
-	}
-	return CheckSum(text)
+	return CheckSumOf(e.ID, e.URL, types, e.Study, secrets, micros(e.CreatedAt))
+}
+
+// progressCheckSum is of what sending has found out, and of the records by which it knows whether that still counts.
+func (e WebhookEndpoint) progressCheckSum() int64 {
+	return CheckSumOf(e.ID, e.State, e.Changed, e.Generation, e.Reason, e.Position)
 }
 
 func decodeWebhookChange(content json.RawMessage) (Content, error) {
@@ -150,18 +154,18 @@ func insertWebhookChange(tx Tx, r Recorded) error {
 	case WebhookRotated:
 		return rotateWebhook(tx, r, c)
 	case WebhookReplayed:
-		const update = `UPDATE webhook_endpoints SET state = 'active', reason = '', position = $1, changed = $2, generation = $2
-			WHERE id = $3 AND changed < $2 AND state <> 'deleted'`
-		n, err := tx.Exec(update, c.After, int64(r.Offset), c.ID)
+		n, err := beginWebhook(tx, WebhookEndpoint{ID: c.ID, State: WebhookActive, Position: c.After}, r.Offset)
 		if err != nil || n == 0 {
 			return err
 		}
 		_, err = tx.Exec(`DELETE FROM webhook_deliveries WHERE endpoint = $1 AND sequence > $2`, c.ID, int64(c.AfterSequence))
 		return err
 	case WebhookDeleted:
-		n, err := tx.Exec(`UPDATE webhook_endpoints SET state = 'deleted', secrets = '', changed = $1, generation = $1
-			WHERE id = $2 AND changed < $1 AND state <> 'deleted'`, int64(r.Offset), c.ID)
+		n, err := beginWebhook(tx, WebhookEndpoint{ID: c.ID, State: webhookDeleted}, r.Offset)
 		if err != nil || n == 0 {
+			return err
+		}
+		if _, err := tx.Exec(`UPDATE webhook_endpoints SET secrets = '' WHERE id = $1`, c.ID); err != nil {
 			return err
 		}
 		_, err = tx.Exec(`DELETE FROM webhook_deliveries WHERE endpoint = $1`, c.ID)
@@ -170,15 +174,44 @@ func insertWebhookChange(tx Tx, r Recorded) error {
 	return fmt.Errorf("an endpoint cannot be %q", c.Act)
 }
 
+// beginWebhook lets sending begin with the state and the position of e, by the record at the offset. It returns how many rows
+// have changed: none where the record counted before, or the endpoint was deleted.
+func beginWebhook(tx Tx, e WebhookEndpoint, offset uint64) (int64, error) {
+	const update = `UPDATE webhook_endpoints SET state = $1, reason = '', position = $2, changed = $3, generation = $3, progress_check_sum = $4
+		WHERE id = $5 AND changed < $3 AND state <> 'deleted'`
+	e.Changed, e.Generation = int64(offset), int64(offset)
+	return tx.Exec(update, string(e.State), e.Position, e.Changed, e.progressCheckSum(), e.ID)
+}
+
+// MoveWebhook moves an endpoint to a position, and disables it for a reason unless that is "". It returns whether it did: not where
+// a person has said since the generation where to begin, or has deleted the endpoint.
+func MoveWebhook(tx Tx, id string, generation int64, position, disable string) (moved bool, err error) {
+	all, err := loadWebhooks(tx, `id = $1 AND generation = $2 AND state <> 'deleted'`, id, generation)
+	if err != nil || len(all) == 0 {
+		return false, err
+	}
+	e := all[0]
+	e.Position = position
+	if disable != "" {
+		e.State, e.Reason = WebhookDisabled, disable
+	}
+	_, err = tx.Exec(`UPDATE webhook_endpoints SET state = $1, reason = $2, position = $3, progress_check_sum = $4 WHERE id = $5`,
+		string(e.State), e.Reason, e.Position, e.progressCheckSum(), id)
+	return true, err
+}
+
 func registerWebhook(tx Tx, r Recorded, c WebhookChange) error {
-	e := WebhookEndpoint{ID: c.ID, URL: c.URL, Study: c.Study, CreatedAt: r.ReceivedAt}
+	e := WebhookEndpoint{
+		ID: c.ID, URL: c.URL, Study: c.Study, CreatedAt: r.ReceivedAt,
+		State: WebhookActive, Changed: int64(r.Offset), Generation: int64(r.Offset), Position: c.After,
+	}
 	types, secrets, err := encodeLists(c.Types, []WebhookSecret{{Secret: c.Secret}})
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO webhook_endpoints (id, url, types, study, secrets, created_at, check_sum, state, changed, generation, reason, position)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 'active', $8, $8, '', $9) ON CONFLICT (id) DO NOTHING`,
-		e.ID, e.URL, types, e.Study, secrets, micros(e.CreatedAt), e.checkSum(types, secrets), int64(r.Offset), c.After)
+	_, err = tx.Exec(`INSERT INTO webhook_endpoints (id, url, types, study, secrets, created_at, check_sum, state, changed, generation, reason, position, progress_check_sum)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', $11, $12) ON CONFLICT (id) DO NOTHING`,
+		e.ID, e.URL, types, e.Study, secrets, micros(e.CreatedAt), e.checkSum(types, secrets), string(e.State), e.Changed, e.Generation, e.Position, e.progressCheckSum())
 	return err
 }
 
@@ -211,8 +244,9 @@ func rotateWebhook(tx Tx, r Recorded, c WebhookChange) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`UPDATE webhook_endpoints SET secrets = $1, check_sum = $2, changed = $3 WHERE id = $4`,
-		secretsText, e.checkSum(typesText, secretsText), int64(r.Offset), c.ID)
+	e.Changed = int64(r.Offset)
+	_, err = tx.Exec(`UPDATE webhook_endpoints SET secrets = $1, check_sum = $2, changed = $3, progress_check_sum = $4 WHERE id = $5`,
+		secretsText, e.checkSum(typesText, secretsText), e.Changed, e.progressCheckSum(), c.ID)
 	return err
 }
 
@@ -252,7 +286,7 @@ func none(tx Tx, wrong, query string, args ...any) error {
 }
 
 func loadWebhooks(tx Tx, where string, args ...any) (all []WebhookEndpoint, err error) {
-	rows, err := tx.Query(`SELECT id, url, types, study, secrets, created_at, check_sum, state, generation, reason, position FROM webhook_endpoints
+	rows, err := tx.Query(`SELECT id, url, types, study, secrets, created_at, check_sum, state, changed, generation, reason, position, progress_check_sum FROM webhook_endpoints
 		WHERE `+where+` ORDER BY created_at, id`, args...)
 	if err != nil {
 		return nil, err
@@ -260,12 +294,13 @@ func loadWebhooks(tx Tx, where string, args ...any) (all []WebhookEndpoint, err 
 	err = EachRow(rows, func() error {
 		var e WebhookEndpoint
 		var types, secrets string
-		var createdAt, sum int64
-		if err := rows.Scan(&e.ID, &e.URL, &types, &e.Study, &secrets, &createdAt, &sum, &e.State, &e.Generation, &e.Reason, &e.Position); err != nil {
+		var createdAt, sum, progressSum int64
+		err := rows.Scan(&e.ID, &e.URL, &types, &e.Study, &secrets, &createdAt, &sum, &e.State, &e.Changed, &e.Generation, &e.Reason, &e.Position, &progressSum)
+		if err != nil {
 			return err
 		}
 		e.CreatedAt = fromMicros(createdAt)
-		if sum != e.checkSum(types, secrets) || e.State != WebhookActive && e.State != WebhookDisabled {
+		if sum != e.checkSum(types, secrets) || progressSum != 0 && progressSum != e.progressCheckSum() || e.State != WebhookActive && e.State != WebhookDisabled {
 			return fmt.Errorf("%w: webhook endpoint %s", ErrChanged, e.ID)
 		}
 		if err := json.Unmarshal([]byte(types), &e.Types); err != nil {

@@ -49,6 +49,7 @@ const (
 // Status codes: NOT_FOUND unknown topic or group; INVALID_ARGUMENT bad input, the text begins with the field;
 // FAILED_PRECONDITION a limit of the server or, in a settlement's result, a lost lock; ABORTED in use by
 // somebody; PERMISSION_DENIED kept for the service itself; UNAVAILABLE stopping, or the disk failed.
+// After UNAVAILABLE or DEADLINE_EXCEEDED what was being sent may be stored or not: send it again with the same id.
 type BrokerClient interface {
 	// Send returns when the message is on stable storage. A topic that is not there is created, if the server allows.
 	Send(ctx context.Context, in *SendRequest, opts ...grpc.CallOption) (*SendResponse, error)
@@ -274,6 +275,7 @@ func (c *brokerClient) RedriveDeadLetters(ctx context.Context, in *RedriveDeadLe
 // Status codes: NOT_FOUND unknown topic or group; INVALID_ARGUMENT bad input, the text begins with the field;
 // FAILED_PRECONDITION a limit of the server or, in a settlement's result, a lost lock; ABORTED in use by
 // somebody; PERMISSION_DENIED kept for the service itself; UNAVAILABLE stopping, or the disk failed.
+// After UNAVAILABLE or DEADLINE_EXCEEDED what was being sent may be stored or not: send it again with the same id.
 type BrokerServer interface {
 	// Send returns when the message is on stable storage. A topic that is not there is created, if the server allows.
 	Send(context.Context, *SendRequest) (*SendResponse, error)

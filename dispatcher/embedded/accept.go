@@ -98,7 +98,12 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission, w
 		case <-ctx.Done():
 			return dispatcher.Receipt{}, ctx.Err()
 		}
-		if e.err != nil {
+		switch {
+		case errors.Is(e.err, dispatcher.ErrOutcomeUnknown) && e.receipt.SHA256 == s.SHA256:
+			return dispatcher.Receipt{}, e.err
+		case errors.Is(e.err, dispatcher.ErrOutcomeUnknown): // this content is not there; what may be there would be in its way
+			return dispatcher.Receipt{}, fmt.Errorf("%w: a write under the same id failed, and the log takes no more", dispatcher.ErrUnavailable)
+		case e.err != nil:
 			continue // the first one was not accepted: this one tries for itself
 		}
 		receipt, err := replay(e.receipt, s.SHA256)
@@ -201,6 +206,10 @@ func (l *Ledger) acceptOwned(ctx context.Context, topic string, e *entry, s task
 	}
 	offset, err := l.publish(ctx, topic, begin, func(offset uint64, err error) {
 		if err != nil {
+			if errors.Is(err, dispatcher.ErrOutcomeUnknown) {
+				l.pending.keepUnknown(e, s.SHA256, err)
+				return
+			}
 			l.pending.drop(e, dispatcher.Receipt{}, err)
 			l.originals.addCandidates(e.originals...)
 			return
@@ -327,7 +336,7 @@ type writing struct {
 // wait returns the record's offset when it is on stable storage. It ends with ctx, the write does not.
 func (w *writing) wait(ctx context.Context) (uint64, error) {
 	if w.with == nil {
-		return w.alone.First, w.alone.Wait(ctx)
+		return w.alone.First, waitError(w.alone.Wait(ctx))
 	}
 	select {
 	case <-w.with.written:
@@ -339,6 +348,15 @@ func (w *writing) wait(ctx context.Context) (uint64, error) {
 		}
 	}
 	return w.with.offsets[w.place], w.with.errs[w.place]
+}
+
+// waitError says of an error of a write that had begun whether the record may be there all the same. One that was refused
+// before it began is not.
+func waitError(err error) error {
+	if errors.Is(err, commitlog.ErrPoisoned) {
+		return fmt.Errorf("%w: %w", dispatcher.ErrOutcomeUnknown, err)
+	}
+	return err
 }
 
 // publishError says of an error of the log whether it may pass.

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"casepress/broker"
+	"casepress/disk"
 	"casepress/disk/disktest"
 	"casepress/dispatcher"
 	"casepress/dispatcher/dispatchertest"
@@ -211,12 +211,23 @@ func TestPoisonedLog(t *testing.T) {
 	fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Err: syscall.EIO, Sticky: true, Match: func(name string) bool {
 		return strings.Contains(name, tasks.TopicCaseReports+"/log/")
 	}})
-	_, err := h.Accept(t.Context(), submission(report("CR-2")))
-	require.ErrorIs(t, err, dispatcher.ErrUnavailable)
-	require.ErrorContains(t, h.Ready(), tasks.TopicCaseReports)
-	fsys.Heal()
-	_, err = h.Accept(t.Context(), submission(report("CR-3")))
-	require.ErrorIs(t, err, dispatcher.ErrUnavailable, "poison stays until a restart")
+	for range 2 {
+		_, err := h.Accept(t.Context(), submission(report("CR-2")))
+		require.ErrorIs(t, err, dispatcher.ErrOutcomeUnknown, "it lies on the disk or not, however often it is asked")
+		require.ErrorContains(t, h.Ready(), tasks.TopicCaseReports)
+		fsys.Heal()
+	}
+	other := report("CR-2")
+	other.Notes = "other"
+	for _, r := range []tasks.CaseReport{report("CR-3"), other} {
+		_, err := h.Accept(t.Context(), submission(r))
+		require.ErrorIs(t, err, dispatcher.ErrUnavailable, "poison stays until a restart")
+		require.NotErrorIs(t, err, dispatcher.ErrOutcomeUnknown, "its write never began")
+	}
+	together := h.AcceptAll(t.Context(), []tasks.Submission{submission(report("CR-2")), submission(report("CR-4"))})
+	require.ErrorIs(t, together[0].Err, dispatcher.ErrOutcomeUnknown)
+	require.ErrorIs(t, together[1].Err, dispatcher.ErrUnavailable)
+	require.NotErrorIs(t, together[1].Err, dispatcher.ErrOutcomeUnknown)
 	require.True(t, h.Submit(t, report("CR-1")).Replayed, "what was accepted is still known")
 	shut(true)
 
@@ -224,6 +235,18 @@ func TestPoisonedLog(t *testing.T) {
 	require.NoError(t, h.Ready())
 	require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
 	require.False(t, h.Submit(t, report("CR-3")).Replayed)
+}
+
+// Those that are handed in together are written together, and of none is it known whether it is there.
+func TestPoisonedLogOfThoseTogether(t *testing.T) {
+	fsys := disktest.NewFault(disk.OS)
+	h, _ := open(t, options{Dir: t.TempDir(), FS: fsys})
+	fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Err: syscall.EIO, Sticky: true, Match: func(name string) bool {
+		return strings.Contains(name, tasks.TopicCaseReports+"/log/")
+	}})
+	for _, o := range h.AcceptAll(t.Context(), []tasks.Submission{submission(report("CR-1")), submission(report("CR-2"))}) {
+		require.ErrorIs(t, o.Err, dispatcher.ErrOutcomeUnknown)
+	}
 }
 
 // What is in the log and not in the rows is bounded in bytes.
@@ -309,17 +332,16 @@ func TestTooFarBehindForAllButStepsOfReservedLanes(t *testing.T) {
 func TestStepsHaveTimesInTheOrderOfTheLog(t *testing.T) {
 	h, _ := open(t, options{Dir: t.TempDir()})
 	const steps = 500
-	receipts := make([]dispatcher.Receipt, steps)
+	receipts, errs := make([]dispatcher.Receipt, steps), make([]error, steps)
 	var wg sync.WaitGroup
 	for i := range steps {
 		s := tasks.NewSubmission(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{ID: "AE-1", Step: tasks.StepFollowUp, FollowUpID: strconv.Itoa(i)})
 		wg.Go(func() {
-			var err error
-			receipts[i], err = h.Accept(t.Context(), s)
-			assert.NoError(t, err)
+			receipts[i], errs[i] = h.Accept(t.Context(), s)
 		})
 	}
 	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
 	slices.SortFunc(receipts, func(a, b dispatcher.Receipt) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	for i, r := range receipts[1:] {
 		require.False(t, r.ReceivedAt.Before(receipts[i].ReceivedAt), "%d came %v before the one that stands before it", r.Sequence, receipts[i].ReceivedAt.Sub(r.ReceivedAt))

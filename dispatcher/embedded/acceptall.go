@@ -112,7 +112,7 @@ func (g *gathering) write() {
 	n := len(g.messages)
 	g.offsets, g.errs = make([]uint64, n), make([]error, n)
 	for i := range g.errs {
-		g.errs[i] = fmt.Errorf("%w: the write did not end", dispatcher.ErrUnavailable) // stays only after a panic
+		g.errs[i] = fmt.Errorf("%w: the write did not end", dispatcher.ErrOutcomeUnknown) // stays only after a panic
 	}
 	type part struct {
 		from, to int
@@ -133,7 +133,7 @@ func (g *gathering) write() {
 	}
 	for _, p := range parts {
 		if p.err == nil {
-			p.err = p.pending.Wait(ctx)
+			p.err = waitError(p.pending.Wait(ctx))
 		}
 		for i := p.from; i < p.to; i++ {
 			g.errs[i] = p.err

@@ -762,7 +762,7 @@ func (l *Ledger) eventOf(row store.Row) (broker.Message, error) {
 // logPanic logs where the code of a kind panicked, if err tells of a panic.
 func (l *Ledger) logPanic(err error) {
 	if p, ok := errors.AsType[*tasks.PanicError](err); ok {
-		l.cfg.Logger.Error("the code of a kind panicked", "panic", p.Value, "stack", string(p.Stack))
+		l.cfg.Logger.Error("the code of a kind panicked", "panic", tasks.PanicText(p.Value), "stack", string(p.Stack))
 	}
 }
 

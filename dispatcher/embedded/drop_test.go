@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -493,6 +494,37 @@ func TestAHungDiskHoldsNoCaller(t *testing.T) {
 		_, err = h.Accept(t.Context(), submission(other))
 		require.ErrorAs(t, err, &conflict)
 		letFinish()
+		require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
+	})
+}
+
+// A report whose write failed may be in the log when that is opened again: its originals are not deleted before.
+func TestOriginalsOfAFailedWriteAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // where a second passes only once the sweep has nothing to do
+		dir := t.TempDir()
+		blobs, err := blobdisk.Open(filepath.Join(dir, "blobs"), disk.OS, blobdisk.Options{Originals: blob.Drop})
+		require.NoError(t, err)
+		work := func(ctx context.Context, w tasks.Work) (tasks.Result, error) { return makePictures(ctx, blobs, w) }
+		fsys := disktest.NewFault(disk.OS)
+		o := options{Dir: dir, FS: fsys, Ledger: embedded.Config{Blobs: blobs, Drop: true}, Work: work}
+		h, shut := open(t, o)
+		d := dropping{h, t, blobs, shut}
+		fsys.Inject(disktest.Fault{Op: disktest.OpSync, N: 1, Err: syscall.EIO, Match: func(name string) bool {
+			return strings.Contains(name, tasks.TopicCaseReports+"/log/")
+		}})
+		img, release := d.image("an original")
+		r := report("CR-1")
+		r.Images = []tasks.Image{img}
+		_, err = h.Accept(t.Context(), submission(r))
+		require.ErrorIs(t, err, dispatcher.ErrOutcomeUnknown)
+		release()
+		time.Sleep(time.Second)
+		require.True(t, d.there("an original"))
+		shut(true)
+
+		o.FS = disk.OS // where the write has come, although its sync failed
+		h, _ = open(t, o)
+		require.True(t, h.Submit(t, r).Replayed)
 		require.Equal(t, tasks.Completed, h.Final(t, "CR-1").Status)
 	})
 }

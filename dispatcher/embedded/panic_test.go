@@ -60,7 +60,7 @@ func wildEvent(t *testing.T, how string) (sound *atomic.Bool, made *atomic.Int32
 // An event that can never be made, or is larger than a message may be, ends neither the process nor the work beside it:
 // the attempts count, the submission fails with that reason, and in the end nothing of it holds its topic up.
 func TestAnEventThatCannotBeMade(t *testing.T) {
-	for how, says := range map[string]string{"panic": "an event went wild", "size": "payload of 2097"} {
+	for how, says := range map[string]string{"panic": "panicked with a value of type string; the server's log says where", "size": "payload of 2097"} {
 		t.Run(how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sound, made := wildEvent(t, how)

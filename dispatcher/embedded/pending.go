@@ -6,8 +6,8 @@ import (
 	"casepress/dispatcher"
 )
 
-// pending holds the submissions that the rows do not show yet: those being published, and those that are in the
-// log and not in the rows. It lets a second submission with the same key wait for the first instead of
+// pending holds the submissions that the rows do not show yet: those being published, those that are in the
+// log and not in the rows, and those of which only the next start can tell whether they are in the log. It lets a second submission with the same key wait for the first instead of
 // racing it.
 //
 // mu guards all fields, and those of an entry until its done is closed.
@@ -90,6 +90,18 @@ func (p *pending) drop(e *entry, r dispatcher.Receipt, err error) {
 	e.ended = true
 	p.mu.Unlock()
 	e.receipt, e.err = r, err
+	close(e.done)
+}
+
+// keepUnknown ends e, of content with the digest, with an error that says that only the next start can tell whether it was
+// accepted. Until then it stays: the same content gets the same answer, and what the submission needs is not deleted. It takes no
+// room from others, since the log lets no more of its kind follow.
+func (p *pending) keepUnknown(e *entry, sha256 string, err error) {
+	p.mu.Lock()
+	p.bytes -= e.bytes
+	e.bytes, e.ended = 0, true
+	p.mu.Unlock()
+	e.receipt, e.err = dispatcher.Receipt{SHA256: sha256}, err
 	close(e.done)
 }
 

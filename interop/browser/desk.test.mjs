@@ -133,9 +133,18 @@ test('a step that the server does not answer is given up, and what became of it 
   await send();
   await page.evaluate((to) => { location.hash = to; }, `#/${second.id}`);
   await page.waitForFunction((id) => document.getElementById('caseHeading').textContent.startsWith(id), second.id);
-  await routes.at(-1).fulfill({ status: 409, contentType: 'application/problem+json', body: JSON.stringify({ title: 'No', status: 409, code: 'id-conflict', detail: 'Other words.' }) });
+  await routes.at(-1).fulfill({ status: 409, contentType: 'application/problem+json', body: JSON.stringify({ title: 'No', status: 409, code: 'id-conflict', stored: false, detail: 'Other words.' }) });
   await page.waitForFunction((id) => document.getElementById('alert').textContent === `Case ${id}: not stored. Other words.`, first.id);
   assert.equal(await page.locator('#followUp-error').isVisible(), false);
+  const told = page.locator('#otherSteps li');   // whoever sees the page sees it, until it is put away
+  assert.equal(await told.locator('p').textContent(), `Case ${first.id}: not stored. Other words.`);
+  assert.ok((await told.boundingBox()).height > 20);
+  await page.evaluate(() => { location.hash = '#'; });
+  assert.equal(await told.isVisible(), true);
+  await told.getByRole('link', { name: `Show case ${first.id}` }).click();
+  await page.waitForFunction((id) => document.getElementById('caseHeading').textContent.startsWith(id), first.id);
+  await told.getByRole('button', { name: `Seen: case ${first.id}` }).click();
+  assert.equal(await told.count(), 0);
   await close(page);
 });
 

@@ -29,7 +29,7 @@ type drawing struct {
 func draw(doc Document, pages []*page, keys []string, faces *typefaces) (raw []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("gofpdf: panic: %v", r)
+			err = fmt.Errorf("gofpdf: panic of type %T", r) // its text may be made of what is drawn
 		}
 	}()
 	s := doc.Options.Paper.sheet()

@@ -159,7 +159,8 @@ type panicked struct {
 	stack []byte
 }
 
-func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+// Error has no text of the value, which may be made of what the picture says of itself.
+func (p *panicked) Error() string { return fmt.Sprintf("panic of type %T", p.value) }
 
 // machineError is an error that is about this machine, such as a want of memory, and not about the
 // picture. It is passed on, so that the picture is tried again.
