@@ -69,6 +69,7 @@ func (r *receipts) any() (promise, bool) {
 // start-up included, CASEPRESS_KILL_ROUNDS times (6 by default, 50 in CI). Every
 // 202 ever answered must end completed or failed, with its PDF, once.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rounds := 6
 	if n, err := strconv.Atoi(os.Getenv("CASEPRESS_KILL_ROUNDS")); err == nil {
 		rounds = n

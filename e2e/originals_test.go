@@ -236,6 +236,7 @@ func TestDroppedOriginals(t *testing.T) {
 
 // TestKillWhileDropping is TestKill with originals that are encrypted and go.
 func TestKillWhileDropping(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	how := []string{"--originals=drop", "--vault-key-file=" + makeKey(t)}
 	known := newReceipts()

@@ -28,6 +28,7 @@ type answered struct {
 // TestKillWithQuestionnaires kills the real binary at random moments while patients answer, amend and send the same again.
 // Every 201 ever answered stands for good: the same receipt and flags, scored, and one open adverse event for each flag.
 func TestKillWithQuestionnaires(t *testing.T) {
+	t.Parallel()
 	rounds := 4
 	if n, err := strconv.Atoi(os.Getenv("CASEPRESS_KILL_ROUNDS")); err == nil {
 		rounds = n

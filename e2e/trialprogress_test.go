@@ -53,6 +53,7 @@ func (s *process) patientProgress(t *testing.T, patient string) map[string][]str
 // TestKillWithTrialProgress kills the real binary at random moments while patients answer. Trial progress shows every
 // response that was answered with 201, once, also after its rows were lost.
 func TestKillWithTrialProgress(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	var mu sync.Mutex
 	known := map[string]map[string]bool{} // ids by patient

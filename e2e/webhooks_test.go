@@ -103,7 +103,7 @@ func (r *flakyReceiver) count() int {
 // TestWebhooksAcrossKills kills the real binary at random moments while events are sent to a receiver that fails, hangs, resets and
 // redirects. Every event arrives at least once, with one id each, and those of a patient in their order.
 func TestWebhooksAcrossKills(t *testing.T) {
-	events, kills := 1000, 3
+	events, kills := 600, 3
 	if n, err := strconv.Atoi(os.Getenv("CASEPRESS_KILL_ROUNDS")); err == nil && n > 6 {
 		events, kills = 10_000, 12
 	}
