@@ -208,6 +208,7 @@ func TestRelay(t *testing.T) {
 
 // While Kafka cuts connections and refuses what it is sent, nothing is acknowledged; then everything is there, in order.
 func TestRelayWhileKafkaFails(t *testing.T) {
+	t.Parallel()
 	c, cluster := newCasepress(t), newKafka(t, 4)
 	var failures atomic.Int64
 	down := make(chan struct{})
@@ -392,6 +393,7 @@ func TestConsumerOfAnotherTopic(t *testing.T) {
 // A topic that is deleted and made again while it is followed: nobody is told that all is well in between, the log is not
 // flooded, and the rows are made of the new one.
 func TestConsumerOfATopicMadeAgain(t *testing.T) {
+	t.Parallel()
 	cluster := newKafka(t, 2)
 	produce(t, cluster, 7, 0, 2)
 	var lines lineCounter
@@ -416,6 +418,7 @@ func (c *lineCounter) Write(line []byte) (int, error) {
 
 // Who is told to stop while Kafka takes connections and answers nothing does not wait for it.
 func TestConsumerStopsWithoutKafka(t *testing.T) {
+	t.Parallel()
 	cluster := newKafka(t, 2)
 	produce(t, cluster, 7, 0, 2)
 	f := follow(t, cluster, t.TempDir())
