@@ -227,7 +227,11 @@ func (s *Store) Complete(ctx context.Context, done []Completion) []error {
 	}
 	return s.endAll(ctx, "complete", held, func(i int, c *change) (int64, error) {
 		steps, total := s.claims.progress(held[i])
-		return c.complete(done[i], steps, total)
+		n, err := c.complete(done[i], steps, total)
+		if err == nil && n > 0 && done[i].Kind == tasks.KindCaseReport().Name && s.pictures.Load() {
+			err = tasks.ForgetFinishedPictures(c, done[i].ID)
+		}
+		return n, err
 	})
 }
 

@@ -89,6 +89,9 @@ func CheckSum(text []byte) int64 {
 type BlobColumns struct {
 	Table        string
 	Key, Columns []string
+	// Digests returns the digests, also empty ones, that a column names which holds more than one digest. Nil: each column
+	// holds one. An error says that it cannot be told what the column names, and then no blob may be deleted.
+	Digests func(column string) ([]string, error)
 }
 
 // Recorded is a record and the offset at which its topic keeps it.
