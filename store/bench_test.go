@@ -64,6 +64,30 @@ func BenchmarkClaimComplete(b *testing.B) {
 	}
 }
 
+// BenchmarkComplete is the second half of BenchmarkClaimComplete by itself.
+func BenchmarkComplete(b *testing.B) {
+	for _, workers := range []int{1, 16} {
+		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+			s := openStore(b)
+			for n := 0; n < b.N; n += 1000 {
+				refs := make([]tasks.Ref, 1000)
+				for i := range refs {
+					refs[i] = refOf(report(n + i).ID)
+				}
+				record(b, s, n, 1000)
+				_, err := s.Claim(b.Context(), refs)
+				require.NoError(b, err)
+			}
+			var next atomic.Int64
+			b.ResetTimer()
+			share(b, workers, func() error {
+				r := report(int(next.Add(1) - 1))
+				return complete(b.Context(), s, r.ID, 1, result(r))
+			})
+		})
+	}
+}
+
 // One write of one row while others record, claim and complete as fast as they can, a hundred and more at once.
 func BenchmarkOneWriteBesideOthers(b *testing.B) {
 	for _, bm := range []struct {
@@ -160,7 +184,17 @@ func fill(b *testing.B, path string, n int) *store.Store {
 		}
 		require.NoError(b, recordBatch(b.Context(), s, batch...))
 	}
-	require.NoError(b, store.ExecOnWriter(s, `UPDATE submissions SET status = 'completed' WHERE sequence % 100 > 0`))
+	require.NoError(b, store.Transact(s, func(tx tasks.Tx) error {
+		for i := range n {
+			if r := report(i); i%100 > 0 {
+				if err := caseReports.Rows.Complete(tx, r.ID, result(r)); err != nil {
+					return err
+				}
+			}
+		}
+		_, err := tx.Exec(`UPDATE submissions SET status = 'completed', finished_at = received_at WHERE sequence % 100 > 0`)
+		return err
+	}))
 	return s
 }
 

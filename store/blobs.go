@@ -60,9 +60,17 @@ func (s *Store) blobsAfter(ctx context.Context, in tasks.BlobColumns, after []an
 		if err := rows.Scan(to...); err != nil {
 			return err
 		}
-		for _, digest := range named {
-			if digest != "" {
-				digests = append(digests, digest)
+		for _, column := range named {
+			of := []string{column}
+			if in.Digests != nil {
+				if of, err = in.Digests(column); err != nil {
+					return err
+				}
+			}
+			for _, digest := range of {
+				if digest != "" {
+					digests = append(digests, digest)
+				}
 			}
 		}
 		return nil

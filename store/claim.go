@@ -227,12 +227,13 @@ func (s *Store) Complete(ctx context.Context, done []Completion) []error {
 	}
 	return s.endAll(ctx, "complete", held, func(i int, c *change) (int64, error) {
 		steps, total := s.claims.progress(held[i])
-		return c.complete(done[i], steps, total)
+		return c.complete(done[i], steps, total, s.pictures.Load())
 	})
 }
 
 // complete returns how many rows it changed: 0 if the attempt does not hold the submission.
-func (c *change) complete(d Completion, done, total int) (int64, error) {
+// complete keeps one result. kept says that something may have been kept between the attempts at it.
+func (c *change) complete(d Completion, done, total int, kept bool) (int64, error) {
 	const update = `UPDATE submissions
 		SET status = 'completed', finished_at = $1, error = '', crashes = 0, suspect = 0, done = $2, total = $3,
 			version = version + 1
@@ -246,7 +247,13 @@ func (c *change) complete(d Completion, done, total int) (int64, error) {
 		return n, err
 	}
 	// Guarded here and not only by the writer: a panic of the kind's code is one more way to refuse the result.
-	err = tasks.Guard(func() error { return kind.Rows.Complete(c, d.ID, d.Result) })
+	err = tasks.Guard(func() error {
+		err := kind.Rows.Complete(c, d.ID, d.Result)
+		if err != nil || !kept || kind.Rows.Forget == nil {
+			return err
+		}
+		return kind.Rows.Forget(c, d.ID)
+	})
 	if err != nil && lasting(err) {
 		err = fmt.Errorf("%w: %w", ErrBadResult, err)
 	}

@@ -275,7 +275,7 @@ func TestClaimMany(t *testing.T) {
 	s := openStore(t)
 	record(t, s, 0, 6)
 	moves["failed"](t, s, report(1).ID)
-	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_reports SET problems = '[', pdf_pages = 1 WHERE id = 'report-000002'"))
+	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_reports SET problems = '[', pdf_sha256 = 'aa' WHERE id = 'report-000002'"))
 	require.NoError(t, store.ExecOnWriter(s, "UPDATE submissions SET status = 'completed' WHERE id = 'report-000002'"))
 	require.NoError(t, store.ExecOnWriter(s, "UPDATE case_report_images SET media_type = 'x' || media_type WHERE report_id = 'report-000003'"))
 	before := store.Commits(s)
@@ -380,7 +380,7 @@ func TestBadResult(t *testing.T) {
 	}{
 		"nothing": {nil, "a case report is a <nil>, it must be a tasks.CaseReportResult"}, "wrong type": {7, "is a int, it must be a tasks.CaseReportResult"},
 		"more images than the report": {tooMany, "has 4 images, the report has 2"},
-		"fewer images":                {tooFew, "has 1 images, the report has more"}, "no image": {none, "has 0 images, the report has more"},
+		"fewer images":                {tooFew, "has 1 images, the report has 2"}, "no image": {none, "has 0 images, the report has 2"},
 	} {
 		errs := s.Complete(t.Context(), []store.Completion{{Held: held(id, 1), Result: bad.result}})
 		require.ErrorIs(t, errs[0], store.ErrBadResult, name)
@@ -435,7 +435,7 @@ func TestALostTableIsDamage(t *testing.T) {
 	require.NoError(t, claimed[0].Err)
 	db, err := sql.Open("sqlite", path)
 	require.NoError(t, err)
-	_, err = db.Exec("DROP TABLE finished_pictures")
+	_, err = db.Exec("DROP TABLE case_report_results")
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
 	errs := s.Complete(t.Context(), []store.Completion{{Held: held(report(0).ID, 1), Result: result(report(0))}})

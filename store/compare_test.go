@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -79,25 +80,21 @@ func TestAChangedLetterIsTold(t *testing.T) {
 	}
 	type reads []func(*store.Store) error
 	for change, tells := range map[string]reads{
-		`UPDATE patient_images SET sha256 = 'b' || substr(sha256, 2) WHERE image_id = 'IMG7'`:             {check, compare, imageRow, again},
-		`UPDATE patient_images SET bytes = bytes + 64 WHERE image_id = 'IMG7'`:                            {check, compare, imageRow, again},
-		`UPDATE patient_images SET media_type = 'image/kpeg' WHERE image_id = 'IMG7'`:                     {check, imageRow},
-		`UPDATE patient_images SET name = 'qhoto.jpg' WHERE image_id = 'IMG7'`:                            {check, imageRow},
-		`UPDATE patient_images SET patient_id = 'P011' WHERE image_id = 'IMG7'`:                           {check, compare},
-		`UPDATE patient_images SET image_id = 'IMG14' WHERE image_id = 'IMG10'`:                           {check}, // of a report
-		`UPDATE patient_images SET check_sum = check_sum + 1 WHERE image_id = 'IMG7'`:                     {check, imageRow},
-		`UPDATE case_reports SET pdf_pages = 7 WHERE id = 'report-000001'`:                                {compare, reportRow},
-		`UPDATE case_reports SET pdf_bytes = pdf_bytes + 1 WHERE id = 'report-000001'`:                    {compare, reportRow},
-		`UPDATE case_reports SET pdf_sha256 = 'aa' WHERE id = 'report-000001'`:                            {compare, reportRow},
-		`UPDATE case_reports SET problems = '[]' WHERE id = 'report-000001'`:                              {compare, reportRow},
-		`UPDATE case_report_images SET width = 1601 WHERE report_id = 'report-000001'`:                    {compare, reportRow},
-		`UPDATE case_report_images SET full_sha256 = 'aa' WHERE report_id = 'report-000001'`:              {compare, reportRow},
-		`UPDATE case_report_images SET thumb_bytes = 1 WHERE report_id = 'report-000001'`:                 {compare, reportRow},
-		`UPDATE case_report_images SET removed = '["GPS"]' WHERE report_id = 'report-000001'`:             {compare, reportRow},
-		`UPDATE case_report_images SET taken_at = '2027' WHERE report_id = 'report-000001'`:               {compare, reportRow},
-		`UPDATE case_report_images SET damaged = 1 - damaged WHERE report_id = 'report-000001' AND n = 1`: {compare, reportRow},
-		`UPDATE submissions SET status = 'bompleted' WHERE id = 'report-000001'`:                          {compare, reportRow},
-		`UPDATE finished_pictures SET result = replace(result, '1600', '1700')`:                           {picture},
+		`UPDATE patient_images SET sha256 = 'b' || substr(sha256, 2) WHERE image_id = 'IMG7'`: {check, compare, imageRow, again},
+		`UPDATE patient_images SET bytes = bytes + 64 WHERE image_id = 'IMG7'`:                {check, compare, imageRow, again},
+		`UPDATE patient_images SET media_type = 'image/kpeg' WHERE image_id = 'IMG7'`:         {check, imageRow},
+		`UPDATE patient_images SET name = 'qhoto.jpg' WHERE image_id = 'IMG7'`:                {check, imageRow},
+		`UPDATE patient_images SET patient_id = 'P011' WHERE image_id = 'IMG7'`:               {check, compare},
+		`UPDATE patient_images SET image_id = 'IMG14' WHERE image_id = 'IMG10'`:               {check}, // of a report
+		`UPDATE patient_images SET check_sum = check_sum + 1 WHERE image_id = 'IMG7'`:         {check, imageRow},
+		`UPDATE case_report_results SET result = replace(result, '1600', '1601')`:             {compare, reportRow},
+		`UPDATE case_report_results SET result = substr(result, 2)`:                           {compare, reportRow},
+		`UPDATE case_report_results SET check_sum = check_sum + 1`:                            {compare, reportRow},
+		`UPDATE case_report_results SET sequence = 0`:                                         {compare, reportRow},
+		`UPDATE submissions SET sequence = 1000 - sequence`:                                   {compare, reportRow},
+		`DELETE FROM case_report_results`:                                                     {compare, reportRow},
+		`UPDATE submissions SET status = 'bompleted' WHERE id = 'report-000001'`:              {compare, reportRow},
+		`UPDATE finished_pictures SET result = replace(result, '1600', '1700')`:               {picture},
 	} {
 		for i, tell := range tells {
 			t.Run(fmt.Sprintf("%s/%d", change, i), func(t *testing.T) {
@@ -113,6 +110,69 @@ func TestAChangedLetterIsTold(t *testing.T) {
 				requireTells(t, s.Ping(t.Context()), path)
 			})
 		}
+	}
+}
+
+// keepEarlier moves the result of a report to where versions before migration 13 have kept it.
+func keepEarlier(t *testing.T, s *store.Store, id string, made tasks.CaseReportResult) {
+	t.Helper()
+	text, err := json.Marshal(made)
+	require.NoError(t, err)
+	problems, err := json.Marshal(made.Problems)
+	require.NoError(t, err)
+	require.NoError(t, store.Transact(s, func(tx tasks.Tx) error {
+		_, err := tx.Exec(`DELETE FROM case_report_results WHERE sequence = (SELECT sequence FROM submissions WHERE id = $1)`, id)
+		require.NoError(t, err)
+		_, err = tx.Exec(`UPDATE case_reports SET pdf_sha256 = $1, pdf_bytes = $2, pdf_pages = $3, problems = $4, check_sum = $5 WHERE id = $6`,
+			made.PDF.SHA256, made.PDF.Bytes, made.PDF.Pages, string(problems), tasks.CheckSum(text), id)
+		require.NoError(t, err)
+		for i, img := range made.Images {
+			removed, err := json.Marshal(img.Removed)
+			require.NoError(t, err)
+			_, err = tx.Exec(`UPDATE case_report_images SET full_sha256 = $1, full_bytes = $2, thumb_sha256 = $3, thumb_bytes = $4, width = $5, height = $6,
+					full_media_type = $7, source_width = $8, source_height = $9, taken_at = $10, removed = $11, damaged = $12
+				WHERE report_id = $13 AND n = $14`,
+				img.Full.SHA256, img.Full.Bytes, img.Thumb.SHA256, img.Thumb.Bytes, img.Width, img.Height,
+				img.MediaType, img.SourceWidth, img.SourceHeight, img.CapturedAt, string(removed), img.Damaged, id, i+1)
+			require.NoError(t, err)
+		}
+		return nil
+	}))
+}
+
+// One letter or number that a disk has changed in a result that an earlier version has kept.
+func TestAChangedLetterOfAnEarlierResultIsTold(t *testing.T) {
+	log := []tasks.Recorded{accepted(0, report(0)), accepted(1, report(1))}
+	for _, change := range []string{
+		`UPDATE case_reports SET pdf_pages = 7 WHERE id = 'report-000001'`,
+		`UPDATE case_reports SET pdf_bytes = pdf_bytes + 1 WHERE id = 'report-000001'`,
+		`UPDATE case_reports SET pdf_sha256 = 'aa' WHERE id = 'report-000001'`,
+		`UPDATE case_reports SET problems = '[]' WHERE id = 'report-000001'`,
+		`UPDATE case_report_images SET width = 1601 WHERE report_id = 'report-000001'`,
+		`UPDATE case_report_images SET full_sha256 = 'aa' WHERE report_id = 'report-000001'`,
+		`UPDATE case_report_images SET thumb_bytes = 1 WHERE report_id = 'report-000001'`,
+		`UPDATE case_report_images SET removed = '["GPS"]' WHERE report_id = 'report-000001'`,
+		`UPDATE case_report_images SET taken_at = '2027' WHERE report_id = 'report-000001'`,
+		`UPDATE case_report_images SET damaged = 1 - damaged WHERE report_id = 'report-000001' AND n = 1`,
+	} {
+		t.Run(change, func(t *testing.T) {
+			s, path := damageable(t)
+			require.NoError(t, recordBatch(t.Context(), s, log...))
+			_, err := claim(t.Context(), s, report(1).ID)
+			require.NoError(t, err)
+			require.NoError(t, complete(t.Context(), s, report(1).ID, 1, result(report(1))))
+			before, err := get(s, report(1).ID)
+			require.NoError(t, err)
+			keepEarlier(t, s, report(1).ID, result(report(1)))
+			row, err := get(s, report(1).ID)
+			require.NoError(t, err)
+			require.Equal(t, before, row)
+			require.NoError(t, s.Compare(t.Context(), log))
+			require.NoError(t, store.ExecOnWriter(s, change))
+			_, err = get(s, report(1).ID)
+			requireTells(t, err, path)
+			requireTells(t, s.Compare(t.Context(), log), path)
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"time"
@@ -135,6 +136,12 @@ func (s *Store) FinishedPicture(ctx context.Context, sha256, options string) (r 
 	return r, ok, nil
 }
 
+// hasPictures reports whether an earlier process has left finished pictures.
+func hasPictures(ctx context.Context, db *sql.DB) (has bool, err error) {
+	err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM finished_pictures)`).Scan(&has)
+	return has, err
+}
+
 // KeepPicture keeps what an attempt made of the original with these options, for the next attempt.
 func (s *Store) KeepPicture(ctx context.Context, sha256, options string, r tasks.ImageResult) error {
 	const keep = `INSERT INTO finished_pictures (sha256, options, result, full_sha256, thumb_sha256, made_at, check_sum)
@@ -144,6 +151,7 @@ func (s *Store) KeepPicture(ctx context.Context, sha256, options string, r tasks
 	result, err := json.Marshal(r)
 	if err == nil {
 		err = s.write(ctx, func(c *change) error {
+			s.pictures.Store(true)
 			_, err := c.Exec(keep, sha256, options, string(result), r.Full.SHA256, r.Thumb.SHA256, micros(time.Now()), tasks.CheckSum(result))
 			return err
 		})

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -208,8 +209,9 @@ func TestBlobSet(t *testing.T) {
 func TestNamedBlobsWhileAReportIsCompleted(t *testing.T) {
 	s := openStore(t)
 	record(t, s, 0, 600)
-	moved := result(report(1)).Images[0]
 	for when := range 8 {
+		moved := result(report(1)).Images[0]
+		moved.Full.SHA256 = fmt.Sprintf("%064x", 5000+when)
 		id, n := report(1+3*when).ID, 1+3*when
 		require.NoError(t, s.KeepPicture(t.Context(), image(10*n).SHA256, "o", moved))
 		row, err := claim(t.Context(), s, id)
@@ -217,7 +219,9 @@ func TestNamedBlobsWhileAReportIsCompleted(t *testing.T) {
 		seen, visits := false, 0
 		require.NoError(t, s.EachBlob(t.Context(), func(digests []string) error {
 			if visits == when {
-				require.NoError(t, complete(t.Context(), s, id, row.Attempts, result(reportOf(row))))
+				made := result(reportOf(row))
+				made.Images[0] = moved
+				require.NoError(t, complete(t.Context(), s, id, row.Attempts, made))
 			}
 			visits++
 			seen = seen || slices.Contains(digests, moved.Full.SHA256)
@@ -225,8 +229,6 @@ func TestNamedBlobsWhileAReportIsCompleted(t *testing.T) {
 		}))
 		require.Greater(t, visits, when)
 		require.True(t, seen, "completed at visit %d", when)
-		require.NoError(t, store.ExecOnWriter(s, `UPDATE case_report_images SET full_sha256 = ''`))
-		require.NoError(t, store.ExecOnWriter(s, `UPDATE case_reports SET check_sum = 0`))
 	}
 }
 
@@ -244,7 +246,7 @@ func TestBlobsAreReadByKey(t *testing.T) {
 			n += len(in.Columns)
 		}
 	}
-	require.Equal(t, 7, n)
+	require.Equal(t, 8, n)
 }
 
 func TestFinishedPictures(t *testing.T) {
@@ -273,6 +275,34 @@ func TestFinishedPictures(t *testing.T) {
 	_, ok, err = s.FinishedPicture(t.Context(), image(99).SHA256, "small")
 	require.NoError(t, err)
 	require.True(t, ok, "of another report")
+}
+
+// What an earlier process has kept is deleted as well, and also when the log says that the report was completed.
+func TestFinishedPicturesOfAnEarlierProcess(t *testing.T) {
+	for name, finish := range map[string]func(*store.Store, tasks.CaseReport) error{
+		"of an attempt": func(s *store.Store, r tasks.CaseReport) error { return complete(t.Context(), s, r.ID, 1, result(r)) },
+		"of the log": func(s *store.Store, r tasks.CaseReport) error {
+			return recordBatch(t.Context(), s, completion(0, r, 1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			r := report(1)
+			s, err := store.Open(t.Context(), path)
+			require.NoError(t, err)
+			record(t, s, 1, 1)
+			require.NoError(t, s.KeepPicture(t.Context(), r.Images[0].SHA256, "small", result(r).Images[0]))
+			require.NoError(t, s.Close())
+
+			s = openAt(t, path)
+			_, err = claim(t.Context(), s, r.ID)
+			require.NoError(t, err)
+			require.NoError(t, finish(s, r))
+			_, ok, err := s.FinishedPicture(t.Context(), r.Images[0].SHA256, "small")
+			require.NoError(t, err)
+			require.False(t, ok)
+		})
+	}
 }
 
 // With 100,000 rows nothing may walk a table.

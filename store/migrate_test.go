@@ -258,6 +258,42 @@ func TestOpenServesTheSeventhSchema(t *testing.T) {
 	}
 }
 
+// A database of the version before migration 13, whose results stand with the reports and images, whether the program was killed in
+// the middle of the migration or not. It is not rewritten: a result is read where it stands.
+func TestOpenServesTheTwelfthSchema(t *testing.T) {
+	for name, killed := range map[string]bool{"at once": false, "killed in the middle": true} {
+		t.Run(name, func(t *testing.T) {
+			o := makeOld(t, 3)
+			o.fill(t)
+			for version := 4; version <= 12; version++ {
+				text, err := store.MigrationText(version)
+				require.NoError(t, err)
+				o.exec(t, text)
+				o.exec(t, "INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, 'old', 1)", version)
+			}
+			path := o.path
+			if killed {
+				path = o.killedBy(t, 13)
+			}
+			s := openAt(t, path)
+			requireServed(t, s)
+			named, err := s.NamedBlobs(t.Context())
+			require.NoError(t, err)
+			for n := range 4 { // three were completed by now, the fourth by the earlier version
+				for _, made := range result(report(n)).Images {
+					require.True(t, named.Has(made.Full.SHA256) && named.Has(made.Thumb.SHA256))
+				}
+			}
+			require.True(t, named.Has(result(report(0)).PDF.SHA256))
+			rows := listAll(t, s, store.Filter{Status: string(tasks.Completed)})
+			require.Len(t, rows, 4)
+			for _, row := range rows { // some of either, in one page
+				require.Equal(t, result(reportOf(row)), row.Result)
+			}
+		})
+	}
+}
+
 // An image that was put ahead before it was kept how far waits for a report, as one does that was put ahead since.
 func TestAnImageOfTheFirstSchemaWaits(t *testing.T) {
 	o := makeOld(t, 1)

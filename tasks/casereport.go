@@ -13,7 +13,7 @@ var caseReportKind = &Kind{
 	Lane:      "case-reports",
 	Path:      "/case-reports",
 	Decode:    func(content json.RawMessage) (Content, error) { return decodeAs[CaseReport](content) },
-	Rows:      Rows{Blobs: caseReportBlobs, Insert: insertCaseReport, Complete: completeCaseReport, Load: loadCaseReports, Verify: verifyReleases},
+	Rows:      Rows{Blobs: caseReportBlobs, Insert: insertCaseReport, Complete: completeCaseReport, Forget: forgetFinishedPictures, Load: loadCaseReports, Verify: verifyReleases},
 	NewTask: func(p *Processor, w Work) Task {
 		return ImageProcessingTask{Processor: p, Work: w, Report: w.Content.(CaseReport)}
 	},

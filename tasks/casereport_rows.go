@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,16 +13,34 @@ import (
 
 // The tables of case reports are made by the store's migrations, since older data folders have them:
 //
-//	case_reports        content and result of a report, by id
-//	case_report_images  its images and what became of each, by report_id and n from 1
-//	patient_images      every image that a subject has, by study, patient_id and image_id
-//	finished_pictures   what earlier attempts made of images, by sha256 and options
+//	case_reports         content of a report, by id
+//	case_report_images   its images, by report_id and n from 1
+//	case_report_results  what an attempt made of it, by the sequence of the report
+//	patient_images       every image that a subject has, by study, patient_id and image_id
+//	finished_pictures    what earlier attempts made of images, by sha256 and options
+//
+// Results of versions before migration 13 stand in case_reports (pdf_sha256, pdf_bytes, pdf_pages, problems and check_sum) and in
+// case_report_images (full_sha256 and what follows it). They are read there and no more written.
 
 // A finished picture moves to its report when that is completed, and is not missed: it is looked for before.
 var caseReportBlobs = []BlobColumns{
-	{"finished_pictures", []string{"sha256", "options"}, []string{"full_sha256", "thumb_sha256"}},
-	{"case_reports", []string{"id"}, []string{"pdf_sha256"}},
-	{"case_report_images", []string{"report_id", "n"}, []string{"sha256", "full_sha256", "thumb_sha256"}},
+	{Table: "finished_pictures", Key: []string{"sha256", "options"}, Columns: []string{"full_sha256", "thumb_sha256"}},
+	{Table: "case_report_results", Key: []string{"sequence"}, Columns: []string{"result"}, Digests: digestsOfResult},
+	{Table: "case_reports", Key: []string{"id"}, Columns: []string{"pdf_sha256"}},
+	{Table: "case_report_images", Key: []string{"report_id", "n"}, Columns: []string{"sha256", "full_sha256", "thumb_sha256"}},
+}
+
+// digestsOfResult are the blobs that a result names.
+func digestsOfResult(text string) ([]string, error) {
+	r, err := resultOf(text)
+	if err != nil {
+		return nil, err
+	}
+	digests := []string{r.PDF.SHA256}
+	for _, img := range r.Images {
+		digests = append(digests, img.Full.SHA256, img.Thumb.SHA256)
+	}
+	return digests, nil
 }
 
 func insertCaseReport(tx Tx, r Recorded) error {
@@ -147,91 +166,98 @@ func completeCaseReport(tx Tx, id string, r Result) error {
 	if !ok {
 		return wrongResult("a case report", r, result)
 	}
-	return keepCaseReport(tx, id, result, len(result.Images)+1)
+	return keepCaseReport(tx, id, result, len(result.Images))
 }
 
-// noPosition is a position at which no report has an image.
-const noPosition = 0
-
-// keepCaseReport writes a result into the tables of a report, unless this has an image at the position beyond. Of a record in the
-// log it takes one with fewer images, as earlier versions may have kept it: to refuse it would stop all records behind it.
-func keepCaseReport(tx Tx, id string, result CaseReportResult, beyond int) error {
-	const update = `UPDATE case_reports SET pdf_sha256 = $1, pdf_bytes = $2, pdf_pages = $3, problems = $4, check_sum = $5
-		WHERE id = $6 AND NOT EXISTS (SELECT 1 FROM case_report_images WHERE report_id = $6 AND n = $7)`
-	problems, err := json.Marshal(append([]Problem{}, result.Problems...))
+// keepCaseReport keeps the result of a report that has as many images as the result, or more than those, up to most. Of a record in
+// the log it takes one with fewer images, as earlier versions may have kept it: to refuse it would stop all records behind it.
+func keepCaseReport(tx Tx, id string, result CaseReportResult, most int) error {
+	const insert = `INSERT INTO case_report_results (sequence, result, check_sum)
+		SELECT sequence, $1, $2 FROM submissions WHERE kind = 'case-report' AND id = $3
+			AND EXISTS (SELECT 1 FROM case_reports WHERE id = $3)
+			AND (SELECT COUNT(*) FROM case_report_images WHERE report_id = $3) BETWEEN $4 AND $5
+		ON CONFLICT (sequence) DO UPDATE SET result = excluded.result, check_sum = excluded.check_sum`
+	// No list is null, so that a result comes back as it was kept.
+	result.Images, result.Problems = append([]ImageResult{}, result.Images...), append([]Problem{}, result.Problems...)
+	text, err := json.Marshal(result)
 	if err != nil {
 		return err
 	}
-	sum, err := result.checkSum()
-	if err != nil {
-		return err
-	}
-	n, err := tx.Exec(update, result.PDF.SHA256, result.PDF.Bytes, result.PDF.Pages, string(problems), sum, id, beyond)
+	n, err := tx.Exec(insert, string(text), checkSumOfResult(id, string(text)), id, len(result.Images), most)
 	if err != nil {
 		return err
 	}
 	if n == 0 {
 		return notKept(tx, id, len(result.Images))
 	}
-	if err := completeImages(tx, id, result.Images); err != nil {
-		return err
-	}
-	// Pictures that were kept between attempts have served.
+	return nil
+}
+
+// forgetFinishedPictures deletes the pictures that were kept between attempts at a report, which is completed: they have served.
+func forgetFinishedPictures(tx Tx, id string) error {
 	const forget = `DELETE FROM finished_pictures WHERE sha256 IN (SELECT sha256 FROM case_report_images WHERE report_id = $1)`
-	_, err = tx.Exec(forget, id)
+	_, err := tx.Exec(forget, id)
 	return err
 }
 
 // notKept says why no row took a result with so many images.
 func notKept(tx Tx, id string, images int) error {
-	rows, err := tx.Query(`SELECT 1 FROM case_reports WHERE id = $1`, id)
+	rows, err := tx.Query(`SELECT (SELECT COUNT(*) FROM case_report_images WHERE report_id = $1) FROM case_reports WHERE id = $1`, id)
 	if err != nil {
 		return err
 	}
-	there := false
-	if err := EachRow(rows, func() error { there = true; return nil }); err != nil {
+	there, has := false, 0
+	if err := EachRow(rows, func() error { there = true; return rows.Scan(&has) }); err != nil {
 		return err
 	}
 	if !there {
 		return fmt.Errorf("%w: the row of report %s is gone", ErrChanged, id)
 	}
-	return fmt.Errorf("the result has %d images, the report has more: there must be one for each", images)
+	return fmt.Errorf("the result has %d images, the report has %d: there must be one for each", images, has)
 }
 
-// checkSum is the same for a result as it was made and as the rows give it back.
-func (r CaseReportResult) checkSum() (int64, error) {
-	r.Images, r.Problems = append([]ImageResult{}, r.Images...), append([]Problem{}, r.Problems...)
-	text, err := json.Marshal(r)
-	return CheckSum(text), err
+// checkSumOfResult is also of the id, so that the result of another report is not taken for it where a sequence has changed.
+func checkSumOfResult(id, text string) int64 { return CheckSum([]byte(id + "\n" + text)) }
+
+func resultOf(text string) (r CaseReportResult, err error) {
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return CaseReportResult{}, fmt.Errorf("%w: a result that is no JSON: %w", ErrChanged, err)
+	}
+	return r, nil
 }
 
-func completeImages(tx Tx, id string, images []ImageResult) error {
-	const update = `UPDATE case_report_images
-		SET full_sha256 = $1, full_bytes = $2, thumb_sha256 = $3, thumb_bytes = $4, width = $5, height = $6,
-			full_media_type = $7, source_width = $8, source_height = $9, taken_at = $10, removed = $11, damaged = $12
-		WHERE report_id = $13 AND n = $14`
-	for i, img := range images {
-		removed, err := json.Marshal(append([]string{}, img.Removed...))
-		if err != nil {
-			return err
-		}
-		damaged := 0
-		if img.Damaged {
-			damaged = 1
-		}
-		n, err := tx.Exec(update, img.Full.SHA256, img.Full.Bytes, img.Thumb.SHA256, img.Thumb.Bytes, img.Width, img.Height,
-			img.MediaType, img.SourceWidth, img.SourceHeight, img.CapturedAt, string(removed), damaged, id, i+1)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return fmt.Errorf("the result has %d images, the report has %d: there must be one for each", len(images), i)
+// loadCaseReports reads contents and results one after the other. Neither ever changes, and a result is written together with the
+// status completed, so the reads need no transaction around them.
+func loadCaseReports(tx Tx, of []Stored) (map[string]Loaded, error) {
+	loaded, err := loadContents(tx, of)
+	if err != nil {
+		return nil, err
+	}
+	var completed []string
+	for _, s := range of {
+		if _, ok := loaded[s.ID]; ok && s.Completed {
+			completed = append(completed, s.ID)
 		}
 	}
-	return nil
+	for _, load := range []func(Tx, []string) (map[string]CaseReportResult, error){loadResults, loadEarlierResults} {
+		if len(completed) == 0 {
+			break
+		}
+		results, err := load(tx, completed)
+		if err != nil {
+			return nil, err
+		}
+		completed = slices.DeleteFunc(completed, func(id string) bool {
+			made, ok := results[id]
+			if ok {
+				loaded[id] = Loaded{loaded[id].Content, made}
+			}
+			return ok
+		})
+	}
+	return loaded, nil
 }
 
-// loadContents reads reports without their results, which is all that the work on them needs.
 func loadContents(tx Tx, of []Stored) (map[string]Loaded, error) {
 	in, args := InList(idsOf(of))
 	rows, err := tx.Query(`SELECT r.id, r.notes, r.captured_at, COALESCE(i.image_id, ''), COALESCE(i.sha256, ''),
@@ -272,92 +298,95 @@ func loadContents(tx Tx, of []Stored) (map[string]Loaded, error) {
 	return loaded, nil
 }
 
-// loadCaseReports reads the reports and their images in two queries. The images of a report never change, and
-// the results are written together with the status completed, so the two need no transaction around them.
-func loadCaseReports(tx Tx, of []Stored) (map[string]Loaded, error) {
-	if !slices.ContainsFunc(of, func(s Stored) bool { return s.Completed }) {
-		return loadContents(tx, of)
+// loadResults reads what stands in case_report_results of the reports.
+func loadResults(tx Tx, ids []string) (map[string]CaseReportResult, error) {
+	in, args := InList(ids)
+	rows, err := tx.Query(`SELECT s.id, r.result, r.check_sum FROM submissions s JOIN case_report_results r ON r.sequence = s.sequence
+		WHERE s.id IN `+in+` AND s.kind = 'case-report'`, args...)
+	if err != nil {
+		return nil, err
 	}
-	in, args := InList(idsOf(of))
-	stored := make(map[string]Stored, len(of))
-	for _, s := range of {
-		stored[s.ID] = s
-	}
-	reports, results, sums := map[string]CaseReport{}, map[string]CaseReportResult{}, map[string]int64{}
-	rows, err := tx.Query(`SELECT id, notes, captured_at, pdf_sha256, pdf_bytes, pdf_pages, problems, check_sum
-		FROM case_reports WHERE id IN `+in, args...)
+	results := make(map[string]CaseReportResult, len(ids))
+	err = EachRow(rows, func() error {
+		var id, text string
+		var sum int64
+		if err := rows.Scan(&id, &text, &sum); err != nil {
+			return err
+		}
+		if sum != checkSumOfResult(id, text) {
+			return fmt.Errorf("result of report %s: %w", id, ErrChanged)
+		}
+		made, err := resultOf(text)
+		if err != nil {
+			return fmt.Errorf("result of report %s: %w", id, err)
+		}
+		results[id] = made
+		return nil
+	})
+	return results, err
+}
+
+// loadEarlierResults reads the results that versions before migration 13 have kept.
+func loadEarlierResults(tx Tx, ids []string) (map[string]CaseReportResult, error) {
+	in, args := InList(ids)
+	results, sums := map[string]CaseReportResult{}, map[string]int64{}
+	// Each has a PDF. Without this condition a report whose result is lost would have an empty one.
+	rows, err := tx.Query(`SELECT id, pdf_sha256, pdf_bytes, pdf_pages, problems, check_sum
+		FROM case_reports WHERE id IN `+in+` AND (pdf_sha256 <> '' OR check_sum <> 0)`, args...)
 	if err != nil {
 		return nil, err
 	}
 	err = EachRow(rows, func() error {
-		r := CaseReport{Images: []Image{}}
 		made := CaseReportResult{Images: []ImageResult{}}
-		var problems string
+		var id, problems string
 		var sum int64
-		if err := rows.Scan(&r.ID, &r.Notes, &r.CapturedAt,
-			&made.PDF.SHA256, &made.PDF.Bytes, &made.PDF.Pages, &problems, &sum); err != nil {
+		if err := rows.Scan(&id, &made.PDF.SHA256, &made.PDF.Bytes, &made.PDF.Pages, &problems, &sum); err != nil {
 			return err
 		}
-		s := stored[r.ID]
-		r.Study, r.Site, r.PatientID, r.VisitID = s.Study, s.Site, s.PatientID, s.VisitID
-		reports[r.ID] = r
-		if !s.Completed {
-			return nil
-		}
 		if err := json.Unmarshal([]byte(problems), &made.Problems); err != nil {
-			return fmt.Errorf("problems of report %s: %w", r.ID, err)
+			return fmt.Errorf("problems of report %s: %w", id, err)
 		}
-		results[r.ID], sums[r.ID] = made, sum
+		results[id], sums[id] = made, sum
 		return nil
 	})
+	if err == nil {
+		err = loadEarlierImages(tx, in, args, results)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := loadImages(tx, in, args, reports, results); err != nil {
-		return nil, err
-	}
-	loaded := make(map[string]Loaded, len(reports))
-	for id, r := range reports {
-		l := Loaded{Content: r}
-		if made, ok := results[id]; ok {
-			if err := made.verify(sums[id]); err != nil {
-				return nil, fmt.Errorf("result of report %s: %w", id, err)
-			}
-			l.Result = made
+	for id, made := range results {
+		if err := made.verify(sums[id]); err != nil {
+			return nil, fmt.Errorf("result of report %s: %w", id, err)
 		}
-		loaded[id] = l
 	}
-	return loaded, nil
+	return results, nil
 }
 
-// verify returns ErrChanged if the result is not the one that the sum was made of.
+// verify returns ErrChanged if the result is not the one that the sum was made of: of its JSON, whose lists are never null.
 func (r CaseReportResult) verify(sum int64) error {
 	if sum == 0 {
 		return nil
 	}
-	now, err := r.checkSum()
-	if err == nil && now != sum {
+	r.Images, r.Problems = append([]ImageResult{}, r.Images...), append([]Problem{}, r.Problems...)
+	text, err := json.Marshal(r)
+	if err == nil && CheckSum(text) != sum {
 		err = ErrChanged
 	}
 	return err
 }
 
-func loadImages(tx Tx, in string, args []any, reports map[string]CaseReport, results map[string]CaseReportResult) error {
-	rows, err := tx.Query(`SELECT report_id, image_id, sha256, bytes, media_type, name,
-			full_sha256, full_bytes, thumb_sha256, thumb_bytes, width, height,
+func loadEarlierImages(tx Tx, in string, args []any, results map[string]CaseReportResult) error {
+	rows, err := tx.Query(`SELECT report_id, full_sha256, full_bytes, thumb_sha256, thumb_bytes, width, height,
 			full_media_type, source_width, source_height, taken_at, removed, damaged
 		FROM case_report_images WHERE report_id IN `+in+` ORDER BY report_id, n`, args...)
 	if err != nil {
 		return err
 	}
 	return EachRow(rows, func() error {
-		var (
-			id, removed string
-			img         Image
-			made        ImageResult
-		)
-		if err := rows.Scan(&id, &img.ImageID, &img.SHA256, &img.Bytes, &img.MediaType, &img.Name,
-			&made.Full.SHA256, &made.Full.Bytes, &made.Thumb.SHA256, &made.Thumb.Bytes, &made.Width, &made.Height,
+		var id, removed string
+		var made ImageResult
+		if err := rows.Scan(&id, &made.Full.SHA256, &made.Full.Bytes, &made.Thumb.SHA256, &made.Thumb.Bytes, &made.Width, &made.Height,
 			&made.MediaType, &made.SourceWidth, &made.SourceHeight, &made.CapturedAt, &removed, &made.Damaged); err != nil {
 			return err
 		}
@@ -367,12 +396,6 @@ func loadImages(tx Tx, in string, args []any, reports map[string]CaseReport, res
 		if len(made.Removed) == 0 {
 			made.Removed = nil
 		}
-		r, ok := reports[id]
-		if !ok {
-			return nil
-		}
-		r.Images = append(r.Images, img)
-		reports[id] = r
 		if result, ok := results[id]; ok {
 			result.Images = append(result.Images, made)
 			results[id] = result
@@ -397,7 +420,10 @@ func insertCompletion(tx Tx, r Recorded) error {
 		return err
 	}
 	if n > 0 {
-		if err := keepCaseReport(tx, done.ID, done.Result, noPosition); err != nil {
+		if err := keepCaseReport(tx, done.ID, done.Result, math.MaxInt); err != nil {
+			return err
+		}
+		if err := forgetFinishedPictures(tx, done.ID); err != nil {
 			return err
 		}
 	}

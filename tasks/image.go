@@ -14,7 +14,7 @@ var imageKind = &Kind{
 	ChangedBy: []string{TopicCaseReports}, // a report brings images of its own
 	Decode:    func(content json.RawMessage) (Content, error) { return decodeAs[PatientImage](content) },
 	Rows: Rows{
-		Blobs:  []BlobColumns{{"patient_images", []string{"study", "patient_id", "image_id"}, []string{"sha256"}}},
+		Blobs:  []BlobColumns{{Table: "patient_images", Key: []string{"study", "patient_id", "image_id"}, Columns: []string{"sha256"}}},
 		Insert: insertPatientImage, Find: findPatientImage, Receipt: imageReceipt, Verify: verifyPatientImages, Repeat: true,
 	},
 }

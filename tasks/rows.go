@@ -39,6 +39,9 @@ type Rows struct {
 	Changed func(Content) Ref
 	// Complete keeps the result. Nil for a kind without a lane.
 	Complete func(tx Tx, id string, r Result) error
+	// Forget deletes what was kept between the attempts at a submission that is completed. It may be left out while nothing was
+	// kept of any. Nil: nothing is kept.
+	Forget func(tx Tx, id string) error
 	// Load reads contents and results, by id. What the table submissions has of them is given, so that it need not
 	// be read twice. Nil for a kind without a lane.
 	Load func(tx Tx, of []Stored) (map[string]Loaded, error)
@@ -98,6 +101,9 @@ func CheckSumOf(values ...any) int64 {
 type BlobColumns struct {
 	Table        string
 	Key, Columns []string
+	// Digests returns the digests, also empty ones, that a column names which holds more than one digest. Nil: each column
+	// holds one. An error says that it cannot be told what the column names, and then no blob may be deleted.
+	Digests func(column string) ([]string, error)
 }
 
 // Recorded is a record and the offset at which its topic keeps it.
