@@ -88,7 +88,10 @@ async function readList() {
     state = kept ? 'kept' : 'ready';
     render();
     // All are read at once: there may be no connection when one is chosen.
-    for (const one of items) await read(one, of, here);
+    for (const one of items) {
+      await read(one, of, here);
+      if (asked !== here) return;       // the end of this list is not that of the one somebody now waits for
+    }
   } catch (e) {
     if (asked !== here) return;
     state = e.problem ? 'refused' : 'failed';

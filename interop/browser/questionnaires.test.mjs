@@ -285,6 +285,30 @@ test('a questionnaire without wording says so, and asks for the number on paper'
   await close(page);
 });
 
+test('start is not forgotten while the questionnaires of another study are still being read', async () => {
+  const page = await open(browser, { ...phone, at: 'about:blank', within: base });
+  let releaseFormer;
+  let releaseChosen;
+  const former = new Promise((resolve) => { releaseFormer = resolve; });
+  const chosen = new Promise((resolve) => { releaseChosen = resolve; });
+  await page.route('**/instruments/*', async (route) => {
+    await (new URL(route.request().url()).searchParams.get('study') ? chosen : former);
+    await route.continue();
+  });
+  await page.goto(new URL('questionnaires.html', base).href);
+  await page.waitForFunction(() => document.querySelectorAll('#questionnaire option').length > 1);
+  await page.evaluate(() => document.getElementById('startForm').addEventListener('submit', () => { window.pressed = true; }));
+  const started = start(page, { instrument: 'who-5 1' });
+  await page.waitForFunction(() => window.pressed);
+  releaseFormer();
+  // Without the mend this comes once the former list is read to its end.
+  await page.waitForSelector('#questionnaire-error:visible', { timeout: 2000 }).catch(() => {});
+  assert.ok(await page.isHidden('#questionnaire-error'));
+  releaseChosen();
+  await started;
+  await close(page);
+});
+
 test('what the server refuses stays on the phone', async () => {
   const page = await openPhone();
   let refuse = true;
