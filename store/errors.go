@@ -70,7 +70,7 @@ func explain(path string, err error) error {
 	switch code := sqliteCode(err); {
 	case errors.Is(err, ErrDamaged), errors.Is(err, ErrBadResult):
 		return err
-	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), badSchema(err), errors.Is(err, errInconsistent), errors.Is(err, tasks.ErrChanged), badJSON(err):
+	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), badSchema(err), badValue(err), errors.Is(err, errInconsistent), errors.Is(err, tasks.ErrChanged), badJSON(err):
 		return damaged(path, err)
 	case code == sqlite3.SQLITE_FULL, code == sqlite3.SQLITE_IOERR && noSpace(path), code == sqlite3.SQLITE_CANTOPEN && noSpace(path):
 		return fmt.Errorf("the disk that holds %s is full: %w: %w", path, syscall.ENOSPC, err)
@@ -101,8 +101,8 @@ func sqliteCode(err error) int {
 func lasting(err error) bool {
 	switch sqliteCode(err) {
 	case 0: // not of SQLite; database/sql has a few of its own
-		return !errors.Is(err, errInconsistent) && !errors.Is(err, tasks.ErrChanged) && !errors.Is(err, sql.ErrConnDone) && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, driver.ErrBadConn)
-	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
+		return !badValue(err) && !errors.Is(err, errInconsistent) && !errors.Is(err, tasks.ErrChanged) && !errors.Is(err, sql.ErrConnDone) && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, driver.ErrBadConn)
+	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
 		return !badFormat(err) && !badSchema(err)
 	default:
 		return false
@@ -125,6 +125,13 @@ func badSchema(err error) bool {
 		}
 	}
 	return false
+}
+
+// badValue reports whether a value that was read is of no type that this program writes into its column: a fraction or a letter
+// in place of a whole number, null. database/sql has no error of its own for that; one that ends the reading, as of a context,
+// has another text. A statement that reads such a value and writes it where a row's number belongs is a mismatch for SQLite.
+func badValue(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "sql: Scan error on column index ") || sqliteCode(err) == sqlite3.SQLITE_MISMATCH)
 }
 
 // badJSON reports whether a text that this program wrote as JSON is none any more.
