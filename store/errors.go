@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -70,8 +71,10 @@ func explain(path string, err error) error {
 	switch code := sqliteCode(err); {
 	case errors.Is(err, ErrDamaged), errors.Is(err, ErrBadResult):
 		return err
-	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), badSchema(err), badValue(err), errors.Is(err, errInconsistent), errors.Is(err, tasks.ErrChanged), badJSON(err):
+	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), badSchema(err), errors.Is(err, errInconsistent), errors.Is(err, tasks.ErrChanged), badJSON(err):
 		return damaged(path, err)
+	case badValue(err):
+		return damaged(path, withoutValue(err))
 	case code == sqlite3.SQLITE_FULL, code == sqlite3.SQLITE_IOERR && noSpace(path), code == sqlite3.SQLITE_CANTOPEN && noSpace(path):
 		return fmt.Errorf("the disk that holds %s is full: %w: %w", path, syscall.ENOSPC, err)
 	case code == sqlite3.SQLITE_READONLY, errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
@@ -127,11 +130,23 @@ func badSchema(err error) bool {
 	return false
 }
 
+// scanError is how database/sql begins the error of a value that it cannot convert. It has no type for it. An error that ends
+// the reading, as of a context, begins otherwise.
+var scanError = regexp.MustCompile(`sql: Scan error on column index \d+, name "([^"]*)"`)
+
 // badValue reports whether a value that was read is of no type that this program writes into its column: a fraction or a letter
-// in place of a whole number, null. database/sql has no error of its own for that; one that ends the reading, as of a context,
-// has another text. A statement that reads such a value and writes it where a row's number belongs is a mismatch for SQLite.
+// in place of a whole number, null. A statement that reads such a value and writes it where a row's number belongs is a mismatch
+// for SQLite.
 func badValue(err error) bool {
-	return err != nil && (strings.Contains(err.Error(), "sql: Scan error on column index ") || sqliteCode(err) == sqlite3.SQLITE_MISMATCH)
+	return sqliteCode(err) == sqlite3.SQLITE_MISMATCH || err != nil && scanError.MatchString(err.Error())
+}
+
+// withoutValue says what a bad value is without the value, which may be a part of what stands beside it: of a patient's data.
+func withoutValue(err error) error {
+	if column := scanError.FindStringSubmatch(err.Error()); column != nil {
+		return fmt.Errorf("%w: a value of the column %s is of another type", errInconsistent, column[1])
+	}
+	return err
 }
 
 // badJSON reports whether a text that this program wrote as JSON is none any more.
