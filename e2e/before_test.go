@@ -128,6 +128,7 @@ func TestDataFolderOfBefore(t *testing.T) {
 			s = open(t, b.config(t, name))
 			b.requireServed(t, s, f)
 			b.requireReplayed(t, s, f)
+			require.NoError(t, s.Rows.Check(t.Context()))
 			require.NoError(t, closeNow(s))
 		})
 	}

@@ -62,7 +62,7 @@ type damage struct {
 	dir     string
 	done    []string // what was done, for the reader of a failure
 	touched []string // by path below the folder
-	changed bool     // a row has another letter or number, and is well formed
+	changed bool     // a row or the schema has another letter, number or type, and is well formed
 	curable bool     // the service has said what to do
 }
 
@@ -164,8 +164,12 @@ func (d *damage) strike(t *testing.T) {
 	}
 	slices.Sort(names)
 	family := names[d.random.IntN(len(names))]
-	if family == "row" {
+	switch family {
+	case "row":
 		d.changeRow(t)
+		return
+	case "schema":
+		d.changeSchema(t, schemaChanges[d.random.IntN(len(schemaChanges))])
 		return
 	}
 	path := families[family][d.random.IntN(len(families[family]))]
@@ -212,20 +216,29 @@ func (d *damage) strike(t *testing.T) {
 	d.touched = append(d.touched, path)
 }
 
-// changeRow changes a letter or a number in one row, so that the database is well formed as before.
+// rowChanges are columns of which one value gets another letter or number, or, after a blank, another type.
+var rowChanges = []string{
+	"patient_images.sha256", "patient_images.bytes", "patient_images.media_type", "patient_images.image_id",
+	"case_reports.notes", "case_report_images.sha256", "case_report_images.bytes",
+	"case_report_results.result", "case_report_results.check_sum",
+	"submissions.sha256", "submissions.patient_id", "submissions.received_at",
+	"submissions.received_at real", "submissions.started_at real", "submissions.version real", "submissions.error blob",
+	"patient_images.put_end real", "case_report_images.bytes real", "case_report_results.result blob", "watermarks.next real",
+}
+
+// changeRow changes one value, so that the database is well formed as before.
 func (d *damage) changeRow(t *testing.T) {
+	d.changeValue(t, rowChanges[d.random.IntN(len(rowChanges))])
+}
+
+func (d *damage) changeValue(t *testing.T, change string) {
 	db, err := sql.Open("sqlite", filepath.Join(d.dir, "casepress.db"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
-	column := []string{
-		"patient_images.sha256", "patient_images.bytes", "patient_images.media_type", "patient_images.image_id",
-		"case_reports.notes", "case_report_images.sha256", "case_report_images.bytes",
-		"case_report_results.result", "case_report_results.check_sum",
-		"submissions.sha256", "submissions.patient_id", "submissions.received_at",
-	}[d.random.IntN(12)]
+	column, typeof, _ := strings.Cut(change, " ")
 	table, name, _ := strings.Cut(column, ".")
 	key := map[string]string{
-		"patient_images": "image_id", "case_reports": "id", "case_report_images": "report_id", "case_report_results": "sequence", "submissions": "id",
+		"patient_images": "image_id", "case_reports": "id", "case_report_images": "report_id", "case_report_results": "sequence", "submissions": "id", "watermarks": "topic",
 	}[table]
 	var chosen string
 	err = db.QueryRowContext(t.Context(), "SELECT "+key+" FROM "+table+" ORDER BY random() LIMIT 1").Scan(&chosen)
@@ -234,7 +247,13 @@ func (d *damage) changeRow(t *testing.T) {
 		return
 	}
 	to := name + " + 1"
-	switch name {
+	switch {
+	case typeof == "real":
+		to = name + " % 1000 + 0.5"
+	case typeof == "blob":
+		to = "CAST(" + name + " AS BLOB)"
+	}
+	switch name + typeof {
 	case "result": // a PDF has a page more
 		to = `replace(result, '"pages":', '"pages":1')`
 	case "sha256":
@@ -250,9 +269,70 @@ func (d *damage) changeRow(t *testing.T) {
 	n, err := result.RowsAffected()
 	require.NoError(t, err)
 	require.Positive(t, n)
-	d.done = append(d.done, "change "+column+" of "+chosen)
+	d.done = append(d.done, "change "+change+" of "+chosen)
 	d.touched = append(d.touched, "casepress.db")
 	d.changed = true
+}
+
+// schemaChanges are texts in the schema that are well formed with another letter, too.
+var schemaChanges = []struct{ table, was, is string }{
+	{"submissions", "started_at      BIGINT  NOT NULL DEFAULT 0", "started_at      BIGINT  NOT NULL DEFAULT p"},
+	{"submissions", "attempts        INTEGER NOT NULL DEFAULT 0", "attempts        INTEGER NOT NULL DEFAULT 8"},
+	{"submissions", "error           ", "errob           "},
+	{"submissions", "WHERE finished_at = 0", "WHERE finished_at = 1"},
+	{"case_reports", "captured_at", "baptured_at"},
+	{"case_report_images", "released        INTEGER NOT NULL DEFAULT 0", "released        INTEGER NOT NULL DEFAULT 1"},
+	{"patient_images", "put_end <> 0", "put_end <> 8"},
+}
+
+// changeSchema changes a letter in the text of the schema.
+func (d *damage) changeSchema(t *testing.T, change struct{ table, was, is string }) {
+	db, err := sql.Open("sqlite", filepath.Join(d.dir, "casepress.db"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	db.SetMaxOpenConns(1) // the pragma is of one connection
+	result, err := db.ExecContext(t.Context(), "PRAGMA writable_schema = 1; UPDATE sqlite_master SET sql = replace(sql, $1, $2) WHERE tbl_name = $3 AND instr(sql, $1) > 0",
+		change.was, change.is, change.table)
+	if err != nil { // an earlier strike has left nothing that could be read
+		d.done = append(d.done, "the schema could not be changed: "+err.Error())
+		return
+	}
+	n, err := result.RowsAffected()
+	require.NoError(t, err)
+	if n == 0 {
+		d.done = append(d.done, "an older schema has no "+change.was)
+		return
+	}
+	d.done = append(d.done, "schema: "+change.is)
+	d.touched = append(d.touched, "casepress.db")
+	d.changed = true
+}
+
+// TestDamagedTypesAndSchema does each of what a bit can do to the type of a value or to the schema, by itself.
+func TestDamagedTypesAndSchema(t *testing.T) {
+	t.Parallel()
+	lives := []*history{life(t, blob.Keep)}
+	strikes := map[string]func(*damage){}
+	for _, change := range rowChanges {
+		if strings.Contains(change, " ") {
+			strikes[change] = func(d *damage) { d.changeValue(t, change) }
+		}
+	}
+	for _, change := range schemaChanges {
+		strikes[change.is] = func(d *damage) { d.changeSchema(t, change) }
+	}
+	for name, strike := range strikes {
+		t.Run(name, func(t *testing.T) {
+			d := newDamage(t, 1, lives)
+			copyFolder(t, d.moment.dir, d.dir)
+			strike(d)
+			require.True(t, d.changed, "%v", d.done)
+			require.Contains(t, []string{"named", "refused"}, d.start(t, false), "%v", d.done)
+			require.True(t, d.curable)
+			d.cure(t)
+			require.Equal(t, "served", d.start(t, true), "the cure has not helped")
+		})
+	}
 }
 
 // change alters a file's content, where there are bytes rather than in the zeros behind them.
@@ -313,7 +393,7 @@ func (d *damage) families(t *testing.T) map[string][]string {
 		return nil
 	}))
 	if len(found["casepress.db"]) > 0 {
-		found["row"] = found["casepress.db"]
+		found["row"], found["schema"] = found["casepress.db"], found["casepress.db"]
 	}
 	return found
 }
@@ -367,7 +447,7 @@ func (c *clients) requireHonest() {
 	c.requireEvents()
 	if c.damage.changed && !c.cured && c.damage.rowsAreAsChanged() {
 		c.named = true
-		c.requireTold("a changed row")
+		c.requireTold("a changed row or schema")
 	}
 	if c.ready().Code != http.StatusOK {
 		c.requireNamed("readyz", c.ready())

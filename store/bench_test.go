@@ -266,3 +266,18 @@ func BenchmarkWith100000Reports(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkCheck looks through the whole database, which happens once after each start.
+func BenchmarkCheck(b *testing.B) {
+	for _, n := range []int{0, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := openStore(b)
+			for first := 0; first < n; first += 1000 {
+				record(b, s, first, 1000)
+			}
+			for b.Loop() {
+				require.NoError(b, s.Check(b.Context()))
+			}
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -72,6 +73,8 @@ func explain(path string, err error) error {
 		return err
 	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), badSchema(err), errors.Is(err, errInconsistent), errors.Is(err, tasks.ErrChanged), badJSON(err):
 		return damaged(path, err)
+	case badValue(err):
+		return damaged(path, withoutValue(err))
 	case code == sqlite3.SQLITE_FULL, code == sqlite3.SQLITE_IOERR && noSpace(path), code == sqlite3.SQLITE_CANTOPEN && noSpace(path):
 		return fmt.Errorf("the disk that holds %s is full: %w: %w", path, syscall.ENOSPC, err)
 	case code == sqlite3.SQLITE_READONLY, errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
@@ -101,8 +104,8 @@ func sqliteCode(err error) int {
 func lasting(err error) bool {
 	switch sqliteCode(err) {
 	case 0: // not of SQLite; database/sql has a few of its own
-		return !errors.Is(err, errInconsistent) && !errors.Is(err, tasks.ErrChanged) && !errors.Is(err, sql.ErrConnDone) && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, driver.ErrBadConn)
-	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
+		return !badValue(err) && !errors.Is(err, errInconsistent) && !errors.Is(err, tasks.ErrChanged) && !errors.Is(err, sql.ErrConnDone) && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, driver.ErrBadConn)
+	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
 		return !badFormat(err) && !badSchema(err)
 	default:
 		return false
@@ -125,6 +128,25 @@ func badSchema(err error) bool {
 		}
 	}
 	return false
+}
+
+// scanError is how database/sql begins the error of a value that it cannot convert. It has no type for it. An error that ends
+// the reading, as of a context, begins otherwise.
+var scanError = regexp.MustCompile(`sql: Scan error on column index \d+, name "([^"]*)"`)
+
+// badValue reports whether a value that was read is of no type that this program writes into its column: a fraction or a letter
+// in place of a whole number, null. A statement that reads such a value and writes it where a row's number belongs is a mismatch
+// for SQLite.
+func badValue(err error) bool {
+	return sqliteCode(err) == sqlite3.SQLITE_MISMATCH || err != nil && scanError.MatchString(err.Error())
+}
+
+// withoutValue says what a bad value is without the value, which may be a part of what stands beside it: of a patient's data.
+func withoutValue(err error) error {
+	if column := scanError.FindStringSubmatch(err.Error()); column != nil {
+		return fmt.Errorf("%w: a value of the column %s is of another type", errInconsistent, column[1])
+	}
+	return err
 }
 
 // badJSON reports whether a text that this program wrote as JSON is none any more.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io/fs"
 
 	"casepress/tasks"
 )
@@ -63,6 +64,9 @@ func MigrationText(version int) (string, error) {
 	steps, err := listMigrations(migrations)
 	if err != nil {
 		return "", err
+	}
+	if version > len(steps) {
+		return "", fs.ErrNotExist
 	}
 	text, err := migrations.ReadFile(steps[version-1].name)
 	return string(text), err

@@ -100,14 +100,21 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Check reads the whole database and returns [ErrDamaged] if it is not sound, as does every later Ping.
+// Check reads the whole database and returns [ErrDamaged] if it is not sound, as does every later Ping: if a table or an index
+// is not as this program makes it, or a value of another type than its column.
 // It takes seconds for a large one and does not hold up writes. Of a changed letter or number that has no index it
 // notices those in what kinds verify ([tasks.Rows]); [Store.Compare] notices those in contents and results.
 func (s *Store) Check(ctx context.Context) error {
-	var verdict string
-	err := s.reads.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict)
-	if err == nil && verdict != "ok" {
-		err = damaged(s.path, errors.New(verdict))
+	own, err := ownSchema(ctx)
+	if err != nil {
+		return fmt.Errorf("check: schema of this program: %w", err)
+	}
+	err = s.checkSchema(ctx, own) // first, because it takes no time, and until it is told new rows may be made wrong
+	if err == nil {
+		err = s.checkIntegrity(ctx)
+	}
+	if err == nil {
+		err = s.checkTypes(ctx, own)
 	}
 	for _, kind := range tasks.Kinds() {
 		if err == nil && kind.Rows.Verify != nil {
@@ -121,6 +128,15 @@ func (s *Store) Check(ctx context.Context) error {
 		return s.explain(err, "check")
 	}
 	return nil
+}
+
+func (s *Store) checkIntegrity(ctx context.Context) error {
+	var verdict string
+	err := s.reads.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict)
+	if err == nil && verdict != "ok" {
+		err = damaged(s.path, errors.New(verdict))
+	}
+	return err
 }
 
 // Close may be called more than once. It finishes the writes that wait, closes the channels of all watchers and

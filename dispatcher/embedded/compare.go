@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,11 +24,20 @@ const compareTime = 2 * time.Second
 func (l *Ledger) compare(ctx context.Context) {
 	long := time.AfterFunc(compareTime, func() { close(l.compared) })
 	err := l.compareAll(ctx)
+	if err != nil && ctx.Err() == nil {
+		l.setUncompared(ExplainDamage(err))
+	}
 	if long.Stop() {
 		close(l.compared)
 	}
-	if err != nil && ctx.Err() == nil {
-		l.cfg.Logger.Error("rows and log do not agree, or could not be compared", "err", err)
+}
+
+// setUncompared makes the ledger not ready until a restart. A panic does not: it is of one submission, which needs another
+// version of the program.
+func (l *Ledger) setUncompared(err error) {
+	l.cfg.Logger.Error("rows and log do not agree, or could not be compared", "err", err)
+	if _, panicked := errors.AsType[*tasks.PanicError](err); !panicked {
+		l.uncompared.Store(&err)
 	}
 }
 

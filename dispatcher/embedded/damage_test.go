@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -134,6 +136,7 @@ func TestRowsThatLostAPart(t *testing.T) {
 		"image":    `DELETE FROM case_report_images WHERE report_id = 'CR-1'`,
 		"received": `UPDATE submissions SET received_at = received_at + 1 WHERE id = 'CR-1'`,
 		"sequence": `UPDATE submissions SET sequence = 77 WHERE id = 'CR-1'`,
+		"type":     `UPDATE submissions SET finished_at = finished_at + 0.5 WHERE id = 'CR-1'`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filled(t, t.TempDir(), "CR", 3)
@@ -151,6 +154,7 @@ func TestRowsThatLostAPart(t *testing.T) {
 			_, err = h.Store.Get(t.Context(), ref("gone"))
 			require.ErrorIs(t, err, store.ErrDamaged, "what is not found may have been lost")
 			require.ErrorContains(t, h.Store.Ping(t.Context()), "move "+filepath.Join(dir, "casepress.db")+"* away")
+			require.Eventually(t, func() bool { return errors.Is(h.Ready(), store.ErrDamaged) }, dispatchertest.Patience, time.Millisecond)
 			require.True(t, h.Submit(t, report("CR-2")).Replayed, "what is there is served")
 			shut(false)
 
@@ -164,6 +168,40 @@ func TestRowsThatLostAPart(t *testing.T) {
 			require.NoError(t, h.Store.Ping(t.Context()))
 		})
 	}
+}
+
+// A letter in the schema with which every new row is wrong: what is accepted cannot be claimed, which is told, and is worked on
+// once the rows are made again.
+func TestClaimsThatMeetADamagedSchema(t *testing.T) {
+	dir := filled(t, t.TempDir(), "CR", 1)
+	change(t, dir, `PRAGMA writable_schema = 1;
+		UPDATE sqlite_master SET sql = replace(sql, 'started_at      BIGINT  NOT NULL DEFAULT 0', 'started_at      BIGINT  NOT NULL DEFAULT p') WHERE name = 'submissions'`)
+	h, shut := open(t, options{Dir: dir})
+	h.Submit(t, report("new"))
+	require.Eventually(t, func() bool { return h.Store.Ping(t.Context()) != nil }, dispatchertest.Patience, time.Millisecond)
+	require.ErrorContains(t, h.Store.Ping(t.Context()), "move "+filepath.Join(dir, "casepress.db")+"* away")
+	shut(false)
+	dispatchertest.RemoveRows(t, dir)
+	h, _ = open(t, options{Dir: dir})
+	require.Equal(t, tasks.Completed, h.Final(t, "CR-0").Status)
+	require.Equal(t, tasks.Completed, h.Final(t, "new").Status)
+}
+
+// Rows that cannot be compared with the log may have lost an id, which could be taken again: the ledger is not ready, whatever the
+// reason.
+func TestRowsThatCannotBeCompared(t *testing.T) {
+	dir := filled(t, t.TempDir(), "CR", 1)
+	synctest.Test(t, func(t *testing.T) {
+		changeKind(t, func(k *tasks.Kind) {
+			k.Rows.Load = func(tasks.Tx, []tasks.Stored) (map[string]tasks.Loaded, error) {
+				return nil, errors.New("the disk is away")
+			}
+		})
+		h, shut := open(t, options{Dir: dir})
+		require.NoError(t, h.CaughtUp(t.Context())) // and so rows and log were compared
+		require.ErrorContains(t, h.Ready(), "the disk is away")
+		shut(false)
+	})
 }
 
 // An image that was put ahead and lost by the rows is not taken for another.

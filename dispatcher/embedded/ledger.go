@@ -115,8 +115,10 @@ type Ledger struct {
 		complete   atomic.Bool // the topic has every event that no delivery will bring
 		impossible atomic.Bool // of a final submission nobody can be told
 	}
-	damage   atomic.Pointer[error] // what reading the whole log has found
-	compared chan struct{}         // closed when the rows have been compared with the log, or that takes long
+	damage atomic.Pointer[error] // what reading the whole log has found
+	// uncompared is why rows and log do not agree, or could not be compared: then an id may be free only because its row is gone.
+	uncompared atomic.Pointer[error]
+	compared   chan struct{} // closed when the rows have been compared with the log, or that takes long
 
 	mu       sync.Mutex // guards the rest
 	claims   map[store.Held]held
@@ -323,6 +325,9 @@ func (l *Ledger) Ready() error {
 	}
 	if err := l.damage.Load(); err != nil {
 		return fmt.Errorf("log: %w", *err)
+	}
+	if err := l.uncompared.Load(); err != nil {
+		return *err
 	}
 	for topic, r := range l.recorders {
 		if err := r.failure(); err != nil {

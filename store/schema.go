@@ -1,0 +1,161 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"casepress/tasks"
+)
+
+// schema is what the migrations and the kinds make of an empty database.
+type schema struct {
+	objects []object
+	tables  []table
+}
+
+// object is a table or an index, and the text that made it, normalized.
+type object struct{ kind, name, table, text string }
+
+// table has those columns whose declaration leaves one type of value.
+type table struct {
+	name    string
+	columns []column
+}
+
+// column has the name that SQLite's typeof gives every value in it.
+type column struct{ name, typeof string }
+
+// ownSchema returns the schema that this program makes.
+func ownSchema(ctx context.Context) (own schema, err error) {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		return schema{}, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1) // each connection has a database of its own
+	if err := migrate(ctx, db, migrations); err != nil {
+		return schema{}, err
+	}
+	if err := makeTables(ctx, db); err != nil {
+		return schema{}, err
+	}
+	if own.objects, err = readObjects(ctx, db); err != nil {
+		return schema{}, err
+	}
+	own.tables, err = readTables(ctx, db)
+	return own, err
+}
+
+func readObjects(ctx context.Context, db *sql.DB) (all []object, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT type, name, tbl_name, COALESCE(sql, '') FROM sqlite_master`)
+	if err != nil {
+		return nil, err
+	}
+	err = tasks.EachRow(rows, func() error {
+		var o object
+		var text string
+		err := rows.Scan(&o.kind, &o.name, &o.table, &text)
+		o.text = normalized(text)
+		all = append(all, o)
+		return err
+	})
+	return all, err
+}
+
+func readTables(ctx context.Context, db *sql.DB) (all []table, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT m.name, c.name, c.type FROM sqlite_master m JOIN pragma_table_info(m.name) c
+		WHERE m.type = 'table' AND c."notnull" = 1 ORDER BY m.name, c.cid`)
+	if err != nil {
+		return nil, err
+	}
+	err = tasks.EachRow(rows, func() error {
+		var of, declared string
+		var c column
+		if err := rows.Scan(&of, &c.name, &declared); err != nil {
+			return err
+		}
+		switch declared {
+		case "INTEGER", "BIGINT":
+			c.typeof = "integer"
+		case "TEXT":
+			c.typeof = "text"
+		default: // SQLite may keep others as several types
+			return nil
+		}
+		if len(all) == 0 || all[len(all)-1].name != of {
+			all = append(all, table{name: of})
+		}
+		last := &all[len(all)-1]
+		last.columns = append(last.columns, c)
+		return nil
+	})
+	return all, err
+}
+
+// token matches quoted texts and names, comments, words, and single signs.
+var token = regexp.MustCompile(`'[^']*'|"[^"]*"|--[^\n]*|\w+|\S`)
+
+// normalized is the text of a statement without comments, which earlier versions wrote in other words, and with one space
+// between its tokens.
+func normalized(text string) string {
+	tokens := slices.DeleteFunc(token.FindAllString(text, -1), func(t string) bool { return strings.HasPrefix(t, "--") })
+	return strings.Join(tokens, " ")
+}
+
+// checkSchema compares the tables and indexes with those that this program makes. One letter that the disk has changed in
+// their text may leave it well formed, such as another default, with which every new row would be wrong. What is there
+// beside them, as a kind's that only another program knows or an operator's index, is left alone.
+func (s *Store) checkSchema(ctx context.Context, own schema) error {
+	found, err := readObjects(ctx, s.reads)
+	if err != nil {
+		return err
+	}
+	for _, want := range own.objects {
+		if !slices.Contains(found, want) {
+			return fmt.Errorf("%w: the %s %s is not as this program makes it", errInconsistent, want.kind, want.name)
+		}
+	}
+	return nil
+}
+
+// checkTypes looks in every row for a value of another type than its column has. SQLite keeps the type beside each value, so
+// that one bit that the disk has changed makes another number of it, or a text that equals no other.
+func (s *Store) checkTypes(ctx context.Context, own schema) error {
+	for _, t := range own.tables {
+		rows, err := s.reads.QueryContext(ctx, typesQuery(t))
+		if err != nil {
+			return err
+		}
+		err = tasks.EachRow(rows, func() error {
+			var column, typeof string
+			if err := rows.Scan(&column, &typeof); err != nil {
+				return err
+			}
+			return fmt.Errorf("%w: a value of %s.%s is %s", errInconsistent, t.name, column, typeof)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// typesQuery gives the first value that is of another type: its column, and its type.
+func typesQuery(t table) string {
+	var wrong, column, typeof strings.Builder
+	for i, c := range t.columns {
+		differs := `typeof(` + c.name + `) <> '` + c.typeof + `'`
+		if i > 0 {
+			wrong.WriteString(" OR ")
+		}
+		wrong.WriteString(differs)
+		fmt.Fprintf(&column, " WHEN %s THEN '%s'", differs, c.name)
+		fmt.Fprintf(&typeof, " WHEN %s THEN typeof(%s)", differs, c.name)
+	}
+	return "SELECT CASE" + column.String() + " END, CASE" + typeof.String() + " END FROM " + t.name + " WHERE " + wrong.String() + " LIMIT 1"
+}
