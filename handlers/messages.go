@@ -87,11 +87,12 @@ var (
 	textNoRescore        = text{"The study %s has no instrument %s in version %s.", "研究 %s 没有量表 %s 的版本 %s。"}
 	textNoRescoreUnnamed = text{"The study without a name has no instrument %s in version %s; name the study with --study (in the body: \"study\").", "未命名的研究没有量表 %s 的版本 %s；请用 --study（正文中为 “study”）指定研究。"}
 	textResponseConflict = text{"The id %s already stands for other answers, and what is stored never changes. If these correct them, send them under the same id as an amendment, with \"amends\"; only another response gets an id of its own.", "编号 %s 已对应其他答案，已保存的内容不会更改。若要更正，请用同一编号以修订（“amends”）发送；只有另一份答卷才使用新的编号。"}
+	textShareFromAddress = text{"The uploads under way from your address would take more than %s, the share of the free disk that one address may have at once. Keep your copy and send it again when one of them is done.", "来自你所在地址的上传合计将超过 %s，即单个地址可同时占用的可用磁盘份额。请保留原件，待其中之一完成后重新发送。"}
+	textGaveWay          = text{"This upload was slow, and others needed its room. Nothing was kept: send it again.", "此上传较慢，已让位于其他请求，未保存任何内容。请重新发送。"}
 )
 
 // What the problem of a code says of adverse events.
 var (
-	textGaveWay              = text{"This upload was slow, and others needed its room. Nothing was kept: send it again.", "此上传较慢，已让位于其他请求，未保存任何内容。请重新发送。"}
 	textAdverseEventConflict = text{"The id %s already stands for an adverse event with other content, and what is stored never changes. What became known later is a follow-up of it; only another event gets an id of its own.", "编号 %s 已对应内容不同的不良事件，已保存的内容不会更改。后续获知的信息请作为随访提交；只有另一起事件才使用新的编号。"}
 	textWebhookUnknown       = text{"Whether it is stored is not known: writing it took too long, or failed. Look how the webhook endpoint %s stands: if it is new and you were not told its secret, delete it; then do what is missing once more.", "无法确定是否已保存：写入耗时过长或失败。请查看 Webhook 端点 %s 的当前状态：若为新建且您未收到其密钥，请将其删除；然后重新执行尚未完成的操作。"}
 	textStepUnknown          = text{"Whether it is stored is not known: writing it took too long, or failed. Send the same again until the answer is another one: that is the truth, and nothing is ever stored twice. A follow-up needs its id for that.", "无法确定是否已保存：写入耗时过长或失败。请原样重发，直到收到其他答复；结果以该答复为准，内容不会重复保存。随访重发时须使用相同的编号。"}
