@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -195,6 +197,34 @@ func TestStalledDownload(t *testing.T) {
 	_, err = c.Read(make([]byte, 1))
 	require.NoError(t, err)
 	s.log.wait(t, "report.pdf") // the request has ended
+}
+
+// The system keeps little of a long answer for a client that does not take it: a writer goes on only when a good part of
+// that is free, so whoever is slow would be taken for one that stalls.
+func TestLittleOfADownloadIsKept(t *testing.T) {
+	large := bytes.Repeat([]byte("%PDF-1.3"), 4<<20)
+	var keep func(context.Context, string) tasks.Output
+	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = stall }),
+		processing(func(ctx context.Context, _ tasks.Work, _ tasks.CaseReport) (tasks.CaseReportResult, error) {
+			return tasks.CaseReportResult{Images: make([]tasks.ImageResult, 1), PDF: tasks.PDF{Output: keep(ctx, string(large)), Pages: 1}}, nil
+		}))
+	keep = s.keep
+	s.uploadOne("r1")
+	s.final("r1")
+	// Set before it connects, for the window is never made smaller.
+	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		wrong := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10) })
+		return errors.Join(err, wrong)
+	}}
+	c, err := dialer.DialContext(t.Context(), "tcp", s.addr)
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = io.WriteString(c, "GET /case-reports/r1/report.pdf HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	require.NoError(t, err)
+	s.log.wait(t, "report.pdf") // the server has given up, and what was kept is all there is
+	taken, _ := io.Copy(io.Discard, c)
+	t.Logf("%d KiB were kept", taken>>10)
+	require.Less(t, taken, int64(512<<10))
 }
 
 // A client that takes a long answer slowly gets all of it, and one that takes no more of it is dropped.

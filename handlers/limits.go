@@ -92,8 +92,8 @@ type Config struct {
 	// Timeline writes the timeline of an adverse event as a PDF; nil: there is none.
 	Timeline func(w io.Writer, s tasks.Submission, sequence uint64, entries []tasks.TimelineEntry) error
 
-	// StallTimeout ends a request whose client has not sent a byte for so long, or not taken the next 16 KiB of its answer,
-	// or up to an eighth longer. A slow client that keeps going is not affected, however long the answer is. Default 30 s.
+	// StallTimeout ends a request whose client has not sent a byte for so long, or not taken the next 16 KiB of its answer, or
+	// the next 64 KiB of a long one, or up to an eighth longer. A slow client that keeps going is not affected, however long the answer is. Default 30 s.
 	StallTimeout time.Duration
 	// UploadTimeout ends an upload that is still not complete after so long, however steadily it trickles.
 	// Default 30 minutes.
