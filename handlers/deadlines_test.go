@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -287,6 +289,80 @@ func TestClientLeavesAfterUpload(t *testing.T) {
 	require.NoError(t, c.Close())
 	s.log.wait(t, "/upload-case-report")
 	require.Equal(t, "completed", s.final("r1").get("status"))
+}
+
+// closingBody is the body of a client that closes its sending side right behind it: net/http takes that for one that has left.
+type closingBody struct {
+	io.Reader
+	leave func()
+}
+
+func (b closingBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == io.EOF { //nolint:errorlint // the bare one is the end
+		b.leave()
+	}
+	return n, err
+}
+
+// A body that is whole is taken in, whatever net/http believes of the client.
+func TestClientClosesItsSendingSideAfterUpload(t *testing.T) {
+	s := open(t, withCases(t, s1))
+	form, upload := encode(field("patientId", "P1"), file("a.jpg", photo(2)))
+	const event = `{"id":"AE-%d","patientId":"P001","description":"a rash","knownAt":"2026-11-26T19:40:00+08:00"}`
+	for _, test := range []struct {
+		method, path, mediaType string
+		body                    func(n int) string
+		status                  int
+	}{
+		{http.MethodPut, "/images/i%d?patientId=P1", "", func(n int) string { return string(photo(uint8(n))) }, 201},
+		{http.MethodPost, "/upload-case-report", form, func(int) string { return string(upload) }, 202},
+		{http.MethodPost, "/questionnaire-responses", "application/json", func(n int) string { return response(fmt.Sprintf("R%d", n), "") }, 201},
+		{http.MethodPost, "/questionnaire-responses/batch", "application/x-ndjson", func(n int) string { return response(fmt.Sprintf("B%d", n), "") }, 207},
+		{http.MethodPut, "/fhir/R4/QuestionnaireResponse/" + fhirID, "application/fhir+json", func(int) string { return fhirQR1() }, 201},
+		{http.MethodPost, "/adverse-events", "application/json", func(n int) string { return fmt.Sprintf(event, n) }, 201},
+		{http.MethodPost, "/adverse-events/AE-1/follow-ups", "application/json", func(n int) string { return fmt.Sprintf(`{"id":"F%d","description":"better"}`, n) }, 201},
+	} {
+		t.Run(test.path, func(t *testing.T) {
+			for n := range 16 { // which of two is first is chance where it is wrong
+				path := strings.Replace(test.path, "%d", strconv.Itoa(n), 1)
+				body := test.body(n)
+				ctx, leave := context.WithCancel(t.Context())
+				r := httptest.NewRequestWithContext(ctx, test.method, path, closingBody{strings.NewReader(body), leave})
+				r.Host, r.ContentLength = "localhost", int64(len(body))
+				r.Header.Set("Content-Type", test.mediaType)
+				w := httptest.NewRecorder()
+				s.API.ServeHTTP(w, r)
+				require.Error(t, ctx.Err())
+				if n > 0 && w.Code == http.StatusOK { // it was there
+					continue
+				}
+				require.Equal(t, test.status, w.Code, "%d: %s", n, w.Body)
+				require.NotContains(t, w.Body.String(), `"problem"`)
+			}
+		})
+	}
+}
+
+// A question of such a client is answered as one, not as an upload that broke off.
+func TestClientClosesItsSendingSideAfterAQuestion(t *testing.T) {
+	s := open(t)
+	s.uploadOne("r1")
+	s.final("r1")
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	for _, path := range []string{"/case-reports", "/case-reports/r1"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+		r.Host = "localhost"
+		s.API.ServeHTTP(w, r)
+		a := answer{t, w.Result(), w.Body.Bytes()}
+		a.Request = s.request(http.MethodGet, path, nil)
+		a.holdsContract()
+		a.is(400, "client-closed-request")
+		require.Equal(t, true, a.get("retryable"))
+		require.NotContains(t, a.json(), "stored")
+	}
 }
 
 // An upload takes as much memory however large it is.

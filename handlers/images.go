@@ -145,16 +145,15 @@ func (a *API) acceptImage(r *http.Request, of tasks.Subject, imageID string) (im
 	if err := body.verify(); err != nil {
 		return img, false, err
 	}
-	if img, err = a.inspect(r.Context(), "body", "", staged); err != nil {
+	ctx, cancel := a.detached(r) // the body is in: it is stored even if the client leaves
+	defer cancel()
+	if img, err = a.inspect(ctx, "body", "", staged); err != nil {
 		return img, false, err
 	}
 	if !imageIDAllowed(imageID, img.SHA256) {
 		return img, false, invalid("imageId", textIDReserved)
 	}
 	img.ImageID = imageID
-
-	ctx, cancel := a.detached(r)
-	defer cancel()
 	if err := staged.Commit(ctx); err != nil {
 		return img, false, err
 	}

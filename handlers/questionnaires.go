@@ -187,7 +187,7 @@ func (a *API) readResponse(r *http.Request, id string) (tasks.QuestionnaireRespo
 		return none, err
 	}
 	arrival := arrivalOf(r) // before it waits for its turn
-	return parsed(r.Context(), a, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
+	return parsed(a, r, a.parsing, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
 		return tasks.ReadQuestionnaireResponse(document, id, a.cfg.Studies, arrival)
 	})
 }
