@@ -121,8 +121,8 @@ func checkPutImage(c *gin.Context, imageID string) (of tasks.Subject, err error)
 	if of, err = checkImageQuery(c, imageID); err != nil {
 		return of, err
 	}
-	if e := c.GetHeader("Content-Encoding"); e != "" && e != "identity" {
-		return of, refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
+	if err := checkContentEncoding(c.Request.Header); err != nil {
+		return of, err
 	}
 	if c.GetHeader("Content-Range") != "" { // RFC 9110, 14.5: a part must not be taken for the whole
 		return of, &fault{code: codeInvalidInput, fields: []fieldFault{{field: "Content-Range", detail: textNoParts}}}

@@ -203,6 +203,9 @@ func readJSON(r *http.Request, limit int64) ([]byte, error) {
 // readBody returns a body of one of the media types, of at most limit bytes, whose digest is the one that the client
 // told, if it told one.
 func readBody(r *http.Request, limit int64, mediaTypes ...string) ([]byte, error) {
+	if err := checkContentEncoding(r.Header); err != nil {
+		return nil, err
+	}
 	if mediaType := r.Header.Get("Content-Type"); mediaType != mediaTypes[0] {
 		if parsed, _, err := mime.ParseMediaType(mediaType); err != nil || !slices.Contains(mediaTypes, parsed) {
 			return nil, refuse(codeUnsupportedType, shownType(mediaType), mediaTypes[0])
