@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -23,7 +24,8 @@ type admission struct {
 	free    cached[uint64]
 	backlog map[string]*cached[dispatcher.Backlog] // by lane
 	uploads uploads
-	urgent  urgentBodies
+	small   bodies // of at most smallBody bytes
+	urgent  bodies // for reserved lanes
 }
 
 func newAdmission(cfg Config, work *dispatcher.Dispatcher) *admission {
@@ -31,6 +33,11 @@ func newAdmission(cfg Config, work *dispatcher.Dispatcher) *admission {
 		cfg: cfg, work: work,
 		free:    cached[uint64]{load: func(context.Context) (uint64, error) { return disk.Free(cfg.DataDir) }},
 		backlog: map[string]*cached[dispatcher.Backlog]{},
+		small:   bodies{max: maxSmall, maxFrom: maxSmallFrom},
+		urgent:  bodies{max: maxUrgent, maxFrom: maxUrgentFrom},
+	}
+	if cfg.MaxUploadsPerAddress < 0 {
+		m.small.maxFrom = maxSmall
 	}
 	for _, l := range work.Lanes() {
 		m.backlog[l.Name] = &cached[dispatcher.Backlog]{
@@ -66,17 +73,45 @@ func (a *API) admit(lane string, maxBytes int64) gin.HandlerFunc {
 
 // enter counts the body of a request for the lane until leave is called, or returns a fault.
 func (m *admission) enter(lane string, c *gin.Context, from netip.Prefix, size, maxBytes int64) (leave func(), err error) {
+	giveWay := func() {}
+	if body, ok := c.Value(keyBody).(*uploadBody); ok {
+		giveWay = body.giveWay
+	}
 	if settings, _ := m.work.LaneOf(lane); settings.Reserved {
-		giveWay := func() {}
-		if body, ok := c.Value(keyBody).(*uploadBody); ok {
-			giveWay = body.giveWay
-		}
 		return m.urgent.enter(from, c.Request, giveWay)
 	}
-	return m.uploads.enter(m.cfg, from, size, maxBytes <= smallBody)
+	if maxBytes <= smallBody {
+		return m.small.enter(from, c.Request, giveWay)
+	}
+	share, err := m.share(c.Request.Context())
+	if err != nil {
+		return nil, err
+	}
+	return m.uploads.enter(m.cfg, from, size, share)
 }
 
-// smallBody is the largest body that counts as small, and that is read where the request is refused.
+// sharesOfDisk is into how many shares the free disk is divided, of which the uploads of one client may announce one.
+// Otherwise one client that announces much and sends little would keep everybody else from a disk that is empty.
+const sharesOfDisk = 8
+
+// share is how many bytes the uploads under way from one client may have, if they are more than one.
+func (m *admission) share(ctx context.Context) (int64, error) {
+	floor := m.cfg.MinFreeDisk
+	if floor < 0 {
+		return math.MaxInt64, nil
+	}
+	free, err := m.free.get(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("free disk: %w", err)
+	}
+	if free <= uint64(floor) {
+		return math.MaxInt64, nil // nobody has any, as check says
+	}
+	return int64(min(free-uint64(floor), math.MaxInt64)) / sharesOfDisk, nil
+}
+
+// smallBody is the largest body that counts as small: it is held in memory, and read where the request is refused. Thousands of
+// phones send one of a few hundred bytes each at the same hour: so they do not count as uploads, of which there may be few.
 const smallBody = 64 << 10
 
 // keepConnection reads a small body that is not wanted, so that the client can try again on the same connection: in a burst

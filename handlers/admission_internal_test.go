@@ -66,29 +66,3 @@ func TestCachedAfterAPanic(t *testing.T) {
 func client(last byte) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, last}), 32)
 }
-
-// Small bodies do not count as uploads, but by their bytes and by client.
-func TestSmallBodiesUnderWay(t *testing.T) {
-	var u uploads
-	cfg := Config{MaxUploads: 1, MaxUploadsPerAddress: 2}
-	leaveUpload, err := u.enter(cfg, client(1), 1<<20, false)
-	require.NoError(t, err)
-	leave, err := u.enter(cfg, client(2), maxSmall-1, true)
-	require.NoError(t, err)
-	require.Equal(t, 1, u.count)
-	_, err = u.enter(cfg, client(3), 2, true)
-	require.Equal(t, codeOverloaded, asFault(err).code)
-	last, err := u.enter(cfg, client(2), 1, true)
-	require.NoError(t, err)
-	_, err = u.enter(cfg, client(2), 0, true)
-	require.Equal(t, codeTooManyFromAddress, asFault(err).code)
-	_, err = u.enter(cfg, client(4), 1, false)
-	require.Equal(t, codeTooManyUploads, asFault(err).code)
-	leave()
-	last()
-	leaveUpload()
-	require.Zero(t, u.count)
-	require.Zero(t, u.bytes)
-	require.Zero(t, u.small)
-	require.Empty(t, u.from)
-}

@@ -290,7 +290,7 @@ func (a *API) readAdverseEvent(r *http.Request, id string) (none tasks.AdverseEv
 		return none, err
 	}
 	arrival := arrivalOf(r) // before it waits for its turn
-	return parsedIn(r.Context(), a.urgentParsing, func() (tasks.AdverseEvent, []jsonfile.Problem) {
+	return parsed(a, r, a.urgentParsing, func() (tasks.AdverseEvent, []jsonfile.Problem) {
 		return tasks.ReadAdverseEvent(document, id, a.cfg.Studies, arrival)
 	})
 }

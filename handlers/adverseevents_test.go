@@ -1,12 +1,10 @@
 package handlers_test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"net/http"
@@ -35,37 +33,58 @@ func withCases(t testing.TB, files ...string) option {
 
 const s12 = `{"schema":1,"id":"S12","version":4,"title":"Twelve hours","languages":["en"],"sites":[{"id":"101","title":"One"}],"adverseEvents":{"limitHours":12}}`
 
-// TestAdverseEventsBesideThoseThatTrickle: whoever sends a byte now and then takes no room from anybody, nor does whoever sends
+// begunDocuments begins documents of 64 KiB, each of so many clients in turn, and sends the first bytes of each.
+func (s *service) begunDocuments(path string, clients, each, first int, pause time.Duration) []net.Conn {
+	s.Helper()
+	slow := make([]net.Conn, clients*each)
+	for i := range slow {
+		slow[i] = s.dial()
+		_, err := fmt.Fprintf(slow[i], "POST %s HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.%d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+			path, i/each, 64<<10)
+		require.NoError(s, err)
+		go func() { _, _ = slow[i].Write(make([]byte, first)) }() // which may be refused
+		synctest.Wait()
+		time.Sleep(pause)
+	}
+	return slow
+}
+
+// gaveWay reads that a document gave way to others.
+func (s *service) gaveWay(c net.Conn) {
+	s.Helper()
+	a := s.answerOn(c).is(http.StatusRequestTimeout, "upload-rate-too-low")
+	require.Equal(s, false, a.get("stored"))
+	require.Contains(s, a.get("detail"), "others needed its room")
+}
+
+// TestDocumentsBesideThoseThatTrickle: whoever sends a byte now and then takes no room from anybody, nor does whoever sends
 // nearly all and then no more.
-func TestAdverseEventsBesideThoseThatTrickle(t *testing.T) {
+func TestDocumentsBesideThoseThatTrickle(t *testing.T) {
 	for name, first := range map[string]int{"a byte": 1, "nearly all": 60 << 10} {
-		t.Run(name, func(t *testing.T) {
+		t.Run("adverse events, "+name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := open(t, withCases(t), inVirtualTime, with(func(c *handlers.Config) { c.ClientHeader = "X-Forwarded-For" }))
-				const clients, each = 8, 16
-				slow := make([]net.Conn, clients*each)
-				for i := range slow {
-					slow[i] = s.dial()
-					_, err := fmt.Fprintf(slow[i], "POST /adverse-events HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.%d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
-						i/each, tasks.MaxAdverseEventBytes)
-					require.NoError(t, err)
-					go func() { _, _ = slow[i].Write(make([]byte, first)) }() // which may be refused
-					synctest.Wait()
-					time.Sleep(100 * time.Millisecond)
-				}
+				slow := s.begunDocuments("/adverse-events", 8, 16, first, 100*time.Millisecond)
 				s.report("AE-1").is(201)
 				s.handedOver("AE-1")
 				s.send(http.MethodPost, "/adverse-events/AE-1/acknowledge", `{"name":"Ann","decision":"sae"}`).is(200)
 				if first > 1 { // all room was taken
-					response, err := http.ReadResponse(bufio.NewReader(slow[0]), s.request(http.MethodPost, "/adverse-events", nil))
-					require.NoError(t, err)
-					body, err := io.ReadAll(response.Body)
-					require.NoError(t, err)
-					gaveWay := answer{t, response, body}
-					gaveWay.holdsContract()
-					gaveWay.is(http.StatusRequestTimeout, "upload-rate-too-low")
-					require.Equal(t, false, gaveWay.get("stored"))
-					require.Contains(t, gaveWay.get("detail"), "others needed its room")
+					s.gaveWay(slow[0])
+				}
+				for _, c := range slow {
+					require.NoError(t, c.Close())
+				}
+			})
+		})
+		t.Run("questionnaires, "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := open(t, withStudies(t, s1), inVirtualTime, with(func(c *handlers.Config) { c.ClientHeader = "X-Forwarded-For" }))
+				slow := s.begunDocuments("/questionnaire-responses", 5, 128, first, 10*time.Millisecond)
+				for _, client := range []string{"192.0.2.99", "192.0.2.0"} {
+					s.send(http.MethodPost, "/questionnaire-responses", response("R-"+client, ""), "X-Forwarded-For", client).is(201)
+				}
+				if first > 1 {
+					s.gaveWay(slow[0])
 				}
 				for _, c := range slow {
 					require.NoError(t, c.Close())

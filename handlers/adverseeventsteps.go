@@ -85,7 +85,7 @@ func (a *API) readStep(r *http.Request, kind tasks.StepKind, id string) (s tasks
 	if err != nil {
 		return s, err
 	}
-	step, err := parsedIn(r.Context(), a.urgentParsing, func() (tasks.AdverseEventStep, []jsonfile.Problem) {
+	step, err := parsed(a, r, a.urgentParsing, func() (tasks.AdverseEventStep, []jsonfile.Problem) {
 		return tasks.ReadStep(document, kind, id)
 	})
 	if err != nil {

@@ -62,14 +62,16 @@ func (a *API) takeBatch(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
+	ctx, cancel := a.detached(c.Request) // the body is in
+	defer cancel()
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
 	entries := make([]*batchEntry, len(lines))
 	arrival := arrivalOf(c.Request)
 	for i, line := range lines {
 		entries[i] = &batchEntry{}
-		a.guard(c, entries[i], func() { entries[i].read(c.Request.Context(), a, line, arrival) })
+		a.guard(c, entries[i], func() { entries[i].read(ctx, a, line, arrival) })
 	}
-	a.acceptBatch(c, entries, l)
+	a.acceptBatch(ctx, c, entries, l)
 
 	answer := batchAnswer{Items: make([]batchItem, len(entries))}
 	var wait time.Duration
@@ -99,16 +101,14 @@ func (e *batchEntry) read(ctx context.Context, a *API, line []byte, arrival task
 		e.err = &http.MaxBytesError{Limit: tasks.MaxResponseBytes}
 		return
 	}
-	e.response, e.err = parsed(ctx, a, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
+	e.response, e.err = parsedIn(ctx, a.parsing, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
 		return tasks.ReadQuestionnaireResponse(line, "", a.cfg.Studies, arrival)
 	})
 }
 
 // acceptBatch hands in the entries that could be read. Those of different responses go together; a response and its
 // amendments go one after the other, as they stand in the body.
-func (a *API) acceptBatch(c *gin.Context, entries []*batchEntry, l lang) {
-	ctx, cancel := a.detached(c.Request)
-	defer cancel()
+func (a *API) acceptBatch(ctx context.Context, c *gin.Context, entries []*batchEntry, l lang) {
 	for len(entries) > 0 {
 		seen := map[string]bool{}
 		var now, later []*batchEntry

@@ -27,66 +27,35 @@ const (
 
 // casePlaces bounds what answers with whole cases take. A case is made of all its steps, and a long one has megabytes.
 type casePlaces struct {
-	making chan struct{} // has one for each that is being made
-	wait   time.Duration // see caseWait
+	clients clientPlaces
+	making  chan struct{} // has one for each that is being made
+	wait    time.Duration // see caseWait
 
 	mu    sync.Mutex // guards the rest
-	from  map[netip.Prefix]*clientPlaces
-	bytes int64 // of long cases that are being sent
+	bytes int64      // of long cases that are being sent
+	from  map[netip.Prefix]int64
 }
 
-// clientPlaces are those of one client. Who waits for a place is among the users, too.
-type clientPlaces struct {
-	taken chan struct{}
-	users int
-	bytes int64 // of long cases that are being sent to it
-}
-
-// enter takes a place of the client until leave is called.
-func (p *casePlaces) enter(ctx context.Context, from netip.Prefix) (leave func(), err error) {
-	p.mu.Lock()
-	if p.from == nil {
-		p.from = map[netip.Prefix]*clientPlaces{}
-	}
-	places := p.from[from]
-	if places == nil {
-		places = &clientPlaces{taken: make(chan struct{}, maxCasesFrom)}
-		p.from[from] = places
-	}
-	places.users++
-	p.mu.Unlock()
-	end := func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if places.users--; places.users == 0 {
-			delete(p.from, from)
-		}
-	}
-	select {
-	case places.taken <- struct{}{}:
-		return func() { <-places.taken; end() }, nil
-	case <-ctx.Done():
-		end()
-		return nil, caseFault(ctx)
-	}
-}
-
-// hold counts the bytes of a long case for a client that has a place, until release is called, or returns a fault if there are
-// too many. The place must be kept until then.
+// hold counts the bytes of a long case for a client until release is called, or returns a fault if there are too many.
 func (p *casePlaces) hold(from netip.Prefix, bytes int64) (release func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	own := p.from[from]
-	if p.bytes+bytes > maxCaseBytes || own.bytes > 0 && own.bytes+bytes > maxCaseBytesFrom {
+	if p.bytes+bytes > maxCaseBytes || own > 0 && own+bytes > maxCaseBytesFrom {
 		return nil, refuse(codeOverloaded)
 	}
+	if p.from == nil {
+		p.from = map[netip.Prefix]int64{}
+	}
 	p.bytes += bytes
-	own.bytes += bytes
+	p.from[from] += bytes
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.bytes -= bytes
-		own.bytes -= bytes
+		if p.from[from] -= bytes; p.from[from] == 0 {
+			delete(p.from, from)
+		}
 	}, nil
 }
 
@@ -100,9 +69,9 @@ func (a *API) makeCase(c *gin.Context, row store.Row) (body []byte, release func
 	turn, cancel := context.WithTimeout(c.Request.Context(), a.cases.wait)
 	defer cancel()
 	from := a.clientOf(c)
-	leave, err := a.cases.enter(turn, from)
+	leave, err := a.cases.clients.enter(turn, from)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, caseFault(turn)
 	}
 	kept := false
 	defer func() { // also if making it panics

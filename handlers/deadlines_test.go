@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,6 +201,34 @@ func TestStalledDownload(t *testing.T) {
 	s.log.wait(t, "report.pdf") // the request has ended
 }
 
+// The system keeps little of a long answer for a client that does not take it: a writer goes on only when a good part of
+// that is free, so whoever is slow would be taken for one that stalls.
+func TestLittleOfADownloadIsKept(t *testing.T) {
+	large := bytes.Repeat([]byte("%PDF-1.3"), 4<<20)
+	var keep func(context.Context, string) tasks.Output
+	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = stall }),
+		processing(func(ctx context.Context, _ tasks.Work, _ tasks.CaseReport) (tasks.CaseReportResult, error) {
+			return tasks.CaseReportResult{Images: make([]tasks.ImageResult, 1), PDF: tasks.PDF{Output: keep(ctx, string(large)), Pages: 1}}, nil
+		}))
+	keep = s.keep
+	s.uploadOne("r1")
+	s.final("r1")
+	// Set before it connects, for the window is never made smaller.
+	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		wrong := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10) })
+		return errors.Join(err, wrong)
+	}}
+	c, err := dialer.DialContext(t.Context(), "tcp", s.addr)
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = io.WriteString(c, "GET /case-reports/r1/report.pdf HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	require.NoError(t, err)
+	s.log.wait(t, "report.pdf") // the server has given up, and what was kept is all there is
+	taken, _ := io.Copy(io.Discard, c)
+	t.Logf("%d KiB were kept", taken>>10)
+	require.Less(t, taken, int64(512<<10))
+}
+
 // A client that takes a long answer slowly gets all of it, and one that takes no more of it is dropped.
 func TestSlowReaderOfALongAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -257,6 +289,80 @@ func TestClientLeavesAfterUpload(t *testing.T) {
 	require.NoError(t, c.Close())
 	s.log.wait(t, "/upload-case-report")
 	require.Equal(t, "completed", s.final("r1").get("status"))
+}
+
+// closingBody is the body of a client that closes its sending side right behind it: net/http takes that for one that has left.
+type closingBody struct {
+	io.Reader
+	leave func()
+}
+
+func (b closingBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == io.EOF { //nolint:errorlint // the bare one is the end
+		b.leave()
+	}
+	return n, err
+}
+
+// A body that is whole is taken in, whatever net/http believes of the client.
+func TestClientClosesItsSendingSideAfterUpload(t *testing.T) {
+	s := open(t, withCases(t, s1))
+	form, upload := encode(field("patientId", "P1"), file("a.jpg", photo(2)))
+	const event = `{"id":"AE-%d","patientId":"P001","description":"a rash","knownAt":"2026-11-26T19:40:00+08:00"}`
+	for _, test := range []struct {
+		method, path, mediaType string
+		body                    func(n int) string
+		status                  int
+	}{
+		{http.MethodPut, "/images/i%d?patientId=P1", "", func(n int) string { return string(photo(uint8(n))) }, 201},
+		{http.MethodPost, "/upload-case-report", form, func(int) string { return string(upload) }, 202},
+		{http.MethodPost, "/questionnaire-responses", "application/json", func(n int) string { return response(fmt.Sprintf("R%d", n), "") }, 201},
+		{http.MethodPost, "/questionnaire-responses/batch", "application/x-ndjson", func(n int) string { return response(fmt.Sprintf("B%d", n), "") }, 207},
+		{http.MethodPut, "/fhir/R4/QuestionnaireResponse/" + fhirID, "application/fhir+json", func(int) string { return fhirQR1() }, 201},
+		{http.MethodPost, "/adverse-events", "application/json", func(n int) string { return fmt.Sprintf(event, n) }, 201},
+		{http.MethodPost, "/adverse-events/AE-1/follow-ups", "application/json", func(n int) string { return fmt.Sprintf(`{"id":"F%d","description":"better"}`, n) }, 201},
+	} {
+		t.Run(test.path, func(t *testing.T) {
+			for n := range 16 { // which of two is first is chance where it is wrong
+				path := strings.Replace(test.path, "%d", strconv.Itoa(n), 1)
+				body := test.body(n)
+				ctx, leave := context.WithCancel(t.Context())
+				r := httptest.NewRequestWithContext(ctx, test.method, path, closingBody{strings.NewReader(body), leave})
+				r.Host, r.ContentLength = "localhost", int64(len(body))
+				r.Header.Set("Content-Type", test.mediaType)
+				w := httptest.NewRecorder()
+				s.API.ServeHTTP(w, r)
+				require.Error(t, ctx.Err())
+				if n > 0 && w.Code == http.StatusOK { // it was there
+					continue
+				}
+				require.Equal(t, test.status, w.Code, "%d: %s", n, w.Body)
+				require.NotContains(t, w.Body.String(), `"problem"`)
+			}
+		})
+	}
+}
+
+// A question of such a client is answered as one, not as an upload that broke off.
+func TestClientClosesItsSendingSideAfterAQuestion(t *testing.T) {
+	s := open(t)
+	s.uploadOne("r1")
+	s.final("r1")
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	for _, path := range []string{"/case-reports", "/case-reports/r1"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+		r.Host = "localhost"
+		s.API.ServeHTTP(w, r)
+		a := answer{t, w.Result(), w.Body.Bytes()}
+		a.Request = s.request(http.MethodGet, path, nil)
+		a.holdsContract()
+		a.is(400, "client-closed-request")
+		require.Equal(t, true, a.get("retryable"))
+		require.NotContains(t, a.json(), "stored")
+	}
 }
 
 // An upload takes as much memory however large it is.

@@ -107,20 +107,23 @@ func (a *API) readDocument(r *http.Request, k *tasks.Kind, limit int64) (tasks.C
 	if err != nil {
 		return nil, err
 	}
-	content, err := parsed(r.Context(), a, func() (tasks.Content, []jsonfile.Problem) { return k.JSON.Parse(document) })
+	content, err := parsed(a, r, a.parsing, func() (tasks.Content, []jsonfile.Problem) { return k.JSON.Parse(document) })
 	if err != nil {
 		return nil, err
 	}
 	return content, a.checkHeader(content.Header())
 }
 
-// parsed returns what parse does. As many documents are parsed at once as there are processors: each takes up to fifty
-// times its bytes meanwhile, and more at once would take more memory and no less time. The error is a fault, or ctx's.
-func parsed[T any](ctx context.Context, a *API, parse func() (T, []jsonfile.Problem)) (T, error) {
-	return parsedIn(ctx, a.parsing, parse)
+// parsed returns what parse does of the body of r, which is in: it is parsed even if the client leaves, within
+// [Config.StoreTimeout]. The error is a fault, or that of the time.
+func parsed[T any](a *API, r *http.Request, under chan struct{}, parse func() (T, []jsonfile.Problem)) (T, error) {
+	ctx, cancel := a.detached(r)
+	defer cancel()
+	return parsedIn(ctx, under, parse)
 }
 
-// parsedIn is parsed where as many documents are parsed at once as fit into under.
+// parsedIn is parsed in a context. As many documents are parsed at once as fit into under: each takes up to fifty times its
+// bytes meanwhile, and more at once would take more memory and no less time.
 func parsedIn[T any](ctx context.Context, under chan struct{}, parse func() (T, []jsonfile.Problem)) (none T, err error) {
 	select {
 	case under <- struct{}{}:

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,9 @@ import (
 const (
 	// maxExports bounds the exports under way; one more waits for exportWait.
 	maxExports = 8
-	exportWait = 5 * time.Second
+	// maxExportsFrom bounds those of one client, which may read them slowly for hours.
+	maxExportsFrom = 2
+	exportWait     = 5 * time.Second
 )
 
 // exporter writes responses in one form.
@@ -81,14 +84,15 @@ func (a *API) export(c *gin.Context, mediaType, extension string, more []string,
 		out, err = form(query, filter, c.Writer)
 	}
 	ctx := c.Request.Context()
+	leave := func() {}
 	if err == nil {
-		err = a.enterExport(ctx)
+		leave, err = a.enterExport(ctx, a.clientOf(c))
 	}
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
-	defer func() { <-a.exports }()
+	defer leave()
 	if err := a.work.CaughtUp(ctx, topicsOf(tasks.KindQuestionnaireResponse().Name)...); err != nil {
 		a.fail(c, err)
 		return
@@ -126,15 +130,20 @@ func (a *API) export(c *gin.Context, mediaType, extension string, more []string,
 	}
 }
 
-// enterExport waits for a place among the exports under way.
-func (a *API) enterExport(ctx context.Context) error {
+// enterExport takes a place among the exports under way of the client and of all, until leave is called.
+func (a *API) enterExport(ctx context.Context, from netip.Prefix) (leave func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, exportWait)
 	defer cancel()
+	leaveOwn, err := a.exportsFrom.enter(waiting, from)
+	if err != nil {
+		return nil, fmt.Errorf("%d exports of the client are under way: %w", maxExportsFrom, err)
+	}
 	select {
 	case a.exports <- struct{}{}:
-		return nil
+		return func() { <-a.exports; leaveOwn() }, nil
 	case <-waiting.Done():
-		return &fault{code: codeTimeout, cause: fmt.Errorf("%d exports are under way", maxExports)}
+		leaveOwn()
+		return nil, fmt.Errorf("%d exports are under way: %w", maxExports, waiting.Err())
 	}
 }
 

@@ -82,7 +82,7 @@ func TakeCasePlaces(a *API, address string) (left func()) {
 	a.cases.wait = time.Millisecond
 	var leave []func()
 	for range maxCasesFrom {
-		one, err := a.cases.enter(context.Background(), networkOf(address))
+		one, err := a.cases.clients.enter(context.Background(), networkOf(address))
 		if err != nil {
 			panic(err)
 		}
@@ -100,7 +100,7 @@ func TakeCasePlaces(a *API, address string) (left func()) {
 func HoldCases(a *API, addresses ...string) (release func()) {
 	var all []func()
 	for _, address := range addresses {
-		leave, err := a.cases.enter(context.Background(), networkOf(address))
+		leave, err := a.cases.clients.enter(context.Background(), networkOf(address))
 		if err != nil {
 			panic(err)
 		}
@@ -119,9 +119,11 @@ func HoldCases(a *API, addresses ...string) (release func()) {
 
 // CasePlaces is how many clients have places, and how many bytes of long cases are being sent.
 func CasePlaces(a *API) (clients int, bytes int64) {
+	a.cases.clients.mu.Lock()
+	defer a.cases.clients.mu.Unlock()
 	a.cases.mu.Lock()
 	defer a.cases.mu.Unlock()
-	return len(a.cases.from), a.cases.bytes
+	return len(a.cases.clients.from), a.cases.bytes
 }
 
 // MakeProgress takes the places of all that make trial progress until made is called.

@@ -220,7 +220,7 @@ func (a *API) readFHIRResponse(r *http.Request, id string) (tasks.QuestionnaireR
 		return none, err
 	}
 	arrival := arrivalOf(r) // before it waits for its turn
-	read, err := parsed(r.Context(), a, func() (fhir.Response, []jsonfile.Problem) {
+	read, err := parsed(a, r, a.parsing, func() (fhir.Response, []jsonfile.Problem) {
 		return fhir.ReadQuestionnaireResponse(document, id, func(study string) *instrument.Definitions {
 			return a.cfg.Studies.Get(study).Instruments()
 		})

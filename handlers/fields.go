@@ -97,10 +97,16 @@ func checkText(field, s string, limit int) *fieldFault {
 	return nil
 }
 
-// checkTime returns a fault unless s is a time as RFC 3339 writes it, leap seconds included.
+// checkTime returns a fault unless s is a time as RFC 3339 writes it, leap seconds included, that documents may have too.
 func checkTime(field, s string) *fieldFault {
-	if _, ok := jsonfile.ParseTime(s); !ok {
+	t, ok := jsonfile.ParseTime(s)
+	switch {
+	case !ok:
 		return &fieldFault{field: field, detail: textNotTime}
+	case !jsonfile.YearInRange(t):
+		return &fieldFault{field: field, detail: textTimeYear}
+	case !jsonfile.ZoneInRange(t):
+		return &fieldFault{field: field, detail: textTimeZone}
 	}
 	return nil
 }

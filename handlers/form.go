@@ -59,8 +59,8 @@ func (a *API) readInto(f *form, r *http.Request) error {
 	if header == "" && r.ContentLength == 0 {
 		return nil // an empty form; the checks will name the missing fields
 	}
-	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
+	if err := checkContentEncoding(r.Header); err != nil {
+		return err
 	}
 	mediaType, params, err := parseContentType(header)
 	if err != nil {
@@ -73,6 +73,16 @@ func (a *API) readInto(f *form, r *http.Request) error {
 		return a.readURLEncoded(f, r.Body, params["charset"])
 	}
 	return refuse(codeUnsupportedType, "Content-Type "+mediaType, understood)
+}
+
+// checkContentEncoding returns a fault for a body that is encoded, such as compressed: what is stored are the bytes as they come.
+func checkContentEncoding(h http.Header) error {
+	for _, e := range h.Values("Content-Encoding") {
+		if e != "" && !strings.EqualFold(e, "identity") {
+			return refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
+		}
+	}
+	return nil
 }
 
 // shownType names a Content-Type that is refused.

@@ -50,6 +50,7 @@ type API struct {
 	rendering     chan struct{} // has one for each PDF that is being made
 	batches       atomic.Int64  // bytes of the batches under way
 	exports       chan struct{} // has the exports under way
+	exportsFrom   clientPlaces
 	receipts      chan struct{} // has what is taken apart of questions about receipts
 	// webhookTurn holds a token while an act on an endpoint is decided on and stored.
 	webhookTurn chan struct{}
@@ -72,11 +73,12 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		hosts:         newHosts(cfg.Hosts),
 		parsing:       make(chan struct{}, runtime.GOMAXPROCS(0)),
 		urgentParsing: make(chan struct{}, 2),
-		cases:         casePlaces{making: make(chan struct{}, runtime.GOMAXPROCS(0)), wait: caseWait},
+		cases:         casePlaces{clients: clientPlaces{each: maxCasesFrom}, making: make(chan struct{}, runtime.GOMAXPROCS(0)), wait: caseWait},
 		listing:       make(chan struct{}, runtime.GOMAXPROCS(0)),
 		progressing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		rendering:     make(chan struct{}, 2),
 		exports:       make(chan struct{}, maxExports),
+		exportsFrom:   clientPlaces{each: maxExportsFrom},
 		receipts:      make(chan struct{}, 2),
 		draining:      make(chan struct{}),
 		webhookTurn:   make(chan struct{}, 1),

@@ -121,8 +121,8 @@ func checkPutImage(c *gin.Context, imageID string) (of tasks.Subject, err error)
 	if of, err = checkImageQuery(c, imageID); err != nil {
 		return of, err
 	}
-	if e := c.GetHeader("Content-Encoding"); e != "" && e != "identity" {
-		return of, refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
+	if err := checkContentEncoding(c.Request.Header); err != nil {
+		return of, err
 	}
 	if c.GetHeader("Content-Range") != "" { // RFC 9110, 14.5: a part must not be taken for the whole
 		return of, &fault{code: codeInvalidInput, fields: []fieldFault{{field: "Content-Range", detail: textNoParts}}}
@@ -145,16 +145,15 @@ func (a *API) acceptImage(r *http.Request, of tasks.Subject, imageID string) (im
 	if err := body.verify(); err != nil {
 		return img, false, err
 	}
-	if img, err = a.inspect(r.Context(), "body", "", staged); err != nil {
+	ctx, cancel := a.detached(r) // the body is in: it is stored even if the client leaves
+	defer cancel()
+	if img, err = a.inspect(ctx, "body", "", staged); err != nil {
 		return img, false, err
 	}
 	if !imageIDAllowed(imageID, img.SHA256) {
 		return img, false, invalid("imageId", textIDReserved)
 	}
 	img.ImageID = imageID
-
-	ctx, cancel := a.detached(r)
-	defer cancel()
 	if err := staged.Commit(ctx); err != nil {
 		return img, false, err
 	}

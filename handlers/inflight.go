@@ -8,54 +8,61 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// uploads counts the uploads under way and the bytes that they may still store.
+// uploads counts the uploads under way and the bytes that they may still store. Small documents are not among them: see [bodies].
 type uploads struct {
 	mu    sync.Mutex // guards the rest
 	count int
-	from  map[netip.Prefix]int // how many of them by client
 	bytes int64
-	small int64 // of them those of small bodies, which are not in count
+	from  map[netip.Prefix]uploadsFrom
 }
 
-// maxSmall bounds the bytes of small bodies under way. They are held in memory, and thousands of phones send one of
-// a few hundred bytes each at the same hour: so they do not count as uploads, of which there may be few.
-const maxSmall = 16 << 20
+// uploadsFrom are those of one client.
+type uploadsFrom struct {
+	count int
+	bytes int64
+}
 
 // enter counts one more upload of at most size bytes until leave is called. It returns a fault if there are as many
-// already as there may be, in all or from this client. small says that it is a body that can only be small.
-func (u *uploads) enter(cfg Config, from netip.Prefix, size int64, small bool) (leave func(), err error) {
+// already as there may be, in all or from this client, or if those of the client would have more than share bytes. One
+// upload is taken from a client however large it is.
+func (u *uploads) enter(cfg Config, from netip.Prefix, size, share int64) (leave func(), err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	one, smallSize := 1, int64(0)
-	if small {
-		one, smallSize = 0, size
-	}
-	if u.small+smallSize > maxSmall {
-		return nil, &fault{code: codeOverloaded}
-	}
-	if limit := cfg.MaxUploads; limit >= 0 && u.count+one > limit {
+	if limit := cfg.MaxUploads; limit >= 0 && u.count >= limit {
 		return nil, &fault{code: codeTooManyUploads, args: []any{limit}, extras: extras{Limit: int64(limit)}}
 	}
-	if limit := cfg.MaxUploadsPerAddress; limit >= 0 && u.from[from] >= limit {
-		return nil, &fault{code: codeTooManyFromAddress, args: []any{limit}, extras: extras{Limit: int64(limit)}}
+	own := u.from[from]
+	if limit := cfg.MaxUploadsPerAddress; limit >= 0 {
+		if own.count >= limit {
+			return nil, &fault{code: codeTooManyFromAddress, args: []any{limit}, extras: extras{Limit: int64(limit)}}
+		}
+		if own.bytes > 0 && own.bytes+size > share {
+			return nil, &fault{code: codeTooManyFromAddress, detail: textShareFromAddress, args: []any{byteSize(share)}}
+		}
 	}
-	u.count += one
-	u.bytes += size
-	u.small += smallSize
-	if u.from == nil {
-		u.from = map[netip.Prefix]int{}
-	}
-	u.from[from]++
+	u.add(from, 1, size)
 	return func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		u.count -= one
-		u.bytes -= size
-		u.small -= smallSize
-		if u.from[from]--; u.from[from] == 0 {
-			delete(u.from, from)
-		}
+		u.add(from, -1, -size)
 	}, nil
+}
+
+// add is called with mu held.
+func (u *uploads) add(from netip.Prefix, count int, bytes int64) {
+	u.count += count
+	u.bytes += bytes
+	own := u.from[from]
+	own.count += count
+	own.bytes += bytes
+	if own.count == 0 {
+		delete(u.from, from)
+		return
+	}
+	if u.from == nil {
+		u.from = map[netip.Prefix]uploadsFrom{}
+	}
+	u.from[from] = own
 }
 
 // reserved is how many bytes the uploads under way may store in all.

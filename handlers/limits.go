@@ -58,12 +58,14 @@ type Config struct {
 	// MaxImages bounds the images of one case report, files and references together. Default 50.
 	MaxImages int
 	// MaxUploads bounds the uploads under way at once, reports and images together; one more is refused
-	// (503) until one of them is answered. Documents of at most 64 KiB are not among them: 16 MiB of these may be under way. Each takes about 160 KiB of memory whatever its size. Default
-	// 512; negative: no limit.
+	// (503) until one of them is answered. Each takes about 160 KiB of memory whatever its size. Documents of at most 64 KiB are
+	// not among them: 16 MiB of these may be under way, and 4 MiB from one client address. Default 512; negative: no limit.
 	MaxUploads int
 	// MaxUploadsPerAddress bounds the uploads under way at once from one client address; one more is refused (503). An IPv6
 	// address counts with its /64 network, all of which one client may have. Behind a proxy all clients have the proxy's
-	// address: set ClientHeader then, or switch this off. Default 128; negative: no limit.
+	// address: set ClientHeader then, or switch this off. The uploads of one address, if they are more than one, may also
+	// announce no more than an eighth of the disk that is free above MinFreeDisk. Default 128; negative: no limit and no
+	// share, nor one of documents.
 	MaxUploadsPerAddress int
 	// ClientHeader is the header in which a proxy tells the client's address, such as X-Forwarded-For, whose last address
 	// counts. It is believed whoever sends it, so set it only if every request comes through the proxy. "": the address
@@ -90,8 +92,8 @@ type Config struct {
 	// Timeline writes the timeline of an adverse event as a PDF; nil: there is none.
 	Timeline func(w io.Writer, s tasks.Submission, sequence uint64, entries []tasks.TimelineEntry) error
 
-	// StallTimeout ends a request whose client has not sent a byte for so long, or not taken the next 16 KiB of its answer,
-	// or up to an eighth longer. A slow client that keeps going is not affected, however long the answer is. Default 30 s.
+	// StallTimeout ends a request whose client has not sent a byte for so long, or not taken the next 16 KiB of its answer, or
+	// the next 64 KiB of a long one, or up to an eighth longer. A slow client that keeps going is not affected, however long the answer is. Default 30 s.
 	StallTimeout time.Duration
 	// UploadTimeout ends an upload that is still not complete after so long, however steadily it trickles.
 	// Default 30 minutes.

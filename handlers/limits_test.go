@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +53,67 @@ func TestUploadsOfOneAddress(t *testing.T) {
 	require.NoError(t, first.Close())
 	s.log.wait(t, "incomplete-body")
 	s.put("P1", "i", photo(1), "X-Forwarded-For", "203.0.113.7").is(200)
+}
+
+// announce sends the header of an image and a byte of it. size is "" for a body whose size is not told.
+func (s *service) announce(client, size string) net.Conn {
+	s.Helper()
+	length, first := "Content-Length: "+size, "\xff"
+	if size == "" {
+		length, first = "Transfer-Encoding: chunked", "1\r\n\xff\r\n"
+	}
+	c := s.dial()
+	_, err := fmt.Fprintf(c, "PUT /images/i?patientId=P1 HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: %s\r\n%s\r\n\r\n%s", client, length, first)
+	require.NoError(s, err)
+	return c
+}
+
+// TestDiskOfOneAddress: whoever announces much and sends little does not keep others from a disk that is empty.
+func TestDiskOfOneAddress(t *testing.T) {
+	const upload, floor = 100 << 20, 1 << 30
+	s := open(t, with(func(c *handlers.Config) {
+		c.MinFreeDisk, c.MaxBodyBytes, c.ClientHeader = floor, upload, "X-Forwarded-For"
+	}))
+	handlers.SetFreeDisk(s.API, floor+8*2*upload)
+	for range 2 {
+		s.announce("203.0.113.7", strconv.Itoa(upload/2))
+	}
+	s.announce("203.0.113.7", "") // which may become as large as any
+	for handlers.UploadsUnderWay(s.API) < 3 {
+		runtime.Gosched()
+	}
+	for _, size := range []string{"1", strconv.Itoa(upload), ""} {
+		a := s.answerOn(s.announce("203.0.113.7", size)).is(503, "too-many-uploads-from-address")
+		require.Equal(t, false, a.get("stored"))
+		require.Equal(t, true, a.get("retryable"))
+		require.Equal(t, "5", a.Header.Get("Retry-After"))
+		require.Contains(t, a.get("detail"), "200 MiB")
+	}
+	s.put("P1", "i", photo(1), "X-Forwarded-For", "203.0.113.8").is(201)
+}
+
+// TestOneUploadOfAnAddress is taken although it is larger than the share.
+func TestOneUploadOfAnAddress(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) { c.MinFreeDisk, c.ClientHeader = 1<<30, "X-Forwarded-For" }))
+	handlers.SetFreeDisk(s.API, 1<<30+100<<20)
+	s.announce("203.0.113.7", strconv.Itoa(90<<20))
+	for handlers.UploadsUnderWay(s.API) < 1 {
+		runtime.Gosched()
+	}
+	s.put("P1", "i", photo(1), "X-Forwarded-For", "203.0.113.7").is(503, "too-many-uploads-from-address")
+	s.put("P1", "i", photo(1), "X-Forwarded-For", "203.0.113.8").is(201)
+	s.answerOn(s.announce("203.0.113.8", strconv.Itoa(20<<20))).is(507, "disk-full")
+}
+
+// TestDiskBehindAProxy: where addresses have no limit, they have no share either.
+func TestDiskBehindAProxy(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) { c.MinFreeDisk, c.MaxUploadsPerAddress = 1<<30, -1 }))
+	handlers.SetFreeDisk(s.API, 1<<30+100<<20)
+	s.announce("", strconv.Itoa(90<<20))
+	for handlers.UploadsUnderWay(s.API) < 1 {
+		runtime.Gosched()
+	}
+	s.put("P1", "i", photo(1)).is(201)
 }
 
 // TestClientHeaderIsNotBelieved unless the setting says so.

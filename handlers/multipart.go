@@ -111,6 +111,11 @@ func headerBytes(h textproto.MIMEHeader) (n int) {
 }
 
 func (a *API) readPart(ctx context.Context, f *form, part *multipart.Part, n int) error {
+	for _, header := range []string{"Content-Disposition", "Content-Type", "Content-Transfer-Encoding"} {
+		if len(part.Header.Values(header)) > 1 { // readers would disagree about which one counts
+			return malformedPart(n, textPartHeaderTwice, nil, header)
+		}
+	}
 	name, fileName, err := disposition(part.Header.Get("Content-Disposition"))
 	if err != nil {
 		return malformedPart(n, textBadDisposition, err)
@@ -345,9 +350,9 @@ func malformedForm(form string, reason text, cause error) *fault {
 }
 
 // malformedPart is the fault of the nth part of a form.
-func malformedPart(n int, reason text, cause error) *fault {
+func malformedPart(n int, reason text, cause error, args ...any) *fault {
 	field := fmt.Sprintf("part %d", n)
-	return &fault{code: codeMalformedForm, fields: []fieldFault{{field: field, detail: reason}}, cause: cause}
+	return &fault{code: codeMalformedForm, fields: []fieldFault{{field: field, detail: reason, args: args}}, cause: cause}
 }
 
 // headerFault turns an error from before the content of the nth part into a fault.

@@ -150,8 +150,8 @@ func asFault(err error) *fault {
 		return &fault{code: codeUnavailable, cause: err}
 	case errors.Is(err, syscall.ENOSPC):
 		return &fault{code: codeDiskFull, cause: err}
-	case errors.Is(err, context.Canceled): // the client left: nobody reads this
-		return &fault{code: codeIncompleteBody, cause: err}
+	case errors.Is(err, context.Canceled): // the client left, or closed its sending side: then it reads this
+		return &fault{code: codeClientClosed, cause: err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &fault{code: codeTimeout, cause: err}
 	}

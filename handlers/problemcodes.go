@@ -51,6 +51,9 @@ var (
 	codeTooManySteps = define("too-many-steps", codeInfo{status: http.StatusConflict,
 		title:  text{"The timeline is full", "时间线已满"},
 		detail: text{"A case has at most %d steps.", "一起事件最多记录 %d 个步骤。"}})
+	codeClientClosed = define("client-closed-request", codeInfo{status: http.StatusBadRequest, retryable: true,
+		title:  text{"The client closed the connection", "客户端已关闭连接"},
+		detail: text{"The connection was closed from the client's side before the answer was ready. Ask again, and keep it open, for sending too, until the answer has come.", "在答复就绪之前，客户端一侧已关闭连接。请重新请求，并在收到答复之前保持连接（包括发送方向）打开。"}})
 	codeCrossOrigin = define("cross-origin", codeInfo{status: http.StatusForbidden,
 		title:  text{"Cross-origin request refused", "拒绝跨站请求"},
 		detail: text{"A page of another site may not send this request from a browser.", "浏览器不能从其他网站的页面发送此请求。"}})

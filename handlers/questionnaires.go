@@ -187,7 +187,7 @@ func (a *API) readResponse(r *http.Request, id string) (tasks.QuestionnaireRespo
 		return none, err
 	}
 	arrival := arrivalOf(r) // before it waits for its turn
-	return parsed(r.Context(), a, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
+	return parsed(a, r, a.parsing, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
 		return tasks.ReadQuestionnaireResponse(document, id, a.cfg.Studies, arrival)
 	})
 }
@@ -203,6 +203,9 @@ func readJSON(r *http.Request, limit int64) ([]byte, error) {
 // readBody returns a body of one of the media types, of at most limit bytes, whose digest is the one that the client
 // told, if it told one.
 func readBody(r *http.Request, limit int64, mediaTypes ...string) ([]byte, error) {
+	if err := checkContentEncoding(r.Header); err != nil {
+		return nil, err
+	}
 	if mediaType := r.Header.Get("Content-Type"); mediaType != mediaTypes[0] {
 		if parsed, _, err := mime.ParseMediaType(mediaType); err != nil || !slices.Contains(mediaTypes, parsed) {
 			return nil, refuse(codeUnsupportedType, shownType(mediaType), mediaTypes[0])

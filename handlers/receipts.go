@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"slices"
 
@@ -128,7 +129,7 @@ func (a *API) checkReceipts(c *gin.Context) {
 
 // readReceipts reads the question. It counts as an upload, and few are taken apart at once: that takes memory.
 func (a *API) readReceipts(c *gin.Context) ([]heldReceipt, error) {
-	leave, err := a.admission.uploads.enter(a.cfg, a.clientOf(c), 0, false)
+	leave, err := a.admission.uploads.enter(a.cfg, a.clientOf(c), 0, math.MaxInt64)
 	if err != nil {
 		return nil, err
 	}

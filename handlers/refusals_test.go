@@ -40,6 +40,10 @@ func TestUploadRefusesInvalidFields(t *testing.T) {
 		{"report id with a slash", []part{patient, img, field("reportId", "../x")}, 400, "invalid-input", nil, "reportId"},
 		{"time without a zone", []part{patient, img, field("capturedAt", "2026-11-21T20:00:00")}, 400, "invalid-input", []string{"RFC 3339"}, "capturedAt"},
 		{"time with a comma", []part{patient, img, field("capturedAt", "2026-11-21T20:00:00,5Z")}, 400, "invalid-input", nil, "capturedAt"},
+		{"time in the year 0", []part{patient, img, field("capturedAt", "0000-11-21T20:00:00Z")}, 400, "invalid-input", []string{"from 0001 to 9999"}, "capturedAt"},
+		{"time in the year 0 of UTC", []part{patient, img, field("capturedAt", "0001-01-01T00:00:00+08:00")}, 400, "invalid-input", []string{"in UTC too"}, "capturedAt"},
+		{"time in the year 10000 of UTC", []part{patient, img, field("capturedAt", "9999-12-31T23:59:59-08:00")}, 400, "invalid-input", []string{"in UTC too"}, "capturedAt"},
+		{"time in a zone that there is not", []part{patient, img, field("capturedAt", "2026-11-21T20:00:00+14:01")}, 400, "invalid-input", []string{"14:00 from UTC"}, "capturedAt"},
 		{"notes too long", []part{patient, img, field("notes", strings.Repeat("皮", 11))}, 400, "invalid-input", []string{"10 characters"}, "notes"},
 		{"notes far too long", []part{patient, img, field("notes", strings.Repeat("n", 100_000))}, 400, "invalid-input", []string{"10 characters"}, "notes"},
 		{"notes not UTF-8", []part{patient, img, field("notes", "\xc4\xe3")}, 400, "invalid-input", []string{"UTF-8"}, "notes"},
@@ -174,6 +178,49 @@ func TestUploadRefusesBodies(t *testing.T) {
 		s := s.on(t)
 		s.uploadForm("patientId=P1", "Sec-Fetch-Site", "cross-site").is(403, "cross-origin")
 	})
+}
+
+// TestPartHeadersGivenTwice: one reader would take the first, another the last.
+func TestPartHeadersGivenTwice(t *testing.T) {
+	s := open(t)
+	for name, header := range map[string]string{
+		"Content-Disposition":       "Content-Disposition: form-data; name=patientId\r\nContent-Disposition: form-data; name=visitId",
+		"Content-Type":              "Content-Disposition: form-data; name=patientId\r\nContent-Type: text/plain; charset=GBK\r\ncontent-type: text/plain",
+		"Content-Transfer-Encoding": "Content-Disposition: form-data; name=patientId\r\nContent-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: base64",
+	} {
+		body := "--x\r\n" + header + "\r\n\r\nP1\r\n--x--\r\n"
+		a := s.do(s.request(http.MethodPost, "/upload-case-report", strings.NewReader(body), "Content-Type", "multipart/form-data; boundary=x")).is(400, "malformed-form")
+		require.Contains(t, a.get("detail"), "part 1: its header has "+name+" more than once")
+	}
+}
+
+// TestEncodedBodies: a body is stored as it comes, so one that is encoded is refused, and not taken for broken JSON.
+func TestEncodedBodies(t *testing.T) {
+	s := open(t, withCases(t, s1))
+	for _, target := range []string{
+		"PUT /images/i?patientId=P1", "POST /upload-case-report", "POST /questionnaire-responses", "PUT /questionnaire-responses/R1", "POST /questionnaire-responses/batch",
+		"PUT /fhir/R4/QuestionnaireResponse/R1", "POST /adverse-events", "PUT /adverse-events/AE-1", "POST /adverse-events/AE-1/follow-ups", "POST /receipts/check",
+	} {
+		t.Run(target, func(t *testing.T) {
+			s := s.on(t)
+			method, path, _ := strings.Cut(target, " ")
+			mediaType := "application/json"
+			switch {
+			case strings.HasSuffix(path, "/batch"):
+				mediaType = "application/x-ndjson"
+			case path == "/upload-case-report":
+				mediaType = "application/x-www-form-urlencoded"
+			}
+			for _, encoding := range [][]string{{"gzip"}, {"identity", "gzip"}} {
+				r := s.request(method, path, strings.NewReader("\x1f\x8b"), "Content-Type", mediaType)
+				r.Header["Content-Encoding"] = encoding
+				a := s.do(r)
+				require.Equal(t, 415, a.StatusCode)
+				require.Contains(t, string(a.body), "Content-Encoding gzip is not understood here; send identity")
+			}
+		})
+	}
+	s.send(http.MethodPost, "/questionnaire-responses", response("R1", ""), "Content-Encoding", "Identity").is(201)
 }
 
 func TestProblemsSpeakTheClientsLanguage(t *testing.T) {

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bufio"
 	"bytes"
+	"casepress/handlers"
 	"context"
 	"database/sql"
 	"encoding/csv"
@@ -14,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -116,6 +119,39 @@ func TestExports(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(answer), "400 Bad Request")
 	require.Contains(t, string(answer), "use HTTP/1.1")
+}
+
+// A client that reads slowly has two exports at most, and others have theirs.
+func TestExportsOfOneAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, withStudies(t, s1), inVirtualTime, with(func(c *handlers.Config) { c.ClientHeader = "X-Forwarded-For" }))
+		s.send(http.MethodPost, "/questionnaire-responses", response("R1", "")).is(201)
+		var slow []net.Conn
+		for range 8 {
+			c := s.dial()
+			_, err := fmt.Fprint(c, "GET /questionnaire-responses.csv HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
+			require.NoError(t, err)
+			synctest.Wait() // pipes hold nothing: nobody reads, so the answer is not over
+			slow = append(slow, c)
+		}
+		begun := time.Now()
+		s.get("/questionnaire-responses.csv", "X-Forwarded-For", "203.0.113.8").is(200)
+		require.Zero(t, time.Since(begun))
+		s.get("/questionnaire-responses.csv", "X-Forwarded-For", "203.0.113.7").is(503, "timeout")
+		synctest.Wait() // the others gave up at the same instant
+		refused, err := http.ReadResponse(bufio.NewReader(slow[7]), nil)
+		require.NoError(t, err)
+		require.Equal(t, 503, refused.StatusCode)
+		whole, err := http.ReadResponse(bufio.NewReader(slow[0]), nil)
+		require.NoError(t, err)
+		require.Equal(t, 200, whole.StatusCode)
+		_, err = io.Copy(io.Discard, whole.Body)
+		require.NoError(t, err)
+		s.get("/questionnaire-responses.csv", "X-Forwarded-For", "203.0.113.7").is(200)
+		for _, c := range slow {
+			require.NoError(t, c.Close())
+		}
+	})
 }
 
 // An export that cannot be completed never looks whole.

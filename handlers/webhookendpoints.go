@@ -281,8 +281,10 @@ func (a *API) rotateWebhook(c *gin.Context) {
 // may go beyond it and skip that.
 func (a *API) replayWebhook(c *gin.Context) {
 	r, err := a.webhookRequestOf(c, replayMembers)
+	ctx, cancel := a.detached(c.Request)
+	defer cancel()
 	if err == nil {
-		err = a.checkPosition(c.Request.Context(), r.after)
+		err = a.checkPosition(ctx, r.after)
 	}
 	if err == nil {
 		change := tasks.WebhookChange{Act: tasks.WebhookReplayed, After: r.after.String(), AfterSequence: r.after.Sequence}
@@ -291,7 +293,7 @@ func (a *API) replayWebhook(c *gin.Context) {
 			if err != nil || r.after.Sequence <= at.Sequence {
 				return nil
 			}
-			err = a.checkPosition(c.Request.Context(), at)
+			err = a.checkPosition(ctx, at)
 			if _, lost := errors.AsType[*fault](err); lost {
 				return nil // it is no measure, and sending begins anew by itself
 			}

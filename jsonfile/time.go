@@ -37,23 +37,35 @@ func endOfMonth(t time.Time) bool {
 // furthestZone is how far a zone may be from UTC. None is further, and FHIR's times go no further.
 const furthestZone = 14 * 60 * 60
 
-// Time reads a time as RFC 3339 writes it, zone included, and returns it as it is written. It refuses the year 0, which is
-// none, and zones that there are not.
+// YearInRange reports whether the year of t is from 0001 to 9999, also in UTC: the year 0 is none, and RFC 3339 writes no later
+// one.
+func YearInRange(t time.Time) bool {
+	year := t.UTC().Year()
+	return t.Year() >= 1 && year >= 1 && year <= 9999
+}
+
+// ZoneInRange reports whether there is a zone as far from UTC as that of t.
+func ZoneInRange(t time.Time) bool {
+	_, offset := t.Zone()
+	return max(offset, -offset) <= furthestZone
+}
+
+// Time reads a time as RFC 3339 writes it, zone included, and returns it as it is written. It refuses years and zones that are
+// not in range.
 func (c *Checker) Time(n *Node) string {
 	const want = `a time with its zone such as "2026-11-26T20:03:11+08:00"`
 	if !c.Is(n, String, want) {
 		return ""
 	}
 	t, ok := ParseTime(n.Text)
-	_, offset := t.Zone()
 	switch {
 	case !ok:
 		c.Refuse(n, "must be %s, not %s", want, Quoted(n.Text))
 		return ""
-	case t.Year() < 1:
-		c.Refuse(n, "must be in a year from 0001 on, not %s", Quoted(n.Text))
+	case !YearInRange(t):
+		c.Refuse(n, "must be in a year from 0001 on and up to 9999, in UTC too, not %s", Quoted(n.Text))
 		return ""
-	case max(offset, -offset) > furthestZone:
+	case !ZoneInRange(t):
 		c.Refuse(n, "must be in a zone up to 14:00 from UTC, not %s", Quoted(n.Text))
 		return ""
 	}

@@ -325,6 +325,8 @@ func TestResponsesThatAreRefused(t *testing.T) {
 		"unknown item":            {map[string]string{"answers": `{"1":0,"10":1}`}, "/answers/10", "has no such item"},
 		"unknown item, no answer": {map[string]string{"answers": `{"1":0,"10":null}`}, "/answers/10", "has no such item"},
 		"year 0":                  {map[string]string{"authored": `"0000-11-26T20:14:00Z"`}, "/authored", "in a year from 0001 on"},
+		"year 0 in UTC":           {map[string]string{"authored": `"0001-01-01T00:00:00+08:00"`}, "/authored", "in a year from 0001 on"},
+		"year 10000 in UTC":       {map[string]string{"authored": `"9999-12-31T23:59:59-08:00"`}, "/authored", "up to 9999, in UTC too"},
 		"no such zone":            {map[string]string{"authored": `"2026-11-26T20:14:00+14:01"`}, "/authored", "in a zone up to 14:00 from UTC"},
 		"schema":                  {map[string]string{"schema": `2`}, "/schema", "unknown member"},
 		"item with a slash":       {map[string]string{"answers": `{"a/b~c":1}`}, "/answers/a~1b~0c", "has no such item"},

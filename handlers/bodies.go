@@ -9,34 +9,40 @@ import (
 	"time"
 )
 
-// urgentBodies bounds the memory of what is coming in for reserved lanes. It has room of its own, so that no burst of
-// anything else, and no number of uploads from the same address, refuses an adverse event.
+// bodies bounds the memory of bodies that are coming in and are held whole. Those for reserved lanes have room of their own, so
+// that no burst of anything else, and no number of uploads from the same address, refuses an adverse event; and small documents
+// have room of theirs.
 //
 // A body counts as long as it is so far, so that one that trickles takes no more than it has sent. Where there is no room
 // left, whoever is slow gives way to whoever comes: in a client's own share the slowest of its bodies, in the whole the
 // slowest of the client that has most. One that has not been read for [slowAfter] is not known to be slow, and one that was
 // read to its end is never let go.
-type urgentBodies struct {
-	mu    sync.Mutex // guards the rest, and all of every urgentBody
+type bodies struct {
+	max, maxFrom int64 // bytes under way, in all and from one client
+
+	mu    sync.Mutex // guards the rest, and all of every heldBody
 	bytes int64
 	from  map[netip.Prefix]int64 // how many of them by client
-	all   map[*urgentBody]struct{}
+	all   map[*heldBody]struct{}
 }
 
 const (
 	// maxUrgent bounds the bytes of bodies for reserved lanes under way, maxUrgentFrom those from one client.
 	maxUrgent     = 4 << 20
 	maxUrgentFrom = 1 << 20
-	// urgentOverhead is counted for each body beside its bytes, so that those of nothing are not without number.
-	urgentOverhead = 512
+	// maxSmall and maxSmallFrom are the same for small documents.
+	maxSmall     = 16 << 20
+	maxSmallFrom = 4 << 20
+	// bodyOverhead is counted for each body beside its bytes, so that those of nothing are not without number.
+	bodyOverhead = 512
 	// slowAfter is how long a body may take before others may be served in its place.
 	slowAfter = time.Second
 )
 
-// urgentBody is the body of a request for a reserved lane.
-type urgentBody struct {
+// heldBody is the body of a request that counts among bodies.
+type heldBody struct {
 	io.ReadCloser
-	in      *urgentBodies
+	in      *bodies
 	from    netip.Prefix
 	giveWay func()    // ends a read that waits
 	begun   time.Time // when it was first read; zero: not yet
@@ -46,15 +52,15 @@ type urgentBody struct {
 }
 
 // enter counts the body of r until leave is called. giveWay must end a read of the body that waits for the client.
-func (u *urgentBodies) enter(from netip.Prefix, r *http.Request, giveWay func()) (leave func(), err error) {
+func (u *bodies) enter(from netip.Prefix, r *http.Request, giveWay func()) (leave func(), err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	b := &urgentBody{ReadCloser: r.Body, in: u, from: from, giveWay: giveWay}
-	if err := u.take(b, urgentOverhead); err != nil {
+	b := &heldBody{ReadCloser: r.Body, in: u, from: from, giveWay: giveWay}
+	if err := u.take(b, bodyOverhead); err != nil {
 		return nil, err
 	}
 	if u.all == nil {
-		u.all = map[*urgentBody]struct{}{}
+		u.all = map[*heldBody]struct{}{}
 	}
 	u.all[b] = struct{}{}
 	r.Body = b
@@ -66,9 +72,9 @@ func (u *urgentBodies) enter(from netip.Prefix, r *http.Request, giveWay func())
 }
 
 // take counts n bytes more of b, for which slow ones give way. It is called with mu held.
-func (u *urgentBodies) take(b *urgentBody, n int64) error {
-	for u.from[b.from]+n > maxUrgentFrom || u.bytes+n > maxUrgent {
-		slow := u.slowest(b.from, u.from[b.from]+n > maxUrgentFrom)
+func (u *bodies) take(b *heldBody, n int64) error {
+	for u.from[b.from]+n > u.maxFrom || u.bytes+n > u.max {
+		slow := u.slowest(b.from, u.from[b.from]+n > u.maxFrom)
 		if slow == nil || slow == b {
 			return &fault{code: codeOverloaded}
 		}
@@ -87,9 +93,9 @@ func (u *urgentBodies) take(b *urgentBody, n int64) error {
 
 // slowest is the body that gives way, nil if none is slow: one of the client, or else one of whoever has most. It is called
 // with mu held.
-func (u *urgentBodies) slowest(of netip.Prefix, own bool) (found *urgentBody) {
+func (u *bodies) slowest(of netip.Prefix, own bool) (found *heldBody) {
 	now := time.Now()
-	rate := func(b *urgentBody) float64 { return float64(b.bytes) / now.Sub(b.begun).Seconds() }
+	rate := func(b *heldBody) float64 { return float64(b.bytes) / now.Sub(b.begun).Seconds() }
 	for b := range u.all {
 		switch {
 		case b.ended || b.begun.IsZero() || now.Sub(b.begun) < slowAfter || own && b.from != of:
@@ -101,7 +107,7 @@ func (u *urgentBodies) slowest(of netip.Prefix, own bool) (found *urgentBody) {
 }
 
 // drop no longer counts b. It is called with mu held.
-func (u *urgentBodies) drop(b *urgentBody) {
+func (u *bodies) drop(b *heldBody) {
 	u.bytes -= b.bytes
 	if u.from[b.from] -= b.bytes; u.from[b.from] == 0 {
 		delete(u.from, b.from)
@@ -111,7 +117,7 @@ func (u *urgentBodies) drop(b *urgentBody) {
 }
 
 // Read counts what it has read, before it is kept.
-func (b *urgentBody) Read(p []byte) (int, error) {
+func (b *heldBody) Read(p []byte) (int, error) {
 	if err := b.start(); err != nil {
 		return 0, err
 	}
@@ -122,7 +128,7 @@ func (b *urgentBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *urgentBody) start() error {
+func (b *heldBody) start() error {
 	b.in.mu.Lock()
 	defer b.in.mu.Unlock()
 	if b.begun.IsZero() {
@@ -131,7 +137,7 @@ func (b *urgentBody) start() error {
 	return b.letGo()
 }
 
-func (b *urgentBody) count(n int64, end bool) error {
+func (b *heldBody) count(n int64, end bool) error {
 	b.in.mu.Lock()
 	defer b.in.mu.Unlock()
 	if err := b.letGo(); err != nil {
@@ -145,7 +151,7 @@ func (b *urgentBody) count(n int64, end bool) error {
 }
 
 // letGo returns a fault if b has given way. It is called with mu held.
-func (b *urgentBody) letGo() error {
+func (b *heldBody) letGo() error {
 	if b.let {
 		return gaveWayFault()
 	}

@@ -13,8 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// urgentSender is a request for a reserved lane whose body comes as the test sends it.
-type urgentSender struct {
+func urgentRoom() *bodies { return &bodies{max: maxUrgent, maxFrom: maxUrgentFrom} }
+
+// bodySender is a request whose body comes as the test sends it.
+type bodySender struct {
 	*testing.T
 	body *io.PipeWriter
 	read chan error // its end
@@ -22,13 +24,13 @@ type urgentSender struct {
 }
 
 // send lets a request in, and sends the first bytes of its body.
-func send(t *testing.T, u *urgentBodies, from netip.Prefix, first int) *urgentSender {
+func send(t *testing.T, u *bodies, from netip.Prefix, first int) *bodySender {
 	t.Helper()
 	r, w := io.Pipe()
 	request := httptest.NewRequest(http.MethodPost, "/adverse-events", r)
 	leave, err := u.enter(from, request, func() { require.NoError(t, r.Close()) })
 	require.NoError(t, err)
-	s := &urgentSender{t, w, make(chan error, 1), func() { leave(); _ = w.Close() }}
+	s := &bodySender{t, w, make(chan error, 1), func() { leave(); _ = w.Close() }}
 	go func() {
 		_, err := io.Copy(io.Discard, request.Body)
 		s.read <- err
@@ -37,7 +39,7 @@ func send(t *testing.T, u *urgentBodies, from netip.Prefix, first int) *urgentSe
 	return s
 }
 
-func (s *urgentSender) more(n int) {
+func (s *bodySender) more(n int) {
 	s.Helper()
 	_, err := s.body.Write(make([]byte, n))
 	require.NoError(s, err)
@@ -45,7 +47,7 @@ func (s *urgentSender) more(n int) {
 }
 
 // gaveWay reports whether the body was let go.
-func (s *urgentSender) gaveWay() bool {
+func (s *bodySender) gaveWay() bool {
 	s.Helper()
 	synctest.Wait()
 	select {
@@ -58,16 +60,16 @@ func (s *urgentSender) gaveWay() bool {
 }
 
 // A body takes no more room than it has sent, however many others trickle.
-func TestUrgentBodiesThatTrickle(t *testing.T) {
+func TestBodiesThatTrickle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var u urgentBodies
-		var slow []*urgentSender
+		u := urgentRoom()
+		var slow []*bodySender
 		for i := range 256 {
-			slow = append(slow, send(t, &u, client(byte(i)), 1))
+			slow = append(slow, send(t, u, client(byte(i)), 1))
 		}
-		require.EqualValues(t, 256*(urgentOverhead+1), u.bytes)
+		require.EqualValues(t, 256*(bodyOverhead+1), u.bytes)
 		time.Sleep(time.Minute)
-		send(t, &u, client(1), 64<<10).end()
+		send(t, u, client(1), 64<<10).end()
 		for _, s := range slow {
 			require.False(t, s.gaveWay(), "there is room")
 			s.end()
@@ -79,17 +81,17 @@ func TestUrgentBodiesThatTrickle(t *testing.T) {
 }
 
 // Where a client's share is taken, its slowest body gives way, and nobody else's.
-func TestUrgentBodiesOfOneClient(t *testing.T) {
+func TestBodiesOfOneClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const half = maxUrgentFrom/2 - urgentOverhead
-		var u urgentBodies
-		other := send(t, &u, client(2), 1)
-		first, second := send(t, &u, client(1), half-1), send(t, &u, client(1), half)
+		const half = maxUrgentFrom/2 - bodyOverhead
+		u := urgentRoom()
+		other := send(t, u, client(2), 1)
+		first, second := send(t, u, client(1), half-1), send(t, u, client(1), half)
 		defer func() { other.end(); first.end(); second.end() }()
 		_, err := u.enter(client(1), httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}")), nil)
 		require.Equal(t, codeOverloaded, asFault(err).code, "nobody has been slow yet")
 		time.Sleep(slowAfter)
-		third := send(t, &u, client(1), 1)
+		third := send(t, u, client(1), 1)
 		defer third.end()
 		require.True(t, first.gaveWay())
 		require.False(t, second.gaveWay())
@@ -98,28 +100,28 @@ func TestUrgentBodiesOfOneClient(t *testing.T) {
 }
 
 // Where all is taken, it is the client with most that gives way, and of its bodies the slowest; never one that is whole.
-func TestUrgentBodiesOfAll(t *testing.T) {
+func TestBodiesOfAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var u urgentBodies
-		poor := send(t, &u, client(1), 1)
+		u := urgentRoom()
+		poor := send(t, u, client(1), 1)
 		defer poor.end()
 		time.Sleep(time.Hour) // so it is by far the slowest
-		whole := send(t, &u, client(2), maxUrgentFrom-urgentOverhead)
+		whole := send(t, u, client(2), maxUrgentFrom-bodyOverhead)
 		defer whole.end()
 		require.NoError(t, whole.body.Close())
 		synctest.Wait()
 		require.NoError(t, <-whole.read)
-		var rich []*urgentSender
+		var rich []*bodySender
 		for i := byte(3); u.bytes+2*(maxUrgentFrom/2) <= maxUrgent; i++ {
-			rich = append(rich, send(t, &u, client(i), maxUrgentFrom/2-urgentOverhead), send(t, &u, client(i), maxUrgentFrom/2-urgentOverhead-int(i)))
+			rich = append(rich, send(t, u, client(i), maxUrgentFrom/2-bodyOverhead), send(t, u, client(i), maxUrgentFrom/2-bodyOverhead-int(i)))
 			defer rich[len(rich)-2].end()
 			defer rich[len(rich)-1].end()
 		}
 		time.Sleep(slowAfter)
-		most := send(t, &u, client(9), int(maxUrgent-u.bytes)-urgentOverhead)
+		most := send(t, u, client(9), int(maxUrgent-u.bytes)-bodyOverhead)
 		defer most.end()
 		require.EqualValues(t, maxUrgent, u.bytes)
-		last := send(t, &u, client(10), 1)
+		last := send(t, u, client(10), 1)
 		defer last.end()
 		var gone []int
 		for i, s := range rich {
