@@ -15,7 +15,7 @@ import (
 var heicCodec = codec{
 	format: FormatHEIC, mediaType: "image/heic",
 	sniff: func(head []byte) bool {
-		return hasBrand(head, "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "miaf")
+		return hasBrand(head, "heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "mif2", "msf1", "miaf")
 	},
 	header: func(h *header, r *container.Reader) {
 		heifHeader(h, r)

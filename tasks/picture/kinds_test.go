@@ -161,6 +161,21 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// TestHEICOfAnyMajorBrand: what the file is, its pictures say; the brand in front may be that of a
+// sequence, of a film, or of a profile.
+func TestHEICOfAnyMajorBrand(t *testing.T) {
+	for _, brand := range []string{"heic", "heix", "hevc", "hevx", "heim", "heis", "hevm", "hevs", "mif1", "mif2", "msf1", "miaf", "MiHE", "isom", "iso8", "qt  "} {
+		t.Run(brand, func(t *testing.T) {
+			b := bytes.Clone(testdata(t, "quarters.heic"))
+			copy(b[8:], brand)
+			res, err := process(t, b, picture.Options{})
+			require.NoError(t, err)
+			require.Empty(t, res.Notes)
+			requireQuarters(t, res.Full.Data, upright)
+		})
+	}
+}
+
 // TestDisplayP3ByNumber shows pictures whose values are those of Display P3, as a number says, in
 // sRGB: without a conversion red would have 30 of green.
 func TestDisplayP3ByNumber(t *testing.T) {
