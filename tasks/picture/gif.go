@@ -94,7 +94,9 @@ func (j *job) gif() error {
 	if own.frame.Width == 0 || own.frame.Height == 0 {
 		return errors.New("no frame")
 	}
+	var lacking error // of colours
 	if len(own.colours) < 3 {
+		lacking = errors.New("the file has no colours; the first two are shown black and white")
 		own.colours = []byte{0, 0, 0, 255, 255, 255}
 	}
 	p := image.NewPaletted(image.Rect(0, 0, own.frame.Width, own.frame.Height).Add(image.Pt(own.frame.X, own.frame.Y)), nil)
@@ -122,7 +124,12 @@ func (j *job) gif() error {
 		for i := range p.Pix[n:] {
 			p.Pix[n+i] = 255 // beyond most palettes, else the last colour
 		}
-		j.damaged(damageAfter(n, len(p.Pix)))
+		lacking = damageAfter(n, len(p.Pix))
+	} else if lacking == nil && indexBeyond(p.Pix, len(p.Palette), own.transparent) {
+		lacking = errLackingColour
+	}
+	if lacking != nil {
+		j.damaged(lacking)
 	}
 	if own.interlaced() {
 		p = deinterlaced(p)
@@ -131,6 +138,20 @@ func (j *job) gif() error {
 		j.note(CodeFirstFrame, "The file is an animation; its first frame is shown.")
 	}
 	return j.finishImage(p)
+}
+
+// errLackingColour is about pixels whose index has no entry in the palette.
+var errLackingColour = errors.New("some pixels have a colour that the palette does not have")
+
+// indexBeyond says whether a pixel has an index that a palette of so many colours does not have. The
+// index that is transparent needs no colour.
+func indexBeyond(pix []byte, colours, transparent int) bool {
+	for _, v := range pix {
+		if int(v) >= colours && int(v) != transparent {
+			return true
+		}
+	}
+	return false
 }
 
 // deinterlaced puts rows in their order: every eighth from the first on, every eighth from the

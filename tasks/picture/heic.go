@@ -114,7 +114,7 @@ func (j *job) heic() error {
 	case ok && alpha != nil && alpha.Rect == ycc.Rect:
 		return j.finishRows(transparentRows(ycc, alpha))
 	default:
-		j.note(CodeTransparency, "The picture's transparency could not be read; parts that should not be seen may be.")
+		j.noteTransparency()
 	}
 	if m := planesOf(img.Image, false); m != nil {
 		return j.finish(m)

@@ -213,6 +213,11 @@ func (j *job) note(code, format string, args ...any) {
 	j.result.Notes = append(j.result.Notes, problem(code, format, args...))
 }
 
+// noteTransparency adds that the picture has transparency that is not shown.
+func (j *job) noteTransparency() {
+	j.note(CodeTransparency, "The picture's transparency could not be read; parts that should not be seen may be.")
+}
+
 // unsupported is the problem of a picture that is valid but of a kind without a decoder.
 func (j *job) unsupported(err error) error {
 	p := problem(CodeUnsupported, "The picture is of a kind of %s that cannot be shown yet; the original is kept.", j.header.Format)

@@ -39,6 +39,11 @@ func kinds(t testing.TB) []kind {
 	inks := func(c color.NRGBA) []byte { return []byte{c.R, c.G, c.B, 255} }
 	var black [4]color.NRGBA
 	black[0], black[1], black[2], black[3] = color.NRGBA{0, 0, 0, 255}, white, white, white
+	var inGrey [4]color.NRGBA
+	for i, c := range upright {
+		v := color.GrayModel.Convert(c).(color.Gray).Y
+		inGrey[i] = color.NRGBA{v, v, v, 255}
+	}
 	return []kind{
 		{"heic, the data in front of the boxes", testdata(t, "mdat-first.heic"), upright, nil, ""},
 		{"heic of a general brand", general, upright, nil, ""},
@@ -79,6 +84,29 @@ func kinds(t testing.TB) []kind {
 		{"gif with an unknown extension", gifWith(t, frame, func(b []byte) []byte { return slices.Insert(b, gifStart, 0x21, 0x2a, 1, 7, 0) }), upright, nil, ""},
 		{"gif without a screen", gifWith(t, frame, func(b []byte) []byte { clear(b[6:10]); return b }), upright, nil, ""},
 		{"gif that ends early", gifWith(t, frame, func(b []byte) []byte { return b[:len(b)-300] }), [4]color.NRGBA{red, green, {}, {}}, []string{picture.CodeDamaged}, ""},
+		{"gif with colours that its palette lacks", gifWith(t, frame, func(b []byte) []byte { b[10]--; return slices.Delete(b, 13+3*4, gifStart) }), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"gif without colours", gifWith(t, frame, func(b []byte) []byte { b[10] &= 0x7f; return slices.Delete(b, 13, gifStart) }), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"gif whose transparent colour is not in its palette", gifWith(t, transparentBeyond(frame), func(b []byte) []byte {
+			return slices.Insert(b, gifStart, 0x21, 0xf9, 4, 1, 0, 0, 7, 0)
+		}), [4]color.NRGBA{white, green, blue, yellow}, nil, ""},
+		{"png with colours that its palette lacks", indexedPNG(frame, pngChunk("PLTE", colours(frame)[:12])), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"png with a palette", indexedPNG(frame, pngChunk("PLTE", colours(frame))), upright, nil, ""},
+		{"png whose palette has a byte too many", indexedPNG(frame, pngChunk("PLTE", append(colours(frame), 9))), upright, nil, ""},
+		{"png whose palette has colours too many", indexedPNG(frame, pngChunk("PLTE", append(colours(frame), make([]byte, 3*256)...))), upright, nil, ""},
+		{"png with transparency before its palette", indexedPNG(frame, pngChunk("tRNS", make([]byte, 8)), pngChunk("PLTE", colours(frame))), upright, []string{picture.CodeTransparency}, ""},
+		{"png with transparency behind its pixels", withoutEnd(encodePNG(t, src), pngChunk("tRNS", []byte{0, red.R, 0, red.G, 0, red.B}), pngChunk("IEND", nil)), upright, []string{picture.CodeTransparency}, ""},
+		{"png in grey with a palette", withChunks(greyPNG(src), pngChunk("PLTE", colours(frame))), inGrey, nil, ""},
+		{"png with rows too many", rgbPNG(src, zlibStream(append(rgbRows(src), rgbRows(src)...))), upright, nil, ""},
+		{"png with bytes behind its pixels", rgbPNG(src, append(zlibStream(rgbRows(src)), 1, 2, 3)), upright, nil, ""},
+		{"png whose pixels have no checksum", rgbPNG(src, zlibStream(rgbRows(src))[:len(zlibStream(rgbRows(src)))-4]), upright, nil, ""},
+		{"png whose pixels have a wrong checksum", rgbPNG(src, append(zlibStream(rgbRows(src))[:len(zlibStream(rgbRows(src)))-4], 0, 0, 0, 0)), upright, []string{picture.CodeDamaged}, ""},
+		{"bmp of bit fields without bits", noFields(bmp565(src)), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"bmp with run lengths that end at once", emptyRuns(frame), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"bmp that does not say where its pixels are", withoutOffset(encodeBMP(t, src)), upright, nil, ""},
+		{"bmp with a palette that does not say where its pixels are", withoutOffset(bmpIndexed(frame)), upright, nil, ""},
+		{"bmp of bit fields that does not say where its pixels are", withoutOffset(bmp565(src)), upright, nil, ""},
+		{"bmp of OS/2 that does not say where its pixels are", withoutOffset(bmpCore(frame)), upright, nil, ""},
+		{"bmp with more colours than there can be", tooManyColours(encodeBMP(t, src)), upright, nil, ""},
 		{"bmp of 16 bits in fields", bmp565(src), upright, nil, ""},
 		{"bmp of 32 bits, its transparency all zero", bmp32(src), upright, nil, ""},
 		{"jpeg, baseline", jpg, upright, nil, ""},
@@ -452,6 +480,109 @@ const gifStart = 13 + 3*8
 
 func gifWith(t testing.TB, p *image.Paletted, change func([]byte) []byte) []byte {
 	return change(encodeGIF(t, &gif.GIF{Image: []*image.Paletted{p}, Delay: []int{0}, Config: image.Config{ColorModel: p.Palette, Width: 64, Height: 48}}))
+}
+
+// transparentBeyond is a picture of 7 colours at most, the first quarter of which has the index 7.
+func transparentBeyond(p *image.Paletted) *image.Paletted {
+	q := image.NewPaletted(p.Rect, p.Palette)
+	for i, v := range p.Pix {
+		if q.Pix[i] = v; v%4 == 0 {
+			q.Pix[i] = 7
+		} else if v == 7 {
+			q.Pix[i] = 3
+		}
+	}
+	return q
+}
+
+// colours are those of a palette, three bytes each.
+func colours(p *image.Paletted) (b []byte) {
+	for _, c := range p.Palette {
+		c := c.(color.NRGBA)
+		b = append(b, c.R, c.G, c.B)
+	}
+	return b
+}
+
+func zlibStream(raw []byte) []byte { return []byte(deflated(string(raw))) }
+
+// filtered puts the filter of a PNG, none, in front of each row.
+func filtered(pix []byte, row int) (b []byte) {
+	for ; len(pix) > 0; pix = pix[row:] {
+		b = append(append(b, 0), pix[:row]...)
+	}
+	return b
+}
+
+// rgbRows are the rows of a PNG in red, green and blue.
+func rgbRows(img *image.NRGBA) []byte {
+	var pix []byte
+	for i := 0; i < len(img.Pix); i += 4 {
+		pix = append(pix, img.Pix[i:i+3]...)
+	}
+	return filtered(pix, 3*img.Rect.Dx())
+}
+
+// pngOf writes a PNG of 8 bits with the given chunks in front of its pixels.
+func pngOf(r image.Rectangle, colour byte, pixels []byte, chunks ...[]byte) []byte {
+	b := append(pngHeader(uint32(r.Dx()), uint32(r.Dy()), 8, colour), bytes.Join(chunks, nil)...)
+	return slices.Concat(b, pngChunk("IDAT", pixels), pngChunk("IEND", nil))
+}
+
+func rgbPNG(img *image.NRGBA, pixels []byte) []byte { return pngOf(img.Rect, 2, pixels) }
+
+func indexedPNG(p *image.Paletted, chunks ...[]byte) []byte {
+	return pngOf(p.Rect, 3, zlibStream(filtered(p.Pix, p.Rect.Dx())), chunks...)
+}
+
+func greyPNG(img *image.NRGBA) []byte {
+	var pix []byte
+	for i := 0; i < len(img.Pix); i += 4 {
+		pix = append(pix, color.GrayModel.Convert(color.NRGBA{img.Pix[i], img.Pix[i+1], img.Pix[i+2], 255}).(color.Gray).Y)
+	}
+	return pngOf(img.Rect, 0, zlibStream(filtered(pix, img.Rect.Dx())))
+}
+
+// withoutEnd puts chunks in place of the end mark.
+func withoutEnd(b []byte, chunks ...[]byte) []byte {
+	return append(b[:len(b)-12], bytes.Join(chunks, nil)...)
+}
+
+// noFields clears the masks of bit fields.
+func noFields(b []byte) []byte {
+	clear(b[54:66])
+	return b
+}
+
+// emptyRuns is a BMP whose run lengths are nothing but the mark of the end.
+func emptyRuns(p *image.Paletted) []byte {
+	b := bmpRuns(p)
+	return append(b[:binary.LittleEndian.Uint32(b[10:])], 0, 1)
+}
+
+// bmpIndexed writes 8-bit indexes as they are, and all 256 colours.
+func bmpIndexed(p *image.Paletted) []byte {
+	b := bmpHeader(p.Rect, 8, 0, 40, 4*256)
+	for i := range 256 {
+		c := p.Palette[i%len(p.Palette)].(color.NRGBA)
+		b = append(b, c.B, c.G, c.R, 0)
+	}
+	for y := p.Rect.Dy() - 1; y >= 0; y-- {
+		b = append(b, p.Pix[y*p.Stride:][:p.Rect.Dx()]...)
+	}
+	return b
+}
+
+// withoutOffset clears what a BMP says of where its pixels are.
+func withoutOffset(b []byte) []byte {
+	clear(b[10:14])
+	return b
+}
+
+// tooManyColours is a BMP whose header says that its palette has 2³¹ colours.
+func tooManyColours(b []byte) []byte {
+	b[49] = 0x80
+	return b
 }
 
 // bmp565 writes 5, 6 and 5 bits.
