@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"math"
 
 	"github.com/jsummers/gobmp"
 
@@ -22,7 +23,7 @@ var bmpCodec = codec{
 		return hasPrefix(head, 0, "BM") && len(head) >= 18 && bmpHeaderSizes[binary.LittleEndian.Uint32(head[14:])]
 	},
 	header:  bmpHeader,
-	details: func(*header, *container.Reader, *metadata.Names) {}, // there are none
+	details: bmpDetails,
 	cost: func(h *header, o Options) int64 {
 		return wholeCost(h, o, 4*h.area())
 	},
@@ -52,6 +53,49 @@ func bmpHeader(h *header, r *container.Reader) {
 	if w > 0 && ht > 0 {
 		h.Width, h.Height = w, ht
 	}
+}
+
+// bmpDetails reads the colours that headers of version 4 and 5 tell of, at byte 56 of the header:
+//
+//	kind(4) | x, y and z of red, green and blue, in 2^-30 each(36) | gamma of each, in 2^-16(12) | 4 | profile's offset from the header(4) size(4)
+func bmpDetails(h *header, r *container.Reader, names *metadata.Names) {
+	const at, withProfile = 14, 124
+	b := r.UpTo(at, withProfile)
+	if len(b) < 108 || binary.LittleEndian.Uint32(b) < 108 {
+		return
+	}
+	const calibrated, linked, embedded = 0, 0x4c494e4b, 0x4d424544
+	switch kind := binary.LittleEndian.Uint32(b[56:]); {
+	case kind == calibrated:
+		h.oddColours = !usualPrimaries(b[60:108])
+	case len(b) < withProfile || binary.LittleEndian.Uint32(b) < withProfile:
+	case kind == linked:
+		h.oddColours = true // the profile is a file of its own
+	case kind == embedded:
+		if size := int64(binary.LittleEndian.Uint32(b[116:])); size <= maxProfile {
+			h.profile = r.Exactly(at+int64(binary.LittleEndian.Uint32(b[112:])), size)
+		}
+		h.oddColours = len(h.profile) == 0
+		names.ICC(h.profile)
+	}
+}
+
+// usualPrimaries says whether primaries and gammas of a BMP are those of sRGB, or so close to them that
+// nobody sees it. Most writers leave zeros, which say nothing.
+func usualPrimaries(b []byte) bool {
+	const near, gamma, nearGamma = 0.012, 2.2, 0.1
+	sides := [3][2]float64{{0.64, 0.33}, {0.30, 0.60}, {0.15, 0.06}}
+	number := func(at int) float64 { return float64(binary.LittleEndian.Uint32(b[at:])) }
+	for i, want := range sides {
+		x, y, z, g := number(12*i), number(12*i+4), number(12*i+8), number(36+4*i)/(1<<16)
+		if sum := x + y + z; sum > 0 && (math.Abs(x/sum-want[0]) > near || math.Abs(y/sum-want[1]) > near) {
+			return false
+		}
+		if g > 0 && math.Abs(g-gamma) > nearGamma && math.Abs(1/g-gamma) > nearGamma {
+			return false
+		}
+	}
+	return true
 }
 
 func (j *job) bmp() error {

@@ -71,7 +71,8 @@ func gifHeader(h *header, r *container.Reader) {
 	}
 }
 
-// gifDetails counts the frames up to the second, and names comments and XMP.
+// gifDetails counts the frames up to the second, takes the first profile in front of that, and names
+// comments and XMP. An application's extension is its name, of 11 bytes, and then pieces.
 func gifDetails(h *header, r *container.Reader, names *metadata.Names) {
 	r.GIFBlocks(func(b container.GIFBlock) bool {
 		const comment, application = 0xfe, 0xff
@@ -81,8 +82,16 @@ func gifDetails(h *header, r *container.Reader, names *metadata.Names) {
 		case b.Extension == comment:
 			names.Comment()
 		case b.Extension == application:
-			if id := r.Exactly(b.At, 12); id != nil && string(id) == "\x0bXMP DataXMP" {
+			const name = 12 // and its length
+			switch id := r.Exactly(b.At, name); string(id) {
+			case "\x0bXMP DataXMP":
 				names.Block("XMP")
+			case "\x0bICCRGBG1012":
+				if h.profile == nil && !h.oddColours {
+					h.profile = r.GIFPieces(b.At+name, maxProfile)
+					h.oddColours = h.profile == nil
+					names.ICC(h.profile)
+				}
 			}
 		}
 		return h.pages < 2

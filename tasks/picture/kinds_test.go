@@ -60,6 +60,16 @@ func kinds(t testing.TB) []kind {
 		{"png whose text has a wrong checksum", withChunks(encodePNG(t, src), append(pngChunk("tEXt", []byte("Comment\x00x"))[:20], 0)), upright, nil, ""},
 		{"png without its end", encodePNG(t, src)[:len(encodePNG(t, src))-12], upright, []string{picture.CodeDamaged}, ""},
 		{"png in BT.2020 with PQ", withChunks(encodePNG(t, src), pngChunk("cICP", []byte{9, 16, 0, 1})), upright, []string{picture.CodeColours}, ""},
+		{"png in a narrow range", withChunks(encodePNG(t, src), pngChunk("cICP", []byte{1, 13, 0, 0})), upright, []string{picture.CodeColours}, ""},
+		{"png in brightness and colour", withChunks(encodePNG(t, src), pngChunk("cICP", []byte{1, 13, 1, 1})), upright, []string{picture.CodeColours}, ""},
+		{"bmp of other primaries", bmpColours(src, 0, []uint32{5 << 27, 2 << 27, 1 << 27}, nil), upright, []string{picture.CodeColours}, ""},
+		{"bmp of another gamma", bmpColours(src, 0, []uint32{0, 0, 0, 0, 0, 0, 0, 0, 0, 1 << 16}, nil), upright, []string{picture.CodeColours}, ""},
+		{"bmp of the usual primaries and gamma", bmpColours(src, 0, []uint32{
+			687194767, 354334802, 32212255, 322122547, 644245094, 107374182, 161061274, 64424509, 848256041, 144179, 144179, 144179,
+		}, nil), upright, nil, ""},
+		{"bmp whose profile is another file", bmpColours(src, 0x4c494e4b, nil, []byte("c:\\p3.icc\x00")), upright, []string{picture.CodeColours}, ""},
+		{"bmp whose profile is damaged", bmpColours(src, 0x4d424544, nil, swapped()[:200]), upright, []string{picture.CodeColours}, ""},
+		{"gif whose profile is damaged", gifWith(t, frame, func(b []byte) []byte { return slices.Insert(b, gifStart, gifProfile(swapped()[:200])...) }), upright, []string{picture.CodeColours}, ""},
 		{"png of the usual gamma and primaries", withChunks(encodePNG(t, src), pngChunk("gAMA", []byte{0, 0, 0xb1, 0x8f}), pngChunk("cHRM", chromaticities(31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))), upright, nil, ""},
 		{"png of another gamma", withChunks(encodePNG(t, src), pngChunk("gAMA", []byte{0, 1, 0x86, 0xa0})), upright, []string{picture.CodeColours}, ""},
 		{"png of other primaries", withChunks(encodePNG(t, src), pngChunk("cHRM", chromaticities(31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000))), upright, []string{picture.CodeColours}, ""},
@@ -96,6 +106,7 @@ func kinds(t testing.TB) []kind {
 		{"png with transparency before its palette", indexedPNG(frame, pngChunk("tRNS", make([]byte, 8)), pngChunk("PLTE", colours(frame))), upright, []string{picture.CodeTransparency}, ""},
 		{"png with transparency behind its pixels", withoutEnd(encodePNG(t, src), pngChunk("tRNS", []byte{0, red.R, 0, red.G, 0, red.B}), pngChunk("IEND", nil)), upright, []string{picture.CodeTransparency}, ""},
 		{"png in grey with a palette", withChunks(greyPNG(src), pngChunk("PLTE", colours(frame))), inGrey, nil, ""},
+		{"png, interlaced, with bytes behind its pixels", interlacedPNG(src, 1, 2, 3), upright, nil, ""},
 		{"png with rows too many", rgbPNG(src, zlibStream(append(rgbRows(src), rgbRows(src)...))), upright, nil, ""},
 		{"png with bytes behind its pixels", rgbPNG(src, append(zlibStream(rgbRows(src)), 1, 2, 3)), upright, nil, ""},
 		{"png whose pixels have no checksum", rgbPNG(src, zlibStream(rgbRows(src))[:len(zlibStream(rgbRows(src)))-4]), upright, nil, ""},
@@ -531,6 +542,24 @@ func pngOf(r image.Rectangle, colour byte, pixels []byte, chunks ...[]byte) []by
 
 func rgbPNG(img *image.NRGBA, pixels []byte) []byte { return pngOf(img.Rect, 2, pixels) }
 
+// interlacedPNG writes a PNG in its seven passes, with bytes behind the last.
+func interlacedPNG(img *image.NRGBA, behind ...byte) []byte {
+	var raw []byte
+	for _, p := range [][4]int{{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}} {
+		for y := p[1]; y < img.Rect.Dy(); y += p[3] {
+			raw = append(raw, 0)
+			for x := p[0]; x < img.Rect.Dx(); x += p[2] {
+				c := img.NRGBAAt(x, y)
+				raw = append(raw, c.R, c.G, c.B)
+			}
+		}
+	}
+	b := pngOf(img.Rect, 2, zlibStream(append(raw, behind...)))
+	header := bytes.Clone(b[16:29])
+	header[12] = 1
+	return slices.Concat(b[:8], pngChunk("IHDR", header), b[33:])
+}
+
 func indexedPNG(p *image.Paletted, chunks ...[]byte) []byte {
 	return pngOf(p.Rect, 3, zlibStream(filtered(p.Pix, p.Rect.Dx())), chunks...)
 }
@@ -613,6 +642,30 @@ func bmp32(img *image.NRGBA) []byte {
 		}
 	}
 	return b
+}
+
+// bmpColours writes a header of version 5 with a kind of colours, its numbers, and a profile behind the pixels.
+func bmpColours(img *image.NRGBA, kind uint32, numbers []uint32, profile []byte) []byte {
+	b := bmp32(img)
+	for i := 14 + 124 + 3; i < len(b); i += 4 {
+		b[i] = 255
+	}
+	binary.LittleEndian.PutUint32(b[14+56:], kind)
+	for i, v := range numbers {
+		binary.LittleEndian.PutUint32(b[14+60+4*i:], v)
+	}
+	binary.LittleEndian.PutUint32(b[14+112:], uint32(len(b)-14))
+	binary.LittleEndian.PutUint32(b[14+116:], uint32(len(profile)))
+	return append(b, profile...)
+}
+
+// gifProfile is an extension with a profile, in pieces of 100 bytes.
+func gifProfile(profile []byte) []byte {
+	b := []byte("\x21\xff\x0bICCRGBG1012")
+	for piece := range slices.Chunk(profile, 100) {
+		b = append(append(b, byte(len(piece))), piece...)
+	}
+	return append(b, 0)
 }
 
 // bmpRuns writes runs of 8-bit indexes: a length and an index, 0 0 at the end of a row, 0 1 at that

@@ -112,7 +112,9 @@ func pngDetails(h *header, r *container.Reader, names *metadata.Names) {
 		return r.Err() == nil && !r.Exhausted()
 	})
 	switch {
-	case seen["cICP"], seen["sRGB"]:
+	case seen["cICP"]: // samples of a PNG are red, green and blue of all the range; others are shown as if they were
+		h.oddColours = h.colour.given && (!h.colour.fullRange || h.colour.matrix != 0)
+	case seen["sRGB"]:
 	case seen["iCCP"]:
 		h.oddColours = h.profile == nil // it is damaged
 	default:
