@@ -81,22 +81,27 @@ func bmpDetails(h *header, r *container.Reader, names *metadata.Names) {
 }
 
 // usualPrimaries says whether primaries and gammas of a BMP are those of sRGB, or so close to them that
-// nobody sees it. Most writers leave zeros, which say nothing.
+// nobody sees it. Most writers leave zeros, and some put other numbers among these, which is to say
+// nothing.
 func usualPrimaries(b []byte) bool {
 	const near, gamma, nearGamma = 0.012, 2.2, 0.1
+	const leastSum, leastGamma = 0.01, 0.1 // less is no colour, and no gamma
 	sides := [3][2]float64{{0.64, 0.33}, {0.30, 0.60}, {0.15, 0.06}}
-	number := func(at int) float64 { return float64(binary.LittleEndian.Uint32(b[at:])) }
+	told, far := true, false
 	for i, want := range sides {
-		x, y, z, g := number(12*i), number(12*i+4), number(12*i+8), number(36+4*i)/(1<<16)
-		if sum := x + y + z; sum > 0 && (math.Abs(x/sum-want[0]) > near || math.Abs(y/sum-want[1]) > near) {
-			return false
-		}
-		if g > 0 && math.Abs(g-gamma) > nearGamma && math.Abs(1/g-gamma) > nearGamma {
+		x, y, z := fixed(b[12*i:], 30), fixed(b[12*i+4:], 30), fixed(b[12*i+8:], 30)
+		sum := x + y + z
+		told = told && sum >= leastSum
+		far = far || math.Abs(x-want[0]*sum) > near*sum || math.Abs(y-want[1]*sum) > near*sum
+		if g := fixed(b[36+4*i:], 16); g >= leastGamma && math.Abs(g-gamma) > nearGamma && math.Abs(1/g-gamma) > nearGamma {
 			return false
 		}
 	}
-	return true
+	return !told || !far
 }
+
+// fixed reads a number of four bytes that has so many bits behind the point.
+func fixed(b []byte, bits int) float64 { return math.Ldexp(float64(binary.LittleEndian.Uint32(b)), -bits) }
 
 func (j *job) bmp() error {
 	head, err := j.bytes(bmpHeadSize)

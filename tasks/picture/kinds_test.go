@@ -62,8 +62,9 @@ func kinds(t testing.TB) []kind {
 		{"png in BT.2020 with PQ", withChunks(encodePNG(t, src), pngChunk("cICP", []byte{9, 16, 0, 1})), upright, []string{picture.CodeColours}, ""},
 		{"png in a narrow range", withChunks(encodePNG(t, src), pngChunk("cICP", []byte{1, 13, 0, 0})), upright, []string{picture.CodeColours}, ""},
 		{"png in brightness and colour", withChunks(encodePNG(t, src), pngChunk("cICP", []byte{1, 13, 1, 1})), upright, []string{picture.CodeColours}, ""},
-		{"bmp of other primaries", bmpColours(src, 0, []uint32{5 << 27, 2 << 27, 1 << 27}, nil), upright, []string{picture.CodeColours}, ""},
+		{"bmp of other primaries", bmpColours(src, 0, []uint32{687194767, 354334802, 32212255, 225485783, 762357350, 85899345, 161061274, 64424509, 848256041}, nil), upright, []string{picture.CodeColours}, ""},
 		{"bmp of another gamma", bmpColours(src, 0, []uint32{0, 0, 0, 0, 0, 0, 0, 0, 0, 1 << 16}, nil), upright, []string{picture.CodeColours}, ""},
+		{"bmp with a stray number among its primaries", bmpColours(src, 0, []uint32{8: 2}, nil), upright, nil, ""},
 		{"bmp of the usual primaries and gamma", bmpColours(src, 0, []uint32{
 			687194767, 354334802, 32212255, 322122547, 644245094, 107374182, 161061274, 64424509, 848256041, 144179, 144179, 144179,
 		}, nil), upright, nil, ""},
@@ -123,6 +124,8 @@ func kinds(t testing.TB) []kind {
 		{"jpeg, baseline", jpg, upright, nil, ""},
 		{"jpeg, progressive", progressive(t), [4]color.NRGBA{}, nil, ""},
 		{"jpeg that ends early", encodeJPEG(t, noise(64, 48))[:2500], [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"jpeg, progressive, without its last scans", append(progressive(t)[:bytes.LastIndex(progressive(t), []byte{0xff, 0xda})], 0xff, 0xd9), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"jpeg that says twice how large it is", secondFrame(jpg), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
 		{"jpeg of inks with Adobe's segment", testdata(t, "cmyk.jpg"), upright, nil, ""},
 		{"jpeg with a table of colours as its profile", withSegments(jpg, profileSegment([]byte("no profile that is read here"))), upright, []string{picture.CodeColours}, ""},
 		{"jpeg, arithmetic coding", bytes.Replace(jpg, []byte{0xff, 0xc0}, []byte{0xff, 0xc9}, 1), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
@@ -300,6 +303,15 @@ func withoutSegment(jpg []byte, marker byte) []byte {
 		at += n
 	}
 	return append(out, jpg[at:]...)
+}
+
+// secondFrame puts a frame header of a row less behind the first.
+func secondFrame(jpg []byte) []byte {
+	from := bytes.Index(jpg, []byte{0xff, 0xc0})
+	to := from + 2 + int(binary.BigEndian.Uint16(jpg[from+2:]))
+	second := bytes.Clone(jpg[from:to])
+	second[6]--
+	return slices.Concat(jpg[:to], second, jpg[to:])
 }
 
 // heightBehind moves the height from the frame header to a DNL segment behind the scan.
