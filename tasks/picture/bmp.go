@@ -101,7 +101,9 @@ func usualPrimaries(b []byte) bool {
 }
 
 // fixed reads a number of four bytes that has so many bits behind the point.
-func fixed(b []byte, bits int) float64 { return math.Ldexp(float64(binary.LittleEndian.Uint32(b)), -bits) }
+func fixed(b []byte, bits int) float64 {
+	return math.Ldexp(float64(binary.LittleEndian.Uint32(b)), -bits)
+}
 
 func (j *job) bmp() error {
 	head, err := j.bytes(bmpHeadSize)

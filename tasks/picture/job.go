@@ -1,6 +1,7 @@
 package picture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,9 +126,11 @@ func (j *job) inspect() error {
 	return j.err
 }
 
-// turn takes the orientation that EXIF tells.
+// turn takes the orientation that EXIF tells, or where there is none, XMP: programs that write no EXIF
+// have that alone.
 func (h *header) turn(names *metadata.Names) {
-	if o := names.Summary().Orientation; o != 0 {
+	s := names.Summary()
+	if o := cmp.Or(s.Orientation, s.XMPOrientation); o != 0 {
 		h.orientation = o
 	}
 }

@@ -44,6 +44,7 @@ func kinds(t testing.TB) []kind {
 		v := color.GrayModel.Convert(c).(color.Gray).Y
 		inGrey[i] = color.NRGBA{v, v, v, 255}
 	}
+	xmpTurned := segment(0xe1, []byte("http://ns.adobe.com/xap/1.0/\x00<a xmlns:tiff='http://ns.adobe.com/tiff/1.0/' tiff:Orientation='6'/>"))
 	return []kind{
 		{"heic, the data in front of the boxes", testdata(t, "mdat-first.heic"), upright, nil, ""},
 		{"heic of a general brand", general, upright, nil, ""},
@@ -53,6 +54,10 @@ func kinds(t testing.TB) []kind {
 		{"heic whose main picture is a thumbnail of another", thumbnailOfAnother(testdata(t, "alpha.heic")), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
 		{"heic, grey and transparent", testdata(t, "alpha-grey.heic"), [4]color.NRGBA{white, {106, 106, 106, 255}, {49, 49, 49, 255}, {185, 185, 185, 255}}, nil, ""},
 		{"jpeg, turned by a LONG", withSegments(jpg, exifEntry(4, []byte{0, 0, 0, 6})), turned, nil, ""},
+		{"jpeg, turned by an SSHORT", withSegments(jpg, exifEntry(8, []byte{0, 6, 0, 0})), turned, nil, ""},
+		{"jpeg, turned by an SLONG", withSegments(jpg, exifEntry(9, []byte{0, 0, 0, 6})), turned, nil, ""},
+		{"jpeg, turned by XMP", withSegments(jpg, xmpTurned), turned, nil, ""},
+		{"jpeg that EXIF turns otherwise than XMP", withSegments(jpg, xmpTurned, exif(binary.BigEndian, 1)), upright, nil, ""},
 		{"jpeg, turned by a BYTE", withSegments(jpg, exifEntry(1, []byte{6, 0, 0, 0})), turned, nil, ""},
 		{"png, turned by EXIF with a prefix", withChunks(encodePNG(t, src), pngChunk("eXIf", exif(binary.BigEndian, 6)[4:])), turned, nil, ""},
 		{"png, turned by a raw profile", withChunks(encodePNG(t, src), pngChunk("tEXt", []byte("Raw profile type exif\x00"+rawProfile("exif", string(exif(binary.BigEndian, 6)[4:]))))), turned, nil, ""},
@@ -87,6 +92,7 @@ func kinds(t testing.TB) []kind {
 		{"tiff in planes", planes(src), upright, nil, ""},
 		{"tiff with a sample too many", encodeTIFFSamples(src, 4, short(0x152, 0)), upright, nil, ""},
 		{"tiff with transparency", encodeTIFFSamples(src, 4, short(0x152, 2)), upright, nil, ""},
+		{"tiff whose second sample too many is its transparency", fiveSamples(hidden(src)), [4]color.NRGBA{white, green, blue, yellow}, nil, ""},
 		{"tiff with transparency that it does not declare", encodeTIFFSamples(hidden(src), 4), [4]color.NRGBA{white, green, blue, yellow}, nil, ""},
 		{"tiff with a sample that would hide everything", encodeTIFFSamples(hidden(hidden(hidden(hidden(src)))), 4), upright, nil, ""},
 		{"tiff of inks", encodeTIFFSamples(src, 4, short(0x106, 5)), [4]color.NRGBA{inverted(red), inverted(green), inverted(blue), inverted(yellow)}, []string{picture.CodeColours}, ""},
@@ -400,6 +406,15 @@ func encodeTIFFSamples(img *image.NRGBA, samples int, further ...tiffTag) []byte
 		tags = append(tags, short(0x102, []uint16{8, 8, 8, 8}[:samples]...))
 	}
 	return rawTIFF(img.Rect, pix, tags)
+}
+
+// fiveSamples writes red, green, blue, 0 of no use, and transparency.
+func fiveSamples(img *image.NRGBA) []byte {
+	var pix []byte
+	for i := 0; i < len(img.Pix); i += 4 {
+		pix = append(append(append(pix, img.Pix[i:i+3]...), 0), img.Pix[i+3])
+	}
+	return rawTIFF(img.Rect, pix, []tiffTag{short(0x102, 8, 8, 8, 8, 8), short(0x115, 5), short(0x152, 0, 2)})
 }
 
 // palettedTIFF writes indexes of 8 bits, and colours of so much for each of 255 steps.

@@ -121,9 +121,6 @@ func pngDetails(h *header, r *container.Reader, names *metadata.Names) {
 		h.oddColours = seen["odd"]
 	}
 	h.turn(names)
-	if s := names.Summary(); s.Orientation == 0 && s.XMPOrientation != 0 {
-		h.orientation = s.XMPOrientation // what PNG had before it had EXIF
-	}
 }
 
 // usualColours says whether gamma or primaries, in hundred thousandths, are those of sRGB, or so
