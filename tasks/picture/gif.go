@@ -6,6 +6,7 @@ import (
 	"errors"
 	"image"
 	"image/color"
+	"math"
 
 	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/metadata"
@@ -155,6 +156,9 @@ var errLackingColour = errors.New("some pixels have a colour that the palette do
 // indexBeyond says whether a pixel has an index that a palette of so many colours does not have. The
 // index that is transparent needs no colour.
 func indexBeyond(pix []byte, colours, transparent int) bool {
+	if colours > math.MaxUint8 {
+		return false // it has them all
+	}
 	for _, v := range pix {
 		if int(v) >= colours && int(v) != transparent {
 			return true
