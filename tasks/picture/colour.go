@@ -44,6 +44,8 @@ func (j *job) toSRGB(convert func(*icc.Profile) error) error {
 	var p *icc.Profile
 	var err error
 	switch c := j.header.colour; {
+	case c.given && j.header.oddColours:
+		err = icc.ErrUnsupported
 	case c.given && c.sRGB() && (j.header.profile == nil || c.primaries != primariesUnspecified):
 		return nil
 	case c.given && c.primaries == primariesP3 && c.usualCurve():

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"image"
 	"image/color"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -85,6 +86,8 @@ func TestProcessAppliesProfiles(t *testing.T) {
 		{"jpeg", withSegments(encodeJPEG(t, src), profileSegment(profile))},
 		{"png", withChunks(encodePNG(t, src), profileChunk(t, profile))},
 		{"tiff", encodeTIFF([]*image.NRGBA{src}, tiffTag{0x8773, 7, uint32(len(profile)), profile})},
+		{"bmp", bmpColours(src, 0x4d424544, nil, profile)},
+		{"gif", gifWith(t, paletted(src), func(b []byte) []byte { return slices.Insert(b, gifStart, gifProfile(profile)...) })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			res, err := process(t, c.data, picture.Options{})

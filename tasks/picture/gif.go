@@ -6,6 +6,7 @@ import (
 	"errors"
 	"image"
 	"image/color"
+	"math"
 
 	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/metadata"
@@ -71,7 +72,8 @@ func gifHeader(h *header, r *container.Reader) {
 	}
 }
 
-// gifDetails counts the frames up to the second, and names comments and XMP.
+// gifDetails counts the frames up to the second, takes the first profile in front of that, and names
+// comments and XMP. An application's extension is its name, of 11 bytes, and then pieces.
 func gifDetails(h *header, r *container.Reader, names *metadata.Names) {
 	r.GIFBlocks(func(b container.GIFBlock) bool {
 		const comment, application = 0xfe, 0xff
@@ -81,8 +83,16 @@ func gifDetails(h *header, r *container.Reader, names *metadata.Names) {
 		case b.Extension == comment:
 			names.Comment()
 		case b.Extension == application:
-			if id := r.Exactly(b.At, 12); id != nil && string(id) == "\x0bXMP DataXMP" {
+			const name = 12 // and its length
+			switch id := r.Exactly(b.At, name); string(id) {
+			case "\x0bXMP DataXMP":
 				names.Block("XMP")
+			case "\x0bICCRGBG1012":
+				if h.profile == nil && !h.oddColours {
+					h.profile = r.GIFPieces(b.At+name, maxProfile)
+					h.oddColours = h.profile == nil
+					names.ICC(h.profile)
+				}
 			}
 		}
 		return h.pages < 2
@@ -94,7 +104,9 @@ func (j *job) gif() error {
 	if own.frame.Width == 0 || own.frame.Height == 0 {
 		return errors.New("no frame")
 	}
+	var lacking error // of colours
 	if len(own.colours) < 3 {
+		lacking = errors.New("the file has no colours; the first two are shown black and white")
 		own.colours = []byte{0, 0, 0, 255, 255, 255}
 	}
 	p := image.NewPaletted(image.Rect(0, 0, own.frame.Width, own.frame.Height).Add(image.Pt(own.frame.X, own.frame.Y)), nil)
@@ -122,7 +134,12 @@ func (j *job) gif() error {
 		for i := range p.Pix[n:] {
 			p.Pix[n+i] = 255 // beyond most palettes, else the last colour
 		}
-		j.damaged(damageAfter(n, len(p.Pix)))
+		lacking = damageAfter(n, len(p.Pix))
+	} else if lacking == nil && indexBeyond(p.Pix, len(p.Palette), own.transparent) {
+		lacking = errLackingColour
+	}
+	if lacking != nil {
+		j.damaged(lacking)
 	}
 	if own.interlaced() {
 		p = deinterlaced(p)
@@ -131,6 +148,23 @@ func (j *job) gif() error {
 		j.note(CodeFirstFrame, "The file is an animation; its first frame is shown.")
 	}
 	return j.finishImage(p)
+}
+
+// errLackingColour is about pixels whose index has no entry in the palette.
+var errLackingColour = errors.New("some pixels have a colour that the palette does not have")
+
+// indexBeyond says whether a pixel has an index that a palette of so many colours does not have. The
+// index that is transparent needs no colour.
+func indexBeyond(pix []byte, colours, transparent int) bool {
+	if colours > math.MaxUint8 {
+		return false // it has them all
+	}
+	for _, v := range pix {
+		if int(v) >= colours && int(v) != transparent {
+			return true
+		}
+	}
+	return false
 }
 
 // deinterlaced puts rows in their order: every eighth from the first on, every eighth from the

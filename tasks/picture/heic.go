@@ -15,7 +15,7 @@ import (
 var heicCodec = codec{
 	format: FormatHEIC, mediaType: "image/heic",
 	sniff: func(head []byte) bool {
-		return hasBrand(head, "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "miaf")
+		return hasBrand(head, "heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "mif2", "msf1", "miaf")
 	},
 	header: func(h *header, r *container.Reader) {
 		heifHeader(h, r)
@@ -114,7 +114,7 @@ func (j *job) heic() error {
 	case ok && alpha != nil && alpha.Rect == ycc.Rect:
 		return j.finishRows(transparentRows(ycc, alpha))
 	default:
-		j.note(CodeTransparency, "The picture's transparency could not be read; parts that should not be seen may be.")
+		j.noteTransparency()
 	}
 	if m := planesOf(img.Image, false); m != nil {
 		return j.finish(m)

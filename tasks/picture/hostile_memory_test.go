@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -88,6 +89,14 @@ func interlaced(t testing.TB) []byte {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// withoutSum is a PNG without the four bytes at the end of its pixels that are their checksum, so that they
+// are decoded twice.
+func withoutSum(b []byte) []byte {
+	last := bytes.LastIndex(b, []byte("IDAT")) - 4
+	size := int(binary.BigEndian.Uint32(b[last:]))
+	return slices.Concat(b[:last], pngChunk("IDAT", b[last+8:last+8+size-4]), pngChunk("IEND", nil))
+}
 
 // overlapping is a TIFF whose 16,000 strips all lie on the same 4 MB, which are codes of LZW that
 // start anew and anew and give nothing.
@@ -186,6 +195,7 @@ func TestCancelledSoon(t *testing.T) {
 	}
 	files := hostile(t)
 	files["png of 24 megapixels"] = largePNG(t, 6000, 4000)
+	files["png of 24 megapixels, decoded twice"] = withoutSum(files["png of 24 megapixels"])
 	files["bmp of 24 megapixels"] = encodeBMP(t, image.NewNRGBA(image.Rect(0, 0, 6000, 4000)))
 	files["tiff of 24 megapixels"] = encodeTIFF([]*image.NRGBA{image.NewNRGBA(image.Rect(0, 0, 6000, 4000))})
 	for _, photo := range []string{"30_24mp.webp", "20_iphone11pro_12mp_o6.heic", "08_progressive_12mp.jpg", "12_cmyk_swop.jpg"} {
@@ -250,6 +260,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 	}
 	files := hostile(t)
 	files["png of 49 megapixels"] = largePNG(t, 7000, 7000)
+	files["png of 49 megapixels, decoded twice"] = withoutSum(files["png of 49 megapixels"])
 	for _, photo := range []string{"30_24mp.webp", "20_iphone11pro_12mp_o6.heic", "92_bomb.png"} {
 		if b, err := os.ReadFile(realPhotos + "/" + photo); err == nil {
 			files[photo] = b

@@ -1,6 +1,7 @@
 package picture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,9 +126,11 @@ func (j *job) inspect() error {
 	return j.err
 }
 
-// turn takes the orientation that EXIF tells.
+// turn takes the orientation that EXIF tells, or where there is none, XMP: programs that write no EXIF
+// have that alone.
 func (h *header) turn(names *metadata.Names) {
-	if o := names.Summary().Orientation; o != 0 {
+	s := names.Summary()
+	if o := cmp.Or(s.Orientation, s.XMPOrientation); o != 0 {
 		h.orientation = o
 	}
 }
@@ -211,6 +214,11 @@ func (j *job) damaged(damage error) {
 // note adds what somebody who looks at the picture must know.
 func (j *job) note(code, format string, args ...any) {
 	j.result.Notes = append(j.result.Notes, problem(code, format, args...))
+}
+
+// noteTransparency adds that the picture has transparency that is not shown.
+func (j *job) noteTransparency() {
+	j.note(CodeTransparency, "The picture's transparency could not be read; parts that should not be seen may be.")
 }
 
 // unsupported is the problem of a picture that is valid but of a kind without a decoder.

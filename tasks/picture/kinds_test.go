@@ -39,6 +39,12 @@ func kinds(t testing.TB) []kind {
 	inks := func(c color.NRGBA) []byte { return []byte{c.R, c.G, c.B, 255} }
 	var black [4]color.NRGBA
 	black[0], black[1], black[2], black[3] = color.NRGBA{0, 0, 0, 255}, white, white, white
+	var inGrey [4]color.NRGBA
+	for i, c := range upright {
+		v := color.GrayModel.Convert(c).(color.Gray).Y
+		inGrey[i] = color.NRGBA{v, v, v, 255}
+	}
+	xmpTurned := segment(0xe1, []byte("http://ns.adobe.com/xap/1.0/\x00<a xmlns:tiff='http://ns.adobe.com/tiff/1.0/' tiff:Orientation='6'/>"))
 	return []kind{
 		{"heic, the data in front of the boxes", testdata(t, "mdat-first.heic"), upright, nil, ""},
 		{"heic of a general brand", general, upright, nil, ""},
@@ -48,6 +54,10 @@ func kinds(t testing.TB) []kind {
 		{"heic whose main picture is a thumbnail of another", thumbnailOfAnother(testdata(t, "alpha.heic")), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
 		{"heic, grey and transparent", testdata(t, "alpha-grey.heic"), [4]color.NRGBA{white, {106, 106, 106, 255}, {49, 49, 49, 255}, {185, 185, 185, 255}}, nil, ""},
 		{"jpeg, turned by a LONG", withSegments(jpg, exifEntry(4, []byte{0, 0, 0, 6})), turned, nil, ""},
+		{"jpeg, turned by an SSHORT", withSegments(jpg, exifEntry(8, []byte{0, 6, 0, 0})), turned, nil, ""},
+		{"jpeg, turned by an SLONG", withSegments(jpg, exifEntry(9, []byte{0, 0, 0, 6})), turned, nil, ""},
+		{"jpeg, turned by XMP", withSegments(jpg, xmpTurned), turned, nil, ""},
+		{"jpeg that EXIF turns otherwise than XMP", withSegments(jpg, xmpTurned, exif(binary.BigEndian, 1)), upright, nil, ""},
 		{"jpeg, turned by a BYTE", withSegments(jpg, exifEntry(1, []byte{6, 0, 0, 0})), turned, nil, ""},
 		{"png, turned by EXIF with a prefix", withChunks(encodePNG(t, src), pngChunk("eXIf", exif(binary.BigEndian, 6)[4:])), turned, nil, ""},
 		{"png, turned by a raw profile", withChunks(encodePNG(t, src), pngChunk("tEXt", []byte("Raw profile type exif\x00"+rawProfile("exif", string(exif(binary.BigEndian, 6)[4:]))))), turned, nil, ""},
@@ -55,6 +65,17 @@ func kinds(t testing.TB) []kind {
 		{"png whose text has a wrong checksum", withChunks(encodePNG(t, src), append(pngChunk("tEXt", []byte("Comment\x00x"))[:20], 0)), upright, nil, ""},
 		{"png without its end", encodePNG(t, src)[:len(encodePNG(t, src))-12], upright, []string{picture.CodeDamaged}, ""},
 		{"png in BT.2020 with PQ", withChunks(encodePNG(t, src), pngChunk("cICP", []byte{9, 16, 0, 1})), upright, []string{picture.CodeColours}, ""},
+		{"png in a narrow range", withChunks(encodePNG(t, src), pngChunk("cICP", []byte{1, 13, 0, 0})), upright, []string{picture.CodeColours}, ""},
+		{"png in brightness and colour", withChunks(encodePNG(t, src), pngChunk("cICP", []byte{1, 13, 1, 1})), upright, []string{picture.CodeColours}, ""},
+		{"bmp of other primaries", bmpColours(src, 0, []uint32{687194767, 354334802, 32212255, 225485783, 762357350, 85899345, 161061274, 64424509, 848256041}, nil), upright, []string{picture.CodeColours}, ""},
+		{"bmp of another gamma", bmpColours(src, 0, []uint32{0, 0, 0, 0, 0, 0, 0, 0, 0, 1 << 16}, nil), upright, []string{picture.CodeColours}, ""},
+		{"bmp with a stray number among its primaries", bmpColours(src, 0, []uint32{8: 2}, nil), upright, nil, ""},
+		{"bmp of the usual primaries and gamma", bmpColours(src, 0, []uint32{
+			687194767, 354334802, 32212255, 322122547, 644245094, 107374182, 161061274, 64424509, 848256041, 144179, 144179, 144179,
+		}, nil), upright, nil, ""},
+		{"bmp whose profile is another file", bmpColours(src, 0x4c494e4b, nil, []byte("c:\\p3.icc\x00")), upright, []string{picture.CodeColours}, ""},
+		{"bmp whose profile is damaged", bmpColours(src, 0x4d424544, nil, swapped()[:200]), upright, []string{picture.CodeColours}, ""},
+		{"gif whose profile is damaged", gifWith(t, frame, func(b []byte) []byte { return slices.Insert(b, gifStart, gifProfile(swapped()[:200])...) }), upright, []string{picture.CodeColours}, ""},
 		{"png of the usual gamma and primaries", withChunks(encodePNG(t, src), pngChunk("gAMA", []byte{0, 0, 0xb1, 0x8f}), pngChunk("cHRM", chromaticities(31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))), upright, nil, ""},
 		{"png of another gamma", withChunks(encodePNG(t, src), pngChunk("gAMA", []byte{0, 1, 0x86, 0xa0})), upright, []string{picture.CodeColours}, ""},
 		{"png of other primaries", withChunks(encodePNG(t, src), pngChunk("cHRM", chromaticities(31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000))), upright, []string{picture.CodeColours}, ""},
@@ -71,6 +92,7 @@ func kinds(t testing.TB) []kind {
 		{"tiff in planes", planes(src), upright, nil, ""},
 		{"tiff with a sample too many", encodeTIFFSamples(src, 4, short(0x152, 0)), upright, nil, ""},
 		{"tiff with transparency", encodeTIFFSamples(src, 4, short(0x152, 2)), upright, nil, ""},
+		{"tiff whose second sample too many is its transparency", fiveSamples(hidden(src)), [4]color.NRGBA{white, green, blue, yellow}, nil, ""},
 		{"tiff with transparency that it does not declare", encodeTIFFSamples(hidden(src), 4), [4]color.NRGBA{white, green, blue, yellow}, nil, ""},
 		{"tiff with a sample that would hide everything", encodeTIFFSamples(hidden(hidden(hidden(hidden(src)))), 4), upright, nil, ""},
 		{"tiff of inks", encodeTIFFSamples(src, 4, short(0x106, 5)), [4]color.NRGBA{inverted(red), inverted(green), inverted(blue), inverted(yellow)}, []string{picture.CodeColours}, ""},
@@ -79,11 +101,37 @@ func kinds(t testing.TB) []kind {
 		{"gif with an unknown extension", gifWith(t, frame, func(b []byte) []byte { return slices.Insert(b, gifStart, 0x21, 0x2a, 1, 7, 0) }), upright, nil, ""},
 		{"gif without a screen", gifWith(t, frame, func(b []byte) []byte { clear(b[6:10]); return b }), upright, nil, ""},
 		{"gif that ends early", gifWith(t, frame, func(b []byte) []byte { return b[:len(b)-300] }), [4]color.NRGBA{red, green, {}, {}}, []string{picture.CodeDamaged}, ""},
+		{"gif with colours that its palette lacks", gifWith(t, frame, func(b []byte) []byte { b[10]--; return slices.Delete(b, 13+3*4, gifStart) }), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"gif without colours", gifWith(t, frame, func(b []byte) []byte { b[10] &= 0x7f; return slices.Delete(b, 13, gifStart) }), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"gif whose transparent colour is not in its palette", gifWith(t, transparentBeyond(frame), func(b []byte) []byte {
+			return slices.Insert(b, gifStart, 0x21, 0xf9, 4, 1, 0, 0, 7, 0)
+		}), [4]color.NRGBA{white, green, blue, yellow}, nil, ""},
+		{"png with colours that its palette lacks", indexedPNG(frame, pngChunk("PLTE", colours(frame)[:12])), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"png with a palette", indexedPNG(frame, pngChunk("PLTE", colours(frame))), upright, nil, ""},
+		{"png whose palette has a byte too many", indexedPNG(frame, pngChunk("PLTE", append(colours(frame), 9))), upright, nil, ""},
+		{"png whose palette has colours too many", indexedPNG(frame, pngChunk("PLTE", append(colours(frame), make([]byte, 3*256)...))), upright, nil, ""},
+		{"png with transparency before its palette", indexedPNG(frame, pngChunk("tRNS", make([]byte, 8)), pngChunk("PLTE", colours(frame))), upright, []string{picture.CodeTransparency}, ""},
+		{"png with transparency behind its pixels", withoutEnd(encodePNG(t, src), pngChunk("tRNS", []byte{0, red.R, 0, red.G, 0, red.B}), pngChunk("IEND", nil)), upright, []string{picture.CodeTransparency}, ""},
+		{"png in grey with a palette", withChunks(greyPNG(src), pngChunk("PLTE", colours(frame))), inGrey, nil, ""},
+		{"png, interlaced, with bytes behind its pixels", interlacedPNG(src, 1, 2, 3), upright, nil, ""},
+		{"png with rows too many", rgbPNG(src, zlibStream(append(rgbRows(src), rgbRows(src)...))), upright, nil, ""},
+		{"png with bytes behind its pixels", rgbPNG(src, append(zlibStream(rgbRows(src)), 1, 2, 3)), upright, nil, ""},
+		{"png whose pixels have no checksum", rgbPNG(src, zlibStream(rgbRows(src))[:len(zlibStream(rgbRows(src)))-4]), upright, nil, ""},
+		{"png whose pixels have a wrong checksum", rgbPNG(src, append(zlibStream(rgbRows(src))[:len(zlibStream(rgbRows(src)))-4], 0, 0, 0, 0)), upright, []string{picture.CodeDamaged}, ""},
+		{"bmp of bit fields without bits", noFields(bmp565(src)), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"bmp with run lengths that end at once", emptyRuns(frame), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"bmp that does not say where its pixels are", withoutOffset(encodeBMP(t, src)), upright, nil, ""},
+		{"bmp with a palette that does not say where its pixels are", withoutOffset(bmpIndexed(frame)), upright, nil, ""},
+		{"bmp of bit fields that does not say where its pixels are", withoutOffset(bmp565(src)), upright, nil, ""},
+		{"bmp of OS/2 that does not say where its pixels are", withoutOffset(bmpCore(frame)), upright, nil, ""},
+		{"bmp with more colours than there can be", tooManyColours(encodeBMP(t, src)), upright, nil, ""},
 		{"bmp of 16 bits in fields", bmp565(src), upright, nil, ""},
 		{"bmp of 32 bits, its transparency all zero", bmp32(src), upright, nil, ""},
 		{"jpeg, baseline", jpg, upright, nil, ""},
 		{"jpeg, progressive", progressive(t), [4]color.NRGBA{}, nil, ""},
 		{"jpeg that ends early", encodeJPEG(t, noise(64, 48))[:2500], [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"jpeg, progressive, without its last scans", append(progressive(t)[:bytes.LastIndex(progressive(t), []byte{0xff, 0xda})], 0xff, 0xd9), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
+		{"jpeg that says twice how large it is", secondFrame(jpg), [4]color.NRGBA{}, []string{picture.CodeDamaged}, ""},
 		{"jpeg of inks with Adobe's segment", testdata(t, "cmyk.jpg"), upright, nil, ""},
 		{"jpeg with a table of colours as its profile", withSegments(jpg, profileSegment([]byte("no profile that is read here"))), upright, []string{picture.CodeColours}, ""},
 		{"jpeg, arithmetic coding", bytes.Replace(jpg, []byte{0xff, 0xc0}, []byte{0xff, 0xc9}, 1), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
@@ -157,6 +205,21 @@ func TestKinds(t *testing.T) {
 					near(t, want, img.At(w/4+i%2*w/2, h/4+i/2*h/2), [4]string{"top left", "top right", "bottom left", "bottom right"}[i])
 				}
 			}
+		})
+	}
+}
+
+// TestHEICOfAnyMajorBrand: what the file is, its pictures say; the brand in front may be that of a
+// sequence, of a film, or of a profile.
+func TestHEICOfAnyMajorBrand(t *testing.T) {
+	for _, brand := range []string{"heic", "heix", "hevc", "hevx", "heim", "heis", "hevm", "hevs", "mif1", "mif2", "msf1", "miaf", "MiHE", "isom", "iso8", "qt  "} {
+		t.Run(brand, func(t *testing.T) {
+			b := bytes.Clone(testdata(t, "quarters.heic"))
+			copy(b[8:], brand)
+			res, err := process(t, b, picture.Options{})
+			require.NoError(t, err)
+			require.Empty(t, res.Notes)
+			requireQuarters(t, res.Full.Data, upright)
 		})
 	}
 }
@@ -248,6 +311,15 @@ func withoutSegment(jpg []byte, marker byte) []byte {
 	return append(out, jpg[at:]...)
 }
 
+// secondFrame puts a frame header of a row less behind the first.
+func secondFrame(jpg []byte) []byte {
+	from := bytes.Index(jpg, []byte{0xff, 0xc0})
+	to := from + 2 + int(binary.BigEndian.Uint16(jpg[from+2:]))
+	second := bytes.Clone(jpg[from:to])
+	second[6]--
+	return slices.Concat(jpg[:to], second, jpg[to:])
+}
+
 // heightBehind moves the height from the frame header to a DNL segment behind the scan.
 func heightBehind(t testing.TB, jpg []byte) []byte {
 	b := bytes.Clone(jpg)
@@ -334,6 +406,15 @@ func encodeTIFFSamples(img *image.NRGBA, samples int, further ...tiffTag) []byte
 		tags = append(tags, short(0x102, []uint16{8, 8, 8, 8}[:samples]...))
 	}
 	return rawTIFF(img.Rect, pix, tags)
+}
+
+// fiveSamples writes red, green, blue, 0 of no use, and transparency.
+func fiveSamples(img *image.NRGBA) []byte {
+	var pix []byte
+	for i := 0; i < len(img.Pix); i += 4 {
+		pix = append(append(append(pix, img.Pix[i:i+3]...), 0), img.Pix[i+3])
+	}
+	return rawTIFF(img.Rect, pix, []tiffTag{short(0x102, 8, 8, 8, 8, 8), short(0x115, 5), short(0x152, 0, 2)})
 }
 
 // palettedTIFF writes indexes of 8 bits, and colours of so much for each of 255 steps.
@@ -439,6 +520,127 @@ func gifWith(t testing.TB, p *image.Paletted, change func([]byte) []byte) []byte
 	return change(encodeGIF(t, &gif.GIF{Image: []*image.Paletted{p}, Delay: []int{0}, Config: image.Config{ColorModel: p.Palette, Width: 64, Height: 48}}))
 }
 
+// transparentBeyond is a picture of 7 colours at most, the first quarter of which has the index 7.
+func transparentBeyond(p *image.Paletted) *image.Paletted {
+	q := image.NewPaletted(p.Rect, p.Palette)
+	for i, v := range p.Pix {
+		if q.Pix[i] = v; v%4 == 0 {
+			q.Pix[i] = 7
+		} else if v == 7 {
+			q.Pix[i] = 3
+		}
+	}
+	return q
+}
+
+// colours are those of a palette, three bytes each.
+func colours(p *image.Paletted) (b []byte) {
+	for _, c := range p.Palette {
+		c := c.(color.NRGBA)
+		b = append(b, c.R, c.G, c.B)
+	}
+	return b
+}
+
+func zlibStream(raw []byte) []byte { return []byte(deflated(string(raw))) }
+
+// filtered puts the filter of a PNG, none, in front of each row.
+func filtered(pix []byte, row int) (b []byte) {
+	for ; len(pix) > 0; pix = pix[row:] {
+		b = append(append(b, 0), pix[:row]...)
+	}
+	return b
+}
+
+// rgbRows are the rows of a PNG in red, green and blue.
+func rgbRows(img *image.NRGBA) []byte {
+	var pix []byte
+	for i := 0; i < len(img.Pix); i += 4 {
+		pix = append(pix, img.Pix[i:i+3]...)
+	}
+	return filtered(pix, 3*img.Rect.Dx())
+}
+
+// pngOf writes a PNG of 8 bits with the given chunks in front of its pixels.
+func pngOf(r image.Rectangle, colour byte, pixels []byte, chunks ...[]byte) []byte {
+	b := append(pngHeader(uint32(r.Dx()), uint32(r.Dy()), 8, colour), bytes.Join(chunks, nil)...)
+	return slices.Concat(b, pngChunk("IDAT", pixels), pngChunk("IEND", nil))
+}
+
+func rgbPNG(img *image.NRGBA, pixels []byte) []byte { return pngOf(img.Rect, 2, pixels) }
+
+// interlacedPNG writes a PNG in its seven passes, with bytes behind the last.
+func interlacedPNG(img *image.NRGBA, behind ...byte) []byte {
+	var raw []byte
+	for _, p := range [][4]int{{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}} {
+		for y := p[1]; y < img.Rect.Dy(); y += p[3] {
+			raw = append(raw, 0)
+			for x := p[0]; x < img.Rect.Dx(); x += p[2] {
+				c := img.NRGBAAt(x, y)
+				raw = append(raw, c.R, c.G, c.B)
+			}
+		}
+	}
+	b := pngOf(img.Rect, 2, zlibStream(append(raw, behind...)))
+	header := bytes.Clone(b[16:29])
+	header[12] = 1
+	return slices.Concat(b[:8], pngChunk("IHDR", header), b[33:])
+}
+
+func indexedPNG(p *image.Paletted, chunks ...[]byte) []byte {
+	return pngOf(p.Rect, 3, zlibStream(filtered(p.Pix, p.Rect.Dx())), chunks...)
+}
+
+func greyPNG(img *image.NRGBA) []byte {
+	var pix []byte
+	for i := 0; i < len(img.Pix); i += 4 {
+		pix = append(pix, color.GrayModel.Convert(color.NRGBA{img.Pix[i], img.Pix[i+1], img.Pix[i+2], 255}).(color.Gray).Y)
+	}
+	return pngOf(img.Rect, 0, zlibStream(filtered(pix, img.Rect.Dx())))
+}
+
+// withoutEnd puts chunks in place of the end mark.
+func withoutEnd(b []byte, chunks ...[]byte) []byte {
+	return append(b[:len(b)-12], bytes.Join(chunks, nil)...)
+}
+
+// noFields clears the masks of bit fields.
+func noFields(b []byte) []byte {
+	clear(b[54:66])
+	return b
+}
+
+// emptyRuns is a BMP whose run lengths are nothing but the mark of the end.
+func emptyRuns(p *image.Paletted) []byte {
+	b := bmpRuns(p)
+	return append(b[:binary.LittleEndian.Uint32(b[10:])], 0, 1)
+}
+
+// bmpIndexed writes 8-bit indexes as they are, and all 256 colours.
+func bmpIndexed(p *image.Paletted) []byte {
+	b := bmpHeader(p.Rect, 8, 0, 40, 4*256)
+	for i := range 256 {
+		c := p.Palette[i%len(p.Palette)].(color.NRGBA)
+		b = append(b, c.B, c.G, c.R, 0)
+	}
+	for y := p.Rect.Dy() - 1; y >= 0; y-- {
+		b = append(b, p.Pix[y*p.Stride:][:p.Rect.Dx()]...)
+	}
+	return b
+}
+
+// withoutOffset clears what a BMP says of where its pixels are.
+func withoutOffset(b []byte) []byte {
+	clear(b[10:14])
+	return b
+}
+
+// tooManyColours is a BMP whose header says that its palette has 2³¹ colours.
+func tooManyColours(b []byte) []byte {
+	b[49] = 0x80
+	return b
+}
+
 // bmp565 writes 5, 6 and 5 bits.
 func bmp565(img *image.NRGBA) []byte {
 	b := bmpHeader(img.Rect, 16, 3, 40, 12)
@@ -467,6 +669,30 @@ func bmp32(img *image.NRGBA) []byte {
 		}
 	}
 	return b
+}
+
+// bmpColours writes a header of version 5 with a kind of colours, its numbers, and a profile behind the pixels.
+func bmpColours(img *image.NRGBA, kind uint32, numbers []uint32, profile []byte) []byte {
+	b := bmp32(img)
+	for i := 14 + 124 + 3; i < len(b); i += 4 {
+		b[i] = 255
+	}
+	binary.LittleEndian.PutUint32(b[14+56:], kind)
+	for i, v := range numbers {
+		binary.LittleEndian.PutUint32(b[14+60+4*i:], v)
+	}
+	binary.LittleEndian.PutUint32(b[14+112:], uint32(len(b)-14))
+	binary.LittleEndian.PutUint32(b[14+116:], uint32(len(profile)))
+	return append(b, profile...)
+}
+
+// gifProfile is an extension with a profile, in pieces of 100 bytes.
+func gifProfile(profile []byte) []byte {
+	b := []byte("\x21\xff\x0bICCRGBG1012")
+	for piece := range slices.Chunk(profile, 100) {
+		b = append(append(b, byte(len(piece))), piece...)
+	}
+	return append(b, 0)
 }
 
 // bmpRuns writes runs of 8-bit indexes: a length and an index, 0 0 at the end of a row, 0 1 at that

@@ -5,10 +5,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"image"
 	"image/png"
-	"io"
+	"runtime/debug"
 
 	"casepress/tasks/picture/container"
 	"casepress/tasks/picture/metadata"
@@ -113,16 +112,15 @@ func pngDetails(h *header, r *container.Reader, names *metadata.Names) {
 		return r.Err() == nil && !r.Exhausted()
 	})
 	switch {
-	case seen["cICP"], seen["sRGB"]:
+	case seen["cICP"]: // samples of a PNG are red, green and blue of all the range; others are shown as if they were
+		h.oddColours = h.colour.given && (!h.colour.fullRange || h.colour.matrix != 0)
+	case seen["sRGB"]:
 	case seen["iCCP"]:
 		h.oddColours = h.profile == nil // it is damaged
 	default:
 		h.oddColours = seen["odd"]
 	}
 	h.turn(names)
-	if s := names.Summary(); s.Orientation == 0 && s.XMPOrientation != 0 {
-		h.orientation = s.XMPOrientation // what PNG had before it had EXIF
-	}
 }
 
 // usualColours says whether gamma or primaries, in hundred thousandths, are those of sRGB, or so
@@ -159,23 +157,31 @@ func inflateProfile(r *container.Reader, b []byte) []byte {
 }
 
 // png decodes the file without what does not matter for its pixels: a damaged text or time must not
-// hide the picture.
+// hide the picture. Where that fails, it tries once more with the pixels packed anew.
 func (j *job) png() error {
-	whole := false
-	img, err := j.detached(func(s *stream) (image.Image, error) {
-		parts := newPNGParts(s)
-		img, err := png.Decode(pieces{s, bufio.NewReaderSize(parts, 64<<10)})
-		whole = parts.whole
-		return img, err
-	})
+	img, parts, err := j.decodePNG(false)
 	if _, ok := errors.AsType[png.UnsupportedError](err); ok {
 		return j.unsupported(err)
+	}
+	if _, ok := errors.AsType[png.FormatError](err); ok && j.err == nil && j.ended() == nil {
+		if j.header.codec.cost(j.header, j.options) >= largeDecode {
+			debug.FreeOSMemory() // what the first try leaves behind is not in the budget
+		}
+		img, parts, err = j.decodePNG(true)
 	}
 	if err != nil {
 		return err
 	}
-	if !whole {
+	switch p, paletted := img.(*image.Paletted); {
+	case !parts.whole:
 		j.damaged(errors.New("the file ends before its end mark"))
+	case parts.checksumWrong:
+		j.damaged(errors.New("the checksum of the pixels is wrong"))
+	case paletted && len(p.Palette) > parts.colours && indexBeyond(p.Pix, parts.colours, -1): // the decoder takes black for these
+		j.damaged(errLackingColour)
+	}
+	if parts.transparencyLost {
+		j.noteTransparency()
 	}
 	if j.header.pages > 1 {
 		j.note(CodeFirstFrame, "The file is an animation; its first frame is shown.")
@@ -183,78 +189,15 @@ func (j *job) png() error {
 	return j.finishImage(img)
 }
 
-// pngParts gives a PNG with nothing but the chunks that make the picture, and an end mark in any
-// case. However many chunks there are, it holds one.
-type pngParts struct {
-	file     *stream
-	r        *container.Reader
-	next     int64  // where the next chunk is
-	text     string // what is given before the chunk
-	from, to int64  // what is still to be given of the chunk
-	ended    bool
-	whole    bool // the end mark was there
-}
-
-func newPNGParts(s *stream) *pngParts {
-	// A chunk has at least 12 bytes, and looking at one costs 40.
-	r := container.NewReader(s.ctx, s, s.size, 8*s.size+1<<20)
-	return &pngParts{file: s, r: r, next: container.FirstPNGChunk, text: pngSignature}
-}
-
-// Read gives what is next.
-func (p *pngParts) Read(b []byte) (int, error) {
-	for p.text == "" && p.from == p.to {
-		if p.ended {
-			return 0, io.EOF
-		}
-		if err := p.step(); err != nil {
-			return 0, err
-		}
+// decodePNG decodes what pngParts gives. parts is nil where decoding was left behind.
+func (j *job) decodePNG(anew bool) (img image.Image, parts *pngParts, err error) {
+	var given *pngParts
+	img, err = j.detached(func(s *stream) (image.Image, error) {
+		given = newPNGParts(s, anew)
+		return png.Decode(pieces{s, bufio.NewReaderSize(given, 64<<10)})
+	})
+	if err != nil {
+		return nil, nil, err
 	}
-	if p.text != "" {
-		n := copy(b, p.text)
-		p.text = p.text[n:]
-		return n, nil
-	}
-	n, err := p.file.ReadAt(b[:min(int64(len(b)), p.to-p.from)], p.from)
-	if p.from += int64(n); n > 0 {
-		err = nil
-	}
-	return n, err
-}
-
-// step goes to the next chunk. A transparency whose checksum is wrong is left out, as other readers
-// do.
-func (p *pngParts) step() error {
-	c, ok := p.r.PNGChunk(p.next)
-	if err := p.r.Err(); err != nil {
-		return err
-	}
-	p.whole = ok && c.Kind == "IEND" && !c.Cut
-	if !ok || c.Cut || p.whole { // the pixels may be complete before a cut
-		p.ended, p.text = true, "\x00\x00\x00\x00IEND\xae\x42\x60\x82"
-		return nil
-	}
-	p.next = c.At + c.Size + 4
-	switch c.Kind {
-	case "IHDR", "PLTE", "IDAT":
-	case "tRNS":
-		if !p.intact(c) {
-			return p.r.Err()
-		}
-	default:
-		return nil
-	}
-	p.from, p.to = c.At-8, min(p.next, p.file.size)
-	return nil
-}
-
-// intact says whether a small chunk's checksum is right.
-func (p *pngParts) intact(c container.Chunk) bool {
-	const most = 256
-	if c.Size > most {
-		return false
-	}
-	b := p.r.Exactly(c.At-4, c.Size+8)
-	return b != nil && crc32.ChecksumIEEE(b[:len(b)-4]) == binary.BigEndian.Uint32(b[len(b)-4:])
+	return img, given, nil
 }

@@ -66,6 +66,26 @@ func (r *Reader) GIFBlocks(visit func(GIFBlock) bool) {
 	}
 }
 
+// GIFPieces joins the pieces from an offset on, each of 1 to 255 bytes behind its length, up to one of 0.
+// It returns nil if they are more than most bytes together or the file ends before.
+func (r *Reader) GIFPieces(at, most int64) (all []byte) {
+	for {
+		n := r.Exactly(at, 1)
+		if n == nil || int64(len(all))+int64(n[0]) > most {
+			return nil
+		}
+		if n[0] == 0 {
+			return all
+		}
+		piece := r.Exactly(at+1, int64(n[0]))
+		if piece == nil {
+			return nil
+		}
+		all = append(all, piece...)
+		at += 1 + int64(n[0])
+	}
+}
+
 // colourBytes is how long a table of colours is that flags tell of.
 func colourBytes(flags byte) int64 {
 	if flags&0x80 == 0 {

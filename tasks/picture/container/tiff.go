@@ -1,6 +1,9 @@
 package container
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // TIFF walks the directories of a TIFF file, or of a TIFF block such as EXIF:
 //
@@ -39,6 +42,9 @@ const (
 	TypeASCII = 2
 	TypeShort = 3
 	TypeLong  = 4
+	// TypeSignedShort and TypeSignedLong are SSHORT and SLONG.
+	TypeSignedShort = 8
+	TypeSignedLong  = 9
 )
 
 // typeSizes are the bytes that one value of a type has.
@@ -92,8 +98,8 @@ func (t TIFF) Value(e Entry, most int64) []byte {
 	return t.Exactly(int64(t.Order.Uint32(e.value[:])), n)
 }
 
-// Number returns the first value of an entry that is a BYTE, SHORT or LONG: writers differ on
-// which of them a small number is. ok is false for other entries.
+// Number returns the first value of an entry that is a BYTE, SHORT or LONG, or a signed one of the last
+// two: writers differ on which of them a small number is. ok is false for other entries.
 func (t TIFF) Number(e Entry) (v uint32, ok bool) {
 	all := t.Numbers(e, 1)
 	if len(all) == 0 {
@@ -102,9 +108,15 @@ func (t TIFF) Number(e Entry) (v uint32, ok bool) {
 	return all[0], true
 }
 
-// Numbers returns the first most values of an entry that are BYTEs, SHORTs or LONGs.
+// Numbers returns the first most values of an entry whose kind Number reads, nil if one of them is
+// negative.
 func (t TIFF) Numbers(e Entry, most int) []uint32 {
-	if e.Type != TypeByte && e.Type != TypeShort && e.Type != TypeLong || e.Count == 0 {
+	switch e.Type {
+	case TypeByte, TypeShort, TypeLong, TypeSignedShort, TypeSignedLong:
+	default:
+		return nil
+	}
+	if e.Count == 0 {
 		return nil
 	}
 	size := int(typeSizes[e.Type])
@@ -120,10 +132,13 @@ func (t TIFF) Numbers(e Entry, most int) []uint32 {
 		switch e.Type {
 		case TypeByte:
 			all[i] = uint32(b[i])
-		case TypeShort:
+		case TypeShort, TypeSignedShort:
 			all[i] = uint32(t.Order.Uint16(b[2*i:]))
 		default:
 			all[i] = t.Order.Uint32(b[4*i:])
+		}
+		if e.Type == TypeSignedShort && all[i] > math.MaxInt16 || e.Type == TypeSignedLong && all[i] > math.MaxInt32 {
+			return nil
 		}
 	}
 	return all

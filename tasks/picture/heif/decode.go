@@ -97,16 +97,15 @@ func DecodeAlpha(ctx context.Context, data []byte, info Info, maxPixels, memory 
 	return alpha, nil
 }
 
-// useBrand gives a file of HEVC whose major brand is a general one that of HEIC, which the
-// decoder asks for.
+// useBrand gives a file of HEVC the major brand of HEIC where it has another: the decoder asks the
+// major brand what the file is, which may be a general one, as of MIAF or of films.
 //
 //	size(4) "ftyp" major brand(4)
 func (i Info) useBrand(data []byte) {
 	if len(data) < 12 || string(data[4:8]) != "ftyp" || i.Codec != "hvc1" {
 		return
 	}
-	switch string(data[8:12]) {
-	case "mif1", "msf1", "miaf":
+	if brand := string(data[8:12]); brand != "heic" && brand != "heix" {
 		copy(data[8:], "heic")
 	}
 }

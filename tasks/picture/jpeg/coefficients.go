@@ -3,6 +3,7 @@ package jpeg
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/bits"
 	"sync"
 )
@@ -15,7 +16,9 @@ type coefficients struct {
 	values  []int16
 	nonzero []uint64 // a bit for each position in zigzag order; that of DC is not used
 	seen    bool     // a scan of DC was read
-	broken  bool     // a scan of AC was cut short: what refines it makes no sense
+	// toCome are the lower bits that scans have not given yet, of each position in zigzag order.
+	toCome [64]uint8
+	broken bool // a scan of AC was cut short: what refines it makes no sense
 }
 
 // coefficientPool keeps the storage of pictures for those after them, up to
@@ -32,6 +35,9 @@ type coefficientStore struct {
 func (c *coefficients) allocate(of component, size int) {
 	c.area, c.across = size*size, of.across
 	blocks := of.across * of.down
+	for k := range c.toCome {
+		c.toCome[k] = math.MaxUint8
+	}
 	store, _ := coefficientPool.Get().(*coefficientStore)
 	if store == nil || !fits(cap(store.nonzero), blocks) || !fits(cap(store.values), blocks*c.area) {
 		c.values, c.nonzero = make([]int16, blocks*c.area), make([]uint64, blocks)
@@ -67,6 +73,9 @@ func (d *decoder) checkProgression() error {
 // now or to tell which coefficients are zero later, are stepped over.
 func (d *decoder) runProgressive() error {
 	s := &d.scan
+	for _, m := range s.members {
+		d.coeffs[m.index].given(s)
+	}
 	before := d.damage.missing
 	if ac := &d.coeffs[s.members[0].index]; s.from > 0 && (d.size == 1 || s.high > 0 && ac.broken) {
 		return nil
@@ -99,6 +108,16 @@ func (d *decoder) runProgressive() error {
 	}
 	d.closeScan(s.first())
 	return nil
+}
+
+// given takes down which bits a scan gives. One that goes on where no scan has ended gives none: what lies between is
+// missing.
+func (c *coefficients) given(s *scan) {
+	for k := s.from; k <= s.to; k++ {
+		if s.high == 0 || uint(c.toCome[k]) == s.high {
+			c.toCome[k] = uint8(s.low)
+		}
+	}
 }
 
 // dcRow reads a row of MCUs of a scan of DC (T.81, G.1.2.1).
@@ -149,7 +168,7 @@ func (r *bitReader) difference(t *huffman) int32 {
 func (d *decoder) finishProgressive() error {
 	for i := range d.planes {
 		c := &d.coeffs[i]
-		d.damage.ended = d.damage.ended || !c.seen
+		d.damage.ended = d.damage.ended || !c.seen || c.toCome != [64]uint8{}
 		of := &d.header.components[i]
 		last := grown(d.rows[i].last, of.wide)
 		d.rows[i].last = last

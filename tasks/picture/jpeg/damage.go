@@ -10,6 +10,7 @@ type damage struct {
 	salvaged bool // at least one MCU was read
 	ended    bool // the data end too early
 	stopped  bool // a segment made no sense, so what follows it was left out
+	frames   int  // frame headers, of which there is one
 	// of all and missing MCUs of the scans so far; the first scan of each component
 	// counts, as later ones only refine it
 	all, missing int64
@@ -25,6 +26,8 @@ func (d *damage) err() error {
 		return fmt.Errorf("the data are damaged and %d %% of the picture could be read", d.percent())
 	case d.places > 0:
 		return fmt.Errorf("the data are damaged in %d or more places", d.places)
+	case d.frames > 1:
+		return errors.New("the file says twice how large the picture is")
 	case d.ended:
 		return errors.New("the data end before the picture has all its detail")
 	case d.stopped:

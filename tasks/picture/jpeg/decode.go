@@ -144,6 +144,9 @@ func (d *decoder) finished() bool {
 
 func (d *decoder) segment(s *container.Segments) error {
 	payload := s.Bytes(s.Length)
+	if container.IsFrame(s.Marker) {
+		d.damage.frames++
+	}
 	switch s.Marker {
 	case container.MarkerDQT:
 		return d.readQuantisation(payload)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/big"
 	"math/rand/v2"
 	"slices"
@@ -287,5 +288,63 @@ func TestDecodeSalvagesPhotos(t *testing.T) {
 		require.ErrorContains(t, damage, want)
 		t.Log(name, damage)
 		m.Release()
+	}
+}
+
+// scans finds where the scans of a file begin.
+func scans(data []byte) (at []int) {
+	for i := range data[:len(data)-1] {
+		if data[i] == 0xff && data[i+1] == container.MarkerSOS {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+// TestDecodeTellsOfMissingScans leaves out scans of progressive files whose end mark is there: what is
+// missing is detail, and the report says so at every scale.
+func TestDecodeTellsOfMissingScans(t *testing.T) {
+	for _, name := range []string{"420-progressive", "grey-progressive", "420-approximation", "420-spectral"} {
+		data := small(t, name)
+		at := scans(data)
+		require.Greater(t, len(at), 2)
+		check := func(name string, data []byte, whole bool) {
+			t.Run(name, func(t *testing.T) {
+				for _, eighths := range scales {
+					m, damage, err := decode(t.Context(), data, eighths)
+					require.NoError(t, err)
+					m.Release()
+					if whole {
+						require.NoError(t, damage)
+						continue
+					}
+					require.EqualError(t, damage, "the data end before the picture has all its detail", "%d/8", eighths)
+				}
+			})
+		}
+		check(name+", whole", data, true)
+		for i := 1; i < len(at); i++ {
+			check(fmt.Sprintf("%s, %d scans", name, i), slices.Concat(data[:at[i]], []byte{0xff, container.MarkerEOI}), false)
+		}
+	}
+}
+
+// TestDecodeTellsOfTwoFrames puts a second frame header in front of the scan and behind the first.
+func TestDecodeTellsOfTwoFrames(t *testing.T) {
+	for _, name := range []string{"420", "420-progressive", "grey"} {
+		t.Run(name, func(t *testing.T) {
+			data := small(t, name)
+			from := bytes.Index(data, []byte{0xff, container.MarkerSOF0})
+			if from < 0 {
+				from = bytes.Index(data, []byte{0xff, container.MarkerSOF2})
+			}
+			to := from + 2 + int(binary.BigEndian.Uint16(data[from+2:]))
+			second := bytes.Clone(data[from:to])
+			second[6]-- // a row less
+			m, damage, err := decode(t.Context(), slices.Concat(data[:to], second, data[to:]), 8)
+			require.NoError(t, err)
+			m.Release()
+			require.EqualError(t, damage, "the file says twice how large the picture is")
+		})
 	}
 }

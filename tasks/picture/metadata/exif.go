@@ -74,7 +74,7 @@ func (d *directories) chain(offset int64, names map[uint16]string) {
 }
 
 // turn keeps the orientation that the first directory tells. The standard wants a SHORT;
-// BYTE and LONG are read as well, as writers use them and viewers obey.
+// BYTE, LONG, SSHORT and SLONG are read as well, as writers use them and viewers obey.
 func (d *directories) turn(e container.Entry) {
 	if v, ok := d.Number(e); ok && v >= 1 && v <= 8 && d.orientation == 0 {
 		d.orientation = int(v)

@@ -268,8 +268,11 @@ func (h *Header) describe(bits, formats, extras []uint32) {
 	if h.samples < colours || h.samples > 16 {
 		refuse("%d samples", h.samples)
 	}
-	if h.samples > colours && len(extras) > 0 && (extras[0] == 1 || extras[0] == 2) {
-		h.alpha, h.premultiplied = colours, extras[0] == 1
+	for i, e := range extras[:min(len(extras), max(h.samples-colours, 0))] { // the first that is transparency
+		if e == 1 || e == 2 {
+			h.alpha, h.premultiplied = colours+i, e == 1
+			break
+		}
 	}
 	if h.samples == colours+1 && len(extras) == 0 && !h.CMYK && h.photometric != palette {
 		h.alpha, h.GuessedAlpha = colours, true
