@@ -201,7 +201,9 @@ func TestUploadsAtOnce(t *testing.T) {
 
 // The room of uploads under way is taken, however little of them has arrived.
 func TestUploadsUnderWayCountAsStored(t *testing.T) {
-	s := open(t, with(func(c *handlers.Config) { c.MinFreeDisk, c.MaxBodyBytes, c.ClientHeader = 1<<30, 300<<20, "X-Forwarded-For" }))
+	s := open(t, with(func(c *handlers.Config) {
+		c.MinFreeDisk, c.MaxBodyBytes, c.ClientHeader = 1<<30, 300<<20, "X-Forwarded-For"
+	}))
 	handlers.SetFreeDisk(s.API, 1<<30+400<<20)
 	c := s.dial()
 	_, err := fmt.Fprintf(c, "POST /upload-case-report HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.7\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", 300<<20)
