@@ -5,9 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"casepress/tasks"
 )
@@ -97,14 +98,42 @@ func readTables(ctx context.Context, db *sql.DB) (all []table, err error) {
 	return all, err
 }
 
-// token matches quoted texts and names, comments, words, and single signs.
-var token = regexp.MustCompile(`'[^']*'|"[^"]*"|--[^\n]*|\w+|\S`)
-
 // normalized is the text of a statement without comments, which earlier versions wrote in other words, and with one space
 // between its tokens.
 func normalized(text string) string {
-	tokens := slices.DeleteFunc(token.FindAllString(text, -1), func(t string) bool { return strings.HasPrefix(t, "--") })
-	return strings.Join(tokens, " ")
+	var tokens strings.Builder
+	for text != "" {
+		n := tokenBytes(text)
+		if token := text[:n]; !strings.HasPrefix(token, "--") && strings.TrimSpace(token) != "" {
+			tokens.WriteString(token)
+			tokens.WriteByte(' ')
+		}
+		text = text[n:]
+	}
+	return tokens.String()
+}
+
+// tokenBytes is how long the token is that a text begins with: a quoted text or name, a comment, a word, or a single sign.
+func tokenBytes(text string) int {
+	inWord := func(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+	first, size := utf8.DecodeRuneInString(text)
+	switch {
+	case first == '\'' || first == '"':
+		if end := strings.IndexRune(text[1:], first); end >= 0 {
+			return end + 2
+		}
+	case strings.HasPrefix(text, "--"):
+		if end := strings.IndexByte(text, '\n'); end >= 0 {
+			return end
+		}
+		return len(text)
+	case inWord(first):
+		if end := strings.IndexFunc(text, func(r rune) bool { return !inWord(r) }); end >= 0 {
+			return end
+		}
+		return len(text)
+	}
+	return size
 }
 
 // checkSchema compares the tables and indexes with those that this program makes. One letter that the disk has changed in
