@@ -110,7 +110,7 @@ func takeSeriousness(c *checker, n *node) []string {
 }
 
 // ReadAdverseEvent reads an adverse event that a client sent as JSON, which must not change afterwards. id is the one in the
-// address, or "" if the document must have it. The problems name with a pointer whatever could be read in two ways, is unknown
+// address, which must be a [jsonfile.ValidID], or "" if the document must have it. The problems name with a pointer whatever could be read in two ways, is unknown
 // to the study, or is of another type; what is merely odd becomes a [Warning]. Of its images only the ids are known.
 func ReadAdverseEvent(document []byte, id string, studies *study.Studies, a Arrival) (AdverseEvent, []jsonfile.Problem) {
 	read, problems := jsonfile.Check(adverseEventFormat, "", document, func(c *checker, n *node) AdverseEvent {
