@@ -31,8 +31,15 @@ func closedWithRows(t *testing.T) (path string, content []byte) {
 // through all.
 func TestAValueOfAnotherTypeIsTold(t *testing.T) {
 	whole, content := closedWithRows(t)
-	tested := 0
-	for _, c := range columnsWithRows(t, whole) {
+	tested, enough := 0, 60
+	every := 1
+	if testing.Short() {
+		every, enough = 4, 15
+	}
+	for i, c := range columnsWithRows(t, whole) {
+		if i%every != 0 {
+			continue
+		}
 		other := c.name + " % 1000 + 0.5" // a check sum has more digits than a fraction
 		if c.declared == "TEXT" {
 			other = "CAST(" + c.name + " AS BLOB)"
@@ -51,7 +58,7 @@ func TestAValueOfAnotherTypeIsTold(t *testing.T) {
 		}
 		require.NoError(t, s.Close())
 	}
-	require.Greater(t, tested, 60)
+	require.Greater(t, tested, enough)
 }
 
 type columnWithRows struct{ table, name, declared string }
@@ -189,6 +196,9 @@ func TestTheSchemaOfEveryVersionIsSound(t *testing.T) {
 		if _, err := store.MigrationText(upTo); err != nil {
 			require.Greater(t, upTo, 13)
 			return
+		}
+		if testing.Short() && upTo%4 != 1 {
+			continue
 		}
 		o := makeOld(t, upTo)
 		if upTo < 9 {

@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"casepress/study"
 	"casepress/jsonfile"
+	"casepress/study"
 	"casepress/tasks"
 )
 
