@@ -231,8 +231,8 @@ func (s *Store) Complete(ctx context.Context, done []Completion) []error {
 	})
 }
 
-// complete returns how many rows it changed: 0 if the attempt does not hold the submission.
-// complete keeps one result. kept says that something may have been kept between the attempts at it.
+// complete keeps one result and returns how many rows it changed: 0 if the attempt does not hold the submission. kept says that
+// something may have been kept between the attempts at it.
 func (c *change) complete(d Completion, done, total int, kept bool) (int64, error) {
 	const update = `UPDATE submissions
 		SET status = 'completed', finished_at = $1, error = '', crashes = 0, suspect = 0, done = $2, total = $3,

@@ -224,6 +224,17 @@ func TestOpenServesTheFourthSchema(t *testing.T) {
 	requireServed(t, s)
 }
 
+// migrate applies the migrations behind the third to one that has those, up to a version.
+func (o *old) migrate(t *testing.T, upTo int) {
+	t.Helper()
+	for version := 4; version <= upTo; version++ {
+		text, err := store.MigrationText(version)
+		require.NoError(t, err)
+		o.exec(t, text)
+		o.exec(t, "INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, 'old', 1)", version)
+	}
+}
+
 // A database of the version before migration 8, to which that and all later ones have to be applied, whether the program was killed
 // in the middle of it or not.
 func TestOpenServesTheSeventhSchema(t *testing.T) {
@@ -231,12 +242,7 @@ func TestOpenServesTheSeventhSchema(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := makeOld(t, 3)
 			o.fill(t)
-			for version := 4; version <= 7; version++ {
-				text, err := store.MigrationText(version)
-				require.NoError(t, err)
-				o.exec(t, text)
-				o.exec(t, "INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, 'old', 1)", version)
-			}
+			o.migrate(t, 7)
 			path := o.path
 			if killed {
 				path = o.killedBy(t, 8)
@@ -265,12 +271,7 @@ func TestOpenServesTheTwelfthSchema(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := makeOld(t, 3)
 			o.fill(t)
-			for version := 4; version <= 12; version++ {
-				text, err := store.MigrationText(version)
-				require.NoError(t, err)
-				o.exec(t, text)
-				o.exec(t, "INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, 'old', 1)", version)
-			}
+			o.migrate(t, 12)
 			path := o.path
 			if killed {
 				path = o.killedBy(t, 13)

@@ -273,12 +273,14 @@ func message(about tasks.Ref, record []byte) broker.Message {
 }
 
 // beginInTurn begins to write what is recorded about a submission, with the time of that moment, which it returns: buffer is
-// written over. One goes at a time, so that times have the order of the log. Such a record may have waited for rows, and the
-// step of a case that came a moment later need not: with the times at which they came, the timeline would go backwards.
+// written over. One of a topic goes at a time, so that times have the order of the log; one whose log waits for the disk holds up no
+// other topic. Such a record may have waited for rows, and the step of a case that came a moment later need not: with the times at
+// which they came, the timeline would go backwards.
 func (l *Ledger) beginInTurn(ctx context.Context, topic string, s tasks.Submission, buffer []byte) (writing, time.Time, error) {
+	turn := l.recorders[topic].stamping
 	select {
-	case l.stamping <- struct{}{}:
-		defer func() { <-l.stamping }()
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
 	case <-ctx.Done():
 		return writing{}, time.Time{}, ctx.Err()
 	}
@@ -291,9 +293,9 @@ func (l *Ledger) beginInTurn(ctx context.Context, topic string, s tasks.Submissi
 	return writing{alone: pending}, s.ReceivedAt, err
 }
 
-// publish writes the record that begin begins to write, and calls ended with the outcome. When ctx ends before, as where the disk hangs, it
-// returns ctx's error: then the outcome is not known yet, and the write goes on until the record is on stable storage or
-// the log is poisoned. Only then is there a goroutine that waits for it.
+// publish writes the record that begin begins to write, and calls ended with the outcome. When ctx ends before, as where the
+// disk hangs, it returns ctx's error: then the outcome is not known yet, and the write goes on until the record is on stable
+// storage or the log is poisoned. Only then is there a goroutine that waits for it.
 func (l *Ledger) publish(ctx context.Context, topic string, begin func() (writing, error), ended func(uint64, error)) (uint64, error) {
 	if !l.beginUntilClosed() {
 		ended(0, dispatcher.ErrClosed)

@@ -108,7 +108,6 @@ type Ledger struct {
 	gate      gate
 
 	restarting chan struct{} // holds a token while a retry is being stored: one at a time
-	stamping   chan struct{} // holds a token while what is recorded about a submission gets its time and its place in the log
 	originals  *originals
 	metrics    *metrics
 	events     struct {
@@ -148,7 +147,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 		cfg: cfg.withDefaults(), broker: cfg.Broker, store: cfg.Store,
 		pending: newPending(), recorders: map[string]*recorder{}, queues: map[string]*queue{},
 		compared: make(chan struct{}), ended: make(chan struct{}), claims: map[store.Held]held{}, inWork: map[tasks.Ref]bool{}, suspects: map[tasks.Ref]bool{},
-		due: map[tasks.Ref]time.Time{}, failures: map[tasks.Ref]int{}, restarting: make(chan struct{}, 1), stamping: make(chan struct{}, 1),
+		due: map[tasks.Ref]time.Time{}, failures: map[tasks.Ref]int{}, restarting: make(chan struct{}, 1),
 	}
 	l.metrics = newMetrics(cfg.Metrics)
 	l.originals = newOriginals(l)

@@ -7,8 +7,8 @@ import (
 )
 
 // pending holds the submissions that the rows do not show yet: those being published, those that are in the
-// log and not in the rows, and those of which only the next start can tell whether they are in the log. It lets a second submission with the same key wait for the first instead of
-// racing it.
+// log and not in the rows, and those of which only the next start can tell whether they are in the log. It lets a second
+// submission with the same key wait for the first instead of racing it.
 //
 // mu guards all fields, and those of an entry until its done is closed.
 type pending struct {

@@ -49,6 +49,8 @@ type recorder struct {
 	known *known
 	// compare is from where to where, exclusive, rows and records are compared: what earlier processes have recorded.
 	compare [2]uint64
+	// stamping holds a token while what is recorded about a submission gets its time and its place in the log.
+	stamping chan struct{}
 
 	mu  sync.Mutex
 	err error // why the last try to write rows failed; nil while all is well

@@ -116,7 +116,7 @@ func (l *Ledger) newRecorder(ctx context.Context, topic string) (*recorder, erro
 			return nil, err
 		}
 	}
-	return &recorder{l: l, topic: topic, known: newKnown(), compare: [2]uint64{info.Start, mark.Next}, endAtStart: info.End, recorded: newWatermark(mark.Next)}, nil
+	return &recorder{l: l, topic: topic, known: newKnown(), compare: [2]uint64{info.Start, mark.Next}, endAtStart: info.End, recorded: newWatermark(mark.Next), stamping: make(chan struct{}, 1)}, nil
 }
 
 // deleteOldGroup deletes the group by which earlier versions of the program kept how far the rows had come. Nobody

@@ -1,12 +1,13 @@
 package mail
 
 import (
-	"casepress/notify"
 	"context"
 	"errors"
 	"fmt"
 	"net/textproto"
 	"regexp"
+
+	"casepress/notify"
 )
 
 // maxReason is how much is shown of what a server says, in letters.
