@@ -27,7 +27,7 @@ func (s *service) batch(lines ...string) answer {
 // response is a line: a response with this id, to which members are added.
 func response(id, members string) string {
 	return fmt.Sprintf(`{"id":%q,"study":"S1","instrument":"phq-9","version":"1","patientId":"P-%s","language":"en","authored":%q,`+
-		`"answers":{"1":1,"2":1,"3":1,"4":1,"5":1,"6":1,"7":1,"8":1,"9":0}%s}`, id, strings.Split(id, "-")[0], tonight(), members)
+		`"answers":{"1":1,"2":1,"3":1,"4":1,"5":1,"6":1,"7":1,"8":1,"9":0}%s}`, id, strings.Split(id, "-")[0], tonight, members)
 }
 
 func TestBatch(t *testing.T) {

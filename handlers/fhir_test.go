@@ -24,7 +24,7 @@ func fhirQR1() string {
 	for i, link := range strings.Fields("/44250-9 /44255-8 /44259-0 /44254-1 /44251-7 /44258-2 /44252-5 /44253-3 /44260-8") {
 		items = append(items, fmt.Sprintf(`{"linkId":%q,"answer":[{"valueInteger":%d}]}`, link, []int{0, 0, 0, 1, 2, 1, 3, 2, 1}[i]))
 	}
-	return fmt.Sprintf(text, tonight(), strings.Join(items, ","))
+	return fmt.Sprintf(text, tonight, strings.Join(items, ","))
 }
 
 func (s *service) putFHIR(id, body string, headers ...string) answer {

@@ -49,17 +49,19 @@ func (s *service) send(method, path, body string, headers ...string) answer {
 	return s.do(s.request(method, path, strings.NewReader(body), append([]string{"Content-Type", "application/json"}, headers...)...))
 }
 
-// tonight is within the window of S1.
-func tonight() string {
-	day := time.Now().UTC()
-	zone := time.FixedZone("", (20-day.Hour())*3600)
-	if day.Hour() < 6 { // zones go up to 14 hours
-		zone = time.FixedZone("", (20-24-day.Hour())*3600)
+// tonight is within the window of S1, and one time for all tests: what is sent again must be the same.
+var tonight = evening(time.Now().UTC())
+
+// evening is a time in a zone where it is eight o'clock and something.
+func evening(at time.Time) string {
+	zone := time.FixedZone("", (20-at.Hour())*3600)
+	if at.Hour() < 6 { // zones go up to 14 hours
+		zone = time.FixedZone("", (20-24-at.Hour())*3600)
 	}
-	return day.In(zone).Format(time.RFC3339)
+	return at.In(zone).Format(time.RFC3339)
 }
 
-func responseQR1() string { return fmt.Sprintf(qr1, tonight()) }
+func responseQR1() string { return fmt.Sprintf(qr1, tonight) }
 
 func digestOf(body string) string {
 	sum := sha256.Sum256([]byte(body))
@@ -405,7 +407,7 @@ func TestPagesOfLargeItems(t *testing.T) {
 	const n = 24
 	var want []string
 	for i := range n {
-		body := strings.Replace(fmt.Sprintf(qr1, tonight()), `"total":13`, strings.Join(claims, ","), 1)
+		body := strings.Replace(fmt.Sprintf(qr1, tonight), `"total":13`, strings.Join(claims, ","), 1)
 		id := fmt.Sprintf("QR-%d", i)
 		s.send(http.MethodPost, "/questionnaire-responses", strings.Replace(body, `"QR-1"`, `"`+id+`"`, 1)).is(http.StatusCreated)
 		want = append([]string{id}, want...)
