@@ -22,7 +22,7 @@ import (
 )
 
 // TestDiskFaults fails the n-th operation of the log's and the blobs' disk for
-// every n from the opening to the answers, once or for good, then cuts the power.
+// every n from the opening to the answers (with -short for some), once or for good, then cuts the power.
 // What was answered with 2xx must be there afterwards, and only that counts.
 func TestDiskFaults(t *testing.T) {
 	t.Parallel()
@@ -37,11 +37,14 @@ func TestDiskFaults(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s/%v/sticky=%t", fault.Op, fault.Err, fault.Sticky), func(t *testing.T) {
 			t.Parallel()
-			for n := 1; ; n++ {
+			for n, points := 1, 0; ; n, points = n+1, points+1 {
+				if testing.Short() {
+					n += n / 4
+				}
 				fault.N = n
 				if !faultRound(t, fault) {
-					require.Greater(t, n, 1, "the fault never struck")
-					t.Logf("%d points", n-1)
+					require.Positive(t, points, "the fault never struck")
+					t.Logf("%d points", points)
 					return
 				}
 			}

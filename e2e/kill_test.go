@@ -66,7 +66,7 @@ func (r *receipts) any() (promise, bool) {
 }
 
 // TestKill loads the real binary and kills it with SIGKILL at random moments,
-// start-up included, CASEPRESS_KILL_ROUNDS times (6 by default, 50 in CI). Every
+// start-up included, CASEPRESS_KILL_ROUNDS times (6 by default, 20 in CI). Every
 // 202 ever answered must end completed or failed, with its PDF, once.
 func TestKill(t *testing.T) {
 	t.Parallel()

@@ -341,7 +341,7 @@ func TestPowerCutsWhileDropping(t *testing.T) {
 }
 
 // TestDiskFaultsOfOriginals is TestDiskFaults for the other ways to keep
-// originals, at some of the points.
+// originals, at some of the points, with -short at fewer.
 func TestDiskFaultsOfOriginals(t *testing.T) {
 	t.Parallel()
 	keys := readKeys(t)
@@ -358,6 +358,9 @@ func TestDiskFaultsOfOriginals(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", name, fault.Op), func(t *testing.T) {
 				t.Parallel()
 				for n := 1; ; n += 1 + n/4 {
+					if testing.Short() {
+						n += n / 2
+					}
 					fault.N = n
 					if !originalsFaultRound(t, fault, originals) {
 						require.Greater(t, n, 1, "the fault never struck")
