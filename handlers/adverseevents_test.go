@@ -94,6 +94,18 @@ func TestDocumentsBesideThoseThatTrickle(t *testing.T) {
 	}
 }
 
+// TestAdverseEventsBehindAProxy: where addresses have no limit, all clients may have the same one, and it has no share of the room.
+func TestAdverseEventsBehindAProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, withCases(t), inVirtualTime, with(func(c *handlers.Config) { c.MaxUploadsPerAddress = -1 }))
+		under := s.begunDocuments("/adverse-events", 1, 16, 64<<10-512, 0) // 1 MiB with what each counts for itself, and none is slow
+		s.report("AE-1").is(201)
+		for _, c := range under {
+			require.NoError(t, c.Close())
+		}
+	})
+}
+
 // ago is a time some while before now, as clients write it.
 func ago(d time.Duration) string { return time.Now().Add(-d).UTC().Format(time.RFC3339Nano) }
 
