@@ -37,7 +37,7 @@ func newAdmission(cfg Config, work *dispatcher.Dispatcher) *admission {
 		urgent:  bodies{max: maxUrgent, maxFrom: maxUrgentFrom},
 	}
 	if cfg.MaxUploadsPerAddress < 0 {
-		m.small.maxFrom = maxSmall
+		m.small.maxFrom, m.urgent.maxFrom = maxSmall, maxUrgent
 	}
 	for _, l := range work.Lanes() {
 		m.backlog[l.Name] = &cached[dispatcher.Backlog]{

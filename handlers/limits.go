@@ -65,7 +65,7 @@ type Config struct {
 	// address counts with its /64 network, all of which one client may have. Behind a proxy all clients have the proxy's
 	// address: set ClientHeader then, or switch this off. The uploads of one address, if they are more than one, may also
 	// announce no more than an eighth of the disk that is free above MinFreeDisk. Default 128; negative: no limit and no
-	// share, nor one of documents.
+	// share, nor one of documents or of adverse events.
 	MaxUploadsPerAddress int
 	// ClientHeader is the header in which a proxy tells the client's address, such as X-Forwarded-For, whose last address
 	// counts. It is believed whoever sends it, so set it only if every request comes through the proxy. "": the address

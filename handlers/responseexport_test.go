@@ -3,7 +3,6 @@ package handlers_test
 import (
 	"bufio"
 	"bytes"
-	"casepress/handlers"
 	"context"
 	"database/sql"
 	"encoding/csv"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"casepress/handlers"
 )
 
 // table reads an export as a spreadsheet would: by the names of its columns.

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"casepress/dispatcher"
 	"context"
 	"fmt"
 	"go/ast"
@@ -17,6 +16,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
+
+	"casepress/dispatcher"
 )
 
 var verb = regexp.MustCompile(`%[^%]*?[a-zA-Z]`)

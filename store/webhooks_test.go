@@ -130,6 +130,7 @@ func TestImpossibleWebhookRows(t *testing.T) {
 		opens  bool // endpoints can be read, and only Check finds it
 	}{
 		{"UPDATE webhook_endpoints SET state = 'actiwe'", false},
+		{"UPDATE webhook_endpoints SET state = 'deleted' WHERE id = 'a'", false},
 		{"UPDATE webhook_endpoints SET changed = 2", false},
 		{"UPDATE webhook_endpoints SET generation = 1 WHERE id = 'a'", false},
 		{"UPDATE webhook_deliveries SET state = 'waitinh'", true},

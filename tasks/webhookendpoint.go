@@ -259,6 +259,11 @@ func LoadWebhookEndpoints(tx Tx) ([]WebhookEndpoint, error) {
 	if err := none(tx, "webhook endpoint %s is ahead of its records", ahead, TopicWebhookEndpoints); err != nil {
 		return nil, err
 	}
+	// Who deletes one takes its secrets. With them it only seems to be deleted, and nothing would be sent any more.
+	const secrets = `SELECT id FROM webhook_endpoints WHERE state = 'deleted' AND secrets <> '' ORDER BY id LIMIT 1`
+	if err := none(tx, "webhook endpoint %s is deleted and has secrets", secrets); err != nil {
+		return nil, err
+	}
 	return loadWebhooks(tx, `state <> 'deleted'`)
 }
 
