@@ -240,8 +240,11 @@ func (d *damage) changeValue(t *testing.T, change string) {
 	key := map[string]string{
 		"patient_images": "image_id", "case_reports": "id", "case_report_images": "report_id", "case_report_results": "sequence", "submissions": "id", "watermarks": "topic",
 	}[table]
+	where := map[string]string{ // rows in which nobody writes another value before all rows were looked at
+		"submissions.error": " WHERE finished_at > 0", "patient_images.put_end": " WHERE image_id NOT LIKE 'IMG-%'",
+	}[column]
 	var chosen string
-	err = db.QueryRowContext(t.Context(), "SELECT "+key+" FROM "+table+" ORDER BY random() LIMIT 1").Scan(&chosen)
+	err = db.QueryRowContext(t.Context(), "SELECT "+key+" FROM "+table+where+" ORDER BY random() LIMIT 1").Scan(&chosen)
 	if err != nil { // an earlier strike has left nothing that could be read
 		d.done = append(d.done, "no row to change: "+err.Error())
 		return

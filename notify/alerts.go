@@ -407,7 +407,7 @@ func (r *ladderRound) begin(ctx context.Context) (more bool) {
 		}
 		of := heap.Pop(&r.due).(*openCase)
 		if a := of.waiting; a != nil {
-			if patience := r.channels[addressOf(a.to)].takenAt.Add(r.cfg.Timeout); patience.After(time.Now()) {
+			if patience := r.patience(r.channels[addressOf(a.to)]); patience.After(time.Now()) {
 				r.schedule(of, patience) // there are many, and they get on
 				continue
 			}
@@ -705,11 +705,17 @@ func (r *ladderRound) end(one alertResult) {
 	r.schedule(of, due)
 }
 
-// leave gives a place in the queue of a channel to the next.
+// leave gives a place in the queue of a channel to the next. One that has waited for as long as it may gets none: the channel may
+// hang once more, and the case would be held up for another attempt. It has failed, as begin finds.
 func (r *ladderRound) leave(ctx context.Context, address string, q *channelQueue) {
 	q.inFlight--
-	for ctx.Err() == nil && q.inFlight < perChannel && len(q.waiting) > 0 {
-		of := q.waiting[0]
+	for ctx.Err() == nil && q.inFlight < perChannel {
+		now := time.Now()
+		next := slices.IndexFunc(q.waiting, func(of *openCase) bool { return of.due.After(now) || r.patience(q).After(now) })
+		if next < 0 {
+			break
+		}
+		of := q.waiting[next]
 		a := *of.waiting
 		r.stopWaiting(of)
 		heap.Remove(&r.due, of.place)
@@ -719,6 +725,9 @@ func (r *ladderRound) leave(ctx context.Context, address string, q *channelQueue
 		delete(r.channels, address)
 	}
 }
+
+// patience is until when an alert waits for a channel, however long it has waited: the channel has taken another one.
+func (r *ladderRound) patience(q *channelQueue) time.Time { return q.takenAt.Add(r.cfg.Timeout) }
 
 // stopWaiting takes a case out of the queue of a channel.
 func (r *ladderRound) stopWaiting(of *openCase) {

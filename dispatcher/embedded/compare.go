@@ -17,24 +17,50 @@ import (
 // on a busy machine with two cores.
 const compareTime = 2 * time.Second
 
+// compareAgain is how long after a comparison that has failed, and not because of what it has found, the next one begins.
+const compareAgain = time.Minute
+
 // compare looks once, in the background, whether the rows have what the log says. Parts of a database may be of
 // another time than the rest, and the database does not know: a file put back beside a write-ahead log that it does
 // not belong to, a page that a disk never wrote. An id that was lost in this way must not be taken again, and so what
 // is not found waits for the answer.
-func (l *Ledger) compare(ctx context.Context) {
+func (l *Ledger) compare(ctx context.Context) error {
 	long := time.AfterFunc(compareTime, func() { close(l.compared) })
 	err := l.compareAll(ctx)
-	if err != nil && ctx.Err() == nil {
-		l.setUncompared(ExplainDamage(err))
-	}
+	l.setUncompared(ctx, err)
 	if long.Stop() {
 		close(l.compared)
 	}
+	return err
 }
 
-// setUncompared makes the ledger not ready until a restart. A panic does not: it is of one submission, which needs another
-// version of the program.
-func (l *Ledger) setUncompared(err error) {
+// compareUntilKnown goes on after a comparison that returned err, until one has told whether rows and log agree: a read that failed
+// once must not keep the ledger from being ready until a restart.
+func (l *Ledger) compareUntilKnown(ctx context.Context, err error) {
+	for mayPass(err) && sleep(ctx, compareAgain) {
+		err = l.compareAll(ctx)
+		l.setUncompared(ctx, err)
+	}
+}
+
+// mayPass reports whether an error of a comparison says nothing of rows and log themselves.
+func mayPass(err error) bool {
+	_, log := errors.AsType[*LogDamageError](ExplainDamage(err))
+	_, panicked := errors.AsType[*tasks.PanicError](err)
+	return err != nil && !log && !panicked && !errors.Is(err, store.ErrDamaged)
+}
+
+// setUncompared makes the ledger ready after a comparison without an error, and else not: until a restart, or until the error has
+// passed. A panic counts for nothing: it is of one submission, which needs another version of the program.
+func (l *Ledger) setUncompared(ctx context.Context, err error) {
+	if err == nil {
+		l.uncompared.Store(nil)
+		return
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	err = ExplainDamage(err)
 	l.cfg.Logger.Error("rows and log do not agree, or could not be compared", "err", err)
 	if _, panicked := errors.AsType[*tasks.PanicError](err); !panicked {
 		l.uncompared.Store(&err)

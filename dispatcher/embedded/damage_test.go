@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -188,18 +189,29 @@ func TestClaimsThatMeetADamagedSchema(t *testing.T) {
 }
 
 // Rows that cannot be compared with the log may have lost an id, which could be taken again: the ledger is not ready, whatever the
-// reason.
+// reason. One that passes is no reason any more, and needs no restart.
 func TestRowsThatCannotBeCompared(t *testing.T) {
 	dir := filled(t, t.TempDir(), "CR", 1)
 	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		away.Store(true)
 		changeKind(t, func(k *tasks.Kind) {
-			k.Rows.Load = func(tasks.Tx, []tasks.Stored) (map[string]tasks.Loaded, error) {
-				return nil, errors.New("the disk is away")
+			load := k.Rows.Load
+			k.Rows.Load = func(tx tasks.Tx, of []tasks.Stored) (map[string]tasks.Loaded, error) {
+				if away.Load() {
+					return nil, errors.New("the disk is away")
+				}
+				return load(tx, of)
 			}
 		})
 		h, shut := open(t, options{Dir: dir})
 		require.NoError(t, h.CaughtUp(t.Context())) // and so rows and log were compared
 		require.ErrorContains(t, h.Ready(), "the disk is away")
+		time.Sleep(time.Hour)
+		require.ErrorContains(t, h.Ready(), "the disk is away")
+		away.Store(false)
+		time.Sleep(time.Hour)
+		require.NoError(t, h.Ready())
 		shut(false)
 	})
 }

@@ -176,8 +176,9 @@ func (l *Ledger) start() {
 	}
 	l.wg.Go(func() { l.requeueLost(l.ctx) })
 	l.wg.Go(func() {
-		l.compare(l.ctx)
+		err := l.compare(l.ctx)
 		l.publishMissing(l.ctx) // not beside it: both read all rows
+		l.compareUntilKnown(l.ctx, err)
 	})
 	l.wg.Go(func() { l.verify(l.ctx) })
 	if l.originals.blobs != nil {

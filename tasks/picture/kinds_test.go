@@ -112,6 +112,7 @@ func kinds(t testing.TB) []kind {
 		{"png whose palette has colours too many", indexedPNG(frame, pngChunk("PLTE", append(colours(frame), make([]byte, 3*256)...))), upright, nil, ""},
 		{"png with transparency before its palette", indexedPNG(frame, pngChunk("tRNS", make([]byte, 8)), pngChunk("PLTE", colours(frame))), upright, []string{picture.CodeTransparency}, ""},
 		{"png with transparency behind its pixels", withoutEnd(encodePNG(t, src), pngChunk("tRNS", []byte{0, red.R, 0, red.G, 0, red.B}), pngChunk("IEND", nil)), upright, []string{picture.CodeTransparency}, ""},
+		{"png whose transparency has a wrong checksum", withChunks(encodePNG(t, src), wrongSum(pngChunk("tRNS", []byte{0, red.R, 0, red.G, 0, red.B}))), upright, []string{picture.CodeTransparency}, ""},
 		{"png in grey with a palette", withChunks(greyPNG(src), pngChunk("PLTE", colours(frame))), inGrey, nil, ""},
 		{"png, interlaced, with bytes behind its pixels", interlacedPNG(src, 1, 2, 3), upright, nil, ""},
 		{"png with rows too many", rgbPNG(src, zlibStream(append(rgbRows(src), rgbRows(src)...))), upright, nil, ""},
@@ -597,6 +598,12 @@ func greyPNG(img *image.NRGBA) []byte {
 		pix = append(pix, color.GrayModel.Convert(color.NRGBA{img.Pix[i], img.Pix[i+1], img.Pix[i+2], 255}).(color.Gray).Y)
 	}
 	return pngOf(img.Rect, 0, zlibStream(filtered(pix, img.Rect.Dx())))
+}
+
+// wrongSum alters the checksum of a chunk of PNG.
+func wrongSum(chunk []byte) []byte {
+	chunk[len(chunk)-1] ^= 1
+	return chunk
 }
 
 // withoutEnd puts chunks in place of the end mark.

@@ -129,7 +129,7 @@ func (p *pngParts) palette(c container.Chunk) error {
 }
 
 // transparency says whether the decoder takes a chunk of it, in its place. One whose checksum is wrong is
-// left out, as other readers do.
+// left out, as other readers do, and lost.
 func (p *pngParts) transparency(c container.Chunk) bool {
 	var takes bool
 	switch p.ihdr.colour {
@@ -145,11 +145,8 @@ func (p *pngParts) transparency(c container.Chunk) bool {
 	if p.clear {
 		return false // the first counts
 	}
-	if takes = takes && !p.pixels; !takes {
-		p.transparencyLost = true
-		return false
-	}
-	p.clear = p.checked(c, 256) != nil
+	p.clear = takes && !p.pixels && p.checked(c, 256) != nil
+	p.transparencyLost = p.transparencyLost || !p.clear
 	return p.clear
 }
 
