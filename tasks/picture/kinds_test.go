@@ -113,6 +113,7 @@ func kinds(t testing.TB) []kind {
 		{"png with transparency before its palette", indexedPNG(frame, pngChunk("tRNS", make([]byte, 8)), pngChunk("PLTE", colours(frame))), upright, []string{picture.CodeTransparency}, ""},
 		{"png with transparency behind its pixels", withoutEnd(encodePNG(t, src), pngChunk("tRNS", []byte{0, red.R, 0, red.G, 0, red.B}), pngChunk("IEND", nil)), upright, []string{picture.CodeTransparency}, ""},
 		{"png whose transparency has a wrong checksum", withChunks(encodePNG(t, src), wrongSum(pngChunk("tRNS", []byte{0, red.R, 0, red.G, 0, red.B}))), upright, []string{picture.CodeTransparency}, ""},
+		{"png whose transparency has a wrong checksum and comes again", withChunks(encodePNG(t, src), append(wrongSum(pngChunk("tRNS", []byte{0, red.R, 0, red.G, 0, red.B})), pngChunk("tRNS", make([]byte, 6))...)), upright, nil, ""},
 		{"png in grey with a palette", withChunks(greyPNG(src), pngChunk("PLTE", colours(frame))), inGrey, nil, ""},
 		{"png, interlaced, with bytes behind its pixels", interlacedPNG(src, 1, 2, 3), upright, nil, ""},
 		{"png with rows too many", rgbPNG(src, zlibStream(append(rgbRows(src), rgbRows(src)...))), upright, nil, ""},

@@ -32,7 +32,7 @@ type pngParts struct {
 	packer   *pngPacker
 	ended    bool
 	whole    bool // the end mark was there
-	// transparencyLost says that there is one that was left out, checksumWrong that that of the pixels is wrong.
+	// transparencyLost says that there is one and none that counts, checksumWrong that that of the pixels is wrong.
 	transparencyLost, checksumWrong bool
 }
 
@@ -146,7 +146,7 @@ func (p *pngParts) transparency(c container.Chunk) bool {
 		return false // the first counts
 	}
 	p.clear = takes && !p.pixels && p.checked(c, 256) != nil
-	p.transparencyLost = p.transparencyLost || !p.clear
+	p.transparencyLost = !p.clear // unless a better one follows
 	return p.clear
 }
 
