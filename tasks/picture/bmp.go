@@ -34,11 +34,15 @@ var bmpCodec = codec{
 // would make pictures of many a text.
 var bmpHeaderSizes = map[uint32]bool{12: true, 16: true, 40: true, 52: true, 56: true, 64: true, 108: true, 124: true}
 
+// errFieldsOf24 is a file whose pixels of 24 bits have masks. Microsoft's documents know those of 16 and 32 bits
+// alone, but some readers take others.
+var errFieldsOf24 = errors.New("a BMP of 24 bits in fields")
+
 // bmpHeader reads the size:
 //
-//	"BM" | 12 more | size of the header(4) | width(4) height(4), of a header of 12 bytes 2 each | …
+//	"BM" | 12 more | size of the header(4) | width(4) height(4), of a header of 12 bytes 2 each | 2 bits(2) compression(4) …
 func bmpHeader(h *header, r *container.Reader) {
-	b := r.UpTo(14, 12)
+	b := r.UpTo(14, 20)
 	if len(b) >= 8 && binary.LittleEndian.Uint32(b) == 12 {
 		h.Width, h.Height = int(binary.LittleEndian.Uint16(b[4:])), int(binary.LittleEndian.Uint16(b[6:]))
 		return
@@ -52,6 +56,9 @@ func bmpHeader(h *header, r *container.Reader) {
 	}
 	if w > 0 && ht > 0 {
 		h.Width, h.Height = w, ht
+	}
+	if len(b) == 20 && binary.LittleEndian.Uint32(b) >= 40 && binary.LittleEndian.Uint16(b[14:]) == 24 && binary.LittleEndian.Uint32(b[16:]) == bmpFields {
+		h.unsupported = errFieldsOf24
 	}
 }
 

@@ -143,6 +143,8 @@ func kinds(t testing.TB) []kind {
 		{"avif", heifBoxes("avif", "avif", [2]uint32{64, 48}, [2]uint32{64, 48}), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"png", encodePNG(t, src), upright, nil, ""},
 		{"png, animated", withChunks(encodePNG(t, src), pngChunk("acTL", []byte{0, 0, 0, 2, 0, 0, 0, 0})), upright, []string{picture.CodeFirstFrame}, ""},
+		{"bmp of 24 bits in fields", fieldsOf24(encodeBMP(t, src)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
+		{"png of Apple's apps (CgBI)", cgbi(encodePNG(t, src)), [4]color.NRGBA{}, nil, picture.CodeUnsupported},
 		{"png whose pixels end early", encodePNG(t, src)[:120], [4]color.NRGBA{}, nil, picture.CodeUndecodable},
 		{"webp, lossy, turned", testdata(t, "lossy.webp"), turned, nil, ""},
 		{"webp of 28 bytes", []byte("RIFF\x14\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\x00\x00\x00\x00\x88\x88\x08"), [4]color.NRGBA{}, nil, ""},
@@ -662,6 +664,21 @@ func bmp565(img *image.NRGBA) []byte {
 		}
 	}
 	return b
+}
+
+// fieldsOf24 puts masks behind the header of a file of 24 bits.
+func fieldsOf24(b []byte) []byte {
+	const masksAt, masks = 54, 12
+	b = slices.Insert(b, masksAt, 0, 0, 0xff, 0, 0, 0xff, 0, 0, 0xff, 0, 0, 0)
+	binary.LittleEndian.PutUint16(b[28:], 24)
+	binary.LittleEndian.PutUint32(b[30:], 3)
+	binary.LittleEndian.PutUint32(b[10:], masksAt+masks)
+	return b
+}
+
+// cgbi puts the chunk in front of a file by which Apple's programs know their kind.
+func cgbi(b []byte) []byte {
+	return slices.Concat(b[:8], pngChunk("CgBI", []byte{0x50, 0, 0x20, 0x02}), b[8:])
 }
 
 // bmp32 writes a header of version 5 that says where the transparency is, and none.

@@ -39,12 +39,20 @@ type pngInfo struct {
 	interlaced bool
 }
 
+// errCgBI is a file as Xcode writes it into apps: an own chunk first, the pixels without zlib's header
+// and checksum, blue before red, multiplied by their opacity. Apple's own programs alone read it.
+var errCgBI = errors.New("a PNG of Apple's kind CgBI")
+
 // pngHeader reads the IHDR chunk, which must come first:
 //
 //	width(4) | height(4) | depth | colour type | compression | filter | interlace
 func pngHeader(h *header, r *container.Reader) {
 	own := pngInfo{depth: 8}
 	r.PNGChunks(func(c container.Chunk) bool {
+		if c.Kind == "CgBI" && h.unsupported == nil {
+			h.unsupported = errCgBI
+			return true
+		}
 		b := r.Bytes(c, 13)
 		if c.Kind != "IHDR" || len(b) < 13 {
 			return false

@@ -32,7 +32,7 @@ type decoder struct {
 	bits     bitReader
 	every    int // MCUs between restart markers, 0 for none
 	scans    int
-	trailing bool    // bytes follow the last MCU of a scan
+	trailing bool    // bytes follow the last MCU of a scan or of a restart interval
 	done     [4]bool // components that a sequential scan has been read of
 
 	rows   [4]blockRows // of the current row of MCUs
@@ -48,7 +48,8 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 type Report struct {
 	// Damage says what of the picture is missing; nil if nothing is.
 	Damage error
-	// Trailing says that a scan has bytes behind its last MCU, which show nowhere.
+	// Trailing says that a scan, or a part of it between restart markers, has bytes behind its
+	// last MCU, which show nowhere.
 	Trailing bool
 }
 

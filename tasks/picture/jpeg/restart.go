@@ -58,6 +58,7 @@ func (d *decoder) acceptMCU() bool {
 func (d *decoder) restart() {
 	const farthest = 4 // of eight numbers; one farther ahead is taken for one from behind
 	r, s := &d.bits, &d.scan
+	d.trailing = r.unread() || d.trailing
 	segments, _ := container.JPEG(container.NewMemoryReader(d.ctx, r.data, math.MaxInt64))
 	for {
 		segments.At = int64(r.at)

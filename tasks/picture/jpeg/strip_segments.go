@@ -6,44 +6,20 @@ import (
 	"casepress/tasks/picture/container"
 )
 
-// wellFormed says whether payload is as long as a segment of that kind must be, so that
-// nothing can hide behind it, and whether there is such a kind. Its contents are the
-// decoder's matter.
-func wellFormed(marker byte, payload []byte) bool {
-	switch {
-	case container.IsFrame(marker):
-		return frameFits(payload)
-	case marker == container.MarkerSOS:
-		return len(payload) >= 6 && payload[0] <= 4 && len(payload) == 4+2*int(payload[0])
-	case marker == container.MarkerDRI, marker == container.MarkerDNL:
-		return len(payload) == 2
-	case marker == container.MarkerDAC:
-		return len(payload)%2 == 0
-	case marker == container.MarkerDQT:
-		return tablesFit(payload, quantisationBytes)
-	case marker == container.MarkerDHT:
-		return tablesFit(payload, huffmanBytes)
-	}
-	return false
-}
-
-// frameFits also wants a picture of at least one pixel.
-func frameFits(payload []byte) bool {
-	return len(payload) >= 9 && payload[5] <= 4 && len(payload) == 6+3*int(payload[5]) &&
-		payload[1]|payload[2] != 0 && payload[3]|payload[4] != 0
-}
-
-// tablesFit says whether b is a row of tables; size tells how long the first of a row
-// is, 0 if it cannot be told.
-func tablesFit(b []byte, size func(b []byte) int) bool {
+// eachTable calls f with each of the tables that a segment holds; size tells how long the first of a
+// row is, 0 if it cannot be told.
+func eachTable(b []byte, size func(b []byte) int, f func(table []byte) error) error {
 	for len(b) > 0 {
 		n := size(b)
 		if n == 0 || n > len(b) {
-			return false
+			return fmt.Errorf("a table that ends too early: %w", ErrFormat)
+		}
+		if err := f(b[:n]); err != nil {
+			return err
 		}
 		b = b[n:]
 	}
-	return true
+	return nil
 }
 
 func quantisationBytes(b []byte) int {
@@ -64,30 +40,22 @@ func huffmanBytes(b []byte) int {
 	return n
 }
 
-// usedTables are the tables that the frame and the scans of a file name: the others show nowhere,
-// so that anything may stand in them.
-type usedTables struct {
-	quantisation [16]bool
-	huffman      [2][16]bool // by class
-	progressive  bool
-}
+// usedTables are the tables that the frame and the scans of a file name, by their first byte: the
+// others show nowhere, so that anything may stand in them.
+type usedTables struct{ quantisation, huffman [256]bool }
 
 func readUsedTables(data []byte) (u usedTables) {
 	s, _ := container.JPEG(container.Memory(data))
 	for s.Next() && s.Marker != container.MarkerEOI {
-		b := s.Bytes(s.Length)
-		switch {
-		case container.IsFrame(s.Marker) && frameFits(b):
-			u.progressive = s.Marker == container.MarkerSOF2
-			for i := range int(b[5]) {
-				u.quantisation[b[6+3*i+2]&15] = true
+		switch b := s.Bytes(s.Length); {
+		case s.Marker == container.MarkerSOF0:
+			for at := 6; at+3 <= len(b); at += 3 {
+				u.quantisation[b[at+2]] = true
 			}
-		case s.Marker == container.MarkerSOS && wellFormed(s.Marker, b):
-			ac := b[1+2*int(b[0])] > 0
-			for i := range int(b[0]) {
-				tables := b[2+2*i]
-				u.huffman[0][tables>>4] = u.huffman[0][tables>>4] || !u.progressive || !ac
-				u.huffman[1][tables&15] = u.huffman[1][tables&15] || !u.progressive || ac
+		case s.Marker == container.MarkerSOS:
+			for at := 1; at+5 <= len(b); at += 2 {
+				u.huffman[b[at+1]>>4] = true
+				u.huffman[0x10|b[at+1]&15] = true
 			}
 			if _, ok := s.SkipScan(); !ok {
 				return u
@@ -97,38 +65,21 @@ func readUsedTables(data []byte) (u usedTables) {
 	return u
 }
 
-// keepTables keeps those tables of a segment that are used. One that is defined twice before a
-// scan could hide anything the first time.
+// keepTables keeps those tables of a segment that are used.
 func (s *stripper) keepTables(marker byte, payload []byte) error {
 	var kept []byte
-	size, class := quantisationBytes, byte(0x80)
+	size, used := quantisationBytes, &s.used.quantisation
 	if marker == container.MarkerDHT {
-		size, class = huffmanBytes, 0
+		size, used = huffmanBytes, &s.used.huffman
 	}
-	for b := payload; len(b) > 0; {
-		n := size(b)
-		used := s.used.quantisation[b[0]&15]
-		if marker == container.MarkerDHT {
-			used = s.used.huffman[b[0]>>4&1][b[0]&15]
+	err := eachTable(payload, size, func(table []byte) error {
+		if used[table[0]] {
+			kept = append(kept, table...)
 		}
-		if used {
-			name := class | b[0]&0x1f
-			if marker == container.MarkerDQT {
-				name = class | b[0]&15
-			}
-			if s.defined[name] {
-				return fmt.Errorf("a table that comes again: %w", ErrFormat)
-			}
-			s.defined[name] = true
-			kept = append(kept, b[:n]...)
-			if marker == container.MarkerDHT {
-				s.seen[b[0]>>4&1<<2|b[0]&3] = true
-			}
-		}
-		b = b[n:]
+		return nil
+	})
+	if err != nil || len(kept) == 0 {
+		return err
 	}
-	if len(kept) > 0 {
-		s.keepSegment(marker, kept)
-	}
-	return nil
+	return s.keepSegment(marker, kept)
 }

@@ -60,8 +60,9 @@ func TestStripKeepsThePicture(t *testing.T) {
 	for name, file := range map[string][]byte{
 		"plain":       plainFile(t),
 		"grey":        mustEncode(t, paint("noise", 30, 30, 0, 0), 90),
-		"progressive": testFile(t, "420-progressive.jpg"),
 		"restarts":    testFile(t, "420-restart.jpg"),
+		"three scans": testFile(t, "420-alone.jpg"),
+		"two names":   renamed(t, "\x00\x01\x02"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := jpeg.Strip(file)
@@ -74,7 +75,7 @@ func TestStripKeepsThePicture(t *testing.T) {
 func TestStripDropsMetadata(t *testing.T) {
 	for name, more := range metadataSegments {
 		t.Run(name, func(t *testing.T) {
-			for _, file := range [][]byte{plainFile(t), testFile(t, "420-progressive.jpg")} {
+			for _, file := range [][]byte{plainFile(t), testFile(t, "420-alone.jpg")} {
 				got, err := jpeg.Strip(insert(file, more))
 				require.NoError(t, err)
 				requireBytes(t, file, got)
@@ -84,7 +85,7 @@ func TestStripDropsMetadata(t *testing.T) {
 }
 
 func TestStripDropsWhatIsBetweenScansAndBehindTheEnd(t *testing.T) {
-	file := testFile(t, "420-progressive.jpg")
+	file := testFile(t, "420-alone.jpg")
 	scan := bytes.LastIndex(file, []byte{0xff, 0xda})
 	comment := metadataSegments["comment"]
 	dirty := string(file[:scan]) + "\xff\xff" + comment + "\xff\xff\xff" + string(file[scan:]) +
@@ -104,53 +105,25 @@ func TestStripEmptiesTheHeader(t *testing.T) {
 	require.Equal(t, string(file[:2])+want+string(file[20:]), string(got))
 }
 
-// TestStripKeepsColours checks that an Adobe segment stays, without what follows its
-// 12 bytes, where decoders would take the components for others without it.
-func TestStripKeepsColours(t *testing.T) {
-	three := plainFile(t)
-	frame := bytes.Index(three, []byte{0xff, 0xc0})
-	named := bytes.Clone(three)
-	copy(named[frame+10:], "R")
-	named[bytes.Index(named, []byte{0xff, 0xda})+5] = 'R'
-	adobe := func(transform string) string { return "Adobe\x00\x64\x00\x00\x00\x00" + transform }
-	for name, c := range map[string]struct {
-		file      []byte
-		transform string
-		kept      bool
-	}{
-		"YCbCr":         {three, "\x01", false},
-		"RGB":           {three, "\x00", true},
-		"named R, G, B": {named, "\x01", true},
-		"grey":          {mustEncode(t, paint("noise", 30, 30, 0, 0), 90), "\x00", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			want := c.file
-			at := bytes.Index(want, []byte{0xff, 0xc0})
-			if c.kept {
-				want = []byte(string(want[:at]) + segment(0xee, adobe(c.transform)) + string(want[at:]))
-			}
-			got, err := jpeg.Strip(insert(c.file, segment(0xee, adobe(c.transform)+"secret")))
-			require.NoError(t, err)
-			requireBytes(t, want, got)
-		})
+// renamed is a file without a JFIF header whose three components are called so.
+func renamed(t testing.TB, names string) []byte {
+	t.Helper()
+	data := withoutJFIF(t, small(t, "420"))
+	rename(t, data, names)
+	scan := bytes.Index(data, []byte{0xff, 0xda})
+	for i := range names {
+		data[scan+5+2*i] = names[i]
 	}
+	return data
 }
 
-func TestStripKeepsCMYK(t *testing.T) {
-	adobe := segment(0xee, "Adobe\x00\x64\x00\x00\x00\x00\x02")
-	frame := segment(0xc0, "\x08\x00\x08\x00\x08\x04\x01\x11\x00\x02\x11\x00\x03\x11\x00\x04\x11\x00")
-	scan := segment(0xda, "\x04\x01\x00\x02\x00\x03\x00\x04\x00\x00\x3f\x00") + "data\xff\x00\xff\xd9"
-	one := "\x01" + strings.Repeat("\x00", 15) + "\x00" // a table of one code
-	tables := segment(0xc4, "\x00"+one+"\x10"+one)
-	for name, file := range map[string]string{
-		"before the frame": "\xff\xd8" + adobe + frame + tables + scan,
-		"behind the frame": "\xff\xd8" + frame + tables + adobe + scan,
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := jpeg.Strip([]byte(file))
-			require.NoError(t, err)
-			require.Equal(t, file, string(got))
-		})
+// TestStripDropsAdobe drops a segment that says what the components' names say to everybody.
+func TestStripDropsAdobe(t *testing.T) {
+	for _, names := range []string{"\x01\x02\x03", "\x00\x01\x02"} {
+		file := renamed(t, names)
+		got, err := jpeg.Strip(inserted(file, adobe(1)))
+		require.NoError(t, err)
+		requireBytes(t, file, got)
 	}
 }
 
@@ -206,8 +179,8 @@ func TestStripPhotos(t *testing.T) {
 
 func TestStripRefuses(t *testing.T) {
 	file := string(plainFile(t))
-	progressive := string(testFile(t, "420-progressive.jpg"))
-	last := strings.LastIndex(progressive, "\xff\xda")
+	scans := string(testFile(t, "420-alone.jpg"))
+	last := strings.LastIndex(scans, "\xff\xda")
 	frame := strings.Index(file, "\xff\xc0")
 	tables := strings.Index(file, "\xff\xdb")
 	scan := strings.Index(file, "\xff\xda")
@@ -231,7 +204,7 @@ func TestStripRefuses(t *testing.T) {
 		"JPGn":                file[:tables] + segment(0xf0, "secret") + file[tables:],
 		"hierarchical":        file[:tables] + segment(0xde, file[frame+4:frame+19]) + file[tables:],
 		"short JFIF header":   file[:2] + segment(0xe0, "JFIF\x00\x01\x02") + file[20:],
-		"late Adobe":          progressive[:last] + metadataSegments["Adobe, of Y, Cb, Cr"] + progressive[last:],
+		"late Adobe":          scans[:last] + metadataSegments["Adobe, of Y, Cb, Cr"] + scans[last:],
 		"segment too short":   file[:tables] + "\xff\xfe\x00\x01" + file[tables:],
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -244,7 +217,7 @@ func TestStripRefuses(t *testing.T) {
 
 // FuzzStrip checks that what Strip returns needs no stripping, and is the same picture.
 func FuzzStrip(f *testing.F) {
-	f.Add(testFile(f, "420-progressive.jpg"))
+	f.Add(testFile(f, "420-alone.jpg"))
 	f.Add(testFile(f, "420-restart.jpg"))
 	f.Add(mustEncode(f, paint("noise", 9, 9, 2, 2), 50))
 	for _, more := range metadataSegments {
