@@ -50,7 +50,7 @@ type LadderConfig struct {
 	Timeout time.Duration
 	// Metrics is where the figures are registered; nil: nowhere.
 	Metrics prometheus.Registerer
-	// Logger hears of failures; nil discards.
+	// Logger hears of failures: of channels that cannot be used and of cases that nobody could be told of, too; nil discards.
 	Logger *slog.Logger
 }
 
@@ -61,9 +61,10 @@ type LadderConfig struct {
 // records what came of it, and reports back. What the log does not take is kept in memory and tried again, while the ladder goes on. So an alert that was taken and not recorded, as when the process dies in between, is
 // sent once more, with the same id, and is one step.
 type Ladders struct {
-	cfg    LadderConfig
-	alerts *prometheus.CounterVec
-	log    *slog.Logger
+	cfg      LadderConfig
+	alerts   *prometheus.CounterVec
+	log      *slog.Logger
+	warnings warnings // belongs to the goroutine of run
 
 	stop context.CancelFunc // begins nothing more
 	kill context.CancelFunc // interrupts attempts
@@ -87,7 +88,7 @@ func StartLadders(ctx context.Context, c LadderConfig) (*Ladders, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	l := &Ladders{cfg: c, log: c.Logger, done: make(chan struct{}), alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
+	l := &Ladders{cfg: c, log: c.Logger, warnings: warnings{cures: map[channelID]string{}}, done: make(chan struct{}), alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "casepress_alerts_total", Help: "Alerts to the rungs of ladders: taken by the channel, failed.",
 	}, []string{"outcome"})}
 	if c.Metrics != nil {
@@ -156,6 +157,7 @@ func (l *Ladders) round(ctx, attempts context.Context) error {
 		sent: make(chan sentAlert, maxInFlight), ended: make(chan alertResult, maxInFlight), recorded: make(chan recordResult, maxRecorders),
 		saved: make(chan struct{}, 1),
 	}
+	defer r.sumNobody()
 	defer r.wg.Wait()
 	defer interrupt()
 	if err := r.load(ctx); err != nil {
@@ -209,6 +211,8 @@ type openCase struct {
 	// steps: none can be made of what cannot be read.
 	unreadable time.Time
 	told       []tasks.Step
+	// warned are the places of rungs of which the log has that nobody could be told.
+	warned map[int]bool
 }
 
 // alert is one that is to be sent.
@@ -456,6 +460,7 @@ func (r *ladderRound) look(ctx context.Context, of *openCase) error {
 		steps = append(steps, of.unrecorded...)
 	}
 	ladder := r.ladderOf(of.Study)
+	r.warnOfNobody(of, ladder, steps, now)
 	next := nextAlert(ladder, row.ReceivedAt, steps, now)
 	if next.rung == 0 {
 		r.schedule(of, next.at)

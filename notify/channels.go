@@ -31,6 +31,8 @@ func (r *ladderRound) checkChannels(ctx context.Context) {
 		return
 	}
 	r.checkAt = now.Add(checkEach)
+	r.sumNobody()
+	r.knowEndpoints(ctx)
 	for _, s := range r.cfg.Studies.All() {
 		ladder := s.AdverseEvents.Ladder
 		for i, rung := range ladder.Rungs {
@@ -60,9 +62,11 @@ func (r *ladderRound) checkChannel(ctx context.Context, studyID string, rung stu
 	c := r.health[id]
 	c.Study, c.Channel = id.study, id.channel
 	unready, err := r.unready(ctx, studyID, rung)
-	switch {
-	case err != nil:
+	if err != nil {
 		return c, err
+	}
+	r.warnOfChannel(studyID, rung, unready)
+	switch {
 	case unready != "":
 		if c.FailingSince.IsZero() {
 			c.FailingSince, c.LastAt, c.LastError = now.UTC(), now.UTC(), unready

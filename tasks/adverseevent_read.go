@@ -179,7 +179,11 @@ func (d *adverseEventDocument) warnings(a Arrival) (all []Warning) {
 	case age > farPast:
 		warn(warnFarPast, "it became known %s before it arrived", between(known, a.At))
 	case age > limit:
-		warn(warnLate, "it arrived %s after it became known; the study's limit is %s", between(known, a.At), spoken(limit))
+		expected := "the study's limit is "
+		if d.Study == "" {
+			expected = "expected within "
+		}
+		warn(warnLate, "it arrived %s after it became known; %s%s", between(known, a.At), expected, spoken(limit))
 	}
 	if onset, ok := jsonfile.ParseTime(d.OnsetAt); ok && onset.After(known) {
 		warn(warnOnsetAfterKnown, "it began %s after it became known", between(known, onset))

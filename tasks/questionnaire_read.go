@@ -213,7 +213,11 @@ func (r *QuestionnaireResponse) warnings(s study.Study, a Arrival) (all []Warnin
 	case age > farPast:
 		warn(warnFarPast, "the answers were given %s before they arrived", between(authored, a.At))
 	case age > s.LateAfter():
-		warn(warnLate, "the answers arrived %s after they were given; the study expects them within %s", between(authored, a.At), spoken(s.LateAfter()))
+		expected := "the study expects them within "
+		if r.Study == "" {
+			expected = "expected within "
+		}
+		warn(warnLate, "the answers arrived %s after they were given; %s%s", between(authored, a.At), expected, spoken(s.LateAfter()))
 	}
 	if !s.InWindow(r.VisitID, r.Rule.ID, authored) {
 		warn(warnOutOfWindow, "the answers were given at a time at which the study does not expect them")

@@ -125,6 +125,27 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// What comes late is told with how soon it was expected, by the study only where one is named.
+func TestWhoExpected(t *testing.T) {
+	studies := studiesOf(t, studyS1)
+	for _, tc := range []struct{ study, response, event string }{
+		{`"S1"`, "the study expects them within 2 h", "the study's limit is 24 h"},
+		{`"S9"`, "the study expects them within 24 h", "the study's limit is 24 h"}, // a study without a file has defaults
+		{"", "expected within 24 h", "expected within 24 h"},
+	} {
+		r := readResponse(t, studies, tasks.Arrival{At: arrived.Add(25 * time.Hour)}, map[string]string{"study": tc.study, "authored": `"2026-11-26T12:15:00Z"`})
+		require.Contains(t, r.Warnings, tasks.Warning{Code: "late", Detail: "the answers arrived 25 h after they were given; " + tc.response})
+
+		members := `"id":"AE-1","patientId":"P001","description":"a rash","knownAt":"2026-11-26T12:15:00Z"`
+		if tc.study != "" {
+			members += `,"study":` + tc.study
+		}
+		e, problems := tasks.ReadAdverseEvent([]byte("{"+members+"}"), "", studies, tasks.Arrival{At: arrived.Add(25 * time.Hour)})
+		require.Empty(t, problems)
+		require.Contains(t, e.Report.Warnings, tasks.Warning{Code: "late", Detail: "it arrived 25 h after it became known; " + tc.event})
+	}
+}
+
 // All kinds are warned by one rule.
 func TestStudyWarnings(t *testing.T) {
 	studies := studiesOf(t, strings.Replace(studyS1, `"id":"S1"`, `"id":"S1","visits":[{"id":"V01","title":"Day 1","day":1,"due":["phq-9"]},{"id":"V02","title":"Day 8","day":8,"due":["phq-9"]}]`, 1))
