@@ -5,7 +5,7 @@
 import { $, h } from './dom.js';
 import { t, toggleLanguage, onLanguage } from './i18n.js';
 import { newId } from './digest.js';
-import { photos, digests, firstUnreadable, pictureOf, onPhotos } from './photos.js';
+import { photos, digests, firstUnreadable, pictureOf, leftOutNames, onPhotos } from './photos.js';
 import { empty, values, check, fillFrom, refuse, refuseField } from './form.js';
 import { send } from './send.js';
 import { follow, isStored, retry } from './poll.js';
@@ -74,7 +74,7 @@ function stored(answer, list) {
   lock(false);
   setPending(null);
   remember(answer.id);
-  const own = { count: list.length, bytes: bytesOf(list), receipt: answer.receipt, checked: 'checking', photos: list };
+  const own = { count: list.length, bytes: bytesOf(list), leftOut: leftOutNames(), receipt: answer.receipt, checked: 'checking', photos: list };
   sent.set(answer.id, own);
   compare(answer, own);
   freshForm();

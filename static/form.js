@@ -101,7 +101,8 @@ function photoText(field, detail, code) {
   if (!photo) return () => detail;
   markWrong(n);
   const { name } = photo.file;
-  return () => (code === 'not-an-image' ? t('notAnImage', { n, name }) : `${t('photoName', { n, name })}${t('photoGap')}${detail}`);
+  const own = { 'not-an-image': 'notAnImage', 'image-too-large': 'tooManyPixels' }[code];
+  return () => (own ? t(own, { n, name }) : `${t('photoName', { n, name })}${t('photoGap')}${detail}`);
 }
 
 /** Marks one field as wrong. */

@@ -57,6 +57,11 @@ export function number(n) {
   return new Intl.NumberFormat(region()).format(n);
 }
 
+/** Names or numbers as a list: 1, 2, 3. */
+export function list(items) {
+  return items.join(t('listGap'));
+}
+
 /** A share between 0 and 1 as a percentage, rounded down: 100 % means all. */
 export function percent(share) {
   return new Intl.NumberFormat(region(), { style: 'percent' }).format(Math.floor(share * 100) / 100);

@@ -2,7 +2,7 @@
 // order. The files stay on the device until the report is sent.
 
 import { $, h, icon, fill, announce } from './dom.js';
-import { t, size, number, onLanguage } from './i18n.js';
+import { t, size, number, list, onLanguage } from './i18n.js';
 import { sha256 } from './digest.js';
 import { limits } from './limits.js';
 
@@ -13,7 +13,10 @@ export const photos = [];
 const types = $('images').accept.split(',');
 const known = (file) => types.includes(file.type) || /\.(hei[cf]|avif)$/i.test(file.name);
 const changed = [];
-let notice = null;  // what could not be added, kept so that it can be said in either language
+// Chosen files that are not among the photos, {file, why, read}: why is the key of what is said of them, and read is that the
+// note was hidden. One stays here until it is added after all or the form is empty: the receipt names it too.
+let leftOut = [];
+let duplicates = [];  // names of files that were chosen twice, told until the photos change
 let dragged = null;
 let work = Promise.resolve();
 
@@ -24,12 +27,13 @@ export function onPhotos(listener) {
 
 /** Adds files that are photos and not there yet, and says which were left out. */
 export function add(files) {
-  const wrongType = [], duplicates = [], beyondLimit = [];
   let n = 0;
+  duplicates = [];
   for (const file of files) {
-    if (!known(file)) wrongType.push(file.name);
+    leftOut = leftOut.filter((one) => !same(one.file, file));
+    const why = whyNot(file);
+    if (why) leftOut.push({ file, why, read: false });
     else if (photos.some((p) => same(p.file, file))) duplicates.push(file.name);
-    else if (photos.length >= limits.maxImages) beyondLimit.push(file.name);
     else {
       const photo = { file, picture: h('span', { className: 'picture' }), digest: null };
       photos.push(photo);
@@ -37,9 +41,21 @@ export function add(files) {
       n++;
     }
   }
-  notice = { wrongType, duplicates, beyondLimit };
   update();
-  if (n) announce(t('added', { n }));
+  announce([n && t('added', { n }), noteText()].filter(Boolean).join('\n'));
+}
+
+// Why a file cannot be one of the photos: the key of what is said of it, or null.
+function whyNot(file) {
+  if (!known(file)) return 'skippedType';
+  if (!file.size) return 'skippedEmpty';
+  if (photos.some((p) => same(p.file, file))) return null;
+  return photos.length >= limits.maxImages ? 'skippedOver' : null;
+}
+
+/** The names of the files that were chosen and are not among the photos. */
+export function leftOutNames() {
+  return leftOut.map(({ file }) => file.name);
 }
 
 /** Marks the photo with this 1-based position as one that the server has refused. */
@@ -51,7 +67,8 @@ export function markWrong(n) {
 /** Removes all photos. */
 export function clear() {
   photos.length = 0;
-  notice = null;
+  leftOut = [];
+  duplicates = [];
   update();
 }
 
@@ -115,12 +132,25 @@ function render() {
   $('tiles').replaceChildren(...photos.map(tile));
   $('photosCell').classList.toggle('filled', photos.length > 0);
   $('chooseButton').querySelector('span').textContent = t(photos.length ? 'more' : 'choose');
-  const { wrongType = [], duplicates = [], beyondLimit = [] } = notice ?? {};
-  const said = [wrongType.length && t('skippedType', { names: wrongType.join(', ') }),
-    duplicates.length && t('skippedTwice', { names: duplicates.join(', ') }),
-    beyondLimit.length && t('skippedOver', { max: number(limits.maxImages), names: beyondLimit.join(', ') })].filter(Boolean).join('\n');
-  fill($('images-error'), said);
-  if (said) announce(said);
+  fill($('leftOutText'), noteText());
+  $('leftOut').hidden = $('leftOutText').hidden;
+}
+
+// What could not be added, in the current language. It has an element of its own: what is wrong with the photos of the
+// list comes and goes with each try to send.
+function noteText() {
+  const sentences = ['skippedType', 'skippedEmpty', 'skippedOver'].map((why) => {
+    const names = leftOut.filter((one) => one.why === why && !one.read).map(({ file }) => file.name);
+    return names.length && t(why, { max: number(limits.maxImages), names: list(names) });
+  });
+  return [...sentences, duplicates.length && t('skippedTwice', { names: list(duplicates) })].filter(Boolean).join('\n');
+}
+
+function hideNote() {
+  for (const one of leftOut) one.read = true;
+  duplicates = [];
+  render();
+  $('images').focus();
 }
 
 function tile(photo, i) {
@@ -158,7 +188,7 @@ function move(from, to, name) {
 
 function remove(i) {
   photos.splice(i, 1);
-  notice = null;
+  duplicates = [];
   update();
   const next = $('tiles').children[Math.min(i, photos.length - 1)];
   (next?.querySelector('.close') ?? $('images')).focus();
@@ -193,6 +223,7 @@ const bringsFiles = (e) => e.dataTransfer?.types.includes('Files');
 
 $('images').addEventListener('change', pick);
 $('camera').addEventListener('change', pick);
+$('hideLeftOut').addEventListener('click', hideNote);
 // A file dropped beside the form must not replace the page with itself.
 addEventListener('dragover', (e) => {
   if (!bringsFiles(e)) return;

@@ -177,7 +177,7 @@ function renderFigures() {
   const heads = ['site', 'patients', 'expectedSoFar', 'inTime', 'tooEarly', 'tooLate', 'isMissing', 'compliance'].map((key) => t(key));
   $('figures').replaceChildren(h('h2', { textContent: `${page.title || page.study || t('trialProgress')} · ${t('progressDay', { day: day(page.today) })}` }),
     ...(isUnknown() ? [h('p', { className: 'flag urgent', textContent: [t('studyUnknown', page), t('nothingPlanned')].join(t('gap')) })]
-      : page.schedule.length ? [] : [h('p', { className: 'plain', textContent: t('noSchedule') })]));
+      : page.schedule.length ? [] : [h('p', { className: 'plain', textContent: t(page.study ? 'noSchedule' : 'noStudyChosen') })]));
   if (isUnknown() && !page.patients.length) return;     // figures of nothing would read as if nothing were late
   $('figures').append(table(t('figuresCaption'), heads, [row(page.totals, t('allSites')), ...page.sites.map((one) => row(one, one.site || t('noSiteNamed'), one.title))]));
 }

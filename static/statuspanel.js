@@ -2,12 +2,13 @@
 // became of it. It only shows the state it is given; others change the state.
 
 import { $, fill, announce, copy } from './dom.js';
-import { t, size, percent, time, onLanguage } from './i18n.js';
-import { receiptOf, storedWords, workWords, workDetail } from './statustexts.js';
+import { t, size, number, list, percent, time, onLanguage } from './i18n.js';
+import { receiptOf, deviceWords, storedWords, workWords, workDetail } from './statustexts.js';
 
 const blank = {
   phase: 'draft',   // draft, sending, confirming, waiting, refused, stored
   count: 0, bytes: 0,
+  leftOut: [],      // names of files that were chosen and not sent
   loaded: 0, total: 0,
   why: '', until: 0,
   status: 0, problem: null,
@@ -54,15 +55,11 @@ function step(node, mark, now) {
 }
 
 function renderDevice() {
-  const { phase, count, bytes, checked, report } = state;
+  const { phase, count, leftOut } = state;
   const draft = phase === 'draft' || phase === 'refused';
-  step($('stepDevice'), draft ? 'now' : 'done', draft);
-  // Until every photo has been decoded without a problem, one may have to be sent once more.
-  const seen = checked === 'same' && report?.status === 'completed' && !report.problems?.length;
-  const kept = count ? t(seen ? 'deviceKept' : 'deviceKeep') : '';
-  const some = count ? t('deviceSome', { n: count, size: size(bytes) }) : t('deviceNone');
-  $('deviceText').textContent = phase === 'stored' ? kept : some;
-  $('deviceText').hidden = !$('deviceText').textContent;
+  step($('stepDevice'), draft ? 'now' : leftOut.length ? 'held' : 'done', draft);
+  fill($('deviceText'), deviceWords(state));
+  fill($('notSent'), leftOut.length ? t('notSent', { n: leftOut.length, count: number(leftOut.length), names: list(leftOut) }) : '');
   $('send').hidden = !draft || conflict();
   $('stepDevice').hidden = phase === 'stored' && !count;
 }

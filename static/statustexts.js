@@ -1,9 +1,20 @@
 // What the status panel says about each state, in the current language.
 
-import { t, size, number, percent } from './i18n.js';
+import { t, size, number, list, percent } from './i18n.js';
 
 /** The receipt as it came with the 202, or as the server tells it later. */
 export const receiptOf = ({ receipt, report }) => receipt ?? report?.receipt;
+
+/** What the first step says: what is to be sent, and then which copies are still needed. */
+export function deviceWords({ phase, count, bytes, checked, report }) {
+  if (phase !== 'stored') return count ? t('deviceSome', { n: count, size: size(bytes) }) : t('deviceNone');
+  if (!count) return '';
+  if (report?.status !== 'completed') return t('deviceKeep');
+  if (checked !== 'same') return t('deviceKeepAll');
+  // A problem of the whole report is one of its texts.
+  const numbers = [...new Set((report.problems ?? []).map((problem) => problem.image).filter(Boolean))].sort((a, b) => a - b);
+  return numbers.length ? t('deviceProblems', { n: numbers.length, photos: list(numbers.map(number)) }) : t('deviceKept');
+}
 
 /** What the second step says: a sentence, and one of detail. */
 export function storedWords(state) {

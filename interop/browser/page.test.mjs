@@ -5,8 +5,8 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { picture, truncated, text } from './pictures.mjs';
-import { base, plain, launch, open, close, fill, completed, report, countOf, uploads, said, newPatient } from './browser.mjs';
+import { picture, truncated, manyPixels, text } from './pictures.mjs';
+import { base, plain, phone, launch, open, close, check, fill, completed, report, countOf, uploads, said, newPatient } from './browser.mjs';
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -167,8 +167,94 @@ test('more photos than the server takes are told before anything is sent', async
   const { maxImages } = await (await page.request.get(new URL('limits', page.url()).href)).json();
   await page.setInputFiles('#images', Array.from({ length: maxImages + 2 }, (_, i) => picture(i + 200)));
   assert.equal(await page.locator('.tile').count(), maxImages);
-  assert.match(await said(page, '#images-error'), /^Not added, because at most 50 photos fit into one report: /);
+  assert.match(await said(page, '#leftOutText'), /^Not added, because at most 50 photos fit into one report: /);
   assert.equal(sent.length, 0);
+  await close(page);
+});
+
+const leftOut = {
+  'en-GB': {
+    note: ['Not added, because only JPEG, HEIC, AVIF, PNG, WebP, GIF, TIFF and BMP can be used: scan.nef, letter.pdf',
+      'Not added, because the file is empty: empty.jpg', 'Not added, because at most 2 photos fit into one report: photo-503.png'].join('\n'),
+    more: 'Not added, because at most 2 photos fit into one report: photo-504.png',
+    kept: 'The photos that were sent are no longer needed on this device.',
+    notSent: '5 chosen photos were not sent: scan.nef, letter.pdf, empty.jpg, photo-503.png, photo-504.png',
+  },
+  'zh-CN': {
+    note: ['未添加，只支持 JPEG、HEIC、AVIF、PNG、WebP、GIF、TIFF 和 BMP：scan.nef、letter.pdf',
+      '未添加，文件为空：empty.jpg', '未添加（一份报告最多 2 张照片）：photo-503.png'].join('\n'),
+    more: '未添加（一份报告最多 2 张照片）：photo-504.png',
+    kept: '已发送的照片不再需要保留在本设备上。',
+    notSent: '选择的照片中有 5 张未发送：scan.nef、letter.pdf、empty.jpg、photo-503.png、photo-504.png',
+  },
+};
+
+for (const [locale, words] of Object.entries(leftOut)) {
+  test(`photos that were left out stay named, whatever is wrong with the form, and on the receipt (${locale})`, async () => {
+    const page = await open(browser, { locale, ...phone });
+    await page.route('**/limits', (route) => route.fulfill({ json: { maxBodyBytes: 1e8, maxImages: 2, maxPixels: 5e7, maxNotesCharacters: 4000 } }));
+    await page.reload();
+    await page.waitForFunction(() => document.getElementById('count').textContent !== '');
+    const file = (name, mimeType, content) => ({ name, mimeType, buffer: Buffer.from(content) });
+    await fill(page, { patient: 'P 003', files: [picture(501), picture(502)] });
+    await page.setInputFiles('#images', [file('scan.nef', 'image/x-nikon-nef', 'raw'), file('letter.pdf', 'application/pdf', '%PDF-'), file('empty.jpg', 'image/jpeg', ''), picture(503)]);
+    assert.equal(await said(page, '#leftOutText'), words.note);
+    await page.tap('#send');
+    await page.waitForSelector('#patientId-error:visible');
+    assert.equal(await said(page, '#leftOutText'), words.note);
+    assert.ok(await page.locator('#images-error').isHidden());
+    await check(page, `left-out-${locale}`);
+
+    await page.tap('#hideLeftOut');
+    assert.ok(await page.locator('#leftOut').isHidden());
+    await page.setInputFiles('#images', [picture(504)]);
+    assert.equal(await said(page, '#leftOutText'), words.more, 'only what has not been read');
+    await page.fill('#patientId', newPatient());
+    await page.tap('#send');
+    const stored = await completed(page);
+    assert.equal(stored.images.length, 2);
+    await page.waitForFunction((text) => document.getElementById('deviceText').textContent === text, words.kept);
+    assert.equal(await said(page, '#notSent'), words.notSent);
+    assert.equal(await page.getAttribute('#stepDevice', 'data-mark'), 'held');
+    await page.tap('#another');
+    assert.ok(await page.locator('#leftOut').isHidden());
+    assert.ok(await page.locator('#notSent').isHidden());
+    await close(page);
+  });
+}
+
+test('a photo that finds room after all is not told as left out', async () => {
+  const page = await open(browser);
+  await page.route('**/limits', (route) => route.fulfill({ json: { maxBodyBytes: 1e8, maxImages: 1, maxPixels: 5e7, maxNotesCharacters: 4000 } }));
+  await page.reload();
+  await page.waitForFunction(() => document.getElementById('count').textContent !== '');
+  const folder = mkdtempSync(join(tmpdir(), 'casepress-'));
+  const [first, second] = [511, 512].map((seed) => join(folder, `photo-${seed}.png`)); // of the same time whenever they are chosen
+  writeFileSync(first, picture(511).buffer);
+  writeFileSync(second, picture(512).buffer);
+  await page.setInputFiles('#images', [first, second]);
+  assert.match(await said(page, '#leftOutText'), /: photo-512\.png$/);
+  await page.getByRole('button', { name: 'Remove photo 1' }).click();
+  assert.match(await said(page, '#leftOutText'), /: photo-512\.png$/);
+  await page.setInputFiles('#images', [second]);
+  assert.ok(await page.locator('#leftOut').isHidden());
+  await page.fill('#patientId', newPatient());
+  await page.click('#send');
+  await completed(page);
+  assert.ok(await page.locator('#notSent').isHidden());
+  await close(page);
+  rmSync(folder, { recursive: true });
+});
+
+test('a picture with too many pixels is told in the words of the page', async () => {
+  const page = await open(browser);
+  const patient = await fill(page, { files: [picture(521), manyPixels(522)] });
+  await page.click('#send');
+  await page.waitForSelector('#images-error:visible');
+  assert.equal(await said(page, '#images-error'), 'Photo 2, many-522.png, has more pixels than the server takes. Remove it, or take it again with a lower resolution.');
+  await page.click('#language');
+  assert.equal(await said(page, '#images-error'), '照片 2（many-522.png）的像素超过服务器的上限，请移除，或用较低的分辨率重新拍摄。');
+  assert.equal(await countOf(page, patient), 0);
   await close(page);
 });
 
@@ -205,7 +291,7 @@ test('the copies are needed until every photo has been decoded', async () => {
   await page.waitForSelector('#verified[data-result="same"]');
   assert.equal(await said(page, '#deviceText'), 'Keep your photos until the PDF is ready: one may have to be taken again.');
   await page.unrouteAll({ behavior: 'wait' });
-  await page.waitForFunction(() => document.getElementById('deviceText').textContent === 'The copies here are no longer needed.');
+  await page.waitForFunction(() => document.getElementById('deviceText').textContent === 'The photos that were sent are no longer needed on this device.');
   await close(page);
 });
 
@@ -386,6 +472,8 @@ test('a picture nobody can decode completes the report with a problem', async ()
   assert.equal(stored.problems.length, 1);
   assert.match(await said(page, '#problems'), /^Photo 2 could not be read as an image/);
   assert.equal(await said(page, '#workText'), 'Done, with 1 problem');
+  await page.waitForSelector('#verified[data-result="same"]');
+  assert.equal(await said(page, '#deviceText'), 'Photo 2 has a problem: keep it, or take it again.');
   assert.equal(await page.locator('.tile.wrong').count(), 1);
   await close(page);
 });

@@ -30,6 +30,15 @@ export function truncated(seed) {
   return { ...whole, name: `truncated-${seed}.png`, buffer: whole.buffer.subarray(0, whole.buffer.length / 2) };
 }
 
+/** A picture whose header says that it has 900 million pixels. */
+export function manyPixels(seed) {
+  const { buffer, ...rest } = picture(seed);
+  buffer.writeUInt32BE(30_000, 16);
+  buffer.writeUInt32BE(30_000, 20);
+  buffer.writeUInt32BE(crc32(buffer.subarray(12, 29)), 29); // of the header
+  return { ...rest, name: `many-${seed}.png`, buffer };
+}
+
 /** Text that says it is a picture. */
 export const text = { name: 'notes.png', mimeType: 'image/png', buffer: Buffer.from('These are notes, not a picture.\n'.repeat(40)) };
 

@@ -114,6 +114,9 @@ test('study, site and patient are filters, and a wrong one is told', async () =>
   await find(page, { site: '999' });
   await page.waitForSelector('#search-error:visible');
   assert.match(await said(page, '#search-error'), /999/);
+  await find(page, { study: '' });
+  await page.waitForFunction(() => /No study is chosen/.test(document.getElementById('figures').textContent));
+  assert.doesNotMatch(await said(page, '#figures'), /The file of this study/);
   await find(page, { study: 'BT' });
   await page.waitForFunction(() => /plans no visits/.test(document.getElementById('figures').textContent));
   await find(page, { study: 'bt' });

@@ -97,7 +97,7 @@ func (j *job) heic() error {
 		return problem(CodeTooLarge, "The picture is larger than its header says; it is not decoded.")
 	}
 	if errors.Is(err, heif.ErrMemory) {
-		return problem(CodeTooLarge, "Decoding the picture needs more than %d MB of memory; it is not decoded.", heicMemory(j.header, j.size)/1_000_000)
+		return tooMuchMemory(fmt.Errorf("decoding needs more than %d MB of memory", heicMemory(j.header, j.size)/1_000_000))
 	}
 	if err != nil {
 		return err

@@ -185,7 +185,8 @@ func TestACostAboveTheMaximumIsAProblem(t *testing.T) {
 	p, ok := errors.AsType[*picture.Problem](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, picture.CodeTooLarge, p.Code)
-	require.Contains(t, p.Detail, "memory")
+	require.Equal(t, "The picture is too large to be shown; the original is kept.", p.Detail)
+	require.ErrorContains(t, p, "MB of memory; at most 335 MB are given to one picture")
 }
 
 // TestCancelledSoon ends the context while a large picture of each kind is in work.

@@ -167,8 +167,8 @@ const largeDecode = 48 << 20
 // left behind have ended too.
 func (j *job) reserve(cost int64, isolated bool) (release func(), err error) {
 	if cost > MaxPictureMemory {
-		return nil, problem(CodeTooLarge, "Decoding the picture needs %d MB of memory; at most %d MB are given to one.",
-			cost/1_000_000, int64(MaxPictureMemory)/1_000_000)
+		return nil, tooMuchMemory(fmt.Errorf("decoding needs %d MB of memory; at most %d MB are given to one picture",
+			cost/1_000_000, int64(MaxPictureMemory)/1_000_000))
 	}
 	start := time.Now()
 	free, err := j.budget.acquire(j.parent, cost, isolated)

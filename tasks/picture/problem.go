@@ -53,6 +53,14 @@ func problem(code, format string, args ...any) *Problem {
 	return &Problem{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
+// tooMuchMemory is the problem of a picture that needs more memory than is given to one. Whoever reads the PDF can do nothing
+// with the figures: they are in err.
+func tooMuchMemory(err error) *Problem {
+	p := problem(CodeTooLarge, "The picture is too large to be shown; the original is kept.")
+	p.Err = err
+	return p
+}
+
 func (p *Problem) Error() string {
 	if p.Err == nil {
 		return p.Code + ": " + p.Detail
