@@ -72,7 +72,7 @@ func decodeIndex(b []byte, s *segment) error {
 // saveIndex puts the index of a closed segment beside it, whole or not at all.
 func saveIndex(fsys disk.FS, path string, content []byte) error {
 	temp := path + tempSuffix
-	f, err := fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write index: %w", err)
 	}
