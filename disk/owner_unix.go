@@ -16,3 +16,6 @@ func isOurs(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(stat.Uid) == os.Geteuid()
 }
+
+// folderOnly opens a folder, and does not wait for a named pipe.
+const folderOnly = os.O_RDONLY | syscall.O_DIRECTORY
