@@ -77,7 +77,7 @@ func mkdirAll(dir string, perm fs.FileMode, syncDir func(string) error) error {
 	info, err := os.Stat(dir)
 	switch {
 	case err == nil && !info.IsDir():
-		return &fs.PathError{Op: "mkdir", Path: dir, Err: errors.New("exists and is not a folder: move it away")}
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: errNoFolder}
 	case err == nil:
 		if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
@@ -89,11 +89,18 @@ func mkdirAll(dir string, perm fs.FileMode, syncDir func(string) error) error {
 	if err := mkdirAll(parent, perm, syncDir); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+	switch err := os.Mkdir(dir, perm); {
+	case errors.Is(err, fs.ErrExist): // somebody else has made it by now, or it is a link that leads nowhere
+		if _, err := os.Stat(dir); err != nil {
+			return &fs.PathError{Op: "mkdir", Path: dir, Err: errNoFolder}
+		}
+	case err != nil:
 		return err
 	}
 	return syncDir(parent)
 }
+
+var errNoFolder = errors.New("exists and is not a folder: move it away")
 
 type osFile struct{ *os.File }
 
