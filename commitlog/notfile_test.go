@@ -61,3 +61,18 @@ func TestOpenSaysWhatIsNoFile(t *testing.T) {
 		}
 	}
 }
+
+// So it does of the folder, and of the one that it lies in.
+func TestOpenSaysWhatIsNoFolder(t *testing.T) {
+	topic := filepath.Join(t.TempDir(), "topic")
+	dir := filepath.Join(topic, "log")
+	for _, path := range []string{topic, dir} {
+		require.NoError(t, syscall.Mkfifo(path, 0o600))
+		_, err := commitlog.Open(dir, small(disk.OS))
+		require.ErrorContains(t, err, dir)
+		require.ErrorContains(t, err, "is not a folder: move that away")
+		require.NoError(t, os.Remove(path))
+		require.NoError(t, os.Mkdir(path, 0o700))
+	}
+	require.NoError(t, mustOpen(t, dir, small(disk.OS)).Close())
+}
