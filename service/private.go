@@ -26,7 +26,8 @@ const (
 
 // MakePrivate closes a data folder, and what casepress has made in it, to everybody but the owner. New files and folders are
 // made so; those of earlier versions were not all, and a copy or an mkdir makes them as the umask says. What else lies in the
-// folder stays as it is. Log hears of what could not be closed. The error says that the folder cannot be read.
+// folder stays as it is. Log hears of what could not be closed. The error says that the folder cannot be read. It is called
+// before anything in the folder is opened, and acts on the real disk alone.
 func MakePrivate(dir string, log *slog.Logger) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

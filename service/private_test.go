@@ -19,9 +19,14 @@ import (
 	"casepress/service"
 )
 
-// open opens and closes a service, so that the folder has what a service leaves there.
+// openAndClose makes the folder private, as a start does, and opens and closes a service, so that it has what a service leaves there.
 func openAndClose(t *testing.T, c service.Config) {
 	t.Helper()
+	log := c.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	require.NoError(t, service.MakePrivate(c.DataDir, log))
 	c.HTTP = handlers.Config{MinFreeDisk: -1}
 	s, err := service.Open(t.Context(), c)
 	require.NoError(t, err)

@@ -130,8 +130,8 @@ type Service struct {
 	wg   sync.WaitGroup
 }
 
-// Open opens everything in the data folder, which must be there and locked, and begins to work. After an error
-// nothing stays open.
+// Open opens everything in the data folder, which must be there and locked, and begins to work. [MakePrivate] closes the folder to
+// others before. After an error nothing stays open.
 func Open(ctx context.Context, c Config) (s *Service, err error) {
 	s = &Service{Registry: prometheus.NewRegistry()}
 	defer func() {
@@ -286,9 +286,6 @@ func (c Config) withDefaults() Config {
 
 // openStorage opens what stays: bytes, log, rows.
 func (s *Service) openStorage(ctx context.Context, c Config) (err error) {
-	if err := MakePrivate(c.DataDir, c.Logger); err != nil {
-		return err
-	}
 	s.Blobs, err = blobdisk.Open(filepath.Join(c.DataDir, blobsFolder), c.BlobDisk, blobdisk.Options{
 		Originals: c.Originals, Keys: c.Keys, Registerer: s.Registry, Logger: c.Logger,
 	})
