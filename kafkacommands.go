@@ -15,6 +15,7 @@ import (
 	"casepress/handlers"
 	"casepress/kafka"
 	"casepress/progress"
+	"casepress/service"
 	"casepress/study"
 )
 
@@ -93,6 +94,9 @@ func (p *Progress) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	if err := service.MakePrivate(p.DataDir, log); err != nil {
+		return err
+	}
 	rows, err := progress.Open(ctx, filepath.Join(p.DataDir, "progress.db"), log)
 	if err != nil {
 		return err

@@ -67,6 +67,9 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	if err := service.MakePrivate(c.DataDir, log); err != nil {
+		return err
+	}
 
 	config, err := c.serviceConfig(log)
 	if err != nil {

@@ -67,7 +67,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := o.FS.MkdirAll(dir, 0o750); err != nil {
+	if err := o.FS.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open broker: %w", err)
 	}
 	b := &Broker{

@@ -144,7 +144,7 @@ func (g *group) restore() {
 // writeTombstone writes the tombstone. After an error it may or may not be there.
 func (b *Broker) writeTombstone(name string) error {
 	path := filepath.Join(b.dir, tombstone+name)
-	f, err := b.opts.FS.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o640)
+	f, err := b.opts.FS.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

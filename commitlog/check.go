@@ -75,7 +75,12 @@ func (l *Log) rebuild(f disk.File, s *segment, size int64) error {
 func (l *Log) openForCheck(base uint64) (disk.File, *segment, int64, error) {
 	path := segmentPath(l.dir, base)
 	f, err := l.opts.FS.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
+	switch {
+	case errors.Is(err, disk.ErrNotFile):
+		return nil, nil, 0, &CorruptionError{File: path, Err: err}
+	case errors.Is(err, fs.ErrNotExist): // a link that leads nowhere
+		return nil, nil, 0, &CorruptionError{File: path, Err: errMissing}
+	case err != nil:
 		return nil, nil, 0, err
 	}
 	size, err := f.Size()

@@ -2,10 +2,12 @@ package commitlog
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 var errMissing = errors.New("file is missing")
@@ -22,6 +24,9 @@ func (l *Log) list() (folder, error) {
 	var found folder
 	var indexes []uint64
 	entries, err := l.opts.FS.ReadDir(l.dir)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return found, fmt.Errorf("%s or what it lies in is not a folder: move that away, and restore the folder from a copy if there was one: %w", l.dir, err)
+	}
 	if err != nil {
 		return found, err
 	}

@@ -72,7 +72,7 @@ func decodeIndex(b []byte, s *segment) error {
 // saveIndex puts the index of a closed segment beside it, whole or not at all.
 func saveIndex(fsys disk.FS, path string, content []byte) error {
 	temp := path + tempSuffix
-	f, err := fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write index: %w", err)
 	}
@@ -92,9 +92,12 @@ func saveIndex(fsys disk.FS, path string, content []byte) error {
 	return nil
 }
 
-// loadIndex reads the index of s; the error is fs.ErrNotExist, errBadIndex or a failure to read.
+// loadIndex reads the index of s; the error is fs.ErrNotExist, errBadIndex, a *CorruptionError or a failure to read.
 func loadIndex(fsys disk.FS, s *segment) error {
 	f, err := fsys.OpenFile(s.indexPath(), os.O_RDONLY, 0)
+	if errors.Is(err, disk.ErrNotFile) { // no other one could be put in its place
+		return &CorruptionError{File: s.indexPath(), Err: err}
+	}
 	if err != nil {
 		return fmt.Errorf("read index: %w", err)
 	}

@@ -31,7 +31,7 @@ type prepared struct {
 // than the plan's least, when hurry turns true.
 func prepare(fsys disk.FS, dir string, want plan, hurry *atomic.Bool) (*prepared, error) {
 	p := &prepared{header: header{salt: newSalt(), limit: want.limit}, temp: filepath.Join(dir, tempSegment)}
-	f, err := fsys.OpenFile(p.temp, writeFlags|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := fsys.OpenFile(p.temp, writeFlags|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("prepare segment: %w", err)
 	}

@@ -10,7 +10,7 @@ import (
 
 // create makes the folder and the first segment. A folder that has a segment is durable.
 func (l *Log) create() error {
-	if err := l.opts.FS.MkdirAll(l.dir, 0o750); err != nil {
+	if err := l.opts.FS.MkdirAll(l.dir, 0o700); err != nil {
 		return err
 	}
 	p, err := prepare(l.opts.FS, l.dir, plan{limit: l.opts.nextLimit(0), zero: true}, new(atomic.Bool))

@@ -6,9 +6,13 @@
 package disk
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 )
+
+// ErrNotFile says that something else has the name of a file: a folder, a named pipe, a socket or a device. The message names it.
+var ErrNotFile = errors.New("not a file")
 
 // File is an open file. Its methods may be used from several goroutines at once, except Write.
 type File interface {
@@ -34,7 +38,8 @@ type File interface {
 
 // FS is a file system. Names are paths as package os takes them.
 type FS interface {
-	// OpenFile opens a file with the flags of package os, [Durable] and [Direct].
+	// OpenFile opens a file with the flags of package os, [Durable] and [Direct]. What is no file, such as a folder or a named
+	// pipe, is [ErrNotFile]. Links are followed.
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 
 	// MkdirAll creates a folder and its missing parents; on return all of them are durable.

@@ -34,7 +34,7 @@ func Lock(dir string) (unlock func() error, err error) {
 
 // flock locks a file or folder without waiting.
 func flock(name string) (unlock func() error, err error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // the file may be a named pipe, whose open would wait
 	if err != nil {
 		return nil, err
 	}

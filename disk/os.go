@@ -15,7 +15,36 @@ var OS FS = osFS{}
 type osFS struct{}
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
+	if err := checkFile(name); err != nil {
+		return nil, err
+	}
 	return openFile(name, flag, perm)
+}
+
+// checkFile refuses what is no file before it is opened, since the open of a named pipe waits for whoever opens its other end.
+// Whatever else there is to say the open itself says.
+func checkFile(name string) error {
+	info, err := os.Stat(name)
+	if err != nil || info.Mode().IsRegular() {
+		return nil
+	}
+	return NotFile(name, info.Mode())
+}
+
+// NotFile is the [ErrNotFile] of what is at name.
+func NotFile(name string, mode fs.FileMode) error {
+	kind := "something else"
+	switch mode.Type() {
+	case fs.ModeDir:
+		kind = "a folder"
+	case fs.ModeNamedPipe:
+		kind = "a named pipe"
+	case fs.ModeSocket:
+		kind = "a socket"
+	case fs.ModeDevice, fs.ModeDevice | fs.ModeCharDevice:
+		kind = "a device"
+	}
+	return &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%w but %s: move it away", ErrNotFile, kind)}
 }
 
 func (osFS) ReadDir(dir string) ([]fs.DirEntry, error) { return os.ReadDir(dir) }
@@ -26,7 +55,7 @@ func (osFS) Stat(name string) (fs.FileInfo, error)     { return os.Stat(name) }
 func (osFS) Touch(name string) error { return os.Chtimes(name, time.Time{}, time.Now()) }
 
 func (osFS) SyncDir(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, folderOnly, 0)
 	if err != nil {
 		return err
 	}
@@ -48,7 +77,7 @@ func mkdirAll(dir string, perm fs.FileMode, syncDir func(string) error) error {
 	info, err := os.Stat(dir)
 	switch {
 	case err == nil && !info.IsDir():
-		return &fs.PathError{Op: "mkdir", Path: dir, Err: errors.New("exists and is not a folder")}
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: errNoFolder}
 	case err == nil:
 		if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
@@ -60,11 +89,18 @@ func mkdirAll(dir string, perm fs.FileMode, syncDir func(string) error) error {
 	if err := mkdirAll(parent, perm, syncDir); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+	switch err := os.Mkdir(dir, perm); {
+	case errors.Is(err, fs.ErrExist): // somebody else has made it by now, or it is a link that leads nowhere
+		if _, err := os.Stat(dir); err != nil {
+			return &fs.PathError{Op: "mkdir", Path: dir, Err: errNoFolder}
+		}
+	case err != nil:
 		return err
 	}
 	return syncDir(parent)
 }
+
+var errNoFolder = errors.New("exists and is not a folder: move it away")
 
 type osFile struct{ *os.File }
 

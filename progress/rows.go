@@ -81,8 +81,10 @@ const asideSuffix = ".damaged"
 
 // moveAside keeps the latest damaged file, for whoever wants to know why.
 func moveAside(path string) error {
-	if err := os.Rename(path, path+asideSuffix); err != nil {
-		return err
+	if err := os.Rename(path, path+asideSuffix); err != nil { // one of them may be a folder
+		if err := errors.Join(os.RemoveAll(path+asideSuffix), os.Rename(path, path+asideSuffix)); err != nil {
+			return err
+		}
 	}
 	for _, companion := range []string{"-wal", "-shm"} { // of the file that is aside: they must not meet the new one
 		if err := os.Remove(path + companion); err != nil && !errors.Is(err, os.ErrNotExist) {

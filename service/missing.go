@@ -30,7 +30,7 @@ type missingBlobs struct {
 
 func newMissingBlobs(s *Service, c Config) *missingBlobs {
 	m := &missingBlobs{
-		rows: s.Rows, blobs: s.Blobs, dir: filepath.Join(c.DataDir, "blobs"), log: c.Logger, found: map[blob.Key]bool{},
+		rows: s.Rows, blobs: s.Blobs, dir: filepath.Join(c.DataDir, blobsFolder), log: c.Logger, found: map[blob.Key]bool{},
 	}
 	s.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "casepress_blob_missing", Help: "Blobs that rows name and that are gone, at most 1000 of them.",

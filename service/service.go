@@ -130,8 +130,8 @@ type Service struct {
 	wg   sync.WaitGroup
 }
 
-// Open opens everything in the data folder, which must be there and locked, and begins to work. After an error
-// nothing stays open.
+// Open opens everything in the data folder, which must be there and locked, and begins to work. [MakePrivate] closes the folder to
+// others before. After an error nothing stays open.
 func Open(ctx context.Context, c Config) (s *Service, err error) {
 	s = &Service{Registry: prometheus.NewRegistry()}
 	defer func() {
@@ -213,7 +213,7 @@ func laddersTimeout(webhooks, mails time.Duration) time.Duration { return max(we
 
 // followTrial begins to follow the events of finished submissions for trial progress.
 func (s *Service) followTrial(ctx context.Context, c *Config) (err error) {
-	if s.Progress, err = progress.Open(ctx, filepath.Join(c.RowsDir, "progress.db"), c.Logger); err != nil {
+	if s.Progress, err = progress.Open(ctx, filepath.Join(c.RowsDir, progressFile), c.Logger); err != nil {
 		return err
 	}
 	if s.trial, err = progress.Start(ctx, s.Progress, s.Broker, c.Logger); err != nil {
@@ -286,7 +286,7 @@ func (c Config) withDefaults() Config {
 
 // openStorage opens what stays: bytes, log, rows.
 func (s *Service) openStorage(ctx context.Context, c Config) (err error) {
-	s.Blobs, err = blobdisk.Open(filepath.Join(c.DataDir, "blobs"), c.BlobDisk, blobdisk.Options{
+	s.Blobs, err = blobdisk.Open(filepath.Join(c.DataDir, blobsFolder), c.BlobDisk, blobdisk.Options{
 		Originals: c.Originals, Keys: c.Keys, Registerer: s.Registry, Logger: c.Logger,
 	})
 	if err != nil {
@@ -296,10 +296,10 @@ func (s *Service) openStorage(ctx context.Context, c Config) (err error) {
 	o.FS, o.SegmentBytes, o.Registerer, o.Logger = c.LogDisk, c.SegmentBytes, s.Registry, c.Logger
 	o.MetricTopics = append(tasks.Topics(), tasks.TopicUpdates)
 	o.Keep, o.Essential = o.MetricTopics, o.MetricTopics // rows are made again from them
-	if s.Broker, err = broker.Open(filepath.Join(c.DataDir, "topics"), o); err != nil {
+	if s.Broker, err = broker.Open(filepath.Join(c.DataDir, topicsFolder), o); err != nil {
 		return fmt.Errorf("open log: %w", embedded.ExplainDamage(err))
 	}
-	if s.Rows, err = store.Open(ctx, filepath.Join(c.RowsDir, "casepress.db")); err != nil {
+	if s.Rows, err = store.Open(ctx, filepath.Join(c.RowsDir, rowsFile)); err != nil {
 		return fmt.Errorf("open rows: %w", err)
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 	"runtime"
 
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+
+	"casepress/disk"
 )
 
 // Database is an open SQLite database file with tables of another package, which behaves as that of the rows does: one
@@ -91,18 +93,19 @@ func dsn(path, pragma string) string {
 }
 
 // createPrivate makes the file readable by its owner only, which SQLite keeps up for the files it puts beside
-// it, and its folder entry durable.
+// it, and its folder entry durable. It refuses what is no file in their places: SQLite would wait for a named pipe, or name none.
 func createPrivate(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := disk.OS.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
+	for _, beside := range []string{"-wal", "-shm", "-journal"} {
+		if info, err := os.Stat(path + beside); err == nil && !info.Mode().IsRegular() {
+			return disk.NotFile(path+beside, info.Mode())
+		}
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return disk.OS.SyncDir(filepath.Dir(path))
 }

@@ -71,7 +71,8 @@ func explain(path string, err error) error {
 	switch code := sqliteCode(err); {
 	case errors.Is(err, ErrDamaged), errors.Is(err, ErrBadResult):
 		return err
-	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), badSchema(err), errors.Is(err, errInconsistent), errors.Is(err, tasks.ErrChanged), badJSON(err):
+	case code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, badFormat(err), badSchema(err), errors.Is(err, errInconsistent), errors.Is(err, tasks.ErrChanged), badJSON(err),
+		errors.Is(err, disk.ErrNotFile):
 		return damaged(path, err)
 	case badValue(err):
 		return damaged(path, withoutValue(err))
@@ -122,7 +123,7 @@ func badSchema(err error) bool {
 	if sqliteCode(err) != sqlite3.SQLITE_ERROR {
 		return false
 	}
-	for _, sign := range []string{"no such table", "no such column", "has no column", "already exists", "malformed database schema"} {
+	for _, sign := range []string{"no such table", "no such column", "has no column", "already exists", "malformed database schema", "because it is a view"} {
 		if strings.Contains(err.Error(), sign) {
 			return true
 		}

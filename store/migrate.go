@@ -22,7 +22,8 @@ type migration struct {
 	name    string
 }
 
-// migrate brings the schema up to date, one transaction for each step in files. The table of the steps is also where
+// migrate brings the schema up to date, one transaction for each step in files, unless there is in it what would change rows or
+// stand for them. The table of the steps is also where
 // [Store.Ping] tries to write.
 func migrate(ctx context.Context, db *sql.DB, files fs.FS) error {
 	steps, err := listMigrations(files)
@@ -41,6 +42,9 @@ func migrate(ctx context.Context, db *sql.DB, files fs.FS) error {
 	}
 	if last := steps[len(steps)-1].version; at > last {
 		return fmt.Errorf("%w: schema %d, this program knows %d", ErrNewerSchema, at, last)
+	}
+	if err := refuseForeign(ctx, db); err != nil { // behind the version: a newer program may make some
+		return fmt.Errorf("migrate: %w", err)
 	}
 	for _, m := range steps {
 		if m.version <= at {

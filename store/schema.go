@@ -19,7 +19,7 @@ type schema struct {
 	tables  []table
 }
 
-// object is a table or an index, and the text that made it, normalized.
+// object is a table, an index, a trigger or a view, and the text that made it, normalized.
 type object struct{ kind, name, table, text string }
 
 // table has those columns whose declaration leaves one type of value.
@@ -136,10 +136,28 @@ func tokenBytes(text string) int {
 	return size
 }
 
+// refuseForeign refuses triggers, which change or lose rows when others are written, and views, which take the place of tables.
+// This program makes none.
+func refuseForeign(ctx context.Context, db *sql.DB) error {
+	objects, err := readObjects(ctx, db)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if o.kind == "trigger" || o.kind == "view" {
+			return fmt.Errorf("%w: the %s %s is not of this program", errInconsistent, o.kind, o.name)
+		}
+	}
+	return nil
+}
+
 // checkSchema compares the tables and indexes with those that this program makes. One letter that the disk has changed in
 // their text may leave it well formed, such as another default, with which every new row would be wrong. What is there
-// beside them, as a kind's that only another program knows or an operator's index, is left alone.
+// beside them, as a kind's that only another program knows or an operator's index, is left alone, but not a trigger or a view.
 func (s *Store) checkSchema(ctx context.Context, own schema) error {
+	if err := refuseForeign(ctx, s.reads); err != nil {
+		return err
+	}
 	found, err := readObjects(ctx, s.reads)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -210,6 +211,46 @@ func TestTheSchemaOfEveryVersionIsSound(t *testing.T) {
 		require.NoError(t, s.Check(t.Context()), "from version %d", upTo)
 		require.NoError(t, s.Close())
 	}
+}
+
+// A trigger can lose every row that is written, and a view can stand for a table: the start says so, and so does a look through a
+// database that is open.
+func TestATriggerOrAViewIsTold(t *testing.T) {
+	for name, statements := range map[string][]string{
+		"trigger": {"CREATE TRIGGER loses AFTER INSERT ON submissions BEGIN DELETE FROM submissions; END"},
+		"view":    {"CREATE VIEW another AS SELECT 1"},
+		"view in place of a table": {
+			"ALTER TABLE watermarks RENAME TO others", "CREATE VIEW watermarks AS SELECT * FROM others",
+		},
+		"view in place of the steps": {
+			"ALTER TABLE schema_migrations RENAME TO others", "CREATE VIEW schema_migrations AS SELECT * FROM others",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, _ := closedWithRows(t)
+			s, err := store.Open(t.Context(), path)
+			require.NoError(t, err)
+			for _, statement := range statements {
+				require.NoError(t, store.ExecOnWriter(s, statement))
+			}
+			requireTells(t, s.Check(t.Context()), path)
+			requireTells(t, s.Ping(t.Context()), path)
+			require.NoError(t, s.Close())
+			for range 2 { // and it changes nothing
+				_, err = store.Open(t.Context(), path)
+				requireTells(t, err, path)
+				require.ErrorContains(t, err, strings.Fields(name)[0])
+			}
+		})
+	}
+}
+
+// What is written through a view that has taken the place of a table says so.
+func TestAViewInPlaceOfATableIsToldByAWrite(t *testing.T) {
+	s, path := damageable(t)
+	require.NoError(t, store.ExecOnWriter(s, "ALTER TABLE watermarks RENAME TO others"))
+	require.NoError(t, store.ExecOnWriter(s, "CREATE VIEW watermarks AS SELECT * FROM others"))
+	requireTells(t, s.SetWatermark(t.Context(), "case-reports", store.Watermark{Next: 1}), path)
 }
 
 // Beside the tables of this program there may be others.

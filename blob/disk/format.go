@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"casepress/blob"
+	"casepress/disk"
 )
 
 // format is how the content of a blob lies on disk: the end of its file's name. A
@@ -51,10 +52,14 @@ func (f format) keyOf(fileName string) blob.Key {
 }
 
 // openFormat opens the file of a blob in one format. The error is fs.ErrNotExist if
-// there is none, and [blob.ErrCorrupt] if it cannot be decrypted.
+// there is none, and [blob.ErrCorrupt] if it cannot be decrypted or is no file.
 func (s *store) openFormat(k blob.Key, f format) (*file, error) {
 	path := s.shard(k).path(k, f)
 	opened, err := s.fs.OpenFile(path, os.O_RDONLY, 0)
+	if errors.Is(err, disk.ErrNotFile) {
+		err = fmt.Errorf("%w: %s: %w", blob.ErrCorrupt, k, err)
+		s.foundCorrupt(k, path, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -110,10 +110,23 @@ func (sh *shard) add(temp, path string, replace bool) (renamed bool, at syncPoin
 	// left behind cannot be relied on either.
 	sh.changes++
 	sh.pending = append(sh.pending, pendingEntry{path, info != nil})
-	if err := sh.store.fs.Rename(temp, path); err != nil {
+	err = sh.store.fs.Rename(temp, path)
+	if err != nil && sh.moveFolderAside(path) {
+		err = sh.store.fs.Rename(temp, path)
+	}
+	if err != nil {
 		return false, syncPoint{}, err
 	}
 	return true, syncPoint{sh.changes, sh.failures}, nil
+}
+
+// asideSuffix is of folders that had the name of a blob.
+const asideSuffix = ".damaged"
+
+// moveFolderAside makes room for a blob where there is a folder, which no file can replace, and reports whether it did.
+func (sh *shard) moveFolderAside(path string) bool {
+	info, err := sh.store.fs.Stat(path)
+	return err == nil && info.IsDir() && sh.store.fs.Rename(path, path+asideSuffix) == nil
 }
 
 // stat describes a file of the shard, nil if there is none; the error is that of a poisoned store too.

@@ -122,7 +122,9 @@ func (s *store) openFolders() error {
 	}
 	exists := make(map[string]bool, len(entries))
 	for _, e := range entries {
-		exists[e.Name()] = e.IsDir()
+		if exists[e.Name()], err = s.isFolder(e); err != nil {
+			return err
+		}
 	}
 	for i := range s.shards {
 		name := fmt.Sprintf("%02x", i)
@@ -130,6 +132,26 @@ func (s *store) openFolders() error {
 	}
 	// An earlier process may have been killed before it made them durable.
 	return s.fs.SyncDir(s.dir)
+}
+
+// isFolder reports whether an entry of the store's own folder is a folder, or a link to one. What has the name of one of the store's
+// and is none is an error.
+func (s *store) isFolder(e fs.DirEntry) (bool, error) {
+	if e.IsDir() {
+		return true, nil
+	}
+	if _, err := hex.DecodeString(e.Name()); e.Name() != keysName && (err != nil || len(e.Name()) != 2) {
+		return false, nil
+	}
+	path := filepath.Join(s.dir, e.Name())
+	info, err := s.fs.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if err != nil || !info.IsDir() {
+		return false, fmt.Errorf("%s is not a folder: move it away, and restore the folder from a copy if there was one", path)
+	}
+	return true, nil
 }
 
 func (s *store) clearTemps() error {

@@ -149,7 +149,7 @@ func (c *CrashFS) OpenFile(name string, flag int, _ fs.FileMode) (disk.File, err
 	n := c.names[name]
 	switch {
 	case c.dirs[name]:
-		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("is a folder")}
+		return nil, disk.NotFile(name, fs.ModeDir)
 	case n == nil && flag&os.O_CREATE == 0, !c.dirs[filepath.Dir(name)]:
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	case n != nil && flag&os.O_CREATE != 0 && flag&os.O_EXCL != 0:

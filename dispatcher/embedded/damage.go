@@ -8,6 +8,7 @@ import (
 
 	"casepress/broker"
 	"casepress/commitlog"
+	"casepress/disk"
 	"casepress/tasks"
 )
 
@@ -30,6 +31,9 @@ func ExplainDamage(err error) error {
 		return err
 	}
 	if c, ok := errors.AsType[*commitlog.CorruptionError](err); ok {
+		if errors.Is(c.Err, disk.ErrNotFile) && filepath.Ext(c.File) == ".idx" {
+			return &LogDamageError{"Stop the service, move it away and start: it is made again from the segment beside it", err}
+		}
 		folder := filepath.Dir(c.File)
 		topic := filepath.Base(filepath.Dir(folder))
 		if filepath.Base(folder) == "groups" {

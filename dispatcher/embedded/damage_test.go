@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -63,6 +64,14 @@ func TestDamagedLogNamesTheCure(t *testing.T) {
 		"events damaged": {
 			func(t *testing.T, dir string) { flip(t, dir, tasks.TopicUpdates, "log") },
 			log("", tasks.TopicUpdates, "log"), "move topics/patient-data-update away", "topics/patient-data-update",
+		},
+		"a folder in the place of an index": {
+			func(t *testing.T, dir string) {
+				t.Helper()
+				index := strings.TrimSuffix(log(dir, tasks.TopicCaseReports, "log"), ".log") + ".idx"
+				require.NoError(t, os.MkdirAll(index, 0o700))
+			},
+			"topics/case-reports/log/00000000000000000000.idx", "made again from the segment", "topics/case-reports/log/00000000000000000000.idx",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
