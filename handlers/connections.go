@@ -33,7 +33,7 @@ func (s *Server) Serve(l net.Listener) error {
 // up to twice [maxHeader] more while the header of its request comes in or is kept.
 //
 // Where there are as many as there may be, the one gives way that has waited for longest for a request: one that is idle
-// after a request, or has not brought its first header for [slowAfter]. It is closed, as it would be soon anyway. If there is
+// after a request, or has not brought its first header, or the rest of a body that is refused, for [slowAfter]. It is closed, as it would be soon anyway. If there is
 // none, the new one is refused: it gets an answer before it has sent a byte, and is closed.
 type connections struct {
 	max, maxFrom int // negative: no limit
@@ -207,11 +207,34 @@ func (u *connections) changed(conn net.Conn, state http.ConnState) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.busy(c)
-	if waits := state == http.StateNew || state == http.StateIdle; waits && !c.closed {
-		c.state, c.since = state, time.Now()
+	if state == http.StateNew || state == http.StateIdle {
 		c.header.begins.Store(true)
+		u.wait(c, state)
+	}
+}
+
+// wait is called with mu held.
+func (u *connections) wait(c *countedConn, state http.ConnState) {
+	if !c.closed {
+		c.state, c.since = state, time.Now()
 		c.waits = [2]*linked.Element{u.waiting.PushBack(c), u.from[c.from].waiting.PushBack(c)}
 	}
+}
+
+// connectionKey is the context key of the connection of a request.
+type connectionKey struct{}
+
+// refusedOn says that the request is refused, and that of its connection only a body is read that nobody wants: if that takes
+// long, it gives way as one does that is slow with its header. A connection of HTTP/2 may have other requests.
+func refusedOn(r *http.Request) {
+	c, ok := r.Context().Value(connectionKey{}).(*countedConn)
+	if !ok || r.ProtoMajor != 1 {
+		return
+	}
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	c.in.busy(c)
+	c.in.wait(c, http.StateNew)
 }
 
 // Read reads what comes next, and looks at how many lines a header has.

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -77,6 +79,21 @@ func TestTooManyConnections(t *testing.T) {
 			s.get("/limits").is(200)
 		})
 	}
+}
+
+// A connection gives way on which nothing comes but a document that is refused.
+func TestConnectionsOfRefusedDocuments(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) {
+		c.MaxConnections, c.StallTimeout, c.MinUploadRate, c.MinFreeDisk = 1, time.Hour, -1, math.MaxInt64/2
+	}))
+	slow := s.dial()
+	_, err := io.WriteString(slow, "POST /questionnaire-responses HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+	require.NoError(t, err)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	require.Eventually(t, func() bool {
+		answer, err := client.Get(s.url + "/limits")
+		return err == nil && answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
+	}, patience, 10*time.Millisecond)
 }
 
 // A header has as many lines as there may be, or is refused; the next one on the connection counts for itself.

@@ -34,10 +34,10 @@ func protocols() *http.Protocols {
 // its way at a time, which is about 1 MB a second if an answer to it takes 100 ms.
 const writeBuffer = 64 << 10
 
-// withWriteBuffer bounds what the system keeps for a connection. An error needs no answer: the connection has broken then.
+// withWriteBuffer bounds what the system keeps for a connection, and tells its requests which it is if it counts. An error needs no answer: the connection has broken then.
 func withWriteBuffer(ctx context.Context, c net.Conn) context.Context {
 	if counted, ok := c.(*countedConn); ok {
-		c = counted.Conn
+		ctx, c = context.WithValue(ctx, connectionKey{}, counted), counted.Conn
 	}
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(writeBuffer)
