@@ -109,27 +109,29 @@ type Serve struct {
 
 // Limits are what the HTTP interface refuses; each refusal names its limit.
 type Limits struct {
-	MaxBody              Size          `default:"${max_body}" help:"Largest upload (413)."`
-	MaxUploads           int           `default:"${max_uploads}" help:"Most uploads at once (503). 0: no limit."`
-	MaxUploadsPerAddress int           `default:"${max_uploads_per_address}" help:"Most uploads at once from one client address (503); behind a proxy that is the proxy's, see --client-header. 0: no limit."`
-	ClientHeader         string        `placeholder:"NAME" help:"Header in which the proxy tells the client's address, such as X-Forwarded-For; its last address counts. Believed whoever sends it."`
-	MaxImages            int           `default:"${max_images}" help:"Most images in one report (400)."`
-	MaxMegapixels        int           `default:"${max_megapixels}" help:"Largest image, in millions of pixels; an upload with a larger one is refused as a whole (400)."`
-	MaxNotes             int           `default:"${max_notes}" help:"Longest notes, in characters (400)."`
-	MaxBatch             int           `default:"${max_batch}" help:"Most questionnaire responses in one batch (400)."`
-	MaxBatchBytes        Size          `default:"${max_batch_bytes}" help:"Largest batch of questionnaire responses (413)."`
-	StallTimeout         time.Duration `default:"${stall_timeout}" help:"A client that sends no byte for so long (408), or does not take the next 16 KiB of an answer, is dropped."`
-	UploadTimeout        time.Duration `default:"${upload_timeout}" help:"Longest time an upload may take however steadily it trickles (408)."`
-	MinUploadRate        Size          `default:"${min_upload_rate}" help:"Bytes a second that an upload must bring, over each --upload-rate-span that the server has waited for it (408). 0: no limit."`
-	UploadRateSpan       time.Duration `default:"${upload_rate_span}" help:"Time over which --min-upload-rate is measured, and so the longest pause of a slow line."`
-	ReadTimeout          time.Duration `default:"5s" help:"Longest wait of a question until the rows show everything that was accepted (503)."`
-	MaxWait              time.Duration `default:"${max_wait}" help:"Longest wait of a status poll."`
-	MaxStreams           int           `default:"${max_streams}" help:"Most clients that are kept waiting for events (503). 0: no limit."`
-	MaxStreamsPerAddress int           `default:"${max_streams_per_address}" help:"Most of them from one client address (503), which counts as for uploads. 0: no limit."`
-	MaxWebhookEndpoints  int           `default:"${max_webhook_endpoints}" help:"Most endpoints that events are sent to (409)."`
-	MinFreeDisk          Size          `default:"${min_free_disk}" help:"Free space below which nothing new is taken in (507). 0: no floor."`
-	MinFreeDiskUrgent    Size          `default:"${min_free_disk_urgent}" help:"Free space below which not even adverse events are taken in (507); what lies between this and --min-free-disk is kept for them. 0: no floor."`
-	MaxBacklogAge        time.Duration `default:"24h" help:"Age of the oldest waiting submission of a lane above which nothing new is taken in for it (503); never for urgent. 0: no limit."`
+	MaxHTTPConnections           int           `name:"max-http-connections" default:"${max_http_connections}" help:"Most connections of HTTP clients; one more takes the place of one that is idle, or is answered 503. 0: no limit."`
+	MaxHTTPConnectionsPerAddress int           `name:"max-http-connections-per-address" default:"${max_http_connections_per_address}" help:"Most of them from one address; behind a proxy that is the proxy's, so raise it there or switch it off. 0: no limit."`
+	MaxBody                      Size          `default:"${max_body}" help:"Largest upload (413)."`
+	MaxUploads                   int           `default:"${max_uploads}" help:"Most uploads at once (503). 0: no limit."`
+	MaxUploadsPerAddress         int           `default:"${max_uploads_per_address}" help:"Most uploads at once from one client address (503); behind a proxy that is the proxy's, see --client-header. 0: no limit."`
+	ClientHeader                 string        `placeholder:"NAME" help:"Header in which the proxy tells the client's address, such as X-Forwarded-For; its last address counts. Believed whoever sends it."`
+	MaxImages                    int           `default:"${max_images}" help:"Most images in one report (400)."`
+	MaxMegapixels                int           `default:"${max_megapixels}" help:"Largest image, in millions of pixels; an upload with a larger one is refused as a whole (400)."`
+	MaxNotes                     int           `default:"${max_notes}" help:"Longest notes, in characters (400)."`
+	MaxBatch                     int           `default:"${max_batch}" help:"Most questionnaire responses in one batch (400)."`
+	MaxBatchBytes                Size          `default:"${max_batch_bytes}" help:"Largest batch of questionnaire responses (413)."`
+	StallTimeout                 time.Duration `default:"${stall_timeout}" help:"A client that sends no byte for so long (408), or does not take the next 16 KiB of an answer, is dropped."`
+	UploadTimeout                time.Duration `default:"${upload_timeout}" help:"Longest time an upload may take however steadily it trickles (408)."`
+	MinUploadRate                Size          `default:"${min_upload_rate}" help:"Bytes a second that an upload must bring, over each --upload-rate-span that the server has waited for it (408). 0: no limit."`
+	UploadRateSpan               time.Duration `default:"${upload_rate_span}" help:"Time over which --min-upload-rate is measured, and so the longest pause of a slow line."`
+	ReadTimeout                  time.Duration `default:"5s" help:"Longest wait of a question until the rows show everything that was accepted (503)."`
+	MaxWait                      time.Duration `default:"${max_wait}" help:"Longest wait of a status poll."`
+	MaxStreams                   int           `default:"${max_streams}" help:"Most clients that are kept waiting for events (503). 0: no limit."`
+	MaxStreamsPerAddress         int           `default:"${max_streams_per_address}" help:"Most of them from one client address (503), which counts as for uploads. 0: no limit."`
+	MaxWebhookEndpoints          int           `default:"${max_webhook_endpoints}" help:"Most endpoints that events are sent to (409)."`
+	MinFreeDisk                  Size          `default:"${min_free_disk}" help:"Free space below which nothing new is taken in (507). 0: no floor."`
+	MinFreeDiskUrgent            Size          `default:"${min_free_disk_urgent}" help:"Free space below which not even adverse events are taken in (507); what lies between this and --min-free-disk is kept for them. 0: no floor."`
+	MaxBacklogAge                time.Duration `default:"24h" help:"Age of the oldest waiting submission of a lane above which nothing new is taken in for it (503); never for urgent. 0: no limit."`
 }
 
 // BrokerLimits bound the broker and what it refuses its clients, over gRPC (FAILED_PRECONDITION).
@@ -193,6 +195,8 @@ func (l *Limits) validate() error {
 		return fmt.Errorf("--max-uploads is %d: it must be 0 or more", l.MaxUploads)
 	case l.MaxUploadsPerAddress < 0:
 		return fmt.Errorf("--max-uploads-per-address is %d: it must be 0 or more", l.MaxUploadsPerAddress)
+	case min(l.MaxHTTPConnections, l.MaxHTTPConnectionsPerAddress) < 0:
+		return errors.New("--max-http-connections and --max-http-connections-per-address must be 0 or more")
 	case min(l.MaxStreams, l.MaxStreamsPerAddress) < 0:
 		return errors.New("--max-streams and --max-streams-per-address must be 0 or more")
 	case l.MaxWebhookEndpoints < 1:
@@ -288,6 +292,7 @@ var defaults = kong.Vars{
 	"webhook_timeout":       shortDuration(notify.DefaultTimeout), "webhook_connections": strconv.Itoa(notify.DefaultPerEndpoint),
 	"smtp_timeout": shortDuration(mail.DefaultTimeout), "smtp_connections": strconv.Itoa(mail.DefaultConnections),
 	"max_streams": strconv.Itoa(handlers.DefaultMaxStreams), "max_streams_per_address": strconv.Itoa(handlers.DefaultMaxStreamsPerAddress),
+	"max_http_connections": strconv.Itoa(handlers.DefaultMaxConnections), "max_http_connections_per_address": strconv.Itoa(handlers.DefaultMaxConnectionsPerAddress),
 	"max_wait": shortDuration(handlers.DefaultMaxWait), "min_free_disk": sizeText(handlers.DefaultMinFreeDisk), "min_free_disk_urgent": sizeText(handlers.DefaultMinFreeDiskUrgent),
 
 	"max_topics": strconv.Itoa(brokergrpc.DefaultMaxTopics), "max_groups": strconv.Itoa(brokergrpc.DefaultMaxGroups),
@@ -456,6 +461,7 @@ func (c *Serve) handlersConfig() handlers.Config {
 	return handlers.Config{
 		Hosts: c.hosts(), MaxUploads: int(orOff(int64(c.Limits.MaxUploads))),
 		MaxUploadsPerAddress: int(orOff(int64(c.Limits.MaxUploadsPerAddress))), ClientHeader: c.Limits.ClientHeader,
+		MaxConnections: int(orOff(int64(c.Limits.MaxHTTPConnections))), MaxConnectionsPerAddress: int(orOff(int64(c.Limits.MaxHTTPConnectionsPerAddress))),
 		MaxBodyBytes: int64(c.Limits.MaxBody), MaxImages: c.Limits.MaxImages,
 		MaxPixels: int64(c.Limits.MaxMegapixels) * 1_000_000, MaxNotes: c.Limits.MaxNotes,
 		MaxBatchEntries: c.Limits.MaxBatch, MaxBatchBytes: int64(c.Limits.MaxBatchBytes),

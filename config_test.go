@@ -65,6 +65,8 @@ func TestSettingsRefused(t *testing.T) {
 		{"--max-streams-per-address=-1", "--max-streams-per-address"},
 		{"--max-body=+5MiB", "is not a size"},
 		{"--max-uploads-per-address=-1", "--max-uploads-per-address"},
+		{"--max-http-connections=-1", "--max-http-connections"},
+		{"--max-http-connections-per-address=-1", "--max-http-connections-per-address"},
 		{"--client-header=X Y", "--client-header"},
 		{"--upload-rate-span=0s", "--upload-rate-span"},
 		{"--max-connections=0", "--max-connections"},

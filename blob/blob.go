@@ -25,6 +25,9 @@ var (
 	// ErrPoisoned is in every error of a store that, after a failed write, can no longer tell what
 	// is on stable storage. It takes nothing more until it is opened anew; reading goes on.
 	ErrPoisoned = errors.New("blob: store is poisoned by an earlier failure")
+	// ErrUnavailable says that the machine could not do what storing needs: its disk failed or is full, a folder of the store is
+	// not there, or too many files are open. Nothing is stored by the call, which may work later. The cause is wrapped too.
+	ErrUnavailable = errors.New("blob: cannot be stored now")
 	// ErrCorrupt says that the bytes of a blob are not those that its digest names. The error names the
 	// key. The same bytes, staged or Put again, mend it.
 	ErrCorrupt = errors.New("blob: content is damaged")
@@ -51,8 +54,8 @@ const (
 // that ends; what they were to do may then have happened or not.
 type Store interface {
 	// Stage reads an original to its end into a local temp file, encrypted if originals are to be.
-	// An error of r comes back wrapped; [ErrStagingFull] if a limit of the store is reached. After an
-	// error nothing stays behind. The context is looked at between two reads of r.
+	// An error of r comes back wrapped; [ErrStagingFull] if a limit of the store is reached, [ErrUnavailable] if
+	// the machine is to blame. After an error nothing stays behind. The context is looked at between two reads of r.
 	Stage(ctx context.Context, r io.Reader) (Staged, error)
 
 	// Put stores all of r, which is derived from originals or kept by somebody else: it is stored as
@@ -108,6 +111,10 @@ type Store interface {
 
 	// Staging is how many bytes have been received into temp files that are no blobs yet.
 	Staging() int64
+
+	// Ready is nil if blobs can be stored, as far as can be told without storing one: else it tells why, that
+	// which Err tells included.
+	Ready() error
 
 	// Err is nil unless the store takes nothing more: then it Is [ErrPoisoned] and tells why.
 	Err() error

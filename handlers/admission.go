@@ -119,6 +119,7 @@ const smallBody = 64 << 10
 func keepConnection(c *gin.Context, size int64) {
 	body, ok := c.Value(keyBody).(*uploadBody)
 	if ok && size >= 0 && size <= smallBody && !body.expectsContinue {
+		refusedOn(c.Request)
 		_, _ = io.Copy(io.Discard, body)
 	}
 }

@@ -98,7 +98,7 @@ func TestDocumentsBesideThoseThatTrickle(t *testing.T) {
 func TestAdverseEventsBehindAProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, withCases(t), inVirtualTime, with(func(c *handlers.Config) { c.MaxUploadsPerAddress = -1 }))
-		under := s.begunDocuments("/adverse-events", 1, 16, 64<<10-512, 0) // 1 MiB with what each counts for itself, and none is slow
+		under := s.begunDocuments("/adverse-events", 1, 25, 64<<10-512, 0) // more than 1.5 MiB with what each counts for itself, and none is slow
 		s.report("AE-1").is(201)
 		for _, c := range under {
 			require.NoError(t, c.Close())

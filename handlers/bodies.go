@@ -13,7 +13,7 @@ import (
 // that no burst of anything else, and no number of uploads from the same address, refuses an adverse event; and small documents
 // have room of theirs.
 //
-// A body counts as long as it is so far, so that one that trickles takes no more than it has sent. Where there is no room
+// A body counts as long as it is so far, with the header of its request, so that one that trickles takes no more than it has sent. Where there is no room
 // left, whoever is slow gives way to whoever comes: in a client's own share the slowest of its bodies, in the whole the
 // slowest of the client that has most. One that has not been read for [slowAfter] is not known to be slow, and one that was
 // read to its end is never let go.
@@ -28,12 +28,13 @@ type bodies struct {
 
 const (
 	// maxUrgent bounds the bytes of bodies for reserved lanes under way, maxUrgentFrom those from one client.
-	maxUrgent     = 4 << 20
-	maxUrgentFrom = 1 << 20
+	maxUrgent     = 6 << 20
+	maxUrgentFrom = maxUrgent / 4
 	// maxSmall and maxSmallFrom are the same for small documents.
-	maxSmall     = 16 << 20
-	maxSmallFrom = 4 << 20
-	// bodyOverhead is counted for each body beside its bytes, so that those of nothing are not without number.
+	maxSmall     = 24 << 20
+	maxSmallFrom = maxSmall / 4
+	// bodyOverhead is counted for each body beside its bytes and those of its header, so that those of nothing are not without
+	// number. What its connection takes is bounded by the number of connections.
 	bodyOverhead = 512
 	// slowAfter is how long a body may take before others may be served in its place.
 	slowAfter = time.Second
@@ -56,7 +57,7 @@ func (u *bodies) enter(from netip.Prefix, r *http.Request, giveWay func()) (leav
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	b := &heldBody{ReadCloser: r.Body, in: u, from: from, giveWay: giveWay}
-	if err := u.take(b, bodyOverhead); err != nil {
+	if err := u.take(b, bodyOverhead+headerMemory(r)); err != nil {
 		return nil, err
 	}
 	if u.all == nil {
@@ -69,6 +70,25 @@ func (u *bodies) enter(from netip.Prefix, r *http.Request, giveWay func()) (leav
 		defer u.mu.Unlock()
 		u.drop(b)
 	}, nil
+}
+
+const (
+	// headerCopies is how many times the bytes of a header are counted: they are kept once, in pieces of the sizes that Go
+	// allocates, and the collector leaves as much that was needed to read them.
+	headerCopies = 2
+	// lineMemory is what a line of a header takes beside its bytes: its entry in a map that may be half empty, and a slice.
+	lineMemory = 96
+)
+
+// headerMemory is about how many bytes of memory the header of a request takes, from its first line on.
+func headerMemory(r *http.Request) int64 {
+	n := headerCopies * (len(r.Method) + len(r.RequestURI) + len(r.Host))
+	for name, values := range r.Header {
+		for _, value := range values {
+			n += headerCopies*(len(name)+len(value)) + lineMemory
+		}
+	}
+	return int64(n)
 }
 
 // take counts n bytes more of b, for which slow ones give way. It is called with mu held.

@@ -15,6 +15,9 @@ import (
 
 func urgentRoom() *bodies { return &bodies{max: maxUrgent, maxFrom: maxUrgentFrom} }
 
+// alone is what a body of those requests counts for itself.
+var alone = int(bodyOverhead + headerMemory(httptest.NewRequest(http.MethodPost, "/adverse-events", nil)))
+
 // bodySender is a request whose body comes as the test sends it.
 type bodySender struct {
 	*testing.T
@@ -67,7 +70,7 @@ func TestBodiesThatTrickle(t *testing.T) {
 		for i := range 256 {
 			slow = append(slow, send(t, u, client(byte(i)), 1))
 		}
-		require.EqualValues(t, 256*(bodyOverhead+1), u.bytes)
+		require.EqualValues(t, 256*(alone+1), u.bytes)
 		time.Sleep(time.Minute)
 		send(t, u, client(1), 64<<10).end()
 		for _, s := range slow {
@@ -83,7 +86,7 @@ func TestBodiesThatTrickle(t *testing.T) {
 // Where a client's share is taken, its slowest body gives way, and nobody else's.
 func TestBodiesOfOneClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const half = maxUrgentFrom/2 - bodyOverhead
+		half := maxUrgentFrom/2 - alone
 		u := urgentRoom()
 		other := send(t, u, client(2), 1)
 		first, second := send(t, u, client(1), half-1), send(t, u, client(1), half)
@@ -106,19 +109,19 @@ func TestBodiesOfAll(t *testing.T) {
 		poor := send(t, u, client(1), 1)
 		defer poor.end()
 		time.Sleep(time.Hour) // so it is by far the slowest
-		whole := send(t, u, client(2), maxUrgentFrom-bodyOverhead)
+		whole := send(t, u, client(2), maxUrgentFrom-alone)
 		defer whole.end()
 		require.NoError(t, whole.body.Close())
 		synctest.Wait()
 		require.NoError(t, <-whole.read)
 		var rich []*bodySender
 		for i := byte(3); u.bytes+2*(maxUrgentFrom/2) <= maxUrgent; i++ {
-			rich = append(rich, send(t, u, client(i), maxUrgentFrom/2-bodyOverhead), send(t, u, client(i), maxUrgentFrom/2-bodyOverhead-int(i)))
+			rich = append(rich, send(t, u, client(i), maxUrgentFrom/2-alone), send(t, u, client(i), maxUrgentFrom/2-alone-int(i)))
 			defer rich[len(rich)-2].end()
 			defer rich[len(rich)-1].end()
 		}
 		time.Sleep(slowAfter)
-		most := send(t, u, client(9), int(maxUrgent-u.bytes)-bodyOverhead)
+		most := send(t, u, client(9), int(maxUrgent-u.bytes)-alone)
 		defer most.end()
 		require.EqualValues(t, maxUrgent, u.bytes)
 		last := send(t, u, client(10), 1)
@@ -133,4 +136,25 @@ func TestBodiesOfAll(t *testing.T) {
 		require.False(t, poor.gaveWay())
 		require.False(t, most.gaveWay())
 	})
+}
+
+// A header takes room for its bytes and its lines, from before the first byte of the body.
+func TestBodiesWithLongHeaders(t *testing.T) {
+	u := urgentRoom()
+	count := func(header http.Header) int64 {
+		r := httptest.NewRequest(http.MethodPost, "/adverse-events", strings.NewReader("{}"))
+		r.Header = header
+		leave, err := u.enter(client(1), r, nil)
+		require.NoError(t, err)
+		defer leave()
+		return u.bytes
+	}
+	bare := count(nil)
+	require.GreaterOrEqual(t, count(http.Header{"A": {strings.Repeat("x", 10_000)}}), bare+10_000)
+	many := http.Header{}
+	for i := range 100 {
+		many.Add("A", string(rune('a'+i%26)))
+	}
+	require.GreaterOrEqual(t, count(many), bare+100*lineMemory)
+	require.Zero(t, u.bytes)
 }

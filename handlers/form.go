@@ -59,7 +59,7 @@ func (a *API) readInto(f *form, r *http.Request) error {
 	if header == "" && r.ContentLength == 0 {
 		return nil // an empty form; the checks will name the missing fields
 	}
-	if err := checkContentEncoding(r.Header); err != nil {
+	if err := checkWholeBody(r.Header); err != nil {
 		return err
 	}
 	mediaType, params, err := parseContentType(header)
@@ -75,8 +75,12 @@ func (a *API) readInto(f *form, r *http.Request) error {
 	return refuse(codeUnsupportedType, "Content-Type "+mediaType, understood)
 }
 
-// checkContentEncoding returns a fault for a body that is encoded, such as compressed: what is stored are the bytes as they come.
-func checkContentEncoding(h http.Header) error {
+// checkWholeBody returns a fault for a body that is encoded, such as compressed, or a part of something: what is stored are the
+// bytes as they come, and a part must not be taken for the whole (RFC 9110, section 14.5).
+func checkWholeBody(h http.Header) error {
+	if h.Get("Content-Range") != "" {
+		return invalid("Content-Range", textNoParts)
+	}
 	for _, e := range h.Values("Content-Encoding") {
 		if e != "" && !strings.EqualFold(e, "identity") {
 			return refuse(codeUnsupportedType, "Content-Encoding "+printable(e), "identity")
@@ -296,7 +300,7 @@ var asciiCharsets = []string{"iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", 
 
 // checkCharset returns a fault if text is declared to be in anything but UTF-8, unless it is ASCII and so
 // means the same in the charset declared.
-func checkCharset(field, charset, value string) error {
+func checkCharset[T string | []byte](field, charset string, value T) error {
 	switch charset = strings.ToLower(charset); {
 	case charset == "", charset == "utf-8", charset == "utf8", charset == "us-ascii":
 		return nil
@@ -306,7 +310,7 @@ func checkCharset(field, charset, value string) error {
 	return invalid(printable(field), textCharset, printable(charset))
 }
 
-func isASCII(s string) bool {
+func isASCII[T string | []byte](s T) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
 			return false

@@ -34,14 +34,15 @@ type API struct {
 	blobs blob.Store
 	log   *slog.Logger
 
-	engine    *gin.Engine
-	admission *admission
-	hosts     *hosts
-	metrics   *metrics
-	parsing   chan struct{} // has one for each document that is being parsed
-	streams   waiters       // for events, on streams and for pages
-	statuses  waiters       // for a submission to change
-	heartbeat time.Duration // see heartbeatEach
+	engine      *gin.Engine
+	connections *connections
+	admission   *admission
+	hosts       *hosts
+	metrics     *metrics
+	parsing     chan struct{} // has one for each document that is being parsed
+	streams     waiters       // for events, on streams and for pages
+	statuses    waiters       // for a submission to change
+	heartbeat   time.Duration // see heartbeatEach
 	// urgentParsing is parsing of what must not wait behind a burst of anything else.
 	urgentParsing chan struct{}
 	cases         casePlaces
@@ -84,6 +85,7 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		webhookTurn:   make(chan struct{}, 1),
 	}
 	a.metrics = newMetrics(a)
+	a.connections = newConnections(cfg, log)
 	a.engine = a.routes()
 	return a
 }

@@ -51,7 +51,7 @@ func (a *API) unready(ctx context.Context) []fieldFault {
 	}
 	add("dispatcher", a.work.Ready())
 	add("rows", a.rows.Ping(ctx))
-	add("blobs", a.blobs.Err())
+	add("blobs", a.blobs.Ready())
 	if err := a.admission.diskFloor(ctx, a.cfg.MinFreeDisk, a.admission.uploads.reserved()); err != nil {
 		add("disk", asFault(err).cause)
 	}

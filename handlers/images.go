@@ -121,13 +121,7 @@ func checkPutImage(c *gin.Context, imageID string) (of tasks.Subject, err error)
 	if of, err = checkImageQuery(c, imageID); err != nil {
 		return of, err
 	}
-	if err := checkContentEncoding(c.Request.Header); err != nil {
-		return of, err
-	}
-	if c.GetHeader("Content-Range") != "" { // RFC 9110, 14.5: a part must not be taken for the whole
-		return of, &fault{code: codeInvalidInput, fields: []fieldFault{{field: "Content-Range", detail: textNoParts}}}
-	}
-	return of, nil
+	return of, checkWholeBody(c.Request.Header)
 }
 
 // acceptImage stores the body as an image of the patient. created is false if the same bytes were there

@@ -35,6 +35,9 @@ const (
 	DefaultMaxWebhookEndpoints  = 32
 	DefaultMaxStreamsPerAddress = 32
 	DefaultMinFreeDiskUrgent    = 64 << 20
+
+	DefaultMaxConnections           = 4096
+	DefaultMaxConnectionsPerAddress = 1536
 )
 
 // Config holds the limits of the HTTP interface. The zero value of a field means its default; where a
@@ -59,7 +62,7 @@ type Config struct {
 	MaxImages int
 	// MaxUploads bounds the uploads under way at once, reports and images together; one more is refused
 	// (503) until one of them is answered. Each takes about 160 KiB of memory whatever its size. Documents of at most 64 KiB are
-	// not among them: 16 MiB of these may be under way, and 4 MiB from one client address. Default 512; negative: no limit.
+	// not among them: 24 MiB of these may be under way with their headers, and 6 MiB from one client address. Default 512; negative: no limit.
 	MaxUploads int
 	// MaxUploadsPerAddress bounds the uploads under way at once from one client address; one more is refused (503). An IPv6
 	// address counts with its /64 network, all of which one client may have. Behind a proxy all clients have the proxy's
@@ -71,6 +74,13 @@ type Config struct {
 	// counts. It is believed whoever sends it, so set it only if every request comes through the proxy. "": the address
 	// of the connection counts, and so it does for a request without an address in the header. Default "".
 	ClientHeader string
+	// MaxConnections bounds the connections to the public address, and MaxConnectionsPerAddress those from one client address, an
+	// IPv6 address with its /64 network. Where there are as many, the one that has been idle for longest between two requests is
+	// closed for a new one; if none is idle, the new one is answered 503 and closed. The address is that of the connection, whatever
+	// ClientHeader says, for no header has come yet: behind a proxy it is the proxy's, so raise MaxConnectionsPerAddress there or switch it
+	// off. Default 4,096 and 1,536; negative: no limit.
+	MaxConnections           int
+	MaxConnectionsPerAddress int
 	// MaxPixels bounds width times height of one image. Default 50 million.
 	MaxPixels int64
 	// MaxNotes bounds the characters of the notes. Default 4,000.
@@ -136,6 +146,8 @@ func (c Config) withDefaults() Config {
 	c.MaxImages = cmp.Or(c.MaxImages, DefaultMaxImages)
 	c.MaxUploads = cmp.Or(c.MaxUploads, DefaultMaxUploads)
 	c.MaxUploadsPerAddress = cmp.Or(c.MaxUploadsPerAddress, DefaultMaxUploadsPerAddress)
+	c.MaxConnections = cmp.Or(c.MaxConnections, DefaultMaxConnections)
+	c.MaxConnectionsPerAddress = cmp.Or(c.MaxConnectionsPerAddress, DefaultMaxConnectionsPerAddress)
 	c.MaxPixels = cmp.Or(c.MaxPixels, DefaultMaxPixels)
 	c.MaxNotes = cmp.Or(c.MaxNotes, DefaultMaxNotes)
 	c.MaxBatchEntries = cmp.Or(c.MaxBatchEntries, DefaultMaxBatchEntries)

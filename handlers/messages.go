@@ -15,7 +15,7 @@ var (
 	textMalformedQuery  = text{"%s: the part of the address after ? is malformed; write name=value&name=value and percent-encode everything but letters, digits, - . _ ~", "%s：网址中 ? 之后的部分格式不正确；请写成 name=value&name=value，并对字母、数字和 - . _ ~ 以外的字符进行百分号编码"}
 	textQueryString     = text{"%s: fields belong in the body, because addresses end up in logs", "%s：字段应放在请求体中，因为网址会被写入日志"}
 	textIDCharset       = text{"%s must be 1 to 64 of the characters A-Z a-z 0-9 . _ -", "%s 须为 1 至 64 个字符，只能使用 A-Z a-z 0-9 . _ -"}
-	textNoParts         = text{"%s must not be there: send the whole image", "不能带 %s：请发送整张图片"}
+	textNoParts         = text{"%s must not be there: send the whole, not a part", "不能带 %s：请发送完整内容，而非其中一部分"}
 	textIDDots          = text{"%s must not be \".\" or \"..\"", "%s 不能是 “.” 或 “..”"}
 	textIDReserved      = text{"%s: an imageId that begins with \"sha256-\" must go on with the first 32 hex digits of the image's SHA-256", "%s：以 “sha256-” 开头的 imageId 后面必须是图片 SHA-256 的前 32 位十六进制数"}
 	textIDsDiffer       = text{"%s and the header Idempotency-Key are the same thing, but differ here", "%s 与请求头 Idempotency-Key 含义相同，但两者的值不一致"}

@@ -8,6 +8,8 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,7 +84,15 @@ func TestFaultsOfTheDisk(t *testing.T) {
 		name   string
 		err    error
 		status int
-	}{{"full", syscall.ENOSPC, 507}, {"broken", syscall.EIO, 500}} {
+	}{
+		{"full", syscall.ENOSPC, 507},
+		{"quota", syscall.EDQUOT, 507},
+		{"broken", syscall.EIO, 503},
+		{"files", syscall.EMFILE, 503},
+		{"files of the machine", syscall.ENFILE, 503},
+		{"memory", syscall.ENOMEM, 503},
+		{"gone", syscall.ENOENT, 503},
+	} {
 		for _, op := range []disktest.Op{disktest.OpOpen, disktest.OpWrite, disktest.OpSync, disktest.OpRename, disktest.OpSyncDir} {
 			t.Run(cause.name+" "+string(op), func(t *testing.T) {
 				fs := disktest.NewFault(disk.OS)
@@ -93,7 +103,11 @@ func TestFaultsOfTheDisk(t *testing.T) {
 				fs.Inject(disktest.Fault{Op: op, N: 1, Err: cause.err})
 				a := send()
 				require.Equal(t, 1, fs.Fired())
-				require.Contains(t, []int{cause.status, 503}, a.StatusCode, "%s", a.body)
+				if s.Blobs.Err() == nil {
+					require.Equal(t, cause.status, a.StatusCode, "%s", a.body)
+				} else {
+					a.is(503, "unavailable")
+				}
 				require.Equal(t, false, a.get("stored"))
 				require.Equal(t, true, a.get("retryable"))
 				s.get("/case-reports/r1").is(404)
@@ -108,6 +122,29 @@ func TestFaultsOfTheDisk(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestWithoutTheFolderOfBlobs: while it is not there nothing is taken in that needs it, and whoever asks is told so.
+func TestWithoutTheFolderOfBlobs(t *testing.T) {
+	s := open(t)
+	s.get("/readyz").is(200)
+	blobs := filepath.Join(s.dir, "blobs")
+	require.NoError(t, os.Rename(blobs, blobs+"-away"))
+	for _, a := range []answer{
+		s.put("P1", "i", photo(1)), s.upload(field("reportId", "r1"), field("patientId", "P1"), file("a.jpg", photo(1))),
+	} {
+		a.is(503, "unavailable")
+		require.Equal(t, false, a.get("stored"))
+		require.Equal(t, true, a.get("retryable"))
+	}
+	a := s.get("/readyz").is(503, "not-ready")
+	require.Contains(t, a.get("detail"), filepath.Join("blobs", "tmp"))
+	require.NotContains(t, string(a.body), s.dir)
+	require.NoError(t, os.Rename(blobs+"-away", blobs))
+	s.get("/readyz").is(200)
+	s.put("P1", "i", photo(1)).is(201)
+	s.uploadOne("r1")
+	s.final("r1")
 }
 
 // A log that cannot be written takes nothing more until a restart, and says so.

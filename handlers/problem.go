@@ -148,8 +148,10 @@ func asFault(err error) *fault {
 	case errors.Is(err, dispatcher.ErrUnavailable), errors.Is(err, dispatcher.ErrClosed), errors.Is(err, blob.ErrPoisoned),
 		errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrReadOnly), errors.Is(err, syscall.EROFS):
 		return &fault{code: codeUnavailable, cause: err}
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return &fault{code: codeDiskFull, cause: err}
+	case errors.Is(err, blob.ErrUnavailable), dispatcher.IsShortage(err), errors.Is(err, syscall.EIO): // after those that say more
+		return &fault{code: codeUnavailable, cause: err}
 	case errors.Is(err, context.Canceled): // the client left, or closed its sending side: then it reads this
 		return &fault{code: codeClientClosed, cause: err}
 	case errors.Is(err, context.DeadlineExceeded):

@@ -180,6 +180,12 @@ var (
 	codeTooManySecrets = define("too-many-webhook-secrets", codeInfo{status: http.StatusConflict,
 		title:  text{"Too many secrets", "密钥过多"},
 		detail: text{"%d secrets of this endpoint sign its messages already, as many as there may be. One of them ends 24 hours after it was rotated.", "该端点已有 %d 个密钥同时签名，达到上限。每个旧密钥在轮换 24 小时后失效。"}})
+	codeTooManyConnections = define("too-many-connections", codeInfo{status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
+		title:  text{"Too many connections", "连接过多"},
+		detail: text{"%d connections are open and in use, as many as the server takes. Nothing was read from this one: keep your copy and send it again later.", "已有 %d 个连接正在使用，达到服务器的上限。未读取此连接的任何内容：请保留原件，稍后重新发送。"}})
+	codeTooManyConnectionsFromAddress = define("too-many-connections-from-address", codeInfo{status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second,
+		title:  text{"Too many connections from one address", "同一地址的连接过多"},
+		detail: text{"%d connections from your address are open and in use, as many as the server takes from one. Nothing was read from this one: keep your copy and send it again later.", "来自你所在地址的连接已有 %d 个正在使用，达到单个地址的上限。未读取此连接的任何内容：请保留原件，稍后重新发送。"}})
 	codeTooManyStreams = define("too-many-streams", codeInfo{status: http.StatusServiceUnavailable, retryable: true, retryAfter: 30 * time.Second,
 		title:  text{"Too many streams of events", "事件流过多"},
 		detail: text{"%d clients wait for events, as many as the server keeps waiting. Ask for pages, without wait, or come again later.", "已有 %d 个客户端在等待事件，达到服务器的上限。请不带 wait 按页查询，或稍后再来。"}})

@@ -200,16 +200,19 @@ func readJSON(r *http.Request, limit int64) ([]byte, error) {
 	return readBody(r, limit, "application/json")
 }
 
-// readBody returns a body of one of the media types, of at most limit bytes, whose digest is the one that the client
+// readBody returns a body of one of the media types, in UTF-8 as far as is declared, of at most limit bytes, whose digest is the one that the client
 // told, if it told one.
 func readBody(r *http.Request, limit int64, mediaTypes ...string) ([]byte, error) {
-	if err := checkContentEncoding(r.Header); err != nil {
+	if err := checkWholeBody(r.Header); err != nil {
 		return nil, err
 	}
+	charset := ""
 	if mediaType := r.Header.Get("Content-Type"); mediaType != mediaTypes[0] {
-		if parsed, _, err := mime.ParseMediaType(mediaType); err != nil || !slices.Contains(mediaTypes, parsed) {
+		parsed, params, err := mime.ParseMediaType(mediaType)
+		if err != nil || !slices.Contains(mediaTypes, parsed) {
 			return nil, refuse(codeUnsupportedType, shownType(mediaType), mediaTypes[0])
 		}
+		charset = params["charset"]
 	}
 	body, err := digestBody(r)
 	if err != nil {
@@ -221,6 +224,9 @@ func readBody(r *http.Request, limit int64, mediaTypes ...string) ([]byte, error
 	}
 	if int64(len(document)) > limit {
 		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	if err := checkCharset("Content-Type", charset, document); err != nil {
+		return nil, err
 	}
 	return document, body.verify()
 }

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bytes"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -218,9 +219,26 @@ func TestEncodedBodies(t *testing.T) {
 				require.Equal(t, 415, a.StatusCode)
 				require.Contains(t, string(a.body), "Content-Encoding gzip is not understood here; send identity")
 			}
+			part := s.do(s.request(method, path, strings.NewReader("{}"), "Content-Type", mediaType, "Content-Range", "bytes 0-1/9"))
+			require.Equal(t, 400, part.StatusCode)
+			require.Contains(t, string(part.body), "Content-Range must not be there")
+			if strings.HasPrefix(path, "/images/") { // whose bytes are no text
+				return
+			}
+			for _, charset := range []string{"utf-16", "GBK", "iso-8859-1"} {
+				a := s.do(s.request(method, path, strings.NewReader("notes=\xe8"), "Content-Type", mediaType+"; charset="+charset))
+				require.Equal(t, 400, a.StatusCode)
+				if path != "/upload-case-report" { // of which a field that is escaped could be in it
+					require.Contains(t, string(a.body), "Content-Type is declared as "+strings.ToLower(charset)+"; send UTF-8")
+				}
+			}
 		})
 	}
 	s.send(http.MethodPost, "/questionnaire-responses", response("R1", ""), "Content-Encoding", "Identity").is(201)
+	for i, charset := range []string{"UTF-8", "utf8", "us-ascii", "ISO-8859-1"} { // the document is ASCII
+		document := strings.NewReader(response("A"+strconv.Itoa(i), ""))
+		s.do(s.request(http.MethodPost, "/questionnaire-responses", document, "Content-Type", "application/json; charset="+charset)).is(201)
+	}
 }
 
 func TestProblemsSpeakTheClientsLanguage(t *testing.T) {

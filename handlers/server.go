@@ -9,10 +9,11 @@ import (
 
 // Server returns a server for the public address. Its body and answer deadlines follow the client's progress
 // (see [Config.StallTimeout]), and its Shutdown calls [API.Drain].
-func (a *API) Server() *http.Server {
+func (a *API) Server() *Server {
 	s := newServer(a)
+	s.ConnState = a.connections.changed
 	s.RegisterOnShutdown(a.Drain)
-	return s
+	return &Server{s, a.connections}
 }
 
 // AdminServer returns a server for the private address.
@@ -33,20 +34,26 @@ func protocols() *http.Protocols {
 // its way at a time, which is about 1 MB a second if an answer to it takes 100 ms.
 const writeBuffer = 64 << 10
 
-// withWriteBuffer bounds what the system keeps for a connection. An error needs no answer: the connection has broken then.
+// withWriteBuffer bounds what the system keeps for a connection, and tells its requests which it is if it counts. An error needs no answer: the connection has broken then.
 func withWriteBuffer(ctx context.Context, c net.Conn) context.Context {
+	if counted, ok := c.(*countedConn); ok {
+		ctx, c = context.WithValue(ctx, connectionKey{}, counted), counted.Conn
+	}
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(writeBuffer)
 	}
 	return ctx
 }
 
+// maxHeader bounds the header of a request, in bytes; net/http takes 4 KiB more.
+const maxHeader = 16 << 10
+
 func newServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    maxHeader,
 		Protocols:         protocols(),
 		BaseContext:       withListener,
 		ConnContext:       withWriteBuffer,

@@ -157,7 +157,13 @@ func (s *service) on(t testing.TB) *service {
 	return &sub
 }
 
-func (s *service) serve(server *http.Server) {
+// server is what is served, of the public address or the private one.
+type server interface {
+	Serve(l net.Listener) error
+	Shutdown(ctx context.Context) error
+}
+
+func (s *service) serve(server server) {
 	s.Helper()
 	transport := &http.Transport{DisableCompression: true}
 	var l net.Listener = s.pipes

@@ -153,6 +153,7 @@ func NewTrialProgress(cfg Config, ready func() error, log *slog.Logger) *API {
 		progressing: make(chan struct{}, runtime.GOMAXPROCS(0)), draining: make(chan struct{}),
 	}
 	a.metrics = newMetrics(a)
+	a.connections = newConnections(a.cfg, a.log)
 	e := a.newEngine()
 	get(e, "/trial-progress", a.trialProgress)
 	get(e, "/healthz", a.healthz)

@@ -101,7 +101,7 @@ func serveForgetful(ctx context.Context, public, admin, dir string, studies *stu
 		defer cancel()
 		err = errors.Join(err, s.Close(closing))
 	}()
-	return serveAll(ctx, map[string]http.Handler{public: serverHandler{s.API.Server()}, admin: serverHandler{s.API.AdminServer()}})
+	return serveAll(ctx, map[string]http.Handler{public: serverHandler{s.API.Server().Server}, admin: serverHandler{s.API.AdminServer()}})
 }
 
 // forgetfulFS is a disk on which nothing is ever waited for.

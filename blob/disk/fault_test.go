@@ -1,12 +1,14 @@
 package disk_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,6 +22,49 @@ import (
 func requireDurable(t *testing.T, crash *disktest.CrashFS, content []byte) {
 	t.Helper()
 	requireStored(t, open(t, root, crash.CrashClone(0)), content)
+}
+
+// Who stores is told whether the machine is to blame.
+func TestWhoIsToBlame(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.ENOENT} {
+		for _, op := range []disktest.Op{
+			disktest.OpOpen, disktest.OpWrite, disktest.OpSync, disktest.OpMkdir, disktest.OpRename, disktest.OpSyncDir,
+		} {
+			t.Run(fmt.Sprintf("%v %s", errno, op), func(t *testing.T) {
+				fsys := disktest.NewFault(disktest.NewCrash(1))
+				s := open(t, root, fsys)
+				fsys.Inject(disktest.Fault{Op: op, N: 1, Err: errno})
+				err := put(s, contents[0])
+				require.Equal(t, 1, fsys.Fired())
+				require.ErrorIs(t, err, blob.ErrUnavailable)
+				require.ErrorIs(t, err, errno)
+			})
+		}
+	}
+	s := open(t, root, disktest.NewCrash(1))
+	broken := errors.New("the client left")
+	_, err := s.Stage(t.Context(), iotest.ErrReader(broken))
+	require.ErrorIs(t, err, broken)
+	require.NotErrorIs(t, err, blob.ErrUnavailable)
+	staged, err := s.Stage(t.Context(), strings.NewReader("x"))
+	require.NoError(t, err)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	err = staged.Commit(ended)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, blob.ErrUnavailable)
+}
+
+// Ready tells whether the folder is there in which uploads are received.
+func TestReady(t *testing.T) {
+	fsys := disktest.NewFault(disktest.NewCrash(1))
+	s := open(t, root, fsys)
+	require.NoError(t, s.Ready())
+	fsys.Inject(disktest.Fault{Op: disktest.OpStat, N: 1, Err: syscall.ENOENT, Sticky: true})
+	require.ErrorIs(t, s.Ready(), syscall.ENOENT)
+	require.NoError(t, s.Err(), "which is for ever")
+	fsys.Heal()
+	require.NoError(t, s.Ready())
 }
 
 // Whichever operation fails, and whether it fails once or from then on: nil is

@@ -60,13 +60,21 @@ func (s *store) stage(ctx context.Context, r io.Reader, f format, original bool)
 	file, err := s.fs.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, filePerm)
 	if err != nil {
 		s.staging.end(0)
-		return nil, fmt.Errorf("stage: %w", err)
+		return nil, fmt.Errorf("stage: %w", unable(err))
 	}
 	g := &staged{store: s, format: f, original: original, file: file, temp: temp}
 	if err := g.receive(ctx, r); err != nil {
 		return nil, fmt.Errorf("stage: %w", errors.Join(err, g.Discard()))
 	}
 	return g, nil
+}
+
+// unable marks an error of the machine with [blob.ErrUnavailable]. That of a context stays as it is, and so does nil.
+func unable(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", blob.ErrUnavailable, err)
 }
 
 func (g *staged) receive(ctx context.Context, r io.Reader) error {
@@ -76,20 +84,20 @@ func (g *staged) receive(ctx context.Context, r io.Reader) error {
 	}
 	seal, err := g.store.keys.Seal(g.file)
 	if err != nil {
-		return err
+		return unable(err)
 	}
 	if err := g.copy(ctx, seal, r); err != nil {
 		return err
 	}
 	if err := seal.Close(); err != nil {
-		return err
+		return unable(err)
 	}
 	size, err := g.file.Size()
 	if err != nil {
-		return err
+		return unable(err)
 	}
 	g.content, _, err = g.store.keys.Open(g.file, size)
-	return err
+	return unable(err)
 }
 
 // copy reads r to its end into w, and learns key and size.
@@ -142,7 +150,7 @@ func (g *staged) write(w io.Writer, b []byte, digest hash.Hash) error {
 	n, err := w.Write(b)
 	g.size += int64(n)
 	g.store.metrics.writtenBytes.Add(float64(n))
-	return err
+	return unable(err)
 }
 
 func (g *staged) Key() blob.Key { return g.key }
@@ -157,7 +165,7 @@ func (g *staged) Commit(ctx context.Context) error {
 		return fmt.Errorf("commit blob: %w", os.ErrClosed)
 	}
 	if err := g.commit(ctx); err != nil {
-		return fmt.Errorf("commit blob: %w", errors.Join(err, g.Discard()))
+		return fmt.Errorf("commit blob: %w", errors.Join(unable(err), g.Discard()))
 	}
 	return nil
 }

@@ -244,6 +244,24 @@ func (s *store) Has(ctx context.Context, k blob.Key, size int64) (bool, error) {
 	return exists, nil
 }
 
+// Ready looks for the folder that uploads are received in: see [blob.Store].
+func (s *store) Ready() error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	info, err := s.fs.Stat(filepath.Join(s.dir, tmpName))
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err // which does not name the server's folders
+	}
+	if err == nil && !info.IsDir() {
+		err = errors.New("is not a folder")
+	}
+	if err != nil {
+		return fmt.Errorf("the folder %s, in which images are received: %w", filepath.Join(filepath.Base(s.dir), tmpName), err)
+	}
+	return nil
+}
+
 // Err tells why the store takes nothing more: see [blob.Store].
 func (s *store) Err() error {
 	if err := s.poison.Load(); err != nil {

@@ -1,0 +1,77 @@
+package handlers
+
+import (
+	"bytes"
+	"errors"
+	"sync/atomic"
+)
+
+// maxHeaderLines bounds the lines of a header, the first included. Each takes about a hundred bytes of memory however few are
+// sent: a header of [maxHeader] bytes in lines of five would take more than twenty times its bytes, and net/http bounds bytes only.
+const maxHeaderLines = 100
+
+// headerRead is how many bytes are read at a time while a header comes in: what lies behind its end is not looked at, and may be
+// the beginning of the next.
+const headerRead = 2 << 10
+
+// errHeaderLines ends a connection; net/http answers it with 400.
+var errHeaderLines = errors.New("a header has too many lines")
+
+// headerLines counts the lines of each header that comes in on a connection of HTTP/1. HTTP/2 counts a header's fields by
+// itself: 32 bytes each besides its own.
+type headerLines struct {
+	begins atomic.Bool // the next byte is the first of a header
+
+	// The rest belongs to whoever reads, one at a time.
+	ended   bool // the header has
+	lines   int
+	length  int    // of the line that is coming, without its end
+	first   []byte // the beginning of the first line, up to the length of http2Preface
+	tooMany bool   // a header has too many lines
+	http2   bool   // the connection speaks HTTP/2 from here on
+}
+
+// http2Preface is how a client begins that speaks HTTP/2 (RFC 9113, section 3.4). An empty line follows.
+const http2Preface = "PRI * HTTP/2.0"
+
+// most is how many bytes may be read next, of n.
+func (h *headerLines) most(n int) int {
+	if h.http2 || h.ended && !h.begins.Load() {
+		return n
+	}
+	return min(n, headerRead)
+}
+
+// add counts the lines in what was read next. It returns how many bytes of it are of a header that is not too long; if these
+// are not all, nothing more may be read.
+func (h *headerLines) add(b []byte) (fine int) {
+	if h.http2 || len(b) == 0 {
+		return len(b)
+	}
+	if h.begins.CompareAndSwap(true, false) {
+		h.ended, h.lines, h.length, h.first = false, 0, 0, nil
+	}
+	for rest := b; !h.ended && len(rest) > 0; {
+		line, behind, whole := bytes.Cut(rest, []byte("\n"))
+		if h.lines == maxHeaderLines && !isReturn(line) {
+			h.tooMany = true
+			return len(b) - len(rest)
+		}
+		if h.lines == 0 {
+			h.first = append(h.first, line[:min(len(line), len(http2Preface)-len(h.first))]...)
+		}
+		h.length += len(bytes.TrimSuffix(line, []byte("\r")))
+		rest = behind
+		switch {
+		case !whole || h.length == 0 && h.lines == 0: // net/http passes over some empty lines in front
+		case h.length == 0:
+			h.ended, h.http2 = true, h.lines == 1 && string(h.first) == http2Preface
+		default:
+			h.lines, h.length = h.lines+1, 0
+		}
+	}
+	return len(b)
+}
+
+// isReturn reports whether it may be an empty line, or the beginning of one.
+func isReturn(line []byte) bool { return len(line) == 0 || len(line) == 1 && line[0] == '\r' }
