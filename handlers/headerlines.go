@@ -27,6 +27,7 @@ type headerLines struct {
 	lines   int
 	length  int    // of the line that is coming, without its end
 	first   []byte // the beginning of the first line, up to the length of http2Preface
+	last    []byte // the end of the first line, up to that of a version
 	tooMany bool   // a header has too many lines
 	http2   bool   // the connection speaks HTTP/2 from here on
 }
@@ -49,7 +50,7 @@ func (h *headerLines) add(b []byte) (fine int) {
 		return len(b)
 	}
 	if h.begins.CompareAndSwap(true, false) {
-		h.ended, h.lines, h.length, h.first = false, 0, 0, nil
+		h.ended, h.lines, h.length, h.first, h.last = false, 0, 0, nil, nil
 	}
 	for rest := b; !h.ended && len(rest) > 0; {
 		line, behind, whole := bytes.Cut(rest, []byte("\n"))
@@ -59,6 +60,8 @@ func (h *headerLines) add(b []byte) (fine int) {
 		}
 		if h.lines == 0 {
 			h.first = append(h.first, line[:min(len(line), len(http2Preface)-len(h.first))]...)
+			h.last = append(h.last, line[max(0, len(line)-versionLength-1):]...)
+			h.last = h.last[max(0, len(h.last)-versionLength-1):]
 		}
 		h.length += len(bytes.TrimSuffix(line, []byte("\r")))
 		rest = behind
@@ -66,11 +69,27 @@ func (h *headerLines) add(b []byte) (fine int) {
 		case !whole || h.length == 0 && h.lines == 0: // net/http passes over some empty lines in front
 		case h.length == 0:
 			h.ended, h.http2 = true, h.lines == 1 && string(h.first) == http2Preface
+		case h.lines == 0 && !endsWithVersion(h.last):
+			h.ended = true // of a body, whose header came in with the request before; or net/http refuses it here
 		default:
 			h.lines, h.length = h.lines+1, 0
 		}
 	}
 	return len(b)
+}
+
+// versionLength is that of HTTP/1.1.
+const versionLength = len("HTTP/1.1")
+
+// endsWithVersion reports whether a line may be the first of a header (RFC 9112, section 3).
+func endsWithVersion(line []byte) bool {
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	if len(line) < versionLength {
+		return false
+	}
+	v := line[len(line)-versionLength:]
+	isDigit := func(c byte) bool { return '0' <= c && c <= '9' }
+	return string(v[:5]) == "HTTP/" && isDigit(v[5]) && v[6] == '.' && isDigit(v[7])
 }
 
 // isReturn reports whether it may be an empty line, or the beginning of one.

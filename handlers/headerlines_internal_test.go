@@ -38,16 +38,18 @@ func TestHeaderLines(t *testing.T) {
 			after string // a second header
 			err   error
 		}{
-			"as many as there may be":     {sent: header(maxHeaderLines) + body},
-			"one more":                    {sent: header(maxHeaderLines + 1), err: errHeaderLines},
-			"without its end":             {sent: strings.TrimSuffix(header(maxHeaderLines+1), "\r\n"), err: errHeaderLines},
-			"ends with newlines alone":    {sent: strings.ReplaceAll(header(maxHeaderLines+1), "\r", ""), err: errHeaderLines},
-			"a second header":             {sent: header(2) + body, after: header(maxHeaderLines) + body},
-			"too many in a second header": {sent: header(2) + body, after: header(maxHeaderLines + 1), err: errHeaderLines},
-			"empty lines in front":        {sent: header(2), after: "\r\n\r\n" + header(maxHeaderLines+1), err: errHeaderLines},
-			"HTTP/2":                      {sent: http2Preface + "\r\n\r\nSM\r\n\r\n" + body, after: body},
-			"not quite HTTP/2":            {sent: "PRI * HTTP/1.1\r\n\r\n", after: header(maxHeaderLines + 1), err: errHeaderLines},
-			"HTTP/2 with a header":        {sent: http2Preface + "\r\na:\r\n\r\n", after: header(maxHeaderLines + 1), err: errHeaderLines},
+			"as many as there may be":         {sent: header(maxHeaderLines) + body},
+			"one more":                        {sent: header(maxHeaderLines + 1), err: errHeaderLines},
+			"without its end":                 {sent: strings.TrimSuffix(header(maxHeaderLines+1), "\r\n"), err: errHeaderLines},
+			"ends with newlines alone":        {sent: strings.ReplaceAll(header(maxHeaderLines+1), "\r", ""), err: errHeaderLines},
+			"a second header":                 {sent: header(2) + body, after: header(maxHeaderLines) + body},
+			"too many in a second header":     {sent: header(2) + body, after: header(maxHeaderLines + 1), err: errHeaderLines},
+			"empty lines in front":            {sent: header(2), after: "\r\n\r\n" + header(maxHeaderLines+1), err: errHeaderLines},
+			"a body whose header came before": {sent: header(2), after: "\r\n" + strings.Repeat("x\r\n", 3*maxHeaderLines)},
+			"its lines begin with text":       {sent: header(2), after: strings.Repeat("a,b HTTP/x.y\n", 3*maxHeaderLines)},
+			"HTTP/2":                          {sent: http2Preface + "\r\n\r\nSM\r\n\r\n" + body, after: body},
+			"not quite HTTP/2":                {sent: "PRI * HTTP/1.1\r\n\r\n", after: header(maxHeaderLines + 1), err: errHeaderLines},
+			"HTTP/2 with a header":            {sent: http2Preface + "\r\na:\r\n\r\n", after: header(maxHeaderLines + 1), err: errHeaderLines},
 		} {
 			t.Run(fmt.Sprintf("%s, in pieces of %d", name, pieces), func(t *testing.T) {
 				h := new(headerLines)
