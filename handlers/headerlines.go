@@ -10,9 +10,9 @@ import (
 // sent: a header of [maxHeader] bytes in lines of five would take more than twenty times its bytes, and net/http bounds bytes only.
 const maxHeaderLines = 100
 
-// headerRead is how many bytes are read at a time while a header comes in: what lies behind its end is not looked at, and may be
-// the beginning of the next.
-const headerRead = 2 << 10
+// headerRead is how many bytes are read at a time while a header comes in, as many as net/http asks for: what lies behind its end is
+// not looked at, and may be the beginning of the next.
+const headerRead = 4 << 10
 
 // errHeaderLines ends a connection; net/http answers it with 400.
 var errHeaderLines = errors.New("a header has too many lines")
