@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -26,8 +27,11 @@ const mediaNDJSON = "application/x-ndjson"
 
 var mediaLines = []string{mediaNDJSON, "application/ndjson", "application/jsonl"}
 
-// maxBatchMemory bounds the bytes of all batches that are being received or worked on.
-const maxBatchMemory = 64 << 20
+// maxBatchMemory bounds the bytes of all batches that are being received or worked on, maxBatchMemoryFrom those from one client.
+const (
+	maxBatchMemory     = 64 << 20
+	maxBatchMemoryFrom = maxBatchMemory / 4
+)
 
 // batchAnswer tells what became of each entry, in the order of the lines.
 type batchAnswer struct {
@@ -56,7 +60,7 @@ type batchEntry struct {
 // takeBatch answers 207: each entry has a status of its own. What goes for the body as a whole, such as its size, is
 // answered as a problem, and then nothing of it is stored.
 func (a *API) takeBatch(c *gin.Context) {
-	lines, release, err := a.readBatch(c.Request)
+	lines, release, err := a.readBatch(c.Request, a.clientOf(c))
 	defer release()
 	if err != nil {
 		a.fail(c, err)
@@ -165,8 +169,11 @@ func (a *API) guard(c *gin.Context, e *batchEntry, step func()) {
 }
 
 // readBatch reads the body and returns its lines. release gives its memory back, and must be called.
-func (a *API) readBatch(r *http.Request) (lines [][]byte, release func(), err error) {
-	held := &heldBytes{all: &a.batches}
+func (a *API) readBatch(r *http.Request, from netip.Prefix) (lines [][]byte, release func(), err error) {
+	held := &heldBytes{all: &a.batches, from: from, most: maxBatchMemoryFrom}
+	if a.cfg.MaxUploadsPerAddress < 0 {
+		held.most = maxBatchMemory
+	}
 	release = held.release
 	if r.Body != nil {
 		r.Body = struct {
@@ -192,19 +199,45 @@ func (a *API) readBatch(r *http.Request) (lines [][]byte, release func(), err er
 	return lines, release, nil
 }
 
+// batchMemory are the bytes of the batches under way, and by client.
+type batchMemory struct {
+	mu   sync.Mutex // guards the rest
+	all  int64
+	from map[netip.Prefix]int64
+}
+
+// add counts n bytes more of a client, or fewer, and returns what there is then.
+func (m *batchMemory) add(from netip.Prefix, n int64) (all, own int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.from == nil {
+		m.from = map[netip.Prefix]int64{}
+	}
+	m.all += n
+	if own = m.from[from] + n; own == 0 {
+		delete(m.from, from)
+	} else {
+		m.from[from] = own
+	}
+	return m.all, own
+}
+
 // heldBytes counts what one batch has brought among what all have.
 type heldBytes struct {
-	all *atomic.Int64
-	own int64
+	all  *batchMemory
+	from netip.Prefix
+	most int64 // of the client
+	own  int64
 }
 
 // Write counts what was read, before it is kept.
 func (h *heldBytes) Write(p []byte) (int, error) {
 	h.own += int64(len(p))
-	if h.all.Add(int64(len(p))) > maxBatchMemory {
-		return 0, &fault{code: codeOverloaded, cause: fmt.Errorf("more than %d bytes of batches", int64(maxBatchMemory))}
+	all, own := h.all.add(h.from, int64(len(p)))
+	if all > maxBatchMemory || own > h.most {
+		return 0, &fault{code: codeOverloaded, cause: fmt.Errorf("%d bytes of batches, %d of them from this client", all, own)}
 	}
 	return len(p), nil
 }
 
-func (h *heldBytes) release() { h.all.Add(-h.own) }
+func (h *heldBytes) release() { h.all.add(h.from, -h.own) }

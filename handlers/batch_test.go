@@ -151,6 +151,30 @@ func (f countedFile) Write(p []byte) (int, error) {
 	return f.File.Write(p)
 }
 
+// One client with many batches under way keeps others from theirs no more than from anything else.
+func TestBatchesOfOneClient(t *testing.T) {
+	for name, limit := range map[string]int{"with shares": 0, "behind a proxy": -1} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, withStudies(t, s1), with(func(c *handlers.Config) { c.ClientHeader, c.MaxUploadsPerAddress = "X-Client", limit }))
+			from := func(client, id string) answer {
+				return s.do(s.request(http.MethodPost, batchPath, strings.NewReader(response(id, "")), "Content-Type", "application/x-ndjson", "X-Client", client))
+			}
+			release := handlers.HoldBatches(s.API, "192.0.2.1", 16<<20)
+			if limit < 0 {
+				from("192.0.2.1", "A").is(207)
+			} else {
+				from("192.0.2.1", "A").is(503, "overloaded")
+			}
+			from("192.0.2.2", "B").is(207)
+			others := handlers.HoldBatches(s.API, "192.0.2.3", 48<<20)
+			from("192.0.2.2", "C").is(503, "overloaded")
+			others()
+			release()
+			from("192.0.2.1", "A").is(207)
+		})
+	}
+}
+
 // All entries of a batch come to stable storage together: not one after the other.
 func TestBatchIsStoredTogether(t *testing.T) {
 	disk := &writes{FS: disk.OS}

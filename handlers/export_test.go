@@ -77,6 +77,13 @@ func WaitingForStatus(a *API) int {
 	return a.statuses.count
 }
 
+// HoldBatches counts so many bytes of batches of a client until release is called.
+func HoldBatches(a *API, address string, n int64) (release func()) {
+	from := networkOf(address)
+	a.batches.add(from, n)
+	return func() { a.batches.add(from, -n) }
+}
+
 // TakeCasePlaces takes the places of all clients that the address stands for until left is called, and lets nobody wait long.
 func TakeCasePlaces(a *API, address string) (left func()) {
 	a.cases.wait = time.Millisecond

@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -49,7 +48,7 @@ type API struct {
 	listing       chan struct{} // has one for each page of a list that is being made
 	progressing   chan struct{} // has one for each page of trial progress that is being made, figures and all
 	rendering     chan struct{} // has one for each PDF that is being made
-	batches       atomic.Int64  // bytes of the batches under way
+	batches       batchMemory
 	exports       chan struct{} // has the exports under way
 	exportsFrom   clientPlaces
 	receipts      chan struct{} // has what is taken apart of questions about receipts
