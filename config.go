@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -347,7 +348,39 @@ func parse(args []string, stdout, stderr io.Writer) (command, error) {
 		}
 		return nil, err
 	}
-	return parsed.Selected().Target.Addr().Interface().(command), nil
+	cmd := parsed.Selected().Target.Addr().Interface().(command)
+	if c, ok := cmd.(interface{ setUnread([]string) }); ok {
+		c.setUnread(unreadVariables(parser.Model, os.Environ()))
+	}
+	return cmd, nil
+}
+
+// unreadVariables are the variables of the environment that have the name of a setting and set none, such as a
+// mistyped one. Kubernetes gives each container CASEPRESS_PORT… and CASEPRESS_SERVICE_… for a service called casepress.
+func unreadVariables(app *kong.Application, environ []string) []string {
+	read := make(map[string]bool)
+	var note func(*kong.Node)
+	note = func(n *kong.Node) {
+		for _, f := range n.Flags {
+			for _, name := range f.Envs {
+				read[name] = true
+			}
+		}
+		for _, child := range n.Children {
+			note(child)
+		}
+	}
+	note(app.Node)
+	var unread []string
+	for _, variable := range environ {
+		name, _, _ := strings.Cut(variable, "=")
+		of, ours := strings.CutPrefix(name, "CASEPRESS_")
+		if ours && !read[name] && of != "PORT" && !strings.HasPrefix(of, "PORT_") && !strings.HasPrefix(of, "SERVICE_") {
+			unread = append(unread, name)
+		}
+	}
+	slices.Sort(unread)
+	return unread
 }
 
 // commandsInstead names the commands that there are where the arguments begin with one that there is not; "" where they do not.

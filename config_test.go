@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,6 +33,26 @@ func TestSettings(t *testing.T) {
 	require.Equal(t, 7*time.Second, config.TaskTimeout)
 	require.EqualValues(t, 3<<20, config.HTTP.MaxBodyBytes)
 	require.Equal(t, 3, config.Lanes[0].Workers)
+}
+
+// TestVariablesThatNothingReads: a mistyped variable is told in the log, one of a setting or of Kubernetes is not.
+func TestVariablesThatNothingReads(t *testing.T) {
+	for _, name := range []string{"CASEPRESS_MAX_BODDY", "CASEPRESS_MAX_BODY", "CASEPRESS_PORT", "CASEPRESS_PORT_8080_TCP", "CASEPRESS_SERVICE_HOST"} {
+		t.Setenv(name, "3MiB")
+	}
+	for _, args := range [][]string{nil, {"progress"}, {"relay"}} {
+		cmd, err := parse(args, &strings.Builder{}, &strings.Builder{})
+		require.NoError(t, err)
+		var out strings.Builder
+		cmd.(interface {
+			logger(io.Writer) *slog.Logger
+		}).logger(&out)
+		require.Equal(t, 1, strings.Count(out.String(), "variable=CASEPRESS_MAX_BODDY\n"), out.String())
+		require.NotContains(t, out.String(), "variable=CASEPRESS_MAX_BODY\n")
+		require.NotContains(t, out.String(), "variable=CASEPRESS_PORT")
+		require.NotContains(t, out.String(), "variable=CASEPRESS_SERVICE")
+		require.NotContains(t, out.String(), "3MiB", "what it is set to may be a secret")
+	}
 }
 
 func TestSettingsRefused(t *testing.T) {

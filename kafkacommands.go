@@ -23,14 +23,24 @@ import (
 type LogOptions struct {
 	LogLevel  slog.Level `default:"info" help:"Lowest level that is logged: debug, info, warn, error."`
 	LogFormat string     `default:"text" enum:"text,json" help:"Format of the log on standard error: text or json."`
+
+	unread []string `kong:"-"` // variables of the environment that look like settings
 }
 
-func (o LogOptions) logger(w io.Writer) *slog.Logger {
+func (o *LogOptions) setUnread(names []string) { o.unread = names }
+
+// logger makes the log of a command that goes on until it is stopped. Its first lines name the variables that look like settings and are none:
+// what was meant by them does not hold, and nothing else would say so.
+func (o *LogOptions) logger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: o.LogLevel}
+	log := slog.New(slog.NewTextHandler(w, options))
 	if o.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		log = slog.New(slog.NewJSONHandler(w, options))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	for _, name := range o.unread {
+		log.Warn("a variable of the environment has the name of a setting, but no setting has that name; casepress --help shows them all", "variable", name)
+	}
+	return log
 }
 
 var errNoKafka = errors.New("name Kafka's brokers: --kafka HOST:PORT,…")
@@ -120,7 +130,7 @@ func (p *Progress) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 			stop()
 		}
 	})
-	served := serveAll(ctx, hurry, log, listener{"http", p.Addr, api.Server(), "/progress.html"})
+	served := serveAll(ctx, hurry, log, listener{"http", "--addr", p.Addr, api.Server(), "/progress.html"})
 	stop()
 	following.Wait()
 	return errors.Join(err, served)

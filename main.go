@@ -83,9 +83,9 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 	defer func() { err = errors.Join(err, c.drain(hurry, all, log)) }()
 	c.logStart(log, len(config.Studies.All()))
 	return serveAll(ctx, hurry, log,
-		listener{"http", c.HTTPAddr, all.API.Server(), "/"},
-		listener{"grpc", c.GRPCAddr, brokerServer(all, c.BrokerLimits, log), ""},
-		listener{"admin", c.AdminAddr, all.API.AdminServer(), ""},
+		listener{"http", "--http-addr", c.HTTPAddr, all.API.Server(), "/"},
+		listener{"grpc", "--grpc-addr", c.GRPCAddr, brokerServer(all, c.BrokerLimits, log), ""},
+		listener{"admin", "--admin-addr", c.AdminAddr, all.API.AdminServer(), ""},
 	)
 }
 
@@ -110,8 +110,10 @@ func absolute(path string) string {
 
 // listener is one address to serve.
 type listener struct {
-	name, addr string
-	server     interface {
+	name   string
+	flag   string // the setting that names the address
+	addr   string
+	server interface {
 		Serve(net.Listener) error
 		Shutdown(context.Context) error
 		Close() error
@@ -142,7 +144,7 @@ func serveAll(ctx, hurry context.Context, log *slog.Logger, listeners ...listene
 			for _, b := range bound[:i] {
 				err = errors.Join(err, b.Close())
 			}
-			return fmt.Errorf("listen for %s: %w", l.name, err)
+			return fmt.Errorf("%s: %w", l.flag, err)
 		}
 		bound[i] = ln
 	}

@@ -23,6 +23,16 @@ func TestListenerNamesItsPage(t *testing.T) {
 	require.Equal(t, []any{"for", "grpc", "addr", "127.0.0.1:9090"}, listener{name: "grpc"}.opened(net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:9090"))))
 }
 
+// TestTakenAddress: the error names the setting to change.
+func TestTakenAddress(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, taken.Close()) }()
+	err = serveAll(t.Context(), t.Context(), slog.New(slog.DiscardHandler),
+		listener{name: "http", flag: "--http-addr", addr: "127.0.0.1:0"}, listener{name: "grpc", flag: "--grpc-addr", addr: taken.Addr().String()})
+	require.ErrorContains(t, err, "--grpc-addr: listen tcp "+taken.Addr().String())
+}
+
 func TestStartIsLogged(t *testing.T) {
 	var out strings.Builder
 	data, studies := filepath.Join(t.TempDir(), "data"), t.TempDir()
