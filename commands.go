@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"casepress/broker/brokerpb"
@@ -26,20 +29,31 @@ import (
 
 // Remote is where a command finds the broker.
 type Remote struct {
-	Addr    string        `default:"127.0.0.1:9090" help:"Address of the broker."`
+	Addr    string        `default:"127.0.0.1:9090" env:"CASEPRESS_ADDR,CASEPRESS_GRPC_ADDR" help:"Address of the broker."`
 	Timeout time.Duration `default:"10s" help:"How long a call may take."`
 }
 
-// call makes a connection and ends it after do.
-func (r *Remote) call(ctx context.Context, do func(context.Context, brokerpb.BrokerClient) error) (err error) {
+// connected makes a connection, and ends it after do.
+func (r *Remote) connected(do func(*grpc.ClientConn) error) (err error) {
 	conn, err := client.Dial(r.Addr)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
-	defer cancel()
-	return do(ctx, brokerpb.NewBrokerClient(conn))
+	err = do(conn)
+	if status.Code(err) == codes.Unavailable {
+		return fmt.Errorf("no answer from a casepress at %s; --addr names another: %w", r.Addr, err)
+	}
+	return err
+}
+
+// call is connected for one call.
+func (r *Remote) call(ctx context.Context, do func(context.Context, brokerpb.BrokerClient) error) error {
+	return r.connected(func(conn *grpc.ClientConn) error {
+		ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+		defer cancel()
+		return do(ctx, brokerpb.NewBrokerClient(conn))
+	})
 }
 
 // Send sends one message, or one for each line of standard input.
@@ -55,23 +69,20 @@ type Send struct {
 }
 
 // Run prints the offset of a single message, or how many were sent.
-func (s *Send) Run(ctx context.Context, stdout, _ io.Writer) (err error) {
-	conn, err := client.Dial(s.Addr)
-	if err != nil {
+func (s *Send) Run(ctx context.Context, stdout, _ io.Writer) error {
+	return s.connected(func(conn *grpc.ClientConn) error {
+		if s.Payload == "" {
+			return s.lines(ctx, conn, stdout)
+		}
+		ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+		defer cancel()
+		offset, err := client.NewProducer(conn).Send(ctx, s.message([]byte(s.Payload)))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(stdout, offset)
 		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	if s.Payload == "" {
-		return s.lines(ctx, conn, stdout)
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
-	offset, err := client.NewProducer(conn).Send(ctx, s.message([]byte(s.Payload)))
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(stdout, offset)
-	return err
+	})
 }
 
 func (s *Send) message(payload []byte) client.Message {
@@ -141,18 +152,11 @@ type Subscribe struct {
 }
 
 // Run acknowledges each message when it is printed.
-func (s *Subscribe) Run(ctx context.Context, stdout, _ io.Writer) (err error) {
-	conn, err := client.Dial(s.Addr)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
+func (s *Subscribe) Run(ctx context.Context, stdout, _ io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	printed := 0
-	c := client.NewConsumer(conn, client.ConsumerOptions{
-		Topic: s.Topic, Group: s.Group, Latest: s.Latest, Ordered: s.Ordered, Window: 64,
-	}, func(_ context.Context, m *client.Message) error {
+	handle := func(_ context.Context, m *client.Message) error {
 		if err := s.print(stdout, m); err != nil {
 			stop()
 			return err
@@ -161,8 +165,12 @@ func (s *Subscribe) Run(ctx context.Context, stdout, _ io.Writer) (err error) {
 			stop()
 		}
 		return nil
+	}
+	return s.connected(func(conn *grpc.ClientConn) error {
+		return client.NewConsumer(conn, client.ConsumerOptions{
+			Topic: s.Topic, Group: s.Group, Latest: s.Latest, Ordered: s.Ordered, Window: 64,
+		}, handle).Run(ctx)
 	})
-	return c.Run(ctx)
 }
 
 func (s *Subscribe) print(w io.Writer, m *client.Message) error {
@@ -334,15 +342,17 @@ func (g *Groups) position() (*brokerpb.Position, error) {
 
 // Health asks a running casepress whether it is ready.
 type Health struct {
-	URL     string        `name:"url" default:"http://127.0.0.1:8080/readyz" help:"What to ask."`
-	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
+	HTTPAddr string        `name:"http-addr" default:"127.0.0.1:8080" help:"Address of the API, as the running casepress has it."`
+	URL      string        `name:"url" help:"What to ask in place of /readyz at that address."`
+	Timeout  time.Duration `default:"3s" help:"How long to wait for the answer."`
 }
 
 // Run prints the answer and returns an error unless it is 200.
 func (h *Health) Run(ctx context.Context, stdout, _ io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL, nil)
+	url := cmp.Or(h.URL, "http://"+reachedBy(h.HTTPAddr)+"/readyz")
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}

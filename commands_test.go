@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -25,6 +26,8 @@ func TestCommandsRefuse(t *testing.T) {
 		{"groups visits printer --seek=yesterday", `--seek is "yesterday": it must be earliest, latest or an offset`},
 		{"groups visits printer --seek-to=yesterday", "--seek-to"},
 		{"send visits --id=a", "--id names one message"},
+		{"topics", "no answer from a casepress at 127.0.0.1:1; --addr names another"},
+		{"send visits message", "no answer from a casepress at 127.0.0.1:1"},
 		{"send", "expected \"<topic>"},
 		{"subscribe visits", "expected \"<group>"},
 	} {
@@ -45,6 +48,13 @@ func TestHealth(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), []string{"health", "--url=" + server.URL}, &out, &out))
 	require.Equal(t, "{}", out.String())
+	// Where the server's own variable says, also if it listens on every address.
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	require.NoError(t, err)
+	for _, host := range []string{"127.0.0.1", "0.0.0.0", "[::]", ""} {
+		t.Setenv("CASEPRESS_HTTP_ADDR", host+":"+port)
+		require.NoError(t, run(t.Context(), []string{"health"}, &out, &out), host)
+	}
 	code = http.StatusServiceUnavailable
 	require.ErrorContains(t, run(t.Context(), []string{"health", "--url=" + server.URL}, &out, &out), "503")
 	http.DefaultClient.CloseIdleConnections()

@@ -67,11 +67,11 @@ type cli struct {
 
 // Serve holds the settings of the service.
 type Serve struct {
-	HTTPAddr  string   `name:"http-addr" default:"127.0.0.1:8080" help:"Address of the API and the page."`
-	AdminAddr string   `default:"127.0.0.1:8081" help:"Address of /metrics, /debug/pprof and health checks. Keep it private."`
-	GRPCAddr  string   `name:"grpc-addr" default:"127.0.0.1:9090" help:"Address of the broker for other services, over gRPC."`
-	Hosts     []string `placeholder:"NAME,…" help:"Names that the service is reached by beside its addresses and localhost; requests for any other are refused (421)."`
-	DataDir   string   `default:"./data" help:"Folder for everything that must survive: log, rows, images, PDFs."`
+	HTTPAddr  string `name:"http-addr" default:"127.0.0.1:8080" help:"Address of the API and the page."`
+	AdminAddr string `default:"127.0.0.1:8081" help:"Address of /metrics, /debug/pprof and health checks. Keep it private."`
+	GRPCAddr  string `name:"grpc-addr" default:"127.0.0.1:9090" help:"Address of the broker for other services, over gRPC."`
+	Hosts     []Host `placeholder:"NAME,…" help:"Names that the service is reached by beside its addresses and localhost; requests for any other are refused (421)."`
+	DataDir   string `default:"./data" help:"Folder for everything that must survive: log, rows, images, PDFs."`
 
 	Studies string `placeholder:"DIR" help:"Folder of study files, {id}.json; a study without one is taken with defaults. See docs/study.md."`
 
@@ -276,6 +276,29 @@ func (s *Size) UnmarshalText(text []byte) error {
 		return nil
 	}
 	return fmt.Errorf("%q is not a size: write it as 512MiB, with B, KiB, MiB, GiB or TiB", text)
+}
+
+// Host is a name that requests ask for, such as casepress.clinic.example; a port is not looked at.
+type Host string
+
+// UnmarshalText refuses what no Host header can have, since it would never match.
+func (h *Host) UnmarshalText(text []byte) error {
+	*h = Host(text)
+	if *h == "" || strings.ContainsAny(string(*h), "/?#@* ") {
+		return fmt.Errorf("%q is not the name of a host: write it as casepress.clinic.example, without scheme and path", text)
+	}
+	return nil
+}
+
+// Level is the lowest level that is logged.
+type Level slog.Level
+
+// UnmarshalText reads "debug", "info", "warn" and "error".
+func (l *Level) UnmarshalText(text []byte) error {
+	if err := (*slog.Level)(l).UnmarshalText(text); err != nil {
+		return fmt.Errorf("%q is not a level: it must be debug, info, warn or error", text)
+	}
+	return nil
 }
 
 // defaults are those that stand beside what they set.
@@ -509,12 +532,15 @@ func (c *Serve) handlersConfig() handlers.Config {
 // hosts are the names that requests may ask for: those of --hosts, and the one that --http-addr has, if it has one.
 func (c *Serve) hosts() []string { return hostsOf(c.HTTPAddr, c.Hosts) }
 
-func hostsOf(addr string, names []string) []string {
-	name, _, err := net.SplitHostPort(addr)
-	if err != nil || name == "" {
-		return names
+func hostsOf(addr string, hosts []Host) []string {
+	var names []string
+	if name, _, err := net.SplitHostPort(addr); err == nil && name != "" {
+		names = append(names, name)
 	}
-	return append([]string{name}, names...)
+	for _, h := range hosts {
+		names = append(names, string(h))
+	}
+	return names
 }
 
 // orOff turns a setting's 0, which switches a limit off, into the negative value

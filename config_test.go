@@ -57,6 +57,9 @@ func TestVariablesThatNothingReads(t *testing.T) {
 
 func TestSettingsRefused(t *testing.T) {
 	for _, tc := range []struct{ arg, want string }{
+		{"--hosts=http://casepress.clinic.example:80", "is not the name of a host: write it as casepress.clinic.example"},
+		{"--hosts=,a", "is not the name of a host"},
+		{"--log-level=loud", `"loud" is not a level: it must be debug, info, warn or error`},
 		{"--workers=0", "--workers is 0: it must be 1 to 1024"},
 		{"--lane-workers=nowhere=3", `--lane-workers: there is no lane "nowhere"; the lanes are case-reports`},
 		{"--lane-workers=case-reports=0", "--lane-workers"},

@@ -21,8 +21,8 @@ import (
 
 // LogOptions say what is logged.
 type LogOptions struct {
-	LogLevel  slog.Level `default:"info" help:"Lowest level that is logged: debug, info, warn, error."`
-	LogFormat string     `default:"text" enum:"text,json" help:"Format of the log on standard error: text or json."`
+	LogLevel  Level  `default:"info" help:"Lowest level that is logged: debug, info, warn, error."`
+	LogFormat string `default:"text" enum:"text,json" help:"Format of the log on standard error: text or json."`
 
 	unread []string `kong:"-"` // variables of the environment that look like settings
 }
@@ -32,7 +32,7 @@ func (o *LogOptions) setUnread(names []string) { o.unread = names }
 // logger makes the log of a command that goes on until it is stopped. Its first lines name the variables that look like settings and are none:
 // what was meant by them does not hold, and nothing else would say so.
 func (o *LogOptions) logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: o.LogLevel}
+	options := &slog.HandlerOptions{Level: slog.Level(o.LogLevel)}
 	log := slog.New(slog.NewTextHandler(w, options))
 	if o.LogFormat == "json" {
 		log = slog.New(slog.NewJSONHandler(w, options))
@@ -50,7 +50,7 @@ type Relay struct {
 	Kafka []string `placeholder:"HOST:PORT,…" help:"Brokers of Kafka."`
 	Topic string   `default:"${topic_updates}" env:"-" help:"Topic here and in Kafka, where it should be there already."`
 	Group string   `default:"kafka-relay" env:"-" help:"Consumer group by which casepress knows how far the relay has come."`
-	Addr  string   `default:"127.0.0.1:9090" help:"Address of the broker of casepress."`
+	Addr  string   `default:"127.0.0.1:9090" env:"CASEPRESS_ADDR,CASEPRESS_GRPC_ADDR" help:"Address of the broker of casepress."`
 
 	LogOptions `embed:""`
 }
@@ -78,7 +78,7 @@ type Progress struct {
 	Studies string   `placeholder:"DIR" help:"Folder of study files, {id}.json, whose visits are looked at. See docs/study.md."`
 	DataDir string   `default:"./progress-data" help:"Folder for progress.db, which can be made again from the topic."`
 	Addr    string   `default:"127.0.0.1:8082" env:"-" help:"Address of /trial-progress, /healthz and /readyz."`
-	Hosts   []string `placeholder:"NAME,…" help:"Names that the service is reached by beside its addresses and localhost; requests for any other are refused (421)."`
+	Hosts   []Host   `placeholder:"NAME,…" help:"Names that the service is reached by beside its addresses and localhost; requests for any other are refused (421)."`
 
 	LogOptions `embed:""`
 }

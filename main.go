@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -127,11 +126,19 @@ func (l listener) opened(addr net.Addr) []any {
 	if l.page == "" {
 		return about
 	}
-	host := addr.String()
-	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() { // of every address of the machine: this one is always right on it
-		host = net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	return append(about, "page", "http://"+reachedBy(addr.String())+l.page)
+}
+
+// reachedBy is the address by which this machine reaches one that is listened on, which may be that of all its networks.
+func reachedBy(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
 	}
-	return append(about, "page", "http://"+host+l.page)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // serveAll binds every address before it serves any, serves until ctx ends or a
