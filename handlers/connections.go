@@ -208,8 +208,10 @@ func (u *connections) changed(conn net.Conn, state http.ConnState) {
 	defer u.mu.Unlock()
 	u.busy(c)
 	if state == http.StateNew || state == http.StateIdle {
-		c.header.begins.Store(true)
+		c.header.stage.Store(headerBegins)
 		u.wait(c, state)
+	} else {
+		c.header.stage.Store(headerIsIn)
 	}
 }
 
