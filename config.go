@@ -212,12 +212,22 @@ func (l *Limits) validate() error {
 		return fmt.Errorf("--max-notes is %d: it must be at least 1", l.MaxNotes)
 	case l.MaxBatch < 1 || l.MaxBatchBytes < 1:
 		return fmt.Errorf("--max-batch is %d and --max-batch-bytes %d: both must be at least 1", l.MaxBatch, l.MaxBatchBytes)
+	case int64(l.MaxBatchBytes) > l.batchMemory():
+		return fmt.Errorf("--max-batch-bytes is %d: it must be at most %d, what the batches of one client may take together", l.MaxBatchBytes, l.batchMemory())
 	case l.MinFreeDisk > 0 && l.MinFreeDiskUrgent >= l.MinFreeDisk:
 		return fmt.Errorf("--min-free-disk-urgent is %d bytes and --min-free-disk %d: the first must be less, so that there is something between them that is kept for adverse events", l.MinFreeDiskUrgent, l.MinFreeDisk)
 	case min(l.StallTimeout, l.UploadTimeout, l.UploadRateSpan, l.ReadTimeout, l.MaxWait) <= 0:
 		return errors.New("--stall-timeout, --upload-timeout, --upload-rate-span, --read-timeout and --max-wait must be above 0")
 	}
 	return nil
+}
+
+// batchMemory is how many bytes of batches one client may have under way.
+func (l *Limits) batchMemory() int64 {
+	if l.MaxUploadsPerAddress == 0 {
+		return handlers.MaxBatchMemory
+	}
+	return handlers.MaxBatchMemoryFrom
 }
 
 // maxWebhookConnections is as many as no receiver takes for an attack.

@@ -92,6 +92,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"--max-uploads-per-address=-1", "--max-uploads-per-address"},
 		{"--max-http-connections=-1", "--max-http-connections"},
 		{"--max-http-connections-per-address=-1", "--max-http-connections-per-address"},
+		{"--max-batch-bytes=17MiB", "at most 16777216"},
 		{"--client-header=X Y", "--client-header"},
 		{"--upload-rate-span=0s", "--upload-rate-span"},
 		{"--max-connections=0", "--max-connections"},
@@ -111,6 +112,12 @@ func TestSettingsRefused(t *testing.T) {
 			require.ErrorContains(t, err, tc.want)
 		})
 	}
+}
+
+// Where a client has no share of its own, a batch may be as large as all batches together.
+func TestLargestBatchWithoutShares(t *testing.T) {
+	err := run(t.Context(), []string{"--max-uploads-per-address=0", "--max-batch-bytes=65MiB", "--data-dir=" + t.TempDir()}, &strings.Builder{}, &strings.Builder{})
+	require.ErrorContains(t, err, "at most 67108864")
 }
 
 // The README's table, the help and the flags must name the same settings.

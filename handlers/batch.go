@@ -27,10 +27,11 @@ const mediaNDJSON = "application/x-ndjson"
 
 var mediaLines = []string{mediaNDJSON, "application/ndjson", "application/jsonl"}
 
-// maxBatchMemory bounds the bytes of all batches that are being received or worked on, maxBatchMemoryFrom those from one client.
+// MaxBatchMemory bounds the bytes of all batches that are being received or worked on, MaxBatchMemoryFrom those from one client,
+// unless [Config.MaxUploadsPerAddress] is off. A batch that is larger by itself would be refused for ever.
 const (
-	maxBatchMemory     = 64 << 20
-	maxBatchMemoryFrom = maxBatchMemory / 4
+	MaxBatchMemory     = 64 << 20
+	MaxBatchMemoryFrom = MaxBatchMemory / 4
 )
 
 // batchAnswer tells what became of each entry, in the order of the lines.
@@ -170,9 +171,9 @@ func (a *API) guard(c *gin.Context, e *batchEntry, step func()) {
 
 // readBatch reads the body and returns its lines. release gives its memory back, and must be called.
 func (a *API) readBatch(r *http.Request, from netip.Prefix) (lines [][]byte, release func(), err error) {
-	held := &heldBytes{all: &a.batches, from: from, most: maxBatchMemoryFrom}
+	held := &heldBytes{all: &a.batches, from: from, most: MaxBatchMemoryFrom}
 	if a.cfg.MaxUploadsPerAddress < 0 {
-		held.most = maxBatchMemory
+		held.most = MaxBatchMemory
 	}
 	release = held.release
 	if r.Body != nil {
@@ -234,7 +235,7 @@ type heldBytes struct {
 func (h *heldBytes) Write(p []byte) (int, error) {
 	h.own += int64(len(p))
 	all, own := h.all.add(h.from, int64(len(p)))
-	if all > maxBatchMemory || own > h.most {
+	if all > MaxBatchMemory || own > h.most {
 		return 0, &fault{code: codeOverloaded, cause: fmt.Errorf("%d bytes of batches, %d of them from this client", all, own)}
 	}
 	return len(p), nil

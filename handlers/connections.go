@@ -151,16 +151,14 @@ func (u *connections) enter(conn net.Conn) (counted, gaveWay *countedConn, wrong
 	return &countedConn{Conn: conn, in: u, from: from}, gaveWay, nil
 }
 
-// longest is the connection that gives way, nil if none does.
+// longest is the connection that gives way, nil if none does. It passes over those that are not slow yet, which came in the last second.
 func longest(waiting *linked.List) *countedConn {
-	if waiting.Len() == 0 {
-		return nil
+	for e := waiting.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*countedConn); c.state != http.StateNew || time.Since(c.since) >= slowAfter {
+			return c
+		}
 	}
-	c := waiting.Front().Value.(*countedConn)
-	if c.state == http.StateNew && time.Since(c.since) < slowAfter { // and those behind it have waited less
-		return nil
-	}
-	return c
+	return nil
 }
 
 // tooMany is called with mu held.
@@ -208,8 +206,10 @@ func (u *connections) changed(conn net.Conn, state http.ConnState) {
 	defer u.mu.Unlock()
 	u.busy(c)
 	if state == http.StateNew || state == http.StateIdle {
-		c.header.begins.Store(true)
+		c.header.stage.Store(headerBegins)
 		u.wait(c, state)
+	} else {
+		c.header.stage.Store(headerIsIn)
 	}
 }
 

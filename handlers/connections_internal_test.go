@@ -105,6 +105,21 @@ func TestConnectionsThatWait(t *testing.T) {
 	})
 }
 
+// One that is idle gives way also where one that is new has waited for longer.
+func TestConnectionsThatWaitBehindNewOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := boundConnections(2, -1)
+		_, _, wrong := enterFrom(t, u, "192.0.2.1:1", false)
+		require.Nil(t, wrong)
+		idle, _, wrong := enterFrom(t, u, "192.0.2.2:1", true)
+		require.Nil(t, wrong)
+		u.changed(idle, http.StateIdle)
+		_, gaveWay, wrong := enterFrom(t, u, "192.0.2.3:1", true)
+		require.Nil(t, wrong)
+		require.Same(t, idle, gaveWay)
+	})
+}
+
 func TestConnectionsWithoutLimit(t *testing.T) {
 	u := boundConnections(-1, -1)
 	for range 100 {

@@ -114,3 +114,41 @@ func TestHeaderWithManyLines(t *testing.T) {
 	require.Equal(t, 200, send(100))
 	require.Equal(t, 400, send(101))
 }
+
+// The lines of a header count too whose beginning came together with the request before.
+func TestHeaderWithManyLinesBehindAnother(t *testing.T) {
+	s := open(t)
+	c := s.dial()
+	answers := bufio.NewReader(c)
+	const request = "GET /limits HTTP/1.1\r\nHost: localhost\r\n" // with the lines below no more than is read at twice: what is unread would break the connection
+	_, err := io.WriteString(c, request+"\r\n"+request+strings.Repeat("a:\r\n", 1900)+"\r\n")
+	require.NoError(t, err)
+	for _, status := range []int{200, 400} {
+		answer, err := http.ReadResponse(answers, nil)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, answer.Body)
+		require.NoError(t, err)
+		require.Equal(t, status, answer.StatusCode)
+	}
+}
+
+// A connection does not give way on which a request is answered whose header came together with the request before.
+func TestConnectionsOfRequestsBehindAnother(t *testing.T) {
+	s := open(t, with(func(c *handlers.Config) { c.MaxConnections = 1 }))
+	c := s.dial()
+	answers := bufio.NewReader(c)
+	_, err := fmt.Fprintf(c, "GET /limits HTTP/1.1\r\nHost: localhost\r\n\r\n"+
+		"PUT /images/i?patientId=P1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n", len(photo(1)))
+	require.NoError(t, err)
+	answer, err := http.ReadResponse(answers, nil)
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, answer.Body)
+	require.NoError(t, err)
+	line, err := answers.ReadString('\n')
+	require.NoError(t, err)
+	require.Contains(t, line, "100 Continue")
+	s.answerOn(s.dial()).is(503, "too-many-connections")
+	_, err = answers.ReadString('\n')
+	require.NoError(t, err)
+	heldConnection{c, s, answers}.finish()
+}

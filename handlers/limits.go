@@ -85,8 +85,8 @@ type Config struct {
 	MaxPixels int64
 	// MaxNotes bounds the characters of the notes. Default 4,000.
 	MaxNotes int
-	// MaxBatchEntries and MaxBatchBytes bound one batch of questionnaire responses; so does MaxBodyBytes. Default 200 and
-	// 1 MiB.
+	// MaxBatchEntries and MaxBatchBytes bound one batch of questionnaire responses; so does MaxBodyBytes, and no batch can
+	// be larger than [MaxBatchMemoryFrom]. Default 200 and 1 MiB.
 	MaxBatchEntries int
 	MaxBatchBytes   int64
 

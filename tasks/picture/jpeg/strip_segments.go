@@ -40,8 +40,9 @@ func huffmanBytes(b []byte) int {
 	return n
 }
 
-// usedTables are the tables that the frame and the scans of a file name, by their first byte: the
-// others show nowhere, so that anything may stand in them.
+// usedTables are the tables that the frame and the scans of a file name: those of quantisation by their
+// number, whatever their precision, those of Huffman by their first byte. The others show nowhere, so that
+// anything may stand in them.
 type usedTables struct{ quantisation, huffman [256]bool }
 
 func readUsedTables(data []byte) (u usedTables) {
@@ -68,12 +69,12 @@ func readUsedTables(data []byte) (u usedTables) {
 // keepTables keeps those tables of a segment that are used.
 func (s *stripper) keepTables(marker byte, payload []byte) error {
 	var kept []byte
-	size, used := quantisationBytes, &s.used.quantisation
+	size, used, name := quantisationBytes, &s.used.quantisation, byte(0x0f) // one of 16 bits takes the place of one of 8
 	if marker == container.MarkerDHT {
-		size, used = huffmanBytes, &s.used.huffman
+		size, used, name = huffmanBytes, &s.used.huffman, 0xff
 	}
 	err := eachTable(payload, size, func(table []byte) error {
-		if used[table[0]] {
+		if used[table[0]&name] {
 			kept = append(kept, table...)
 		}
 		return nil
