@@ -60,6 +60,11 @@ func SetFreeDisk(a *API, bytes uint64) {
 	a.admission.free.load = func(context.Context) (uint64, error) { return bytes, nil }
 }
 
+// FailFreeDisk makes the free space of the disk be one that cannot be measured.
+func FailFreeDisk(a *API, err error) {
+	a.admission.free.load = func(context.Context) (uint64, error) { return 0, err }
+}
+
 // SetHeartbeat makes streams that are opened from now on be silent for no longer than d.
 func SetHeartbeat(a *API, d time.Duration) { a.heartbeat = d }
 
