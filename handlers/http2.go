@@ -15,7 +15,8 @@ const (
 	maxFrame = 16 << 10
 	// maxConcurrent is how many requests one connection has under way (RFC 9113, section 6.5.2, recommends no fewer than 100).
 	maxConcurrent = 100
-	// maxUnread is how many bytes of a body a client may send ahead of whoever reads it.
+	// maxUnread is how many bytes of a body a client may send ahead of whoever reads it. It cannot be less than 65,535: a client
+	// may send as much before it knows a smaller limit (RFC 9113, section 6.9.2), and net/http would reset the upload.
 	maxUnread = 64 << 10
 )
 

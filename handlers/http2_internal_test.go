@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -80,10 +81,33 @@ func TestFramesOfHTTP2(t *testing.T) {
 	_, err := c.Write([]byte{0, 0x40, 1, 0, 0, 0, 0, 0, 1}) // the head of a frame of 16 KiB and a byte
 	require.NoError(t, err)
 	require.EqualValues(t, 6, binary.BigEndian.Uint32(await(t, c, frameGoAway).content[4:]), "FRAME_SIZE_ERROR")
+	_, _ = io.Copy(io.Discard, c) // net/http closes the connection a second later
+}
+
+// A client may send 65,535 bytes of a body before it has read how many the server wants.
+func TestUploadBeforeTheSettingsOfHTTP2(t *testing.T) {
+	const size = 1<<16 - 1
+	received := make(chan int64, 1)
+	c := serveHTTP2(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		received <- n
+	}))
+	write(t, c, frameSettings, 0, 0, nil)
+	write(t, c, frameHeaders, 4, 1, []byte("\x83\x86\x84\x41\x01a")) // :method POST
+	for sent := 0; sent < size; sent += 1 << 14 {
+		var flags byte
+		if size-sent <= 1<<14 {
+			flags = 1 // END_STREAM
+		}
+		write(t, c, frameData, flags, 1, make([]byte, min(1<<14, size-sent)))
+	}
+	require.EqualValues(t, frameHeaders, await(t, c, frameHeaders, frameReset, frameGoAway).kind)
+	require.EqualValues(t, size, <-received)
 }
 
 // Types of frames: RFC 9113, section 6.
 const (
+	frameData     = 0
 	frameHeaders  = 1
 	frameReset    = 3
 	frameSettings = 4
@@ -121,8 +145,8 @@ func write(t *testing.T, c net.Conn, kind, flags byte, stream uint32, content []
 	require.NoError(t, err)
 }
 
-// await reads up to the next frame of the kind.
-func await(t *testing.T, c net.Conn, kind byte) frameOfHTTP2 {
+// await reads up to the next frame of one of the kinds.
+func await(t *testing.T, c net.Conn, kinds ...byte) frameOfHTTP2 {
 	t.Helper()
 	for {
 		head := make([]byte, 9)
@@ -131,7 +155,7 @@ func await(t *testing.T, c net.Conn, kind byte) frameOfHTTP2 {
 		f := frameOfHTTP2{kind: head[3], stream: binary.BigEndian.Uint32(head[5:]), content: make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))}
 		_, err = io.ReadFull(c, f.content)
 		require.NoError(t, err)
-		if f.kind == kind {
+		if slices.Contains(kinds, f.kind) {
 			return f
 		}
 	}
