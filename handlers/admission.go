@@ -90,6 +90,15 @@ func (m *admission) enter(lane string, c *gin.Context, from netip.Prefix, size, 
 	return m.uploads.enter(m.cfg, from, size, share)
 }
 
+// freeDisk measures the disk. One that cannot be measured, such as a volume that was taken away, cannot be written either.
+func (m *admission) freeDisk(ctx context.Context) (uint64, error) {
+	free, err := m.free.get(ctx)
+	if err == nil || ctx.Err() != nil {
+		return free, err
+	}
+	return 0, &fault{code: codeUnavailable, cause: fmt.Errorf("free disk: %w", err)}
+}
+
 // sharesOfDisk is into how many shares the free disk is divided, of which the uploads of one client may announce one.
 // Otherwise one client that announces much and sends little would keep everybody else from a disk that is empty.
 const sharesOfDisk = 8
@@ -100,9 +109,9 @@ func (m *admission) share(ctx context.Context) (int64, error) {
 	if floor < 0 {
 		return math.MaxInt64, nil
 	}
-	free, err := m.free.get(ctx)
+	free, err := m.freeDisk(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("free disk: %w", err)
+		return 0, err
 	}
 	if free <= uint64(floor) {
 		return math.MaxInt64, nil // nobody has any, as check says
@@ -159,9 +168,9 @@ func (m *admission) diskFloor(ctx context.Context, floor, coming int64) error {
 	if floor < 0 {
 		return nil
 	}
-	free, err := m.free.get(ctx)
+	free, err := m.freeDisk(ctx)
 	if err != nil {
-		return fmt.Errorf("free disk: %w", err)
+		return err
 	}
 	if free < uint64(floor)+uint64(coming) {
 		return &fault{code: codeDiskFull, cause: fmt.Errorf("%d bytes free, floor %d, uploads under way %d", free, floor, coming)}

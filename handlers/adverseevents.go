@@ -395,6 +395,12 @@ func (a *API) timelinePDF(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
+	release, err := a.holdAnswer(c, len(content))
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	defer release()
 	h := c.Writer.Header()
 	h.Set("Content-Type", "application/pdf")
 	h.Set("Content-Disposition", `inline; filename="`+row.ID+`-timeline.pdf"`) // ids need no quoting

@@ -35,7 +35,14 @@ func (a *API) takeStep(kind tasks.StepKind, status int) gin.HandlerFunc {
 			c.Header("Idempotency-Replayed", "true")
 		}
 		c.Header("Location", adverseEventURL(shown.ID))
-		writeJSON(c, status, "application/json", shown)
+		body := encodeJSON(shown)
+		release, err := a.holdAnswer(c, len(body))
+		if err != nil { // the step is recorded, so only what makes the answer long is left out
+			shown.Timeline, shown.TimelineCut = shown.Timeline[max(0, len(shown.Timeline)-1):], true
+			body, release = encodeJSON(shown), func() {}
+		}
+		defer release()
+		writeBytes(c, status, "application/json", body)
 	}
 }
 

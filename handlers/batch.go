@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -97,7 +96,9 @@ func (a *API) takeBatch(c *gin.Context) {
 		setRetryAfter(c.Writer.Header(), wait)
 	}
 	setLanguage(c.Writer.Header(), l)
-	writeJSON(c, http.StatusMultiStatus, "application/json", answer)
+	body := encodeJSON(answer)
+	defer a.batches.keep(a.clientOf(c), len(body))() // it is stored, so a client that does not take the answer has fewer batches under way
+	writeBytes(c, http.StatusMultiStatus, "application/json", body)
 }
 
 // read reads the line as a request would be read that has it alone.
@@ -200,32 +201,9 @@ func (a *API) readBatch(r *http.Request, from netip.Prefix) (lines [][]byte, rel
 	return lines, release, nil
 }
 
-// batchMemory are the bytes of the batches under way, and by client.
-type batchMemory struct {
-	mu   sync.Mutex // guards the rest
-	all  int64
-	from map[netip.Prefix]int64
-}
-
-// add counts n bytes more of a client, or fewer, and returns what there is then.
-func (m *batchMemory) add(from netip.Prefix, n int64) (all, own int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.from == nil {
-		m.from = map[netip.Prefix]int64{}
-	}
-	m.all += n
-	if own = m.from[from] + n; own == 0 {
-		delete(m.from, from)
-	} else {
-		m.from[from] = own
-	}
-	return m.all, own
-}
-
 // heldBytes counts what one batch has brought among what all have.
 type heldBytes struct {
-	all  *batchMemory
+	all  *clientBytes
 	from netip.Prefix
 	most int64 // of the client
 	own  int64

@@ -47,6 +47,9 @@ type connections struct {
 	waiting linked.List // of *countedConn, the one that has waited for longest first
 	from    map[netip.Prefix]*connectionsFrom
 	warned  time.Time
+	// requests are those over HTTP/2 that are under way, requestsFrom those of each client.
+	requests     int
+	requestsFrom map[netip.Prefix]int
 }
 
 // connectionsFrom are those of one client.
@@ -82,9 +85,9 @@ func newConnections(cfg Config, log *slog.Logger) *connections {
 	u := &connections{
 		max: cfg.MaxConnections, maxFrom: cfg.MaxConnectionsPerAddress, log: log,
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "casepress_http_connections_refused_total", Help: "Connections that were one too many, in all or from their client address.",
+			Name: "casepress_http_connections_refused_total", Help: "Connections, and requests over HTTP/2, that were one too many, in all or from their client address.",
 		}),
-		refusals: make(chan struct{}, maxRefusals), from: map[netip.Prefix]*connectionsFrom{},
+		refusals: make(chan struct{}, maxRefusals), from: map[netip.Prefix]*connectionsFrom{}, requestsFrom: map[netip.Prefix]int{},
 	}
 	cfg.Registry.MustRegister(u.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "casepress_http_connections", Help: "Connections of clients that are open.",

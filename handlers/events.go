@@ -92,7 +92,7 @@ func (a *API) events(c *gin.Context) {
 	}
 	c.Header("Cache-Control", "private, no-cache")
 	c.Header("Vary", "Accept")
-	writeJSON(c, http.StatusOK, "application/json", page)
+	a.answer(c, "application/json", encodeJSON(page))
 }
 
 // wantsStream reports whether an Accept header asks for server-sent events.

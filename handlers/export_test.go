@@ -60,6 +60,11 @@ func SetFreeDisk(a *API, bytes uint64) {
 	a.admission.free.load = func(context.Context) (uint64, error) { return bytes, nil }
 }
 
+// FailFreeDisk makes the free space of the disk be one that cannot be measured.
+func FailFreeDisk(a *API, err error) {
+	a.admission.free.load = func(context.Context) (uint64, error) { return 0, err }
+}
+
 // SetHeartbeat makes streams that are opened from now on be silent for no longer than d.
 func SetHeartbeat(a *API, d time.Duration) { a.heartbeat = d }
 
@@ -79,9 +84,24 @@ func WaitingForStatus(a *API) int {
 
 // HoldBatches counts so many bytes of batches of a client until release is called.
 func HoldBatches(a *API, address string, n int64) (release func()) {
-	from := networkOf(address)
-	a.batches.add(from, n)
-	return func() { a.batches.add(from, -n) }
+	return a.batches.keep(networkOf(address), int(n))
+}
+
+// HoldAnswers is as if so many bytes of long answers were being sent to a client until release is called.
+func HoldAnswers(a *API, address string, n int) (release func()) {
+	return a.answers.keep(networkOf(address), n)
+}
+
+// AnswersHeld is how many bytes of long answers are being sent.
+func AnswersHeld(a *API) int64 {
+	all, _ := a.answers.add(networkOf("192.0.2.255"), 0)
+	return all
+}
+
+// BatchesHeld is how many bytes of batches there are.
+func BatchesHeld(a *API) int64 {
+	all, _ := a.batches.add(networkOf("192.0.2.255"), 0)
+	return all
 }
 
 // TakeCasePlaces takes the places of all clients that the address stands for until left is called, and lets nobody wait long.

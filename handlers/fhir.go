@@ -32,7 +32,7 @@ func (a *API) fhirRoutes(e *gin.Engine) {
 			a.fail(c, err)
 			return
 		}
-		answerTagged(c, fhir.MediaType, encodeJSON(fhir.NewCapabilityStatement(fhirBase(c.Request), started)))
+		a.answerTagged(c, fhir.MediaType, encodeJSON(fhir.NewCapabilityStatement(fhirBase(c.Request), started)))
 	})
 	get(e, fhirPath+"/Questionnaire", a.fhirQuestionnaires)
 	get(e, fhirPath+"/Questionnaire/:id", a.fhirQuestionnaire)
@@ -124,7 +124,7 @@ func (a *API) fhirQuestionnaire(c *gin.Context) {
 	q := fhir.NewQuestionnaire(found, wordingFor(found, c.GetHeader("Accept-Language")))
 	c.Header("Content-Language", q.Language)
 	c.Writer.Header().Add("Vary", "Accept-Language")
-	answerTagged(c, fhir.MediaType, encodeJSON(q))
+	a.answerTagged(c, fhir.MediaType, encodeJSON(q))
 }
 
 // fhirInstruments are the definitions of the study that the query names, and the query.
@@ -159,7 +159,7 @@ func (a *API) fhirQuestionnaires(c *gin.Context) {
 		}
 	}
 	c.Writer.Header().Add("Vary", "Accept-Language")
-	answerTagged(c, fhir.MediaType, encodeJSON(fhir.NewBundle(fhirSelf(c.Request), found, func(q *fhir.Questionnaire) string { return base + "/Questionnaire/" + q.ID })))
+	a.answerTagged(c, fhir.MediaType, encodeJSON(fhir.NewBundle(fhirSelf(c.Request), found, func(q *fhir.Questionnaire) string { return base + "/Questionnaire/" + q.ID })))
 }
 
 // fhirSelf is the address of a search.
@@ -279,7 +279,7 @@ func (a *API) fhirQuestionnaireResponse(c *gin.Context) {
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	writeBytes(c, http.StatusOK, fhir.MediaType, body)
+	a.answer(c, fhir.MediaType, body)
 }
 
 // findFHIRResponse looks a revision up, the latest if none is named.
@@ -343,7 +343,7 @@ func (a *API) fhirObservations(c *gin.Context) {
 		setRetryAfter(c.Writer.Header(), pollAfter(row))
 	}
 	c.Header("Cache-Control", "private, no-cache")
-	writeJSON(c, http.StatusOK, fhir.MediaType, fhir.NewBundle(fhirSelf(c.Request), found, func(o *fhir.Observation) string { return "urn:uuid:" + o.ID }))
+	a.answer(c, fhir.MediaType, encodeJSON(fhir.NewBundle(fhirSelf(c.Request), found, func(o *fhir.Observation) string { return "urn:uuid:" + o.ID })))
 }
 
 // fhirAdverseEvent answers GET AdverseEvent/{id}. An exercise is none: whoever asks for FHIR counts what patients had.
@@ -367,7 +367,7 @@ func (a *API) fhirAdverseEvent(c *gin.Context) {
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	writeBytes(c, http.StatusOK, fhir.MediaType, body)
+	a.answer(c, fhir.MediaType, body)
 }
 
 // findCase looks up an adverse event that FHIR can show.

@@ -48,7 +48,8 @@ type API struct {
 	listing       chan struct{} // has one for each page of a list that is being made
 	progressing   chan struct{} // has one for each page of trial progress that is being made, figures and all
 	rendering     chan struct{} // has one for each PDF that is being made
-	batches       batchMemory
+	batches       clientBytes
+	answers       clientBytes   // that are long, and being sent
 	exports       chan struct{} // has the exports under way
 	exportsFrom   clientPlaces
 	receipts      chan struct{} // has what is taken apart of questions about receipts

@@ -147,7 +147,7 @@ func (a *API) instruments(c *gin.Context) {
 	for _, d := range a.cfg.Studies.Get(query["study"]).Instruments().All() {
 		answer.Items = append(answer.Items, showSummary(d, query["study"]))
 	}
-	answerTagged(c, "application/json", encodeJSON(answer))
+	a.answerTagged(c, "application/json", encodeJSON(answer))
 }
 
 // instrument answers GET /instruments/{id}.
@@ -176,11 +176,11 @@ func (a *API) instrument(c *gin.Context) {
 		a.fail(c, wrong)
 		return
 	}
-	answerTagged(c, "application/json", encodeJSON(showInstrument(d, s.Flags, query["study"], query["language"])))
+	a.answerTagged(c, "application/json", encodeJSON(showInstrument(d, s.Flags, query["study"], query["language"])))
 }
 
 // answerTagged answers with what seldom changes, or that it has not changed.
-func answerTagged(c *gin.Context, mediaType string, body []byte) {
+func (a *API) answerTagged(c *gin.Context, mediaType string, body []byte) {
 	h := c.Writer.Header()
 	tag := bodyTag(body)
 	h.Set("Etag", tag)
@@ -190,5 +190,5 @@ func answerTagged(c *gin.Context, mediaType string, body []byte) {
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	writeBytes(c, http.StatusOK, mediaType, body)
+	a.answer(c, mediaType, body)
 }

@@ -187,5 +187,5 @@ type uploadLimits struct {
 // limits answers GET /limits.
 func (a *API) limits(c *gin.Context) {
 	body := encodeJSON(uploadLimits{a.cfg.MaxBodyBytes, a.cfg.MaxImages, a.cfg.MaxPixels, a.cfg.MaxNotes, a.cfg.MaxBatchEntries, a.cfg.MaxBatchBytes})
-	answerTagged(c, "application/json", body)
+	a.answerTagged(c, "application/json", body)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"runtime"
@@ -240,5 +241,19 @@ func TestNoBoundary(t *testing.T) {
 		a := s.do(s.request(http.MethodPost, "/upload-case-report", bytes.NewReader(body), "Content-Type", contentType))
 		a.is(400, "malformed-form")
 		require.Contains(t, a.get("detail"), "no boundary", contentType)
+	}
+}
+
+// A disk that cannot be measured is one that cannot be written: the client keeps its copy and comes again.
+func TestDiskThatCannotBeMeasured(t *testing.T) {
+	s := open(t, withStudies(t, s1), with(func(c *handlers.Config) { c.MinFreeDisk, c.MinFreeDiskUrgent = 2, 1 }))
+	handlers.FailFreeDisk(s.API, fs.ErrNotExist)
+	handlers.Forget(s.API)
+	for _, a := range []answer{
+		s.put("P1", "i", photo(1)), s.upload(field("patientId", "P1"), file("a.jpg", photo(1))), s.send(http.MethodPost, "/questionnaire-responses", responseQR1()), s.batch(response("B", "")), s.report("AE-1"),
+	} {
+		a.is(503, "unavailable")
+		require.Equal(t, false, a.get("stored"))
+		require.Equal(t, true, a.get("retryable"))
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"net/url"
 	"strings"
 
@@ -63,7 +62,7 @@ func (a *API) answerListBy(c *gin.Context, k *tasks.Kind, list func(context.Cont
 		c.Header("Link", "<"+nextURL(c.Request.URL, next)+`>; rel="next"`)
 	}
 	c.Header("Cache-Control", "private, no-cache")
-	writeBytes(c, http.StatusOK, "application/json", page)
+	a.answer(c, "application/json", page)
 }
 
 // pageBytes is how large a page may be: beyond it has no further item. A client that reads slowly keeps it in memory.

@@ -169,7 +169,7 @@ func (a *API) fail(c *gin.Context, err error) {
 	p := problemOf(c, f, l)
 
 	h := c.Writer.Header()
-	for _, name := range []string{"Etag", "Last-Modified", "Content-Disposition", "Accept-Ranges", "Location"} {
+	for _, name := range []string{"Etag", "Last-Modified", "Content-Disposition", "Accept-Ranges", "Location", "Link"} {
 		h.Del(name) // they would describe what is not sent
 	}
 	h.Set("Cache-Control", "no-store")

@@ -409,7 +409,7 @@ func (a *API) responseOriginal(c *gin.Context) {
 	}
 	r := row.Content.(tasks.QuestionnaireResponse)
 	c.Header("Cache-Control", "private, no-cache")
-	writeBytes(c, http.StatusOK, r.MediaType, []byte(r.Original))
+	a.answer(c, r.MediaType, []byte(r.Original))
 }
 
 // responses answers GET of a list.

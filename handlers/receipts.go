@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"math"
-	"net/http"
 	"slices"
 
 	"github.com/gin-gonic/gin"
@@ -122,9 +121,9 @@ func (a *API) checkReceipts(c *gin.Context) {
 		return
 	}
 	c.Header("Cache-Control", "no-store")
-	writeJSON(c, http.StatusOK, "application/json", struct {
+	a.answer(c, "application/json", encodeJSON(struct {
 		Items []checkedReceipt `json:"items"`
-	}{checked})
+	}{checked}))
 }
 
 // readReceipts reads the question. It counts as an upload, and few are taken apart at once: that takes memory.

@@ -213,7 +213,11 @@ func (a *API) answerRowBy(c *gin.Context, ref tasks.Ref, wait time.Duration, enc
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	writeBytes(c, http.StatusOK, "application/json", body)
+	if len(body) > pageBytes { // a case, which counts among those
+		writeBytes(c, http.StatusOK, "application/json", body)
+		return
+	}
+	a.answer(c, "application/json", body)
 }
 
 // pollAfter is the time after which asking again makes sense.

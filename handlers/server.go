@@ -11,6 +11,7 @@ import (
 // (see [Config.StallTimeout]), and its Shutdown calls [API.Drain].
 func (a *API) Server() *Server {
 	s := newServer(a)
+	s.Handler = a.connections.boundRequests(s.Handler)
 	s.ConnState = a.connections.changed
 	s.RegisterOnShutdown(a.Drain)
 	return &Server{s, a.connections}
@@ -55,6 +56,7 @@ func newServer(h http.Handler) *http.Server {
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    maxHeader,
 		Protocols:         protocols(),
+		HTTP2:             http2Limits(),
 		BaseContext:       withListener,
 		ConnContext:       withWriteBuffer,
 	}

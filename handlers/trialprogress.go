@@ -63,7 +63,7 @@ func (a *API) trialProgress(c *gin.Context) {
 		c.Header("Link", "<"+nextURL(c.Request.URL, *next)+`>; rel="next"`)
 	}
 	c.Header("Cache-Control", "private, no-cache")
-	writeBytes(c, http.StatusOK, "application/json", body)
+	a.answer(c, "application/json", body)
 }
 
 // progressPage makes a page, when its turn has come. Lists do not wait for it: the figures are made of all patients of a study.

@@ -366,7 +366,7 @@ func (a *API) webhooks(c *gin.Context) {
 		return
 	}
 	c.Header("Cache-Control", "private, no-cache")
-	writeJSON(c, http.StatusOK, "application/json", list)
+	a.answer(c, "application/json", encodeJSON(list))
 }
 
 func (a *API) webhooksNow(ctx context.Context) ([]tasks.WebhookEndpoint, error) {
@@ -454,7 +454,7 @@ func (a *API) deliveries(c *gin.Context) {
 		list.Next = stringOrNull(strconv.FormatUint(all[limit-1].Sequence, 10))
 	}
 	c.Header("Cache-Control", "private, no-cache")
-	writeJSON(c, http.StatusOK, "application/json", list)
+	a.answer(c, "application/json", encodeJSON(list))
 }
 
 func deliveryQuery(query map[string]string) (state store.DeliveryState, before uint64, limit int, err error) {

@@ -125,10 +125,16 @@ func (r *bitReader) passStray(n int) {
 	r.ahead = left
 }
 
+// passRead counts the stray markers in front of the end of what was read, which it returns.
+func (r *bitReader) passRead() (read int) {
+	read = (r.pos*8 - int(r.n) + 7) / 8
+	r.passStray(read)
+	return read
+}
+
 // unread says that bytes are left behind what was read.
 func (r *bitReader) unread() bool {
-	read := (r.pos*8 - int(r.n) + 7) / 8
-	r.passStray(read)
+	read := r.passRead()
 	return !r.ended || r.end > read || len(r.ahead) > 0
 }
 

@@ -106,6 +106,7 @@ func (d *decoder) runProgressive() error {
 		d.damage.ended = d.damage.ended || d.damage.missing > before
 		d.damage.missing = before
 	}
+	d.bits.passRead()
 	d.closeScan(s.first())
 	return nil
 }

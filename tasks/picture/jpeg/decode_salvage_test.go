@@ -348,3 +348,30 @@ func TestDecodeTellsOfTwoFrames(t *testing.T) {
 		})
 	}
 }
+
+// TestDecodeTellsOfStrayMarkers puts what no encoder writes, 0xff with the second byte of a reserved marker, between the data of
+// each scan. What stands behind the data of a scan is none of the picture's.
+func TestDecodeTellsOfStrayMarkers(t *testing.T) {
+	for _, name := range []string{"420", "420-restart", "420-progressive", "grey-progressive", "420-approximation", "420-spectral"} {
+		data := small(t, name)
+		for i, scan := range scans(data) {
+			begin := scan + 2 + int(binary.BigEndian.Uint16(data[scan+2:]))
+			end := begin
+			for data[end] != 0xff || data[end+1] == 0 || container.IsRestart(data[end+1]) {
+				end++
+			}
+			for place, at := range map[string]int{"at the begin": begin, "at the end": end} {
+				t.Run(fmt.Sprintf("%s, scan %d, %s", name, i, place), func(t *testing.T) {
+					m, damage, err := decode(t.Context(), slices.Insert(bytes.Clone(data), at, 0xff, 0x70), 8)
+					require.NoError(t, err)
+					m.Release()
+					if at == end {
+						require.NoError(t, damage)
+						return
+					}
+					require.Error(t, damage)
+				})
+			}
+		}
+	}
+}
