@@ -641,6 +641,33 @@ for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
   });
 }
 
+for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
+  test(`an urgent item without an answer does not look well in the list, and a score that counts it is marked (${suffix})`, async () => {
+    const page = await openStaff({ ...phone, locale });
+    const patient = newPatient();
+    for (const [i, answers] of [[3, 3, 3, 3, 3, 3, 3, 3, null], [0, 0, 0, 0, 0, 0, 0, 0, 0]].entries()) {
+      const response = await page.request.put(new URL(`questionnaire-responses/${patient}-${i}`, base).href, { data: {
+        study: 'BT', instrument: 'phq-9', version: '1', patientId: patient, language: 'en', authored: new Date(Date.now() - i * 86_400_000).toISOString(),
+        answers: Object.fromEntries(answers.map((v, k) => [String(k + 1), v])),
+      } });
+      assert.equal(response.status(), 201, await response.text());
+      await stored(page, `${patient}-${i}`);
+    }
+    await page.fill('#searchPatient', patient);
+    await page.click('#search button[type=submit]');
+    await page.waitForFunction(() => document.querySelectorAll('#found > li').length === 2 && document.querySelector('.point'));
+    const [gap, whole] = [0, 1].map((n) => page.locator(`#found > li:has(a[href="#/${patient}-${n}"])`));
+    const words = { en: ['urgent item not answered', 'Completed', /Total 27 \(severe\) · 1 of 9 counted without an answer/], zh: ['紧急题目未回答', '已完成', /总分 27 \(重度\) · 9 题中 1 题未回答但计入/] }[suffix];
+    const badges = (row) => row.locator('.badge').evaluateAll((nodes) => nodes.map((n) => [n.textContent, n.dataset.status]));
+    await gap.filter({ hasText: words[2] }).waitFor();   // the names come with the definition
+    assert.deepEqual(await badges(gap), [[words[0], 'problems']]);
+    assert.deepEqual(await badges(whole), [[words[1], 'completed']]);
+    assert.doesNotMatch(await whole.innerText(), /·[^\n]*(counted|计入)/);
+    await check(page, `list-gap-phone-${suffix}`);
+    await close(page);
+  });
+}
+
 test('a status that the server will not hold is asked for again when the server says so', async () => {
   const page = await openStaff();
   const id = `QR-${Date.now()}-ra`;
