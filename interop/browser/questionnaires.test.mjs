@@ -630,7 +630,7 @@ for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
     await page.waitForFunction(() => document.querySelector('#responsePlot svg').viewBox.baseVal.width < 390);
     await check(page, `response-phone-${suffix}`);
     await page.goto(new URL(`responses.html#/${ids[2]}`, base).href);
-    await page.waitForFunction((p) => /3 of 9 answers are missing/.test(document.getElementById('response').innerText) && document.querySelector('.point'), patient);
+    await page.waitForFunction((words) => document.getElementById('response').innerText.includes(words) && document.querySelector('.point'), suffix === 'en' ? '3 of 9 answers are missing' : '缺少 3 / 9 个回答');
     const [ofNone] = await history(page, patient, { study: '', days: [2] });
     await page.goto(new URL(`responses.html#/${ofNone}`, base).href);
     await page.waitForSelector('#responsePlot .point.here');
@@ -664,6 +664,25 @@ for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
     assert.deepEqual(await badges(whole), [[words[1], 'completed']]);
     assert.doesNotMatch(await whole.innerText(), /·[^\n]*(counted|计入)/);
     await check(page, `list-gap-phone-${suffix}`);
+    await close(page);
+  });
+
+  test(`why there is no score is said once, in the language of the page (${suffix})`, async () => {
+    const page = await openStaff({ locale });
+    const patient = newPatient();
+    for (const [id, answers, words] of [
+      [`${patient}-most`, { 1: 1 }, { en: 'No score: 8 of 9 answers are missing.', zh: '无法计分：缺少 8 / 9 个回答。' }],
+      [`${patient}-all`, { difficulty: 1 }, { en: 'No score: nothing was answered.', zh: '无法计分：没有任何回答。' }],
+    ]) {
+      const response = await page.request.put(new URL(`questionnaire-responses/${id}`, base).href, { data: {
+        study: 'BT', instrument: 'phq-9', version: '1', patientId: patient, language: 'en', authored: new Date().toISOString(), answers,
+      } });
+      assert.equal(response.status(), 201, await response.text());
+      await stored(page, id);
+      await page.goto(new URL(`responses.html#/${id}`, base).href);
+      await page.waitForFunction((one) => document.getElementById('response').innerText.includes(one), words[suffix]);
+      assert.deepEqual(await page.locator('#responseBody tbody th small').allInnerTexts(), [words[suffix], words[suffix]], 'of the total and of the algorithm');
+    }
     await close(page);
   });
 }
