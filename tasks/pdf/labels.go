@@ -19,7 +19,7 @@ type labels struct {
 	statuses                                                map[string]string
 	imageOf                                                 func(i, n int) string
 	pageOf                                                  func(i, n int) string
-	count                                                   func(images, notShown, damaged int) string
+	count                                                   func(images, notShown, damaged, remarked int) string // an image is in one of the last three at most
 	bookmark                                                func(i int) string
 }
 
@@ -39,7 +39,7 @@ var english = labels{
 	imageOf:  func(i, n int) string { return fmt.Sprintf("Image %d of %d", i, n) },
 	pageOf:   func(i, n int) string { return fmt.Sprintf("page %d of %d", i, n) },
 	bookmark: func(i int) string { return fmt.Sprintf("Image %d", i) },
-	count: func(images, notShown, damaged int) string {
+	count: func(images, notShown, damaged, remarked int) string {
 		s := strconv.Itoa(images) + " images"
 		if images == 1 {
 			s = "1 image"
@@ -49,6 +49,11 @@ var english = labels{
 		}
 		if damaged > 0 {
 			s += fmt.Sprintf(", %d damaged", damaged)
+		}
+		if remarked == 1 {
+			s += ", 1 with a remark"
+		} else if remarked > 1 {
+			s += fmt.Sprintf(", %d with remarks", remarked)
 		}
 		return s
 	},
@@ -70,13 +75,16 @@ var chineseLabels = labels{
 	imageOf:  func(i, n int) string { return fmt.Sprintf("图像 %d / %d", i, n) },
 	pageOf:   func(i, n int) string { return fmt.Sprintf("第 %d 页，共 %d 页", i, n) },
 	bookmark: func(i int) string { return fmt.Sprintf("图像 %d", i) },
-	count: func(images, notShown, damaged int) string {
+	count: func(images, notShown, damaged, remarked int) string {
 		s := fmt.Sprintf("%d 幅", images)
 		if notShown > 0 {
 			s += fmt.Sprintf("，%d 幅未显示", notShown)
 		}
 		if damaged > 0 {
 			s += fmt.Sprintf("，%d 幅有损坏", damaged)
+		}
+		if remarked > 0 {
+			s += fmt.Sprintf("，%d 幅有说明", remarked)
 		}
 		return s
 	},

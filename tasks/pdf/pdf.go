@@ -111,7 +111,7 @@ type Image struct {
 	// and marked.
 	Damaged string
 	// Notes are further sentences that whoever looks at the picture must know, such as that it is the
-	// first of several pages. They stand in its caption, each from a line of its own on; where Problem
+	// first of several pages. They stand in the table and in its caption, each from a line of its own on; where Problem
 	// is set, there is no picture, and they are left out. A few short ones have room beside or below a
 	// picture, which gets smaller for them; they never go on to another page.
 	Notes []string
