@@ -129,7 +129,7 @@ func (l *layout) share(width float64, n int) float64 {
 
 // remarks lays out the problems that a reader of the PDF must know.
 func (l *layout) remarks() {
-	for _, p := range l.problems() {
+	for _, p := range l.chars.problems(l.words) {
 		l.y += 4
 		l.ensure(l.remarkHeight(l.span, p.Detail))
 		l.y = l.remark(margin, l.y, l.span, p.Detail) + 6
