@@ -120,8 +120,14 @@ function what() {
     .filter(([, value]) => value !== '–');
   all.push(h('dl', { className: 'times' }, ...facts.flatMap(([name, value]) => [h('dt', { textContent: name }), h('dd', { textContent: value })])));
   if (shown.images.length) all.push(h('p', { textContent: t('deskImages', { names: shown.images.map(({ imageId }) => imageId).join(', ') }) }));
-  if (shown.warnings.length) all.push(h('ul', {}, ...shown.warnings.map(({ code }) => h('li', { className: 'flag', textContent: t(`caseWarning-${code}`) ?? t(`warning-${code}`) ?? code }))));
+  if (shown.warnings.length) all.push(h('ul', {}, ...shown.warnings.map(({ code }) => h('li', { className: 'flag', textContent: warningText(code) }))));
   return all;
+}
+
+// Where the server has no study of the case, it is no study that sets the limit.
+function warningText(code) {
+  const ofNone = !shown.study || shown.warnings.some((one) => one.code === 'unknown-study');
+  return (ofNone && t(`caseWarning-${code}-no-study`)) || (t(`caseWarning-${code}`) ?? t(`warning-${code}`) ?? code);
 }
 
 const toTheSecond = { dateStyle: 'medium', timeStyle: 'medium' };    // the page names the zone once, for all times
@@ -131,7 +137,7 @@ function timeline() {
   const box = table(t('deskTimeline'), heads, shown.timeline.map((step) => {
     const said = [step.decision && decisionText(step), step.channel, step.note, step.description, step.reason].filter(Boolean);
     const name = h('th', { scope: 'row' }, h('b', { textContent: t(`step-${step.step}`) ?? step.step }), ...said.map((text) => h('small', { textContent: text })));
-    return h('tr', {}, h('td', { textContent: time(step.at, { dateStyle: 'short', timeStyle: 'medium' }) }), name,
+    return h('tr', {}, h('td', { textContent: time(step.at, toTheSecond) }), name,
       h('td', { className: 'number', textContent: span(step.afterSeconds * 1000) }), h('td', { textContent: span(step.elapsedSeconds * 1000) }), h('td', { textContent: step.who ?? '–' }));
   }));
   // On a phone a row is a block of lines, each with its column's name: a screen reader must be told that it is a table still.

@@ -172,9 +172,10 @@ const share = (compliance) => (compliance === null ? '–' : percent(compliance)
 function renderFigures() {
   const row = (figures, name, title) => h('tr', {},
     h('th', { scope: 'row' }, h('b', { textContent: name }), title ? h('small', { textContent: title }) : ''),
-    ...['patients', 'expectedSoFar', 'completed', 'early', 'late', 'missing'].map((key) => h('td', { textContent: number(figures[key]) })),
+    ...['late', 'missing', 'patients', 'expectedSoFar', 'completed', 'early'].map((key) => h('td', { textContent: number(figures[key]) })),
     h('td', { className: 'number', textContent: share(figures.compliance) }));
-  const heads = ['site', 'patients', 'expectedSoFar', 'inTime', 'tooEarly', 'tooLate', 'isMissing', 'compliance'].map((key) => t(key));
+  // What somebody opens the page for comes first: on a phone the rest is beyond the edge.
+  const heads = ['site', 'tooLate', 'isMissing', 'patients', 'expectedSoFar', 'inTime', 'tooEarly', 'compliance'].map((key) => t(key));
   $('figures').replaceChildren(h('h2', { textContent: `${page.title || page.study || t('trialProgress')} · ${t('progressDay', { day: day(page.today) })}` }),
     ...(isUnknown() ? [h('p', { className: 'flag urgent', textContent: [t('studyUnknown', page), t('nothingPlanned')].join(t('gap')) })]
       : page.schedule.length ? [] : [h('p', { className: 'plain', textContent: t(page.study ? 'noSchedule' : 'noStudyChosen') })]));

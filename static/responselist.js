@@ -132,18 +132,28 @@ function row(response) {
   // An amendment without the flag leaves open what an earlier revision has raised.
   const unjudged = response.adverseEvents.filter((one) => isOpen(events.get(one))).length;
   const words = [unjudged ? t('urgentOpen', { n: unjudged }) : '', raised.length ? t('flagCount', { n: raised.length }) : ''].filter(Boolean);
-  const badge = h('span', { className: 'badge', textContent: words.join(' · ') || t(statusText) });
-  badge.dataset.status = unjudged || raised.some((flag) => flag.urgent) ? 'failed' : raised.length ? 'problems' : status;
+  const badges = [];
+  const unknown = flags.filter((flag) => flag.urgent && flag.state === 'unknown');   // which does not mean no
+  if (words.length) badges.push(badge(words.join(' · '), unjudged || raised.some((flag) => flag.urgent) ? 'failed' : 'problems'));
+  if (unknown.length) badges.push(badge(t(unknown.some((flag) => flag.item) ? 'urgentNotAnswered' : 'urgentNotScored'), 'problems'));
+  if (!badges.length || (status === 'failed' && !words.length)) badges.unshift(badge(t(statusText), status));
   return h('li', {}, h('a', { href: `#/${id}` },
-    h('span', { className: 'foundHead' }, h('b', { textContent: patientId }), visitId ? h('span', { textContent: visitId }) : '', study ? h('span', { textContent: study }) : '', badge),
+    h('span', { className: 'foundHead' }, h('b', { textContent: patientId }), visitId ? h('span', { textContent: visitId }) : '', study ? h('span', { textContent: study }) : '', h('span', { className: 'badges' }, ...badges)),
     h('span', { className: 'foundTime', textContent: `${title} · ${time(times.authored, { dateStyle: 'medium', timeStyle: 'short' })}` }),
     h('span', { className: 'foundScores' }, ...scores.slice(0, 3).map((score) => h('span', { textContent: scoreText(score, definition) })))));
 }
 
-function scoreText({ id, value, band }, definition) {
+function badge(textContent, status) {
+  const node = h('span', { className: 'badge', textContent });
+  node.dataset.status = status;
+  return node;
+}
+
+function scoreText({ id, value, band, answered, missing, imputed }, definition) {
   const rule = definition?.scores.find((one) => one.id === id);
   const bandText = pick(rule?.bands.find((one) => one.code === band)?.text) || band;
-  return `${pick(rule?.title) || id} ${value ?? '–'}${bandText ? ` (${bandText})` : ''}`;
+  const gaps = imputed?.length ? ` · ${t('imputedCount', { n: imputed.length, total: answered + missing })}` : '';
+  return `${pick(rule?.title) || id} ${value ?? '–'}${bandText ? ` (${bandText})` : ''}${gaps}`;
 }
 
 $('search').addEventListener('submit', (e) => { e.preventDefault(); search(); });

@@ -132,7 +132,7 @@ function scoreRow(score, made) {
   const value = h('td', { className: 'number' }, String(score.value ?? '–'));
   if (score.exact && score.exact !== String(score.value)) value.append(h('small', { textContent: t('exactly', score) }));
   const name = h('th', { scope: 'row' }, pick(rule?.title) || score.id);
-  if (score.value === null) name.append(h('small', { textContent: t('noScore', { missing: score.missing, total }) }), h('small', { textContent: score.reason ?? '', lang: 'en' }));
+  if (score.value === null) name.append(h('small', { textContent: t(score.answered ? 'noScore' : 'noAnswers', { missing: score.missing, total }), title: score.reason ?? '' }));
   const answered = h('td', {}, t('answeredOf', { answered: score.answered, total }));
   if (score.imputed?.length) answered.append(h('small', { textContent: t('imputed', { items: score.imputed.join(', ') }) }));
   return h('tr', {}, name, value, h('td', { textContent: pick(rule?.bands.find((one) => one.code === score.band)?.text) || score.band || '' }), answered);

@@ -156,15 +156,41 @@ func (w imageWork) at(i int) imageWork {
 	return w
 }
 
+// chineseSentences say in a Chinese PDF what the API says in English, by the code of the problem. Figures, such as how
+// many pixels there are, are in the API alone.
+var chineseSentences = map[string]string{
+	CodeInternal:             "因服务器内部错误，图像未能处理；原始文件已保留。",
+	CodeCorrupt:              "原始文件保存后在服务器磁盘上损坏：内容与 SHA-256 不符。",
+	picture.CodeUndecodable:  "图像已损坏或不完整，无法解码；原始文件已保留。",
+	picture.CodeTooLarge:     "图像过大，无法显示；原始文件已保留。",
+	picture.CodeUnsupported:  "图像的格式目前无法显示；原始文件已保留。",
+	picture.CodeTooSlow:      "图像处理时间过长，未能显示；原始文件已保留。",
+	picture.CodeNotImage:     "文件不是已知的图像格式；原始文件已保留。",
+	picture.CodeDamaged:      "仅显示能够读取的部分。",
+	picture.CodeFirstPage:    "文件含有多页或多幅图像，仅显示第一页或主图。",
+	picture.CodeFirstFrame:   "文件是动画，仅显示第一帧。",
+	picture.CodeColours:      "图像的颜色类型无法转换，颜色可能有偏差。",
+	picture.CodeTransparency: "图像的透明度信息无法读取，本应透明的部分可能会显示。",
+	picture.CodeDetails:      "文件的附加信息过多，未全部读取，图像的颜色或方向可能不正确。",
+}
+
+// sentence is what a PDF in a language says of a problem; english is what it says in English.
+func sentence(language pdf.Language, code, english string) string {
+	if chinese := chineseSentences[code]; language == pdf.Chinese && english != "" && chinese != "" {
+		return chinese
+	}
+	return english
+}
+
 // notes are the sentences of the problems that stand beside the picture, as the API tells them. That it is
 // damaged, the PDF marks in its own way.
-func (w imageWork) notes() (sentences []string) {
+func (w imageWork) notes(language pdf.Language) (sentences []string) {
 	if w.placeholder != "" {
 		return nil
 	}
 	for _, p := range w.problems {
 		if p.Code != picture.CodeDamaged {
-			sentences = append(sentences, p.Detail)
+			sentences = append(sentences, sentence(language, p.Code, p.Detail))
 		}
 	}
 	return sentences
@@ -306,6 +332,10 @@ func (t ImageProcessingTask) document(ctx context.Context, works []imageWork) pd
 	}
 	for i, img := range t.Report.Images {
 		w, made := works[i], works[i].result
+		placeholder := w.placeholder
+		if placeholder != "" {
+			placeholder = sentence(t.Layout.Language, w.problems[0].Code, placeholder) // it is the only one
+		}
 		title, name := img.ImageID, img.Name
 		if name != "" && title == DerivedImageID(img.SHA256) {
 			title, name = name, "" // the digest is there anyway
@@ -314,7 +344,7 @@ func (t ImageProcessingTask) document(ctx context.Context, works []imageWork) pd
 			ID: title, Name: name, SHA256: img.SHA256, Bytes: img.Bytes,
 			SourceWidth: made.SourceWidth, SourceHeight: made.SourceHeight, CapturedAt: made.CapturedAt,
 			Width: made.Width, Height: made.Height, Key: made.Full.SHA256,
-			Damaged: w.damage, Notes: w.notes(), Problem: w.placeholder,
+			Damaged: sentence(t.Layout.Language, picture.CodeDamaged, w.damage), Notes: w.notes(t.Layout.Language), Problem: placeholder,
 			Open: func() (io.ReadCloser, error) {
 				return blob.OpenVerified(ctx, t.Blobs, blob.Key(made.Full.SHA256), verifiedFor)
 			},

@@ -2,12 +2,52 @@ package tasks
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"casepress/tasks/pdf"
 )
+
+// TestChineseSentences: there is one for each code of a problem of an image, and the typefaces of the PDF have all their
+// characters.
+func TestChineseSentences(t *testing.T) {
+	var sources []string
+	for _, pattern := range []string{"*.go", "picture/*.go"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		sources = append(sources, found...)
+	}
+	var codes []string
+	for _, name := range sources {
+		source, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`(?m)^(?:const|\t)\s*Code\w+ += "(image-[a-z-]+)"`).FindAllStringSubmatch(string(source), -1) {
+			codes = append(codes, m[1])
+		}
+	}
+	require.Greater(t, len(codes), 10)
+	slices.Sort(codes)
+	doc := pdf.Document{ID: "R1", Options: pdf.Options{Language: pdf.Chinese}}
+	var known []string
+	for code, text := range chineseSentences {
+		known = append(known, code)
+		doc.Notes += text + "\n"
+		require.Regexp(t, `^\p{Han}.*。$`, text)
+	}
+	slices.Sort(known)
+	require.Equal(t, codes, known)
+	info, err := pdf.Render(io.Discard, doc)
+	require.NoError(t, err)
+	require.Empty(t, info.Problems, "a character that no typeface has")
+}
 
 func TestImageContainsPanics(t *testing.T) {
 	var log bytes.Buffer

@@ -265,7 +265,7 @@ func TestExecutePrintsNotes(t *testing.T) {
 		made := content(t, blobs, res.PDF.Output)
 		read, err := pdf.Read(bytes.NewReader(made), int64(len(made)))
 		require.NoError(t, err)
-		onPage := map[int]int{}
+		onPage := map[int]int{0: 2} // in the table
 		for _, p := range []tasks.Problem{first, again} {
 			onPage[1+(p.Image-1)/perPage]++
 		}
@@ -273,6 +273,33 @@ func TestExecutePrintsNotes(t *testing.T) {
 			require.Equal(t, onPage[i], strings.Count(text, first.Detail), "page %d: %s", i+1, text)
 			require.NotContains(t, text, damage.Detail)
 		}
+	}
+}
+
+// TestExecutePrintsProblemsInChinese: a Chinese PDF says in Chinese what is wrong, at the picture and in the table, and
+// its typefaces have every character of that. The API says it in English.
+func TestExecutePrintsProblemsInChinese(t *testing.T) {
+	blobs, _ := openBlobs(t)
+	cut := photo(t, 400, 400, color.White)
+	job := task(t, blobs, []byte("no photo"), pages(3), cut[:len(cut)/2])
+	job.Report.Notes = "\U000F0000 \U000F0001"
+	job.Layout = pdf.Options{Language: pdf.Chinese}
+	res, err := execute(t.Context(), job)
+	require.NoError(t, err)
+	require.Len(t, res.Problems, 4)
+	made := content(t, blobs, res.PDF.Output)
+	read, err := pdf.Read(bytes.NewReader(made), int64(len(made)))
+	require.NoError(t, err)
+	text := strings.Join(strings.Fields(strings.Join(read.Pages, "")), "")
+	for sentence, times := range map[string]int{
+		"文件不是已知的图像格式；原始文件已保留。": 2, "文件含有多页或多幅图像，仅显示第一页或主图。": 2, "有损坏·仅显示能够读取的部分。": 2,
+		"部分字符无法用报告的字体显示，以字符编码代替：U+F0000、U+F0001。": 1, "3幅，1幅未显示，1幅有损坏，1幅有说明": 1,
+	} {
+		require.Equal(t, times, strings.Count(text, sentence), "%s in %s", sentence, text)
+	}
+	for _, p := range res.Problems {
+		require.Regexp(t, "^[A-Z][a-z]", p.Detail)
+		require.NotContains(t, text, strings.Join(strings.Fields(p.Detail)[:4], ""))
 	}
 }
 

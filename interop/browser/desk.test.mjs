@@ -13,7 +13,7 @@ let n = 0;
 async function report(page, { patient = newPatient(), study = 'BT', knownAgo = 3600, ...more } = {}) {
   const id = `AE-${Date.now().toString(36)}-${n++}`;
   const answer = await page.request.put(new URL(`adverse-events/${id}`, base).href, { data: {
-    patientId: patient, study, visitId: 'V02', description: 'Rash on both arms since the morning.\nIt spreads.', knownAt: new Date(Date.now() - knownAgo * 1000).toISOString(), ...more,
+    patientId: patient, study: study || undefined, visitId: 'V02', description: 'Rash on both arms since the morning.\nIt spreads.', knownAt: new Date(Date.now() - knownAgo * 1000).toISOString(), ...more,
   } });
   assert.equal(answer.status(), 201, await answer.text());
   return { id, patient };
@@ -257,6 +257,29 @@ test('the desk of a study, in Chinese and on a phone', async () => {
   await page.waitForFunction(() => document.getElementById('search-error').textContent.includes('study'));
   await close(page);
 });
+
+for (const locale of ['en-GB', 'en-US', 'zh-CN']) {
+  test(`a day of the timeline cannot be taken for another, and only a study is said to set a limit (${locale})`, async () => {
+    const page = await openDesk({ ...phone, locale });
+    const zh = locale === 'zh-CN';
+    const day = { 'en-GB': /\d+ [A-Z][a-z]+ \d{4}/, 'en-US': /[A-Z][a-z]+ \d+, \d{4}/, 'zh-CN': /\d{4}年\d+月\d+日/ }[locale];
+    for (const [study, sentence] of [
+      ['', zh ? '送达时，获知时间已超过时限。' : 'When it arrived it had been known for longer than the limit.'],
+      ['BT', zh ? '送达时，获知时间已超过研究规定的时限。' : 'When it arrived it had been known for longer than the study allows.'],
+    ]) {
+      const { id } = await report(page, { knownAgo: 30 * 3600, study });
+      await page.goto(new URL(`desk.html#/${id}`, base).href);
+      await page.waitForFunction((of) => document.getElementById('caseHeading').textContent.startsWith(`${of} · `), id);
+      assert.equal(await said(page, '#caseWhat ul:last-child > li'), sentence);
+      assert.match(await page.locator('#caseTimeline tbody td').first().innerText(), day);
+    }
+    await check(page, `desk-timeline-${locale}`);
+    await page.setViewportSize({ width: 1280, height: 900 });
+    assert.ok(await page.locator('#caseTimeline .tableBox').evaluate((box) => box.scrollWidth <= box.clientWidth), 'it fits');
+    await check(page, `desk-timeline-wide-${locale}`);
+    await close(page);
+  });
+}
 
 test('a flag of answers is a case, and a server that is gone is told', async () => {
   const page = await openDesk();

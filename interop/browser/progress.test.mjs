@@ -139,15 +139,26 @@ test('more patients than fit on a page are shown when they are asked for', async
   await close(page);
 });
 
-test('on a phone the grid scrolls by itself and the rest fits', async () => {
-  const page = await openPage(phone);
-  await answers(page, { patientId: patient(0), visitId: 'V01', authored: daysAgo(20) });
-  await caughtUp(page, `study=TP&patientId=${patient(0)}`, 1);
-  await find(page, { patientId: patient(0) });
-  await cellOf(page, patient(0), 'Baseline').waitFor();
-  await checkGrid(page, 'progress-phone');
-  await cellOf(page, patient(0), 'Week 1').tap();
-  await page.waitForSelector('#detail:visible');
-  await checkGrid(page, 'progress-phone-detail');
-  await close(page);
-});
+for (const [locale, words] of [['en-GB', ['Late', 'Missing']], ['zh-CN', ['逾期', '缺失']]]) {
+  test(`on a phone what is late and missing is in sight, the grid scrolls by itself, and the rest fits (${locale})`, async () => {
+    const page = await openPage({ ...phone, locale });
+    await answers(page, { patientId: patient(0), visitId: 'V01', authored: daysAgo(20) });
+    await caughtUp(page, `study=TP&patientId=${patient(0)}`, 1);
+    await find(page, { patientId: patient(0) });
+    await cellOf(page, patient(0), 'Baseline').waitFor();
+    const heads = page.locator('#figures thead th');
+    const columns = await heads.allInnerTexts();
+    const figures = await page.locator('#figures tbody tr').first().locator('td').allInnerTexts();
+    for (const word of words) {
+      const { x, width } = await heads.nth(columns.indexOf(word)).boundingBox();
+      assert.ok(x >= 0 && x + width <= 390, `${word} ends at ${x + width}`);
+    }
+    const { totals } = await (await page.request.get(new URL(`trial-progress?study=TP&patientId=${patient(0)}`, base).href)).json();
+    assert.deepEqual(words.map((word) => figures[columns.indexOf(word) - 1]), [totals.late, totals.missing].map(String));
+    await checkGrid(page, `progress-phone-${locale}`);
+    await cellOf(page, patient(0), 'Week 1').tap();
+    await page.waitForSelector('#detail:visible');
+    await checkGrid(page, `progress-phone-detail-${locale}`);
+    await close(page);
+  });
+}

@@ -630,13 +630,59 @@ for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
     await page.waitForFunction(() => document.querySelector('#responsePlot svg').viewBox.baseVal.width < 390);
     await check(page, `response-phone-${suffix}`);
     await page.goto(new URL(`responses.html#/${ids[2]}`, base).href);
-    await page.waitForFunction((p) => /3 of 9 answers are missing/.test(document.getElementById('response').innerText) && document.querySelector('.point'), patient);
+    await page.waitForFunction((words) => document.getElementById('response').innerText.includes(words) && document.querySelector('.point'), suffix === 'en' ? '3 of 9 answers are missing' : '缺少 3 / 9 个回答');
     const [ofNone] = await history(page, patient, { study: '', days: [2] });
     await page.goto(new URL(`responses.html#/${ofNone}`, base).href);
     await page.waitForSelector('#responsePlot .point.here');
     assert.equal(await page.locator('#responsePlot tbody tr').count(), 1, 'the same ID without a study is another patient, too');
     await page.goto(new URL('responses.html#/no-such-response', base).href);
     await page.waitForFunction((words) => document.getElementById('responseState').textContent === words, suffix === 'en' ? 'This server does not know these answers.' : '服务器上没有这份回答。');
+    await close(page);
+  });
+}
+
+for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
+  test(`an urgent item without an answer does not look well in the list, and a score that counts it is marked (${suffix})`, async () => {
+    const page = await openStaff({ ...phone, locale });
+    const patient = newPatient();
+    for (const [i, answers] of [[3, 3, 3, 3, 3, 3, 3, 3, null], [0, 0, 0, 0, 0, 0, 0, 0, 0]].entries()) {
+      const response = await page.request.put(new URL(`questionnaire-responses/${patient}-${i}`, base).href, { data: {
+        study: 'BT', instrument: 'phq-9', version: '1', patientId: patient, language: 'en', authored: new Date(Date.now() - i * 86_400_000).toISOString(),
+        answers: Object.fromEntries(answers.map((v, k) => [String(k + 1), v])),
+      } });
+      assert.equal(response.status(), 201, await response.text());
+      await stored(page, `${patient}-${i}`);
+    }
+    await page.fill('#searchPatient', patient);
+    await page.click('#search button[type=submit]');
+    await page.waitForFunction(() => document.querySelectorAll('#found > li').length === 2 && document.querySelector('.point'));
+    const [gap, whole] = [0, 1].map((n) => page.locator(`#found > li:has(a[href="#/${patient}-${n}"])`));
+    const words = { en: ['urgent item not answered', 'Completed', /Total 27 \(severe\) · 1 of 9 counted without an answer/], zh: ['紧急题目未回答', '已完成', /总分 27 \(重度\) · 9 题中 1 题未回答但计入/] }[suffix];
+    const badges = (row) => row.locator('.badge').evaluateAll((nodes) => nodes.map((n) => [n.textContent, n.dataset.status]));
+    await gap.filter({ hasText: words[2] }).waitFor();   // the names come with the definition
+    assert.deepEqual(await badges(gap), [[words[0], 'problems']]);
+    assert.deepEqual(await badges(whole), [[words[1], 'completed']]);
+    assert.doesNotMatch(await whole.innerText(), /·[^\n]*(counted|计入)/);
+    await check(page, `list-gap-phone-${suffix}`);
+    await close(page);
+  });
+
+  test(`why there is no score is said once, in the language of the page (${suffix})`, async () => {
+    const page = await openStaff({ locale });
+    const patient = newPatient();
+    for (const [id, answers, words] of [
+      [`${patient}-most`, { 1: 1 }, { en: 'No score: 8 of 9 answers are missing.', zh: '无法计分：缺少 8 / 9 个回答。' }],
+      [`${patient}-all`, { difficulty: 1 }, { en: 'No score: nothing was answered.', zh: '无法计分：没有任何回答。' }],
+    ]) {
+      const response = await page.request.put(new URL(`questionnaire-responses/${id}`, base).href, { data: {
+        study: 'BT', instrument: 'phq-9', version: '1', patientId: patient, language: 'en', authored: new Date().toISOString(), answers,
+      } });
+      assert.equal(response.status(), 201, await response.text());
+      await stored(page, id);
+      await page.goto(new URL(`responses.html#/${id}`, base).href);
+      await page.waitForFunction((one) => document.getElementById('response').innerText.includes(one), words[suffix]);
+      assert.deepEqual(await page.locator('#responseBody tbody th small').allInnerTexts(), [words[suffix], words[suffix]], 'of the total and of the algorithm');
+    }
     await close(page);
   });
 }

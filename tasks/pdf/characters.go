@@ -203,23 +203,17 @@ func first(s string) rune {
 }
 
 // problems returns what a reader of the PDF must know about the characters.
-func (c *characters) problems() (all []Problem) {
+func (c *characters) problems(w *labels) (all []Problem) {
 	const listed = 12
 	if len(c.replaced) > 0 {
 		var names []string
 		for _, r := range c.replaced[:min(len(c.replaced), listed)] {
 			names = append(names, fmt.Sprintf("U+%04X", r))
 		}
-		more := ""
-		if n := len(c.replaced) - listed; n > 0 {
-			more = fmt.Sprintf(" and %d more", n)
-		}
-		all = append(all, Problem{CodeCharacters, fmt.Sprintf(
-			"Some characters cannot be shown by the report's typefaces and are printed as their code points: %s%s.",
-			strings.Join(names, ", "), more)})
+		all = append(all, Problem{CodeCharacters, w.codePoints(strings.Join(names, w.listGap), len(c.replaced)-len(names))})
 	}
 	if c.unshaped {
-		all = append(all, Problem{CodeUnshaped, "Some text is in a script whose letters should join (Devanagari); they are printed one by one, in the order of the text."})
+		all = append(all, Problem{CodeUnshaped, w.unshaped})
 	}
 	return all
 }

@@ -67,18 +67,20 @@ func (l *layout) subjectPanel() {
 // factRows lays out times, status, number of images and receipt in two columns with rules between.
 func (l *layout) factRows() {
 	d, w := l.doc, l.words
-	bad, damaged := 0, 0
+	bad, damaged, remarked := 0, 0, 0
 	for _, img := range d.Images {
 		switch {
 		case img.Problem != "":
 			bad++
 		case img.Damaged != "":
 			damaged++
+		case len(img.Notes) > 0:
+			remarked++
 		}
 	}
 	for i, r := range []factRow{
 		{field{w.captured, orDash(instant(d.CapturedAt))}, field{w.received, d.ReceivedAt.UTC().Format("2006-01-02 15:04:05.000 UTC")}, styleBody},
-		{field{w.status, w.statusOf(d.Status)}, field{w.contents, w.count(len(d.Images), bad, damaged)}, styleBody},
+		{field{w.status, w.statusOf(d.Status)}, field{w.contents, w.count(len(d.Images), bad, damaged, remarked)}, styleBody},
 		{field{w.receipt, orDash(d.SHA256)}, field{w.sequence, fmt.Sprint(d.Sequence)}, styleReceipt},
 	} {
 		l.factRow(i, r)
@@ -127,7 +129,7 @@ func (l *layout) share(width float64, n int) float64 {
 
 // remarks lays out the problems that a reader of the PDF must know.
 func (l *layout) remarks() {
-	for _, p := range l.problems() {
+	for _, p := range l.chars.problems(l.words) {
 		l.y += 4
 		l.ensure(l.remarkHeight(l.span, p.Detail))
 		l.y = l.remark(margin, l.y, l.span, p.Detail) + 6

@@ -15,7 +15,7 @@ const (
 )
 
 // table lays out one entry an image: number, thumbnail, names, time, size, digest and, if there is one,
-// its problem.
+// what must be known of it.
 func (l *layout) table() {
 	l.section(l.words.images, 90)
 	l.tableHead()
@@ -43,18 +43,15 @@ func (l *layout) tableHead() {
 	l.addBox(margin, l.y-0.75, l.span, 0.75, ink)
 }
 
-// remarkOf returns what is wrong with an image: a word and a sentence, or nothing.
-func (l *layout) remarkOf(img Image) (word, sentence string) {
-	switch {
-	case img.Problem != "":
-		return l.words.notShown, img.Problem
-	case img.Damaged != "":
-		return l.words.damaged, img.Damaged
+// remarksOf returns what must be known of an image, each sentence for a line of its own.
+func (l *layout) remarksOf(img Image) []string {
+	if img.Problem != "" {
+		return []string{l.words.notShown + " · " + img.Problem}
 	}
-	return "", ""
+	return l.captionRemarks(img)
 }
 
-// entryLines are the names, the digest and the problem of an image.
+// entryLines are the names, the digest and the remarks of an image.
 type entryLines struct{ id, name, digest, problem [][]letter }
 
 func (l *layout) entryLines(img Image) (e entryLines) {
@@ -64,8 +61,8 @@ func (l *layout) entryLines(img Image) (e entryLines) {
 		e.name = l.lines(img.Name, styleCell, wide)
 	}
 	e.digest = l.lines(img.SHA256, styleHash, wide)
-	if word, sentence := l.remarkOf(img); word != "" {
-		e.problem = l.lines(word+" · "+sentence, styleProblem, wide)
+	for _, sentence := range l.remarksOf(img) {
+		e.problem = append(e.problem, l.lines(sentence, styleProblem, wide)...)
 	}
 	return e
 }

@@ -66,7 +66,7 @@ func (l *layout) cleanNames() {
 	d.Images = images
 }
 
-func (l *layout) problems() []Problem { return l.chars.problems() }
+func (l *layout) problems() []Problem { return l.chars.problems(&english) }
 
 func (l *layout) page() *page { return l.pages[len(l.pages)-1] }
 

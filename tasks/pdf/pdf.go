@@ -51,7 +51,7 @@ type Options struct {
 	// Paper is the size of the pages; empty means [A4].
 	Paper Paper
 	// Language is that of the PDF's own words; empty means [English]. What the client wrote, and the
-	// sentences of problems, stay as they are.
+	// sentences of an [Image], stay as they are.
 	Language Language
 }
 
@@ -111,9 +111,9 @@ type Image struct {
 	// and marked.
 	Damaged string
 	// Notes are further sentences that whoever looks at the picture must know, such as that it is the
-	// first of several pages. They stand in its caption, each from a line of its own on; where Problem
-	// is set, there is no picture, and they are left out. A few short ones have room beside or below a
-	// picture, which gets smaller for them; they never go on to another page.
+	// first of several pages. They stand in the table and in its caption, each from a line of its own
+	// on; where Problem is set, there is no picture, and they are left out. A few short ones have room
+	// beside or below a picture, which gets smaller for them; they never go on to another page.
 	Notes []string
 	// Problem, if not empty, is the sentence that stands in place of the picture.
 	Problem string

@@ -105,8 +105,9 @@ func TestRenderPrintsNotes(t *testing.T) {
 				lines[column]++
 			}
 		}
-		require.Equal(t, 2, lines["Only a part is shown."], "%v", lines)
-		require.Equal(t, 2, lines["Its colours [U+202E]may be off."], "%v", lines)
+		require.Equal(t, 4, lines["Only a part is shown."], "of two images, in the table and at the picture: %v", lines)
+		require.Equal(t, 4, lines["Its colours [U+202E]may be off."], "%v", lines)
+		require.Equal(t, []int{1, 1}, []int{lines["3 images, 1 not shown, 1 damaged,"], lines["1 with a remark"]}, "a line is broken there: %v", lines)
 		require.Equal(t, 2, lines["Damaged · It ends half way."], "in the table and at the picture: %v", lines)
 		require.Zero(t, lines["Nothing to be said."])
 		require.Equal(t, []string{"Only a part\nis shown.", "Its colours \u202emay be off."}, d.Images[0].Notes, "the caller's stay as they are")
