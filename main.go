@@ -263,17 +263,17 @@ var processors = runtime.GOMAXPROCS(0)
 
 // tune sets the Go runtime up for a service that waits for its disk, as far as the
 // operator has not. The garbage collector comes half as often, as far as
-// limitMemory lets it; and there are two processors more than the machine has. A commit
-// to the log occupies one while it waits for the disk. And when all pictures that may be
-// are in work, one is still free: else whatever has a moment's work to do, such as
-// telling of an adverse event, would wait for a decoder at each of its steps, and
-// that of HEIC is machine code, which Go cannot interrupt.
+// limitMemory lets it. And there are more processors than the machine has, since one may be
+// occupied by somebody who does not run: a commit to the log that waits for the disk, and
+// each picture in work, whose thread has a low priority (see package picture). With as
+// many again for pictures and two more, whatever has a moment's work to do, such as telling
+// of an adverse event, finds one that is free; the system then chooses among the threads.
 func tune() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
 	}
 	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(processors + 2)
+		runtime.GOMAXPROCS(2*processors + 2)
 	}
 }
 

@@ -38,7 +38,8 @@ type API struct {
 	admission   *admission
 	hosts       *hosts
 	metrics     *metrics
-	parsing     chan struct{} // has one for each document that is being parsed
+	parsing     turns         // of documents
+	answering   turns         // of answers to responses
 	streams     waiters       // for events, on streams and for pages
 	statuses    waiters       // for a submission to change
 	heartbeat   time.Duration // see heartbeatEach
@@ -72,7 +73,8 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		heartbeat:     heartbeatEach,
 		admission:     newAdmission(cfg, work),
 		hosts:         newHosts(cfg.Hosts),
-		parsing:       make(chan struct{}, runtime.GOMAXPROCS(0)),
+		parsing:       newTurns(),
+		answering:     newTurns(),
 		urgentParsing: make(chan struct{}, 2),
 		cases:         casePlaces{clients: clientPlaces{each: maxCasesFrom}, making: make(chan struct{}, runtime.GOMAXPROCS(0)), wait: caseWait},
 		listing:       make(chan struct{}, runtime.GOMAXPROCS(0)),

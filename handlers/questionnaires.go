@@ -143,13 +143,18 @@ func (a *API) takeResponse(c *gin.Context, id string) {
 		return
 	}
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
-	answer := showAccepted(got, l)
+	var statusURL string
+	var body []byte
+	a.answering.do(c.Request.Context(), func() {
+		answer := showAccepted(got, l)
+		statusURL, body = answer.StatusURL, encodeJSON(answer)
+	})
 	if got.Replayed {
 		c.Header("Idempotency-Replayed", "true")
 	}
-	c.Header("Location", answer.StatusURL)
+	c.Header("Location", statusURL)
 	setLanguage(c.Writer.Header(), l)
-	writeJSON(c, http.StatusCreated, "application/json", answer)
+	writeBytes(c, http.StatusCreated, "application/json", body)
 }
 
 func showAccepted(got dispatcher.Receipt, l lang) acceptedResponse {

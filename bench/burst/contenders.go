@@ -32,7 +32,7 @@ func serveContender(ctx context.Context, name, addresses, dir string) error {
 	public, admin, _ := strings.Cut(addresses, ",")
 	debug.SetGCPercent(200)
 	debug.SetMemoryLimit(200 << 20)
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
+	runtime.GOMAXPROCS(2*runtime.GOMAXPROCS(0) + 2)
 	studies, err := study.Load(filepath.Join(dir, "studies"))
 	if err != nil {
 		return err

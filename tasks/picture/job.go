@@ -52,7 +52,9 @@ func (j *job) run() error {
 			return err
 		}
 	}
-	return j.timed(func() error { return j.header.codec.decode(j) })
+	return j.timed(func() error {
+		return atLowPriority(func() error { return j.header.codec.decode(j) })
+	})
 }
 
 // look inspects the picture once it is its turn to: what inspecting holds is not in the budget.

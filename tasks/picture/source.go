@@ -127,6 +127,7 @@ func (j *job) detached(decode func(*stream) (image.Image, error)) (image.Image, 
 	results, done := make(chan result, 1), make(chan struct{})
 	s := &stream{source: source{ctx: j.ctx, r: j.source.r, size: j.size}}
 	go func() {
+		takeThread()
 		var r result
 		defer close(done)
 		defer func() {
