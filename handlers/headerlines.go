@@ -50,7 +50,7 @@ func (h *headerLines) add(b []byte) (fine int) {
 		return len(b)
 	}
 	if h.begins.CompareAndSwap(true, false) {
-		h.ended, h.lines, h.length, h.first, h.last = false, 0, 0, nil, nil
+		h.ended, h.lines, h.length, h.first, h.last = false, 0, 0, h.first[:0], h.last[:0]
 	}
 	for rest := b; !h.ended && len(rest) > 0; {
 		line, behind, whole := bytes.Cut(rest, []byte("\n"))
