@@ -64,7 +64,11 @@ func timeOrNull(t time.Time) *timestamp {
 
 // MarshalText writes RFC 3339.
 func (t timestamp) MarshalText() ([]byte, error) {
-	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000000Z"), nil
+	return t.append(nil), nil
+}
+
+func (t timestamp) append(b []byte) []byte {
+	return time.Time(t).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
 }
 
 // stringOrNull returns nil, and so null, for "".
