@@ -123,6 +123,12 @@ type uploadBody struct {
 	gaveWay         atomic.Bool
 }
 
+// isBodyRead reports whether nothing of the request's body is left to come.
+func isBodyRead(c *gin.Context) bool {
+	body, ok := c.Value(keyBody).(*uploadBody)
+	return !ok || body.done
+}
+
 // giveWay ends a read that waits for the client, and every later one, for the sake of others. Any goroutine may call it.
 func (b *uploadBody) giveWay() {
 	b.gaveWay.Store(true)

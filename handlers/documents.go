@@ -114,9 +114,14 @@ func (a *API) readDocument(r *http.Request, k *tasks.Kind, limit int64) (tasks.C
 	return content, a.checkHeader(content.Header())
 }
 
-// parsed returns what parse does of the body of r, which is in: it is parsed even if the client leaves, within
+// parsed returns what parse does of the body of r, which is in: it is parsed even if the client leaves, if its turn comes within
 // [Config.StoreTimeout]. The error is a fault, or that of the time.
 func parsed[T any](a *API, r *http.Request, under chan struct{}, parse func() (T, []jsonfile.Problem)) (T, error) {
+	select {
+	case under <- struct{}{}: // as nearly always: then no time has to be kept
+		return parsedNow(under, parse)
+	default:
+	}
 	ctx, cancel := a.detached(r)
 	defer cancel()
 	return parsedIn(ctx, under, parse)
@@ -127,10 +132,15 @@ func parsed[T any](a *API, r *http.Request, under chan struct{}, parse func() (T
 func parsedIn[T any](ctx context.Context, under chan struct{}, parse func() (T, []jsonfile.Problem)) (none T, err error) {
 	select {
 	case under <- struct{}{}:
-		defer func() { <-under }()
+		return parsedNow(under, parse)
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}
+}
+
+// parsedNow is parsedIn of whoever has its place in under.
+func parsedNow[T any](under chan struct{}, parse func() (T, []jsonfile.Problem)) (T, error) {
+	defer func() { <-under }()
 	read, problems := parse()
 	return read, faultOf(problems)
 }

@@ -60,7 +60,7 @@ func (h *headerLines) add(b []byte) (fine int) {
 	case h.http2 || len(b) == 0:
 		return len(b)
 	case h.stage.CompareAndSwap(headerBegins, headerComes):
-		h.front, h.lines, h.length, h.first, h.last = false, 0, 0, nil, nil
+		h.front, h.lines, h.length, h.first, h.last = false, 0, 0, h.first[:0], h.last[:0]
 	case h.stage.Load() == headerIsIn:
 		return len(b)
 	}

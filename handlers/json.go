@@ -33,8 +33,11 @@ func encodeJSON(body any) []byte {
 // writeBytes answers with body, or for HEAD with its headers only. An error of the connection needs no
 // answer: nobody is left to receive it.
 func writeBytes(c *gin.Context, status int, mediaType string, body []byte) {
-	c.Header("Content-Type", mediaType)
-	c.Header("Content-Length", strconv.Itoa(len(body)))
+	h := c.Writer.Header()
+	h["Content-Type"] = []string{mediaType}
+	if len(body) > toldByItself || c.Request.Method == http.MethodHead || !isBodyRead(c) {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	c.Status(status)
 	if c.Request.Method == http.MethodHead {
 		c.Writer.WriteHeaderNow()
@@ -42,6 +45,11 @@ func writeBytes(c *gin.Context, status int, mediaType string, body []byte) {
 	}
 	_, _ = c.Writer.Write(body)
 }
+
+// toldByItself is the largest answer whose length net/http tells by itself, unless it is sent before the handler returns, as where
+// the rest of a body is taken in. An entry less among the headers matters where there are thousands of small answers a second: a map of
+// more than eight takes twice the time.
+const toldByItself = 2 << 10
 
 // timestamp is a time as answers show it: UTC, always with microseconds.
 type timestamp time.Time
@@ -56,7 +64,11 @@ func timeOrNull(t time.Time) *timestamp {
 
 // MarshalText writes RFC 3339.
 func (t timestamp) MarshalText() ([]byte, error) {
-	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000000Z"), nil
+	return t.append(nil), nil
+}
+
+func (t timestamp) append(b []byte) []byte {
+	return time.Time(t).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
 }
 
 // stringOrNull returns nil, and so null, for "".

@@ -176,7 +176,7 @@ func (a *API) fail(c *gin.Context, err error) {
 	if info.retryAfter > 0 && h.Get("Retry-After") == "" {
 		setRetryAfter(h, info.retryAfter)
 	}
-	if body, ok := c.Value(keyBody).(*uploadBody); ok && !body.done {
+	if !isBodyRead(c) {
 		h.Set("Connection", "close") // the rest is not wanted
 	}
 	recordProblem(c, f.code, f.cause)
@@ -239,9 +239,19 @@ func setRetryAfter(h http.Header, d time.Duration) {
 }
 
 func setLanguage(h http.Header, l lang) {
-	h.Set("Content-Language", l.tag())
-	h.Add("Vary", "Accept-Language")
+	h["Content-Language"] = contentLanguages[l]
+	if h["Vary"] == nil {
+		h["Vary"] = varyLanguage
+	} else {
+		h.Add("Vary", "Accept-Language")
+	}
 }
+
+// These slices are shared, as those of everyAnswer.
+var (
+	contentLanguages = [...][]string{english: {english.tag()}, chinese: {chinese.tag()}}
+	varyLanguage     = []string{"Accept-Language"}
+)
 
 // noRoute answers for a path that means nothing here.
 func (a *API) noRoute(c *gin.Context) { a.fail(c, refuse(codeNoRoute, printable(c.Request.URL.Path))) }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -33,6 +34,39 @@ type acceptedResponse struct {
 	// CrisisText is there only if an urgent flag is raised and the study has one.
 	CrisisText     string `json:"crisisText,omitempty"`
 	CrisisLanguage string `json:"crisisTextLanguage,omitempty"`
+}
+
+// encodeUsual is encodeJSON of the answer that nearly everybody gets in a burst: nothing was raised, nothing is odd, and no text has a
+// character that JSON would write in another way. It takes a fifth of the time.
+func (a *acceptedResponse) encodeUsual() (encoded []byte, usual bool) {
+	if len(a.Flags)+len(a.Warnings)+len(a.AdverseEvents) > 0 || a.CrisisText != "" || a.CrisisLanguage != "" || a.Receipt.ReceivedAt == nil {
+		return nil, false
+	}
+	for _, text := range []string{a.ID, string(a.Status), a.Message, a.StatusURL, a.Receipt.SHA256} {
+		if !standsInJSON(text) {
+			return nil, false
+		}
+	}
+	b := make([]byte, 0, 512)
+	b = append(append(b, `{"id":"`...), a.ID...)
+	b = strconv.AppendInt(append(b, `","revision":`...), int64(a.Revision), 10)
+	b = append(append(b, `,"status":"`...), a.Status...)
+	b = append(append(b, `","message":"`...), a.Message...)
+	b = append(append(b, `","statusUrl":"`...), a.StatusURL...)
+	b = append(append(b, `","receipt":{"sha256":"`...), a.Receipt.SHA256...)
+	b = strconv.AppendUint(append(b, `","sequence":`...), a.Receipt.Sequence, 10)
+	b = a.Receipt.ReceivedAt.append(append(b, `,"receivedAt":"`...))
+	return append(b, `"},"flags":[],"warnings":[],"adverseEvents":[]}`+"\n"...), true
+}
+
+// standsInJSON reports whether encodeJSON writes a text as it is. It is strict: other texts may, too.
+func standsInJSON(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c == 0xe2 { // with which U+2028 and U+2029 begin
+			return false
+		}
+	}
+	return utf8.ValidString(text)
 }
 
 // responseAnswer is one revision of a response as answers show it. Pointers are null when unset.
@@ -146,14 +180,18 @@ func (a *API) takeResponse(c *gin.Context, id string) {
 	var statusURL string
 	var body []byte
 	a.answering.do(c.Request.Context(), func() {
-		answer := showAccepted(got, l)
-		statusURL, body = answer.StatusURL, encodeJSON(answer)
+		answer, usual := showAccepted(got, l), false
+		statusURL = answer.StatusURL
+		if body, usual = answer.encodeUsual(); !usual {
+			body = encodeJSON(answer)
+		}
 	})
 	if got.Replayed {
 		c.Header("Idempotency-Replayed", "true")
 	}
-	c.Header("Location", statusURL)
-	setLanguage(c.Writer.Header(), l)
+	h := c.Writer.Header()
+	h["Location"] = []string{statusURL}
+	setLanguage(h, l)
 	writeBytes(c, http.StatusCreated, "application/json", body)
 }
 
@@ -266,7 +304,10 @@ func (a *API) acceptResponse(r *http.Request, response tasks.QuestionnaireRespon
 		}
 	}
 	got, err := a.work.Accept(ctx, tasks.NewSubmission(tasks.KindQuestionnaireResponse(), response))
-	return got, a.responseFault(ctx, response, err)
+	if err != nil {
+		err = a.responseFault(ctx, response, err)
+	}
+	return got, err
 }
 
 // responseFault is the error of a failed Accept as the client is told it.

@@ -63,21 +63,23 @@ func (a *API) logRequest(c *gin.Context, took time.Duration) {
 	if !a.log.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{
+	// LogAttrs would look for the caller, which takes a fifth of the time of the line: it is always this one.
+	line := slog.NewRecord(time.Now(), level, "request", 0)
+	line.AddAttrs(
 		slog.String("method", c.Request.Method),
 		slog.String("route", route(c)),
 		slog.Int("status", c.Writer.Status()),
 		slog.Int("bytes", max(0, c.Writer.Size())),
 		slog.Duration("duration", took),
 		slog.String("requestId", requestID(c)),
-	}
+	)
 	if code := c.GetString(keyCode); code != "" {
-		attrs = append(attrs, slog.String("code", code))
+		line.AddAttrs(slog.String("code", code))
 	}
 	if cause, ok := c.Get(keyCause); ok && level == slog.LevelError {
-		attrs = append(attrs, slog.Any("error", cause))
+		line.AddAttrs(slog.Any("error", cause))
 	}
-	a.log.LogAttrs(ctx, level, "request", attrs...)
+	_ = a.log.Handler().Handle(ctx, line) // nobody could be told that a line cannot be logged
 }
 
 // recordProblem keeps what went wrong for the log line and the counters.

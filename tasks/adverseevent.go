@@ -186,9 +186,10 @@ func adverseEventsOf(r QuestionnaireResponse) []Submission {
 		if !IsUrgent(f) {
 			continue
 		}
+		rule, flag := r.Rule, f // of a response without urgent flags, nothing is kept here
 		all = append(all, NewSubmission(adverseEventKind, AdverseEvent{
 			ID: FlagID(r.ID, r.Revision, f.Code), Study: r.Study, Site: r.Site, PatientID: r.PatientID, VisitID: r.VisitID,
-			Source: &Source{kindQuestionnaireResponse, r.ID, r.Revision}, Rule: &r.Rule, Flag: &f, Authored: r.Authored,
+			Source: &Source{kindQuestionnaireResponse, r.ID, r.Revision}, Rule: &rule, Flag: &flag, Authored: r.Authored,
 			LimitHours: r.LimitHours,
 		}))
 	}

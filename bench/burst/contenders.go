@@ -135,13 +135,24 @@ func newGin(log *slog.Logger) *gin.Engine {
 	return e
 }
 
-// accepted is what the peers answer: as much as a patient and the app must know.
+// accepted is what the peers answer: all that casepress does, but for the place in a log that they do not have.
 type accepted struct {
-	ID         string                  `json:"id"`
-	SHA256     string                  `json:"sha256"`
-	Flags      []instrument.FlagResult `json:"flags"`
-	Warnings   []tasks.Warning         `json:"warnings"`
-	CrisisText string                  `json:"crisisText,omitempty"`
+	ID             string                  `json:"id"`
+	Revision       int                     `json:"revision"`
+	Status         tasks.Status            `json:"status"`
+	Message        string                  `json:"message"`
+	StatusURL      string                  `json:"statusUrl"`
+	Receipt        peerReceipt             `json:"receipt"`
+	Flags          []instrument.FlagResult `json:"flags"`
+	Warnings       []tasks.Warning         `json:"warnings"`
+	AdverseEvents  []string                `json:"adverseEvents"`
+	CrisisText     string                  `json:"crisisText,omitempty"`
+	CrisisLanguage string                  `json:"crisisTextLanguage,omitempty"`
+}
+
+type peerReceipt struct {
+	SHA256     string    `json:"sha256"`
+	ReceivedAt time.Time `json:"receivedAt"`
 }
 
 // read does the checks that casepress does before it answers, or answers 400.
@@ -162,7 +173,11 @@ func read(c *gin.Context, studies *study.Studies) (r tasks.QuestionnaireResponse
 func (a accepted) write(c *gin.Context) { c.JSON(http.StatusCreated, a) }
 
 func answerTo(r tasks.QuestionnaireResponse, sha256 string) accepted {
-	return accepted{r.ID, sha256, r.Flags, r.Warnings, r.CrisisText}
+	return accepted{
+		ID: r.ID, Revision: r.Revision, Status: tasks.Accepted, Message: "The answers are stored and will be scored. Ask statusUrl how it goes.",
+		StatusURL: path + "/" + r.ID, Receipt: peerReceipt{sha256, time.Now().UTC()}, Flags: r.Flags, Warnings: r.Warnings,
+		AdverseEvents: r.AdverseEventIDs(), CrisisText: r.CrisisText, CrisisLanguage: r.CrisisLanguage,
+	}
 }
 
 // memory is the design of many a first article about Go in the back end: the handler checks and puts the work into a

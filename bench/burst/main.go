@@ -26,10 +26,11 @@ type settings struct {
 	responses, flagged int
 	connections        []int
 	rounds             int
-	binary, dir        string
+	binary, before     string // "" for the latter: no second casepress is measured
+	dir                string
 	postgres           string // folder of its programs; "": there is none
 	photos             string
-	only               string
+	only               []string // keys of contenders and parts; none: all
 	profile            string
 	verbose            bool
 }
@@ -41,11 +42,12 @@ func main() {
 	connections := flag.String("connections", "256,1000", "numbers of connections")
 	flag.IntVar(&set.rounds, "rounds", 3, "how often each is measured, by turns")
 	flag.StringVar(&set.binary, "binary", "", "casepress to measure; empty: build this module's")
+	flag.StringVar(&set.before, "before", "", "an earlier casepress to measure as well, by turns")
 	flag.StringVar(&set.dir, "dir", "", "folder for the data; it must lie on a real disk (default: the temporary folder)")
 	flag.StringVar(&set.postgres, "postgres", "/usr/lib/postgresql/15/bin", "folder of PostgreSQL's initdb and postgres; without them its rows are left out")
 	flag.StringVar(&set.photos, "photos", "", "folder with a HEIC photo of 12 megapixels (*.heic): without it fairness is not measured")
-	flag.StringVar(&set.only, "only", "", "only what has the text in its name: casepress, forgetful, memory, postgres, killed, fairness, urgent")
-	flag.StringVar(&set.profile, "cpuprofile", "", "write a profile of casepress in the last burst, 3 s from its start, to this file")
+	only := flag.String("only", "", "only these, with commas between them: "+strings.Join(keys, ", "))
+	flag.StringVar(&set.profile, "cpuprofile", "", "write profiles of casepress in each burst, 1 s from its start, to files whose names begin so")
 	flag.BoolVar(&set.verbose, "v", false, "print each round as it ends")
 	serve := flag.String("serve", "", "for the program itself: be the contender of this name")
 	probed := flag.String("probe", "", "for the program itself: send adverse events to this address until the standard input ends")
@@ -54,7 +56,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var missed []string
-	err := set.check(*connections)
+	err := set.check(*connections, *only)
 	switch {
 	case err != nil:
 	case *probed != "":
@@ -77,7 +79,23 @@ func main() {
 	}
 }
 
-func (set *settings) check(connections string) error {
+// keys are what -only takes.
+var keys = []string{"casepress", "before", "forgetful", "memory", "postgres", "killed", "fairness", "urgent"}
+
+// has says whether what has the key is to be measured.
+func (set *settings) has(key string) bool {
+	return len(set.only) == 0 || slices.Contains(set.only, key)
+}
+
+func (set *settings) check(connections, only string) error {
+	if only != "" {
+		set.only = strings.Split(only, ",")
+	}
+	for _, key := range set.only {
+		if !slices.Contains(keys, key) {
+			return fmt.Errorf("-only has %q; there are %s", key, strings.Join(keys, ", "))
+		}
+	}
 	for text := range strings.SplitSeq(connections, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > 10_000 {
@@ -93,7 +111,7 @@ func (set *settings) check(connections string) error {
 
 // contender is what the burst is sent to.
 type contender struct {
-	name string
+	key, name string
 	// program and arguments of a service on this address with this data folder.
 	command func(address, admin, data string) (program string, args []string)
 	// settle waits until all is scored, and tells when the last one was, and everything that is stored.
@@ -109,21 +127,26 @@ func contenders(set settings) []contender {
 			return "/proc/self/exe", []string{"-serve=" + name, "-addr=" + address + "," + admin, "-dir=" + data}
 		}
 	}
-	binary := func(address, admin, data string) (string, []string) {
-		return set.binary, []string{
-			"--http-addr=" + address, "--admin-addr=" + admin, "--grpc-addr=127.0.0.1:0",
-			"--data-dir=" + filepath.Join(data, "data"), "--studies=" + filepath.Join(data, "studies"),
+	binary := func(program string) func(address, admin, data string) (string, []string) {
+		return func(address, admin, data string) (string, []string) {
+			return program, []string{
+				"--http-addr=" + address, "--admin-addr=" + admin, "--grpc-addr=127.0.0.1:0",
+				"--data-dir=" + filepath.Join(data, "data"), "--studies=" + filepath.Join(data, "studies"),
+			}
 		}
 	}
-	all := []contender{
-		{name: "casepress", command: binary, settle: settleCasepress},
-		{name: "casepress, forgetful", command: self("forgetful"), settle: settleCasepress},
-		{name: "in memory", command: self("memory"), settle: settlePeer},
+	all := []contender{{key: "casepress", name: "casepress", command: binary(set.binary), settle: settleCasepress}}
+	if set.before != "" {
+		all = append(all, contender{key: "before", name: "casepress, before", command: binary(set.before), settle: settleCasepress})
 	}
+	all = append(all,
+		contender{key: "forgetful", name: "casepress, forgetful", command: self("forgetful"), settle: settleCasepress},
+		contender{key: "memory", name: "in memory", command: self("memory"), settle: settlePeer},
+	)
 	if _, err := os.Stat(filepath.Join(set.postgres, "initdb")); err == nil {
-		all = append(all, contender{name: "PostgreSQL", command: self("postgres"), settle: settlePeer, before: set.startPostgres})
+		all = append(all, contender{key: "postgres", name: "PostgreSQL", command: self("postgres"), settle: settlePeer, before: set.startPostgres})
 	}
-	return append(all, contender{name: "casepress, killed", command: binary, settle: settleCasepress, kill: true})
+	return append(all, contender{key: "killed", name: "casepress, killed", command: binary(set.binary), settle: settleCasepress, kill: true})
 }
 
 // build makes the binary of casepress in its own module: this one keeps no sums of what only casepress itself needs.
@@ -164,7 +187,7 @@ func run(ctx context.Context, set settings) (missed []string, err error) {
 	for _, connections := range set.connections {
 		for range set.rounds {
 			for _, c := range contenders(set) {
-				if !strings.Contains(strings.ToLower(c.name), strings.ToLower(set.only)) {
+				if !set.has(c.key) {
 					continue
 				}
 				r, err := measure(ctx, set, filepath.Join(dir, "round"), c, connections, responses)
@@ -182,20 +205,19 @@ func run(ctx context.Context, set settings) (missed []string, err error) {
 			}
 		}
 	}
-	part := func(name string) bool { return strings.Contains(name, strings.ToLower(set.only)) }
-	if len(table.rows)+len(missed) == 0 && !part("fairness") && !part("urgent") {
-		return nil, fmt.Errorf("-only %q: nothing was measured", set.only)
+	if len(table.rows)+len(missed) == 0 && !set.has("fairness") && !set.has("urgent") {
+		return nil, fmt.Errorf("-only %s: nothing was measured", strings.Join(set.only, ","))
 	}
 	table.print(os.Stdout)
 	missed = append(missed, table.aims()...)
-	if part("urgent") {
+	if set.has("urgent") {
 		late, err := urgent(ctx, set, filepath.Join(dir, "urgent"), contenders(set)[0], responses)
 		if err != nil {
 			return missed, err
 		}
 		missed = append(missed, late...)
 	}
-	if part("fairness") {
+	if set.has("fairness") {
 		unfair, err := fairness(ctx, set, filepath.Join(dir, "fair"), contenders(set)[0], responses)
 		if err != nil {
 			return missed, err

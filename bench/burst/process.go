@@ -138,16 +138,16 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(user+system) * clockTick
 }
 
-// profile writes a processor profile of the next seconds to the file, unless that is "" or it is a peer.
-func (p *process) profile(ctx context.Context, file string) error {
-	if file == "" {
+// profile writes a processor profile of the next second to a file of its own whose name begins so, unless that is "" or it is a peer.
+func (p *process) profile(ctx context.Context, begin string) error {
+	if begin == "" {
 		return nil
 	}
-	code, body, err := get(ctx, "http://"+p.admin+"/debug/pprof/profile?seconds=3")
+	code, body, err := get(ctx, "http://"+p.admin+"/debug/pprof/profile?seconds=1")
 	if err != nil || code != http.StatusOK {
 		return nil // a peer has no such address
 	}
-	return os.WriteFile(file, body, 0o644)
+	return os.WriteFile(fmt.Sprintf("%s.%d", begin, time.Now().UnixMilli()), body, 0o644)
 }
 
 // freePorts returns addresses on which nobody listens.

@@ -94,7 +94,7 @@ func (t *table) print(w io.Writer) {
 		if r.name != "casepress" {
 			continue
 		}
-		for _, peer := range []string{"casepress, forgetful", "in memory", "PostgreSQL"} {
+		for _, peer := range []string{"casepress, before", "casepress, forgetful", "in memory", "PostgreSQL"} {
 			if ratio, ok := t.ratio(r.name, peer, r.connections); ok {
 				fmt.Fprintf(w, "%s beside %s, %d connections: %.2f times as many a second.\n", r.name, peer, r.connections, ratio)
 			}
