@@ -638,6 +638,9 @@ func TestMailWithoutALink(t *testing.T) {
 // Whatever stands in an alert, a mail can be read, has the headers that it should have, and goes to one address.
 func FuzzMail(f *testing.F) {
 	f.Add("Safety officer", "S1", "AE-1", "550 no such user", "zh", true)
+	f.Add(`Zoë\`, "S1", "AE-1", "550 no such user", "zh", true)
+	f.Add("a\\\x7f", "S1", "AE-1", "550 no such user", "en", true)
+	f.Add("\xcd\xcd\x18\xeb\xa8\\", "1S1", "AE\xff1", "550 no such us\x8cr", "zh", true)
 	f.Add("a\r\nBcc: b@c.d", "=?utf-8?b?QQ==?=", "\x00\u2028", "\r\n.\r\n", "en-GB", false)
 	sender, err := mail.New(mail.Config{Server: "mail.example.org:25", From: "a@example.org"})
 	require.NoError(f, err)
