@@ -92,9 +92,12 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 // system tells.
 func (c *Serve) logStart(log *slog.Logger, studies int) {
 	log.Info("everything that must survive is in the data folder", "folder", absolute(c.DataDir))
-	if c.Studies == "" {
+	switch {
+	case c.Studies == "":
 		log.Info("no study has a file: --studies names their folder")
-	} else {
+	case studies == 0:
+		log.Warn("the folder of --studies has no study file, {id}.json: no study has a schedule, a crisis text or a ladder", "folder", absolute(c.Studies))
+	default:
 		log.Info("studies were read", "count", studies, "folder", absolute(c.Studies))
 	}
 	log.Warn("there is no authentication: whoever reaches a port may use it; keep them private, or behind a proxy that authenticates")

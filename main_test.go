@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -40,6 +41,10 @@ func TestStartIsLogged(t *testing.T) {
 	for _, want := range []string{data, "count=2", studies, "no authentication"} {
 		require.Contains(t, out.String(), want)
 	}
+	require.NotContains(t, out.String(), "no study file")
+	out.Reset()
+	(&Serve{DataDir: data, Studies: studies}).logStart(slog.New(slog.NewTextHandler(&out, nil)), 0)
+	require.Regexp(t, `level=WARN msg="the folder of --studies has no study file, \{id\}\.json: .*" folder=`+regexp.QuoteMeta(studies), out.String())
 }
 
 // TestMemoryLimitFollowsImages: a picture that takes its turn beside --image-memory has room, and only while it is in work.
