@@ -165,7 +165,9 @@ func TestEndpointsAreToldOnceTheFileIsGone(t *testing.T) {
 		after(time.Second)
 		require.ElementsMatch(t, []string{"received", "notified taken", "notified waits"}, s.timeline("AE-2"))
 
-		s.register("late", func(c *tasks.WebhookChange) { c.Types, c.After = []string{tasks.TypeAdverseEvent}, s.position("taken").String() })
+		s.register("late", func(c *tasks.WebhookChange) {
+			c.Types, c.After = []string{tasks.TypeAdverseEvent}, s.position("taken").String()
+		})
 		after(time.Second)
 		require.Len(t, s.timeline("AE-1"), 4)
 		for _, id := range []string{"taken", "late"} {
