@@ -16,12 +16,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"casepress/disk"
 	"casepress/service"
+	"casepress/study"
 )
 
 func main() {
@@ -81,6 +83,7 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, c.drain(hurry, all, log)) }()
 	c.logStart(log, len(config.Studies.All()))
+	logMissingWording(log, config.Studies)
 	return serveAll(ctx, hurry, log,
 		listener{"http", "--http-addr", c.HTTPAddr, all.API.Server(), "/"},
 		listener{"grpc", "--grpc-addr", c.GRPCAddr, brokerServer(all, c.BrokerLimits, log), ""},
@@ -101,6 +104,16 @@ func (c *Serve) logStart(log *slog.Logger, studies int) {
 		log.Info("studies were read", "count", studies, "folder", absolute(c.Studies))
 	}
 	log.Warn("there is no authentication: whoever reaches a port may use it; keep them private, or behind a proxy that authenticates")
+}
+
+// logMissingWording says which instruments patients are to answer and cannot read in their language.
+func logMissingWording(log *slog.Logger, studies *study.Studies) {
+	for _, s := range studies.All() {
+		for _, m := range s.MissingWording() {
+			log.Warn("an instrument is due and has no wording in a language of the study: see docs/instruments.md", "study", s.ID,
+				"instrument", m.Instrument, "languages", strings.Join(m.Languages, ","))
+		}
+	}
 }
 
 func absolute(path string) string {
