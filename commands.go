@@ -380,14 +380,18 @@ type StudyCheck struct {
 	Files []string `arg:"" help:"Files to check."`
 }
 
-// Run prints the problems and returns an error if there are any.
+// Run prints the problems, and warnings of sound files, and returns an error if there are problems.
 func (s *StudyCheck) Run(_ context.Context, stdout, _ io.Writer) error {
 	return checkFiles(stdout, s.Files, func(file string) (string, []jsonfile.Problem) {
 		checked, problems := study.CheckFile(file)
 		if len(problems) > 0 {
 			return "", problems
 		}
-		return fmt.Sprintf("study %s, version %d, sha256 %s", checked.ID, checked.Version, checked.SHA256), nil
+		what := fmt.Sprintf("study %s, version %d, sha256 %s", checked.ID, checked.Version, checked.SHA256)
+		for _, m := range checked.MissingWording() {
+			what += fmt.Sprintf("\n%s: warning: %v", file, m)
+		}
+		return what, nil
 	})
 }
 

@@ -92,6 +92,10 @@ func TestCheckFiles(t *testing.T) {
 	require.NoError(t, run(t.Context(), []string{"study", "check", s1}, &out, &out))
 	require.Contains(t, out.String(), s1+": study S1, version 2, sha256 ")
 	out.Reset()
+	s2 := write("S2.json", `{"schema":1,"id":"S2","version":1,"title":"A","languages":["en","zh-CN"],"visits":[{"id":"V1","title":"A","day":1,"due":["phq-9","gad-7"]}]}`)
+	require.NoError(t, run(t.Context(), []string{"study", "check", s2}, &out, &out), "a warning is no problem")
+	require.Regexp(t, `S2\.json: study S2, version 1, sha256 \w+\n.*S2\.json: warning: phq-9 is due, and has no wording in zh-CN: see docs/instruments\.md\n.*S2\.json: warning: gad-7 is due, .*\n$`, out.String())
+	out.Reset()
 	require.ErrorContains(t, run(t.Context(), []string{"study", "check", broken}, &out, &out), "1 of 1 files cannot be used")
 	require.Contains(t, out.String(), "broken.json:")
 }

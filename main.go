@@ -16,12 +16,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"casepress/disk"
 	"casepress/service"
+	"casepress/study"
 )
 
 func main() {
@@ -81,6 +83,7 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, c.drain(hurry, all, log)) }()
 	c.logStart(log, len(config.Studies.All()))
+	logMissingWording(log, config.Studies)
 	return serveAll(ctx, hurry, log,
 		listener{"http", "--http-addr", c.HTTPAddr, all.API.Server(), "/"},
 		listener{"grpc", "--grpc-addr", c.GRPCAddr, brokerServer(all, c.BrokerLimits, log), ""},
@@ -92,12 +95,25 @@ func (c *Serve) Run(ctx context.Context, _, stderr io.Writer) (err error) {
 // system tells.
 func (c *Serve) logStart(log *slog.Logger, studies int) {
 	log.Info("everything that must survive is in the data folder", "folder", absolute(c.DataDir))
-	if c.Studies == "" {
+	switch {
+	case c.Studies == "":
 		log.Info("no study has a file: --studies names their folder")
-	} else {
+	case studies == 0:
+		log.Warn("the folder of --studies has no study file, {id}.json: no study has a schedule, a crisis text or a ladder", "folder", absolute(c.Studies))
+	default:
 		log.Info("studies were read", "count", studies, "folder", absolute(c.Studies))
 	}
 	log.Warn("there is no authentication: whoever reaches a port may use it; keep them private, or behind a proxy that authenticates")
+}
+
+// logMissingWording says which instruments patients are to answer and cannot read in their language.
+func logMissingWording(log *slog.Logger, studies *study.Studies) {
+	for _, s := range studies.All() {
+		for _, m := range s.MissingWording() {
+			log.Warn("an instrument is due and has no wording in a language of the study: see docs/instruments.md", "study", s.ID,
+				"instrument", m.Instrument, "languages", strings.Join(m.Languages, ","))
+		}
+	}
 }
 
 func absolute(path string) string {

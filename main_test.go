@@ -5,12 +5,15 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"casepress/study"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,6 +43,19 @@ func TestStartIsLogged(t *testing.T) {
 	for _, want := range []string{data, "count=2", studies, "no authentication"} {
 		require.Contains(t, out.String(), want)
 	}
+	require.NotContains(t, out.String(), "no study file")
+	out.Reset()
+	(&Serve{DataDir: data, Studies: studies}).logStart(slog.New(slog.NewTextHandler(&out, nil)), 0)
+	require.Regexp(t, `level=WARN msg="the folder of --studies has no study file, \{id\}\.json: .*" folder=`+regexp.QuoteMeta(studies), out.String())
+}
+
+func TestMissingWordingIsLogged(t *testing.T) {
+	var out strings.Builder
+	studies, err := study.Load("examples/studies")
+	require.NoError(t, err)
+	logMissingWording(slog.New(slog.NewTextHandler(&out, nil)), studies)
+	require.Contains(t, out.String(), "level=WARN")
+	require.Contains(t, out.String(), "study=CP-2026-017 instrument=phq-9 languages=zh-CN\n")
 }
 
 // TestMemoryLimitFollowsImages: a picture that takes its turn beside --image-memory has room, and only while it is in work.

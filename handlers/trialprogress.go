@@ -12,6 +12,7 @@ import (
 
 	trial "casepress/progress"
 	"casepress/study"
+	"casepress/tasks"
 )
 
 // TrialProgress is where /trial-progress is read from.
@@ -28,7 +29,9 @@ type trialProgressAnswer struct {
 	Title string `json:"title"`
 	// Schedule are the visits that the study's file plans; none: there is no schedule.
 	Schedule []scheduledVisit `json:"schedule"`
-	Behind   uint64           `json:"behind"`
+	// Warnings are what is odd about the study and the visit that are asked for: most often they are misspelt.
+	Warnings []tasks.Warning `json:"warnings"`
+	Behind   uint64          `json:"behind"`
 	trial.Page
 	Sites []siteProgress `json:"sites"`
 }
@@ -85,11 +88,13 @@ func (a *API) progressPage(ctx context.Context, s study.Study, q trial.Query) (b
 	if err != nil {
 		return nil, nil, err
 	}
-	return encodeJSON(showProgress(s, behind, page)), page.Next, nil
+	answer := showProgress(s, behind, page)
+	answer.Warnings = append(answer.Warnings, tasks.StudyWarnings(a.cfg.Studies, tasks.Header{Study: s.ID, VisitID: q.VisitID})...)
+	return encodeJSON(answer), page.Next, nil
 }
 
 func showProgress(s study.Study, behind uint64, page trial.Page) trialProgressAnswer {
-	answer := trialProgressAnswer{Study: s.ID, Title: s.Title, Schedule: []scheduledVisit{}, Behind: behind, Page: page}
+	answer := trialProgressAnswer{Study: s.ID, Title: s.Title, Schedule: []scheduledVisit{}, Warnings: []tasks.Warning{}, Behind: behind, Page: page}
 	for _, v := range s.Visits {
 		answer.Schedule = append(answer.Schedule, scheduledVisit(v))
 	}

@@ -90,6 +90,26 @@ func TestTrialProgress(t *testing.T) {
 	require.Empty(t, s.get("/trial-progress?study=other").is(200).get("schedule"))
 }
 
+// A study or a visit that is misspelt looks as one of which nothing has come: the answer says what is odd.
+func TestTrialProgressWarns(t *testing.T) {
+	s := open(t, withStudies(t, planned))
+	for query, want := range map[string]string{
+		"": "", "study=PL": "", "study=PL&visitId=V02": "",
+		"study=TYPO":           "unknown-study: there is no file of the study TYPO",
+		"study=pl":             "unknown-study: there is no file of the study pl, so it has no crisis text, flags or sites of its own; ids differ in case: PL?",
+		"study=PL&visitId=V03": "unknown-visit: the schedule of the study has no visit V03; it has V01, V02",
+	} {
+		warnings := s.get("/trial-progress?" + query).is(200).get("warnings").([]any)
+		if want == "" {
+			require.Empty(t, warnings, query)
+			continue
+		}
+		require.Len(t, warnings, 1, query)
+		one := warnings[0].(map[string]any)
+		require.Contains(t, fmt.Sprint(one["code"], ": ", one["detail"]), want)
+	}
+}
+
 func TestTrialProgressRefusals(t *testing.T) {
 	s := open(t, withStudies(t, planned))
 	for query, field := range map[string]string{

@@ -127,6 +127,9 @@ func (l *Ladders) Close(ctx context.Context) error {
 func (l *Ladders) run(ctx, attempts context.Context) {
 	defer close(l.done)
 	defer l.kill()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { l.warnOfCasesWithoutLadder(ctx) })
 	hasLadder := func(s study.Study) bool { return len(s.AdverseEvents.Ladder.Rungs) > 0 }
 	if !slices.ContainsFunc(l.cfg.Studies.All(), hasLadder) {
 		return // files are read at the start alone

@@ -111,7 +111,9 @@ func Start(ctx context.Context, c Config) *Webhooks {
 	if c.Metrics != nil {
 		c.Metrics.MustRegister(w.metrics.attempts, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "casepress_webhook_waiting_events", Help: "Events that have failed at an endpoint and will be tried again, and those behind them.",
-		}, w.waiting))
+		}, w.waiting), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "casepress_webhook_failing_seconds", Help: "How long the oldest event waits, since its first attempt, that has failed at an endpoint and will be tried again; 0: none does.",
+		}, w.failingSeconds))
 	}
 	base := context.WithoutCancel(ctx)
 	attempts, kill := context.WithCancel(base)

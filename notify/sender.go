@@ -42,6 +42,9 @@ type sender struct {
 	endpoint tasks.WebhookEndpoint
 	secrets  atomic.Pointer[tasks.WebhookEndpoint] // the same with the secrets of now
 	waiting  atomic.Int64                          // events, for the figures
+	failing  failing
+	// failingSince is that of failing, for the figures, in microseconds; 0: it does not fail.
+	failingSince atomic.Int64
 
 	stop context.CancelFunc // no further attempts
 	kill context.CancelFunc // and interrupts those under way
@@ -122,6 +125,7 @@ func (s *sender) round(ctx, attempts context.Context) error {
 	r.stopRecords = cancelRecords
 	defer cancelRecords()
 	r.queue.load(saved, time.Now())
+	r.failing.load(r.queue)
 	reading, cancel := context.WithCancel(ctx)
 	defer r.wg.Wait()
 	defer cancel()
@@ -180,6 +184,7 @@ func (r *round) run(ctx context.Context) error {
 	for {
 		r.begin()
 		r.waiting.Store(int64(r.queue.waiting))
+		r.failingSince.Store(microsOf(r.failing.since()))
 		if r.ending != nil && r.inFlight == 0 && r.recording == 0 && r.saving == nil {
 			if r.queue.changed() || r.disable != "" {
 				if err := r.saveLast(); err != nil {
@@ -481,6 +486,7 @@ func (r *round) ended(a result) {
 	case a.err == nil:
 		r.w.metrics.attempts.WithLabelValues("delivered").Inc()
 		r.queue.deliver(a.event, now, a.status)
+		r.noteSuccess()
 	default:
 		outcome := "failed"
 		if r.queue.fail(a.event, now, a.status, reasonOf(a.err), a.retryAfter) {
@@ -493,6 +499,8 @@ func (r *round) ended(a result) {
 			r.w.log.Warn("an endpoint is disabled, since its receiver answered 410 (Gone)", "endpoint", r.endpoint.ID)
 			r.end(errDisabled)
 			r.interrupt()
+		} else if !a.gone() {
+			r.noteFailure(a.event, a.err, now)
 		}
 		r.w.metrics.attempts.WithLabelValues(outcome).Inc()
 	}

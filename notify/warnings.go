@@ -16,6 +16,8 @@ const (
 	maxNobody = 20
 	// knowWait is how long a look at the channels waits for the rows to show all endpoints.
 	knowWait = time.Second
+
+	nobodyTold = "nobody could be told of a case: it waits on the desk"
 )
 
 // The log says which channels cannot be used, and of which cases nobody could be told: where no channel works there is nobody else to
@@ -100,7 +102,7 @@ func (r *ladderRound) warnOfNobody(of *openCase, l study.Ladder, steps []tasks.S
 			r.warnings.further++
 			continue
 		}
-		r.log.Warn("nobody could be told of a case: it waits on the desk, and GET /alert-channels says how the channels stand",
+		r.log.Warn(nobodyTold+", and GET /alert-channels says how the channels stand",
 			"study", of.Study, "case", of.ID, "rung", i+1, "channel", l.Rungs[i].Channel(), "reason", reasonOfLast(steps, i+1))
 	}
 }
@@ -117,8 +119,13 @@ func reasonOfLast(steps []tasks.Step, rung int) string {
 
 // sumNobody logs how many alerts there was no line of, and lets there be lines again.
 func (r *ladderRound) sumNobody() {
-	if n := r.warnings.further; n > 0 {
-		r.log.Warn("nobody could be told of further cases: they wait on the desk, and GET /alert-channels says how the channels stand", "alerts", n)
-	}
+	r.logFurther(r.warnings.further)
 	r.warnings.nobody, r.warnings.further = 0, 0
+}
+
+// logFurther logs how many lines more there would be that nobody could be told of a case.
+func (l *Ladders) logFurther(n int) {
+	if n > 0 {
+		l.log.Warn("nobody could be told of further cases: they wait on the desk, and GET /alert-channels says how the channels stand", "alerts", n)
+	}
 }

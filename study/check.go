@@ -91,8 +91,8 @@ func Check(name string, content []byte) (*Study, []jsonfile.Problem) {
 // fileID reads the id of the file's study, which is also the file's name.
 func fileID(c *checker, n *node) string {
 	id := c.ID(n)
-	if base := filepath.Base(c.File()); id != "" && base != id+extension {
-		c.Refuse(n, "is %q, so the file must be named %s, not %s", id, id+extension, jsonfile.Shown(base))
+	if base := filepath.Base(c.File()); id != "" && base != id+Extension {
+		c.Refuse(n, "is %q, so the file must be named %s, not %s", id, id+Extension, jsonfile.Shown(base))
 	}
 	return id
 }

@@ -10,7 +10,8 @@ import (
 	"casepress/jsonfile"
 )
 
-const extension = ".json"
+// Extension is what follows the id of a study in the name of its file.
+const Extension = ".json"
 
 // Studies are the studies of one folder. They never change, and any number of goroutines may use
 // them. A nil *Studies has no files.
@@ -35,7 +36,7 @@ func Load(dir string) (*Studies, error) {
 	names := map[string]string{} // by name in lower case
 	for _, entry := range entries {
 		lower := strings.ToLower(entry.Name())
-		if !strings.HasSuffix(lower, extension) {
+		if !strings.HasSuffix(lower, Extension) {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())

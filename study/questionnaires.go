@@ -50,9 +50,9 @@ func (s Study) crisisLanguage(language string) string {
 		cut := strings.LastIndexByte(tag, '-')
 		tag = tag[:max(cut, 0)]
 	}
-	base, _, _ := strings.Cut(language, "-")
+	base := baseLanguage(language)
 	for _, tag := range s.Languages {
-		if of, _, _ := strings.Cut(tag, "-"); of == base {
+		if baseLanguage(tag) == base {
 			return tag
 		}
 	}
