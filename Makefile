@@ -26,13 +26,13 @@ test: ## every test that needs no server and no network; TESTFLAGS=-v shows them
 # SQLite in Go is C that was translated: it has locks of its own, and watching each of its loads and stores takes most of the time.
 UNWATCHED = -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false
 race: ## the same in this process with the race detector and, where chance decides, fewer rounds; needs a C compiler
-	CGO_ENABLED=1 go test -race -short $(UNWATCHED) -timeout 20m $(TESTFLAGS) $(PACKAGES)
+	CGO_ENABLED=1 go test -race -vet=off -short $(UNWATCHED) -timeout 20m $(TESTFLAGS) $(PACKAGES)
 
 purego: ## pictures without assembly
 	go test -tags purego ./tasks/picture/...
 
 example: ## tests with the example of a new kind, tasks/vitalsigns.go, in the registry
-	go test -short -tags examplekind $(TESTFLAGS) ./tasks ./store ./dispatcher/... ./handlers
+	go test -short -vet=off -tags examplekind $(TESTFLAGS) ./tasks ./store ./dispatcher/... ./handlers
 
 lint: $(LINT) ## gofmt, go.mod and go.sum everywhere, and golangci-lint with .golangci.yml; the first time it compiles for minutes
 	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
@@ -43,10 +43,11 @@ $(LINT):
 	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 
 FUZZTIME ?= 20s
-fuzz: ## every fuzz target for FUZZTIME
+FUZZBUILD ?= -fuzz .
+fuzz: ## every fuzz target for FUZZTIME; with FUZZBUILD= no package is compiled again for coverage, and mutations are blind
 	@set -e; top=$$PWD; binary=$$(mktemp); trap 'rm -f "$$binary"' EXIT; cache=$$(go env GOCACHE)/fuzz/casepress; \
 	for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
-	  go test -c -fuzz . -o "$$binary" "$$p"; cd "$$p"; \
+	  go test -c $(FUZZBUILD) -o "$$binary" "$$p"; cd "$$p"; \
 	  for f in $$("$$binary" -test.list '^Fuzz'); do \
 	    echo "$$p $$f"; "$$binary" -test.run '^$$' -test.fuzz "^$$f\$$" -test.fuzztime $(FUZZTIME) -test.fuzzminimizetime 5x -test.fuzzcachedir "$$cache/$$p"; \
 	  done; cd "$$top"; \
@@ -89,13 +90,13 @@ limits: ## hostile files and 50 HEIC photos in a cgroup of 512 MiB; PHOTOS is a 
 	go run ./bench/limits -photos "$(PHOTOS)" -cases "$(CASES)"
 
 gozero: ## go-zero services on the broker, and on a real Kafka once make kafka has got it; a module of its own, slow to compile
-	cd interop/gozero && go vet ./... && CASEPRESS_KAFKA_CLASSPATH="$$(cat "$(TOOLS)/classpath/kafka" 2>/dev/null)" go test -timeout 20m $(TESTFLAGS) ./...
+	cd interop/gozero && CASEPRESS_KAFKA_CLASSPATH="$$(cat "$(TOOLS)/classpath/kafka" 2>/dev/null)" go test -vet=all -timeout 20m $(TESTFLAGS) ./...
 
 kafka: ## relay and trial progress on a real Apache Kafka, which is killed meanwhile; needs a JDK and mvn
 	interop/kafka/run.sh $(TESTFLAGS)
 
 webhooks: ## what is sent to endpoints, held against the reference library of Standard Webhooks; a module of its own
-	cd interop/webhooks && go vet ./... && go test $(TESTFLAGS) ./...
+	cd interop/webhooks && go test -vet=all $(TESTFLAGS) ./...
 
 mail: ## alerts handed to a mail server that others have written, and read by their programs; .ci/install gets what it needs
 	interop/mail/run.sh $(TESTFLAGS)
@@ -118,9 +119,9 @@ compare: ## every picture in five public packages, shown by casepress, libvips a
 	PATH="$(TOOLS)/python/bin:$$PATH" go run ./interop/pictures
 
 modules: ## vets and tests what lies beside the peers, in modules of its own
-	cd bench/burst && go vet ./... && go test $(TESTFLAGS) ./...
-	cd bench/peers && go vet ./... && go test $(TESTFLAGS) ./...
-	cd bench/pictures && go vet ./... && go test $(TESTFLAGS) ./...
+	cd bench/burst && go test -vet=all $(TESTFLAGS) ./...
+	cd bench/peers && go test -vet=all $(TESTFLAGS) ./...
+	cd bench/pictures && go test -vet=all $(TESTFLAGS) ./...
 
 proto: ## regenerates broker/brokerpb; needs protoc, protoc-gen-go v1.36.12, protoc-gen-go-grpc v1.6.2
 	PATH="$$PATH:$$(go env GOPATH)/bin" protoc -I . --go_out=. --go_opt=paths=source_relative \

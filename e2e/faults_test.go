@@ -57,7 +57,7 @@ func faultRound(t *testing.T, fault disktest.Fault) bool {
 	crash := disktest.NewCrash(uint64(fault.N))
 	fsys := disktest.NewFault(crash)
 	fsys.Inject(fault)
-	rowsDir := t.TempDir()
+	rowsDir := emptyRowsDir(t)
 
 	var promised []accepted
 	s, err := service.Open(t.Context(), configOn(fsys, rowsDir))

@@ -376,7 +376,7 @@ func originalsFaultRound(t *testing.T, fault disktest.Fault, originals originals
 	crash := disktest.NewCrash(uint64(fault.N))
 	fsys := disktest.NewFault(crash)
 	fsys.Inject(fault)
-	rowsDir := t.TempDir()
+	rowsDir := emptyRowsDir(t)
 	var promised []accepted
 	s, err := service.Open(t.Context(), originals.config(fsys, rowsDir))
 	if err == nil {
