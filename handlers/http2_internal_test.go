@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -25,7 +26,10 @@ func TestRequestsOverHTTP2(t *testing.T) {
 	ask := func(from string, major int) (refused bool) {
 		r := httptest.NewRequest(http.MethodGet, "/limits", nil)
 		r.RemoteAddr, r.ProtoMajor = from, major
-		defer func() { refused = recover() == http.ErrAbortHandler }()
+		defer func() {
+			abort, _ := recover().(error)
+			refused = errors.Is(abort, http.ErrAbortHandler)
+		}()
 		h.ServeHTTP(httptest.NewRecorder(), r)
 		return false
 	}
