@@ -47,6 +47,7 @@ type connections struct {
 	waiting linked.List // of *countedConn, the one that has waited for longest first
 	from    map[netip.Prefix]*connectionsFrom
 	warned  time.Time
+	http2   int // how many of them speak HTTP/2
 	// requests are those over HTTP/2 that are under way, requestsFrom those of each client.
 	requests     int
 	requestsFrom map[netip.Prefix]int
@@ -55,6 +56,7 @@ type connections struct {
 // connectionsFrom are those of one client.
 type connectionsFrom struct {
 	count   int
+	http2   int
 	waiting linked.List
 }
 
@@ -67,6 +69,7 @@ type countedConn struct {
 	state  http.ConnState     // in which it waits
 	since  time.Time
 	closed bool
+	http2  bool // it counts among those that speak HTTP/2
 	header headerLines
 }
 
@@ -182,7 +185,12 @@ func (u *connections) leave(c *countedConn) {
 	c.closed = true
 	u.busy(c)
 	u.count--
-	if own := u.from[c.from]; own.count > 1 {
+	own := u.from[c.from]
+	if c.http2 {
+		u.http2--
+		own.http2--
+	}
+	if own.count > 1 {
 		own.count--
 	} else {
 		delete(u.from, c.from)
@@ -245,8 +253,13 @@ func (c *countedConn) Read(p []byte) (int, error) {
 	if c.header.tooMany {
 		return 0, errHeaderLines
 	}
+	before := c.header.http2
 	n, err := c.Conn.Read(p[:c.header.most(len(p))])
-	return c.header.add(p[:n]), err
+	fine := c.header.add(p[:n])
+	if c.header.http2 && !before && !c.in.enterHTTP2(c) {
+		return 0, io.EOF // net/http closes it without an answer, for one of HTTP/1.1 would not be understood
+	}
+	return fine, err
 }
 
 // Close closes the connection.

@@ -15,6 +15,10 @@ const (
 	maxFrame = 16 << 10
 	// maxConcurrent is how many requests one connection has under way (RFC 9113, section 6.5.2, recommends no fewer than 100).
 	maxConcurrent = 100
+	// maxHTTP2 is how many connections may speak HTTP/2, maxHTTP2From how many of one client: each takes 37 KiB while it is idle, and
+	// about 100 with the bodies and headers that it may bring.
+	maxHTTP2     = 256
+	maxHTTP2From = 64
 	// maxUnread is how many bytes of a body a client may send ahead of whoever reads it. It cannot be less than 65,535: a client
 	// may send as much before it knows a smaller limit (RFC 9113, section 6.9.2), and net/http would reset the upload.
 	maxUnread = 64 << 10
@@ -40,6 +44,27 @@ func (u *connections) boundRequests(h http.Handler) http.Handler {
 		// The end of the answer is sent while the request still counts: net/http would wait for the client after that.
 		_ = http.NewResponseController(w).Flush() // an error needs no answer: the client has left
 	})
+}
+
+// enterHTTP2 counts a connection on which a client has said that it speaks HTTP/2, or reports that it is one too many.
+func (u *connections) enterHTTP2(c *countedConn) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	own := u.from[c.from]
+	switch {
+	case c.closed: // it has given way, or the server has ended
+		return false
+	case u.maxFrom >= 0 && own.http2 >= maxHTTP2From:
+		u.tooMany(codeTooManyConnectionsFromAddress, maxHTTP2From)
+		return false
+	case u.max >= 0 && u.http2 >= maxHTTP2:
+		u.tooMany(codeTooManyConnections, maxHTTP2)
+		return false
+	}
+	c.http2 = true
+	u.http2++
+	own.http2++
+	return true
 }
 
 // enterRequest counts a request over HTTP/2 until leaveRequest is called, or reports that it is one too many.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -53,6 +54,44 @@ func TestRequestsOverHTTP2(t *testing.T) {
 	require.False(t, <-answers)
 	require.Empty(t, u.requestsFrom)
 	require.Zero(t, u.requests)
+}
+
+// Connections that speak HTTP/2 are fewer, for each takes more memory.
+func TestConnectionsOfHTTP2(t *testing.T) {
+	u := boundConnections(2*maxHTTP2, 2*maxHTTP2From)
+	speak := func(from string) (*countedConn, error) {
+		here, there := net.Pipe()
+		t.Cleanup(func() { _ = here.Close(); _ = there.Close() })
+		c, _, wrong := u.enter(connectionFrom{here, from})
+		require.Nil(t, wrong)
+		u.changed(c, http.StateNew)
+		go func() { _, _ = io.WriteString(there, http2Preface+"\r\n\r\n") }()
+		_, err := io.ReadAtLeast(c, make([]byte, 64), len(http2Preface)+4)
+		return c, err
+	}
+	var all []*countedConn
+	for client := range maxHTTP2 / maxHTTP2From {
+		from := netip.AddrFrom4([4]byte{192, 0, 2, byte(client)}).String() + ":1"
+		for range maxHTTP2From {
+			c, err := speak(from)
+			require.NoError(t, err)
+			all = append(all, c)
+		}
+		c, err := speak(from)
+		require.ErrorIs(t, err, io.EOF, "of one client")
+		require.NoError(t, c.Close())
+	}
+	c, err := speak("192.0.2.99:1")
+	require.ErrorIs(t, err, io.EOF, "in all")
+	require.NoError(t, c.Close())
+	require.NoError(t, all[0].Close())
+	last, err := speak("192.0.2.99:1")
+	require.NoError(t, err)
+	for _, c := range append(all, last) {
+		require.NoError(t, c.Close())
+	}
+	require.Zero(t, u.http2)
+	require.Empty(t, u.from)
 }
 
 // An answer that the client does not take counts, also one that is short enough for net/http to keep until its handler has
