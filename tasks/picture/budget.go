@@ -35,6 +35,7 @@ type Budget struct {
 	processors *semaphore.Weighted // one for each ordinary decode
 	room       *semaphore.Weighted // only waited for by who has a processor
 	turn       *semaphore.Weighted
+	decoders   int // how many decodes there are at once at most, the one that has the turn too
 
 	mu       sync.Mutex // guards the rest, and calls of onChange
 	inUse    int64
@@ -54,7 +55,12 @@ func NewBudget(bytes int64) *Budget {
 func (b *Budget) LimitProcessors(n int) {
 	n = max(n, 1)
 	b.inspecting, b.processors = semaphore.NewWeighted(int64(n)), semaphore.NewWeighted(int64(n))
+	b.decoders = n + 1
 }
+
+// leavesRoom reports whether Go has two processors more than there are decodes. A decode of low priority keeps one of Go's also while
+// the system lets it not run; where all may be kept so, everything else would have a low priority too.
+func (b *Budget) leavesRoom() bool { return b != nil && runtime.GOMAXPROCS(0) >= b.decoders+2 }
 
 // OnChange lets f hear how many bytes of Go's memory are reserved in all, each time that changes; f must not wait. Call it
 // before the budget is used. HEIC does not count: its decoder's memory lies outside, and the rest of it is small.

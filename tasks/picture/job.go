@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"casepress/tasks/picture/container"
@@ -24,11 +25,22 @@ type job struct {
 	header    *header
 	names     *metadata.Names
 	result    Result
+	threads   threads
 	abandoned []<-chan struct{} // decoders that were left behind
 }
 
-// errTimeLimit is the cause of a context that ended because the picture took too long.
-var errTimeLimit = errors.New("the time limit of one picture")
+var (
+	// errTimeLimit is the cause of a context that ended because the picture took too long.
+	errTimeLimit = errors.New("the time limit of one picture")
+	// errNoProcessor is that of one that ended because the picture has waited for a processor for too long, which is not its fault.
+	errNoProcessor = errors.New("the machine had too little time for the picture")
+)
+
+// A picture may take maxStarved times its time limit with all that it waits for a processor, and minStarved in any case.
+const (
+	maxStarved = 10
+	minStarved = time.Minute
+)
 
 // maxHeldWaiting is how many bytes of colour profile and metadata a picture may hold while it waits for the budget.
 const maxHeldWaiting = 64 << 10
@@ -52,9 +64,7 @@ func (j *job) run() error {
 			return err
 		}
 	}
-	return j.timed(func() error {
-		return atLowPriority(func() error { return j.header.codec.decode(j) })
-	})
+	return j.decode()
 }
 
 // look inspects the picture once it is its turn to: what inspecting holds is not in the budget.
@@ -96,6 +106,47 @@ func (j *job) timed(step func() error) error {
 	err := j.guard(step)
 	j.ctx = j.parent
 	j.result.Worked += time.Since(start)
+	return j.tooSlow(err)
+}
+
+// decode runs the decoder and counts its time. What is left of the time limit bounds what a processor works for it. Waiting for a
+// processor is not counted, but is bounded too.
+func (j *job) decode() error {
+	start, left := time.Now(), j.options.TimeLimit-j.result.Worked
+	ctx, cancel := context.WithCancelCause(j.parent)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for wait := left; ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+			worked := j.threads.worked(start)
+			switch {
+			case worked >= left:
+				cancel(errTimeLimit)
+			case time.Since(start) >= max(maxStarved*j.options.TimeLimit, minStarved):
+				cancel(errNoProcessor)
+			}
+			wait = left - worked
+		}
+	})
+	j.ctx = ctx
+	err := j.guard(func() error {
+		return j.atLowPriority(func() error { return j.header.codec.decode(j) })
+	})
+	j.ctx = j.parent
+	cancel(nil)
+	watching.Wait()
+	worked := j.threads.worked(start)
+	j.result.Worked += worked
+	j.result.Waited += time.Since(start) - worked
+	return j.tooSlow(err)
+}
+
+// tooSlow makes a problem of the error of a step that the time limit ended.
+func (j *job) tooSlow(err error) error {
 	if errors.Is(err, errTimeLimit) && j.parent.Err() == nil {
 		return problem(CodeTooSlow, "The picture takes longer than %v to decode; the original is kept.", j.options.TimeLimit)
 	}

@@ -39,8 +39,9 @@ type Options struct {
 	MaxSourceSide int
 	// MaxBytes is the largest file that is decoded.
 	MaxBytes int64
-	// TimeLimit is the longest that the work on one picture may take, waiting for memory not
-	// counted. A picture that takes longer is a [Problem] of the code [CodeTooSlow].
+	// TimeLimit is the longest that the work on one picture may take, waiting for memory and, on Linux, for a processor
+	// not counted. A picture that takes longer is a [Problem] of the code [CodeTooSlow]; one that has waited for a
+	// processor for ten times as long, and a minute, is another error.
 	TimeLimit time.Duration
 }
 

@@ -127,10 +127,11 @@ func (j *job) detached(decode func(*stream) (image.Image, error)) (image.Image, 
 	results, done := make(chan result, 1), make(chan struct{})
 	s := &stream{source: source{ctx: j.ctx, r: j.source.r, size: j.size}}
 	go func() {
-		takeThread()
+		end := j.threads.take(j.budget.leavesRoom())
 		var r result
 		defer close(done)
 		defer func() {
+			end()
 			if r.panic = recover(); r.panic != nil {
 				r.stack = debug.Stack()
 			}

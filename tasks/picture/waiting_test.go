@@ -50,7 +50,7 @@ func TestHEICAndOthersDoNotHoldUpEachOther(t *testing.T) {
 }
 
 func TestTheTimeLimitIsOnWork(t *testing.T) {
-	large := encodePNG(t, noise(1000, 1000))
+	large := encodePNG(t, noise(2500, 2500))
 	_, err := process(t, large, picture.Options{TimeLimit: time.Millisecond})
 	p, ok := errors.AsType[*picture.Problem](err)
 	require.True(t, ok, "%v", err)
