@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -41,7 +42,7 @@ func (r *Remote) connected(do func(*grpc.ClientConn) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	err = do(conn)
-	if status.Code(err) == codes.Unavailable {
+	if status.Code(err) == codes.Unavailable && conn.GetState() != connectivity.Ready { // else it has answered so
 		return fmt.Errorf("no answer from a casepress at %s; --addr names another: %w", r.Addr, err)
 	}
 	return err

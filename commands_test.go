@@ -27,7 +27,7 @@ func TestCommandsRefuse(t *testing.T) {
 		{"groups visits printer --seek-to=yesterday", "--seek-to"},
 		{"send visits --id=a", "--id names one message"},
 		{"topics", "no answer from a casepress at 127.0.0.1:1; --addr names another"},
-		{"send visits message", "no answer from a casepress at 127.0.0.1:1"},
+		{"send visits message --timeout=1s", "no answer from a casepress at 127.0.0.1:1"},
 		{"send", "expected \"<topic>"},
 		{"subscribe visits", "expected \"<group>"},
 	} {

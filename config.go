@@ -388,8 +388,12 @@ func parse(args []string, stdout, stderr io.Writer) (command, error) {
 	return cmd, nil
 }
 
+// fromKubernetes is how the names of variables end that Kubernetes gives each container, for each service of its namespace: one may be
+// called casepress, or casepress-admin. No setting ends so.
+var fromKubernetes = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_.+)?)$`)
+
 // unreadVariables are the variables of the environment that have the name of a setting and set none, such as a
-// mistyped one. Kubernetes gives each container CASEPRESS_PORT… and CASEPRESS_SERVICE_… for a service called casepress.
+// mistyped one.
 func unreadVariables(app *kong.Application, environ []string) []string {
 	read := make(map[string]bool)
 	var note func(*kong.Node)
@@ -407,8 +411,7 @@ func unreadVariables(app *kong.Application, environ []string) []string {
 	var unread []string
 	for _, variable := range environ {
 		name, _, _ := strings.Cut(variable, "=")
-		of, ours := strings.CutPrefix(name, "CASEPRESS_")
-		if ours && !read[name] && of != "PORT" && !strings.HasPrefix(of, "PORT_") && !strings.HasPrefix(of, "SERVICE_") {
+		if strings.HasPrefix(name, "CASEPRESS_") && !read[name] && !fromKubernetes.MatchString(name) {
 			unread = append(unread, name)
 		}
 	}

@@ -37,7 +37,7 @@ func TestSettings(t *testing.T) {
 
 // TestVariablesThatNothingReads: a mistyped variable is told in the log, one of a setting or of Kubernetes is not.
 func TestVariablesThatNothingReads(t *testing.T) {
-	for _, name := range []string{"CASEPRESS_MAX_BODDY", "CASEPRESS_MAX_BODY", "CASEPRESS_PORT", "CASEPRESS_PORT_8080_TCP", "CASEPRESS_SERVICE_HOST"} {
+	for _, name := range []string{"CASEPRESS_MAX_BODDY", "CASEPRESS_MAX_BODY", "CASEPRESS_PORT", "CASEPRESS_PORT_8080_TCP_ADDR", "CASEPRESS_SERVICE_HOST", "CASEPRESS_ADMIN_SERVICE_PORT_HTTP", "CASEPRESS_ADMIN_PORT"} {
 		t.Setenv(name, "3MiB")
 	}
 	for _, args := range [][]string{nil, {"progress"}, {"relay"}} {
@@ -50,7 +50,8 @@ func TestVariablesThatNothingReads(t *testing.T) {
 		require.Equal(t, 1, strings.Count(out.String(), "variable=CASEPRESS_MAX_BODDY\n"), out.String())
 		require.NotContains(t, out.String(), "variable=CASEPRESS_MAX_BODY\n")
 		require.NotContains(t, out.String(), "variable=CASEPRESS_PORT")
-		require.NotContains(t, out.String(), "variable=CASEPRESS_SERVICE")
+		require.NotContains(t, out.String(), "SERVICE")
+		require.NotContains(t, out.String(), "variable=CASEPRESS_ADMIN")
 		require.NotContains(t, out.String(), "3MiB", "what it is set to may be a secret")
 	}
 }

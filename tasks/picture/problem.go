@@ -11,8 +11,8 @@ const (
 	// CodeUnsupported: a known picture format, or a kind of it, without a decoder
 	// here.
 	CodeUnsupported = "image-format-unsupported"
-	// CodeTooSlow: decoding took more of a processor's time than one picture may, where the system does not tell (all but Linux), more time:
-	// there trying again may help if the machine was very busy.
+	// CodeTooSlow: decoding took more of a processor's time than one picture may. Only Linux tells that time; elsewhere it is the
+	// clock's, and trying again may help if the machine was very busy.
 	CodeTooSlow = "image-too-slow"
 	// CodeNotImage: no picture format that is known here.
 	CodeNotImage = "image-format-unknown"
