@@ -64,6 +64,9 @@ func notesOf(t testing.TB, file []byte) string {
 // TestRenderEveryCharacterOfTheTypefacesComesBack holds all 45,000 characters
 // against what a reader copies.
 func TestRenderEveryCharacterOfTheTypefacesComesBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("large, and one goroutine")
+	}
 	var all []rune // but for Devanagari, which comes with a remark
 	for r := rune('!'); r <= unicode.MaxRune; r++ {
 		for f := range font.Faces {

@@ -143,6 +143,9 @@ func requireBareJPEG(t testing.TB, b []byte) {
 
 // TestProcessRealPhotos looks at what phones, sites and attackers really send.
 func TestProcessRealPhotos(t *testing.T) {
+	if testing.Short() {
+		t.Skip("large, and one goroutine each")
+	}
 	files, err := filepath.Glob(realPhotos + "/[0-9]*")
 	require.NoError(t, err)
 	if len(files) == 0 {
