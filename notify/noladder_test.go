@@ -196,3 +196,27 @@ func TestManyStudiesOfOpenCasesWithoutAFile(t *testing.T) {
 		require.Empty(t, log.take())
 	})
 }
+
+// A case that cannot be read for a while holds up no other, and is looked at when it can be.
+func TestOpenCaseThatCannotBeReadForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &logLines{}
+		s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) { c.Logger = slog.New(log) })
+		after(time.Second)
+		for _, id := range []string{"AE-1", "AE-2", "AE-3"} {
+			s.reportCase(id, "S1")
+		}
+		after(time.Second) // a view takes no steps
+		s.damage(`ALTER TABLE adverse_event_steps RENAME TO kept;
+			CREATE VIEW adverse_event_steps AS SELECT case_id, sequence, step_key, CASE case_id WHEN 'AE-1' THEN ABS(-9223372036854775808) ELSE at END AS at, outcome, state, content, check_sum FROM kept`)
+		after(time.Minute)
+		lines := log.take()
+		require.Len(t, lines, 4)
+		require.Equal(t, []string{noFile + "cases=3 alerted=0" + nameFolder, nobodyAt + "AE-2" + noEndpoint, nobodyAt + "AE-3" + noEndpoint}, lines[:3])
+		require.Contains(t, lines[3], "ERROR not all open cases in studies without a ladder could be looked at, and they will be looked at again err=steps of AE-1: ")
+
+		s.damage(`DROP VIEW adverse_event_steps; ALTER TABLE kept RENAME TO adverse_event_steps`)
+		after(time.Minute)
+		require.Equal(t, []string{nobodyAt + "AE-1" + noEndpoint}, log.take())
+	})
+}
