@@ -209,6 +209,8 @@ func (w *casesWithoutLadder) warnOfNobody(ctx context.Context, open []store.Open
 		}
 		w.log.Warn(nobodyTold, "study", c.Study, "case", c.ID, "reason", "the study has no ladder, and no endpoint that is enabled is registered for adverse-event")
 	}
-	w.logFurther(further)
+	if further > 0 {
+		w.log.Warn(furtherNobodyTold, "alerts", further)
+	}
 	return nil
 }

@@ -220,3 +220,22 @@ func TestOpenCaseThatCannotBeReadForAWhile(t *testing.T) {
 		require.Equal(t, []string{nobodyAt + "AE-1" + noEndpoint}, log.take())
 	})
 }
+
+// However many cases nobody was told of, the log has few lines of them, and how many more there are.
+func TestManyCasesWithoutALadder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &logLines{}
+		s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) { c.Logger = slog.New(log) })
+		after(time.Second)
+		for i := range 50 {
+			s.reportCase(fmt.Sprintf("AE-%d", i), "S1")
+		}
+		after(time.Minute)
+		lines := log.take()
+		require.Len(t, lines, 22)
+		require.Equal(t, noFile+"cases=50 alerted=0"+nameFolder, lines[0])
+		require.Equal(t, "WARN nobody could be told of further cases: they wait on the desk alerts=30", lines[21])
+		after(5 * hour)
+		require.Empty(t, log.take())
+	})
+}
