@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"casepress/dispatcher"
 	"casepress/store"
@@ -24,9 +25,11 @@ type casesWithoutLadder struct {
 
 // seen is an open case in a study without a ladder.
 type seen struct {
-	hadLadder bool // somebody was told of it by a ladder, or was to be
-	notified  bool // somebody was told of it
-	warned    bool // there is a line that nobody could be
+	hadLadder bool            // somebody was told of it by a ladder, or was to be
+	notified  bool            // somebody was told of it
+	at        time.Time       // when it was received; zero: that could not be read
+	tried     map[string]bool // endpoints that have failed to take it, and are sent it again
+	warned    bool            // there is a line that nobody could be
 }
 
 // warnOfCasesWithoutLadder looks at the start and each minute, until ctx ends.
@@ -109,13 +112,28 @@ func (w *casesWithoutLadder) readSteps(ctx context.Context, id string, of *seen)
 		return err
 	}
 	for _, s := range steps {
+		if s.Outcome == tasks.Received {
+			of.at = s.At
+		}
 		if s.Step != tasks.StepNotification {
 			continue
 		}
 		of.hadLadder = of.hadLadder || s.Rung > 0
 		of.notified = of.notified || !s.Failed
+		if s.Failed && s.Rung == 0 {
+			if of.tried == nil {
+				of.tried = map[string]bool{}
+			}
+			of.tried[s.Channel] = true
+		}
 	}
 	return nil
+}
+
+// isSentTo reports whether an endpoint is sent that the case was received: one that was registered later is sent only what came later,
+// unless somebody has it sent all events once more.
+func (of *seen) isSentTo(e tasks.WebhookEndpoint) bool {
+	return of.at.IsZero() || !e.CreatedAt.After(of.at) || of.tried[e.ID]
 }
 
 // warnOfStudies says which studies of open cases have no file, or have lost their ladder, once until no such case is open.
@@ -190,7 +208,7 @@ func (w *casesWithoutLadder) warnOfNobody(ctx context.Context, open []store.Open
 			continue
 		}
 		isTold := func(e tasks.WebhookEndpoint) bool {
-			return e.State == tasks.WebhookActive && e.Wants(tasks.ToldEvent{Type: tasks.TypeAdverseEvent, Study: c.Study})
+			return e.State == tasks.WebhookActive && e.Wants(tasks.ToldEvent{Type: tasks.TypeAdverseEvent, Study: c.Study}) && of.isSentTo(e)
 		}
 		if of.warned || of.notified || slices.ContainsFunc(endpoints, isTold) {
 			continue
@@ -199,7 +217,7 @@ func (w *casesWithoutLadder) warnOfNobody(ctx context.Context, open []store.Open
 			unread.add(err)
 			continue
 		}
-		if of.notified {
+		if of.notified || slices.ContainsFunc(endpoints, isTold) {
 			continue
 		}
 		of.warned = true
@@ -207,7 +225,7 @@ func (w *casesWithoutLadder) warnOfNobody(ctx context.Context, open []store.Open
 			further++
 			continue
 		}
-		w.log.Warn(nobodyTold, "study", c.Study, "case", c.ID, "reason", "the study has no ladder, and no endpoint that is enabled is registered for adverse-event")
+		w.log.Warn(nobodyTold, "study", c.Study, "case", c.ID, "reason", "the study has no ladder, and no endpoint that is enabled was registered for adverse-event when it came")
 	}
 	if further > 0 {
 		w.log.Warn(furtherNobodyTold, "alerts", further)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,7 +24,7 @@ const (
 	noFile     = "WARN a study of open cases has no ladder: nobody is told of them but endpoints registered for adverse-event study=S1 reason=the study has no file "
 	lostLadder = "WARN a study of open cases has no ladder: nobody is told of them but endpoints registered for adverse-event study=S1 reason=the study's file has lost its ladder "
 	nobodyAt   = "WARN nobody could be told of a case: it waits on the desk study=S1 case="
-	noEndpoint = " reason=the study has no ladder, and no endpoint that is enabled is registered for adverse-event"
+	noEndpoint = " reason=the study has no ladder, and no endpoint that is enabled was registered for adverse-event when it came"
 	nameFolder = " cure=name the folder with its file by --studies, and start again"
 )
 
@@ -237,5 +238,29 @@ func TestManyCasesWithoutALadder(t *testing.T) {
 		require.Equal(t, "WARN nobody could be told of further cases: they wait on the desk alerts=30", lines[21])
 		after(5 * hour)
 		require.Empty(t, log.take())
+	})
+}
+
+// An endpoint that is registered between a case and the look is not sent that it was received, until somebody has all sent to it once more.
+func TestEndpointThatIsRegisteredAfterTheCase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &logLines{}
+		s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) { c.Logger = slog.New(log) })
+		s.answers(status(http.StatusBadGateway))
+		s.register("before", func(c *tasks.WebhookChange) { c.Study = "S2" })
+		after(time.Second)
+		for _, study := range []string{"S1", "S2", "S3"} {
+			s.reportCase("AE-of-"+study, study)
+		}
+		after(time.Second)
+		newest := func(c *tasks.WebhookChange) { c.After = s.position("before").String() }
+		s.register("late", newest, func(c *tasks.WebhookChange) { c.Study = "S1" })
+		s.register("replayed", newest, func(c *tasks.WebhookChange) { c.Study = "S3" })
+		after(time.Second)
+		s.act(tasks.WebhookChange{ID: "replayed", Act: tasks.WebhookReplayed, After: "0"})
+		after(time.Minute)
+		ofStudies := func(line string) bool { return !strings.HasPrefix(line, "WARN nobody") }
+		require.Equal(t, []string{nobodyAt + "AE-of-S1" + noEndpoint}, slices.DeleteFunc(log.take(), ofStudies))
+		require.Equal(t, []string{"received"}, s.timeline("AE-of-S1"))
 	})
 }
