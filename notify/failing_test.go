@@ -105,6 +105,27 @@ func TestEndpointThatFailsIsInTheLog(t *testing.T) {
 	})
 }
 
+// A replay forgets nothing of what the log was told.
+func TestEndpointThatWorksAgainByAReplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openLoggedWebhooks(t, t.TempDir())
+		s.register("e", withSecretPath)
+		s.answers(status(http.StatusBadGateway))
+		s.publish(1, "P1")
+		after(10 * time.Minute)
+		require.Equal(t, []string{beginsToFail + "reason=the receiver answered 502 waiting=1"}, s.log.take())
+		s.act(tasks.WebhookChange{ID: "e", Act: tasks.WebhookReplayed, After: "0"})
+		after(10 * time.Minute)
+		require.Empty(t, s.log.take(), "it fails as before")
+
+		s.answers(nil)
+		s.act(tasks.WebhookChange{ID: "e", Act: tasks.WebhookReplayed, After: "0"})
+		after(time.Second)
+		require.Equal(t, []string{worksAgain + "waiting=0"}, s.log.take())
+		require.Zero(t, s.failingFor())
+	})
+}
+
 // An endpoint that refuses one event and takes the others works, as far as the log is concerned; the figure has the event that waits.
 func TestEndpointThatRefusesOneEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

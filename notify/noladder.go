@@ -3,7 +3,9 @@ package notify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"casepress/dispatcher"
 	"casepress/store"
@@ -23,9 +25,11 @@ type casesWithoutLadder struct {
 
 // seen is an open case in a study without a ladder.
 type seen struct {
-	hadLadder bool // somebody was told of it by a ladder, or was to be
-	notified  bool // somebody was told of it
-	warned    bool // there is a line that nobody could be
+	hadLadder bool            // somebody was told of it by a ladder, or was to be
+	notified  bool            // somebody was told of it
+	at        time.Time       // when it was received; zero: that could not be read
+	tried     map[string]bool // endpoints that have failed to take it, and are sent it again
+	warned    bool            // there is a line that nobody could be
 }
 
 // warnOfCasesWithoutLadder looks at the start and each minute, until ctx ends.
@@ -37,7 +41,7 @@ func (l *Ladders) warnOfCasesWithoutLadder(ctx context.Context) {
 			return
 		}
 		if err != nil && ctx.Err() == nil {
-			l.log.Error("it is not known whether there are open cases in studies without a ladder, and will be looked at again", "err", err)
+			l.log.Error("not all open cases in studies without a ladder could be looked at, and they will be looked at again", "err", err)
 		}
 		pause(ctx, checkEach)
 	}
@@ -55,28 +59,50 @@ func (w *casesWithoutLadder) look(ctx context.Context) error {
 		return err
 	}
 	open = slices.DeleteFunc(open, func(c store.OpenCase) bool { return len(w.cfg.Studies.Get(c.Study).AdverseEvents.Ladder.Rungs) > 0 })
-	if err := w.see(ctx, open); err != nil {
-		return err
+	var unread unreadCases
+	w.see(ctx, open, &unread)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	w.warnOfStudies(open)
-	return w.warnOfNobody(ctx, open)
+	err = w.warnOfNobody(ctx, open, &unread)
+	return errors.Join(unread.err(), err)
+}
+
+// unreadCases are those that could not be read at a look. They hold up no other: they are read at the next one.
+type unreadCases struct {
+	n     int
+	first error
+}
+
+func (u *unreadCases) add(err error) {
+	if u.n++; u.n == 1 {
+		u.first = err
+	}
+}
+
+func (u *unreadCases) err() error {
+	if u.n < 2 {
+		return u.first
+	}
+	return fmt.Errorf("%d cases could not be read, and of the first: %w", u.n, u.first)
 }
 
 // see looks at the cases that are new, and forgets those that are not open any more.
-func (w *casesWithoutLadder) see(ctx context.Context, open []store.OpenCase) error {
+func (w *casesWithoutLadder) see(ctx context.Context, open []store.OpenCase, unread *unreadCases) {
 	still := make(map[string]*seen, len(open))
 	for _, c := range open {
 		of := w.cases[c.ID]
 		if of == nil {
 			of = &seen{}
 			if err := w.readSteps(ctx, c.ID, of); err != nil {
-				return err
+				unread.add(err)
+				continue
 			}
 		}
 		still[c.ID] = of
 	}
 	w.cases = still
-	return nil
 }
 
 // readSteps reads what was done with a case. One that cannot be read was told to nobody, as far as is known.
@@ -86,13 +112,28 @@ func (w *casesWithoutLadder) readSteps(ctx context.Context, id string, of *seen)
 		return err
 	}
 	for _, s := range steps {
+		if s.Outcome == tasks.Received {
+			of.at = s.At
+		}
 		if s.Step != tasks.StepNotification {
 			continue
 		}
 		of.hadLadder = of.hadLadder || s.Rung > 0
 		of.notified = of.notified || !s.Failed
+		if s.Failed && s.Rung == 0 {
+			if of.tried == nil {
+				of.tried = map[string]bool{}
+			}
+			of.tried[s.Channel] = true
+		}
 	}
 	return nil
+}
+
+// isSentTo reports whether an endpoint is sent that the case was received: one that was registered later is sent only what came later,
+// unless somebody has it sent all events once more.
+func (of *seen) isSentTo(e tasks.WebhookEndpoint) bool {
+	return of.at.IsZero() || !e.CreatedAt.After(of.at) || of.tried[e.ID]
 }
 
 // warnOfStudies says which studies of open cases have no file, or have lost their ladder, once until no such case is open.
@@ -106,7 +147,7 @@ func (w *casesWithoutLadder) warnOfStudies(open []store.OpenCase) {
 			order = append(order, c.Study)
 		}
 		n.cases++
-		if w.cases[c.ID].hadLadder {
+		if of := w.cases[c.ID]; of != nil && of.hadLadder {
 			n.hadLadder++
 		}
 		of[c.Study] = n
@@ -155,7 +196,7 @@ func (w *casesWithoutLadder) whatIsMissing(id string, hadLadder bool) (reason, c
 const noFile = "the study has no file"
 
 // warnOfNobody says of which cases nobody was told, where no endpoint is there for them either, once for each case.
-func (w *casesWithoutLadder) warnOfNobody(ctx context.Context, open []store.OpenCase) error {
+func (w *casesWithoutLadder) warnOfNobody(ctx context.Context, open []store.OpenCase, unread *unreadCases) error {
 	endpoints, err := w.cfg.Rows.WebhookEndpoints(ctx)
 	if err != nil {
 		return err
@@ -163,16 +204,20 @@ func (w *casesWithoutLadder) warnOfNobody(ctx context.Context, open []store.Open
 	lines, further := 0, 0
 	for _, c := range open {
 		of := w.cases[c.ID]
+		if of == nil { // it could not be read
+			continue
+		}
 		isTold := func(e tasks.WebhookEndpoint) bool {
-			return e.State == tasks.WebhookActive && e.Wants(tasks.ToldEvent{Type: tasks.TypeAdverseEvent, Study: c.Study})
+			return e.State == tasks.WebhookActive && e.Wants(tasks.ToldEvent{Type: tasks.TypeAdverseEvent, Study: c.Study}) && of.isSentTo(e)
 		}
 		if of.warned || of.notified || slices.ContainsFunc(endpoints, isTold) {
 			continue
 		}
 		if err := w.readSteps(ctx, c.ID, of); err != nil { // an endpoint may have been there meanwhile
-			return err
+			unread.add(err)
+			continue
 		}
-		if of.notified {
+		if of.notified || slices.ContainsFunc(endpoints, isTold) {
 			continue
 		}
 		of.warned = true
@@ -180,8 +225,10 @@ func (w *casesWithoutLadder) warnOfNobody(ctx context.Context, open []store.Open
 			further++
 			continue
 		}
-		w.log.Warn(nobodyTold, "study", c.Study, "case", c.ID, "reason", "the study has no ladder, and no endpoint that is enabled is registered for adverse-event")
+		w.log.Warn(nobodyTold, "study", c.Study, "case", c.ID, "reason", "the study has no ladder, and no endpoint that is enabled was registered for adverse-event when it came")
 	}
-	w.logFurther(further)
+	if further > 0 {
+		w.log.Warn(furtherNobodyTold, "alerts", further)
+	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,7 +24,7 @@ const (
 	noFile     = "WARN a study of open cases has no ladder: nobody is told of them but endpoints registered for adverse-event study=S1 reason=the study has no file "
 	lostLadder = "WARN a study of open cases has no ladder: nobody is told of them but endpoints registered for adverse-event study=S1 reason=the study's file has lost its ladder "
 	nobodyAt   = "WARN nobody could be told of a case: it waits on the desk study=S1 case="
-	noEndpoint = " reason=the study has no ladder, and no endpoint that is enabled is registered for adverse-event"
+	noEndpoint = " reason=the study has no ladder, and no endpoint that is enabled was registered for adverse-event when it came"
 	nameFolder = " cure=name the folder with its file by --studies, and start again"
 )
 
@@ -194,5 +195,72 @@ func TestManyStudiesOfOpenCasesWithoutAFile(t *testing.T) {
 		require.Equal(t, "WARN further studies of open cases have no file, or have lost their ladder studies=30", lines[20])
 		after(5 * hour)
 		require.Empty(t, log.take())
+	})
+}
+
+// A case that cannot be read for a while holds up no other, and is looked at when it can be.
+func TestOpenCaseThatCannotBeReadForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &logLines{}
+		s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) { c.Logger = slog.New(log) })
+		after(time.Second)
+		for _, id := range []string{"AE-1", "AE-2", "AE-3"} {
+			s.reportCase(id, "S1")
+		}
+		after(time.Second) // a view takes no steps
+		s.damage(`ALTER TABLE adverse_event_steps RENAME TO kept;
+			CREATE VIEW adverse_event_steps AS SELECT case_id, sequence, step_key, CASE case_id WHEN 'AE-1' THEN ABS(-9223372036854775808) ELSE at END AS at, outcome, state, content, check_sum FROM kept`)
+		after(time.Minute)
+		lines := log.take()
+		require.Len(t, lines, 4)
+		require.Equal(t, []string{noFile + "cases=3 alerted=0" + nameFolder, nobodyAt + "AE-2" + noEndpoint, nobodyAt + "AE-3" + noEndpoint}, lines[:3])
+		require.Contains(t, lines[3], "ERROR not all open cases in studies without a ladder could be looked at, and they will be looked at again err=steps of AE-1: ")
+
+		s.damage(`DROP VIEW adverse_event_steps; ALTER TABLE kept RENAME TO adverse_event_steps`)
+		after(time.Minute)
+		require.Equal(t, []string{nobodyAt + "AE-1" + noEndpoint}, log.take())
+	})
+}
+
+// However many cases nobody was told of, the log has few lines of them, and how many more there are.
+func TestManyCasesWithoutALadder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &logLines{}
+		s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) { c.Logger = slog.New(log) })
+		after(time.Second)
+		for i := range 50 {
+			s.reportCase(fmt.Sprintf("AE-%d", i), "S1")
+		}
+		after(time.Minute)
+		lines := log.take()
+		require.Len(t, lines, 22)
+		require.Equal(t, noFile+"cases=50 alerted=0"+nameFolder, lines[0])
+		require.Equal(t, "WARN nobody could be told of further cases: they wait on the desk alerts=30", lines[21])
+		after(5 * hour)
+		require.Empty(t, log.take())
+	})
+}
+
+// An endpoint that is registered between a case and the look is not sent that it was received, until somebody has all sent to it once more.
+func TestEndpointThatIsRegisteredAfterTheCase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &logLines{}
+		s := openSystem(t, t.TempDir(), newReceiver(t), func(c *notify.LadderConfig) { c.Logger = slog.New(log) })
+		s.answers(status(http.StatusBadGateway))
+		s.register("before", func(c *tasks.WebhookChange) { c.Study = "S2" })
+		after(time.Second)
+		for _, study := range []string{"S1", "S2", "S3"} {
+			s.reportCase("AE-of-"+study, study)
+		}
+		after(time.Second)
+		newest := func(c *tasks.WebhookChange) { c.After = s.position("before").String() }
+		s.register("late", newest, func(c *tasks.WebhookChange) { c.Study = "S1" })
+		s.register("replayed", newest, func(c *tasks.WebhookChange) { c.Study = "S3" })
+		after(time.Second)
+		s.act(tasks.WebhookChange{ID: "replayed", Act: tasks.WebhookReplayed, After: "0"})
+		after(time.Minute)
+		ofStudies := func(line string) bool { return !strings.HasPrefix(line, "WARN nobody") }
+		require.Equal(t, []string{nobodyAt + "AE-of-S1" + noEndpoint}, slices.DeleteFunc(log.take(), ofStudies))
+		require.Equal(t, []string{"received"}, s.timeline("AE-of-S1"))
 	})
 }

@@ -196,7 +196,7 @@ func (w *Webhooks) refresh(ctx, attempts context.Context) error {
 	// One that takes long to end holds up none but the next one of its id.
 	for id, e := range active {
 		if ending[id] == nil {
-			w.begin(ctx, attempts, e)
+			w.begin(ctx, attempts, e, failing{})
 		}
 	}
 	for id, s := range ending {
@@ -209,20 +209,20 @@ func (w *Webhooks) refresh(ctx, attempts context.Context) error {
 		delete(w.senders, id)
 		w.mu.Unlock()
 		if e, again := active[id]; again {
-			w.begin(ctx, attempts, e)
+			w.begin(ctx, attempts, e, s.failing) // its goroutine has ended
 		}
 	}
 	return nil
 }
 
-// begin begins to send to an endpoint, unless that is done already.
-func (w *Webhooks) begin(ctx, attempts context.Context, e tasks.WebhookEndpoint) {
+// begin begins to send to an endpoint, unless that is done already. known is what the log was told of it by the sender before.
+func (w *Webhooks) begin(ctx, attempts context.Context, e tasks.WebhookEndpoint, known failing) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.senders[e.ID] != nil {
 		return
 	}
-	s := &sender{w: w, endpoint: e, done: make(chan struct{})}
+	s := &sender{w: w, endpoint: e, failing: known, done: make(chan struct{})}
 	s.secrets.Store(&e)
 	var sending, trying context.Context
 	sending, s.stop = context.WithCancel(ctx)

@@ -18,6 +18,10 @@ const (
 	knowWait = time.Second
 
 	nobodyTold = "nobody could be told of a case: it waits on the desk"
+	// furtherNobodyTold is said of those there is no line of.
+	furtherNobodyTold = "nobody could be told of further cases: they wait on the desk"
+	// seeChannels is said of cases with a ladder: a study without one has no channels.
+	seeChannels = ", and GET /alert-channels says how the channels stand"
 )
 
 // The log says which channels cannot be used, and of which cases nobody could be told: where no channel works there is nobody else to
@@ -102,7 +106,7 @@ func (r *ladderRound) warnOfNobody(of *openCase, l study.Ladder, steps []tasks.S
 			r.warnings.further++
 			continue
 		}
-		r.log.Warn(nobodyTold+", and GET /alert-channels says how the channels stand",
+		r.log.Warn(nobodyTold+seeChannels,
 			"study", of.Study, "case", of.ID, "rung", i+1, "channel", l.Rungs[i].Channel(), "reason", reasonOfLast(steps, i+1))
 	}
 }
@@ -119,13 +123,8 @@ func reasonOfLast(steps []tasks.Step, rung int) string {
 
 // sumNobody logs how many alerts there was no line of, and lets there be lines again.
 func (r *ladderRound) sumNobody() {
-	r.logFurther(r.warnings.further)
-	r.warnings.nobody, r.warnings.further = 0, 0
-}
-
-// logFurther logs how many lines more there would be that nobody could be told of a case.
-func (l *Ladders) logFurther(n int) {
-	if n > 0 {
-		l.log.Warn("nobody could be told of further cases: they wait on the desk, and GET /alert-channels says how the channels stand", "alerts", n)
+	if r.warnings.further > 0 {
+		r.log.Warn(furtherNobodyTold+seeChannels, "alerts", r.warnings.further)
 	}
+	r.warnings.nobody, r.warnings.further = 0, 0
 }

@@ -672,7 +672,7 @@ for (const [locale, suffix] of [['en-GB', 'en'], ['zh-CN', 'zh']]) {
     const patient = newPatient();
     for (const [id, answers, words] of [
       [`${patient}-most`, { 1: 1 }, { en: 'No score: 8 of 9 answers are missing.', zh: '无法计分：缺少 8 / 9 个回答。' }],
-      [`${patient}-all`, { difficulty: 1 }, { en: 'No score: nothing was answered.', zh: '无法计分：没有任何回答。' }],
+      [`${patient}-all`, { difficulty: 1 }, { en: 'No score: no question of this score was answered.', zh: '无法计分：该得分所含的题目均未回答。' }],
     ]) {
       const response = await page.request.put(new URL(`questionnaire-responses/${id}`, base).href, { data: {
         study: 'BT', instrument: 'phq-9', version: '1', patientId: patient, language: 'en', authored: new Date().toISOString(), answers,

@@ -201,6 +201,22 @@ func TestHeaders(t *testing.T) {
 	require.WithinRange(t, date, before, time.Now())
 }
 
+// A name of the sender is such that programs that read mail take it.
+func TestNameOfTheSender(t *testing.T) {
+	for from, want := range map[string]string{
+		`"Zoë\\" <alerts@example.org>`: "Zoë＼",
+		`"Zoe\\" <alerts@example.org>`: `Zoe\`,
+		"值班 <alerts@example.org>":      "值班",
+		"alerts@example.org":           "",
+	} {
+		s := startServer(t, "127.0.0.1")
+		require.NoError(t, newSender(t, s, func(c *mail.Config) { c.From = from }).Send(t.Context(), onCall, alert(future)))
+		got, err := s.all()[0].header.AddressList("From")
+		require.NoError(t, err, from)
+		require.Equal(t, []*netmail.Address{{Name: want, Address: "alerts@example.org"}}, got)
+	}
+}
+
 // The same alert to the same address has the same Message-ID, and no other has. All mails of a case have one thread.
 func TestMessageID(t *testing.T) {
 	s := startServer(t, "127.0.0.1")

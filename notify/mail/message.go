@@ -48,7 +48,7 @@ func (s *Sender) compose(to study.Rung, a notify.Alert, now time.Time) (*message
 	}
 	l := languageOf(to.Language)
 	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	m.FromMailAddress(s.from)
+	m.FromMailAddress(&mail.Address{Name: displayName(s.from.Name), Address: s.from.Address})
 	m.ToMailAddress(&mail.Address{Name: displayName(to.Who), Address: to.Mail})
 	m.SetDateWithValue(now.UTC())
 	m.SetMessageIDWithValue(s.messageID(a, a.ID, to.Mail))
@@ -192,10 +192,10 @@ func encodedWords(text string) string {
 // timeText is a time as people read it; the zone is always UTC.
 func timeText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") + " UTC" }
 
-// displayName is who is told, for the address. Package net/mail leaves a backslash as it is where it encodes a name that is not ASCII, which
+// displayName is the name of a person or a sender, for the address. Package net/mail leaves a backslash as it is where it encodes a name that is not ASCII, which
 // RFC 2047 (section 5.3) does not allow there and which it does not read itself; so it becomes the wide one of U+FF3C.
-func displayName(who string) string {
-	name := notify.OneLine(who, maxWho)
+func displayName(name string) string {
+	name = notify.OneLine(name, maxWho)
 	if strings.IndexFunc(name, func(r rune) bool { return r > '~' || r < ' ' }) < 0 {
 		return name
 	}
