@@ -164,3 +164,6 @@ func MakeProgress(a *API) (made func()) {
 		}
 	}
 }
+
+// PagesAtOnce is how many pages of lists, cases and pages of trial progress are made at once.
+func PagesAtOnce(a *API) []int { return []int{cap(a.listing), cap(a.cases.making), cap(a.progressing)} }
