@@ -213,7 +213,7 @@ type heldBytes struct {
 func (h *heldBytes) Write(p []byte) (int, error) {
 	h.own += int64(len(p))
 	all, own := h.all.add(h.from, int64(len(p)))
-	if all > MaxBatchMemory || own > h.most {
+	if all > MaxBatchMemory+1 || own > h.most+1 { // a byte more than a batch may have is read, to see that it is too large
 		return 0, &fault{code: codeOverloaded, cause: fmt.Errorf("%d bytes of batches, %d of them from this client", all, own)}
 	}
 	return len(p), nil

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
@@ -171,6 +172,20 @@ func TestBatchesOfOneClient(t *testing.T) {
 			others()
 			release()
 			from("192.0.2.1", "A").is(207)
+		})
+	}
+}
+
+// A batch of a byte more than the largest that can be set is too large, not one that could come later.
+func TestBatchAboveTheLargestSetting(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limit int
+		most  int64
+	}{"with shares": {0, handlers.MaxBatchMemoryFrom}, "behind a proxy": {-1, handlers.MaxBatchMemory}} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, with(func(c *handlers.Config) { c.MaxBatchBytes, c.MaxUploadsPerAddress = tc.most, tc.limit }))
+			body := io.LimitReader(rand.NewChaCha8([32]byte{}), tc.most+1) // of no known length
+			s.do(s.request(http.MethodPost, batchPath, body, "Content-Type", "application/x-ndjson")).is(413, "body-too-large")
 		})
 	}
 }
