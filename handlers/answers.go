@@ -15,7 +15,11 @@ const (
 	// maxAnswers bounds the bytes of long answers that are being sent, maxAnswersFrom those to one client, to which one is
 	// sent however long it is. Cases above [pageBytes] have room of their own: see [casePlaces].
 	maxAnswers     = 64 << 20
-	maxAnswersFrom = maxAnswers / 4
+	maxAnswersFrom = maxAnswers / 16
+	// moreAnswers is room beyond maxAnswers for clients to which nothing long is being sent, one answer of at most reservedAnswer
+	// bytes each: else a few clients that are slow would keep all others from theirs.
+	moreAnswers    = maxAnswers / 4
+	reservedAnswer = 256 << 10
 )
 
 // clientBytes are bytes in memory, in all and by client.
@@ -55,7 +59,11 @@ func (a *API) holdAnswer(c *gin.Context, bytes int) (release func(), err error) 
 	from, n := a.clientOf(c), int64(bytes)
 	all, own := a.answers.add(from, n)
 	release = func() { a.answers.add(from, -n) }
-	if all > maxAnswers || own > n && own > maxAnswersFrom && a.cfg.MaxUploadsPerAddress >= 0 {
+	room := int64(maxAnswers)
+	if own == n && n <= reservedAnswer {
+		room += moreAnswers
+	}
+	if all > room || own > n && own > maxAnswersFrom && a.cfg.MaxUploadsPerAddress >= 0 {
 		release()
 		return nil, &fault{code: codeOverloaded, cause: fmt.Errorf("%d bytes of answers are being sent, %d of them to this client", all-n, own-n)}
 	}

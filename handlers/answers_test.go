@@ -52,11 +52,14 @@ func TestLongAnswersAreBounded(t *testing.T) {
 				}
 				ask("192.0.2.2", path).is(200)
 				others := handlers.HoldAnswers(s.API, "192.0.2.3", 48<<20)
+				ask("192.0.2.2", path).is(200) // and one more client would get its answer
+				most := handlers.HoldAnswers(s.API, "192.0.2.4", 16<<20)
 				ask("192.0.2.2", path).is(503, "overloaded")
 				ask("192.0.2.2", "/adverse-events/AE-2").is(200) // is short
 				cut := step().is(200)
 				require.Equal(t, true, cut.get("timelineCut"))
 				require.Len(t, cut.get("timeline"), 1)
+				most()
 				others()
 				release()
 				ended()

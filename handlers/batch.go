@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -66,15 +67,10 @@ func (a *API) takeBatch(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	ctx, cancel := a.detached(c.Request) // the body is in
-	defer cancel()
 	l := acceptedLanguage(c.GetHeader("Accept-Language"))
-	entries := make([]*batchEntry, len(lines))
-	arrival := arrivalOf(c.Request)
-	for i, line := range lines {
-		entries[i] = &batchEntry{}
-		a.guard(c, entries[i], func() { entries[i].read(ctx, a, line, arrival) })
-	}
+	entries := a.readEntries(c, lines)
+	ctx, cancel := a.detached(c.Request)
+	defer cancel()
 	a.acceptBatch(ctx, c, entries, l)
 
 	answer := batchAnswer{Items: make([]batchItem, len(entries))}
@@ -101,15 +97,43 @@ func (a *API) takeBatch(c *gin.Context) {
 	writeBytes(c, http.StatusMultiStatus, "application/json", body)
 }
 
+// linesInTurn is how many lines are read under one turn. A batch that queued for each of its lines would wait for all others that
+// queue as often as it has lines.
+const linesInTurn = 16
+
+// readEntries reads the lines. Those whose turn does not come within [Config.StoreTimeout] are not stored; that time is not taken from
+// the time in which the others are.
+func (a *API) readEntries(c *gin.Context, lines [][]byte) (entries []*batchEntry) {
+	ctx, cancel := a.detached(c.Request) // the body is in
+	defer cancel()
+	arrival := arrivalOf(c.Request)
+	for some := range slices.Chunk(lines, linesInTurn) {
+		read := make([]*batchEntry, len(some))
+		_, err := parsedIn(ctx, a.parsing, func() (none struct{}, _ []jsonfile.Problem) {
+			for i, line := range some {
+				read[i] = &batchEntry{}
+				a.guard(c, read[i], func() { read[i].read(a, line, arrival) })
+			}
+			return none, nil
+		})
+		for i := range read {
+			if err != nil { // the turn has not come
+				read[i] = &batchEntry{err: err}
+			}
+		}
+		entries = append(entries, read...)
+	}
+	return entries
+}
+
 // read reads the line as a request would be read that has it alone.
-func (e *batchEntry) read(ctx context.Context, a *API, line []byte, arrival tasks.Arrival) {
+func (e *batchEntry) read(a *API, line []byte, arrival tasks.Arrival) {
 	if len(line) > tasks.MaxResponseBytes {
 		e.err = &http.MaxBytesError{Limit: tasks.MaxResponseBytes}
 		return
 	}
-	e.response, e.err = parsedIn(ctx, a.parsing, func() (tasks.QuestionnaireResponse, []jsonfile.Problem) {
-		return tasks.ReadQuestionnaireResponse(line, "", a.cfg.Studies, arrival)
-	})
+	read, problems := tasks.ReadQuestionnaireResponse(line, "", a.cfg.Studies, arrival)
+	e.response, e.err = read, faultOf(problems)
 }
 
 // acceptBatch hands in the entries that could be read. Those of different responses go together; a response and its
@@ -213,7 +237,7 @@ type heldBytes struct {
 func (h *heldBytes) Write(p []byte) (int, error) {
 	h.own += int64(len(p))
 	all, own := h.all.add(h.from, int64(len(p)))
-	if all > MaxBatchMemory || own > h.most {
+	if all > MaxBatchMemory+1 || own > h.most+1 { // a byte more than a batch may have is read, to see that it is too large
 		return 0, &fault{code: codeOverloaded, cause: fmt.Errorf("%d bytes of batches, %d of them from this client", all, own)}
 	}
 	return len(p), nil

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -175,6 +178,20 @@ func TestBatchesOfOneClient(t *testing.T) {
 	}
 }
 
+// A batch of a byte more than the largest that can be set is too large, not one that could come later.
+func TestBatchAboveTheLargestSetting(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limit int
+		most  int64
+	}{"with shares": {0, handlers.MaxBatchMemoryFrom}, "behind a proxy": {-1, handlers.MaxBatchMemory}} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, with(func(c *handlers.Config) { c.MaxBatchBytes, c.MaxUploadsPerAddress = tc.most, tc.limit }))
+			body := io.LimitReader(rand.NewChaCha8([32]byte{}), tc.most+1) // of no known length
+			s.do(s.request(http.MethodPost, batchPath, body, "Content-Type", "application/x-ndjson")).is(413, "body-too-large")
+		})
+	}
+}
+
 // All entries of a batch come to stable storage together: not one after the other.
 func TestBatchIsStoredTogether(t *testing.T) {
 	disk := &writes{FS: disk.OS}
@@ -194,6 +211,44 @@ func TestBatchIsStoredTogether(t *testing.T) {
 	}
 	s.get("/questionnaire-responses/R199?wait=20s").is(200)
 	require.Len(t, s.get("/questionnaire-responses?patientId=P-R7").is(200).get("items"), 1)
+}
+
+// A batch waits for a turn once for many lines, and what was read is stored although the turn for the rest does not come.
+func TestBatchWhoseTurnDoesNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, withStudies(t, s1), inVirtualTime, with(func(c *handlers.Config) { c.StoreTimeout = 5 * time.Second }))
+		var lines []string
+		for i := range 40 {
+			lines = append(lines, response(fmt.Sprintf("R%d", i), ""))
+		}
+		turns := handlers.DocumentTurns(s.API)
+		for range cap(turns) {
+			turns <- struct{}{}
+		}
+		answers := make(chan answer, 1)
+		go func() { answers <- s.batch(lines...) }()
+		synctest.Wait()                     // the batch waits
+		go func() { turns <- struct{}{} }() // and another behind it, who keeps the turn
+		synctest.Wait()
+		<-turns
+		for i, item := range (<-answers).is(207).get("items").([]any) {
+			item := item.(map[string]any)
+			if i < 16 {
+				require.Equal(t, float64(201), item["status"], "%d: %v", i, item)
+				continue
+			}
+			require.Equal(t, float64(503), item["status"], "%d: %v", i, item)
+			problem := item["problem"].(map[string]any)
+			require.Equal(t, "timeout", problem["code"])
+			require.Equal(t, false, problem["stored"])
+		}
+		for range cap(turns) {
+			<-turns
+		}
+		for i, item := range s.batch(lines...).is(207).get("items").([]any) {
+			require.Equal(t, i < 16, item.(map[string]any)["replayed"] == true, i)
+		}
+	})
 }
 
 // Phones that hand in the same, each in its own order, wait for each other and not for ever.

@@ -159,8 +159,9 @@ func (u *connections) enter(conn net.Conn) (counted, gaveWay *countedConn, wrong
 
 // longest is the connection that gives way, nil if none does. It passes over those that are not slow yet, which came in the last second.
 func longest(waiting *linked.List) *countedConn {
+	now := time.Now()
 	for e := waiting.Front(); e != nil; e = e.Next() {
-		if c := e.Value.(*countedConn); c.state != http.StateNew || time.Since(c.since) >= slowAfter {
+		if c := e.Value.(*countedConn); c.state != http.StateNew || now.Sub(c.since) >= slowAfter {
 			return c
 		}
 	}
@@ -172,7 +173,7 @@ func (u *connections) tooMany(c code, limit int) *fault {
 	u.refused.Inc()
 	if now := time.Now(); now.Sub(u.warned) >= warnEach {
 		u.warned = now
-		u.log.Warn("connections are refused: there are as many as there may be", "code", string(c), "limit", limit)
+		u.log.Warn("connections or requests over HTTP/2 are refused: there are as many as there may be", "code", string(c), "limit", limit)
 	}
 	return &fault{code: c, args: []any{limit}, extras: extras{Limit: int64(limit)}}
 }

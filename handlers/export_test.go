@@ -164,3 +164,9 @@ func MakeProgress(a *API) (made func()) {
 		}
 	}
 }
+
+// PagesAtOnce is how many pages of lists, cases and pages of trial progress are made at once.
+func PagesAtOnce(a *API) []int { return []int{cap(a.listing), cap(a.cases.making), cap(a.progressing)} }
+
+// DocumentTurns are the turns under which documents are read: whoever sends takes one, and receives to give it back.
+func DocumentTurns(a *API) chan struct{} { return a.parsing }

@@ -14,7 +14,6 @@ package handlers
 import (
 	"log/slog"
 	"net/http"
-	"runtime"
 	"sync"
 	"time"
 
@@ -76,9 +75,9 @@ func New(cfg Config, work *dispatcher.Dispatcher, rows *store.Store, blobs blob.
 		parsing:       newTurns(),
 		answering:     newTurns(),
 		urgentParsing: make(chan struct{}, 2),
-		cases:         casePlaces{clients: clientPlaces{each: maxCasesFrom}, making: make(chan struct{}, runtime.GOMAXPROCS(0)), wait: caseWait},
-		listing:       make(chan struct{}, runtime.GOMAXPROCS(0)),
-		progressing:   make(chan struct{}, runtime.GOMAXPROCS(0)),
+		cases:         casePlaces{clients: clientPlaces{each: maxCasesFrom}, making: make(chan struct{}, cfg.Processors), wait: caseWait},
+		listing:       make(chan struct{}, cfg.Processors),
+		progressing:   make(chan struct{}, cfg.Processors),
 		rendering:     make(chan struct{}, 2),
 		exports:       make(chan struct{}, maxExports),
 		exportsFrom:   clientPlaces{each: maxExportsFrom},

@@ -23,6 +23,7 @@ type headerLines struct {
 	stage atomic.Int32
 
 	// The rest belongs to whoever reads, one at a time.
+	headers int  // that have begun, up to 2
 	front   bool // an empty line came first
 	lines   int
 	length  int    // of the line that is coming, without its end
@@ -39,7 +40,8 @@ const (
 	headerComes               // and some has been
 )
 
-// http2Preface is how a client begins that speaks HTTP/2 (RFC 9113, section 3.4). An empty line follows.
+// http2Preface is how a client begins that speaks HTTP/2 (RFC 9113, section 3.4). An empty line follows. Anywhere else than at
+// the beginning of a connection it means nothing, least of all where what is read may be the rest of a line.
 const http2Preface = "PRI * HTTP/2.0"
 
 // most is how many bytes may be read next, of n.
@@ -60,6 +62,7 @@ func (h *headerLines) add(b []byte) (fine int) {
 	case h.http2 || len(b) == 0:
 		return len(b)
 	case h.stage.CompareAndSwap(headerBegins, headerComes):
+		h.headers = min(h.headers+1, 2)
 		h.front, h.lines, h.length, h.first, h.last = false, 0, 0, h.first[:0], h.last[:0]
 	case h.stage.Load() == headerIsIn:
 		return len(b)
@@ -82,7 +85,7 @@ func (h *headerLines) add(b []byte) (fine int) {
 		case h.length == 0 && h.lines == 0: // net/http passes over some
 			h.front = true
 		case h.length == 0:
-			h.http2 = h.lines == 1 && string(h.first) == http2Preface
+			h.http2 = h.headers == 1 && !h.front && h.lines == 1 && string(h.first) == http2Preface
 			h.pass(rest)
 			return len(b)
 		case h.lines == 0 && h.front && !endsWithVersion(h.last): // the empty line was the end, and this is of a body

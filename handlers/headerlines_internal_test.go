@@ -81,6 +81,8 @@ func TestHeaderLines(t *testing.T) {
 			"a body that looks like a header": {sent: []sentRequest{{header(2), header(many)}, {header(2), header(many)}}},
 			"HTTP/2":                          {sent: []sentRequest{{header: http2Preface + "\r\n\r\nSM\r\n\r\n" + body}, {header: body}}},
 			"not quite HTTP/2":                {sent: []sentRequest{{header: "PRI * HTTP/1.1\r\n\r\n"}, {header: header(maxHeaderLines + 1)}}, waits: true, err: errHeaderLines},
+			"HTTP/2 later":                    {sent: []sentRequest{{header(2), "GET / HTTP/1.1\r\na:"}, {header: http2Preface + "\r\n\r\n"}, {header: header(maxHeaderLines + 1)}}, waits: true, err: errHeaderLines},
+			"HTTP/2 behind an empty line":     {sent: []sentRequest{{header: "\n" + http2Preface + "\r\n\r\n"}, {header: header(maxHeaderLines + 1)}}, waits: true, err: errHeaderLines},
 			"HTTP/2 with a header":            {sent: []sentRequest{{header: http2Preface + "\r\na:\r\n\r\n"}, {header: header(maxHeaderLines + 1)}}, waits: true, err: errHeaderLines},
 		} {
 			t.Run(fmt.Sprintf("%s, in pieces of %d", name, pieces), func(t *testing.T) {

@@ -34,6 +34,17 @@ func TestHTTP2WithoutTLS(t *testing.T) {
 	s.put("P1", "i", photo(1)).is(201)
 }
 
+// Every answer that is made as a whole tells its length: a short one, a long one, one to HEAD and a problem.
+func TestLengthsOverHTTP2(t *testing.T) {
+	s := open(t).overHTTP2()
+	for path, status := range map[string]int{"/limits": 200, "/instruments": 200, "/case-reports/r1": 404} {
+		a := s.get(path).is(status)
+		require.Equal(t, 2, a.ProtoMajor)
+		require.EqualValues(t, len(a.body), a.ContentLength, path)
+		require.EqualValues(t, len(a.body), s.send(http.MethodHead, path, "").is(status).ContentLength, path)
+	}
+}
+
 // A client that stalls is cut off, with the reason.
 func TestStalledUploadOverHTTP2(t *testing.T) {
 	s := open(t, with(func(c *handlers.Config) { c.StallTimeout = stall })).overHTTP2()

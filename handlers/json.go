@@ -35,7 +35,7 @@ func encodeJSON(body any) []byte {
 func writeBytes(c *gin.Context, status int, mediaType string, body []byte) {
 	h := c.Writer.Header()
 	h["Content-Type"] = []string{mediaType}
-	if len(body) > toldByItself || c.Request.Method == http.MethodHead || !isBodyRead(c) {
+	if len(body) > toldByItself || c.Request.ProtoMajor >= 2 || c.Request.Method == http.MethodHead || !isBodyRead(c) {
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	c.Status(status)
@@ -47,7 +47,7 @@ func writeBytes(c *gin.Context, status int, mediaType string, body []byte) {
 }
 
 // toldByItself is the largest answer whose length net/http tells by itself, unless it is sent before the handler returns, as where
-// the rest of a body is taken in. An entry less among the headers matters where there are thousands of small answers a second: a map of
+// the rest of a body is taken in, and as every answer over HTTP/2 is (see boundRequests). An entry less among the headers matters where there are thousands of small answers a second: a map of
 // more than eight takes twice the time.
 const toldByItself = 2 << 10
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -81,6 +82,9 @@ type Config struct {
 	// off. Default 4,096 and 1,536; negative: no limit.
 	MaxConnections           int
 	MaxConnectionsPerAddress int
+	// Processors is how many pages of lists are made at once, and how many cases and pages of trial progress. Each takes a
+	// processor's time and up to 40 MB. Default GOMAXPROCS; fewer where that is more than the machine has.
+	Processors int
 	// MaxPixels bounds width times height of one image. Default 50 million.
 	MaxPixels int64
 	// MaxNotes bounds the characters of the notes. Default 4,000.
@@ -148,6 +152,7 @@ func (c Config) withDefaults() Config {
 	c.MaxUploadsPerAddress = cmp.Or(c.MaxUploadsPerAddress, DefaultMaxUploadsPerAddress)
 	c.MaxConnections = cmp.Or(c.MaxConnections, DefaultMaxConnections)
 	c.MaxConnectionsPerAddress = cmp.Or(c.MaxConnectionsPerAddress, DefaultMaxConnectionsPerAddress)
+	c.Processors = cmp.Or(c.Processors, runtime.GOMAXPROCS(0))
 	c.MaxPixels = cmp.Or(c.MaxPixels, DefaultMaxPixels)
 	c.MaxNotes = cmp.Or(c.MaxNotes, DefaultMaxNotes)
 	c.MaxBatchEntries = cmp.Or(c.MaxBatchEntries, DefaultMaxBatchEntries)

@@ -257,3 +257,9 @@ func TestDiskThatCannotBeMeasured(t *testing.T) {
 		require.Equal(t, true, a.get("retryable"))
 	}
 }
+
+// Go may have more processors than the machine, and a page needs one of the machine.
+func TestPagesAtOnce(t *testing.T) {
+	s := open(t, func(s *settings) { s.processors = 3 })
+	require.Equal(t, []int{3, 3, 3}, handlers.PagesAtOnce(s.API))
+}

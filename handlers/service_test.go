@@ -61,6 +61,7 @@ type settings struct {
 	studies       *study.Studies
 	newTask       func(tasks.Work) (tasks.Task, error) // instead of process
 	realWork      bool                                 // instead of both
+	processors    int
 
 	attempts int
 	pause    time.Duration
@@ -130,7 +131,7 @@ func open(t testing.TB, options ...option) *service {
 		}
 	}
 	s.Service, err = whole.Open(ctx, whole.Config{
-		DataDir: s.dir, BlobDisk: set.blobFS, LogDisk: set.logFS, Lanes: lanes, HTTP: set.config, Originals: set.originals, Keys: set.keys, Studies: set.studies, ReadTimeout: set.readTimeout,
+		DataDir: s.dir, BlobDisk: set.blobFS, LogDisk: set.logFS, Lanes: lanes, HTTP: set.config, Originals: set.originals, Keys: set.keys, Studies: set.studies, ReadTimeout: set.readTimeout, Processors: set.processors,
 		Retry:   dispatcher.RetryPolicy{MaxAttempts: set.attempts, Backoff: set.pause, MaxBackoff: set.pause},
 		NewTask: set.newTask,
 		Logger:  slog.New(slog.NewJSONHandler(s.log, nil)),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"runtime"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -153,9 +152,10 @@ func (a *API) progressQuery(c *gin.Context) (studyID string, q trial.Query, err 
 // NewTrialProgress returns an HTTP interface that serves /trial-progress and the health checks, and nothing
 // else, for a process that has no submissions. ready returns what is in the way of following the events.
 func NewTrialProgress(cfg Config, ready func() error, log *slog.Logger) *API {
+	cfg = cfg.withDefaults()
 	a := &API{
-		cfg: cfg.withDefaults(), log: log, hosts: newHosts(cfg.Hosts),
-		progressing: make(chan struct{}, runtime.GOMAXPROCS(0)), draining: make(chan struct{}),
+		cfg: cfg, log: log, hosts: newHosts(cfg.Hosts),
+		progressing: make(chan struct{}, cfg.Processors), draining: make(chan struct{}),
 	}
 	a.metrics = newMetrics(a)
 	a.connections = newConnections(a.cfg, a.log)

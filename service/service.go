@@ -79,8 +79,8 @@ type Config struct {
 
 	// ImageMemory bounds the memory in bytes for images in work. Default [picture.DefaultBudget].
 	ImageMemory int64
-	// Processors is how many ordinary pictures are decoded at once. Default GOMAXPROCS; fewer leave the rest of it to what must
-	// not wait for a decoder.
+	// Processors is how many ordinary pictures are decoded at once, and, as [handlers.Config] says, how many pages are made.
+	// Default GOMAXPROCS; fewer leave the rest of it to what must not wait for either.
 	Processors int
 	// OnImageMemory hears how many bytes of Go's memory are reserved for images, each time that changes: see
 	// [picture.Budget.OnChange]. Nil: nobody does.
@@ -93,7 +93,7 @@ type Config struct {
 	// Studies are the studies that have a file; nil: none has.
 	Studies *study.Studies
 
-	// HTTP has the limits of the HTTP interface; DataDir, Registry and Studies are set here.
+	// HTTP has the limits of the HTTP interface; DataDir, Processors, Registry and Studies are set here.
 	HTTP handlers.Config
 
 	// Webhooks says how events are sent to endpoints; Work, Rows, Allow, Metrics and Logger are set here, Allow from HTTP.
@@ -170,6 +170,7 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 	}
 	s.freeDisk = freeDisk{dir: c.DataDir, floor: cmp.Or(c.HTTP.MinFreeDisk, handlers.DefaultMinFreeDisk)}
 	s.missing = newMissingBlobs(s, c)
+	c.HTTP.Processors = c.Processors
 	c.HTTP.DataDir, c.HTTP.Registry, c.HTTP.Studies, c.HTTP.MissingBlobs = c.DataDir, s.Registry, c.Studies, s.missing.count
 	c.HTTP.Timeline = func(w io.Writer, of tasks.Submission, sequence uint64, entries []tasks.TimelineEntry) error {
 		return tasks.RenderTimeline(w, c.Layout, of, sequence, entries)
