@@ -85,6 +85,6 @@ func TestWaitingForAProcessorIsNoWork(t *testing.T) {
 		_, err = decode(t.Context(), 20*limit)
 		require.ErrorIs(t, err, errNoProcessor)
 		var fault *Problem
-		require.False(t, errors.As(err, &fault), "it is not the picture's")
+		require.NotErrorAs(t, err, &fault, "it is not the picture's")
 	})
 }
