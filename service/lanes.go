@@ -56,10 +56,11 @@ func names(lanes []dispatcher.Lane) []string {
 	return slices.Sorted(maps.Keys(byName))
 }
 
-func reserved(lanes []dispatcher.Lane) []string {
+// namesOf are the names of the lanes that are so.
+func namesOf(lanes []dispatcher.Lane, are func(dispatcher.Lane) bool) []string {
 	var all []string
 	for _, l := range lanes {
-		if l.Reserved {
+		if are(l) {
 			all = append(all, l.Name)
 		}
 	}

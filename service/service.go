@@ -145,7 +145,8 @@ func Open(ctx context.Context, c Config) (s *Service, err error) {
 		return s, err
 	}
 	ledger := embedded.Config{
-		Broker: s.Broker, Store: s.Rows, Reserved: reserved(c.Lanes), MaxPendingBytes: c.MaxPendingBytes, CaughtUpTimeout: c.ReadTimeout,
+		Broker: s.Broker, Store: s.Rows, MaxPendingBytes: c.MaxPendingBytes, CaughtUpTimeout: c.ReadTimeout,
+		Reserved: namesOf(c.Lanes, func(l dispatcher.Lane) bool { return l.Reserved }), Batched: namesOf(c.Lanes, func(l dispatcher.Lane) bool { return l.Batch > 1 }),
 		Blobs: s.Blobs, Drop: c.Originals == blob.Drop, Metrics: s.Registry, Logger: c.Logger,
 	}
 	if s.ledger, err = embedded.Open(ctx, ledger); err != nil {

@@ -120,12 +120,17 @@ func (l *Ledger) accept(ctx context.Context, topic string, s tasks.Submission, w
 
 // maxPending returns how many bytes may be pending in all for one more submission of the kind to be let in. A share is kept
 // for reserved lanes, so that a burst of anything else does not refuse what must not be refused: neither work of such a lane
-// nor what is recorded about it in its topic, such as the acknowledgement of an adverse event.
+// nor what is recorded about it in its topic, such as the acknowledgement of an adverse event. And one is kept from what comes in
+// bursts, so that questionnaires stop no case report.
 func (l *Ledger) maxPending(k *tasks.Kind) int64 {
-	if len(l.cfg.Reserved) == 0 || l.isReserved(k.Topic) {
-		return l.cfg.MaxPendingBytes
+	all, share := l.cfg.MaxPendingBytes, l.cfg.MaxPendingBytes/keptShare
+	if len(l.cfg.Reserved) > 0 && !l.isReserved(k.Topic) {
+		all -= share
 	}
-	return l.cfg.MaxPendingBytes - l.cfg.MaxPendingBytes/reservedShare
+	if slices.Contains(l.cfg.Batched, k.Lane) {
+		all -= share
+	}
+	return all
 }
 
 // isReserved reports whether the topic has work of a reserved lane.

@@ -302,6 +302,35 @@ func TestTooFarBehindForAllButReservedLanes(t *testing.T) {
 	require.ErrorIs(t, reserved("one too many", 3_000), dispatcher.ErrOverloaded)
 }
 
+// A burst of what is worked on in batches leaves room for everything else.
+func TestTooFarBehindForBatchedLanes(t *testing.T) {
+	h, _ := open(t, options{Dir: t.TempDir(), Ledger: embedded.Config{
+		MaxPendingBytes: 80_000, Reserved: []string{tasks.KindAdverseEvent().Lane}, Batched: []string{tasks.KindQuestionnaireResponse().Lane},
+	}})
+	require.NoError(t, h.Store.Close()) // rows can no longer be written
+	accept := func(k *tasks.Kind, c tasks.Content) error {
+		s := tasks.NewSubmission(k, c)
+		s.Fresh = true
+		_, err := h.Accept(t.Context(), s)
+		return err
+	}
+	batched := func(id string, bytes int) error {
+		return accept(tasks.KindQuestionnaireResponse(), tasks.QuestionnaireResponse{ID: id, Revision: 1, PatientID: "P001", Original: strings.Repeat("n", bytes)})
+	}
+	other := func(id string) error {
+		r := report(id)
+		r.Notes = strings.Repeat("n", 8_000)
+		return accept(tasks.KindCaseReport(), r)
+	}
+	require.NoError(t, batched("large", 54_000))
+	require.ErrorIs(t, batched("second", 8_000), dispatcher.ErrOverloaded)
+	require.NoError(t, other("first"))
+	require.ErrorIs(t, other("one too many"), dispatcher.ErrOverloaded)
+	require.NoError(t, accept(tasks.KindAdverseEventStep(), tasks.AdverseEventStep{
+		ID: "AE-1", Step: tasks.StepAcknowledgement, Name: "Ann", Decision: tasks.DecisionSAE, Note: strings.Repeat("n", 3_000),
+	}))
+}
+
 // So do what is recorded about work of such lanes, such as the acknowledgement of an adverse event.
 func TestTooFarBehindForAllButStepsOfReservedLanes(t *testing.T) {
 	h, _ := open(t, options{Dir: t.TempDir(), Ledger: embedded.Config{MaxPendingBytes: 40_000, Reserved: []string{tasks.KindAdverseEvent().Lane}}})

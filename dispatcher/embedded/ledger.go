@@ -37,8 +37,9 @@ const (
 	groupEvents = "events"
 	// oldGroupRecords is the group of earlier versions that moved with the rows.
 	oldGroupRecords = "records"
-	// reservedShare is the part of the pending bytes that is kept for reserved lanes: one in so many.
-	reservedShare = 8
+	// keptShare is the part of the pending bytes that is kept for reserved lanes, and again for all that do not come in
+	// batches: one in so many.
+	keptShare = 8
 )
 
 // Config is what a ledger works with. The zero value of a field means its default.
@@ -52,12 +53,15 @@ type Config struct {
 	// nothing was accepted. Default 5 seconds.
 	CaughtUpTimeout time.Duration
 	// MaxPendingBytes bounds the submissions that are in the log but not yet in the rows; beyond it Accept
-	// answers ErrOverloaded. If there are reserved lanes, only their kinds may use the last eighth. Default 64 MiB.
+	// answers ErrOverloaded. If there are reserved lanes, only their kinds may use the last eighth; kinds of lanes that work in
+	// batches leave another eighth to all others. Default 64 MiB.
 	MaxPendingBytes int64
 	// MaxCrashes is how many deaths of the process while it worked on one submission alone fail it. Default 3.
 	MaxCrashes int
 	// Reserved names the lanes that wait for no other lane.
 	Reserved []string
+	// Batched names the lanes that work in batches, since what comes to them comes in bursts.
+	Batched []string
 	// Blobs is the store whose blobs are collected that no row names; nil collects none.
 	Blobs blob.Store
 	// Drop says that originals are dropped from Blobs once no report needs them.
