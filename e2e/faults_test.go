@@ -18,6 +18,7 @@ import (
 	"casepress/commitlog"
 	"casepress/disk/disktest"
 	"casepress/service"
+	"casepress/store/storetest"
 	"casepress/tasks"
 )
 
@@ -57,7 +58,8 @@ func faultRound(t *testing.T, fault disktest.Fault) bool {
 	crash := disktest.NewCrash(uint64(fault.N))
 	fsys := disktest.NewFault(crash)
 	fsys.Inject(fault)
-	rowsDir := emptyRowsDir(t)
+	rowsDir := t.TempDir()
+	storetest.WriteEmpty(t, rowsDir) // faults do not strike the rows
 
 	var promised []accepted
 	s, err := service.Open(t.Context(), configOn(fsys, rowsDir))

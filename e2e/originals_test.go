@@ -22,6 +22,7 @@ import (
 	"casepress/disk"
 	"casepress/disk/disktest"
 	"casepress/service"
+	"casepress/store/storetest"
 	"casepress/tasks"
 )
 
@@ -376,7 +377,8 @@ func originalsFaultRound(t *testing.T, fault disktest.Fault, originals originals
 	crash := disktest.NewCrash(uint64(fault.N))
 	fsys := disktest.NewFault(crash)
 	fsys.Inject(fault)
-	rowsDir := emptyRowsDir(t)
+	rowsDir := t.TempDir()
+	storetest.WriteEmpty(t, rowsDir) // faults do not strike the rows
 	var promised []accepted
 	s, err := service.Open(t.Context(), originals.config(fsys, rowsDir))
 	if err == nil {

@@ -5,9 +5,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -38,35 +35,6 @@ func configOn(fsys disk.FS, rowsDir string) service.Config {
 	c := config("/data")
 	c.LogDisk, c.BlobDisk, c.RowsDir = fsys, fsys, rowsDir
 	return c
-}
-
-// emptyRows is the database that store.Open makes where there is none. To make it takes more processor time than what follows
-// in a round of faults, none of which strike it, so it is made once and copied.
-var emptyRows = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "casepress-test-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	path := filepath.Join(dir, "casepress.db")
-	s, err := store.Open(context.Background(), path)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Close(); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
-})
-
-// emptyRowsDir is a new folder with rows that show nothing.
-func emptyRowsDir(t testing.TB) string {
-	t.Helper()
-	rows, err := emptyRows()
-	require.NoError(t, err)
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "casepress.db"), rows, 0o600))
-	return dir
 }
 
 func open(t testing.TB, c service.Config) *service.Service {

@@ -24,7 +24,7 @@ import (
 	"casepress/dispatcher"
 	"casepress/handlers"
 	whole "casepress/service"
-	"casepress/store"
+	"casepress/store/storetest"
 	"casepress/study"
 	"casepress/tasks"
 )
@@ -119,7 +119,7 @@ func open(t testing.TB, options ...option) *service {
 	}
 	s := &service{TB: t, dir: t.TempDir(), log: &logBuffer{written: make(chan struct{})}, pipes: set.pipes}
 	ctx := context.Background()
-	writeEmptyRows(t, s.dir)
+	storetest.WriteEmpty(t, s.dir)
 	if set.newTask == nil && !set.realWork {
 		set.newTask = func(w tasks.Work) (tasks.Task, error) { return task{set.process(s), w}, nil }
 	}
@@ -151,32 +151,6 @@ func open(t testing.TB, options ...option) *service {
 		require.Eventually(t, func() bool { return len(s.temps()) == 0 }, patience, time.Millisecond, "files left half received")
 	})
 	return s
-}
-
-// emptyRows is the database that store.Open makes where there is none. To make it takes more processor time than most tests
-// here, so it is made once and copied; how it is made and migrated is tested in store.
-var emptyRows = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "casepress-test-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	path := filepath.Join(dir, "casepress.db")
-	s, err := store.Open(context.Background(), path)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Close(); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
-})
-
-func writeEmptyRows(t testing.TB, dir string) {
-	t.Helper()
-	rows, err := emptyRows()
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "casepress.db"), rows, 0o600))
 }
 
 // on is the service for a sub-test.

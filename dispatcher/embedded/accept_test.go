@@ -277,6 +277,15 @@ func TestTooFarBehind(t *testing.T) {
 	require.ErrorContains(t, h.Ready(), "recording")
 }
 
+// acceptFresh hands in what comes for the first time.
+func acceptFresh(t *testing.T, h dispatchertest.Fixture, k *tasks.Kind, c tasks.Content) error {
+	t.Helper()
+	s := tasks.NewSubmission(k, c)
+	s.Fresh = true
+	_, err := h.Accept(t.Context(), s)
+	return err
+}
+
 // A burst of anything else leaves room for the kinds of reserved lanes.
 func TestTooFarBehindForAllButReservedLanes(t *testing.T) {
 	h, _ := open(t, options{Dir: t.TempDir(), Ledger: embedded.Config{MaxPendingBytes: 40_000, Reserved: []string{dispatchertest.Lane}}})
@@ -308,12 +317,7 @@ func TestTooFarBehindForBatchedLanes(t *testing.T) {
 		MaxPendingBytes: 80_000, Reserved: []string{tasks.KindAdverseEvent().Lane}, Batched: []string{tasks.KindQuestionnaireResponse().Lane},
 	}})
 	require.NoError(t, h.Store.Close()) // rows can no longer be written
-	accept := func(k *tasks.Kind, c tasks.Content) error {
-		s := tasks.NewSubmission(k, c)
-		s.Fresh = true
-		_, err := h.Accept(t.Context(), s)
-		return err
-	}
+	accept := func(k *tasks.Kind, c tasks.Content) error { return acceptFresh(t, h, k, c) }
 	batched := func(id string, bytes int) error {
 		return accept(tasks.KindQuestionnaireResponse(), tasks.QuestionnaireResponse{ID: id, Revision: 1, PatientID: "P001", Original: strings.Repeat("n", bytes)})
 	}
@@ -335,12 +339,7 @@ func TestTooFarBehindForBatchedLanes(t *testing.T) {
 func TestTooFarBehindForAllButStepsOfReservedLanes(t *testing.T) {
 	h, _ := open(t, options{Dir: t.TempDir(), Ledger: embedded.Config{MaxPendingBytes: 40_000, Reserved: []string{tasks.KindAdverseEvent().Lane}}})
 	require.NoError(t, h.Store.Close()) // rows can no longer be written
-	accept := func(k *tasks.Kind, c tasks.Content) error {
-		s := tasks.NewSubmission(k, c)
-		s.Fresh = true
-		_, err := h.Accept(t.Context(), s)
-		return err
-	}
+	accept := func(k *tasks.Kind, c tasks.Content) error { return acceptFresh(t, h, k, c) }
 	other := func(id string, notes int) error {
 		r := report(id)
 		r.Notes = strings.Repeat("n", notes)
